@@ -1,0 +1,63 @@
+# Every target makes what it needs in .venv: a fresh machine needs Python 3.11 or later and make.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint notebooks clean
+
+# The first of these that is new enough; or say which: make test PYTHON=/path/to/python
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+VENV := .venv
+IN := $(VENV)/bin/
+OUTPUT ?= demo
+
+# Only errors are shown; `make test PIP_OPTIONS=` shows what pip does.
+PIP_OPTIONS ?= -qq
+PIP = $(IN)python -m pip install $(PIP_OPTIONS) --progress-bar off --disable-pip-version-check \
+	--no-input -c constraints.txt
+
+# The tensors are small: sharing one among threads costs more than it gains. Where there are
+# many cores, blocks of a product run beside each other instead.
+export OMP_NUM_THREADS ?= 1
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps and scores in ./demo
+	$(IN)aqreanalysis demo --output $(OUTPUT)
+
+test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m slow" for the long ones
+	$(IN)python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(VENV)/.installed-dev  ## Style, format, types and who may import whom
+	$(IN)ruff check
+	$(IN)ruff format --check
+	$(IN)mypy
+	$(IN)lint-imports
+
+notebooks: $(VENV)/.installed-test  ## Run the notebooks from top to bottom
+	$(IN)python -m pytest --nbmake --nbmake-timeout=300 notebooks
+
+clean:  ## Remove the environment, the caches and the demo's files
+	rm -rf $(VENV) demo build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp for each set of packages, so that a second run starts at once. The tools come with what
+# the tests need, and that with the package's own dependencies.
+STAMP := $(VENV)/.installed
+$(STAMP): EXTRA =
+$(STAMP)-test: EXTRA = [test]
+$(STAMP)-dev: EXTRA = [dev]
+$(STAMP)-test: STAMPS = $(STAMP)
+$(STAMP)-dev: STAMPS = $(STAMP) $(STAMP)-test
+$(STAMP) $(STAMP)-test $(STAMP)-dev: pyproject.toml constraints.txt | $(IN)pip
+	@echo "Installing aqreanalysis$(EXTRA) into $(VENV); the first time takes some minutes"
+	$(PIP) -e '.$(EXTRA)'
+	@touch $@ $(STAMPS)
+
+# pip is the last thing that venv puts there, so an interrupted run begins again.
+$(IN)pip:
+	@test -n "$(PYTHON)" || { echo "aqreanalysis needs Python 3.11 or later, and none of \
+	python3, python3.11, python3.12, python3.13 is. Name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,149 @@
+"""The vocabulary: pollutants with their CF names, units and plausible ranges; dimensions; flags."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+STATION = "station"
+TIME = "time"
+
+#: Units in which every concentration is kept after reading.
+CONCENTRATION_UNITS = "ug m-3"
+
+#: Meaning of the values of ``<variable>_flag`` in a product.
+PRODUCT_FLAGS: Mapping[str, int] = MappingProxyType(
+    {
+        "supported": 0,
+        "far_from_stations": 1,
+        "few_stations_reporting": 2,
+        "no_estimate": 3,
+    }
+)
+
+
+class UnknownPollutantError(ValueError):
+    """A name that is no pollutant and no alias of one."""
+
+
+@dataclass(frozen=True)
+class Pollutant:
+    """One pollutant: its names, its units and what is physically plausible.
+
+    Parameters
+    ----------
+    name : str
+        The variable's name in every Dataset of this package, for example ``"pm25"``.
+    standard_name : str
+        CF standard name of the mass concentration.
+    long_name : str
+        For axis labels and legends, without units.
+    label : str
+        For maps, with subscripts as matplotlib's mathtext.
+    plausible : tuple of float
+        Smallest and largest hourly value that a station may report, in ug m-3.
+    molar_mass : float or None
+        g mol-1 of a gas; None for particles, which have no mixing ratio in ppb.
+    aliases : tuple of str
+        Other spellings in column names, lower case and without separators.
+    """
+
+    name: str
+    standard_name: str
+    long_name: str
+    label: str
+    plausible: tuple[float, float]
+    molar_mass: float | None = None
+    aliases: tuple[str, ...] = ()
+
+
+def _gas(name: str, species: str, label: str, limit: float, molar_mass: float) -> Pollutant:
+    """Return a gas; its CF name and long name follow from the species."""
+    return Pollutant(
+        name,
+        f"mass_concentration_of_{species}_in_air",
+        f"{species.replace('_', ' ')} mass concentration",
+        label,
+        (0.0, limit),
+        molar_mass,
+        (species.replace("_", ""),),
+    )
+
+
+# Molar masses: IUPAC standard atomic weights 2021. Upper limits: above the highest hourly values
+# on record in public networks (dust storms for PM10, wildfire smoke for PM2.5).
+POLLUTANTS: Mapping[str, Pollutant] = MappingProxyType(
+    {
+        p.name: p
+        for p in (
+            Pollutant(
+                "pm25",
+                "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air",
+                "PM2.5 mass concentration",
+                "PM$_{2.5}$",
+                (0.0, 2000.0),
+                aliases=("pm2p5", "pm2.5", "pm25concentration", "pm25frmfem", "88101"),
+            ),
+            Pollutant(
+                "pm10",
+                "mass_concentration_of_pm10_ambient_aerosol_particles_in_air",
+                "PM10 mass concentration",
+                "PM$_{10}$",
+                (0.0, 10000.0),
+                aliases=("pm10concentration", "81102"),
+            ),
+            _gas("no2", "nitrogen_dioxide", "NO$_2$", 2000.0, 46.006),
+            _gas("no", "nitrogen_monoxide", "NO", 3000.0, 30.006),
+            _gas("o3", "ozone", "O$_3$", 1500.0, 47.997),
+            _gas("so2", "sulfur_dioxide", "SO$_2$", 5000.0, 64.064),
+            _gas("co", "carbon_monoxide", "CO", 100000.0, 28.010),
+        )
+    }
+)
+
+
+def pollutant(name: str) -> Pollutant:
+    """Return the pollutant of that name or alias, whatever its case and separators.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"pm25"``, ``"PM2.5"`` or ``"PM25_Concentration"``.
+
+    Returns
+    -------
+    Pollutant
+
+    Raises
+    ------
+    UnknownPollutantError
+        If no pollutant has that name; the message lists those that are known.
+
+    Examples
+    --------
+    >>> pollutant("PM2.5").name
+    'pm25'
+    >>> pollutant("Ozone").molar_mass
+    47.997
+    """
+    found = find_pollutant(name)
+    if found is None:
+        raise UnknownPollutantError(
+            f"unknown pollutant {name!r}; known are {', '.join(POLLUTANTS)}. "
+            "Rename the variable, or name its column with columns={'pm25': ...}."
+        )
+    return found
+
+
+def find_pollutant(name: str) -> Pollutant | None:
+    """Return the pollutant of that name or alias, or None.
+
+    Examples
+    --------
+    >>> find_pollutant("humidity") is None
+    True
+    """
+    key = "".join(c for c in name.lower() if c.isalnum() or c == ".")
+    for candidate in POLLUTANTS.values():
+        if key == candidate.name or key in candidate.aliases:
+            return candidate
+    return None
