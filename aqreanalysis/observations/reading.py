@@ -1,0 +1,243 @@
+"""One door for every source of observations."""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.observations.aqs import looks_like_aqs, read_aqs
+from aqreanalysis.observations.columns import ROLES, known_variable
+from aqreanalysis.observations.files import (
+    CSV_SUFFIXES,
+    existing,
+    header_of,
+    read_table,
+    suffix_of,
+)
+from aqreanalysis.observations.grin import read_grin
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.options import ColumnNames, Duplicates, Format, Reading, TimeLabel
+from aqreanalysis.observations.tables import from_long, from_wide, looks_wide
+from aqreanalysis.observations.timeseries import from_dataset, read_netcdf
+from aqreanalysis.observations.uci import looks_like_uci, read_uci
+
+NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
+
+Source = str | PathLike[str] | pd.DataFrame | xr.Dataset
+
+
+def open_observations(
+    path_or_table: Source,
+    *,
+    format: Format | None = None,
+    time_zone: str | None = None,
+    time_label: TimeLabel | None = None,
+    units: str | Mapping[str, str] | None = None,
+    columns: ColumnNames | None = None,
+    stations: str | PathLike[str] | pd.DataFrame | None = None,
+    duplicates: Duplicates = "error",
+) -> xr.Dataset:
+    """Return the measurements of a network as a valid Dataset ``(station, time)``.
+
+    A long table (``station,time,longitude,latitude,<pollutant>...``) needs no options; usual
+    spellings of these names are recognised. What the source does not say is decided, logged
+    and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
+    of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
+    any order, absent hours are missing. Values are never corrected: negative and implausible
+    ones stay, and `aqreanalysis.quality` flags them.
+
+    Parameters
+    ----------
+    path_or_table : path, DataFrame, GeoDataFrame or xarray.Dataset
+        CSV (also compressed), Parquet, GeoPackage points, CF timeSeries NetCDF, or a table in
+        memory, which is not changed.
+    format : {"long", "wide", "netcdf", "uci", "aqs", "grin"}, optional
+        Guessed from the suffix and the columns if None. ``"uci"``: the Beijing multi-site zip,
+        with ``stations``. ``"aqs"``: hourly files of US EPA; several monitors of a site are
+        averaged. ``"grin"``: ``small36.h5``.
+    time_zone : str, optional
+        Zone of stamps that state none: ``"UTC+8"``, ``"Asia/Shanghai"``. Hours of a change of
+        clocks are refused, since they are ambiguous.
+    time_label : {"start", "end"}, optional
+        Which end of its averaging period a stamp is. The stamps stay as they are; the label is
+        kept in ``time.attrs``.
+    units : str or mapping, optional
+        Units of all pollutants, or a mapping from variable to units; they hold over those that
+        the source states. Gases in ppb or ppm become ug m-3 at 298.15 K and 1013.25 hPa
+        (US EPA); for other conditions use `to_concentration` beforehand.
+    columns : mapping, optional
+        From a role or variable to the column of the source: ``{"pm25": "mean", "station":
+        "code"}``. Several columns make one identifier: ``{"station": ["country", "code"]}``.
+        Any other name becomes a variable of that name. ``{"variable": "pm10"}`` says what a wide
+        table holds.
+    stations : path or DataFrame, optional
+        Table with the columns station, longitude, latitude; altitude and name if known. It holds
+        over positions in the source.
+    duplicates : {"error", "mean", "first"}
+        What to do with different values of one station and hour.
+
+    Returns
+    -------
+    xarray.Dataset
+        See `aqreanalysis.observations.contract`; stations in the order of their identifiers,
+        values float32.
+
+    Raises
+    ------
+    ObservationError
+        With all faults of the source, each naming station, stamp or column.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "station": ["B", "A", "A"],
+    ...         "time": ["2020-01-01T01:00Z", "2020-01-01T00:00Z", "2020-01-01T01:00Z"],
+    ...         "lon": [11.0, 10.0, 10.0],
+    ...         "lat": [50.0, 50.5, 50.5],
+    ...         "PM2.5": [7.0, 12.0, 14.0],
+    ...     }
+    ... )
+    >>> open_observations(table)["pm25"].values
+    array([[12., 14.], [nan,  7.]], dtype=float32)
+    """
+    reading = Reading(
+        time_zone=time_zone,
+        time_label=time_label,
+        units=_named(units) if isinstance(units, Mapping) else units,
+        columns=_named(columns) if isinstance(columns, Mapping) else (columns or {}),
+        stations=None if stations is None else _station_frame(stations),
+        duplicates=duplicates,
+    )
+    if format is not None and format not in get_args(Format):
+        raise ObservationError(
+            f"format must be one of {', '.join(get_args(Format))}; found {format!r}"
+        )
+    source, journal = _source(path_or_table)
+    try:
+        return _read(source, format, reading, journal)
+    except ObservationError as error:
+        if error.source:
+            raise
+        raise ObservationError(error.faults, source=journal.source) from error
+
+
+def _read(
+    source: Path | pd.DataFrame | xr.Dataset,
+    format: Format | None,
+    reading: Reading,
+    journal: Journal,
+) -> xr.Dataset:
+    """Return the Dataset of a source, by the reader of its format."""
+    if isinstance(source, xr.Dataset):
+        return from_dataset(source, reading=reading, journal=journal)
+    format = format or _format_of_file(source)
+    if format == "netcdf":
+        return read_netcdf(_path(source, format), reading=reading, journal=journal)
+    if format == "grin":
+        return read_grin(_path(source, format), reading=reading, journal=journal)
+    if format == "uci":
+        return read_uci(source, reading=reading, journal=journal)
+    if format == "aqs":
+        return read_aqs(source, reading=reading, journal=journal)
+    table = read_table(source, reading.columns)
+    format = format or _format_of_table([str(name) for name in table.columns], reading)
+    if format == "aqs":
+        return read_aqs(table, reading=reading, journal=journal)
+    if format == "uci":
+        return read_uci(table, reading=reading, journal=journal)
+    if format == "wide":
+        return from_wide(table, reading=reading, journal=journal)
+    return from_long(table, reading=reading, journal=journal)
+
+
+def _format_of_file(source: Path | pd.DataFrame) -> Format | None:
+    """Return the format that a file's suffix or first line tells, or None."""
+    if isinstance(source, pd.DataFrame):
+        return None
+    suffix = suffix_of(source)
+    if suffix in NETCDF_SUFFIXES:
+        return "netcdf"
+    if suffix in HDF5_SUFFIXES:
+        return "grin"
+    if source.is_dir() and next(source.glob("**/PRSA_Data_*.csv"), None):
+        return "uci"
+    if suffix == ".zip":
+        return _format_of_zip(existing(source))
+    if suffix in CSV_SUFFIXES and looks_like_aqs(header_of(existing(source))):
+        return "aqs"
+    return None
+
+
+def _format_of_zip(path: Path) -> Format | None:
+    """Return the format that the members of a zip tell, or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [Path(name).name.lower() for name in archive.namelist()]
+    except zipfile.BadZipFile as error:
+        raise ObservationError(f"it is no zip file: {error}") from error
+    if any(name.startswith("prsa") for name in members):
+        return "uci"
+    return "aqs" if any(name.startswith("hourly_") for name in members) else None
+
+
+def _format_of_table(names: Sequence[str], reading: Reading) -> Format:
+    """Return the format that the columns of a table tell."""
+    if looks_like_aqs(names):
+        return "aqs"
+    if looks_like_uci(names):
+        return "uci"
+    if "station" not in reading.columns and looks_wide(names, reading.stations):
+        return "wide"
+    return "long"
+
+
+def _path(source: Path | pd.DataFrame, format: Format) -> Path:
+    """Return the source if it is a path."""
+    if isinstance(source, pd.DataFrame):
+        raise ObservationError(f"format={format!r} needs a path; found a table")
+    return source
+
+
+def _source(path_or_table: Any) -> tuple[Path | pd.DataFrame | xr.Dataset, Journal]:
+    """Return the source and a journal under its name."""
+    if isinstance(path_or_table, xr.DataArray):
+        name = path_or_table.name or "pm25"
+        return path_or_table.to_dataset(name=name), Journal("DataArray")
+    if isinstance(path_or_table, (pd.DataFrame, xr.Dataset)):
+        return path_or_table, Journal("table" if isinstance(path_or_table, pd.DataFrame)
+                                      else "Dataset")  # fmt: skip
+    if isinstance(path_or_table, (str, PathLike)):
+        path = Path(path_or_table).expanduser()
+        return path, Journal(path.name)
+    raise ObservationError(
+        "open_observations needs a path, a pandas or geopandas table, or an xarray Dataset; "
+        f"found {type(path_or_table).__name__}"
+    )
+
+
+def _station_frame(stations: Any) -> pd.DataFrame:
+    """Return the table of stations from a path or from memory."""
+    if isinstance(stations, (xr.Dataset, xr.DataArray)):
+        wanted = ["station", "longitude", "latitude", "altitude", "name"]
+        coordinates = {n: stations[n].values for n in wanted if n in stations.coords}
+        return pd.DataFrame(coordinates)
+    if not isinstance(stations, (pd.DataFrame, str, PathLike)):
+        raise ObservationError(
+            f"stations must be a path or a table; found {type(stations).__name__}"
+        )
+    table = stations if isinstance(stations, pd.DataFrame) else Path(stations).expanduser()
+    return read_table(table, {})
+
+
+def _named(mapping: Mapping) -> dict:
+    """Return a mapping whose keys are this package's names: "PM2.5" becomes "pm25"."""
+    return {
+        name if name in ROLES else (known_variable(str(name)) or name): value
+        for name, value in mapping.items()
+    }

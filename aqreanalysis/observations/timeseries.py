@@ -1,0 +1,350 @@
+"""CF timeSeries files and xarray Datasets of any spelling, to the Dataset of this package."""
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.observations.assembly import described, time_label
+from aqreanalysis.observations.axis import regular_axis
+from aqreanalysis.observations.columns import METEOROLOGY, ROLES, folded, known_variable, listed
+from aqreanalysis.observations.files import existing
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.measurements import converted
+from aqreanalysis.observations.numbers import SENTINELS
+from aqreanalysis.observations.options import Reading, TimeLabel
+from aqreanalysis.observations.positions import station_positions
+from aqreanalysis.observations.stations import identifier, positions_from_table
+from aqreanalysis.observations.times import to_utc
+
+
+def read_netcdf(path: Path, *, reading: Reading, journal: Journal) -> xr.Dataset:
+    """Return the Dataset of a CF timeSeries file, in either order of its dimensions.
+
+    Parameters
+    ----------
+    path : path
+        NetCDF with one time axis for all stations (the orthogonal form of CF, section 9.3.1).
+    reading : Reading
+        Options.
+    journal : Journal
+        Takes decisions and faults.
+
+    Returns
+    -------
+    xarray.Dataset
+        In memory; the file is closed.
+
+    Raises
+    ------
+    ObservationError
+        If it is no NetCDF file, or of another form, and with all faults in it.
+    """
+    try:
+        with xr.open_dataset(existing(path)) as opened:
+            dataset = opened.load()
+    except ObservationError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ObservationError(f"it cannot be read as NetCDF: {first}", source=path.name) from error
+    return from_dataset(dataset, reading=reading, journal=journal)
+
+
+def from_dataset(dataset: xr.Dataset, *, reading: Reading, journal: Journal) -> xr.Dataset:
+    """Return a Dataset brought to the names, the order, the units and the axis of this package.
+
+    Coordinates are found by their CF attributes, then by their usual names; pollutants by their
+    name or their standard name. A Dataset that is valid already comes back with equal values.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        One dimension of stations and one of time; it is not changed.
+    reading : Reading
+        Options.
+    journal : Journal
+        Takes decisions and faults.
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    ObservationError
+        With all faults.
+    """
+    found = _coordinates(dataset, reading, journal)
+    journal.stop_if_faulty()
+    result = _renamed(dataset, found, reading, journal)
+    journal.stop_if_faulty()
+    label = reading.time_label or _label_of(dataset, dataset[found[TIME]])
+    result = _on_regular_time(result, reading, journal)
+    result = _with_positions(result, reading, journal)
+    result, units = _with_units(result, reading, journal)
+    journal.stop_if_faulty()
+    step = result.attrs.pop("step of the axis")
+    return described(
+        result,
+        units=units,
+        label=time_label(label, journal=journal),
+        step_hours=step,
+        journal=journal,
+    )
+
+
+def _coordinates(dataset: xr.Dataset, reading: Reading, journal: Journal) -> dict[str, str]:
+    """Return the names of time, longitude, latitude and station in a Dataset."""
+    import cf_xarray  # noqa: F401  (registers the accessor .cf)
+
+    if {"sample_dimension", "instance_dimension"} & {
+        key for variable in dataset.variables.values() for key in variable.attrs
+    }:
+        journal.fault(
+            "a ragged array (CF 9.3.3, 9.3.4); expected one time axis for all stations. "
+            "Turn it into a long table first"
+        )
+        return {}
+    found: dict[str, str] = {}
+    for role in (TIME, "longitude", "latitude", "altitude", STATION):
+        given = reading.columns.get(role)
+        if given is not None and given not in list(dataset.variables):
+            journal.fault(f"columns names {given!r} for {role}; the Dataset has no such variable")
+        name = _by_caller_or_cf(dataset, role, reading) or _by_spelling(dataset, role)
+        if name is not None:
+            found[role] = name
+    needed = [TIME] if reading.stations is not None else [TIME, "longitude", "latitude"]
+    for role in needed:
+        if role not in found:
+            journal.fault(
+                f"no coordinate of {role}; the variables are "
+                f"{listed([str(name) for name in dataset.variables])}"
+            )
+    if TIME in found and dataset[found[TIME]].ndim > 1:
+        journal.fault(
+            f"time has the dimensions {dataset[found[TIME]].dims}; expected one axis for all "
+            "stations. Turn the Dataset into a long table first"
+        )
+    return found
+
+
+def _by_caller_or_cf(dataset: xr.Dataset, role: str, reading: Reading) -> str | None:
+    """Return the variable of a role by the caller's word or its CF attributes, if there is one."""
+    given = reading.columns.get(role)
+    if isinstance(given, str) and given in dataset.variables:
+        return given
+    names = (
+        dataset.cf.cf_roles.get("timeseries_id", [])
+        if role == STATION
+        else dataset.cf.standard_names.get(role, []) or dataset.cf.coordinates.get(role, [])
+    )
+    return str(names[0]) if names else None
+
+
+def _by_spelling(dataset: xr.Dataset, role: str) -> str | None:
+    """Return the variable that has a usual name of a role, if there is one."""
+    by_key = {folded(str(name)): str(name) for name in dataset.variables}
+    likely = [by_key[spelling] for spelling in ROLES[role] if spelling in by_key]
+    if role == TIME and not likely:
+        likely = [str(name) for name, index in dataset.indexes.items() if index.dtype.kind == "M"]
+    return likely[0] if likely else None
+
+
+def _renamed(
+    dataset: xr.Dataset, found: dict[str, str], reading: Reading, journal: Journal
+) -> xr.Dataset:
+    """Return the Dataset with the names and dimensions of this package, variables recognised."""
+    time = dataset[found[TIME]]
+    if time.ndim == 0:
+        dataset, time = dataset.expand_dims(found[TIME]), time.expand_dims(found[TIME])
+    time_dimension = time.dims[0]
+    dataset, place = _station_dimension(dataset, found, time_dimension)
+    if place is None:
+        journal.fault(
+            f"no dimension of stations beside {time_dimension!r}; the dimensions are "
+            f"{tuple(str(name) for name in dataset.dims)}"
+        )
+        return dataset
+    identifiers = _identifiers(dataset, found, place)
+    coordinates: dict = {
+        STATION: identifiers,
+        TIME: (TIME, np.atleast_1d(dataset[found[TIME]].values)),
+    }
+    for role in ("longitude", "latitude", "altitude"):
+        if role in found:
+            degrees = np.atleast_1d(dataset[found[role]].values).astype(np.float64)
+            coordinates[role] = (STATION, np.broadcast_to(degrees, identifiers.shape).copy())
+    if "name" in dataset.variables and dataset["name"].dims == (place,):
+        coordinates["name"] = (STATION, _decoded(dataset["name"].values))
+    there = {
+        str(name): array.transpose(place, time_dimension)
+        for name, array in dataset.data_vars.items()
+        if name not in found.values() and set(array.dims) == {place, time_dimension}
+    }
+    variables = {
+        known: ((STATION, TIME), there[name].data, there[name].attrs)
+        for name, known in _known_variables(there, reading, journal).items()
+    }
+    return xr.Dataset(variables, coords=coordinates, attrs=dataset.attrs)
+
+
+def _station_dimension(
+    dataset: xr.Dataset, found: dict[str, str], time_dimension: Hashable
+) -> tuple[xr.Dataset, Hashable | None]:
+    """Return the dimension of stations, and the Dataset, with a new one if it has a station."""
+    for role in ("longitude", "latitude", STATION):
+        if role in found and dataset[found[role]].ndim == 1:
+            return dataset, dataset[found[role]].dims[0]
+    if "longitude" not in found:
+        others = [name for name in dataset.dims if name != time_dimension]
+        if others:
+            return dataset, others[0] if len(others) == 1 else None
+    names = [name for name in dataset.data_vars if dataset[name].dims == (time_dimension,)]
+    single = dataset.assign({name: dataset[name].expand_dims(STATION) for name in names})
+    return single, STATION
+
+
+def _identifiers(dataset: xr.Dataset, found: dict[str, str], place: Hashable) -> NDArray[np.str_]:
+    """Return the identifiers of the stations as text."""
+    if STATION not in found:
+        return np.arange(dataset.sizes[place]).astype(str)
+    return _decoded(np.atleast_1d(dataset[found[STATION]].values))
+
+
+def _decoded(values: NDArray) -> NDArray[np.str_]:
+    """Return text from text, bytes or numbers."""
+    plain = [v.decode(errors="replace") if isinstance(v, bytes) else v for v in values.tolist()]
+    return np.array([identifier(value) for value in plain], dtype=str)
+
+
+def _known_variables(
+    there: dict[str, xr.DataArray], reading: Reading, journal: Journal
+) -> dict[str, str]:
+    """Return the name in this package of each variable: the caller's word, its own name, or CF's.
+
+    A standard name counts only where no variable has the pollutant's own name, since a model's
+    background may carry the same standard name as the measurements beside it.
+    """
+    roles = {*ROLES, "variable"}
+    given = {column: name for name, column in reading.columns.items() if name not in roles}
+    absent = [str(column) for column in given if column not in there]
+    if absent:
+        journal.fault(f"columns names {listed(absent)}; the variables are {listed(list(there))}")
+    names = {name: str(given.get(name) or known_variable(name) or name) for name in there}
+    for name, array in there.items():
+        of_standard = _by_standard_name(str(array.attrs.get("standard_name", "")))
+        if names[name] == name and of_standard and of_standard not in names.values():
+            names[name] = of_standard
+    for known in sorted(set(names.values())):
+        same = [name for name in there if names[name] == known]
+        if len(same) > 1:
+            journal.fault(f"variables {listed(same)} all look like {known}; drop all but one")
+    return names
+
+
+def _by_standard_name(standard_name: str) -> str | None:
+    """Return the pollutant of a CF standard name, also of the one for its mole fraction."""
+    mass = re.sub("^mole_fraction_of", "mass_concentration_of", standard_name)
+    mass = mass.replace("aerosol_in_air", "aerosol_particles_in_air")
+    return next((p.name for p in POLLUTANTS.values() if p.standard_name == mass), None)
+
+
+def _label_of(dataset: xr.Dataset, time: xr.DataArray) -> TimeLabel | None:
+    """Return the label of the stamps by their attribute, or by their bounds, or None."""
+    label = time.attrs.get("time_label")
+    bounds = time.attrs.get("bounds", time.encoding.get("bounds"))
+    if label is not None or bounds not in dataset.variables:
+        return label
+    edges = dataset[bounds].values
+    if edges.ndim == 2 and edges.shape == (time.size, 2):
+        if (edges[:, 0] == time.values).all():
+            return "start"
+        if (edges[:, 1] == time.values).all():
+            return "end"
+    return None
+
+
+def _on_regular_time(dataset: xr.Dataset, reading: Reading, journal: Journal) -> xr.Dataset:
+    """Return the Dataset on a regular axis in UTC, hours that are not there missing."""
+    stamps = pd.Series(dataset[TIME].values)
+    step = dataset[TIME].attrs.get("step_hours")
+    if stamps.empty:
+        journal.fault("time has no stamps")
+    elif stamps.dtype.kind != "M":
+        journal.fault(f"time must be dates of the standard calendar; found {stamps.iloc[0]!r}")
+    journal.stop_if_faulty()
+    utc = to_utc(
+        stamps,
+        time_zone=reading.time_zone or "UTC",
+        describe=lambda row: f"time stamp {row + 1}",
+        journal=journal if reading.time_zone else Journal("", silent=True),
+    )
+    if np.isnat(utc).any():
+        journal.fault(f"time holds {int(np.isnat(utc).sum())} missing stamps")
+    journal.stop_if_faulty()
+    axis = regular_axis(
+        utc, np.zeros(utc.size, int), identifiers=np.array(["(all)"]), journal=journal
+    )
+    order, counts = np.unique(axis.position, return_counts=True)
+    if (counts > 1).any():
+        twice = axis.times[order[counts > 1][0]]
+        journal.fault(f"time holds {np.datetime_as_string(twice, unit='m')} UTC more than once")
+    journal.stop_if_faulty()
+    dataset = dataset.assign_coords({TIME: axis.times[axis.position]}).sortby(TIME)
+    if axis.times.size > utc.size:
+        journal.decide(f"{axis.times.size - utc.size} absent hours added as missing")
+        dataset = dataset.reindex({TIME: axis.times})
+    known = float(step) if utc.size == 1 and step is not None else axis.step_hours
+    return dataset.assign_attrs({"step of the axis": known})
+
+
+def _with_positions(dataset: xr.Dataset, reading: Reading, journal: Journal) -> xr.Dataset:
+    """Return the Dataset with checked positions, stations in the order of their identifiers."""
+    identifiers = dataset[STATION].values.astype(str)
+    if len(identifiers) == 0 or len(set(identifiers)) < len(identifiers):
+        return dataset  # the contract tells these faults
+    with journal.collecting():
+        if reading.stations is not None:
+            places = positions_from_table(reading.stations, identifiers, journal=journal)
+        else:
+            places = station_positions(
+                np.arange(len(identifiers)),
+                dataset["longitude"].values,
+                dataset["latitude"].values,
+                identifiers=identifiers,
+                journal=journal,
+            )
+        for name in ("longitude", "latitude", "altitude", "name"):
+            if getattr(places, name) is not None:
+                dataset = dataset.assign_coords({name: (STATION, getattr(places, name))})
+    return dataset.sortby(STATION)
+
+
+def _with_units(
+    dataset: xr.Dataset, reading: Reading, journal: Journal
+) -> tuple[xr.Dataset, dict[str, str | None]]:
+    """Return the Dataset with pollutants and meteorology in the units of this package."""
+    result, units = dataset, {}
+    for name in [str(name) for name in dataset.data_vars]:
+        array = dataset[name]
+        is_pollutant = name in POLLUTANTS
+        if not is_pollutant and name not in METEOROLOGY:
+            continue
+        if array.dtype.kind not in "fiu":
+            journal.fault(f"{name} must hold numbers; its type is {array.dtype}")
+            continue
+        stated = reading.units_of(name, is_pollutant=is_pollutant) or array.attrs.get("units")
+        zero_one, units[name] = converted(name, np.array([0.0, 1.0]), stated, journal=journal)
+        factor, offset = zero_one[1] - zero_one[0], zero_one[0]
+        kind = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
+        values = array.astype(kind).where(~array.isin(SENTINELS))
+        if (factor, offset) != (1.0, 0.0):
+            values = (values * factor + offset).astype(kind)
+        result = result.assign({name: values})
+    return result, units

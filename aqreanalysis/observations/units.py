@@ -1,0 +1,217 @@
+"""Factors that bring concentrations and meteorology to the units of this package.
+
+Spellings that networks use are known by heart; any other goes to pint, which is imported only
+then. A mixing ratio (ppb, ppm) becomes a mass concentration with the molar mass of the gas at a
+stated temperature and pressure.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aqreanalysis.conventions import CONCENTRATION_UNITS, pollutant
+from aqreanalysis.observations.journal import ObservationError
+
+#: Conditions at which US EPA states gases in mass units (40 CFR 50.3): 25 degC and 1 atm.
+REFERENCE_TEMPERATURE_K = 298.15
+REFERENCE_PRESSURE_HPA = 1013.25
+
+#: J mol-1 K-1, exact since the 2019 redefinition of the SI.
+_GAS_CONSTANT = 8.31446261815324
+
+_MIXING_RATIOS: Mapping[str, float] = MappingProxyType(
+    {
+        **dict.fromkeys(("ppt", "pptv", "parts per trillion", "pmol mol-1", "1e-12"), 1e-12),
+        **dict.fromkeys(("ppb", "ppbv", "parts per billion", "nmol mol-1", "1e-9"), 1e-9),
+        **dict.fromkeys(("ppm", "ppmv", "parts per million", "umol mol-1", "1e-6"), 1e-6),
+        "mol mol-1": 1.0,
+    }
+)
+
+
+def concentration_factor(
+    units: str,
+    pollutant_name: str,
+    *,
+    temperature_k: float = REFERENCE_TEMPERATURE_K,
+    pressure_hpa: float = REFERENCE_PRESSURE_HPA,
+) -> float:
+    """Return the factor from some units of a pollutant to ug m-3.
+
+    For a mixing ratio r the mass concentration is r M p / (R T).
+
+    Parameters
+    ----------
+    units : str
+        For example ``"ug/m3"``, ``"µg m-3"``, ``"Micrograms/cubic meter (LC)"``, ``"mg m-3"``,
+        ``"ppb"`` or ``"Parts per million"``.
+    pollutant_name : str
+        Name or alias; it gives the molar mass M.
+    temperature_k, pressure_hpa : float, optional
+        Conditions of the mass concentration, for mixing ratios only. The default is what US EPA
+        uses, 298.15 K and 1013.25 hPa; the European Union uses 293.15 K.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ObservationError
+        If the units are unknown, are none of a concentration, or are a mixing ratio of particles.
+
+    Examples
+    --------
+    >>> concentration_factor("mg/m3", "co")
+    1000.0
+    >>> round(concentration_factor("ppb", "o3"), 4)
+    1.9618
+    """
+    spelling = _spelling(units)
+    if spelling in _MIXING_RATIOS:
+        mass = pollutant(pollutant_name).molar_mass
+        if mass is None:
+            raise ObservationError(
+                f"{pollutant_name} is made of particles and cannot be in {units!r}; "
+                f"expected a mass concentration such as {CONCENTRATION_UNITS!r}"
+            )
+        mol_per_m3 = pressure_hpa * 100.0 / (_GAS_CONSTANT * temperature_k)
+        return _MIXING_RATIOS[spelling] * mol_per_m3 * mass * 1e6
+    factor, offset = _linear(spelling, "ug m-3", units, pollutant_name)
+    if offset:
+        raise ObservationError(f"{pollutant_name} cannot be in {units!r}")
+    return factor
+
+
+def to_concentration(
+    values: ArrayLike,
+    units: str,
+    pollutant_name: str,
+    *,
+    temperature_k: float = REFERENCE_TEMPERATURE_K,
+    pressure_hpa: float = REFERENCE_PRESSURE_HPA,
+) -> NDArray[np.float64]:
+    """Return values of a pollutant in ug m-3.
+
+    Parameters
+    ----------
+    values : array_like
+        In ``units``; NaN stays NaN.
+    units, pollutant_name, temperature_k, pressure_hpa
+        As in `concentration_factor`.
+
+    Returns
+    -------
+    ndarray of float64, the shape of ``values``
+
+    Raises
+    ------
+    ObservationError
+        As in `concentration_factor`.
+
+    Examples
+    --------
+    >>> to_concentration([0.05, 0.07], "ppm", "o3").round(1)
+    array([ 98.1, 137.3])
+    """
+    factor = concentration_factor(
+        units, pollutant_name, temperature_k=temperature_k, pressure_hpa=pressure_hpa
+    )
+    return np.asarray(values, dtype=np.float64) * factor
+
+
+def linear_conversion(units: str, target: str, name: str) -> tuple[float, float]:
+    """Return factor and offset that bring some units of a meteorological variable to others.
+
+    Parameters
+    ----------
+    units, target : str
+        From and to.
+    name : str
+        The variable, for the message.
+
+    Returns
+    -------
+    factor, offset : float
+        ``value * factor + offset`` is in ``target``.
+
+    Raises
+    ------
+    ObservationError
+        If the units are unknown or measure something else.
+
+    Examples
+    --------
+    >>> factor, offset = linear_conversion("K", "degC", "temperature")
+    >>> round(factor, 6), round(offset, 2)
+    (1.0, -273.15)
+    """
+    return _linear(_spelling(units), _spelling(target), units, name)
+
+
+def _spelling(units: str) -> str:
+    """Return units with one spelling for each sign, power and remark."""
+    text = str(units).strip().replace("µ", "u").replace("μ", "u").replace("²", "2")
+    text = text.replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("−", "-")
+    # Remarks such as EPA's "(LC)", local conditions, and "(25 C)" are no part of the unit.
+    text = re.sub(r"\s*\([^)]*\)\s*$", "", text)
+    text = re.sub(r"(?i)micrograms?", "ug", text)
+    text = re.sub(r"(?i)milligrams?", "mg", text)
+    text = re.sub(r"(?i)nanograms?", "ng", text)
+    text = re.sub(r"(?i)\s*(?:per|/)\s*cubic met(?:er|re)s?", " m-3", text)
+    text = re.sub(r"(?i)^(parts) per (\w+).*$", r"\1 per \2", text)
+    text = re.sub(r"\s*/\s*([A-Za-z]+)\s*(?:\^|\*\*)?\s*(\d?)", _inverse, text)
+    text = re.sub(r"\s*[*.·]\s*(?=[A-Za-z])", " ", text)
+    text = re.sub(r"(?:\^|\*\*)\s*", "", text)
+    folded = text.lower()
+    known = folded in _MIXING_RATIOS or re.fullmatch(r"[unmk]?g m-3", folded)
+    return folded if known else text
+
+
+def _inverse(match: re.Match) -> str:
+    """Return "/m3" as " m-3"."""
+    return f" {match[1]}-{match[2] or 1}"
+
+
+@lru_cache(maxsize=256)
+def _linear(spelling: str, target: str, units: str, name: str) -> tuple[float, float]:
+    """Return factor and offset between two spellings, with pint where they are not the same."""
+    if spelling == target:
+        return 1.0, 0.0
+    import pint
+
+    expected = f"expected units that convert to {target!r}"
+    try:
+        registry = _registry()
+        source = registry.Unit(_for_pint(spelling))
+        ends = registry.Quantity(np.array([0.0, 1.0]), source).to(_for_pint(target)).magnitude
+    except pint.DimensionalityError as error:
+        raise ObservationError(f"{name} cannot be in {units!r}; {expected}") from error
+    except Exception as error:  # pint raises many kinds, tokenizer errors among them
+        raise ObservationError(f"unknown units {units!r} of {name}; {expected}") from error
+    zero, one = (float(end) for end in ends)
+    return float(f"{one - zero:.12g}"), zero
+
+
+@lru_cache(maxsize=1)
+def _registry() -> Any:
+    """Return pint's registry, with the names that weather stations use."""
+    import pint
+
+    registry: Any = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+    registry.define("@alias degree_Celsius = celsius = Celsius = deg_C")
+    registry.define("@alias degree_Fahrenheit = fahrenheit = Fahrenheit = deg_F")
+    return registry
+
+
+def _for_pint(spelling: str) -> str:
+    """Return CF units, such as "kg m-3", as pint reads them: "kg*m**-3"."""
+    if spelling == "%":
+        return "percent"
+    powers = re.sub(r"([A-Za-z])(-?\d+)", r"\1**\2", spelling)
+    return re.sub(r"\s+", "*", powers.strip())
