@@ -1,0 +1,256 @@
+"""Fields over grids and stations, block by block: lazy, and the same numbers for any chunking."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME
+from aqreanalysis.grid import Grid
+from aqreanalysis.network import StationNetwork
+
+#: Nearest stations that are counted when a flag says how many report.
+COUNTED_NEIGHBOURS = 8
+#: Reporting stations among the counted ones below which an hour is flagged.
+FEW_STATIONS = 3
+#: Values of one block by default: 8 MB in float32, small beside any engine's own work space.
+BLOCK_VALUES = 2_000_000
+
+
+class Field(Protocol):
+    """The engine of an estimator: values anywhere, at hours of the observations' time axis.
+
+    A field is pure and thread-safe, and gives the same bits for any split of targets and hours.
+    """
+
+    def __call__(
+        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard error, (n, hours) float32 each, NaN where there is none."""
+        ...
+
+
+def predict_blocks(
+    field: Field,
+    *,
+    at: Grid | xr.Dataset,
+    network: StationNetwork,
+    observed: np.ndarray,
+    time: xr.DataArray,
+    variable: str,
+    hours: slice | None = None,
+    chunks: Mapping[str, int] | None = None,
+    alignment: int = 1,
+) -> xr.Dataset:
+    """Return the field on a grid or at stations as a lazy Dataset.
+
+    Parameters
+    ----------
+    field : Field
+        Engine; called once for each block, also from several threads at once.
+    at : Grid or Dataset
+        Where: a grid, or any Dataset with longitude and latitude on ``station``.
+    network : StationNetwork
+        The n stations whose values the field uses.
+    observed : (n, t) bool
+        Where a station has a value; for the flags.
+    time : (t,) DataArray of datetime64
+        Time axis of the observations, with its attributes.
+    variable : str
+        Name of the variable in the result.
+    hours : slice of int, optional
+        Part of the time axis to predict; all of it by default.
+    chunks : mapping, optional
+        Size of a block along the dimensions of the result; missing ones follow from
+        `BLOCK_VALUES`. The numbers do not depend on it.
+    alignment : int
+        Blocks of time begin at multiples of this many steps since 1970 by default, so that an
+        engine that works in windows does none of them twice.
+
+    Returns
+    -------
+    Dataset
+        ``(time, lat, lon)``, ``(time, y, x)`` or ``(station, time)`` with ``<variable>``,
+        ``<variable>_uncertainty`` (one standard error, float32), ``<variable>_flag`` (int8) and
+        ``distance_to_nearest_station`` (km). All but the last are dask arrays.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> def seven(longitude, latitude, hours):
+    ...     mean = np.full((longitude.size, hours.stop - hours.start), 7, np.float32)
+    ...     return mean, mean / 10
+    >>> time = xr.DataArray(pd.date_range("2024-01-01", periods=3, freq="h"), dims="time")
+    >>> network = StationNetwork([10.0, 10.5, 11.0], [50.0, 50.5, 50.0])
+    >>> field = predict_blocks(
+    ...     seven,
+    ...     at=Grid((10, 11, 50, 51), 0.5),
+    ...     network=network,
+    ...     observed=np.ones((3, 3), bool),
+    ...     time=time,
+    ...     variable="pm25",
+    ... )
+    >>> dict(field.sizes), float(field.pm25.mean()), int(field.pm25_flag.max())
+    ({'time': 3, 'lat': 2, 'lon': 2}, 7.0, 0)
+    """
+    targets = _Targets.of(at)
+    nearest = network.neighbours(targets.longitude, targets.latitude, k=COUNTED_NEIGHBOURS)
+    start, stop, _ = (hours or slice(None)).indices(time.size)
+    if stop <= start:
+        raise ValueError("no hour to predict: the selection of time is empty")
+    far = nearest.distance_km[:, 0] > network.reach_km
+    blocks = _Blocks(field, targets, nearest.index, observed, far)
+    sizes = _chunk_sizes(targets, stop - start, chunks or {}, alignment)
+    first = _steps_since_epoch(time) + start
+    spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
+    stacked = blocks.dask_array(spans, sizes)
+    return _dataset(stacked, targets, nearest.distance_km[:, 0], time[start:stop], variable)
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Positions in order, with the shape and coordinates that they have in the result."""
+
+    longitude: np.ndarray
+    latitude: np.ndarray
+    shape: tuple[int, ...]
+    dims: tuple[str, ...]
+    coordinates: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, at: Grid | xr.Dataset) -> "_Targets":
+        """Return the targets of a grid or of a Dataset of stations."""
+        if isinstance(at, Grid):
+            longitude, latitude = at.longitude_latitude()
+            coordinates: dict[str, Any] = {at.dims[0]: at.y, at.dims[1]: at.x}
+            if not at.is_geographic:
+                coordinates |= {"lat": (at.dims, latitude), "lon": (at.dims, longitude)}
+            return cls(longitude.ravel(), latitude.ravel(), at.shape, at.dims, coordinates)
+        network = StationNetwork.from_dataset(at)
+        kept: dict[str, Any] = {
+            str(name): coordinate.variable
+            for name, coordinate in at.coords.items()
+            if coordinate.dims == (STATION,)
+        }
+        kept |= {name: at[name].variable for name in ("longitude", "latitude") if name not in kept}
+        size = (network.size,)
+        return cls(network.longitude, network.latitude, size, (STATION,), kept)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """What one block needs to compute itself."""
+
+    field: Field
+    targets: _Targets
+    neighbours: np.ndarray  # (targets, COUNTED_NEIGHBOURS) int64
+    observed: np.ndarray  # (stations, time) bool
+    far: np.ndarray  # (targets,) bool
+
+    def dask_array(self, spans: list[slice], sizes: Mapping[str, int]) -> Any:
+        """Return the lazy (3, time, *targets) array: mean, standard error, flag."""
+        import dask.array as da
+        from dask.delayed import delayed
+
+        shape = self.targets.shape
+        rows = _spans(0, shape[0], sizes[self.targets.dims[0]], 0)
+        last = shape[1] if len(shape) == 2 else 1
+        columns = _spans(0, last, sizes.get(self.targets.dims[-1], last), 0)
+        compute = delayed(self._compute, pure=True, traverse=False)
+
+        def block(span: slice, row: slice, column: slice) -> Any:
+            extent = (span.stop - span.start, row.stop - row.start, column.stop - column.start)
+            return da.from_delayed(compute(span, row, column), (3, *extent), np.float32)
+
+        nested = [[[block(t, r, c) for c in columns] for r in rows] for t in spans]
+        stacked = da.concatenate(
+            [
+                da.concatenate([da.concatenate(row, axis=3) for row in span], axis=2)
+                for span in nested
+            ],
+            axis=1,
+        )
+        return stacked if len(shape) == 2 else stacked[..., 0]
+
+    def _compute(self, span: slice, row: slice, column: slice) -> np.ndarray:
+        """Return one block, (3, hours, rows, columns) float32."""
+        index = np.arange(self.far.size).reshape(*self.targets.shape[:1], -1)[row, column]
+        cells = index.ravel()
+        mean, error = self.field(self.targets.longitude[cells], self.targets.latitude[cells], span)
+        flag = self._flag(cells, span, np.isnan(mean))
+        stacked = np.stack([mean, error, flag]).astype(np.float32)
+        return np.moveaxis(stacked.reshape(3, *index.shape, -1), -1, 1)
+
+    def _flag(self, cells: np.ndarray, span: slice, nothing: np.ndarray) -> np.ndarray:
+        """Return the flags of one block, (cells, hours) int8."""
+        reporting = np.zeros(nothing.shape, np.int8)
+        counted = self.neighbours[cells]
+        for column in counted.T:
+            reporting += self.observed[column, span] & (column >= 0)[:, None]
+        enough = np.minimum(FEW_STATIONS, (counted >= 0).sum(axis=1))[:, None]
+        flag = np.zeros(nothing.shape, np.int8)
+        flag[np.broadcast_to(self.far[cells, None], flag.shape)] = PRODUCT_FLAGS[
+            "far_from_stations"
+        ]
+        flag[reporting < enough] = PRODUCT_FLAGS["few_stations_reporting"]
+        flag[nothing] = PRODUCT_FLAGS["no_estimate"]
+        return flag
+
+
+def _steps_since_epoch(time: xr.DataArray) -> int:
+    """Return the position of the first label on an absolute axis of this step."""
+    if time.size < 2:
+        return 0
+    step = time.values[1] - time.values[0]
+    return int((time.values[0] - np.datetime64(0, "ns")) // step)
+
+
+def _spans(start: int, stop: int, size: int, offset: int) -> list[slice]:
+    """Return slices of at most ``size`` that cover start to stop; boundaries at start + offset."""
+    first = range(start + offset, stop, size) if offset else range(start, stop, size)
+    edges = sorted({start, *first, stop})
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _chunk_sizes(
+    targets: _Targets, hours: int, chunks: Mapping[str, int], alignment: int
+) -> dict[str, int]:
+    """Return the size of a block along each dimension; all faults of the request at once."""
+    known = (TIME, *targets.dims)
+    wrong = [f"{name}={size!r}" for name, size in chunks.items() if name not in known or size < 1]
+    if wrong:
+        raise ValueError(
+            f"chunks are positive numbers along {', '.join(known)}; found {', '.join(wrong)}"
+        )
+    cells = int(np.prod(targets.shape))
+    per_day = max(1, BLOCK_VALUES // max(cells, 1)) // alignment * alignment
+    sizes = {TIME: min(hours, max(per_day, alignment, 1))}
+    row = int(np.prod(targets.shape[1:]))
+    sizes[targets.dims[0]] = min(
+        targets.shape[0], max(1, BLOCK_VALUES // (row * max(sizes[TIME], 1)))
+    )
+    for name, size in zip(targets.dims[1:], targets.shape[1:], strict=True):
+        sizes[name] = size
+    return {name: int(chunks.get(name, size)) for name, size in sizes.items()}
+
+
+def _dataset(
+    stacked: Any, targets: _Targets, distance_km: np.ndarray, time: xr.DataArray, variable: str
+) -> xr.Dataset:
+    """Return the Dataset of a stacked array of mean, standard error and flag."""
+    dims = (TIME, *targets.dims)
+    layers = {
+        variable: stacked[0],
+        f"{variable}_uncertainty": stacked[1],
+        f"{variable}_flag": stacked[2].astype(np.int8),
+    }
+    dataset = xr.Dataset(
+        {name: (dims, layer) for name, layer in layers.items()},
+        coords={TIME: time.reset_coords(drop=True).variable, **targets.coordinates},
+    )
+    distance = distance_km.reshape(targets.shape).astype(np.float32)
+    dataset["distance_to_nearest_station"] = (targets.dims, distance, {"units": "km"})
+    return dataset.transpose(STATION, TIME) if targets.dims == (STATION,) else dataset
