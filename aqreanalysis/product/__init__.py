@@ -1,0 +1,18 @@
+"""Products: a field becomes a CF NetCDF file that GIS tools open, and comes back from it."""
+
+from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.coordinates import crs_of
+from aqreanalysis.product.provenance import build_product, input_digest
+from aqreanalysis.product.reading import open_product
+from aqreanalysis.product.variables import ProductError
+from aqreanalysis.product.writing import write_netcdf
+
+__all__ = [
+    "ProductError",
+    "build_product",
+    "crs_of",
+    "input_digest",
+    "open_product",
+    "restore_metadata",
+    "write_netcdf",
+]

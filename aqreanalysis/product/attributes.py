@@ -1,0 +1,278 @@
+"""The attributes of a product's layers and of the file, recomputed from what the product holds."""
+
+import logging
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, PRODUCT_FLAGS, TIME
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.product.coordinates import (
+    CRS,
+    HORIZONTAL,
+    Layout,
+    layout_of,
+    restore_coordinates,
+)
+from aqreanalysis.product.variables import ProductError
+
+CONVENTIONS = "CF-1.11, ACDD-1.3"
+
+#: The table that holds every standard name used here, as the table names itself.
+_VOCABULARY = "CF-StandardNameTable-93"
+#: Attributes that name other variables, which may be gone.
+_RELATIONS = ("coordinates", "grid_mapping", "ancillary_variables")
+_DISTANCE = "distance_to_nearest_station"
+
+_logger = logging.getLogger(__name__)
+
+
+def restore_metadata(product: xr.Dataset) -> xr.Dataset:
+    """Return the product with all CF metadata rebuilt from its names, values and what is left.
+
+    Arithmetic, selections and reopening lose the CRS, the bounds or the attributes of a Dataset.
+    Names of variables and coordinates say again what they are. A ``long_name``, ``cell_methods``
+    or ``units`` that the product still has is kept, and so are its global attributes; extents
+    and coverage are computed anew. Lazy layers stay lazy.
+
+    Parameters
+    ----------
+    product : Dataset
+        ``(time, lat, lon)``, ``(time, y, x)`` or ``(station, time)`` with at least one pollutant.
+
+    Returns
+    -------
+    Dataset
+        With ``crs``, bounds and, for stations, ``station_id`` as coordinates.
+
+    Raises
+    ------
+    ProductError
+        If the product holds no pollutant, or what was lost cannot be told from the rest: the CRS
+        of projected coordinates, the meaning of the time labels.
+
+    Examples
+    --------
+    >>> bare = xr.Dataset(
+    ...     {"pm25": (("lat", "lon"), [[1.0, 2.0]])}, coords={"lat": [50.0], "lon": [10.0, 10.5]}
+    ... )
+    >>> restored = restore_metadata(bare)
+    >>> restored.pm25.attrs["units"], restored.lon_bnds.values.tolist()
+    ('ug m-3', [[9.75, 10.25], [10.25, 10.75]])
+    """
+    layout = layout_of(product)
+    if not any(name in POLLUTANTS for name in product.data_vars):
+        raise ProductError(
+            f"a product holds at least one of {', '.join(POLLUTANTS)}; found "
+            f"{', '.join(map(str, product.data_vars)) or 'no variable'}. Rename its variable."
+        )
+    restored = restore_coordinates(product)
+    for name in restored.data_vars:
+        layer = restored[name].variable.copy(deep=False)  # keeps lazy values lazy
+        layer.attrs = _layer_attributes(restored, str(name), layout)
+        layer.encoding = {}
+        restored[name] = layer
+    return restored.assign_attrs({**_history(product), **_global_attributes(restored, layout)})
+
+
+def coordinates_attribute(product: xr.Dataset, name: str) -> str:
+    """Return the auxiliary coordinates of a layer, as its attribute ``coordinates`` lists them."""
+    layer = product[name]
+    auxiliary = [
+        str(coordinate)
+        for coordinate, values in product.coords.items()
+        if coordinate not in product.dims
+        and coordinate != CRS
+        and not str(coordinate).endswith("_bnds")
+        and set(values.dims) <= set(layer.dims)
+    ]
+    return " ".join(sorted(auxiliary))
+
+
+def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[str, Any]:
+    """Return the attributes of one layer."""
+    kept = {
+        key: value
+        for key, value in product[name].attrs.items()
+        if key not in _RELATIONS and not key.startswith("quantization_")  # true of a file only
+    }
+    base, role = _role(name)
+    forced: dict[str, Any] = {}
+    if set(HORIZONTAL[layout]) <= set(product[name].dims):
+        forced["grid_mapping"] = CRS
+    if role == "analysis":
+        known = _analysis(base)
+        forced |= _ancillary(product, base)
+    elif role == "uncertainty":
+        known = _uncertainty(base)
+        forced["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
+    elif role == "flag":
+        known = _flag(base)
+        kept = {}
+    elif name == _DISTANCE:
+        known = _distance()
+    else:
+        known = {}
+    own = {key: kept[key] for key in ("long_name", "units", "cell_methods") if key in kept}
+    attributes = {**kept, **known, **own, **forced}
+    if TIME not in product.coords:  # CF knows no method over a coordinate that is gone
+        attributes.pop("cell_methods", None)
+    return attributes
+
+
+def _role(name: str) -> tuple[str, str]:
+    """Return the pollutant that a layer belongs to, and what it says of it."""
+    if name in POLLUTANTS:
+        return name, "analysis"
+    base, _, role = name.rpartition("_")
+    return (base, role) if base in POLLUTANTS else (name, "other")
+
+
+def _analysis(base: str) -> dict[str, Any]:
+    """Return the attributes of the concentration itself."""
+    return {
+        "standard_name": POLLUTANTS[base].standard_name,
+        "long_name": POLLUTANTS[base].long_name,
+        "units": CONCENTRATION_UNITS,
+        "cell_methods": f"{TIME}: mean",
+        "coverage_content_type": "modelResult",
+    }
+
+
+def _uncertainty(base: str) -> dict[str, Any]:
+    """Return the attributes of one standard error of the concentration."""
+    return {
+        "standard_name": f"{POLLUTANTS[base].standard_name} standard_error",
+        "long_name": f"standard error of {POLLUTANTS[base].long_name}",
+        "units": CONCENTRATION_UNITS,
+        "coverage_content_type": "qualityInformation",
+    }
+
+
+def _flag(base: str) -> dict[str, Any]:
+    """Return the attributes of the flag that tells how well stations support a value."""
+    return {
+        "standard_name": "quality_flag",
+        "long_name": f"support of {POLLUTANTS[base].long_name} by stations",
+        "flag_values": np.array(list(PRODUCT_FLAGS.values()), dtype=np.int8),
+        "flag_meanings": " ".join(PRODUCT_FLAGS),
+        "coverage_content_type": "qualityInformation",
+    }
+
+
+def _distance() -> dict[str, Any]:
+    """Return the attributes of the distance to the nearest station."""
+    return {
+        "long_name": "great-circle distance to the nearest station",
+        "units": "km",
+        "coverage_content_type": "auxiliaryInformation",
+    }
+
+
+def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
+    """Return which other layers qualify a concentration."""
+    candidates = (f"{base}_uncertainty", f"{base}_flag", _DISTANCE)
+    found = [name for name in candidates if name in product.data_vars]
+    return {"ancillary_variables": " ".join(found)} if found else {}
+
+
+def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
+    """Return the attributes of the file that follow from the product."""
+    names = [POLLUTANTS[str(n)].long_name for n in product.data_vars if n in POLLUTANTS]
+    defaults = {
+        "title": f"{', '.join(names)} analysed from station measurements",
+        "summary": (
+            f"{', '.join(names)} estimated from the measurements of an air-quality network, with "
+            "one standard error and a flag that tells how well stations support each value."
+        ),
+        "keywords": ", ".join(["air quality", "reanalysis", "station network", *names]),
+    }
+    kept = {name: product.attrs[name] for name in defaults if name in product.attrs}
+    fixed = {
+        "Conventions": CONVENTIONS,
+        "standard_name_vocabulary": _VOCABULARY,
+        "cdm_data_type": "Station" if layout == "stations" else "Grid",
+    }
+    if layout == "stations":
+        fixed["featureType"] = "timeSeries"
+    return {**defaults, **kept, **fixed, **_extent(product, layout), **_coverage(product)}
+
+
+def _history(product: xr.Dataset) -> dict[str, str]:
+    """Return the history of the product; where it is lost, that it is."""
+    if product.attrs.get("history"):
+        return {"history": product.attrs["history"]}
+    _logger.warning("the product has lost its provenance: no attribute 'history' is left")
+    return {
+        "history": f"aqreanalysis {version('aqreanalysis')}: metadata rebuilt from names and "
+        "values; what the product was made from was lost before"
+    }
+
+
+def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
+    """Return where the product lies; limits are those of the coordinates, bounds of the cells."""
+    if layout == "stations":
+        network = StationNetwork(product["longitude"].values, product["latitude"].values)
+        west, east, south, north = network.extent()
+    else:
+        west, east = float(product["lon"].min()), float(product["lon"].max())
+        south, north = float(product["lat"].min()), float(product["lat"].max())
+    extent: dict[str, Any] = {
+        "geospatial_lat_min": south,
+        "geospatial_lat_max": north,
+        "geospatial_lat_units": "degrees_north",
+        "geospatial_lon_min": west,
+        "geospatial_lon_max": east,
+        "geospatial_lon_units": "degrees_east",
+        "geospatial_bounds_crs": "EPSG:4326",
+    }
+    if layout == "geographic" and {"lat_bnds", "lon_bnds"} <= set(product.coords):
+        west, east = float(product["lon_bnds"].min()), float(product["lon_bnds"].max())
+        south, north = float(product["lat_bnds"].min()), float(product["lat_bnds"].max())
+    # Latitude comes first in EPSG:4326, and so in the bounds that ACDD asks for.
+    corners = [(south, west), (north, west), (north, east), (south, east), (south, west)]
+    ring = ", ".join(f"{lat:.10g} {lon:.10g}" for lat, lon in corners)
+    extent["geospatial_bounds"] = f"POLYGON (({ring}))"
+    if layout != "stations":
+        extent |= _resolution(product, layout)
+    return extent
+
+
+def _resolution(product: xr.Dataset, layout: Layout) -> dict[str, str]:
+    """Return the size of a cell with its unit."""
+    resolution = {}
+    for name, axis in zip(HORIZONTAL[layout], ("lat", "lon"), strict=True):
+        bounds = product.coords.get(f"{name}_bnds")
+        if bounds is not None:
+            size = float(abs(bounds[0, 1] - bounds[0, 0]))
+            unit = "degree" if layout == "geographic" else product[name].attrs["units"]
+            resolution[f"geospatial_{axis}_resolution"] = f"{size:.9g} {unit}"
+    return resolution
+
+
+def _coverage(product: xr.Dataset) -> dict[str, Any]:
+    """Return the period that the averaging periods of the product cover."""
+    if f"{TIME}_bnds" not in product.coords or not product.sizes[TIME]:
+        return {}
+    bounds = product[f"{TIME}_bnds"].values
+    begin, end = bounds.min(), bounds.max()
+    hours = (end - begin) / np.timedelta64(1, "h")
+    return {
+        "time_coverage_start": iso_time(begin),
+        "time_coverage_end": iso_time(end),
+        "time_coverage_duration": f"PT{hours:.10g}H",
+        "time_coverage_resolution": f"PT{product[TIME].attrs['step_hours']:.10g}H",
+    }
+
+
+def iso_time(instant: np.datetime64) -> str:
+    """Return an instant as ISO 8601 in UTC.
+
+    Examples
+    --------
+    >>> iso_time(np.datetime64("2024-01-01T08"))
+    '2024-01-01T08:00:00Z'
+    """
+    return f"{np.datetime_as_string(instant, unit='s')}Z"

@@ -1,0 +1,271 @@
+"""The coordinates of a product: what is left of them, restored with bounds, CRS and attributes."""
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.product.periods import restore_periods
+from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
+
+Layout = Literal["geographic", "projected", "stations"]
+
+#: Name of the scalar that holds the coordinate reference system.
+CRS = "crs"
+#: Horizontal dimensions of each layout, in the order of the file.
+HORIZONTAL: dict[Layout, tuple[str, ...]] = {
+    "geographic": ("lat", "lon"),
+    "projected": ("y", "x"),
+    "stations": (STATION,),
+}
+
+_LONGITUDE = {
+    "standard_name": "longitude",
+    "long_name": "longitude",
+    "units": "degrees_east",
+    **COORDINATE,
+}
+_LATITUDE = {
+    "standard_name": "latitude",
+    "long_name": "latitude",
+    "units": "degrees_north",
+    **COORDINATE,
+}
+_STATION_ATTRIBUTES: dict[str, dict[str, str]] = {
+    "longitude": _LONGITUDE,
+    "latitude": _LATITUDE,
+    "altitude": {
+        # Not "altitude", a vertical coordinate, which would need "positive" and which CDO refuses.
+        "standard_name": "surface_altitude",
+        "long_name": "altitude of the station",
+        "units": "m",
+        **COORDINATE,
+    },
+    "station_id": {"long_name": "station identifier", "cf_role": "timeseries_id"},
+    "name": {"standard_name": "platform_name", "long_name": "name of the station"},
+}
+
+
+def layout_of(product: xr.Dataset) -> Layout:
+    """Return how the product lies on the Earth, by its dimensions.
+
+    Raises
+    ------
+    ProductError
+        If the dimensions are none of ``(lat, lon)``, ``(y, x)`` and ``(station)``.
+
+    Examples
+    --------
+    >>> layout_of(xr.Dataset(coords={"lat": [50.0], "lon": [10.0]}))
+    'geographic'
+    """
+    for layout, dims in HORIZONTAL.items():
+        if all(dim in product.dims for dim in dims):
+            return layout
+    raise ProductError(
+        "a product needs dimensions (time, lat, lon), (time, y, x) or (station, time); "
+        f"found {tuple(product.sizes)}. Keep the horizontal dimensions, or rename them."
+    )
+
+
+def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
+    """Return the product with every coordinate, its bounds and the CRS as CF wants them.
+
+    Raises
+    ------
+    ProductError
+        If the CRS of a projected grid or the label of the averaging period is lost.
+    """
+    layout = layout_of(product)
+    secondary = [name for name in product.data_vars if _is_secondary(str(name))]
+    restored = product.set_coords(secondary)
+    crs = crs_of(restored)
+    mappings = [name for name in restored.coords if _is_mapping(restored[name])]
+    restored = restored.drop_vars(mappings).assign_coords({CRS: _crs_variable(crs)})
+    if layout == "stations":
+        restored = _with_stations(restored)
+    else:
+        restored = _with_axes(restored, layout, crs)
+    return restore_periods(restored) if TIME in restored.variables else restored
+
+
+def crs_of(product: xr.Dataset) -> Any:
+    """Return the `pyproj.CRS` of the product; EPSG:4326 for degrees that name no other.
+
+    Raises
+    ------
+    ProductError
+        If projected coordinates have lost their CRS, or CF has no name for it.
+
+    Examples
+    --------
+    >>> crs_of(xr.Dataset(coords={"lat": [50.0], "lon": [10.0]})).to_string()
+    'EPSG:4326'
+    """
+    import pyproj
+
+    mappings = [variable for variable in product.variables.values() if _is_mapping(variable)]
+    if mappings:
+        return pyproj.CRS.from_cf(mappings[0].attrs)
+    if layout_of(product) == "projected":
+        raise ProductError(
+            f"the projected coordinates x and y have lost their CRS: no variable {CRS!r} with "
+            "crs_wkt is left. Give it back with "
+            "product.coords['crs'] = 0; product.crs.attrs = pyproj.CRS('EPSG:...').to_cf()."
+        )
+    return pyproj.CRS.from_epsg(4326)
+
+
+def crs_attributes(crs: Any) -> dict[str, Any]:
+    """Return the attributes of the CF grid mapping of a `pyproj.CRS`.
+
+    Raises
+    ------
+    ProductError
+        If CF has no grid mapping for it, as for Web Mercator.
+    """
+    attributes = crs.to_cf()
+    if "grid_mapping_name" not in attributes:
+        raise ProductError(
+            f"CF has no grid mapping for {crs.name!r}, so the file would not be georeferenced "
+            "everywhere. Use longitude and latitude (EPSG:4326) or the UTM zone of the region."
+        )
+    # netCDF attributes are numbers, texts or arrays; tuples come from two standard parallels.
+    return {
+        name: np.array(value) if isinstance(value, tuple | list) else value
+        for name, value in attributes.items()
+    }
+
+
+def cell_bounds(centres: np.ndarray, size: float) -> np.ndarray:
+    """Return the edges of cells, (n, 2); neighbouring cells share the same number.
+
+    Examples
+    --------
+    >>> cell_bounds(np.array([0.15, 0.25]), 0.1).tolist()
+    [[0.1, 0.2], [0.2, 0.3]]
+    """
+    digits = 9 - int(np.floor(np.log10(abs(size))))
+    return np.round(centres[:, None] + size * np.array([-0.5, 0.5]), digits)
+
+
+def _is_secondary(name: str) -> bool:
+    """Return whether the variable only serves coordinates: bounds or the CRS."""
+    return name in (CRS, "spatial_ref", "station_id") or name.endswith("_bnds")
+
+
+def _is_mapping(variable: Any) -> bool:
+    """Return whether a variable holds a CRS."""
+    return variable.ndim == 0 and "crs_wkt" in variable.attrs
+
+
+def _crs_variable(crs: Any) -> xr.Variable:
+    """Return the scalar that holds the CRS in its attributes."""
+    attributes = {"long_name": "coordinate reference system", **crs_attributes(crs)}
+    return xr.Variable((), np.int32(0), attributes)
+
+
+def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
+    """Return the product with the two axes of its grid and their bounds."""
+    names = HORIZONTAL[layout]
+    centres = {name: product[name].values.astype(np.float64) for name in names}
+    sizes = {name: _spacing(values) for name, values in centres.items()}
+    known = [size for size in sizes.values() if size is not None]
+    coordinates: dict[str, xr.Variable] = {}
+    for name, axis, attributes in zip(names, "YX", _axis_attributes(layout, crs), strict=True):
+        bounds_name = f"{name}_bnds"
+        size = sizes[name] or (abs(known[0]) if known else None)
+        bounds = _kept_bounds(product, name)
+        if bounds is None and size is not None:
+            bounds = cell_bounds(centres[name], size)
+        extra = {"axis": axis}
+        if bounds is not None:
+            bounds = np.clip(bounds, -90, 90) if name == "lat" else bounds
+            coordinates[bounds_name] = coordinate((name, EDGES), bounds, {})
+            extra["bounds"] = bounds_name
+        coordinates[name] = coordinate((name,), centres[name], {**attributes, **extra})
+    if layout == "projected":
+        coordinates |= _degrees(product, crs)
+    return product.assign_coords(coordinates)
+
+
+def _axis_attributes(layout: Layout, crs: Any) -> list[dict[str, Any]]:
+    """Return the attributes of the axes y and x, in this order."""
+    if layout == "geographic":
+        return [_LATITUDE, _LONGITUDE]
+    return [
+        {
+            "standard_name": f"projection_{name}_coordinate",
+            "long_name": f"{name} coordinate of projection",
+            "units": _length_unit(crs),
+            **COORDINATE,
+        }
+        for name in "yx"
+    ]
+
+
+def _length_unit(crs: Any) -> str:
+    """Return the unit of a projected CRS as UDUNITS writes it."""
+    factor = crs.axis_info[0].unit_conversion_factor
+    return "m" if factor == 1 else f"{factor!r} m"
+
+
+def _spacing(centres: np.ndarray) -> float | None:
+    """Return the signed step of a regular axis; None for a single cell."""
+    if centres.size < 2:
+        return None
+    return float((centres[-1] - centres[0]) / (centres.size - 1))
+
+
+def _kept_bounds(product: xr.Dataset, name: str) -> np.ndarray | None:
+    """Return the bounds that the product still has, if they hold the coordinate."""
+    bounds = product.coords.get(f"{name}_bnds")
+    if bounds is None or bounds.shape != (product.sizes[name], 2):
+        return None
+    low, high = np.sort(bounds.values, axis=1).T
+    centres = product[name].values
+    inside = bool(np.all((low <= centres) & (centres <= high) & (low < high)))
+    return bounds.values.astype(np.float64) if inside else None
+
+
+def _degrees(product: xr.Dataset, crs: Any) -> dict[str, xr.Variable]:
+    """Return longitude and latitude of the cells of a projected grid, (y, x)."""
+    from pyproj import Transformer
+
+    transform = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    longitude, latitude = transform.transform(*np.meshgrid(product["x"], product["y"]))
+    if np.ptp(longitude) > 180:  # the grid crosses the date line
+        longitude = longitude % 360
+    dims = HORIZONTAL["projected"]
+    return {
+        "lon": coordinate(dims, longitude, _LONGITUDE),
+        "lat": coordinate(dims, latitude, _LATITUDE),
+    }
+
+
+def _with_stations(product: xr.Dataset) -> xr.Dataset:
+    """Return the product with its stations' coordinates, and ``station_id`` beside ``station``."""
+    missing = [name for name in ("longitude", "latitude") if name not in product.variables]
+    if missing:
+        raise ProductError(
+            "a station product needs longitude and latitude on 'station'; found no "
+            f"{' and no '.join(missing)}. Add them as coordinates."
+        )
+    identifiers = product.variables.get("station_id", product.variables.get(STATION))
+    if identifiers is None:
+        raise ProductError("a station product needs identifiers; found no coordinate 'station'.")
+    texts = _texts(identifiers.values)
+    product = product.assign_coords({STATION: texts, "station_id": (STATION, texts)})
+    coordinates = {}
+    for name, attributes in _STATION_ATTRIBUTES.items():
+        if name in product.variables:
+            values = product[name].values
+            values = values.astype(np.float64) if values.dtype.kind in "fiu" else _texts(values)
+            coordinates[name] = coordinate((STATION,), values, attributes)
+    return product.assign_coords(coordinates)
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    """Return values as texts, empty where there is none."""
+    return np.array(["" if value is None or value != value else str(value) for value in values])

@@ -1,0 +1,210 @@
+"""The NetCDF file of a product: its dimensions, coordinates and layers, filled region by region."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS, TIME
+from aqreanalysis.product.attributes import coordinates_attribute
+from aqreanalysis.product.regions import Region, file_chunks
+from aqreanalysis.product.rounding import rounded
+from aqreanalysis.product.variables import ProductError
+
+#: HDF5 needs room for one row of chunks, which regions may fill in several turns, and some more.
+_CACHE_BYTES = 2**26
+
+
+class ProductFile:
+    """A NetCDF file that is being filled with a product.
+
+    Parameters
+    ----------
+    path : Path
+        Must not exist.
+    product : Dataset
+        With all its metadata. Coordinates are written at once, layers by `write`.
+    compress : bool
+    significant_digits : int or None
+    """
+
+    def __init__(
+        self, path: Path, product: xr.Dataset, *, compress: bool, significant_digits: int | None
+    ) -> None:
+        import netCDF4
+
+        self._product = product
+        self._filters: dict[str, Any] = (
+            {"compression": "zlib", "complevel": 4, "shuffle": True} if compress else {}
+        )
+        self._digits = significant_digits
+        self._file = netCDF4.Dataset(path, "w", format="NETCDF4", clobber=False)
+
+    def define(self) -> Self:
+        """Return the file after writing everything but the layers' values."""
+        self._file.set_fill_off()
+        self._file.setncatts(_characters(self._product.attrs))
+        for name, size in self._product.sizes.items():
+            self._file.createDimension(str(name), size)
+        for name in self._product.coords:
+            self._write_coordinate(str(name))
+        for name in self._product.data_vars:
+            self._define_layer(str(name))
+        return self
+
+    def write(self, computed: xr.Dataset, region: Region) -> None:
+        """Write the computed layers of one region; safe beside threads that read with xarray."""
+        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+        for name, layer in computed.data_vars.items():
+            variable = self._file[str(name)]
+            cut = tuple(region[dim] for dim in variable.dimensions) or ...
+            values = self._encoded(layer, variable)
+            with NETCDF4_PYTHON_LOCK:  # the NetCDF library stands one thread at a time
+                variable[cut] = values
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file.isopen():
+            self._file.close()
+
+    def _write_coordinate(self, name: str) -> None:
+        """Write one coordinate, with a fill value only where one is missing, as an altitude may."""
+        coordinate = self._product[name]
+        attributes = dict(coordinate.attrs)
+        values = coordinate.values
+        dims = _names(coordinate)
+        if name in (TIME, f"{TIME}_bnds"):
+            units = self._product[TIME].encoding["units"]
+            values = _since_epoch(values, units)
+            if name == TIME:
+                attributes |= {"units": units, "calendar": "standard"}
+        elif values.dtype.kind in "OUS":
+            self._write_texts(name, coordinate)
+            return
+        kind = _number_type(name, values.dtype)
+        missing = np.isnan(values)
+        fill = _fill(kind) if missing.any() else False
+        variable = self._file.createVariable(name, kind, dims, fill_value=fill)
+        variable.set_auto_maskandscale(False)
+        variable.setncatts(_characters(attributes))
+        variable[...] = np.where(missing, fill, values).astype(kind)
+
+    def _write_texts(self, name: str, coordinate: xr.DataArray) -> None:
+        """Write texts as characters, which every client reads; netCDF strings some do not."""
+        encoded = np.char.encode(coordinate.values.astype(str), "utf-8")
+        width = max(1, encoded.dtype.itemsize)
+        self._file.createDimension(f"{name}_length", width)
+        dims = (*_names(coordinate), f"{name}_length")
+        variable = self._file.createVariable(name, "S1", dims, fill_value=False)
+        variable.setncatts(_characters({**coordinate.attrs, "_Encoding": "utf-8"}))
+        variable.set_auto_chartostring(False)
+        padded = encoded.astype(f"S{width}")
+        variable[...] = padded.view("S1").reshape(*coordinate.shape, width)
+
+    def _define_layer(self, name: str) -> None:
+        """Define one layer: its type, chunks, filters and attributes."""
+        layer = self._product[name]
+        kind = self._dtype(name, layer)
+        options: dict[str, Any] = {"fill_value": False}
+        if kind.kind == "f":
+            options["fill_value"] = _fill(kind)
+        if layer.dims:
+            chunks = file_chunks({str(dim): layer.sizes[dim] for dim in layer.dims})
+            options |= {"chunksizes": list(chunks.values()), **self._filters}
+        variable = self._file.createVariable(name, kind, _names(layer), **options)
+        variable.set_auto_maskandscale(False)
+        if layer.dims:
+            variable.set_var_chunk_cache(size=_CACHE_BYTES, nelems=10007, preemption=1.0)
+        auxiliary = coordinates_attribute(self._product, name)
+        extra = {"coordinates": auxiliary} if auxiliary else {}
+        variable.setncatts(_characters(dict(layer.attrs) | extra))
+        if kind.kind == "f" and self._digits is not None:
+            variable.setncatts(quantization_attributes(self._digits))
+
+    def _encoded(self, layer: xr.DataArray, variable: Any) -> np.ndarray:
+        """Return values as the file holds them: flags checked, rounded, missing ones filled."""
+        values = layer.values
+        if _is_flag(str(layer.name)):
+            _check_flags(layer)
+        if variable.dtype.kind == "f":
+            digits = self._digits
+            values = values.astype(variable.dtype) if digits is None else rounded(values, digits)
+            values[np.isnan(values)] = variable._FillValue
+        return values.astype(variable.dtype, copy=False)
+
+    def _dtype(self, name: str, layer: xr.DataArray) -> np.dtype:
+        """Return the type in the file: int8 for flags, float32 for rounded values."""
+        if _is_flag(name):
+            return np.dtype(np.int8)
+        if layer.dtype.kind == "f" and self._digits is not None:
+            return np.dtype(np.float32)
+        return _number_type(name, layer.dtype)
+
+
+def _characters(attributes: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Return attributes with texts beyond ASCII as bytes, which become characters in the file.
+
+    The library would write netCDF strings, which some clients do not read.
+    """
+    return {
+        str(name): value.encode() if isinstance(value, str) and not value.isascii() else value
+        for name, value in attributes.items()
+    }
+
+
+def quantization_attributes(digits: int) -> dict[str, Any]:
+    """Return how a layer was rounded.
+
+    The rounding of the NetCDF library itself is not used: it writes an attribute whose name begins
+    with an underscore, which CF checkers report.
+    """
+    return {"quantization_algorithm": "granular_bitround", "quantization_nsd": np.int32(digits)}
+
+
+def _names(values: xr.DataArray) -> tuple[str, ...]:
+    """Return the names of the dimensions."""
+    return tuple(map(str, values.dims))
+
+
+def _number_type(name: str, kind: np.dtype) -> np.dtype:
+    """Return the type of a number in the file; refuse what is none."""
+    if kind.kind == "b":
+        return np.dtype(np.int8)
+    if kind.kind in "iuf":
+        return kind
+    raise ProductError(
+        f"a product holds numbers, and texts for stations; {name!r} is {kind}. "
+        f"Drop it: product.drop_vars({name!r})."
+    )
+
+
+def _is_flag(name: str) -> bool:
+    """Return whether a layer is the flag of a pollutant."""
+    return name.endswith("_flag") and name.removesuffix("_flag") in POLLUTANTS
+
+
+def _check_flags(layer: xr.DataArray) -> None:
+    """Refuse flags that are none, as an average of flags is."""
+    known = np.isin(layer.values, list(PRODUCT_FLAGS.values()))
+    if not known.all():
+        raise ProductError(
+            f"{layer.name} holds {layer.values[~known][0]}, which is none of "
+            f"{', '.join(map(str, PRODUCT_FLAGS.values()))}. Flags cannot be averaged: "
+            f"drop them, product.drop_vars({layer.name!r})."
+        )
+
+
+def _fill(kind: np.dtype) -> np.floating:
+    """Return the value that every netCDF tool knows as missing."""
+    import netCDF4
+
+    return kind.type(netCDF4.default_fillvals[kind.str[1:]])
+
+
+def _since_epoch(instants: np.ndarray, units: str) -> np.ndarray:
+    """Return instants as float64 hours or minutes since 1970."""
+    unit = np.timedelta64(1, "h" if units.startswith("hours") else "m")
+    return (instants - np.datetime64("1970-01-01", "ns")) / unit

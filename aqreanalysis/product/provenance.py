@@ -1,0 +1,252 @@
+"""From a bare field to the CF product, with where it comes from written into it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.grid import Grid
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.product.attributes import iso_time, restore_metadata
+from aqreanalysis.product.coordinates import CRS, cell_bounds, crs_attributes
+from aqreanalysis.product.periods import time_bounds
+from aqreanalysis.product.variables import EDGES, ProductError
+
+#: Where a method is described, for the attribute ``references``.
+_REFERENCES = {
+    "neural": "AQ-Net, https://arxiv.org/abs/2502.11941",
+    "kriging": "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151",
+    "space-time kriging": "Graeler, Pebesma and Heuvelink 2016, R Journal, "
+    "https://doi.org/10.32614/RJ-2016-014",
+    "idw": "Shepard 1968, https://doi.org/10.1145/800186.810616",
+}
+_CREATOR_KEYS = ("name", "email", "url", "type", "institution")
+
+
+def build_product(
+    field: xr.Dataset,
+    *,
+    variable: str,
+    grid: Grid | None,
+    observations: xr.Dataset,
+    method: str,
+    settings: Mapping[str, Any],
+    title: str | None = None,
+    creator: str | Mapping[str, str] | None = None,
+    licence: str | None = None,
+) -> xr.Dataset:
+    """Return the CF product of a field: coordinates, bounds, CRS, attributes and provenance.
+
+    Nothing is computed: lazy layers stay lazy.
+
+    Parameters
+    ----------
+    field : Dataset
+        ``<variable>``, ``<variable>_uncertainty`` (one standard error, ug m-3),
+        ``<variable>_flag`` and ``distance_to_nearest_station`` (km) on ``(time, lat, lon)``,
+        ``(time, y, x)`` or ``(station, time)``.
+    variable : str
+        Name of the pollutant.
+    grid : Grid or None
+        The grid of the field; None for a field at stations.
+    observations : Dataset
+        The measurements that the field was made from. Their digest, number and period go into
+        the product, and the label and step of the averaging period come from them.
+    method : str
+        Name of the method, for example ``"kriging"``.
+    settings : mapping
+        Settings of the method; written as JSON.
+    title, licence : str, optional
+        Global attributes of the file.
+    creator : str or mapping, optional
+        A name, or a mapping with name, email, url, type, institution.
+
+    Returns
+    -------
+    Dataset
+        Ready for `write_netcdf`; `restore_metadata` would change nothing in it.
+
+    Raises
+    ------
+    ProductError
+        If the field is not on the grid, lacks the variable, or CF has no name for the CRS; all
+        faults at once.
+    """
+    maker = {"name": creator} if isinstance(creator, str) else dict(creator or {})
+    faults = [*_variable_faults(field, observations, variable), *_place_faults(field, grid)]
+    faults += [*_creator_faults(maker)]
+    if faults:
+        raise ProductError("; ".join(faults))
+    product = field.drop_attrs(deep=False).assign_coords(_time_coordinates(field, observations))
+    if grid is not None:
+        product = product.assign_coords(_grid_coordinates(grid))
+    provenance = _provenance(observations, variable, method, settings)
+    given = _creator_attributes(maker)
+    given |= {"title": title} if title else {}
+    given |= {"license": licence} if licence else {}
+    return restore_metadata(product.assign_attrs({**provenance, **given}))
+
+
+def input_digest(observations: xr.Dataset, variable: str) -> str:
+    """Return the sha256 of the measurements of a variable, whatever the order of the stations.
+
+    It covers, station by station in the order of the identifiers: the identifier, longitude and
+    latitude, the time labels, and the values as float64, with one bit pattern for missing ones.
+
+    Examples
+    --------
+    >>> observations = xr.Dataset(
+    ...     {"pm25": (("station", "time"), [[1.0], [2.0]])},
+    ...     coords={
+    ...         "station": ["a", "b"],
+    ...         "time": np.array(["2024-01-01"], "datetime64[ns]"),
+    ...         "longitude": ("station", [10.0, 11.0]),
+    ...         "latitude": ("station", [50.0, 50.0]),
+    ...     },
+    ... )
+    >>> digest = input_digest(observations, "pm25")
+    >>> digest == input_digest(observations.isel(station=[1, 0]), "pm25")
+    True
+    >>> digest == input_digest(observations * 2, "pm25")
+    False
+    """
+    digest = hashlib.sha256()
+    labels = observations[TIME].values.astype("datetime64[ns]").astype("<i8")
+    digest.update(labels.tobytes())
+    identifiers = observations[STATION].values.astype(str)
+    values = observations[variable].transpose(STATION, TIME)
+    for row in np.argsort(identifiers):
+        place = [float(observations[name].values[row]) for name in ("longitude", "latitude")]
+        series = values[row].values.astype("<f8")
+        series = np.where(np.isnan(series), np.nan, series)
+        digest.update(identifiers[row].encode() + np.array(place, "<f8").tobytes())
+        digest.update(series.tobytes())
+    return digest.hexdigest()
+
+
+def _variable_faults(field: xr.Dataset, observations: xr.Dataset, variable: str) -> list[str]:
+    """Return what is missing for a product of that variable."""
+    name = pollutant(variable).name
+    faults = [] if name == variable else [f"the variable is called {name!r}, not {variable!r}"]
+    for place, dataset in (("the field", field), ("the observations", observations)):
+        faults += [
+            f"{place}: no {needed!r}; found {', '.join(map(str, dataset.variables))}"
+            for needed in (name, TIME)
+            if needed not in dataset.variables
+        ]
+    return faults
+
+
+def _place_faults(field: xr.Dataset, grid: Grid | None) -> list[str]:
+    """Return why the field does not lie on the grid, or at stations."""
+    if grid is None:
+        if STATION in field.dims:
+            return []
+        return [f"a field without a grid needs 'station'; found {tuple(field.sizes)}"]
+    faults = []
+    for name, centres in zip(grid.dims, (grid.y, grid.x), strict=True):
+        found = field[name].values if name in field.dims else np.array([])
+        if found.shape != centres.shape or not np.allclose(found, centres, rtol=0, atol=1e-6):
+            faults.append(
+                f"the field is not on the grid: along {name!r} expected {_span(centres)}, "
+                f"found {_span(found)}. Pass the grid that the field was predicted on"
+            )
+    return faults
+
+
+def _span(centres: np.ndarray) -> str:
+    """Return the size and the ends of an axis in words."""
+    if not centres.size:
+        return "nothing"
+    return f"{centres.size} cells from {centres[0]:g} to {centres[-1]:g}"
+
+
+def _creator_faults(creator: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with the creator."""
+    unknown = [key for key in creator if key not in _CREATOR_KEYS]
+    if not unknown:
+        return []
+    return [f"creator has {', '.join(_CREATOR_KEYS)}; found {', '.join(map(repr, unknown))}"]
+
+
+def _creator_attributes(creator: Mapping[str, str]) -> dict[str, str]:
+    """Return the global attributes of the creator."""
+    attributes = {f"creator_{key}": value for key, value in creator.items()}
+    if "institution" in creator:
+        attributes["institution"] = creator["institution"]
+    return attributes
+
+
+def _time_coordinates(field: xr.Dataset, observations: xr.Dataset) -> dict[str, Any]:
+    """Return time with its label, and its bounds."""
+    attributes = {**observations[TIME].attrs, **field[TIME].attrs}
+    missing = [name for name in ("time_label", "step_hours") if name not in attributes]
+    if missing:
+        raise ProductError(
+            f"the time of the observations has no {' and no '.join(missing)}, so it is unknown "
+            "what an hour means. Open the measurements with open_observations(..., "
+            "time_label='start' or 'end')."
+        )
+    label, step = attributes["time_label"], float(attributes["step_hours"])
+    time = field[TIME].assign_attrs(time_label=label, step_hours=step)
+    bounds = time_bounds(time, time_label=label, step_hours=step)
+    return {TIME: time.variable, f"{TIME}_bnds": ((TIME, EDGES), bounds)}
+
+
+def _grid_coordinates(grid: Grid) -> dict[str, Any]:
+    """Return the axes of the grid, their bounds and the CRS."""
+    import pyproj
+
+    coordinates: dict[str, Any] = {
+        CRS: ((), np.int32(0), crs_attributes(pyproj.CRS.from_user_input(grid.crs)))
+    }
+    for name, centres in zip(grid.dims, (grid.y, grid.x), strict=True):
+        bounds = cell_bounds(centres, grid.resolution)
+        coordinates |= {name: centres, f"{name}_bnds": ((name, EDGES), bounds)}
+    return coordinates
+
+
+def _provenance(
+    observations: xr.Dataset, variable: str, method: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the attributes that say what the product was made from, how and when."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    release = version("aqreanalysis")
+    network = StationNetwork.from_dataset(observations)
+    labels = observations[TIME].values
+    period = f"{iso_time(labels[0])}/{iso_time(labels[-1])}"
+    digest = input_digest(observations, variable)
+    options = json.dumps(dict(settings), sort_keys=True, default=_plain)
+    name = pollutant(variable).long_name
+    attributes = {
+        "id": f"aqreanalysis-{variable}-{method}-{digest[:12]}".replace(" ", "_"),
+        "title": f"{name} analysed from station measurements by {method}",
+        "source": f"aqreanalysis {release}, method {method}; measurements of {variable} at "
+        f"{network.size} stations, {period}",
+        "history": f"{now} aqreanalysis {release}: {variable} by {method} {options} from "
+        f"{network!r}, {period}, sha256 {digest}",
+        "date_created": now,
+        "product_version": release,
+        "method": method,
+        "method_settings": options,
+        "input_variable": variable,
+        "input_stations": np.int32(network.size),
+        "input_period": period,
+        "input_sha256": digest,
+    }
+    if method in _REFERENCES:
+        attributes["references"] = _REFERENCES[method]
+    return attributes
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting that JSON does not know as a list, a number or a text."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)

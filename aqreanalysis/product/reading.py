@@ -1,0 +1,56 @@
+"""Opening a product again."""
+
+import os
+from pathlib import Path
+
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.variables import ProductError
+
+
+def open_product(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Return the product in a file, lazily: layers are read when they are used.
+
+    Coordinates, bounds and the CRS are coordinates again, stations have their identifiers as
+    index, and dimensions have the order of a product, so that the result can be written.
+
+    Parameters
+    ----------
+    path : path
+        A file of `write_netcdf`, or a CF file with the same names.
+
+    Returns
+    -------
+    Dataset
+        Keeps the file open until ``close()``.
+
+    Raises
+    ------
+    ProductError
+        If there is no such file, it is no NetCDF, or it holds no product.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise ProductError(f"there is no file {source}")
+    try:
+        found = xr.open_dataset(source, engine="netcdf4", chunks={}, decode_timedelta=False)
+    except (OSError, ValueError) as error:
+        raise ProductError(f"{source} cannot be read as NetCDF: {error}") from error
+    try:
+        named = found.set_coords([n for n in found.data_vars if str(n).endswith("_bnds")])
+        loaded = named.assign_coords({name: named[name].load() for name in named.coords})
+        product = restore_metadata(_in_order(loaded))
+    except ProductError as error:
+        found.close()
+        raise ProductError(f"{source} holds no product: {error}") from error
+    product.set_close(found.close)
+    return product
+
+
+def _in_order(product: xr.Dataset) -> xr.Dataset:
+    """Return a product of stations as (station, time), whatever the order in the file."""
+    if STATION not in product.dims:
+        return product
+    return product.transpose(STATION, TIME, ..., missing_dims="ignore")

@@ -1,0 +1,104 @@
+"""How a product is cut: into chunks in the file, and into regions that are computed at a time."""
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+
+#: Bytes of one region of all layers: what is in memory at a time beside the work on it.
+REGION_BYTES = 2**26
+#: Bytes of one row of file chunks of a layer, which HDF5 keeps open while regions fill it.
+CHUNK_ROW_BYTES = 2**25
+#: Values in a file chunk: 1.5 MiB of float32, 24 hours of 128 x 128 cells.
+CHUNK_VALUES = 24 * 128 * 128
+#: Hours in a file chunk at most; a map at one hour should not unpack a week.
+CHUNK_HOURS = 24
+#: Steps and stations in a file chunk of a product of stations.
+STATION_CHUNK = {TIME: 4096, STATION: 64}
+
+Region = Mapping[str, slice]
+
+
+def file_chunks(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return the chunk sizes in the file; they depend on the sizes of the product alone.
+
+    Chunks hold few hours where the grid is large, so that one row of chunks, all cells of these
+    hours, stays small, and divide each dimension evenly.
+
+    Examples
+    --------
+    >>> file_chunks({"time": 48, "lat": 500, "lon": 500})
+    {'time': 24, 'lat': 125, 'lon': 125}
+    >>> file_chunks({"time": 48, "lat": 2000, "lon": 2000})
+    {'time': 2, 'lat': 400, 'lon': 400}
+    """
+    if STATION in sizes:
+        return {name: _even(size, STATION_CHUNK.get(name, size)) for name, size in sizes.items()}
+    cells = math.prod(size for name, size in sizes.items() if name != TIME)
+    hours = int(np.clip(CHUNK_ROW_BYTES // (4 * max(cells, 1)), 1, CHUNK_HOURS))
+    hours = _even(sizes[TIME], hours) if TIME in sizes else 1
+    side = math.isqrt(CHUNK_VALUES // hours)
+    return {name: hours if name == TIME else _even(size, side) for name, size in sizes.items()}
+
+
+def regions(layers: xr.Dataset) -> list[Region]:
+    """Return slices that cover the layers, each of about `REGION_BYTES` or one block.
+
+    Regions end where blocks of all lazy layers end, so each block is computed once. They hold
+    whole maps where these fit, and come in the order of time.
+
+    Examples
+    --------
+    >>> layers = xr.Dataset({"pm25": (("time", "lat", "lon"), np.zeros((3, 2, 2)))})
+    >>> regions(layers.chunk(time=2))
+    [{'time': slice(0, 3, None), 'lat': slice(0, 2, None), 'lon': slice(0, 2, None)}]
+    """
+    sizes = {str(name): size for name, size in layers.sizes.items()}
+    edges = {name: _block_edges(layers, name, file_chunks(sizes)[name]) for name in sizes}
+    spans = {name: int(np.diff(ends).max(initial=1)) for name, ends in edges.items()}
+    value_bytes = max(1, math.ceil(layers.nbytes / max(1, math.prod(sizes.values()))))
+    order = [name for name in reversed(sizes) if name != TIME] + [TIME] * (TIME in sizes)
+    for name in order:
+        others = math.prod(span for other, span in spans.items() if other != name)
+        edges[name] = _merged(edges[name], REGION_BYTES // (value_bytes * others))
+        spans[name] = int(np.diff(edges[name]).max(initial=1))
+    slices = [
+        [slice(int(low), int(high)) for low, high in itertools.pairwise(edges[name])]
+        for name in reversed(order)
+    ]
+    cuts = (dict(zip(reversed(order), cut, strict=True)) for cut in itertools.product(*slices))
+    return [{name: cut[name] for name in sizes} for cut in cuts]
+
+
+def _even(size: int, limit: int) -> int:
+    """Return a chunk size below the limit that cuts a dimension into nearly equal parts."""
+    return math.ceil(size / math.ceil(size / max(limit, 1))) if size else 1
+
+
+def _block_edges(layers: xr.Dataset, name: str, chunk: int) -> np.ndarray:
+    """Return where the blocks of all lazy layers end along a dimension, 0 and its size included.
+
+    Without lazy layers any cut will do, and that of the file is the best.
+    """
+    size = layers.sizes[name]
+    common: set[int] | None = None
+    for layer in layers.data_vars.values():
+        if layer.chunks is not None and name in layer.dims:
+            ends = set(np.cumsum((0, *layer.chunksizes[name])).tolist())
+            common = ends if common is None else common & ends
+    if common is None:
+        common = {*range(0, size, chunk), size}
+    return np.array(sorted(common))
+
+
+def _merged(edges: np.ndarray, limit: int) -> np.ndarray:
+    """Return fewer edges, so that spans are as long as the limit allows, and at least one block."""
+    kept = [int(edges[0])]
+    for edge, following in itertools.pairwise([*edges[1:].tolist(), math.inf]):
+        if following - kept[-1] > limit:
+            kept.append(edge)
+    return np.array(kept)

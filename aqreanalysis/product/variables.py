@@ -1,0 +1,23 @@
+"""What all coordinates of a product have in common, and the error of everything about products."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+#: Name of the dimension of the two edges of a cell or an averaging period.
+EDGES = "bnds"
+#: What a coordinate is to a catalogue (ACDD).
+COORDINATE = {"coverage_content_type": "coordinate"}
+
+
+class ProductError(RuntimeError):
+    """A product that cannot be built, written or opened; the message says what to do."""
+
+
+def coordinate(
+    dims: tuple[str, ...], values: np.ndarray, attributes: dict[str, Any]
+) -> xr.Variable:
+    """Return a coordinate that is written without a fill value."""
+    encoding = {"_FillValue": None} if values.dtype.kind in "fM" else {}
+    return xr.Variable(dims, values, dict(attributes), encoding)

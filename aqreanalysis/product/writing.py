@@ -1,0 +1,184 @@
+"""Writing a product: region by region, aside, and renamed when it is complete."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.product.aside import check_target, explained, written_aside
+from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.netcdf_file import ProductFile
+from aqreanalysis.product.regions import Region, regions
+from aqreanalysis.product.variables import ProductError
+
+# Bytes in the file for one byte in memory, measured on fields of kriging.
+_SHARE_ROUNDED = 0.15
+_SHARE_COMPRESSED = 0.6
+_logger = logging.getLogger(__name__)
+
+
+def write_netcdf(
+    product: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = True,
+    compress: bool = True,
+    significant_digits: int | None = 3,
+    progress: bool = True,
+    dimension_order: Literal["station_time", "time_station"] = "station_time",
+) -> Path:
+    """Return the path of the CF NetCDF file that now holds the product.
+
+    All metadata are rebuilt first (`restore_metadata`). A lazy product is computed region by
+    region, each block once for all layers, by one writer. The file appears under its name only
+    when it is complete; an earlier one stays until then.
+
+    Parameters
+    ----------
+    product : Dataset
+        From `build_product` or `open_product`, or what arithmetic made of one.
+    path : path
+        Its folder must exist.
+    overwrite : bool
+        Whether an earlier file of that name is replaced.
+    compress : bool
+        zlib, level 4, with shuffle.
+    significant_digits : int or None
+        Digits that floating-point layers keep (GranularBitRound): at 3, a value is off by at
+        most half a unit of its third digit. None keeps all bits. Coordinates keep all bits.
+    progress : bool
+        Show a progress bar, where there is a terminal.
+    dimension_order : {"station_time", "time_station"}
+        Order of the dimensions of a product of stations; CDO reads the second only.
+
+    Raises
+    ------
+    ProductError
+        If the product cannot be described, or the file cannot be written: no such folder, no
+        permission, a folder of that name, no space.
+
+    Notes
+    -----
+    The values do not depend on the chunks of the product. Rounding: Kouznetsov 2021, Geosci.
+    Model Dev. 14, 377-389.
+    """
+    target = Path(os.path.realpath(path))
+    check_target(target, overwrite=overwrite)
+    restored = _ordered(restore_metadata(product), dimension_order)
+    _check_space(restored, target.parent, _share(compress, significant_digits))
+    with written_aside(target) as partial:
+        with explained(target):
+            file = ProductFile(
+                partial, restored, compress=compress, significant_digits=significant_digits
+            )
+        try:
+            _fill(file, restored, target, progress)
+        except BaseException:
+            # After a failed write HDF5 fails to close as well; the first failure is the one to say.
+            with suppress(OSError, RuntimeError):
+                file.close()
+            raise
+        with explained(target):
+            file.close()
+    return Path(path)
+
+
+def _fill(file: ProductFile, product: xr.Dataset, target: Path, progress: bool) -> None:
+    """Compute the layers region by region and write each."""
+    with explained(target):
+        file.define()
+    layers = product.drop_vars(list(product.coords))
+    cuts = regions(layers)
+    with _progress_bar(cuts, target, progress) as bar, ThreadPoolExecutor(1) as writer:
+        written: Future[None] | None = None
+        for cut in cuts:
+            computed = _computed(layers, cut)
+            _finish(written, target)
+            # Compression takes as long as a fast method: one region is written while the next is
+            # computed.
+            written = writer.submit(file.write, computed, cut)
+            del computed
+            bar.update(_value_count(cut))
+        _finish(written, target)
+
+
+def _finish(written: Future[None] | None, target: Path) -> None:
+    """Wait for the region that is being written, if there is one."""
+    if written is not None:
+        with explained(target):
+            written.result()
+
+
+def _computed(layers: xr.Dataset, region: Region) -> xr.Dataset:
+    """Return the layers of a region in memory; one without time belongs to the first hours."""
+    names = [
+        name
+        for name, layer in layers.data_vars.items()
+        if all(dim in layer.dims or cut.start == 0 for dim, cut in region.items())
+    ]
+    return layers[names].isel(region, missing_dims="ignore").compute()
+
+
+def _progress_bar(cuts: Sequence[Region], target: Path, progress: bool) -> Any:
+    """Return a bar over the values to write; silent where there is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=sum(map(_value_count, cuts)),
+        desc=f"writing {target.name}",
+        unit="values",
+        unit_scale=True,
+        disable=None if progress else True,
+    )
+
+
+def _value_count(region: Region) -> int:
+    """Return the number of values in a region of one layer."""
+    count = 1
+    for cut in region.values():
+        count *= cut.stop - cut.start
+    return count
+
+
+def _ordered(product: xr.Dataset, dimension_order: str) -> xr.Dataset:
+    """Return the product with its dimensions in the order of the file."""
+    if STATION not in product.dims:
+        horizontal = [name for name in ("lat", "lon", "y", "x") if name in product.dims]
+        return product.transpose(TIME, *horizontal, ..., missing_dims="ignore")
+    orders = {"station_time": (STATION, TIME), "time_station": (TIME, STATION)}
+    if dimension_order not in orders:
+        raise ProductError(
+            f"dimension_order must be one of {', '.join(orders)}; found {dimension_order!r}"
+        )
+    # The index of texts would be a string variable named as its dimension; station_id replaces it.
+    return product.drop_vars(STATION).transpose(
+        *orders[dimension_order], ..., missing_dims="ignore"
+    )
+
+
+def _share(compress: bool, significant_digits: int | None) -> float:
+    """Return the bytes in the file for one byte in memory, about."""
+    if not compress:
+        return 1.0
+    return _SHARE_COMPRESSED if significant_digits is None else _SHARE_ROUNDED
+
+
+def _check_space(product: xr.Dataset, folder: Path, share: float) -> None:
+    """Refuse a disk that cannot hold half of the expected file; warn of one that is tight."""
+    expected = sum(layer.nbytes for layer in product.data_vars.values()) * share
+    free = shutil.disk_usage(folder).free
+    found = f"about {expected / 1e6:,.0f} MB expected, {free / 1e6:,.0f} MB free in {folder}"
+    if free < expected / 2:
+        raise ProductError(
+            f"not enough space for the product: {found}. "
+            "Free some, name another folder, or write a shorter period or a coarser grid."
+        )
+    if free < expected * 2:
+        _logger.warning("the disk may become full: %s", found)
