@@ -1,0 +1,254 @@
+"""Maps of a product or of observations: what is selected, drawn on a sheet, put into words."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from aqreanalysis.conventions import TIME
+from aqreanalysis.maps.frame import Frame, Region, frame_in, new_frame, project
+from aqreanalysis.maps.labels import words_for
+from aqreanalysis.maps.layers import (
+    MINIMUM_CAPTURE,
+    Cells,
+    Stations,
+    What,
+    cells_of,
+    mapped_variable,
+    stations_of,
+)
+from aqreanalysis.maps.legend import Sheet, write_sheet
+from aqreanalysis.maps.marks import (
+    Colours,
+    draw_field,
+    draw_stations,
+    fields_in_sight,
+    inside,
+    say,
+)
+from aqreanalysis.maps.period import MapError, Period, Time, select_period
+from aqreanalysis.maps.surroundings import draw_cities, draw_graticule, draw_lines, draw_scale_bar
+from aqreanalysis.network import StationNetwork
+
+
+def map_field(
+    product: xr.Dataset,
+    *,
+    variable: str | None = None,
+    time: Time | None = None,
+    observations: xr.Dataset | None = None,
+    hidden: xr.Dataset | Iterable[str] | None = None,
+    region: Region | None = None,
+    axes: Any = None,
+    limits: tuple[float, float] | None = None,
+    what: What = "value",
+    title: str | None = None,
+) -> Figure:
+    """Return a map of a gridded product at one hour or of its mean over a period.
+
+    Cells are drawn as they are, without smoothing, and stations over them in the colours of
+    their own values, so that a good field makes its stations vanish. Coastlines, borders and
+    cities come with the package; nothing is ever downloaded.
+
+    Parameters
+    ----------
+    product : Dataset
+        ``(time, lat, lon)`` or ``(time, y, x)`` as an estimator's ``predict`` gives it, in
+        memory, lazy, or opened from a file. Only the hours drawn are computed.
+    variable : str, optional
+        May be left out where the product has one.
+    time : str, Timestamp, datetime64, datetime or slice, optional
+        A label, UTC unless it carries a zone. A text that names more than one step
+        ("2014-11-03" in an hourly product) and a slice give the mean of their hours; without
+        ``time``, of all hours. Cells and stations with fewer than 75 % of the hours stay out.
+    observations : Dataset, optional
+        ``(station, time)``, of the product's hours: drawn as circles, and as crosses where they
+        have no value.
+    hidden : Dataset or iterable of str, optional
+        Stations that the method did not see, drawn as diamonds: a Dataset with or without
+        values, or identifiers in ``observations``.
+    region : tuple of float, optional
+        West, east, south, north in degrees; across the date line, an east above 180. All of the
+        product by default.
+    axes : cartopy GeoAxes, optional
+        Draw there instead of on a new figure of 1600 pixels; a projection without its seam in
+        the region.
+    limits : tuple of float, optional
+        Of the colours, in the variable's units; by default round numbers that hold nearly all
+        cells and stations on the map. Give them to compare maps.
+    what : {"value", "uncertainty"}
+        The field, or its standard error.
+    title : str, optional
+        Instead of the variable's name.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not held by pyplot. Save it with `save_map`.
+
+    Raises
+    ------
+    MapError
+        A ValueError: no such variable, hour, layer, station or region; the message says what
+        there is.
+    TypeError
+        If ``axes`` are not cartopy's.
+
+    Examples
+    --------
+    >>> hour = xr.date_range("2024-01-01", periods=1, freq="h")
+    >>> product = xr.Dataset(
+    ...     {"pm25": (("time", "lat", "lon"), [[[10.0, 20.0], [30.0, 40.0]]])},
+    ...     coords={"time": hour, "lat": [39.0, 40.0], "lon": [116.0, 117.0]},
+    ... )
+    >>> figure = map_field(product, time="2024-01-01T00")
+    >>> [text.get_text() for text in figure.texts][:2]
+    ['PM$_{2.5}$ concentration', '2024-01-01 00:00 UTC']
+    """
+    variable = mapped_variable(product, variable)
+    if TIME not in product[variable].dims and TIME in product.dims:
+        # A layer without time, such as the distance to the nearest station.
+        product = product[[variable]].drop_vars(TIME, errors="ignore")
+    selected, period = select_period(product, time)
+    cells = cells_of(selected, variable, what=what)
+    stations = stations_of(observations, hidden, variable, period)
+    frame = _frame(axes, region or cells.region())
+    fields = fields_in_sight(frame, cells)
+    on_map = np.concatenate([field.values.ravel() for field in fields])
+    shown = stations.values[inside(frame, stations)] if what == "value" else np.array([])
+    colours = Colours.of(what, limits, on_map, shown)
+    entries = draw_field(frame, fields, colours)
+    marks = _draw_over(frame, stations, colours if what == "value" else None)
+    words = words_for(product, variable, what)
+    write_sheet(
+        frame,
+        Sheet(
+            title or words.title,
+            str(period),
+            words.label,
+            _caption(product, period, cells, stations),
+        ),
+        colours,
+        [*marks, *entries],
+    )
+    return frame.figure
+
+
+def map_stations(
+    observations: xr.Dataset,
+    variable: str,
+    *,
+    time: Time | None = None,
+    hidden: xr.Dataset | Iterable[str] | None = None,
+    region: Region | None = None,
+    axes: Any = None,
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Return a map of the stations alone, in the colours of their values.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``(station, time)`` with longitude and latitude on ``station``.
+    variable : str
+        Name of the variable.
+    time, hidden, region, axes, limits, title
+        As of `map_field`; the region is by default that of the stations.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MapError
+        A ValueError, as of `map_field`.
+
+    Examples
+    --------
+    >>> stations = xr.Dataset(
+    ...     {"pm25": (("station", "time"), [[10.0], [20.0]])},
+    ...     coords={
+    ...         "station": ["a", "b"],
+    ...         "longitude": ("station", [116.0, 117.0]),
+    ...         "latitude": ("station", [39.0, 40.0]),
+    ...         "time": xr.date_range("2024-01-01", periods=1, freq="h"),
+    ...     },
+    ... )
+    >>> figure = map_stations(stations, "pm25")
+    >>> [entry.get_text() for entry in figure.legends[0].get_texts()]
+    ['observed station']
+    """
+    selected, period = select_period(observations, time)
+    stations = stations_of(selected, hidden, variable, period)
+    frame = _frame(axes, region or _region_of(stations))
+    colours = Colours.of("value", limits, np.array([]), stations.values[inside(frame, stations)])
+    if not colours.present:
+        say(frame, "no station has a value at this time")
+    marks = _draw_over(frame, stations, colours)
+    words = words_for(observations, variable)
+    caption = _caption(observations, period, None, stations)
+    write_sheet(
+        frame, Sheet(title or words.title, str(period), words.label, caption), colours, marks
+    )
+    return frame.figure
+
+
+def _frame(axes: Any, region: Region) -> Frame:
+    """Return a new sheet, or the caller's axes, for a region that is checked."""
+    numbers = np.asarray(region, np.float64)
+    if numbers.shape != (4,) or not np.isfinite(numbers).all():
+        raise MapError(f"region needs four numbers west, east, south, north; found {region}")
+    west, east, south, north = (float(number) for number in numbers)
+    faults = []
+    if not west < east <= west + 360:
+        faults.append(
+            f"east must lie within 360 degrees east of west; found {west:g} to {east:g}. "
+            f"Across the date line write {west:g} to {east + 360:g}"
+        )
+    if not -90 <= south < north <= 90:
+        faults.append(f"south and north must ascend within -90..90; found {south:g} to {north:g}")
+    if faults:
+        raise MapError(f"region: {'; '.join(faults)}")
+    checked = (west, east, south, north)
+    return new_frame(checked) if axes is None else frame_in(axes, checked)
+
+
+def _draw_over(frame: Frame, stations: Stations, colours: Colours | None) -> list[Any]:
+    """Draw all that lies over the field; return the legend's entries of the stations."""
+    draw_lines(frame)
+    draw_graticule(frame)
+    draw_scale_bar(frame)
+    entries = draw_stations(frame, stations, colours)
+    draw_cities(frame, np.stack(project(frame.projection, *stations.places), axis=1))
+    return entries
+
+
+def _region_of(stations: Stations) -> Region:
+    """Return the extent of the stations with a margin of a tenth, and half a degree at least."""
+    west, east, south, north = StationNetwork(*stations.places).extent()
+    margin = max(0.1 * max(east - west, north - south), 0.25)
+    east = min(east + margin, west - margin + 360)
+    return west - margin, east, max(south - margin, -90.0), min(north + margin, 90.0)
+
+
+def _caption(dataset: xr.Dataset, period: Period, cells: Cells | None, stations: Stations) -> str:
+    """Return the line below the map: method, grid, stations, and whose coastlines."""
+    parts = []
+    if dataset.attrs.get("method"):
+        parts.append(f"Method: {str(dataset.attrs['method']).rstrip('.')}")
+    if cells is not None:
+        parts.append(cells.describe())
+    hidden = int(stations.hidden.sum())
+    if stations.hidden.size:
+        parts.append(
+            f"{stations.hidden.size - hidden} observed stations"
+            + (f", {hidden} hidden from the method" if hidden else "")
+        )
+    if period.labels.size > 1:
+        parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
+    parts.append("Coastlines, borders and cities: Natural Earth")
+    return ". ".join(parts) + "."

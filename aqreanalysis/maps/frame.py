@@ -1,0 +1,227 @@
+"""The sheet that a map is drawn on: projection, figure, window, and the places of its parts."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+Region = tuple[float, float, float, float]
+
+DPI = 150
+#: 1600 pixels.
+WIDTH_IN = 1600 / DPI
+#: Left of the map: latitudes. Right of it: the colour bar with its numbers and label.
+LEFT_IN, RIGHT_IN = 0.85, 1.4
+#: Above the map: two lines of title. Below it: longitudes.
+TOP_IN, LABELS_IN = 0.85, 0.32
+#: Width over height between which a map is drawn as it is; others get more surroundings.
+_NARROWEST, _WIDEST = 0.85, 2.3
+#: Regions smaller than this, in degrees of a great circle, are drawn in Mercator.
+_SMALL_DEG = 12.0
+#: Text sizes in points, for 1600 pixels.
+TITLE_PT, SUBTITLE_PT, TEXT_PT, SMALL_PT = 15, 11.5, 10, 8.5
+
+
+class MapFigure(Figure):
+    """A figure that shows itself in notebooks without pyplot, which would keep it in memory."""
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture, for a notebook's cell."""
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", dpi=100)
+        return picture.getvalue()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A figure with its map and the window that the map shows.
+
+    Attributes
+    ----------
+    figure : Figure
+    axes : cartopy GeoAxes
+    colour_bar : Axes or None
+        Where the colour bar goes; None in axes of the caller's.
+    window : tuple of float
+        West, east, south, north in degrees of all that can be seen, corners included.
+    """
+
+    figure: Figure
+    axes: Any
+    colour_bar: Axes | None
+    window: Region
+
+    @property
+    def projection(self) -> Any:
+        """The projection of the map."""
+        return self.axes.projection
+
+    @property
+    def extent(self) -> Region:
+        """Western, eastern, southern and northern edge in the units of the projection."""
+        return (*self.axes.get_xlim(), *self.axes.get_ylim())
+
+    @property
+    def unit_pt(self) -> float:
+        """Points on paper for one unit of the projection."""
+        west, east, south, north = self.extent
+        box = self.axes.get_position()
+        width, height = self.figure.get_size_inches()
+        return 72 * min(box.width * width / (east - west), box.height * height / (north - south))
+
+
+def projection_for(region: Region) -> Any:
+    """Return the cartopy projection that suits a region, centred on it.
+
+    Mercator, true to scale at the middle, up to 12 degrees: straight meridians and parallels as
+    in PlateCarree, but shapes and the scale bar are right. Lambert's conformal conic for
+    continents, polar stereographic around a pole, PlateCarree for the tropics and the globe.
+
+    Examples
+    --------
+    >>> [type(projection_for(region)).__name__ for region in (
+    ...     (115.0, 118.0, 39.0, 41.0), (-125.0, -66.0, 24.0, 50.0), (-180.0, 180.0, -60.0, 80.0))]
+    ['Mercator', 'LambertConformal', 'PlateCarree']
+    """
+    import cartopy.crs as ccrs
+
+    west, east, south, north = region
+    width, height = east - west, north - south
+    centre, middle = (west + east) / 2, (south + north) / 2
+    centre = (centre + 180) % 360 - 180
+    if abs(middle) > 60 and (width > 90 or max(abs(south), abs(north)) > 86):
+        pole = ccrs.NorthPolarStereo if middle > 0 else ccrs.SouthPolarStereo
+        return pole(central_longitude=centre)
+    if max(height, width * np.cos(np.radians(middle))) <= _SMALL_DEG and abs(middle) < 72:
+        return ccrs.Mercator(central_longitude=centre, latitude_true_scale=middle)
+    if width > 150 or south * north < 0 or abs(middle) < 20:
+        return ccrs.PlateCarree(central_longitude=centre)
+    return ccrs.LambertConformal(
+        central_longitude=centre,
+        central_latitude=middle,
+        standard_parallels=(south + height / 6, north - height / 6),
+        cutoff=-30 if middle > 0 else 30,
+    )
+
+
+def project(
+    projection: Any, longitude: np.ndarray, latitude: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of positions in degrees, near the centre of the projection.
+
+    A longitude of exactly 180 degrees from the centre stays on its side of the map.
+    """
+    from cartopy.crs import PlateCarree
+
+    centre = centre_of(projection)
+    offset = np.asarray(longitude, np.float64) - centre
+    offset = np.where(np.abs(offset) > 180 + 1e-6, (offset + 180) % 360 - 180, offset)
+    offset = np.clip(offset, -180 + 1e-7, 180 - 1e-7)
+    latitude = np.broadcast_to(np.asarray(latitude, np.float64), offset.shape)
+    points = projection.transform_points(PlateCarree(), centre + offset, latitude)
+    return points[..., 0], points[..., 1]
+
+
+def centre_of(projection: Any) -> float:
+    """Return the central longitude of a projection."""
+    parameters = projection.proj4_params
+    # cartopy writes PlateCarree as degrees from a prime meridian.
+    return float(parameters.get("lon_0", parameters.get("pm", 0.0)))
+
+
+def new_frame(region: Region) -> Frame:
+    """Return a new figure, 1600 pixels wide, with an empty map of the region."""
+    projection = projection_for(region)
+    extent = _extent(projection, region)
+    map_width = WIDTH_IN - LEFT_IN - RIGHT_IN
+    map_height = map_width * (extent[3] - extent[2]) / (extent[1] - extent[0])
+    height = TOP_IN + map_height + LABELS_IN
+    figure = MapFigure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="white")
+    box = (
+        LEFT_IN / WIDTH_IN,
+        LABELS_IN / height,
+        map_width / WIDTH_IN,
+        map_height / height,
+    )
+    axes = figure.add_axes(box, projection=projection)
+    bar_left = box[0] + box[2] + 0.26 / WIDTH_IN
+    bar = figure.add_axes((bar_left, box[1], 0.2 / WIDTH_IN, box[3]))
+    return _framed(axes, bar, extent)
+
+
+def frame_in(axes: Any, region: Region) -> Frame:
+    """Return the frame of a region in axes of the caller's.
+
+    Raises
+    ------
+    TypeError
+        If they are not cartopy's.
+    """
+    from cartopy.mpl.geoaxes import GeoAxes
+
+    if not isinstance(axes, GeoAxes):
+        raise TypeError(
+            f"axes must be a cartopy GeoAxes; found {type(axes).__name__}. Make them with "
+            "figure.add_subplot(projection=cartopy.crs.PlateCarree())"
+        )
+    return _framed(axes, None, _extent(axes.projection, region, widen=False))
+
+
+def lay_out(frame: Frame, below_in: float) -> None:
+    """Make room below the map, and move everything that is placed above it."""
+    width, height = frame.figure.get_size_inches()
+    taller = height + below_in
+    frame.figure.set_size_inches(width, taller)
+    for axes in frame.figure.axes:
+        box = axes.get_position(original=True)
+        bottom = (box.y0 * height + below_in) / taller
+        axes.set_position((box.x0, bottom, box.width, box.height * height / taller))
+
+
+def _framed(axes: Any, bar: Axes | None, extent: Region) -> Frame:
+    """Return the frame of an extent in the units of the projection."""
+    axes.set_xlim(extent[0], extent[1])
+    axes.set_ylim(extent[2], extent[3])
+    return Frame(axes.figure, axes, bar, _window(axes.projection, extent))
+
+
+def _extent(projection: Any, region: Region, *, widen: bool = True) -> Region:
+    """Return the box around a region, in the units of the projection, of a pleasant shape."""
+    west, east, south, north = region
+    east = min(east, west + 360)
+    longitude, latitude = np.meshgrid(np.linspace(west, east, 61), np.linspace(south, north, 61))
+    x, y = project(projection, longitude, latitude)
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    left, right, bottom, top = x.min(), x.max(), y.min(), y.max()
+    if widen:
+        extra = max(0.0, _NARROWEST * (top - bottom) - (right - left)) / 2
+        left, right = left - extra, right + extra
+        extra = max(0.0, (right - left) / _WIDEST - (top - bottom)) / 2
+        bottom, top = bottom - extra, top + extra
+    x_low, x_high = projection.x_limits
+    y_low, y_high = projection.y_limits
+    return (
+        float(max(left, x_low)),
+        float(min(right, x_high)),
+        float(max(bottom, y_low)),
+        float(min(top, y_high)),
+    )
+
+
+def _window(projection: Any, extent: Region) -> Region:
+    """Return west, east, south, north of all that is visible in an extent."""
+    from cartopy.crs import PlateCarree
+
+    x, y = np.meshgrid(np.linspace(*extent[:2], 61), np.linspace(*extent[2:], 61))
+    degrees = PlateCarree().transform_points(projection, x, y)
+    longitude, latitude = degrees[..., 0], degrees[..., 1]
+    seen = np.isfinite(longitude) & np.isfinite(latitude)
+    centre = centre_of(projection)
+    offset = (longitude[seen] - centre + 180) % 360 - 180
+    west, east = float(offset.min()), float(offset.max())
+    if east - west > 300:
+        west, east = -180.0, 180.0
+    return centre + west, centre + east, float(latitude[seen].min()), float(latitude[seen].max())

@@ -1,0 +1,285 @@
+"""What lies on a map: the field's cells and the stations, each with its value in the period."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS, STATION, TIME
+from aqreanalysis.maps.period import MapError, Period
+from aqreanalysis.network import StationNetwork
+
+logger = logging.getLogger(__name__)
+
+What = Literal["value", "uncertainty"]
+
+#: Share of the hours that a mean needs; the data capture asked for by EU and US EPA rules.
+MINIMUM_CAPTURE = 0.75
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The field on its cells, (ny, nx) each; NaN where there is no estimate.
+
+    Attributes
+    ----------
+    longitude, latitude : (ny, nx)
+        Cell centres, degrees; longitudes run on across the date line.
+    values : (ny, nx)
+    flag : (ny, nx) int8
+        As in `PRODUCT_FLAGS`; of a period, what holds for most of its hours.
+    rectangular : bool
+        Whether the cells are rectangles in longitude and latitude.
+    """
+
+    longitude: np.ndarray
+    latitude: np.ndarray
+    values: np.ndarray
+    flag: np.ndarray
+    rectangular: bool
+
+    def region(self) -> tuple[float, float, float, float]:
+        """Return west, east, south, north of the cells' outer edges, degrees."""
+        half = usual_step(self.longitude[0], self.latitude[:, 0]) / 2 if self.rectangular else 0.0
+        west, east = self.longitude.min() - half, self.longitude.max() + half
+        south, north = self.latitude.min() - half, self.latitude.max() + half
+        east = min(east, west + 360)
+        return float(west), float(east), float(max(south, -90)), float(min(north, 90))
+
+    def describe(self) -> str:
+        """Return the size of the grid in words."""
+        rows, columns = self.values.shape
+        if not self.rectangular:
+            return f"{columns} × {rows} cells"
+        step = usual_step(self.longitude[0], self.latitude[:, 0])
+        return f"{columns} × {rows} cells of {step:.3g}°"
+
+
+@dataclass(frozen=True)
+class Stations:
+    """Stations and their values on a map, (n,) each; NaN where there is none."""
+
+    longitude: np.ndarray
+    latitude: np.ndarray
+    values: np.ndarray
+    hidden: np.ndarray
+
+    @property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Longitude and latitude."""
+        return self.longitude, self.latitude
+
+
+def mapped_variable(product: xr.Dataset, variable: str | None) -> str:
+    """Return the variable to draw; without one, the product's only variable.
+
+    Raises
+    ------
+    MapError
+        If it is not there, or there are several to choose from.
+
+    Examples
+    --------
+    >>> mapped_variable(xr.Dataset({"pm25": 1.0, "pm25_uncertainty": 0.1, "crs": 0}), None)
+    'pm25'
+    """
+    names = [str(name) for name in product.data_vars]
+    known = [name for name in names if name in POLLUTANTS or f"{name}_uncertainty" in names]
+    if variable is not None:
+        if variable not in names:
+            raise MapError(
+                f"the product has no variable {variable!r}; it has {', '.join(known or names)}"
+            )
+        return variable
+    if len(known) != 1:
+        found = ", ".join(known or names) or "none"
+        raise MapError(f"name the variable to draw: variable=...; the product has {found}")
+    return known[0]
+
+
+def cells_of(product: xr.Dataset, variable: str, *, what: What = "value") -> Cells:
+    """Return the cells of a product whose hours are already selected.
+
+    Raises
+    ------
+    MapError
+        If the product lies on no grid, or has no such layer.
+    """
+    if what not in ("value", "uncertainty"):
+        raise MapError(f"what must be 'value' or 'uncertainty'; found {what!r}")
+    layer = variable if what == "value" else f"{variable}_uncertainty"
+    if layer not in product:
+        raise MapError(f"the product has no {layer!r}; what='uncertainty' needs it")
+    longitude, latitude, dims = _centres(product)
+    flag_name = f"{variable}_flag"
+    hourly = product[flag_name] if flag_name in product else xr.zeros_like(product[layer], np.int8)
+    # One pass over lazy blocks: a year of a large grid never lies in memory.
+    summary = xr.merge(
+        [_mean(product[layer]).rename("mean"), _most_frequent(hourly).rename("flag")],
+        compat="override",
+        join="exact",
+    )
+    summary = summary.transpose(*dims).compute()
+    mean = summary["mean"].values
+    flag = np.where(np.isnan(mean), PRODUCT_FLAGS["no_estimate"], summary["flag"].values)
+    return Cells(longitude, latitude, mean, flag.astype(np.int8), dims == ("lat", "lon"))
+
+
+def stations_of(
+    observations: xr.Dataset | None,
+    hidden: xr.Dataset | Iterable[str] | None,
+    variable: str,
+    period: Period,
+) -> Stations:
+    """Return observed and hidden stations with their values in the period.
+
+    Parameters
+    ----------
+    observations : Dataset or None
+        ``(station, time)``; its stations are observed, but for those that are hidden.
+    hidden : Dataset, iterable of str or None
+        A Dataset of stations, with or without values of the variable; or identifiers in
+        ``observations``.
+    variable : str
+    period : Period
+
+    Raises
+    ------
+    MapError
+        If an identifier is unknown, the variable is missing, or the labels of the hours mean
+        something else than in the period.
+    """
+    names = np.array([], str)
+    if observations is not None and variable not in observations:
+        raise MapError(
+            f"the observations have no variable {variable!r}; "
+            f"they have {', '.join(map(str, observations.data_vars)) or 'none'}"
+        )
+    if isinstance(hidden, xr.Dataset):
+        names = _names(hidden)
+    elif hidden is not None:
+        names = np.asarray(list(hidden), str)
+        _check_known(names, observations)
+    parts = []
+    if observations is not None:
+        parts.append(_placed(observations, variable, period, np.isin(_names(observations), names)))
+    if isinstance(hidden, xr.Dataset):
+        if observations is not None:
+            parts = [_only(parts[0], ~parts[0].hidden)]
+        parts.append(_placed(hidden, variable, period, np.ones(names.size, bool)))
+    if not parts:
+        nothing = np.empty(0)
+        return Stations(nothing, nothing, nothing, np.empty(0, bool))
+    fields = ("longitude", "latitude", "values", "hidden")
+    return Stations(*(np.concatenate([getattr(p, name) for p in parts]) for name in fields))
+
+
+def _centres(product: xr.Dataset) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    """Return longitude and latitude of the cells, (ny, nx), and the dimensions they lie on."""
+    if "lat" in product.dims and "lon" in product.dims:
+        grid = np.meshgrid(product["lon"].values, product["lat"].values)
+        longitude, latitude = (centres.astype(np.float64) for centres in grid)
+        dims = ("lat", "lon")
+    elif "y" in product.dims and "x" in product.dims and {"lat", "lon"} <= set(product.variables):
+        dims = ("y", "x")
+        longitude, latitude = (
+            product[name].transpose(*dims).values.astype(np.float64) for name in ("lon", "lat")
+        )
+    else:
+        raise MapError(
+            "a field needs dimensions (time, lat, lon), or (time, y, x) with lat and lon on them; "
+            f"found {tuple(product.sizes)}. Draw values at stations with map_stations."
+        )
+    # On across the date line, beginning at the first cell of the first row.
+    return np.unwrap(longitude, period=360.0, axis=1), latitude, dims
+
+
+def usual_step(*axes: np.ndarray) -> float:
+    """Return the largest of the axes' median steps; 0.1 degree for single cells.
+
+    Examples
+    --------
+    >>> usual_step(np.array([10.0, 10.5, 11.0]), np.array([50.0]))
+    0.5
+    """
+    steps = [float(np.median(np.abs(np.diff(axis)))) for axis in axes if axis.size > 1]
+    return max(steps, default=0.1)
+
+
+def _mean(values: xr.DataArray) -> xr.DataArray:
+    """Return the mean over hours, NaN where fewer than `MINIMUM_CAPTURE` of them have a value."""
+    needed = max(1.0, MINIMUM_CAPTURE * values.sizes[TIME])
+    enough = values.notnull().sum(TIME) >= needed
+    return values.astype(np.float64).mean(TIME).where(enough)
+
+
+def _most_frequent(flag: xr.DataArray) -> xr.DataArray:
+    """Return the flag that holds for most hours; of equals, the mildest."""
+    kinds = sorted(PRODUCT_FLAGS.values())
+    counts = xr.concat([(flag == kind).sum(TIME) for kind in kinds], dim="kind")
+    return counts.argmax("kind")
+
+
+def _names(stations: xr.Dataset) -> np.ndarray:
+    """Return the identifiers of the stations, as text."""
+    if STATION not in stations.dims:
+        raise MapError(f"stations need the dimension 'station'; found {tuple(stations.sizes)}")
+    if STATION in stations.variables:
+        return stations[STATION].values.astype(str)
+    return np.arange(stations.sizes[STATION]).astype(str)
+
+
+def _check_known(names: np.ndarray, observations: xr.Dataset | None) -> None:
+    """Refuse hidden stations that nobody knows the place of."""
+    if observations is None:
+        raise MapError("hidden stations given by name need observations, which hold their places")
+    unknown = sorted(set(names) - set(_names(observations)))
+    if unknown:
+        raise MapError(f"hidden stations that are not among the observations: {', '.join(unknown)}")
+
+
+def _placed(stations: xr.Dataset, variable: str, period: Period, hidden: np.ndarray) -> Stations:
+    """Return the stations of a Dataset with their mean in the period."""
+    network = StationNetwork.from_dataset(stations)
+    values = np.full(network.size, np.nan)
+    if variable in stations:
+        values = _values_in(stations, variable, period)
+    return Stations(network.longitude, network.latitude, values, hidden)
+
+
+def _values_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarray:
+    """Return the mean of each station in the period, (n,); NaN without enough values."""
+    series = stations[variable]
+    if TIME not in series.dims:
+        return series.values.astype(np.float64)
+    _check_same_hours(stations[TIME], period)
+    wanted = np.isin(stations[TIME].values, period.labels)
+    if not wanted.any():
+        logger.warning("the stations have none of the hours drawn (%s): drawn as missing", period)
+        return np.full(stations.sizes[STATION], np.nan)
+    hours = series.isel({TIME: wanted}).reindex({TIME: period.labels})
+    return _mean(hours).values
+
+
+def _check_same_hours(time: xr.DataArray, period: Period) -> None:
+    """Refuse stations whose label does not mean the same hours as the field's."""
+    for attribute, drawn in (("time_label", period.time_label), ("step_hours", period.step_hours)):
+        found = time.attrs.get(attribute)
+        if None not in (found, drawn) and found != drawn:
+            raise MapError(
+                f"the stations have {attribute}={found!r}, the field has {drawn!r}: the same label "
+                "is not the same time. Pass the observations that the product was made from."
+            )
+
+
+def _only(stations: Stations, chosen: np.ndarray) -> Stations:
+    """Return some of the stations."""
+    return Stations(
+        stations.longitude[chosen],
+        stations.latitude[chosen],
+        stations.values[chosen],
+        stations.hidden[chosen],
+    )

@@ -1,0 +1,332 @@
+"""The field and the stations, drawn; each gives back its entries for the legend."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.patheffects import withStroke
+
+from aqreanalysis.conventions import PRODUCT_FLAGS
+from aqreanalysis.maps.frame import TITLE_PT, Frame, centre_of, project
+from aqreanalysis.maps.labels import checked_limits, robust_limits
+from aqreanalysis.maps.layers import Cells, Stations, What, usual_step
+from aqreanalysis.maps.period import MapError
+from aqreanalysis.maps.surroundings import FIELD_Z, HATCH_Z, STATION_Z, WORDS_Z
+
+#: Cells without an estimate.
+NOTHING_COLOUR = "#e6e6e6"
+_HATCHES = {
+    "far_from_stations": ("////", "far from stations"),
+    "few_stations_reporting": ("....", "few stations reporting"),
+}
+#: Share of the colour map that is used, from its pale end.
+_DARKEST = 0.85
+_HATCH_COLOUR = "#4d4d4d"
+_MISSING_COLOUR, _UNKNOWN_COLOUR = "#6e6e6e", "#b4b4b4"
+#: Latitudes are kept this far from the poles, which some projections cannot show.
+_POLE_DEG = 90 - 1e-6
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Colour map and limits, common to the field and the stations.
+
+    Attributes
+    ----------
+    map : Colormap
+    norm : Normalize
+    present : bool
+        Whether there is a value to colour at all.
+    extend : {"neither", "min", "max", "both"}
+        Where values lie beyond the limits.
+    """
+
+    map: Colormap
+    norm: Normalize
+    present: bool
+    extend: str
+
+    @classmethod
+    def of(
+        cls,
+        what: What,
+        limits: tuple[float, float] | None,
+        cells: np.ndarray,
+        stations: np.ndarray,
+    ) -> Self:
+        """Return the colours for what is in sight: warm for values, blue for uncertainties."""
+        from cmcrameri import cm
+
+        low, high = checked_limits(limits) or robust_limits(cells, stations) or (0.0, 1.0)
+        both = np.concatenate([cells.ravel(), stations.ravel()])
+        finite = both[np.isfinite(both)]
+        below, above = bool((finite < low).any()), bool((finite > high).any())
+        extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max"}.get((below, above), "both")
+        whole = cm.lajolla_r if what == "value" else cm.devon_r
+        # The darkest part would swallow coastlines, borders and hatching.
+        chosen = ListedColormap(whole(np.linspace(0, _DARKEST, 256)))
+        return cls(chosen, Normalize(low, high), finite.size > 0, extend)
+
+
+@dataclass(frozen=True)
+class Field:
+    """The cells in sight, in the map's plane: corners (ny + 1, nx + 1), values and flags."""
+
+    x: np.ndarray
+    y: np.ndarray
+    values: np.ndarray
+    flag: np.ndarray
+
+
+def fields_in_sight(frame: Frame, cells: Cells) -> list[Field]:
+    """Return the cells that the map shows, placed in its plane: one part or, across a seam, two.
+
+    Raises
+    ------
+    MapError
+        If it shows none.
+    """
+    found = _rectangles(frame, cells) if cells.rectangular else _quadrangles(frame, cells)
+    if not found:
+        west, east, south, north = cells.region()
+        raise MapError(
+            "the region holds no cell of the product, which spans longitudes "
+            f"{west:g} to {east:g} and latitudes {south:g} to {north:g}"
+        )
+    return found
+
+
+def draw_field(frame: Frame, fields: list[Field], colours: Colours) -> list[Any]:
+    """Draw the cells and hatch those with a flag; return the legend's entries."""
+    there = [np.isfinite(field.values) for field in fields]
+    if not any(part.any() for part in there):
+        say(frame, "no estimate anywhere at this time")
+        return []
+    for field in fields:
+        # matplotlib's own: the corners lie in the map's plane already, nothing is to be wrapped.
+        Axes.pcolormesh(
+            frame.axes,
+            field.x,
+            field.y,
+            np.ma.masked_invalid(field.values),
+            cmap=colours.map.with_extremes(bad=NOTHING_COLOUR),
+            norm=colours.norm,
+            shading="flat",
+            zorder=FIELD_Z,
+            rasterized=True,
+        )
+    entries = _draw_flags(frame, fields)
+    if not all(part.all() for part in there):
+        entries.append(Patch(facecolor=NOTHING_COLOUR, edgecolor="#999999", label="no estimate"))
+    return entries
+
+
+def draw_stations(frame: Frame, stations: Stations, colours: Colours | None) -> list[Any]:
+    """Draw the stations in the colours of their values; return the legend's entries.
+
+    Without colours (on a map of uncertainty) the marks are white.
+    """
+    x, y = project(frame.projection, *stations.places)
+    size = float(np.clip(5000 / max(x.size, 1), 26, 60))
+    # Uncertainty does not ask for a hidden station's value.
+    valued = np.isfinite(stations.values) | (stations.hidden & (colours is None))
+    entries: list[Any] = []
+    for hidden, word in ((False, "observed station"), (True, "hidden station")):
+        for there in (True, False):
+            chosen = (stations.hidden == hidden) & (valued == there)
+            if not chosen.any():
+                continue
+            style = _style(hidden, there)
+            values = stations.values[chosen] if there else None
+            _scatter(frame, np.stack([x, y])[:, chosen], size, style, values, colours)
+            label = word if there else f"{word}, no value"
+            entries.append(_legend_mark(label, style, colours if there else None))
+    return entries
+
+
+def inside(frame: Frame, stations: Stations) -> np.ndarray:
+    """Return which stations lie on the map."""
+    x, y = project(frame.projection, *stations.places)
+    west, east, south, north = frame.extent
+    return (west <= x) & (x <= east) & (south <= y) & (y <= north)
+
+
+def say(frame: Frame, text: str) -> None:
+    """Write a message in the middle of the map."""
+    frame.axes.text(
+        0.5,
+        0.5,
+        text,
+        transform=frame.axes.transAxes,
+        ha="center",
+        va="center",
+        fontsize=TITLE_PT,
+        color="#333333",
+        bbox={"facecolor": "white", "edgecolor": "#999999", "pad": 8},
+        zorder=WORDS_Z,
+    )
+
+
+def _style(hidden: bool, there: bool) -> dict[str, Any]:
+    """Return marker, edge and outline of a kind of station."""
+    if not hidden and not there:
+        return {"marker": "x", "color": _MISSING_COLOUR, "linewidths": 1.3, "halo": "white"}
+    face = {} if there else {"facecolor": _UNKNOWN_COLOUR}
+    if hidden:
+        return {"marker": "D", "edgecolor": "white", "linewidths": 1.1, "halo": "black", **face}
+    return {"marker": "o", "edgecolor": "black", "linewidths": 0.8, "halo": "white"}
+
+
+def _scatter(
+    frame: Frame,
+    places: np.ndarray,
+    size: float,
+    style: dict[str, Any],
+    values: np.ndarray | None,
+    colours: Colours | None,
+) -> None:
+    """Draw stations of one kind at places (2, n) in the map's plane."""
+    known = {name: value for name, value in style.items() if name != "halo"}
+    if values is not None and colours is not None:
+        known |= {"c": values, "cmap": colours.map, "norm": colours.norm}
+    elif "color" not in known:
+        known = {"facecolor": "white", **known}
+    if style["halo"]:
+        outline = withStroke(linewidth=known["linewidths"] + 1.4, foreground=style["halo"])
+        known["path_effects"] = [outline]
+    frame.axes.scatter(
+        *places,
+        s=size * (0.85 if style["marker"] == "D" else 0.6 if style["marker"] == "x" else 1.0),
+        zorder=STATION_Z + 0.1 * (style["marker"] == "D"),
+        transform=frame.axes.transData,
+        **known,
+    )
+
+
+def _legend_mark(label: str, style: dict[str, Any], colours: Colours | None) -> Line2D:
+    """Return the legend's entry for a kind of station."""
+    if style["marker"] == "x":
+        edge, face = style["color"], style["color"]
+    else:
+        filled = colours.map(0.45) if colours else "white"
+        edge, face = style["edgecolor"], style.get("facecolor", filled)
+    mark = Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker=style["marker"],
+        markersize=7,
+        markerfacecolor=face,
+        markeredgecolor=edge,
+        markeredgewidth=style["linewidths"],
+        label=label,
+    )
+    if style["halo"]:
+        width = style["linewidths"] + 1.4
+        mark.set_path_effects([withStroke(linewidth=width, foreground=style["halo"])])
+    return mark
+
+
+def _draw_flags(frame: Frame, fields: list[Field]) -> list[Any]:
+    """Hatch the cells of each flag where there is an estimate; return the legend's entries."""
+    entries: list[Any] = []
+    for name, (hatch, label) in _HATCHES.items():
+        style: dict[str, Any] = {"hatch": hatch, "edgecolor": _HATCH_COLOUR, "linewidth": 0}
+        flagged = [
+            (field, np.isfinite(field.values) & (field.flag == PRODUCT_FLAGS[name]))
+            for field in fields
+        ]
+        areas = [_area(field, chosen) for field, chosen in flagged if chosen.any()]
+        for area in areas:
+            patch = PathPatch(area, facecolor="none", zorder=HATCH_Z, alpha=0.4, **style)
+            frame.axes.add_patch(patch)
+        if areas:
+            entries.append(Patch(facecolor="white", label=label, **style))
+    return entries
+
+
+def _area(field: Field, chosen: np.ndarray) -> Any:
+    """Return the outline of the chosen cells as one path."""
+    import shapely
+    from matplotlib.path import Path
+
+    corners = np.stack([field.x, field.y], axis=-1)
+    ring = np.stack(
+        [corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], axis=2
+    )[chosen]
+    merged = shapely.coverage_union_all(shapely.polygons(ring))
+    rings = shapely.get_rings(shapely.get_parts(merged))
+    return Path.make_compound_path(
+        *(Path(shapely.get_coordinates(line), closed=True) for line in rings)
+    )
+
+
+def _rectangles(frame: Frame, cells: Cells) -> list[Field]:
+    """Return the cells in sight of a grid in longitude and latitude."""
+    centre = centre_of(frame.projection)
+    west, east, south, north = frame.window
+    columns, rows = np.argsort(cells.longitude[0]), np.argsort(cells.latitude[:, 0])
+    longitude, latitude = cells.longitude[0, columns], cells.latitude[rows, 0]
+    step = usual_step(longitude, latitude)
+    y_edges = np.clip(_edges(latitude, step), -_POLE_DEG, _POLE_DEG)
+    high = _cells_between(y_edges, south, north)
+    found = []
+    # The same place may lie on the map once, or in part on either side of its seam.
+    for turn in 360 * np.arange(-2, 3):
+        x_edges = _edges(longitude, step) + turn - centre
+        wide = _cells_between(x_edges, max(west - centre, -180.0), min(east - centre, 180.0))
+        if high.stop <= high.start or wide.stop <= wide.start:
+            continue
+        seen = np.clip(x_edges[wide.start : wide.stop + 1], -180, 180) + centre
+        x, y = project(frame.projection, *np.meshgrid(seen, y_edges[high.start : high.stop + 1]))
+        chosen = np.ix_(rows[high], columns[wide])
+        found.append(Field(x, y, cells.values[chosen], cells.flag[chosen]))
+    return found
+
+
+def _cells_between(edges: np.ndarray, low: float, high: float) -> slice:
+    """Return the cells that reach into a range, by their ascending edges (n + 1,)."""
+    first = int(np.searchsorted(edges[1:], low, side="right"))
+    return slice(first, int(np.searchsorted(edges[:-1], high, side="left")))
+
+
+def _quadrangles(frame: Frame, cells: Cells) -> list[Field]:
+    """Return the cells in sight of any other grid; corners lie midway between centres."""
+    x, y = project(frame.projection, cells.longitude, cells.latitude)
+    west, east, south, north = frame.extent
+    seen = (west <= x) & (x <= east) & (south <= y) & (y <= north)
+    rows, columns = (_hull(np.any(seen, axis=axis)) for axis in (1, 0))
+    chosen = (rows, columns)
+    if min(cells.values[chosen].shape) < 2:
+        return []
+    values, flag = cells.values[chosen], cells.flag[chosen]
+    return [Field(_between(x[chosen]), _between(y[chosen]), values, flag)]
+
+
+def _hull(seen: np.ndarray) -> slice:
+    """Return the slice from one before the first to one after the last that is seen."""
+    found = np.flatnonzero(seen)
+    return slice(max(found[0] - 1, 0), found[-1] + 2) if found.size else slice(0, 0)
+
+
+def _between(centres: np.ndarray) -> np.ndarray:
+    """Return the corners of cells from their centres, both in the map's plane."""
+    padded = centres
+    for axis in (0, 1):
+        first, second = padded.take([0], axis), padded.take([1], axis)
+        last, before = padded.take([-1], axis), padded.take([-2], axis)
+        padded = np.concatenate([2 * first - second, padded, 2 * last - before], axis)
+    return (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
+
+
+def _edges(centres: np.ndarray, step: float) -> np.ndarray:
+    """Return the edges of cells along an axis; a single cell is one step wide."""
+    if centres.size == 1:
+        return centres[0] + step * np.array([-0.5, 0.5])
+    between = (centres[:-1] + centres[1:]) / 2
+    first, last = 1.5 * centres[0] - 0.5 * centres[1], 1.5 * centres[-1] - 0.5 * centres[-2]
+    return np.concatenate([[first], between, [last]])

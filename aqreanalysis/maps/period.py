@@ -1,0 +1,151 @@
+"""The hours that a map shows: found on a time axis by label, text or slice, and named in words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.conventions import TIME
+
+Time = str | pd.Timestamp | np.datetime64 | slice | Any
+
+
+class MapError(ValueError):
+    """Something that cannot be drawn as asked; the message says what can."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """The hours that a map shows.
+
+    Attributes
+    ----------
+    labels : (n,) datetime64
+        Their time labels, UTC; empty for a Dataset without time.
+    time_label : str or None
+        "start" or "end" of the averaging period, None where the Dataset does not say.
+    step_hours : float or None
+    """
+
+    labels: np.ndarray
+    time_label: str | None
+    step_hours: float | None
+
+    def __str__(self) -> str:
+        if not self.labels.size:
+            return ""
+        texts = [_clock(label) for label in self.labels[[0, -1]]]
+        if self.labels.size == 1:
+            return f"{texts[0]} UTC{self._convention(1)}"
+        return (
+            f"mean of {self.labels.size} {self._unit(self.labels.size)}, "
+            f"{texts[0]} to {texts[1]} UTC{self._convention(self.labels.size)}"
+        )
+
+    def _unit(self, count: int) -> str:
+        """Return the word for the averaging period."""
+        word = {1.0: "hour", 24.0: "day"}.get(self.step_hours or 1.0, "period")
+        return word if count == 1 else f"{word}s"
+
+    def _convention(self, count: int) -> str:
+        """Return what the label of a period means."""
+        if self.time_label is None:
+            return ""
+        meaning = f"{self._unit(1)} {'starting' if self.time_label == 'start' else 'ending'}"
+        return f" ({meaning})" if count == 1 else f" (labels: {meaning})"
+
+
+def select_period(dataset: xr.Dataset, time: Time | None) -> tuple[xr.Dataset, Period]:
+    """Return the hours asked for, on a ``time`` dimension, and what they are.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    time : str, Timestamp, datetime64, datetime, slice or None
+        A label, UTC unless it carries a zone. A text that names a longer time than one step
+        ("2014-11", or "2014-11-03" in an hourly product) and a slice mean all hours in it; None
+        all hours that there are.
+
+    Raises
+    ------
+    MapError
+        If no hour is found; the nearest ones are named.
+    """
+    if TIME not in dataset.coords:
+        if time is not None:
+            raise MapError(f"time={time!r} was asked for, but there is no coordinate 'time'")
+        return dataset.expand_dims(TIME), Period(np.array([], "datetime64[ns]"), None, None)
+    dataset = dataset if TIME in dataset.dims else dataset.expand_dims(TIME)
+    index = pd.DatetimeIndex(dataset[TIME].values)
+    attributes = dataset[TIME].attrs
+    chosen = _positions(index, time)
+    period = Period(index.values[chosen], attributes.get("time_label"), _step(index, attributes))
+    return dataset.isel({TIME: chosen}), period
+
+
+def _clock(label: np.datetime64) -> str:
+    """Return a time label as 2014-11-03 08:00."""
+    return pd.Timestamp(label).strftime("%Y-%m-%d %H:%M")
+
+
+def _step(index: pd.DatetimeIndex, attributes: dict[Any, Any]) -> float | None:
+    """Return the length of an averaging period in hours, if it is known."""
+    if "step_hours" in attributes:
+        return float(attributes["step_hours"])
+    return float((index[1] - index[0]) / pd.Timedelta(hours=1)) if index.size > 1 else None
+
+
+def _positions(index: pd.DatetimeIndex, time: Time | None) -> list[int]:
+    """Return where the hours asked for are on the time axis."""
+    if isinstance(time, slice):
+        wanted: Any = slice(_utc(time.start), _utc(time.stop))
+        inside = index.slice_indexer(wanted.start, wanted.stop)
+        positions = list(range(index.size))[inside]
+    elif time is None:
+        positions = list(range(index.size))
+    else:
+        wanted = _utc(time)
+        try:
+            found = index.get_loc(wanted)
+        except KeyError:
+            raise MapError(_not_there(index, wanted)) from None
+        positions = list(range(index.size))[found] if isinstance(found, slice) else [int(found)]
+    if not positions:
+        raise MapError(
+            f"no hour within time={time!r}; "
+            + (f"there are {_span(index)}" if index.size else "the time axis is empty")
+        )
+    return positions
+
+
+def _utc(time: Any) -> str | pd.Timestamp | None:
+    """Return a time in UTC: the text itself where it has no zone, since it may name a period."""
+    if time is None:
+        return None
+    try:
+        stamp = pd.Timestamp(time)
+    except (ValueError, TypeError) as error:
+        raise MapError(
+            f"time={time!r} is no time; write it as 2014-11-03T08, in UTC unless it has a zone"
+        ) from error
+    if stamp.tzinfo is not None:
+        return stamp.tz_convert("UTC").tz_localize(None)
+    return time if isinstance(time, str) else stamp
+
+
+def _not_there(index: pd.DatetimeIndex, wanted: str | pd.Timestamp) -> str:
+    """Return the message for an hour that is not there."""
+    stamp = pd.Timestamp(wanted)
+    after = int(index.searchsorted(stamp))
+    near = [_clock(label) for label in index.values[max(after - 1, 0) : after + 1]]
+    return (
+        f"no hour {_clock(stamp.to_datetime64())} UTC on the time axis; "
+        f"nearest are {' and '.join(near)} UTC, and there are {_span(index)}"
+    )
+
+
+def _span(index: pd.DatetimeIndex) -> str:
+    """Return how many hours there are, from when to when."""
+    return f"{index.size} from {_clock(index.values[0])} to {_clock(index.values[-1])} UTC"
