@@ -1,0 +1,155 @@
+"""A learned space-time covariance, and the ordinary kriging weights that follow from it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+#: Relative variance on the diagonal that keeps two stations at one place from a singular system.
+JITTER = 1e-6
+
+
+class Weights(NamedTuple):
+    """Kriging weights and variance of n targets."""
+
+    weight: Tensor  # (n, m), or (n, neighbour, lag); rows sum to 1
+    variance: Tensor  # (n,) of the standardised variable, sensor noise included
+
+
+class SpaceTimeCovariance(nn.Module):
+    r"""The covariance of the standardised variable at two stations and steps.
+
+    A sum of three separable exponentials, from local to synoptic, with a station's own part:
+
+    .. math:: C(d, \tau) = \sum_{i=1}^3 a_i^2 e^{-d / \ell_i - |\tau| / \theta_i}
+              + [\text{same station}] (b^2 e^{-|\tau| / \theta_b} + n^2 [\tau = 0])
+
+    Each term is positive definite on the sphere (Gneiting 2013, Bernoulli 19, table 1), so the
+    sum is. Amplitudes, ranges and times are learned as logarithms, in float64.
+
+    Parameters
+    ----------
+    spacing_km : float
+        Median spacing of the stations; the ranges begin at 1.5, 8 and 40 times it.
+    """
+
+    def __init__(self, spacing_km: float) -> None:
+        super().__init__()
+        self.log_amplitude = _logarithms([0.35, 0.5, 0.6])
+        self.log_range = _logarithms([1.5 * spacing_km, 8 * spacing_km, 40 * spacing_km])
+        self.log_time = _logarithms([4.0, 16.0, 48.0])
+        self.log_station = _logarithms([0.2, 0.2])  # persistent deviation b, sensor noise n
+        self.log_station_time = _logarithms([20.0])
+
+    def forward(self, distance_km: Tensor, lag: Tensor, same_station: Tensor) -> Tensor:
+        """Return the covariance at distances in km and lags >= 0 in steps; arguments broadcast."""
+        spatial = self._spatial(distance_km)  # (..., term)
+        temporal = self._temporal(lag)
+        return (spatial * temporal).sum(-1) + same_station * self._own(lag)
+
+    def sill(self) -> Tensor:
+        """Return the variance of one measurement, sensor noise included."""
+        return (2 * self.log_amplitude).exp().sum() + (2 * self.log_station).exp().sum()
+
+    def weights(
+        self, distance_km: Tensor, pair_km: Tensor, fading: Tensor, lags: Sequence[int]
+    ) -> Weights:
+        """Return ordinary kriging weights of k neighbours at several lags.
+
+        Parameters
+        ----------
+        distance_km : (n, k) float64
+            Target to neighbour; inf where there is no such neighbour, whose weight is then 0.
+        pair_km : (n, k, k) float64
+            Neighbour to neighbour.
+        fading : (n, k) float64
+            Noise of a neighbour in units of the sill; it takes the outermost out smoothly.
+        lags : sequence of int
+            Steps relative to the target's.
+
+        Returns
+        -------
+        Weights
+            ``weight`` is (n, k, lag) and sums to 1 over neighbours and lags.
+        """
+        n, k = distance_km.shape
+        steps = torch.tensor(list(lags), dtype=torch.float64)
+        there = torch.isfinite(distance_km)
+        pair_there = there[:, :, None] & there[:, None, :]
+        between = (steps[:, None] - steps[None, :]).abs()
+        # The covariance of neighbours is a sum of Kronecker products: (n, k, k) by (lag, lag).
+        spatial = self._spatial(torch.where(pair_there, pair_km, 0.0)).reshape(-1, 3)
+        temporal = self._temporal(between).reshape(-1, 3)
+        matrix = (spatial @ temporal.T).reshape(n, k, k, steps.numel(), steps.numel())
+        same = torch.eye(k, dtype=torch.float64)[:, :, None, None] * self._own(between)
+        matrix = (matrix + same).permute(0, 1, 3, 2, 4).reshape(n, k * steps.numel(), -1)
+        noise = self.sill() * fading.repeat_interleave(steps.numel(), dim=1)
+        to_target = self._spatial(torch.where(there, distance_km, 0.0))  # (n, k, term)
+        vector = (to_target[:, :, None] * self._temporal(steps.abs())).sum(-1).reshape(n, -1)
+        valid = there[:, :, None].expand(n, k, steps.numel()).reshape(n, -1)
+        weight, _ = ordinary_weights(matrix + torch.diag_embed(noise), vector, valid, self.sill())
+        # Fading shapes the weights and is no error of the stations: the variance is without it.
+        among = torch.einsum("ni,nij,nj->n", weight, matrix, weight)
+        variance = self.sill() - 2 * (weight * vector).sum(-1) + among
+        return Weights(weight.reshape(n, k, -1), variance.clamp_min(JITTER))
+
+    def _spatial(self, distance_km: Tensor) -> Tensor:
+        """Return the spatial factor of each term, (..., term)."""
+        decay = distance_km[..., None] * torch.exp(-self.log_range)
+        return torch.exp(2 * self.log_amplitude - decay)
+
+    def _temporal(self, lag: Tensor) -> Tensor:
+        """Return the temporal factor of each term, (..., term)."""
+        return torch.exp(-lag[..., None] * torch.exp(-self.log_time))
+
+    def _own(self, lag: Tensor) -> Tensor:
+        """Return the part that a station shares with itself alone, at lags in steps."""
+        persistent, noise = torch.exp(2 * self.log_station)
+        return persistent * torch.exp(-lag * torch.exp(-self.log_station_time)) + noise * (lag == 0)
+
+
+def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor) -> Weights:
+    """Return ordinary kriging weights, which sum to 1, and the kriging variance.
+
+    Solves ``K w = k + mu 1`` with ``1' w = 1`` by one Cholesky factor of K (Chiles & Delfiner
+    2012, section 3.4).
+
+    Parameters
+    ----------
+    matrix : (n, m, m) float64
+        Covariance among the data.
+    vector : (n, m) float64
+        Covariance of the data with the target.
+    valid : (n, m) bool
+        Data that are there; the others get weight 0.
+    sill : scalar
+        Variance of the target.
+
+    Examples
+    --------
+    Two data alike, the third missing:
+
+    >>> matrix = torch.eye(3, dtype=torch.float64)[None]
+    >>> vector = torch.full((1, 3), 0.5, dtype=torch.float64)
+    >>> valid = torch.tensor([[True, True, False]])
+    >>> weight, variance = ordinary_weights(matrix, vector, valid, torch.tensor(1.0))
+    >>> weight.tolist(), round(float(variance), 4)
+    ([[0.5, 0.5, 0.0]], 0.5)
+    """
+    there = valid.to(matrix.dtype)
+    matrix = matrix * there[:, :, None] * there[:, None, :]
+    matrix = matrix + torch.diag_embed(1 - there + JITTER * there * sill)
+    vector = vector * there
+    factor = torch.linalg.cholesky(matrix)
+    solved = torch.cholesky_solve(torch.stack([vector, there], -1), factor)
+    total = (solved[..., 1] * there).sum(-1).clamp_min(1e-12)
+    multiplier = (1 - (solved[..., 0] * there).sum(-1)) / total
+    weight = (solved[..., 0] + multiplier[:, None] * solved[..., 1]) * there
+    variance = sill - (weight * vector).sum(-1) + multiplier
+    return Weights(weight, variance.clamp_min(JITTER))
+
+
+def _logarithms(values: list[float]) -> nn.Parameter:
+    """Return a float64 parameter that holds the logarithms of positive numbers."""
+    return nn.Parameter(torch.tensor(values, dtype=torch.float64).log())

@@ -1,0 +1,309 @@
+"""The `Reanalyser`: the neural kNN behind the estimator's contract; fit, predict, save, load."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.blocks import predict_blocks
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.grid import Grid
+from aqreanalysis.model import Configuration
+from aqreanalysis.model.completion import OWN_REACH_STEPS
+from aqreanalysis.observations import step_hours, validate, values_of
+from aqreanalysis.reanalysis.neural_field import NeuralField
+from aqreanalysis.reanalysis.saved import State, load_state, save_state
+from aqreanalysis.samples import Samples, Standardisation, clock_of
+from aqreanalysis.training import Schedule, train
+
+logger = logging.getLogger(__name__)
+
+#: Stations without which nothing can be hidden and found from two others.
+FEWEST_STATIONS = 3
+
+
+class Reanalyser:
+    """The neural kNN: learns from a network, then gives fields on grids and at any stations.
+
+    Kriging in space and time with a learned covariance, attention heads over the nearest stations
+    and a decoder beside it, fed by a temporal encoder (LSTM, multi-head attention, cyclic time).
+    It is trained by hiding stations; the network is used only if it finds them better than the
+    learned covariance alone does.
+
+    Parameters
+    ----------
+    configuration : Configuration, optional
+        Sizes of the network.
+    schedule : Schedule, optional
+        How long and how fast to learn.
+    seed : int
+        The same seed gives the same model on the same machine.
+    progress : bool
+        Whether training shows a progress bar.
+
+    Attributes
+    ----------
+    name : str
+        ``"neural"``.
+    variable : str
+        What was learned, after `fit` or `load`.
+
+    Examples
+    --------
+    >>> from aqreanalysis.datasets import synthetic_network
+    >>> obs = synthetic_network(hours=72, seed=1).observations
+    >>> quick = Schedule(covariance_updates=2, updates=0)
+    >>> model = Reanalyser(schedule=quick, progress=False).fit(obs, "pm25")
+    >>> field = model.predict(obs, Grid.around(StationNetwork.from_dataset(obs), 0.5))
+    >>> bool((field.pm25 >= 0).all())
+    True
+    """
+
+    name = "neural"
+
+    def __init__(
+        self,
+        configuration: Configuration | None = None,
+        *,
+        schedule: Schedule | None = None,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> None:
+        self.configuration = configuration or Configuration()
+        self.schedule = schedule or Schedule()
+        self.seed, self.progress = seed, progress
+        self._state: State | None = None
+
+    def __repr__(self) -> str:
+        if self._state is None:
+            return f"<Reanalyser (neural): not fitted, seed {self.seed}>"
+        facts = self._state.facts
+        scores = facts["scores"]
+        return (
+            f"<Reanalyser {facts['variable']} (neural): {facts['stations']} stations, "
+            f"{facts['period'][0]} to {facts['period'][1]}; at hidden stations RMSE "
+            f"{scores['kept']['rmse']:.2f}, learned covariance alone "
+            f"{scores['kriging']['rmse']:.2f} ug m-3>"
+        )
+
+    @property
+    def variable(self) -> str:
+        """Name of the variable that was learned."""
+        return self._fitted().facts["variable"]
+
+    @property
+    def scores(self) -> Mapping[str, Any]:
+        """RMSE, MAE, CRPS and coverage at the stations hidden in training, by what made them."""
+        return self._fitted().facts["scores"]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What a product's provenance tells of the model."""
+        facts = self._fitted().facts
+        return {key: facts[key] for key in ("seed", "stations", "period", "heads", "data_hash")}
+
+    def fit(self, observations: xr.Dataset, variable: str) -> Self:
+        """Return self, trained on the observations.
+
+        Parameters
+        ----------
+        observations : Dataset
+            ``(station, time)``; values are used where they are, missing ones are masks.
+        variable : str
+            Name of the variable to learn.
+
+        Raises
+        ------
+        ObservationError
+            If the observations are not valid.
+        ValueError
+            If fewer than three stations report, or all values are the same.
+        """
+        validate(observations)
+        kept = _reporting(observations, variable)
+        values = values_of(kept, variable)
+        standardisation = Standardisation.of(values)
+        clock, _ = clock_of(kept)
+        samples = Samples.of(
+            kept,
+            variable,
+            standardisation=standardisation,
+            configuration=self.configuration,
+            seasons=clock.seasons,
+        )
+        trained = train(
+            samples,
+            standardisation,
+            configuration=self.configuration,
+            schedule=self.schedule,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        stamps = pd.DatetimeIndex(kept[TIME].values).strftime("%Y-%m-%dT%H:%M")
+        facts = {
+            "variable": variable,
+            "units": str(kept[variable].attrs.get("units", "ug m-3")),
+            "stations": int(kept.sizes[STATION]),
+            "period": [stamps[0], stamps[-1]],
+            "step_hours": clock.step_hours,
+            "seasons": clock.seasons,
+            "seed": self.seed,
+            "heads": trained.heads,
+            "data_hash": hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest(),
+            "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
+        }
+        self._state = State(trained.model, trained.standardisation, facts, _positions(kept))
+        return self
+
+    def predict(
+        self,
+        observations: xr.Dataset,
+        at: Grid | xr.Dataset,
+        *,
+        time: slice | None = None,
+        chunks: Mapping[str, int] | None = None,
+    ) -> xr.Dataset:
+        """Return the lazy field on a grid or at stations, from the observations' values.
+
+        Parameters
+        ----------
+        observations : Dataset
+            May be another period or other stations than those learned from.
+        at : Grid or Dataset
+            Where; a Dataset needs longitude and latitude on ``station``.
+        time : slice of labels, optional
+            Output hours; hours around them are still used as input.
+        chunks : mapping, optional
+            Size of a block; the numbers do not depend on it.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, the step differs from the learned one, no station reports
+            or no hour is selected.
+        """
+        state = self._fitted()
+        variable = state.facts["variable"]
+        kept = _reporting(observations, variable, fewest=2)
+        self._check_step(kept)
+        selected = _hours(kept, time)
+        start, stop = self._needed(kept, selected)
+        kept = kept.isel({TIME: slice(start, stop)})
+        samples = Samples.of(
+            kept,
+            variable,
+            standardisation=state.standardisation,
+            configuration=state.model.configuration,
+            seasons=state.facts["seasons"],
+        )
+        _, begin = clock_of(kept)
+        field = NeuralField(
+            state.model,
+            state.standardisation,
+            samples,
+            heads=state.facts["heads"],
+            offset=begin - samples.first,
+        )
+        return predict_blocks(
+            field,
+            at=at,
+            network=samples.network,
+            observed=np.isfinite(values_of(kept, variable)),
+            time=kept[TIME],
+            variable=variable,
+            hours=slice(selected.start - start, selected.stop - start),
+            chunks=chunks,
+            alignment=state.model.configuration.core_steps,
+        )
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Return the folder that now holds the model as plain files: JSON, safetensors, NetCDF."""
+        return save_state(self._fitted(), Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Return the model of a folder; nothing in it is executed.
+
+        Raises
+        ------
+        SavedModelError
+            If a file is missing, foreign or was changed after saving; it is named.
+        """
+        state = load_state(Path(folder))
+        loaded = cls(state.model.configuration, seed=state.facts["seed"])
+        loaded._state = state
+        return loaded
+
+    def _fitted(self) -> State:
+        """Return the state, or an error that tells how to come by one."""
+        if self._state is None:
+            raise ValueError(
+                "this Reanalyser is not fitted; call fit(observations, variable), "
+                "or Reanalyser.load(folder)"
+            )
+        return self._state
+
+    def _check_step(self, observations: xr.Dataset) -> None:
+        """Refuse observations whose step is not the learned one."""
+        found, learned = step_hours(observations), self._fitted().facts["step_hours"]
+        if found != learned:
+            raise ValueError(
+                f"this model learned steps of {learned:g} h; found observations every {found:g} h. "
+                "Fit another model to them."
+            )
+
+    def _needed(self, observations: xr.Dataset, selected: slice) -> tuple[int, int]:
+        """Return the steps that some selected hour depends on."""
+        configuration = self._fitted().model.configuration
+        reach = configuration.core_steps + configuration.margin_steps + OWN_REACH_STEPS
+        start = max(selected.start - reach, 0)
+        return start, min(selected.stop + reach, observations.sizes[TIME])
+
+
+def _reporting(
+    observations: xr.Dataset, variable: str, *, fewest: int = FEWEST_STATIONS
+) -> xr.Dataset:
+    """Return the stations that report at all; a silent one would stand in the others' place."""
+    reports = np.isfinite(values_of(observations, variable)).any(axis=1)
+    silent = observations[STATION].values[~reports]
+    if reports.sum() < fewest:
+        raise ValueError(
+            f"the neural method needs at least {fewest} stations with values of {variable!r}; "
+            f"found {int(reports.sum())} of {reports.size}. Use method='idw', or add stations."
+        )
+    if silent.size:
+        logger.warning(
+            "%d stations never report %s and are left out, for example %s",
+            silent.size,
+            variable,
+            silent[0],
+        )
+    return observations.isel({STATION: reports})
+
+
+def _positions(observations: xr.Dataset) -> xr.Dataset:
+    """Return identifiers and positions of the stations, for the record beside the weights."""
+    return xr.Dataset(
+        {
+            name: (STATION, observations[name].values.astype(np.float64), {"units": units})
+            for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
+        },
+        coords={STATION: observations[STATION].values.astype(str)},
+    )
+
+
+def _hours(observations: xr.Dataset, time: slice | None) -> slice:
+    """Return the positions of a slice of labels, not empty."""
+    index = pd.DatetimeIndex(observations[TIME].values)
+    selected = index.slice_indexer(*((time.start, time.stop) if time else (None, None)))
+    if selected.stop <= selected.start:
+        raise ValueError(
+            f"no hour lies within {time}; the observations span {index[0]} to {index[-1]} UTC"
+        )
+    return selected

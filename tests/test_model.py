@@ -1,0 +1,622 @@
+"""The network: a covariance that krige agrees with by hand, completion, encoder and neural kNN."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aqreanalysis.model import (
+    CYCLES,
+    Configuration,
+    Neighbourhood,
+    NeuralKNN,
+    SpaceTimeCovariance,
+    StationSeries,
+    TemporalEncoder,
+    complete,
+    fade,
+    ordinary_weights,
+    single_thread,
+)
+from aqreanalysis.model.completion import FILLING_STATIONS, OWN_REACH_STEPS
+from aqreanalysis.model.covariance import JITTER
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.samples import narrowed, nearest_stations, station_series
+
+SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
+universal = settings(deadline=None, max_examples=30)
+
+
+def double(values):
+    """Return a float64 tensor."""
+    return torch.as_tensor(values, dtype=torch.float64)
+
+
+def network_of(count, *, seed=0, spread=1.0):
+    """Return stations around Beijing."""
+    rng = np.random.default_rng(seed)
+    return StationNetwork(
+        116 + rng.uniform(-spread, spread, count), 40 + rng.uniform(-spread, spread, count)
+    )
+
+
+def pair_km(network):
+    """Return the distances among stations."""
+    return torch.from_numpy(network.distance_matrix_km())
+
+
+def by_hand(covariance, apart, lag, same):
+    """Return the documented formula in NumPy, from the parameters alone."""
+    value = {name: p.detach().numpy() for name, p in covariance.named_parameters()}
+    amplitude, station = np.exp(value["log_amplitude"]), np.exp(value["log_station"])
+    total = np.zeros(np.broadcast(apart, lag, same).shape)
+    for a, reach, time in zip(
+        amplitude, np.exp(value["log_range"]), np.exp(value["log_time"]), strict=True
+    ):
+        total += a**2 * np.exp(-np.asarray(apart) / reach - np.abs(lag) / time)
+    own = station[0] ** 2 * np.exp(-np.abs(lag) / np.exp(value["log_station_time"]))
+    return total + same * (own + station[1] ** 2 * (np.asarray(lag) == 0))
+
+
+def kriged_by_hand(matrix, vector, sill):
+    """Return ordinary kriging weights and variance from the bordered system, in NumPy."""
+    size = len(vector)
+    bordered = np.block([[matrix, np.ones((size, 1))], [np.ones((1, size)), np.zeros((1, 1))]])
+    solved = np.linalg.solve(bordered, np.append(vector, 1.0))
+    return solved[:size], sill - solved @ np.append(vector, 1.0)
+
+
+def random_covariance(seed, *, spacing_km=20.0):
+    """Return a covariance whose every parameter is off its start, as after training."""
+    generator = torch.Generator().manual_seed(seed)
+    covariance = SpaceTimeCovariance(spacing_km)
+    for parameter in covariance.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / 2
+    return covariance.requires_grad_(False)
+
+
+# --- configuration
+
+
+def test_a_window_is_its_core_and_two_margins():
+    assert SMALL.window_steps == 20
+    assert Configuration(lags=[-3, 0, 1], margin_steps=5).reach == 3
+
+
+def test_all_faults_of_a_configuration_are_told_at_once():
+    with pytest.raises(ValueError, match="neighbours must be at least 1, found 0") as caught:
+        Configuration(neighbours=0, context=-1, lags=(1, 2))
+    assert "context must be at least 1, found -1" in str(caught.value)
+    assert "lags must ascend and hold 0, found (1, 2)" in str(caught.value)
+
+
+@pytest.mark.parametrize("lags", [(), (0, 0), (1, 0), (-1, 1)])
+def test_lags_must_ascend_and_hold_the_target_itself(lags):
+    with pytest.raises(ValueError, match="lags must ascend and hold 0"):
+        Configuration(lags=lags)
+
+
+# --- covariance
+
+
+def test_the_covariance_is_the_documented_sum():
+    covariance = random_covariance(1)
+    apart, lag = np.array([0.0, 3.0, 50.0, 700.0])[:, None], np.array([0.0, 1.0, 30.0])
+
+    for same in (False, True):
+        found = covariance(double(apart), double(lag), torch.tensor(same))
+        np.testing.assert_allclose(found, by_hand(covariance, apart, lag, same), rtol=1e-12)
+    assert float(covariance.sill()) == pytest.approx(by_hand(covariance, 0.0, 0.0, True))
+
+
+@universal
+@given(
+    count=st.integers(2, 7),
+    steps=st.integers(1, 4),
+    seed=st.integers(0, 200),
+    spread=st.sampled_from([1e-4, 1.0, 20.0, 90.0]),
+)
+def test_the_covariance_is_positive_definite_on_the_sphere(count, steps, seed, spread):
+    rng = np.random.default_rng(seed)
+    latitude = np.clip(rng.uniform(-spread, spread, count), -90, 90)
+    network = StationNetwork(rng.uniform(-spread, spread, count) * 2, latitude)
+    station, step = (grid.ravel() for grid in np.mgrid[:count, :steps])
+    apart = pair_km(network)[station][:, station]
+    lag = double(np.abs(step[:, None] - step))
+    covariance = random_covariance(seed)
+
+    matrix = covariance(apart, lag, torch.from_numpy(station[:, None] == station))
+
+    smallest = float(torch.linalg.eigvalsh(matrix).min())
+    assert smallest > -1e-12 * matrix.shape[0] * float(covariance.sill())
+
+
+# --- kriging weights
+
+
+def no_fading(index):
+    """Return no fading for neighbours."""
+    return torch.zeros(index.shape, dtype=torch.float64)
+
+
+@universal
+@given(
+    k=st.integers(1, 6),
+    lags=st.sampled_from([(0,), (-1, 0, 1), (-3, 0, 2)]),
+    seed=st.integers(0, 200),
+)
+def test_weights_agree_with_a_bordered_system_solved_by_hand(k, lags, seed):
+    network, covariance = network_of(k, seed=seed), random_covariance(seed)
+    apart = torch.from_numpy(network.neighbours([116.1], [40.2], k=k, exclude=None).distance_km)
+    index = network.neighbours([116.1], [40.2], k=k).index
+    pairs = pair_km(network)[index[:, :, None], index[:, None, :]]
+
+    found = covariance.weights(apart, pairs, no_fading(index), lags)
+
+    station, lag = (grid.ravel() for grid in np.meshgrid(range(k), lags, indexing="ij"))
+    between = np.abs(lag[:, None] - lag)
+    matrix = by_hand(
+        covariance, pairs[0].numpy()[station][:, station], between, station[:, None] == station
+    )
+    sill = float(covariance.sill())
+    matrix += JITTER * sill * np.eye(len(lag))
+    vector = by_hand(covariance, apart[0].numpy()[station], np.abs(lag), False)
+    weight, variance = kriged_by_hand(matrix, vector, sill)
+    np.testing.assert_allclose(found.weight[0].ravel(), weight, atol=1e-9)
+    # The jitter is left out of the variance or not: it is a millionth of the sill.
+    assert float(found.variance[0]) == pytest.approx(variance, abs=2 * JITTER * sill)
+    assert float(found.weight.sum()) == pytest.approx(1, abs=1e-9)
+
+
+def test_missing_neighbours_get_no_weight_and_change_nothing():
+    network, covariance = network_of(3), random_covariance(0)
+    near = network.neighbours([116.1], [40.2], k=3)
+    padded = network.neighbours([116.1], [40.2], k=6)
+
+    weights = []
+    for found in (near, padded):
+        index = np.maximum(found.index, 0)
+        pairs = pair_km(network)[index[:, :, None], index[:, None, :]]
+        distance = torch.from_numpy(found.distance_km)
+        weights.append(covariance.weights(distance, pairs, no_fading(index), SMALL.lags))
+
+    few, many = weights
+    np.testing.assert_allclose(many.weight[:, :3], few.weight, atol=1e-12)
+    assert (many.weight[:, 3:] == 0).all()
+    assert float(many.variance) == pytest.approx(float(few.variance))
+
+
+def test_two_stations_on_one_roof_share_their_weight():
+    covariance = SpaceTimeCovariance(10.0)
+    covariance.log_station.data[:] = -20.0  # no noise at all: the system is singular but for jitter
+    apart = double([[10.0, 10.0, 10.0]])
+    pairs = double([[[0.0, 0.0, 20.0], [0.0, 0.0, 20.0], [20.0, 20.0, 0.0]]])
+
+    weight, variance = covariance.weights(apart, pairs, double([[0.0, 0.0, 0.0]]), (0,))
+
+    assert torch.isfinite(variance).all()
+    # The roof counts as the one station that it is.
+    np.testing.assert_allclose(weight[0, :, 0].detach(), [0.25, 0.25, 0.5], atol=1e-4)
+
+
+def test_a_cluster_does_not_count_as_many():
+    covariance = SpaceTimeCovariance(10.0)
+    apart = double([[10.0] * 5])
+    east = torch.full((4, 4), 0.5, dtype=torch.float64).fill_diagonal_(0.0)
+    pairs = torch.zeros(1, 5, 5, dtype=torch.float64)
+    pairs[0, :4, :4] = east
+    pairs[0, 4, :4] = pairs[0, :4, 4] = 20.0
+
+    weight = covariance.weights(apart, pairs, torch.zeros(1, 5).double(), (0,)).weight[0, :, 0]
+
+    assert float(weight[4]) > 1.5 * float(weight[:4].max())
+    np.testing.assert_allclose(weight[:4].detach(), float(weight[0]), rtol=1e-9)
+
+
+def test_no_datum_gets_no_weight():
+    nothing = torch.tensor([[False, False]])
+    weight, variance = ordinary_weights(
+        torch.eye(2).double()[None], torch.zeros(1, 2).double(), nothing, double(1.0)
+    )
+
+    assert weight.tolist() == [[0.0, 0.0]]
+    assert torch.isfinite(variance).all()
+
+
+# --- fading: no jumps where a neighbour enters or leaves
+
+
+def krige_along(covariance, network, values, longitudes, *, neighbours):
+    """Return kriged values and variances of one hour along a parallel."""
+    lon = np.asarray(longitudes)
+    lat = np.full(lon.size, 40.0)
+    pairs = pair_km(network)
+    target = StationNetwork(lon, lat)
+    both = StationNetwork(
+        np.concatenate([lon, network.longitude]), np.concatenate([lat, network.latitude])
+    )
+    apart = torch.from_numpy(both.distance_matrix_km()[: target.size, target.size :])
+    index, near, _, between, fading = nearest_stations(apart, apart * 0, pairs, neighbours)
+    weight, variance = covariance.weights(near, between, fading, (0,))
+    return (weight[..., 0] * values[index]).sum(1).numpy(), variance.numpy()
+
+
+def test_fading_takes_a_neighbour_out_before_it_leaves():
+    distance = double([[1.0, 5.9, 8.0, 9.999999, 10.0, torch.inf]])
+
+    noise = fade(distance, double([10.0]))[0]
+
+    assert noise[:2].tolist() == [0.0, 0.0]
+    assert float(noise[2]) == pytest.approx(1.0)
+    assert float(noise[3]) > 1e10
+    assert float(noise[4]) >= float(noise[3])
+    assert float(noise[5]) == 0.0  # there is no such neighbour: it has no weight anyway
+
+
+def test_nothing_fades_where_no_station_is_left_out():
+    assert fade(double([[1.0, 50.0]]), double([torch.inf])).tolist() == [[0.0, 0.0]]
+
+
+def test_the_field_has_no_jump_where_the_neighbours_change():
+    network, covariance = network_of(25, seed=3), random_covariance(2)
+    values = double(np.random.default_rng(1).standard_normal(25))
+    steps = np.linspace(115.2, 116.8, 4001)
+
+    mean, variance = krige_along(covariance, network, values, steps, neighbours=4)
+
+    # The neighbours change about fifty times on the way. Between two steps of 34 m a smooth field
+    # moves by its slope times the step; a jump would not shrink with the step.
+    half, half_variance = krige_along(covariance, network, values, steps[::2], neighbours=4)
+    for fine, coarse in ((mean, half), (variance, half_variance)):
+        assert np.abs(np.diff(fine)).max() < 0.75 * np.abs(np.diff(coarse)).max()
+
+
+@pytest.mark.parametrize("longitude", [116.0, 117.2, 120.0, 140.0])
+def test_the_variance_is_that_of_the_weights_also_outside_the_network(longitude):
+    # sill - 2 w k + w K w holds for any weights that sum to 1; fading changes the weights alone.
+    network, covariance = network_of(25, seed=3), random_covariance(2)
+    apart = double(
+        StationNetwork(
+            np.append(network.longitude, longitude), np.append(network.latitude, 40.0)
+        ).distance_matrix_km()[-1:, :-1]
+    )
+    index, near, _, pairs, fading = nearest_stations(apart, apart * 0, pair_km(network), 4)
+
+    weight, variance = covariance.weights(near, pairs, fading, (0,))
+
+    w = weight[0, :, 0].numpy()
+    matrix = by_hand(covariance, pairs[0].numpy(), 0.0, np.eye(4, dtype=bool))
+    vector = by_hand(covariance, near[0].numpy(), 0.0, False)
+    sill = float(covariance.sill())
+    expected = sill - 2 * w @ vector + w @ matrix @ w
+    assert float(variance) == pytest.approx(expected, rel=1e-4)
+    assert float(variance) < 2.01 * sill
+
+
+# --- completion
+
+
+def test_measured_values_stay_as_they_are():
+    rng = np.random.default_rng(0)
+    value = double(np.where(rng.random((9, 40)) < 0.4, np.nan, rng.standard_normal((9, 40))))
+    before = value.clone()
+
+    filled, variance = complete(random_covariance(0), value, pair_km(network_of(9)))
+
+    there = torch.isfinite(before)
+    assert torch.equal(filled[there], before[there])
+    assert (variance[there] == 0).all()
+    assert torch.isfinite(filled).all()
+    assert (variance[~there] > 0).all()
+    assert torch.equal(torch.isnan(value), torch.isnan(before))
+
+
+def test_a_gap_is_ordinary_kriging_of_its_neighbours_and_its_own_last_and_next_value():
+    network, covariance = network_of(4, seed=5), random_covariance(3)
+    value = double(np.random.default_rng(2).standard_normal((4, 10)))
+    value[1, 3:6] = torch.nan  # the gap at step 4 has its own values at steps 2 and 6
+    value[3, 4] = torch.nan  # and this station does not report then
+
+    filled, variance = complete(covariance, value, pair_km(network))
+
+    data = [(0, 4), (2, 4), (1, 2), (1, 6)]
+    station, step = (np.array(column) for column in zip(*data, strict=True))
+    apart = network.distance_matrix_km()
+    matrix = by_hand(
+        covariance,
+        apart[station][:, station],
+        np.abs(step[:, None] - step),
+        station[:, None] == station,
+    )
+    sill = float(covariance.sill())
+    matrix += JITTER * sill * np.eye(4)
+    vector = by_hand(covariance, apart[1, station], np.abs(step - 4), station == 1)
+    weight, expected = kriged_by_hand(matrix, vector, sill)
+    assert float(filled[1, 4]) == pytest.approx(weight @ value[station, step].numpy(), abs=1e-9)
+    assert float(variance[1, 4]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_only_the_nearest_reporting_stations_fill_a_gap():
+    network, covariance = network_of(30, seed=6), random_covariance(1)
+    value = double(np.random.default_rng(3).standard_normal((30, 1)))
+    value[0] = torch.nan
+    nearest = network.distance_matrix_km()[0].argsort()[1:]
+    value[nearest[:3]] = torch.nan
+    used, unused = nearest[3 : 3 + FILLING_STATIONS], nearest[3 + FILLING_STATIONS :]
+    filled = complete(covariance, value, pair_km(network))[0][0, 0]
+
+    far = value.clone()
+    far[unused] += 100
+    assert complete(covariance, far, pair_km(network))[0][0, 0] == filled
+    near = value.clone()
+    near[used[-1]] += 100
+    assert complete(covariance, near, pair_km(network))[0][0, 0] != filled
+
+
+def test_nothing_in_reach_gives_the_mean_and_the_sill():
+    covariance = random_covariance(0)
+    value = torch.full((3, 2 * OWN_REACH_STEPS), torch.nan, dtype=torch.float64)
+    value[1, 0] = 1.7
+
+    filled, variance = complete(covariance, value, pair_km(network_of(3)))
+
+    # The station's own value reaches a day; the others have the same hour alone.
+    reached = torch.zeros_like(value, dtype=torch.bool)
+    reached[1, : OWN_REACH_STEPS + 1] = True
+    reached[:, 0] = True
+    assert (filled[~reached] == 0).all()
+    assert (variance[~reached] == covariance.sill()).all()
+    np.testing.assert_allclose(filled[reached], 1.7)  # one datum: its weight is 1
+
+
+def test_a_lone_station_is_completed_from_itself():
+    value = double([[1.0, torch.nan, 1.0]])
+
+    filled, _ = complete(random_covariance(0), value, torch.zeros(1, 1).double())
+
+    assert float(filled[0, 1]) == pytest.approx(1.0)
+
+
+def krige_all(covariance, network, value, target):
+    """Return mean and variance of one hour at a target, from the stations with a value."""
+    there = np.flatnonzero(np.isfinite(value))
+    both = StationNetwork(
+        np.append(network.longitude[there], target[0]),
+        np.append(network.latitude[there], target[1]),
+    )
+    apart = both.distance_matrix_km()
+    sill = float(covariance.sill())
+    matrix = by_hand(covariance, apart[:-1, :-1], 0.0, np.eye(len(there), dtype=bool))
+    matrix += JITTER * sill * np.eye(len(there))
+    vector = by_hand(covariance, apart[-1, :-1], 0.0, False)
+    weight, variance = kriged_by_hand(matrix, vector, sill)
+    return weight @ value[there], variance, weight
+
+
+@pytest.mark.parametrize("missing", [1, 3, 5])
+def test_kriging_with_completed_values_is_kriging_without_the_missing(missing):
+    # Nine stations, all of them neighbours, one hour: what is filled is a linear estimate from
+    # the same data, and the estimate of an estimate is itself. It holds to the jitter on the
+    # diagonal, a millionth of the sill, times the amplification of nearly singular systems.
+    network, covariance = network_of(9, seed=8), random_covariance(4)
+    value = np.random.default_rng(5).standard_normal(9)
+    value[np.random.default_rng(missing).permutation(9)[:missing]] = np.nan
+    filled, added = complete(covariance, double(value)[:, None], pair_km(network))
+
+    for target in [(116.0, 40.0), (117.5, 40.9), (115.9, 39.2)]:
+        exact, spread, _ = krige_all(covariance, network, value, target)
+        found, least, weight = krige_all(covariance, network, filled[:, 0].numpy(), target)
+
+        assert found == pytest.approx(exact, abs=1e-4)
+        if missing == 1:
+            # One gap: its error is independent of that of the kriging from all.
+            assert least + weight**2 @ added[:, 0].numpy() == pytest.approx(spread, rel=1e-4)
+        else:
+            # Several: their errors go together, of which the sum of single terms knows nothing.
+            assert least <= spread * (1 + 1e-6)
+
+
+# --- encoder
+
+
+def test_the_encoder_sees_both_ways_and_no_other_station():
+    torch.manual_seed(0)
+    encoder = TemporalEncoder(3, SMALL)
+    inputs = torch.randn(1, 2, 20, 3)
+    changed = inputs.clone()
+    changed[0, 0, 10] += 1
+
+    first, second = encoder(inputs), encoder(changed)
+
+    assert not torch.equal(first.score[0, 0, 0], second.score[0, 0, 0])  # ten steps before
+    assert not torch.equal(first.score[0, 0, -1], second.score[0, 0, -1])  # and nine after
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one[0, 1].detach(), other[0, 1].detach(), atol=1e-6)
+
+
+def test_the_encoder_starts_without_a_correction():
+    assert (TemporalEncoder(3, SMALL)(torch.randn(2, 3, 20, 3)).correction == 0).all()
+
+
+# --- neural kNN
+
+
+def scene(network, *, configuration=SMALL, targets=5, seed=0, gaps=0.2):
+    """Return series, neighbourhood and cycles of one window, from random values."""
+    rng = np.random.default_rng(seed)
+    steps = configuration.window_steps
+    value = rng.standard_normal((network.size, steps))
+    value[rng.random(value.shape) < gaps] = np.nan
+    covariance = SpaceTimeCovariance(network.spacing_km)
+    filled, variance = complete(covariance, double(value), pair_km(network))
+    cycles = torch.sin(torch.arange(steps * CYCLES).reshape(1, steps, CYCLES) / 7).float()
+    at_stations = cycles.expand(network.size, -1, -1)
+    series = station_series(filled, variance, pair_km(network), at_stations, 4)
+    lon, lat = 116 + rng.uniform(-1, 1, targets), 40 + rng.uniform(-1, 1, targets)
+    both = StationNetwork(
+        np.concatenate([lon, network.longitude]), np.concatenate([lat, network.latitude])
+    )
+    apart = torch.from_numpy(both.distance_matrix_km()[:targets, targets:])
+    direction = torch.from_numpy(np.random.default_rng(4).uniform(0, 6, apart.shape))
+    near = nearest_stations(apart, direction, pair_km(network), configuration.neighbours)
+    neighbourhood = Neighbourhood(torch.zeros(targets, dtype=torch.int64), *near)
+    margin, core = configuration.margin_steps, configuration.core_steps
+    return series, neighbourhood, cycles[:, margin : margin + core].expand(targets, -1, -1)
+
+
+def model_of(network, *, configuration=SMALL, trained=False, seed=0):
+    """Return a network; ``trained`` moves its last layers off zero, as training would."""
+    torch.manual_seed(seed)
+    model = NeuralKNN(configuration, spacing_km=network.spacing_km)
+    if trained:
+        for layer in (model.leave, model.encoder.correct):
+            torch.nn.init.normal_(layer.weight, std=0.3)
+    return model.eval().requires_grad_(False)
+
+
+def outputs_of(model, series, neighbourhood, cycles):
+    """Return mean and log-variance of the whole network."""
+    encoding = narrowed(model.encode(series), model.configuration)
+    narrow = narrowed(series, model.configuration)
+    return model(narrow, encoding, neighbourhood, model.weights(neighbourhood), cycles)
+
+
+@pytest.mark.parametrize("stations", [2, 3, 12])
+def test_the_untrained_network_is_kriging_to_the_last_bit(stations):
+    network = network_of(stations)
+    model = model_of(network)
+    series, neighbourhood, cycles = scene(network)
+
+    found = outputs_of(model, series, neighbourhood, cycles)
+
+    narrow = narrowed(series, SMALL)
+    kriged = model.krige(narrow, neighbourhood, model.weights(neighbourhood))
+    assert torch.equal(found[0], kriged[0])
+    assert torch.equal(found[1], kriged[1])
+
+
+def test_kriging_over_the_window_is_the_weights_times_the_lagged_values():
+    network = network_of(12)
+    model = model_of(network)
+    series, neighbourhood, _ = scene(network)
+    weights = model.weights(neighbourhood)
+
+    mean, log_variance = model.krige(narrowed(series, SMALL), neighbourhood, weights)
+
+    value, variance = series.value[0].numpy(), series.variance[0].numpy()
+    weight, index = weights.weight.numpy(), neighbourhood.index.numpy()
+    for target, step in [(0, 0), (2, 7), (4, 11)]:
+        at = SMALL.margin_steps + step
+        lagged = np.stack([value[index[target], at + lag] for lag in SMALL.lags], axis=1)
+        assert float(mean[target, step]) == pytest.approx((weight[target] * lagged).sum(), abs=1e-5)
+        filled = weight[target].sum(1) ** 2 @ variance[index[target], at]
+        spread = float(weights.variance[target]) + filled
+        assert float(log_variance[target, step]) == pytest.approx(np.log(spread), abs=1e-5)
+
+
+def test_a_field_without_differences_stays_as_it_is_under_kriging():
+    network = network_of(12)
+    model = model_of(network)
+    series, neighbourhood, _ = scene(network, gaps=0.0)
+    constant = series._replace(value=torch.full_like(series.value, 1.25))
+
+    mean, _ = model.krige(narrowed(constant, SMALL), neighbourhood, model.weights(neighbourhood))
+
+    np.testing.assert_allclose(mean, 1.25, atol=1e-5)
+
+
+def test_the_order_of_stations_does_not_matter():
+    network = network_of(12)
+    model = model_of(network, trained=True)
+    order = np.random.default_rng(1).permutation(12)
+    shuffled = StationNetwork(network.longitude[order], network.latitude[order])
+    rng = np.random.default_rng(7)
+    value = rng.standard_normal((12, SMALL.window_steps))
+    value[rng.random(value.shape) < 0.3] = np.nan
+    directions = rng.uniform(0, 6, 12)
+
+    found = []
+    for stations, rows in ((network, np.arange(12)), (shuffled, order)):
+        series, neighbourhood, cycles = scene(stations, targets=3)
+        filled, variance = complete(model.covariance, double(value[rows]), pair_km(stations))
+        series = station_series(filled, variance, pair_km(stations), series.cycles[0], 4)
+        bearing = double(directions[rows])[neighbourhood.index]
+        place = Neighbourhood(
+            neighbourhood.window,
+            neighbourhood.index,
+            neighbourhood.distance_km,
+            bearing,
+            neighbourhood.pair_km,
+            neighbourhood.fading,
+        )
+        found.append(outputs_of(model, series, place, cycles))
+
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_stations_that_pad_a_batch_change_nothing():
+    network = network_of(6)
+    model = model_of(network, trained=True)
+    series, neighbourhood, cycles = scene(network)
+    padded = StationSeries(*(torch.cat([t, t[:, :1] * 0 + 9], 1) for t in series))
+
+    for one, other in zip(
+        outputs_of(model, series, neighbourhood, cycles),
+        outputs_of(model, padded, neighbourhood, cycles),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_missing_neighbour_is_heard_by_no_head():
+    network = network_of(3)  # of four neighbours that are asked for, one is not there
+    model = model_of(network, trained=True)
+    series, neighbourhood, cycles = scene(network)
+    elsewhere = torch.where(torch.isinf(neighbourhood.distance_km), 2, neighbourhood.index)
+    moved = Neighbourhood(
+        neighbourhood.window,
+        elsewhere,
+        neighbourhood.distance_km,
+        neighbourhood.bearing,
+        neighbourhood.pair_km,
+        neighbourhood.fading,
+    )
+
+    assert not torch.equal(elsewhere, neighbourhood.index)
+    for one, other in zip(
+        outputs_of(model, series, neighbourhood, cycles),
+        outputs_of(model, series, moved, cycles),
+        strict=True,
+    ):
+        assert torch.isfinite(one).all()
+        assert torch.equal(one, other)
+
+
+def test_every_learned_number_has_a_finite_gradient():
+    network = network_of(7)
+    model = model_of(network, trained=True).requires_grad_(True)
+    series, neighbourhood, cycles = scene(network)
+
+    mean, log_variance = outputs_of(model, series, neighbourhood, cycles)
+    (mean.square().sum() + log_variance.sum()).backward()
+
+    idle = []
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        if not parameter.grad.any():
+            idle.append(name)
+    assert idle == []
+
+
+# --- threads
+
+
+def test_the_number_of_threads_comes_back_also_after_an_error():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="inside"), single_thread():
+        assert torch.get_num_threads() == 1
+        raise RuntimeError("inside")
+    assert torch.get_num_threads() == before
