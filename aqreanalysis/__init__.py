@@ -1,0 +1,45 @@
+"""From air-quality stations to complete fields: at hidden stations, on grids, with an uncertainty.
+
+>>> import aqreanalysis as aqr
+>>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+>>> product = obs.aqnet.reanalyse(grid=0.5, method="idw")
+>>> list(product.data_vars)
+['pm25', 'pm25_uncertainty', 'pm25_flag', 'distance_to_nearest_station']
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from aqreanalysis.accessor import AqnetAccessor
+from aqreanalysis.grid import Grid
+from aqreanalysis.network import StationNetwork
+
+__version__ = version("aqreanalysis")
+
+# Names that need torch, pandas' readers or netCDF4 are imported when they are first used.
+_HOMES = {
+    "Configuration": "aqreanalysis.model",
+    "InverseDistance": "aqreanalysis.baselines",
+    "ObservationError": "aqreanalysis.observations",
+    "OrdinaryKriging": "aqreanalysis.baselines",
+    "Reanalyser": "aqreanalysis.reanalysis",
+    "Schedule": "aqreanalysis.training",
+    "SpaceTimeKriging": "aqreanalysis.baselines",
+    "open_observations": "aqreanalysis.observations",
+    "open_product": "aqreanalysis.product",
+    "synthetic_network": "aqreanalysis.datasets",
+}
+
+__all__ = ["AqnetAccessor", "Grid", "StationNetwork", "__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name from its module, imported now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

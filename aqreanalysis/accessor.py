@@ -1,0 +1,220 @@
+"""``dataset.aqnet``: what can be done with observations and with products, each one call."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from aqreanalysis.grid import Grid
+from aqreanalysis.network import StationNetwork
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from aqreanalysis.reanalysis import Estimator, Reanalyser
+
+
+@xr.register_dataset_accessor("aqnet")
+class AqnetAccessor:
+    """What can be done with observations ``(station, time)`` and with products.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs.aqnet.validate()
+    >>> obs.aqnet.network
+    <StationNetwork: 45 stations, ...>
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        self._dataset = dataset
+
+    @property
+    def network(self) -> StationNetwork:
+        """The stations as a network: neighbours, distances, folds."""
+        return StationNetwork.from_dataset(self._dataset)
+
+    def validate(self) -> None:
+        """Return nothing if the observations are valid; raise one error with all faults if not.
+
+        Raises
+        ------
+        ObservationError
+            With every fault: dimensions, positions, time axis, units, values.
+        """
+        from aqreanalysis.observations import validate
+
+        validate(self._dataset)
+
+    def flag(self, variable: str | None = None) -> xr.Dataset:
+        """Return the observations with ``<variable>_flag``: range, flat lines, spikes, neighbours.
+
+        Nothing is deleted; see `aqreanalysis.quality.mask`.
+        """
+        from aqreanalysis.observations import default_variable
+        from aqreanalysis.quality import flag
+
+        return flag(self._dataset, variable or default_variable(self._dataset))
+
+    def fit(
+        self, variable: str | None = None, *, seed: int = 0, progress: bool = True, **settings: Any
+    ) -> "Reanalyser":
+        """Return a neural kNN trained on the observations.
+
+        Parameters
+        ----------
+        variable : str, optional
+            Pollutant; pm25 if it is there, else the only one.
+        seed : int
+            The same seed gives the same model on the same machine.
+        progress : bool
+            Whether a progress bar is shown.
+        **settings
+            ``configuration`` and ``schedule`` of `aqreanalysis.Reanalyser`.
+        """
+        from aqreanalysis.observations import default_variable
+        from aqreanalysis.reanalysis import Reanalyser
+
+        model = Reanalyser(seed=seed, progress=progress, **settings)
+        return model.fit(self._dataset, variable or default_variable(self._dataset))
+
+    def reanalyse(
+        self,
+        variable: str | None = None,
+        *,
+        grid: "Grid | float | None" = None,
+        region: tuple[float, float, float, float] | None = None,
+        at: xr.Dataset | None = None,
+        method: "str | Estimator" = "neural",
+        time: slice | None = None,
+        chunks: Mapping[str, int] | None = None,
+        seed: int = 0,
+        progress: bool = True,
+        creator: str | None = None,
+    ) -> xr.Dataset:
+        """Return complete fields on a grid, or series at given stations, as a lazy CF product.
+
+        Parameters
+        ----------
+        variable : str, optional
+            Pollutant; pm25 if it is there, else the only one.
+        grid : Grid or float, optional
+            A grid, or the size of a cell in degrees; by default from the stations' spacing.
+        region : tuple of float, optional
+            West, east, south, north in degrees; by default the stations' extent and a margin.
+        at : Dataset, optional
+            Stations to estimate instead of a grid: longitude and latitude on ``station``.
+        method : {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
+            A name is fitted on the spot; a fitted model is used as it is.
+        time : slice of labels, optional
+            Hours to give, UTC; all by default.
+        chunks : mapping, optional
+            Size of a block of the lazy result; the numbers do not depend on it.
+        seed, progress
+            Of the training.
+        creator : str, optional
+            Written into the product.
+
+        Returns
+        -------
+        Dataset
+            The variable, ``<variable>_uncertainty`` (one standard error), ``<variable>_flag`` and
+            ``distance_to_nearest_station``.
+
+        Raises
+        ------
+        ObservationError
+            If the observations are not valid.
+        ValueError
+            If the request does not fit: method, region, period, too few stations.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+        >>> product = obs.aqnet.reanalyse(grid=0.5, method="kriging")
+        >>> product.pm25.dims, product.pm25.attrs["units"]
+        (('time', 'lat', 'lon'), 'ug m-3')
+        """
+        from aqreanalysis.reanalysis import reanalyse
+
+        return reanalyse(
+            self._dataset,
+            variable,
+            grid=grid,
+            region=region,
+            at=at,
+            method=method,  # type: ignore[arg-type]
+            time=time,
+            chunks=chunks,
+            seed=seed,
+            progress=progress,
+            creator=creator,
+        )
+
+    def to_netcdf(
+        self, path: str | os.PathLike[str], *, progress: bool = True, **options: Any
+    ) -> Path:
+        """Return the path of the CF NetCDF file that now holds this product.
+
+        The file appears when it is complete. Options are those of
+        `aqreanalysis.product.write_netcdf`: ``overwrite``, ``compress``,
+        ``significant_digits``, ``dimension_order``.
+        """
+        from aqreanalysis.product import write_netcdf
+
+        return write_netcdf(self._dataset, path, progress=progress, **options)
+
+    def to_table(self, path: str | os.PathLike[str]) -> Path:
+        """Return the path of a table of these observations: .csv, .csv.gz, .parquet or .gpkg."""
+        from aqreanalysis.observations import write_table
+
+        return write_table(self._dataset, path)
+
+    def map(
+        self,
+        variable: str | None = None,
+        *,
+        time: Any = None,
+        observations: xr.Dataset | None = None,
+        hidden: Any = None,
+        **options: Any,
+    ) -> "Figure":
+        """Return a map of a product, or of the observations themselves, as a matplotlib Figure.
+
+        Parameters
+        ----------
+        variable : str, optional
+            By default the product's own, or pm25 of observations.
+        time : str or slice, optional
+            An hour, a day or a period, UTC; a period is averaged.
+        observations : Dataset, optional
+            Stations to draw over a product.
+        hidden : Dataset or sequence of str, optional
+            Stations that the product has not seen, drawn with a mark of their own.
+        **options
+            Of `aqreanalysis.maps.map_field` and `map_stations`: ``region``, ``limits``,
+            ``what="uncertainty"``, ``title``, ``axes``.
+        """
+        from aqreanalysis.maps import map_field, map_stations
+
+        if "station" in self._dataset.dims:
+            from aqreanalysis.observations import default_variable
+
+            chosen = variable or default_variable(self._dataset)
+            return map_stations(self._dataset, chosen, time=time, hidden=hidden, **options)
+        return map_field(
+            self._dataset,
+            variable=variable,
+            time=time,
+            observations=observations,
+            hidden=hidden,
+            **options,
+        )

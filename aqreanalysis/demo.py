@@ -1,0 +1,137 @@
+"""The demonstration: the whole path on a synthetic network whose truth is known everywhere."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.datasets import SyntheticNetwork, synthetic_network
+from aqreanalysis.maps import save_map
+from aqreanalysis.observations import open_observations
+from aqreanalysis.reanalysis import METHODS, Reanalyser, reanalyse
+from aqreanalysis.training import Schedule
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "pm25"
+#: Hours that are written and scored; the model learns from the whole month.
+SCORED_HOURS = 120
+#: Half-width of the 90 % interval in standard errors.
+HALF_WIDTH = 1.6449
+#: A shorter training than by default, so that the demonstration ends within two minutes.
+SCHEDULE = Schedule(updates=150, windows=4)
+
+
+def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
+    """Return the table of scores, after writing stations, model, product and maps to a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there. It then holds ``stations.csv``, ``hidden.csv``, ``model/``,
+        ``pm25.nc``, ``pm25.png``, ``uncertainty.png``, ``truth.png`` and ``scores.csv``.
+    seed : int
+        Of the synthetic sky and of the training.
+    progress : bool
+        Whether progress bars are shown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    say = _speaker()
+    say("Making a synthetic network: towns, wind, plumes, sensors with errors and gaps")
+    synthetic = synthetic_network(seed=seed)
+    synthetic.observations.aqnet.to_table(folder / "stations.csv")
+    synthetic.hidden[[VARIABLE]].aqnet.to_table(folder / "hidden.csv")
+    obs = open_observations(folder / "stations.csv")
+    say(f"Training on {obs.aqnet.network!r}")
+    model = Reanalyser(schedule=SCHEDULE, seed=seed, progress=progress).fit(obs, VARIABLE)
+    model.save(folder / "model")
+    scored = slice(*obs.time.values[[-SCORED_HOURS, -1]])
+    say("Writing pm25.nc with the trained model")
+    product = reanalyse(obs, VARIABLE, grid=synthetic.grid, method=model, time=scored)
+    product.aqnet.to_netcdf(folder / "pm25.nc", progress=progress)
+    say("Scoring every method on the truth grid and at hidden stations")
+    scores = _scores(obs, synthetic, {**METHODS, "neural": lambda: model}, scored)
+    scores.to_csv(folder / "scores.csv", float_format="%.4g")
+    say("Drawing maps")
+    _draw(folder, product, obs, synthetic)
+    return _report(folder, scores)
+
+
+def _speaker() -> Callable[[str], None]:
+    """Return a function that says what is being done, and when it began."""
+    begin = time.perf_counter()
+    return lambda text: logger.info("[%3.0f s] %s", time.perf_counter() - begin, text)
+
+
+def _scores(
+    observations: xr.Dataset,
+    synthetic: SyntheticNetwork,
+    methods: dict[str, Callable[[], Any]],
+    scored: slice,
+) -> pd.DataFrame:
+    """Return one row a method: errors against the truth grid and at hidden stations, ug m-3.
+
+    Hours at which nothing reports are left out for all methods; kriging has no estimate there.
+    """
+    truth = synthetic.truth[VARIABLE].sel(time=scored)
+    hidden = synthetic.hidden[VARIABLE].sel(time=scored)
+    reports = observations[VARIABLE].notnull().any("station").sel(time=scored)
+    truth, hidden = truth.where(reports), hidden.where(reports)
+    rows = {}
+    for name in ("idw", "kriging", "space_time_kriging", "neural"):
+        estimator = methods[name]()
+        if name != "neural":
+            estimator = estimator.fit(observations, VARIABLE)
+        grid = estimator.predict(observations, synthetic.grid, time=scored)[VARIABLE]
+        found = estimator.predict(observations, synthetic.hidden, time=scored)
+        error = (found[VARIABLE] - hidden).values
+        inside = np.abs(error) <= HALF_WIDTH * found[f"{VARIABLE}_uncertainty"].values
+        there = np.isfinite(error)
+        rows[name] = {
+            "truth_grid_rmse": float(np.sqrt(((grid - truth) ** 2).mean())),
+            "hidden_rmse": float(np.sqrt((error[there] ** 2).mean())),
+            "hidden_mae": float(np.abs(error[there]).mean()),
+            "hidden_coverage_90": float(inside[there].mean()),
+        }
+    return pd.DataFrame(rows).T.rename_axis("method")
+
+
+def _draw(
+    folder: Path, product: xr.Dataset, observations: xr.Dataset, synthetic: SyntheticNetwork
+) -> None:
+    """Draw the hour with the highest mean: the field, its uncertainty and the truth."""
+    truth = synthetic.truth[[VARIABLE]].sel(time=product.time)
+    peak = str(truth[VARIABLE].mean(("lat", "lon")).idxmax("time").values)[:16]
+    limits = (0.0, float(np.ceil(truth[VARIABLE].sel(time=peak).quantile(0.995) / 10) * 10))
+    stations = {"observations": observations, "hidden": synthetic.hidden}
+    field = product.aqnet.map(time=peak, limits=limits, **stations)
+    save_map(field, folder / "pm25.png")
+    uncertainty = product.aqnet.map(time=peak, what="uncertainty", **stations)
+    save_map(uncertainty, folder / "uncertainty.png")
+    known = truth.assign_attrs(method="truth of the synthetic sky")
+    drawn = known.aqnet.map(time=peak, limits=limits, title="The truth", **stations)
+    save_map(drawn, folder / "truth.png")
+
+
+def _report(folder: Path, scores: pd.DataFrame) -> str:
+    """Return the scores as a table, and where everything lies."""
+    lines = [
+        f"{'ug m-3':<20}{'truth grid':>12}{'hidden stations':>26}{'90 % interval':>16}",
+        f"{'method':<20}{'RMSE':>12}{'RMSE':>16}{'MAE':>10}{'covers':>16}",
+    ]
+    lines += [
+        f"{name:<20}{row.truth_grid_rmse:>12.2f}{row.hidden_rmse:>16.2f}{row.hidden_mae:>10.2f}"
+        f"{row.hidden_coverage_90:>16.1%}"
+        for name, row in scores.iterrows()
+    ]
+    return "\n".join([*lines, f"Written to {folder}: " + ", ".join(_names(folder))])
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names in a folder, in order."""
+    return sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
