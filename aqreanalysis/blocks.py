@@ -136,6 +136,7 @@ class _Targets:
             if coordinate.dims == (STATION,)
         }
         kept |= {name: at[name].variable for name in ("longitude", "latitude") if name not in kept}
+        kept.setdefault(STATION, (STATION, network.identifiers))
         size = (network.size,)
         return cls(network.longitude, network.latitude, size, (STATION,), kept)
 

@@ -58,7 +58,7 @@ class Standardisation:
             If there are fewer than two different values to learn from.
         """
         roots = np.sqrt(np.clip(values[np.isfinite(values)], 0, None))
-        if roots.size < 2 or roots.std() == 0:
+        if roots.size < 2 or np.ptp(roots) == 0:  # the spread of a constant may round to 1e-17
             raise ValueError(
                 "training needs at least two different values of the variable; "
                 f"found {roots.size} values"
@@ -111,10 +111,12 @@ class Clock:
     def cycles(self, longitude: np.ndarray, start: int, stop: int) -> Tensor:
         """Return the cyclic encodings of absolute steps, (n, stop - start, CYCLES) float32.
 
-        Local solar time is UTC plus a day for 360 degrees.
+        Local solar time is UTC plus a day for 360 degrees, within half a day of UTC.
         """
         utc = self.origin_hours + np.arange(start, stop) * self.step_hours
-        solar = utc[None] + np.asarray(longitude)[:, None] / 15
+        # 190 and -170 degrees are one place and have one weekday.
+        east = (np.asarray(longitude)[:, None] + 180) % 360 - 180
+        solar = utc[None] + east / 15
         # 1970-01-01 was a Thursday; the week's phase needs no more than to be fixed.
         periods = ((solar, 24.0), (solar, 12.0), (solar, 168.0), (solar, HOURS_PER_YEAR))
         angles = np.stack([2 * np.pi * hours / period for hours, period in periods], -1)

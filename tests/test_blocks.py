@@ -132,6 +132,12 @@ def test_positions_that_are_variables_become_coordinates():
     assert {"longitude", "latitude"} <= set(predicted(at=at).coords)
 
 
+def test_targets_without_identifiers_are_numbered():
+    at = stations([116.1, 116.2], [40.0, 40.0])
+
+    assert predicted(at=at).station.values.tolist() == ["0", "1"]
+
+
 def test_a_projected_grid_carries_its_longitudes_and_latitudes():
     grid = Grid((400_000.0, 600_000.0, 4_300_000.0, 4_400_000.0), 50_000.0, "EPSG:32650")
     field = predicted(at=grid, chunks={"y": 1, "x": 3}).compute()

@@ -21,7 +21,8 @@ from aqreanalysis.model import (
 )
 from aqreanalysis.model.completion import FILLING_STATIONS, OWN_REACH_STEPS
 from aqreanalysis.model.covariance import JITTER
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.model.neural_knn import FADING_FROM
+from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.samples import narrowed, nearest_stations, station_series
 
 SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
@@ -208,10 +209,11 @@ def test_a_cluster_does_not_count_as_many():
     pairs[0, :4, :4] = east
     pairs[0, 4, :4] = pairs[0, :4, 4] = 20.0
 
-    weight = covariance.weights(apart, pairs, torch.zeros(1, 5).double(), (0,)).weight[0, :, 0]
+    weights = covariance.weights(apart, pairs, torch.zeros(1, 5).double(), (0,))
 
+    weight = weights.weight[0, :, 0].detach()
     assert float(weight[4]) > 1.5 * float(weight[:4].max())
-    np.testing.assert_allclose(weight[:4].detach(), float(weight[0]), rtol=1e-9)
+    np.testing.assert_allclose(weight[:4], float(weight[0]), rtol=1e-9)
 
 
 def test_no_datum_gets_no_weight():
@@ -243,14 +245,15 @@ def krige_along(covariance, network, values, longitudes, *, neighbours):
 
 
 def test_fading_takes_a_neighbour_out_before_it_leaves():
-    distance = double([[1.0, 5.9, 8.0, 9.999999, 10.0, torch.inf]])
+    halfway = 5 * (1 + FADING_FROM)  # where the way gone equals the way left, the noise is the sill
+    begin = 10 * FADING_FROM
+    distance = double([[1.0, begin - 0.01, halfway, 9.999999, 10.0, torch.inf]])
 
     noise = fade(distance, double([10.0]))[0]
 
     assert noise[:2].tolist() == [0.0, 0.0]
     assert float(noise[2]) == pytest.approx(1.0)
-    assert float(noise[3]) > 1e10
-    assert float(noise[4]) >= float(noise[3])
+    assert float(noise[4]) >= float(noise[3]) > 1e10
     assert float(noise[5]) == 0.0  # there is no such neighbour: it has no weight anyway
 
 
@@ -261,11 +264,11 @@ def test_nothing_fades_where_no_station_is_left_out():
 def test_the_field_has_no_jump_where_the_neighbours_change():
     network, covariance = network_of(25, seed=3), random_covariance(2)
     values = double(np.random.default_rng(1).standard_normal(25))
-    steps = np.linspace(115.2, 116.8, 4001)
+    steps = np.linspace(115.2, 116.8, 2001)
 
     mean, variance = krige_along(covariance, network, values, steps, neighbours=4)
 
-    # The neighbours change about fifty times on the way. Between two steps of 34 m a smooth field
+    # The neighbours change about fifty times on the way. Between two steps of 68 m a smooth field
     # moves by its slope times the step; a jump would not shrink with the step.
     half, half_variance = krige_along(covariance, network, values, steps[::2], neighbours=4)
     for fine, coarse in ((mean, half), (variance, half_variance)):
@@ -281,7 +284,7 @@ def test_the_variance_is_that_of_the_weights_also_outside_the_network(longitude)
             np.append(network.longitude, longitude), np.append(network.latitude, 40.0)
         ).distance_matrix_km()[-1:, :-1]
     )
-    index, near, _, pairs, fading = nearest_stations(apart, apart * 0, pair_km(network), 4)
+    _, near, _, pairs, fading = nearest_stations(apart, apart * 0, pair_km(network), 4)
 
     weight, variance = covariance.weights(near, pairs, fading, (0,))
 
@@ -397,8 +400,8 @@ def krige_all(covariance, network, value, target):
 @pytest.mark.parametrize("missing", [1, 3, 5])
 def test_kriging_with_completed_values_is_kriging_without_the_missing(missing):
     # Nine stations, all of them neighbours, one hour: what is filled is a linear estimate from
-    # the same data, and the estimate of an estimate is itself. It holds to the jitter on the
-    # diagonal, a millionth of the sill, times the amplification of nearly singular systems.
+    # the same data, and the estimate of an estimate is itself. The jitter is a noise of each
+    # station like its sensor's, so the identity holds to rounding.
     network, covariance = network_of(9, seed=8), random_covariance(4)
     value = np.random.default_rng(5).standard_normal(9)
     value[np.random.default_rng(missing).permutation(9)[:missing]] = np.nan
@@ -408,13 +411,16 @@ def test_kriging_with_completed_values_is_kriging_without_the_missing(missing):
         exact, spread, _ = krige_all(covariance, network, value, target)
         found, least, weight = krige_all(covariance, network, filled[:, 0].numpy(), target)
 
-        assert found == pytest.approx(exact, abs=1e-4)
+        assert found == pytest.approx(exact, abs=1e-9)
+        with_gaps = least + weight**2 @ added[:, 0].numpy()
         if missing == 1:
             # One gap: its error is independent of that of the kriging from all.
-            assert least + weight**2 @ added[:, 0].numpy() == pytest.approx(spread, rel=1e-4)
+            assert with_gaps == pytest.approx(spread, rel=1e-5)
         else:
-            # Several: their errors go together, of which the sum of single terms knows nothing.
-            assert least <= spread * (1 + 1e-6)
+            # The errors of several go together, which the sum of their terms does not know. In
+            # 240 random cases it was short by up to 23 %, and never 0.1 % too much.
+            assert least * (1 - 1e-6) <= with_gaps < 1.01 * spread
+            assert with_gaps > 0.7 * spread
 
 
 # --- encoder
@@ -442,7 +448,7 @@ def test_the_encoder_starts_without_a_correction():
 # --- neural kNN
 
 
-def scene(network, *, configuration=SMALL, targets=5, seed=0, gaps=0.2):
+def scene(network, *, configuration=SMALL, targets=5, longitudes=None, seed=0, gaps=0.2):
     """Return series, neighbourhood and cycles of one window, from random values."""
     rng = np.random.default_rng(seed)
     steps = configuration.window_steps
@@ -454,11 +460,15 @@ def scene(network, *, configuration=SMALL, targets=5, seed=0, gaps=0.2):
     at_stations = cycles.expand(network.size, -1, -1)
     series = station_series(filled, variance, pair_km(network), at_stations, 4)
     lon, lat = 116 + rng.uniform(-1, 1, targets), 40 + rng.uniform(-1, 1, targets)
+    if longitudes is not None:
+        targets, lon, lat = len(longitudes), longitudes, np.full(len(longitudes), 40.0)
     both = StationNetwork(
         np.concatenate([lon, network.longitude]), np.concatenate([lat, network.latitude])
     )
     apart = torch.from_numpy(both.distance_matrix_km()[:targets, targets:])
-    direction = torch.from_numpy(np.random.default_rng(4).uniform(0, 6, apart.shape))
+    direction = torch.from_numpy(
+        np.radians(bearing_deg(lon[:, None], lat[:, None], network.longitude, network.latitude))
+    )
     near = nearest_stations(apart, direction, pair_km(network), configuration.neighbours)
     neighbourhood = Neighbourhood(torch.zeros(targets, dtype=torch.int64), *near)
     margin, core = configuration.margin_steps, configuration.core_steps
@@ -594,6 +604,22 @@ def test_a_missing_neighbour_is_heard_by_no_head():
         assert torch.equal(one, other)
 
 
+def test_the_network_has_no_jump_where_the_neighbours_change():
+    network = network_of(25, seed=3)
+    model = model_of(network, trained=True)
+
+    moves = []
+    for steps in (201, 801):
+        series, place, cycles = scene(network, longitudes=np.linspace(116.2, 116.35, steps))
+        assert len({tuple(sorted(row)) for row in place.index.tolist()}) >= 4
+        outputs = outputs_of(model, series, place, cycles)
+        moves.append([float(output.diff(dim=0).abs().max()) for output in outputs])
+
+    for coarse, fine in zip(*moves, strict=True):
+        # A quarter of the step moves about a quarter as far, where a jump would stay as it is.
+        assert fine < 0.5 * coarse
+
+
 def test_every_learned_number_has_a_finite_gradient():
     network = network_of(7)
     model = model_of(network, trained=True).requires_grad_(True)
@@ -616,7 +642,12 @@ def test_every_learned_number_has_a_finite_gradient():
 
 def test_the_number_of_threads_comes_back_also_after_an_error():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="inside"), single_thread():
-        assert torch.get_num_threads() == 1
-        raise RuntimeError("inside")
+
+    def fail():
+        with single_thread():
+            assert torch.get_num_threads() == 1
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
     assert torch.get_num_threads() == before

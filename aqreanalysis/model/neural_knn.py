@@ -1,5 +1,6 @@
 """The neural kNN: kriging with a learned covariance, attention heads beside it, and a decoder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ LOCAL_NEIGHBOURS = 4
 SHORTEST_KM = 0.5
 #: Share of the distance to the first station left out from which a neighbour begins to fade.
 FADING_FROM = 0.7
+#: Largest score of a station and step, as a logarithm: e^4 times or a fraction of another's.
+BOUND = 4.0
+#: A sum of shares below this is none: all that a head listens to is out of reach.
+TINY = 1e-12
 #: A local spread below this, in standard deviations, says nothing about its own scale.
 SMALL_SPREAD = 0.1
 
@@ -57,9 +62,21 @@ class Neighbourhood:
     pair_km: Tensor
     fading: Tensor
 
-    def gather(self, values: Tensor) -> Tensor:
-        """Return (n, neighbour, time, ...) of (batch, station, time, ...)."""
-        return values[self.window[:, None], self.index]
+    def scatter(self, weight: Tensor, stations: int) -> Tensor:
+        """Return (n, station, ...) of weights (n, k, ...): zero for all but the neighbours."""
+        there = torch.isfinite(self.distance_km)
+        while there.dim() < weight.dim():
+            there = there[..., None]
+        dense = weight.new_zeros(len(weight), stations, *weight.shape[2:])
+        rows = torch.arange(len(weight))[:, None]
+        return dense.index_put((rows, self.index), torch.where(there, weight, 0.0), accumulate=True)
+
+    def mix(self, dense: Tensor, values: Tensor) -> Tensor:
+        """Return (n, ...): the sum over stations of (n, station) by (batch, station, ...)."""
+        counts = torch.bincount(self.window, minlength=len(values)).tolist()
+        flat = values.reshape(*values.shape[:2], -1)
+        parts = [w @ v for w, v in zip(dense.split(counts), flat, strict=True)]
+        return torch.cat(parts).reshape(len(dense), *values.shape[2:])
 
 
 class NeuralKNN(nn.Module):
@@ -73,7 +90,8 @@ class NeuralKNN(nn.Module):
     3. A *decoder* mixes and corrects them, pointwise, from differences between the heads, the
        spread of the neighbours, the kriging variance and the cycles at the target.
 
-    The decoder's last layer starts at zero, so the untrained network is kriging.
+    The decoder's last layer starts at zero, so the untrained network is kriging, and ``departure``
+    scales how far the trained one departs from it.
 
     Parameters
     ----------
@@ -101,6 +119,10 @@ class NeuralKNN(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.log_spread = nn.Parameter(torch.zeros(()))
+        # Share of what was learned that is used; validation stations decide, 1 in training.
+        self.register_buffer("departure", torch.ones(()))
+
+    departure: Tensor
 
     def weights(self, neighbourhood: Neighbourhood) -> Weights:
         """Return the covariance head's weights (n, k, lag) and variance (n,), float64."""
@@ -125,9 +147,8 @@ class NeuralKNN(nn.Module):
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
     ) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (n, core) of the covariance head alone."""
-        mean, _ = self._weighted(neighbourhood.gather(series.value), weights)
-        variance = neighbourhood.gather(self._core(series.variance))
-        return mean, self._log_variance(variance, weights) + self.log_spread
+        mean = self._kriged(series.value, neighbourhood, weights)
+        return mean, self._log_variance(series, neighbourhood, weights) + self.log_spread
 
     def forward(
         self,
@@ -144,59 +165,95 @@ class NeuralKNN(nn.Module):
         series, encoding : StationSeries, Encoding
             Of the core steps and the longest lag on either side.
         neighbourhood : Neighbourhood
-            Of n targets.
+            Of n targets, in the order of their windows.
         weights : Weights
             Of `weights`.
         cycles : (n, core, CYCLES)
             At the targets.
         """
-        corrected = neighbourhood.gather(series.value + encoding.correction)
-        kriged, lagged = self._weighted(corrected, weights)
-        value = neighbourhood.gather(self._core(series.value))  # (n, neighbour, core)
-        variance = neighbourhood.gather(self._core(series.variance))
-        log_variance = self._log_variance(variance, weights)
-        share = self._attention(neighbourhood, weights, encoding, variance)
-        departure = value - kriged[:, None]
-        offset = neighbourhood.gather(self._core(encoding.offset))
-        heads = ((departure[..., None] + offset) * share).sum(1)  # (n, core, head)
-        context = neighbourhood.gather(self._core(encoding.context))
-        context = (context * share.mean(-1, keepdim=True)).sum(1)
-        around = ((departure**2 * share[..., 0]).sum(1) + 1e-6).sqrt()
-        mean, spread = _moments(value, neighbourhood)
+        corrected = series.value + self.departure * encoding.correction
+        kriged = self._kriged(corrected, neighbourhood, weights)
+        log_variance = self._log_variance(series, neighbourhood, weights)
+        heads, around, context = self._attend(series, encoding, neighbourhood, weights, kriged)
+        mean, spread = self._moments(series, neighbourhood)
         scaled = (kriged - mean) / spread.clamp_min(SMALL_SPREAD)
+        lagged = self._lagged(series, neighbourhood, weights) - kriged[..., None]
         scalars = [kriged, mean, scaled, spread, around, log_variance]
-        scalars += [at_lag - kriged for at_lag in lagged]
         place = self._place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
-        features = torch.cat([torch.stack(scalars, -1), heads, place, cycles, context], -1)
-        shift, widen, gates = self.leave(self.decoder(features)).split([1, 1, heads.shape[-1]], -1)
+        features = [torch.stack(scalars, -1), lagged, heads, place, cycles, context]
+        decoded = self.departure * self.leave(self.decoder(torch.cat(features, -1)))
+        shift, widen, gates = decoded.split([1, 1, heads.shape[-1]], -1)
         # A step of 0.3 standard deviations: the size of what there is to correct.
         estimate = kriged + 0.3 * shift[..., 0] + (gates.tanh() * heads).sum(-1)
         return estimate, log_variance + self.log_spread + widen[..., 0]
 
-    def _weighted(self, values: Tensor, weights: Weights) -> tuple[Tensor, list[Tensor]]:
-        """Return the kriged mean and, for each other lag, the kriged field at that lag alone."""
-        reach, lags = self.configuration.reach, self.configuration.lags
-        core = values.shape[-1] - 2 * reach
-        weight = weights.weight.float()
-        shifted = [values[..., reach + lag : reach + lag + core] for lag in lags]
-        terms = [_sum_neighbours(weight[..., i], value) for i, value in enumerate(shifted)]
-        spatial = weight.sum(-1)
-        lagged = [
-            _sum_neighbours(spatial, value)
-            for value, lag in zip(shifted, lags, strict=True)
-            if lag != 0
-        ]
-        return torch.stack(terms).sum(0), lagged
+    def _kriged(self, values: Tensor, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
+        """Return the kriged mean (n, core): all lags of all neighbours, in one product."""
+        stations = values.shape[1]
+        dense = neighbourhood.scatter(weights.weight.float(), stations)  # (n, station, lag)
+        at_lags = self._at_lags(values, self.configuration.lags)  # (batch, station, core, lag)
+        stacked = at_lags.permute(0, 3, 1, 2).flatten(1, 2)  # (batch, lag * station, core)
+        return neighbourhood.mix(dense.transpose(1, 2).flatten(1), stacked)
 
-    def _log_variance(self, variance: Tensor, weights: Weights) -> Tensor:
+    def _lagged(
+        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
+    ) -> Tensor:
+        """Return the kriged field as it stood at each other lag, (n, core, lag - 1)."""
+        spatial = weights.weight.float().sum(-1)
+        others = [lag for lag in self.configuration.lags if lag != 0]
+        dense = neighbourhood.scatter(spatial, series.value.shape[1])
+        return neighbourhood.mix(dense, self._at_lags(series.value, others))
+
+    def _at_lags(self, values: Tensor, lags: Sequence[int]) -> Tensor:
+        """Return (batch, station, core, lag) of series with the longest lag on either side."""
+        reach = self.configuration.reach
+        core = values.shape[2] - 2 * reach
+        return torch.stack([values.narrow(2, reach + lag, core) for lag in lags], -1)
+
+    def _log_variance(
+        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
+    ) -> Tensor:
         """Return the log of the kriging variance plus what the filled neighbours add."""
-        added = _sum_neighbours(weights.weight.float().sum(-1) ** 2, variance)
+        dense = neighbourhood.scatter(weights.weight.float().sum(-1) ** 2, series.value.shape[1])
+        added = neighbourhood.mix(dense, self._core(series.variance))
         return torch.log(weights.variance.float()[:, None] + added)
 
-    def _attention(
-        self, neighbourhood: Neighbourhood, weights: Weights, encoding: Encoding, variance: Tensor
-    ) -> Tensor:
-        """Return each head's share of each neighbour, (n, neighbour, core, head)."""
+    def _attend(
+        self,
+        series: StationSeries,
+        encoding: Encoding,
+        neighbourhood: Neighbourhood,
+        weights: Weights,
+        kriged: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the heads' departures, the spread and the context that the first head sees.
+
+        A head's share of a neighbour is a softmax over geometry plus the score of that station
+        and step. The exponential of the sum is a product, so numerator and denominator are matrix
+        products of one factor that belongs to the target and one that belongs to the step: a cell
+        and hour costs no softmax.
+        """
+        value = self._core(series.value)[..., None]
+        score = BOUND * torch.tanh(self._core(encoding.score) / BOUND)
+        factor = torch.exp(score - self._core(series.variance)[..., None])  # (b, station, core, h)
+        geometry = neighbourhood.scatter(self._geometry(neighbourhood, weights), value.shape[1])
+        told = torch.cat([value, value**2, self._core(encoding.context)], -1)
+        heads = []
+        for head in range(self.configuration.heads):
+            listened = factor[..., head : head + 1]
+            parts = [listened, listened * (value + self._core(encoding.offset)[..., head, None])]
+            if head == 0:
+                parts.append(listened * told)
+            mixed = neighbourhood.mix(geometry[..., head], torch.cat(parts, -1))
+            shares = mixed[..., 1:] / mixed[..., :1].clamp_min(TINY)  # (n, core, ...)
+            heads.append(shares[..., 0] - kriged)
+            if head == 0:
+                first = shares[..., 1:]
+        around = first[..., 1] - 2 * kriged * first[..., 0] + kriged**2
+        return torch.stack(heads, -1), (around.clamp_min(0) + 1e-6).sqrt(), first[..., 2:]
+
+    def _geometry(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
+        """Return each head's geometric factor of each neighbour, (n, neighbour, head)."""
         distance = neighbourhood.distance_km.float().clamp_max(1e5)
         local = _local_spacing(neighbourhood.distance_km)[:, None]
         scaled = distance / local
@@ -210,13 +267,22 @@ class NeuralKNN(nn.Module):
             torch.log(distance + 1) / 5,
             (torch.log(local) / 5).expand_as(distance),
         ]
-        learned = self.geometry(torch.stack(geometry, -1))  # (n, neighbour, head)
+        learned = self.geometry(torch.stack(geometry, -1))
         learned = learned - self.power * torch.log(scaled + 0.1)[..., None]
-        there = torch.isfinite(neighbourhood.distance_km)
         learned = learned - torch.log1p(neighbourhood.fading.float())[..., None]
-        learned = learned.masked_fill(~there[..., None], -torch.inf)
-        score = neighbourhood.gather(self._core(encoding.score)) - variance[..., None]
-        return torch.softmax(learned[:, :, None] + score, dim=1)
+        there = torch.isfinite(neighbourhood.distance_km)[..., None]
+        return torch.softmax(learned.masked_fill(~there, -torch.inf), dim=1)
+
+    def _moments(
+        self, series: StationSeries, neighbourhood: Neighbourhood
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation over the neighbours, (n, core) each."""
+        present = torch.isfinite(neighbourhood.distance_km) / (1 + neighbourhood.fading)
+        share = (present / present.sum(1, keepdim=True)).float()
+        value = self._core(series.value)[..., None]
+        dense = neighbourhood.scatter(share, value.shape[1])
+        mean, square = neighbourhood.mix(dense, torch.cat([value, value**2], -1)).unbind(-1)
+        return mean, ((square - mean**2).clamp_min(0) + 1e-6).sqrt()
 
     def _place(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return what the decoder knows of a target's place, (n, 3)."""
@@ -253,19 +319,6 @@ def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
     """
     share = (distance_km / radius_km[:, None]).nan_to_num(nan=0.0, posinf=0.0)
     return ((share - FADING_FROM) / (1 - share).clamp_min(1e-6)).clamp_min(0) ** 2
-
-
-def _moments(value: Tensor, neighbourhood: Neighbourhood) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation over the neighbours, (n, core) each, without jumps."""
-    present = torch.isfinite(neighbourhood.distance_km) / (1 + neighbourhood.fading)
-    share = (present / present.sum(1, keepdim=True)).float()
-    mean = _sum_neighbours(share, value)
-    return mean, (_sum_neighbours(share, (value - mean[:, None]) ** 2) + 1e-6).sqrt()
-
-
-def _sum_neighbours(weight: Tensor, values: Tensor) -> Tensor:
-    """Return the sum over neighbours of (n, neighbour) by (n, neighbour, time)."""
-    return torch.einsum("nk,nkt->nt", weight, values)
 
 
 def _local_spacing(distance_km: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, validate
 from aqreanalysis.product import build_product
-from aqreanalysis.reanalysis.reanalyser import Reanalyser
+from aqreanalysis.reanalysis.reanalyser import Reanalyser, selected_hours
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ def reanalyse(
     validate(observations)
     variable = pollutant(variable).name if variable else default_variable(observations)
     target = _target(observations, grid, region, at)
+    selected_hours(observations, time)  # an empty selection is told before a long training
     estimator, fitted = estimator_of(method, seed=seed, progress=progress)
     if not fitted:
         estimator.fit(observations, variable)
@@ -163,6 +164,7 @@ def _target(
     if at is not None:
         if grid is not None or region is not None:
             raise ValueError("give either at=stations, or grid= and region=, not both")
+        StationNetwork.from_dataset(at)  # refuses bad positions before a long training
         return at
     network = StationNetwork.from_dataset(observations)
     if isinstance(grid, Grid):
@@ -170,7 +172,7 @@ def _target(
             raise ValueError("a Grid has its own region; leave out region=, or pass grid=0.1")
         chosen = grid
     elif region is not None:
-        chosen = Grid(region, grid or Grid.around(network).resolution)
+        chosen = Grid(region, Grid.around(network).resolution if grid is None else grid)
     else:
         chosen = Grid.around(network, grid)
     _check_reach(chosen, network)

@@ -192,7 +192,7 @@ class Reanalyser:
         variable = state.facts["variable"]
         kept = _reporting(observations, variable, fewest=2)
         self._check_step(kept)
-        selected = _hours(kept, time)
+        selected = selected_hours(kept, time)
         start, stop = self._needed(kept, selected)
         kept = kept.isel({TIME: slice(start, stop)})
         samples = Samples.of(
@@ -298,8 +298,14 @@ def _positions(observations: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _hours(observations: xr.Dataset, time: slice | None) -> slice:
-    """Return the positions of a slice of labels, not empty."""
+def selected_hours(observations: xr.Dataset, time: slice | None) -> slice:
+    """Return the positions of a slice of labels, not empty.
+
+    Raises
+    ------
+    ValueError
+        If no hour lies within it.
+    """
     index = pd.DatetimeIndex(observations[TIME].values)
     selected = index.slice_indexer(*((time.start, time.stop) if time else (None, None)))
     if selected.stop <= selected.start:

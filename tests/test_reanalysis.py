@@ -1,0 +1,620 @@
+"""The neural method behind the estimator's contract, and the call that makes products."""
+
+import logging
+import pickle
+
+import dask
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from aqreanalysis.baselines import InverseDistance
+from aqreanalysis.conventions import PRODUCT_FLAGS, UnknownPollutantError
+from aqreanalysis.grid import Grid
+from aqreanalysis.model import Configuration
+from aqreanalysis.observations import ObservationError
+from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, estimator_of, reanalyse
+from aqreanalysis.training import Schedule
+
+SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
+QUICK = Schedule(covariance_updates=3, updates=4, check_every=2, windows=2, validation_windows=3)
+GRID = Grid((115.0, 117.0, 39.2, 40.8), 0.2)
+HOURS = 60
+
+
+def observations(count=10, hours=HOURS, *, seed=0, first="2014-11-01T05", freq="1h"):
+    """Return a smooth day and a gradient over random places, with noise and gaps."""
+    rng = np.random.default_rng(seed)
+    lon, lat = 116 + rng.uniform(-1, 1, count), 40 + rng.uniform(-0.8, 0.8, count)
+    hour = np.arange(hours)
+    values = 40 + 10 * (lon[:, None] - 116) + 15 * np.sin(hour / 4 + lat[:, None])
+    values += rng.normal(0, 2, values.shape)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    return dataset_of(values, lon, lat, first=first, freq=freq)
+
+
+def dataset_of(values, longitude, latitude, *, first="2014-11-01T05", freq="1h"):
+    """Return observations of series at places."""
+    time = pd.date_range(first, periods=values.shape[1], freq=freq)
+    step = pd.Timedelta(freq) / pd.Timedelta("1h")
+    return xr.Dataset(
+        {"pm25": (("station", "time"), values, {"units": "ug m-3"})},
+        coords={
+            "station": [f"s{number:02d}" for number in range(len(values))],
+            "longitude": ("station", longitude),
+            "latitude": ("station", latitude),
+            "time": ("time", time, {"time_label": "start", "step_hours": step}),
+        },
+    )
+
+
+def places(longitude, latitude):
+    """Return targets at stations."""
+    return xr.Dataset(
+        coords={"longitude": ("station", longitude), "latitude": ("station", latitude)}
+    )
+
+
+def fitted(dataset=None, *, heads=False, schedule=QUICK, seed=0):
+    """Return a quickly fitted model; ``heads`` forces the network on, its last layers random."""
+    dataset = observations() if dataset is None else dataset
+    model = Reanalyser(SMALL, schedule=schedule, seed=seed, progress=False).fit(dataset, "pm25")
+    if heads:
+        with_heads(model)
+    return model
+
+
+def with_heads(model):
+    """Switch the network on, far from kriging."""
+    state = model._state
+    state.facts["heads"] = True
+    generator = torch.Generator().manual_seed(5)
+    for layer in (state.model.leave, state.model.encoder.correct):
+        layer.weight.data = 0.3 * torch.randn(layer.weight.shape, generator=generator)
+    return model
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Return a fitted model that is kriging with a learned covariance."""
+    model = fitted()
+    model._state.facts["heads"] = False
+    return model
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """Return a fitted model with the network on."""
+    return fitted(heads=True)
+
+
+def identical(one, other):
+    """Assert that two fields are the same to the last bit."""
+    xr.testing.assert_identical(one.compute(), other.compute())
+
+
+# --- the contract
+
+
+def test_every_method_is_an_estimator():
+    for make in METHODS.values():
+        assert isinstance(make(), Estimator)
+
+
+def test_nothing_is_known_before_fitting():
+    model = Reanalyser()
+
+    with pytest.raises(ValueError, match=r"not fitted; call fit\(observations, variable\)"):
+        model.predict(observations(), GRID)
+    assert repr(model) == "<Reanalyser (neural): not fitted, seed 0>"
+
+
+def test_the_field_has_an_estimate_an_error_and_a_flag_everywhere(deep):
+    field = deep.predict(observations(), GRID).compute()
+
+    assert field.pm25.dims == ("time", "lat", "lon")
+    assert (field.pm25 >= 0).all()
+    assert (field.pm25_uncertainty > 0).all()
+    assert np.isfinite(field.pm25_uncertainty).all()
+    assert set(np.unique(field.pm25_flag)) <= set(PRODUCT_FLAGS.values())
+    assert field.pm25.dtype == np.float32
+
+
+def test_the_same_seed_gives_the_same_field(plain):
+    identical(plain.predict(observations(), GRID), fitted().predict(observations(), GRID))
+
+
+def test_fitting_and_predicting_leave_the_observations_as_they_were():
+    dataset = observations()
+    before = dataset.copy(deep=True)
+
+    fitted(dataset).predict(dataset, GRID, time=slice("2014-11-02", None)).compute()
+
+    xr.testing.assert_identical(dataset, before)
+
+
+def test_the_repr_and_settings_tell_what_was_learned(plain):
+    assert repr(plain).startswith(
+        "<Reanalyser pm25 (neural): 10 stations, 2014-11-01T05:00 to 2014-11-03T16:00"
+    )
+    assert plain.variable == "pm25"
+    assert plain.settings["stations"] == 10
+    assert plain.settings["seed"] == 0
+    assert set(plain.scores) == {"kept", "kriging"}
+
+
+def test_the_learned_covariance_beats_the_mean_of_the_stations():
+    everything = observations(24)
+    hidden, seen = everything.isel(station=slice(0, 6)), everything.isel(station=slice(6, None))
+    schedule = Schedule(covariance_updates=15, updates=0, windows=3, validation_windows=6)
+
+    field = fitted(seen, schedule=schedule).predict(seen, hidden).compute()
+
+    error = float(np.sqrt(((field.pm25 - hidden.pm25) ** 2).mean()))
+    of_mean = float(np.sqrt(((seen.pm25.mean("station") - hidden.pm25) ** 2).mean()))
+    assert error < 0.6 * of_mean
+
+
+# --- any chunking, any selection, any process
+
+
+@pytest.mark.parametrize("which", ["plain", "deep"])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        {"time": 7, "lat": 3, "lon": 4},
+        {"time": 1, "lat": 8, "lon": 10},
+        {"time": 60, "lat": 1, "lon": 3},
+        {"time": 25},
+    ],
+)
+def test_any_chunking_equals_none_bit_for_bit(request, which, chunks):
+    model = request.getfixturevalue(which)
+    whole = model.predict(observations(), GRID, chunks={"time": HOURS, "lat": 99, "lon": 99})
+
+    identical(model.predict(observations(), GRID, chunks=chunks), whole)
+
+
+def test_many_threads_give_the_same_bits(deep):
+    chunks = {"time": 5, "lat": 4, "lon": 5}
+    whole = deep.predict(observations(), GRID).compute(scheduler="synchronous")
+
+    with dask.config.set(scheduler="threads", num_workers=6):
+        split = deep.predict(observations(), GRID, chunks=chunks).compute()
+
+    xr.testing.assert_identical(split, whole)
+
+
+def test_a_target_alone_is_as_in_company(deep):
+    rng = np.random.default_rng(4)
+    lon, lat = rng.uniform(115, 117, 300), rng.uniform(39.2, 40.8, 300)  # three tiles of targets
+    together = deep.predict(observations(), places(lon, lat)).pm25.values
+
+    for row in (0, 130, 299):
+        alone = deep.predict(observations(), places(lon[[row]], lat[[row]])).pm25.values
+        np.testing.assert_array_equal(alone[0], together[row])
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        slice("2014-11-02T00", "2014-11-02T05"),
+        slice("2014-11-03T10", None),
+        slice(None, "2014-11-01T05"),
+        slice(np.datetime64("2014-11-02T03"), np.datetime64("2014-11-02T03")),
+        slice("2013", "2014-11-01T10"),
+    ],
+)
+def test_selected_hours_equal_those_of_the_whole(deep, time):
+    dataset = observations(hours=200, seed=3)
+    whole = deep.predict(dataset, GRID).sel(time=time)
+
+    selected = deep.predict(dataset, GRID, time=time)
+
+    identical(selected, whole)
+
+
+def test_an_earlier_beginning_moves_no_window(deep):
+    # Windows lie on an absolute axis. What differs is only how far gaps see past the beginning.
+    dataset = observations(hours=200, seed=3)
+    later = dataset.isel(time=slice(50, None))
+    inner = slice("2014-11-06T00", "2014-11-07T00")
+
+    identical(
+        deep.predict(later, GRID, time=inner),
+        deep.predict(dataset, GRID).sel(time=inner),
+    )
+
+
+def test_a_field_can_be_sent_to_another_process(deep):
+    lazy = deep.predict(observations(), GRID)
+
+    identical(pickle.loads(pickle.dumps(lazy)), lazy)
+
+
+def test_fields_of_two_models_are_not_mixed(plain, deep):
+    one, other = (model.predict(observations(), GRID).pm25 for model in (plain, deep))
+
+    together = dask.compute(one, other)
+
+    np.testing.assert_array_equal(together[0], one.compute())
+    np.testing.assert_array_equal(together[1], other.compute())
+    assert not np.array_equal(*together)
+
+
+# --- what may not matter, and what must not
+
+
+def test_the_order_of_stations_does_not_matter(deep):
+    dataset = observations()
+    shuffled = dataset.isel(station=np.random.default_rng(0).permutation(10))
+
+    one, other = (deep.predict(d, GRID).compute() for d in (dataset, shuffled))
+
+    for name in ("pm25", "pm25_uncertainty"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-4)
+    np.testing.assert_array_equal(one.pm25_flag, other.pm25_flag)
+
+
+def test_a_turn_of_longitude_does_not_matter(deep):
+    dataset = observations()
+    here = dataset.assign_coords(longitude=dataset.longitude + 64)  # around 180 degrees
+    within = here.assign_coords(longitude=(here.longitude + 180) % 360 - 180)
+    lon, lat = np.array([179.2, 180.3, 180.9]), np.array([40.0, 40.1, 39.7])
+
+    field = deep.predict(within, places(lon, lat)).compute()
+    turned = deep.predict(within, places(lon - 360, lat)).compute()
+    grid = deep.predict(within, Grid((179.0, 181.0, 39.6, 40.4), 0.4)).compute()
+
+    np.testing.assert_allclose(field.pm25, turned.pm25, rtol=1e-4)
+    assert np.isfinite(grid.pm25).all()
+    assert (grid.lon.values > 180).any()
+    # No seam: neighbouring columns differ no more across the date line than elsewhere.
+    steps = np.abs(np.diff(grid.pm25.values, axis=2)).max(axis=(0, 1))
+    assert steps.max() < 3 * np.median(steps)
+
+
+def test_the_date_line_is_no_different_from_elsewhere(plain):
+    # The covariance head knows distances alone: turning network and targets changes nothing.
+    dataset = observations()
+    lon, lat = np.array([115.5, 116.2]), np.array([40.0, 40.1])
+    turned = dataset.assign_coords(longitude=(dataset.longitude + 64 + 180) % 360 - 180)
+
+    here = plain.predict(dataset, places(lon, lat)).compute()
+    there = plain.predict(turned, places(lon + 64, lat)).compute()
+
+    np.testing.assert_allclose(here.pm25, there.pm25, rtol=1e-4)
+
+
+def test_values_of_a_target_station_that_is_left_out_never_reach_it(deep):
+    dataset = observations()
+    seen, hidden = dataset.isel(station=slice(1, None)), dataset.isel(station=[0])
+    changed = hidden.assign(pm25=hidden.pm25 * 0 + 1e6)
+
+    identical(deep.predict(seen, hidden), deep.predict(seen, changed))
+
+
+def test_a_constant_field_stays_constant(plain):
+    dataset = observations()
+    constant = dataset.assign(pm25=(dataset.pm25 * 0 + 36.0).assign_attrs(dataset.pm25.attrs))
+
+    field = plain.predict(constant, GRID).compute()
+
+    # The estimate is the squared root plus a share of the variance in roots.
+    share, scale = plain._state.standardisation.variance_share, plain._state.standardisation.scale
+    least, most = field.pm25.values.min(), field.pm25.values.max()
+    assert least == pytest.approx(36.0, rel=1e-4) or share > 0
+    assert least >= 36.0 * (1 - 1e-4)
+    assert most <= 36.0 * (1 + 1e-4) + share * 3 * scale**2
+
+
+def test_negative_values_are_read_as_nought_and_never_given(plain):
+    dataset = observations()
+    low = dataset.assign(pm25=(dataset.pm25 - 60).assign_attrs(dataset.pm25.attrs))
+    clipped = low.assign(pm25=low.pm25.clip(min=0).assign_attrs(low.pm25.attrs))
+
+    field = plain.predict(low, GRID)
+
+    assert float(field.pm25.min()) >= 0
+    identical(field, plain.predict(clipped, GRID))
+
+
+# --- gaps
+
+
+def test_an_outage_of_all_stations_has_no_estimate_and_says_so(plain):
+    dataset = observations(hours=120)
+    dataset["pm25"].values[:, 10:110] = np.nan
+
+    field = plain.predict(dataset, GRID).compute()
+
+    middle = field.isel(time=slice(40, 80))
+    assert np.isnan(middle.pm25).all()
+    assert np.isnan(middle.pm25_uncertainty).all()
+    assert (middle.pm25_flag == PRODUCT_FLAGS["no_estimate"]).all()
+    ends = field.isel(time=[*range(10), *range(110, 120)])
+    assert np.isfinite(ends.pm25).all()
+
+
+def test_hours_with_few_stations_are_flagged_but_estimated(plain):
+    dataset = observations()
+    dataset["pm25"].values[1:, 30] = np.nan
+
+    field = plain.predict(dataset, GRID).isel(time=30).compute()
+
+    assert np.isfinite(field.pm25).all()
+    assert (field.pm25_flag == PRODUCT_FLAGS["few_stations_reporting"]).all()
+
+
+def test_a_gap_makes_its_surroundings_less_certain(plain):
+    dataset = observations()
+    dataset["pm25"].values[:, 30] = 40.0
+    gap = dataset.copy(deep=True)
+    gap["pm25"].values[3, 28:33] = np.nan
+    at = places(dataset.longitude.values[[3]] + 0.01, dataset.latitude.values[[3]])
+
+    certain, less = (plain.predict(d, at).compute().isel(time=30) for d in (dataset, gap))
+
+    assert float(less.pm25_uncertainty[0]) > 1.05 * float(certain.pm25_uncertainty[0])
+
+
+def test_a_silent_station_is_left_out_and_named(plain, caplog):
+    dataset = observations()
+    dataset["pm25"].values[4] = np.nan
+    without = dataset.drop_isel(station=[4])
+
+    with caplog.at_level(logging.WARNING, logger="aqreanalysis"):
+        field = plain.predict(dataset, GRID)
+
+    assert "s04" in caplog.text
+    assert "pm25" in caplog.text
+    identical(field, plain.predict(without, GRID))
+    assert fitted(dataset).settings["stations"] == 9
+
+
+# --- other networks and steps
+
+
+def test_fewer_stations_than_neighbours_work(deep):
+    field = deep.predict(observations(3), GRID).compute()
+
+    assert np.isfinite(field.pm25).all()
+    assert (field.pm25_uncertainty > 0).all()
+
+
+def test_three_stations_can_be_fitted():
+    dataset = observations(3)
+
+    assert np.isfinite(fitted(dataset).predict(dataset, GRID).pm25).all()
+
+
+def test_another_network_and_period_can_be_predicted(deep):
+    elsewhere = observations(7, 30, seed=9, first="2020-02-28T20")
+
+    field = deep.predict(elsewhere, GRID).compute()
+
+    np.testing.assert_array_equal(field.time, elsewhere.time)
+    assert np.isfinite(field.pm25).all()
+
+
+def test_daily_steps_work():
+    dataset = observations(9, 50, freq="24h", first="2014-11-01")
+    model = fitted(dataset, heads=True)
+
+    field = model.predict(dataset, GRID, time=slice("2014-12-01", "2014-12-05")).compute()
+
+    assert field.sizes["time"] == 5
+    assert np.isfinite(field.pm25).all()
+    with pytest.raises(ValueError, match=r"learned steps of 24 h; found observations every 1 h"):
+        model.predict(observations(), GRID)
+
+
+def test_stations_on_one_roof_work(deep):
+    dataset = observations()
+    dataset["longitude"].values[1] = dataset.longitude.values[0]
+    dataset["latitude"].values[1] = dataset.latitude.values[0]
+    at = places(dataset.longitude.values[:1], dataset.latitude.values[:1])
+
+    for model in (deep, fitted(dataset)):
+        assert np.isfinite(model.predict(dataset, at).pm25).all()
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_stations_are_refused(count):
+    with pytest.raises(ValueError, match=f"at least 3 stations .*'pm25'; found {count} of {count}"):
+        fitted(observations(count))
+
+
+def test_one_station_is_too_few_to_predict_from(plain):
+    with pytest.raises(ValueError, match="at least 2 stations with values of 'pm25'; found 1 of 1"):
+        plain.predict(observations(1), GRID)
+
+
+def test_stations_without_values_do_not_count():
+    dataset = observations(4)
+    dataset["pm25"].values[2:] = np.nan
+
+    with pytest.raises(ValueError, match="found 2 of 4"):
+        fitted(dataset)
+
+
+def test_all_missing_is_refused():
+    dataset = observations()
+    dataset["pm25"].values[:] = np.nan
+
+    with pytest.raises(ObservationError, match="pm25 is missing at every station and hour"):
+        fitted(dataset)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 12.34567])
+def test_constant_values_are_refused(value):
+    dataset = observations()
+    dataset["pm25"].values[:] = value
+
+    with pytest.raises(ValueError, match=f"at least two different values .* all {value:g}"):
+        fitted(dataset)
+
+
+def test_one_place_is_refused():
+    dataset = observations()
+    dataset["longitude"].values[:] = 116.0
+    dataset["latitude"].values[:] = 40.0
+
+    with pytest.raises(ValueError, match="all stations at one place"):
+        fitted(dataset)
+
+
+def test_a_time_without_hours_is_refused(plain):
+    with pytest.raises(ValueError, match=r"no hour lies within .* span 2014-11-01 05:00:00 to"):
+        plain.predict(observations(), GRID, time=slice("2019", "2020"))
+
+
+def test_an_unknown_variable_is_refused(plain):
+    dataset = observations().rename(pm25="o3")
+    with pytest.raises(ObservationError, match="no variable 'pm25'; they have o3"):
+        plain.predict(dataset, GRID)
+    with pytest.raises(ObservationError, match="no variable 'pm25'"):
+        fitted(dataset)
+
+
+# --- reanalyse
+
+
+def product(dataset=None, variable=None, **options):
+    """Return the product of inverse distance, unless told."""
+    dataset = observations() if dataset is None else dataset
+    return reanalyse(dataset, variable, **{"method": "idw", "progress": False} | options)
+
+
+def test_no_argument_is_needed():
+    made = product()
+
+    grid = Grid.around(_network(observations()))
+    np.testing.assert_array_equal(made.lon, grid.x)
+    np.testing.assert_array_equal(made.lat, grid.y)
+    assert made.pm25.chunks is not None
+    assert made.pm25.attrs["standard_name"].startswith("mass_concentration_of_pm2p5")
+
+
+def _network(dataset):
+    """Return the network of a Dataset."""
+    from aqreanalysis.network import StationNetwork
+
+    return StationNetwork.from_dataset(dataset)
+
+
+def test_grid_region_and_targets_say_where():
+    assert product(grid=0.5).sizes["lon"] == Grid.around(_network(observations()), 0.5).shape[1]
+    both = product(grid=0.5, region=(115.0, 117.0, 39.0, 41.0))
+    assert both.lon.values.tolist() == [115.25, 115.75, 116.25, 116.75]
+    assert product(region=(115.0, 117.0, 39.0, 41.0)).lon.values[0] > 115
+    np.testing.assert_array_equal(product(grid=GRID).lat, GRID.y)
+    assert product(at=places([116.0, 116.1], [40.0, 40.0])).sizes["station"] == 2
+
+
+def test_hours_can_be_selected():
+    made = product(time=slice("2014-11-02T00", "2014-11-02T03"))
+
+    assert made.sizes["time"] == 4
+
+
+def test_a_pollutant_is_found_by_its_aliases_and_by_default():
+    dataset = observations().rename(pm25="o3")
+
+    assert "o3" in product(dataset)
+    assert "o3" in product(dataset, "Ozone")
+
+
+@pytest.mark.parametrize("method", ["kriging", "space_time_kriging", "idw"])
+def test_each_method_makes_a_product(method):
+    made = product(method=method, grid=GRID, time=slice("2014-11-02T00", "2014-11-02T03"))
+
+    assert np.isfinite(made.pm25).all()
+
+
+def test_a_fitted_model_is_used_as_it_is(deep):
+    made = product(method=deep, grid=GRID)
+
+    np.testing.assert_array_equal(made.pm25, deep.predict(observations(), GRID).pm25)
+    assert made.pm25.attrs["units"] == "ug m-3"
+
+
+def test_a_fitted_baseline_is_used_as_it_is():
+    baseline = InverseDistance(neighbours=3).fit(observations(), "pm25")
+
+    made = product(method=baseline, grid=GRID)
+
+    np.testing.assert_array_equal(made.pm25, baseline.predict(observations(), GRID).pm25)
+
+
+def test_the_cost_is_told_before_the_work(caplog):
+    with caplog.at_level(logging.INFO, logger="aqreanalysis"):
+        product(grid=GRID)
+
+    assert f"{80 * HOURS:,} values (80 cells x {HOURS} hours)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"method": "magic"}, "one of neural, kriging, space_time_kriging, idw; found 'magic'"),
+        ({"method": 7}, "an estimator with fit and predict; found int"),
+        ({"method": Reanalyser()}, "not fitted"),
+        ({"at": places([116.0], [40.0]), "grid": 0.1}, "either at=stations, or grid= and region="),
+        (
+            {"at": places([116.0], [40.0]), "region": (115.0, 116.0, 39.0, 40.0)},
+            "either at=stations",
+        ),
+        ({"at": xr.Dataset(coords={"station": ["a"]})}, "no longitude and no latitude"),
+        ({"grid": GRID, "region": (115.0, 116.0, 39.0, 40.0)}, "a Grid has its own region"),
+        ({"grid": 0.0}, "resolution must be positive; found 0"),
+        ({"grid": 0.0, "region": (115.0, 116.0, 39.0, 40.0)}, "resolution must be positive"),
+        ({"grid": -0.1}, "resolution must be positive"),
+        ({"region": (116.0, 115.0, 39.0, 40.0)}, r"east \(115\) must exceed west \(116\)"),
+        ({"region": (39.0, 41.0, 115.0, 117.0)}, "latitudes must lie within -90..90"),
+        ({"time": slice("2019", "2020")}, "no hour lies within"),
+    ],
+)
+def test_bad_requests_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        product(**options)
+
+
+def test_a_region_out_of_reach_names_the_nearest_station_and_the_extent():
+    with pytest.raises(ValueError, match="holds no station and none is in reach") as caught:
+        product(region=(10.0, 12.0, 48.0, 50.0), grid=0.5)
+
+    message = str(caught.value)
+    assert any(f"s{number:02d}" in message for number in range(10))
+    assert "km away" in message
+    west, east, *_ = _network(observations()).extent()
+    assert f"{west:.2f}" in message
+    assert f"{east:.2f}" in message
+
+
+def test_a_model_of_another_pollutant_is_refused(deep):
+    dataset = observations()
+    dataset["o3"] = dataset.pm25
+
+    with pytest.raises(ValueError, match=r"knows 'pm25'; asked for 'o3'\. Pass variable='pm25'"):
+        product(dataset, "o3", method=deep)
+
+
+def test_unknown_pollutants_and_bad_observations_are_refused():
+    with pytest.raises(UnknownPollutantError, match="unknown pollutant 'dust'"):
+        product(variable="dust")
+    with pytest.raises(ObservationError, match="need dimensions"):
+        product(observations().rename(station="site"))
+    with pytest.raises(ObservationError, match="no variable 'no2'"):
+        product(variable="no2")
+
+
+def test_a_seed_is_handed_on():
+    estimator, already = estimator_of("neural", seed=7, progress=False)
+
+    assert (estimator.seed, estimator.progress, already) == (7, False, False)

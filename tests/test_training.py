@@ -1,0 +1,330 @@
+"""Training by hiding stations: repeatable, better than before on stations it never saw, careful."""
+
+import logging
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from aqreanalysis.model import Configuration, NeuralKNN
+from aqreanalysis.network import StationNetwork, great_circle_km
+from aqreanalysis.samples import Samples, Standardisation, Window, assemble, narrowed
+from aqreanalysis.training import FEWEST_FOR_HEADS, Look, Schedule, Validated, train
+
+SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
+QUICK = Schedule(covariance_updates=3, updates=4, check_every=2, windows=2, validation_windows=3)
+
+
+def dataset_of(values, longitude, latitude):
+    """Return observations of series at places."""
+    time = pd.date_range("2014-11-01", periods=values.shape[1], freq="h")
+    return xr.Dataset(
+        {"pm25": (("station", "time"), values, {"units": "ug m-3"})},
+        coords={
+            "station": [f"s{number:02d}" for number in range(len(values))],
+            "longitude": ("station", longitude),
+            "latitude": ("station", latitude),
+            "time": ("time", time, {"time_label": "start", "step_hours": 1.0}),
+        },
+    )
+
+
+def smooth_field(count, *, hours=96, seed=0, noise=0.2, gaps=0.1):
+    """Return observations of roots that are normal, with ranges of 150 km and 12 hours."""
+    rng = np.random.default_rng(seed)
+    lon, lat = 116 + rng.uniform(-1.5, 1.5, count), 40 + rng.uniform(-1, 1, count)
+    apart = great_circle_km(lon[:, None], lat[:, None], lon, lat)
+    root = np.linalg.cholesky(np.exp(-apart / 150) + 1e-9 * np.eye(count))
+    keep = np.exp(-1 / 12)
+    state = root @ rng.standard_normal(count)
+    columns = []
+    for _ in range(hours):
+        state = keep * state + np.sqrt(1 - keep**2) * (root @ rng.standard_normal(count))
+        columns.append(state)
+    roots = 7 + 2 * (np.stack(columns, 1) + noise * rng.standard_normal((count, hours)))
+    values = np.clip(roots, 0, None) ** 2
+    values[rng.random(values.shape) < gaps] = np.nan
+    return dataset_of(values, lon, lat)
+
+
+def samples_of(dataset, standardisation=None, *, configuration=SMALL):
+    """Return samples of a Dataset and their standardisation."""
+    standardisation = standardisation or Standardisation.of(dataset.pm25.values)
+    samples = Samples.of(
+        dataset,
+        "pm25",
+        standardisation=standardisation,
+        configuration=configuration,
+        seasons=False,
+    )
+    return samples, standardisation
+
+
+def trained(dataset, *, schedule=QUICK, seed=0, configuration=SMALL):
+    """Return a quickly trained model."""
+    samples, standardisation = samples_of(dataset, configuration=configuration)
+    return train(
+        samples,
+        standardisation,
+        configuration=configuration,
+        schedule=schedule,
+        seed=seed,
+        progress=False,
+    )
+
+
+def crps_at(model, samples, hidden, *, heads):
+    """Return the mean score of normal forecasts at hidden stations (Gneiting & Raftery 2007)."""
+    configuration = model.configuration
+    visible = np.setdiff1d(np.arange(samples.network.size), hidden)
+    last = samples.value.shape[1] - configuration.window_steps
+    windows = [Window(s, visible, hidden) for s in range(0, last + 1, configuration.core_steps)]
+    with torch.no_grad():
+        batch = assemble(samples, windows, covariance=model.covariance, configuration=configuration)
+        weights = model.weights(batch.neighbourhood)
+        series = narrowed(batch.series, configuration)
+        if heads:
+            encoding = narrowed(model.encode(batch.series), configuration)
+            mean, log_variance = model(series, encoding, batch.neighbourhood, weights, batch.cycles)
+        else:
+            mean, log_variance = model.krige(series, batch.neighbourhood, weights)
+    there = torch.isfinite(batch.truth)
+    truth, mean, spread = (
+        t[there].double() for t in (batch.truth, mean, log_variance.exp().sqrt())
+    )
+    z = (truth - mean) / spread
+    normal = torch.distributions.Normal(0.0, 1.0)
+    score = spread * (
+        z * (2 * normal.cdf(z) - 1) + 2 * normal.log_prob(z).exp() - 1 / math.sqrt(math.pi)
+    )
+    return float(score.mean())
+
+
+# --- repeatable
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit():
+    dataset = smooth_field(12, hours=60)
+
+    one = trained(dataset, seed=3)
+    torch.manual_seed(77)  # what the caller does with torch's own generator does not matter
+    np.random.seed(77)
+    other = trained(dataset, seed=3)
+
+    weights, again = one.model.state_dict(), other.model.state_dict()
+    assert weights.keys() == again.keys()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert one.history == other.history
+    assert one.standardisation == other.standardisation
+
+
+def test_another_seed_gives_other_weights():
+    dataset = smooth_field(12, hours=60)
+
+    one, other = (trained(dataset, seed=seed).model.state_dict() for seed in (0, 1))
+
+    assert not torch.equal(one["covariance.log_range"], other["covariance.log_range"])
+
+
+def test_training_leaves_the_callers_generators_and_threads_alone():
+    dataset = smooth_field(9, hours=40)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+
+    trained(dataset)
+
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+# --- it learns
+
+
+def test_the_covariance_gets_better_at_stations_that_it_never_saw():
+    everything = smooth_field(40, hours=120, noise=0.8)  # four times the noise assumed at first
+    learned_from = everything.isel(station=slice(0, 28))
+    hidden = np.arange(28, 40)
+    schedule = Schedule(covariance_updates=25, updates=0, windows=3, validation_windows=6)
+    found = trained(learned_from, schedule=schedule)
+    samples, _ = samples_of(everything, Standardisation.of(learned_from.pm25.values))
+    untrained = NeuralKNN(
+        SMALL, spacing_km=StationNetwork.from_dataset(learned_from).spacing_km
+    ).eval()
+
+    before = crps_at(untrained, samples, hidden, heads=False)
+    after = crps_at(found.model, samples, hidden, heads=False)
+
+    assert not found.heads
+    assert after < 0.97 * before
+
+
+def test_the_spread_is_calibrated_to_the_stations_hidden_for_validation():
+    found = trained(smooth_field(16, hours=120), schedule=Schedule(5, 0, validation_windows=8))
+
+    # The 90 % quantile of some hundred values that go together in time.
+    assert found.kept.coverage == pytest.approx(0.90, abs=0.01)
+
+
+def test_what_is_kept_is_a_look_with_a_gain_or_kriging():
+    schedule = Schedule(5, 30, windows=2, check_every=5, patience=9, rate=2e-2)
+    found = trained(smooth_field(14, hours=96), schedule=schedule)
+
+    assert found.history[0] == found.kriging
+    assert [look.update for look in found.history] == [0, 5, 10, 15, 20, 25, 30]
+    assert found.kept in found.history
+    assert found.heads == (found.kept.update > 0) == (found.gain > 0)
+
+
+def test_kriging_is_kept_where_the_network_does_not_beat_it():
+    # At this rate the network can but get worse, and its numbers overflow.
+    schedule = Schedule(3, 6, windows=2, check_every=2, rate=30.0, average=0.0)
+
+    found = trained(smooth_field(14, hours=60), schedule=schedule)
+
+    assert found.gain == 0
+    assert not found.heads
+    assert found.kept == pytest.approx(found.kriging, rel=1e-6)
+    assert found.kept.update == 0
+    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+
+
+def test_training_stops_after_looks_without_gain():
+    schedule = Schedule(1, 40, windows=1, check_every=2, patience=2, rate=30.0, average=0.0)
+
+    found = trained(smooth_field(14, hours=60), schedule=schedule)
+
+    assert len(found.history) - 1 == 2
+
+
+def validated(by_station):
+    look = Look(0, rmse=10.0, mae=4.0, crps=1.0, coverage=0.9)
+    return Validated(look, Standardisation(5.0, 2.0), np.asarray(by_station))
+
+
+def test_a_gain_counts_as_far_as_it_exceeds_its_standard_error():
+    kriging = validated([[4.0, 1.0]] * 4)
+    # Gains of 0.1, 0.1, 0.1, 0.3: mean 0.15, standard deviation 0.1, so 0.05 of error.
+    better = validated([[3.6, 0.9]] * 3 + [[2.8, 0.7]])
+    by_luck = validated([[3.0, 0.75], [4.4, 1.1], [4.4, 1.1], [3.9, 1.0]])
+
+    assert better.proven_gain(kriging) == pytest.approx(0.10)
+    assert by_luck.proven_gain(kriging) < 0
+    assert validated([[np.nan, np.nan]] * 4).proven_gain(kriging) == -np.inf
+
+
+def test_the_best_share_of_the_variance_is_chosen():
+    # Of a wide distribution the mean lies far above the median: the share serves RMSE and MAE.
+    found = trained(smooth_field(14, hours=60, noise=1.0))
+
+    assert 0 <= found.standardisation.variance_share <= 1
+    assert found.standardisation.variance_share * 10 == pytest.approx(
+        round(found.standardisation.variance_share * 10)
+    )
+
+
+# --- small and odd networks
+
+
+@pytest.mark.parametrize("count", [3, 5, FEWEST_FOR_HEADS - 1])
+def test_few_places_train_the_covariance_alone(count):
+    found = trained(smooth_field(count, hours=60))
+
+    assert not found.heads
+    assert found.history == (found.kriging,)
+    fresh = NeuralKNN(SMALL, spacing_km=1.0)
+    assert (found.model.leave.weight == 0).all()
+    assert not torch.equal(found.model.covariance.log_time, fresh.covariance.log_time)
+
+
+def test_co_located_stations_are_one_place():
+    # Eight stations on four roofs prove no more than four do.
+    dataset = smooth_field(4, hours=60)
+    twice = xr.concat([dataset, dataset], dim="station")
+    twice = twice.assign_coords(station=[f"s{number}" for number in range(8)])
+
+    assert trained(twice).history == (trained(twice).kriging,)
+
+
+def test_three_stations_at_two_places_can_be_learned_from():
+    dataset = smooth_field(3, hours=60)
+    dataset["longitude"].values[1] = dataset.longitude.values[0]
+    dataset["latitude"].values[1] = dataset.latitude.values[0]
+
+    assert np.isfinite(trained(dataset).kept.rmse)
+
+
+def test_stations_at_one_place_are_refused():
+    dataset = smooth_field(3, hours=30)
+    dataset["longitude"].values[:] = 116.0
+    dataset["latitude"].values[:] = 40.0
+
+    with pytest.raises(ValueError, match="all stations at one place"):
+        trained(dataset)
+
+
+@pytest.mark.parametrize("updates", [1, 2, 3, 9, 10, 11, 20])
+def test_any_number_of_updates_can_be_asked_for(updates):
+    schedule = Schedule(1, updates, windows=1, check_every=updates, validation_windows=1)
+    dataset = smooth_field(9, hours=24)
+
+    assert len(trained(dataset, schedule=schedule).history) == 2
+
+
+@pytest.mark.parametrize("hours", [1, 2, 30])
+def test_a_short_period_can_be_learned_from(hours):
+    found = trained(smooth_field(9, hours=hours, gaps=0.0))
+
+    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+    assert np.isfinite(found.kept.rmse)
+
+
+def test_a_few_values_in_a_long_period_are_found():
+    # Values in six of 2000 hours, far from every evenly spread window.
+    dataset = smooth_field(9, hours=6)
+    sparse = np.full((9, 2000), np.nan)
+    sparse[:, 613:619] = dataset.pm25.values
+
+    found = trained(dataset_of(sparse, dataset.longitude.values, dataset.latitude.values))
+
+    assert np.isfinite(found.kept.rmse)
+    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+
+
+def test_one_value_a_station_is_enough():
+    dataset = smooth_field(9, hours=40)
+    values = np.full((9, 40), np.nan)
+    values[np.arange(9), 4 * np.arange(9)] = np.arange(9) + 1.0
+
+    found = trained(dataset_of(values, dataset.longitude.values, dataset.latitude.values))
+
+    assert np.isfinite(found.kept.rmse)
+    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+
+
+def test_stations_that_all_report_the_same_can_be_learned_from():
+    dataset = smooth_field(9, hours=40, gaps=0.0)
+    same = np.repeat(dataset.pm25.values[:1], 9, axis=0)
+
+    found = trained(dataset_of(same, dataset.longitude.values, dataset.latitude.values))
+
+    assert np.isfinite(found.kept.rmse)
+    assert np.isfinite(found.kept.crps)
+
+
+# --- what is said
+
+
+def test_the_scores_are_logged(caplog):
+    with caplog.at_level(logging.INFO, logger="aqreanalysis.training"):
+        found = trained(smooth_field(9, hours=40))
+
+    assert f"RMSE {found.kept.rmse:.2f}" in caplog.text
+    assert f"{found.kriging.rmse:.2f}" in caplog.text
+
+
+def test_no_progress_bar_is_drawn_unless_asked_for(capfd):
+    trained(smooth_field(9, hours=24), schedule=Schedule(1, 0, windows=1))
+
+    assert capfd.readouterr().err == ""
