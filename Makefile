@@ -1,7 +1,7 @@
 # Every target makes what it needs in .venv: a fresh machine needs Python 3.11 or later and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks clean
+.PHONY: help demo test lint style types imports notebooks clean
 
 # The first of these that is new enough; or say which: make test PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
@@ -29,10 +29,16 @@ demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps a
 test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m slow" for the long ones
 	$(IN)python -m pytest $(PYTEST_OPTIONS)
 
-lint: $(VENV)/.installed-dev  ## Style, format, types and who may import whom
+lint: style types imports  ## Style and format, types, and who may import whom
+
+style: $(VENV)/.installed-dev
 	$(IN)ruff check
 	$(IN)ruff format --check
+
+types: $(VENV)/.installed-dev
 	$(IN)mypy
+
+imports: $(VENV)/.installed-dev
 	$(IN)lint-imports
 
 notebooks: $(VENV)/.installed-test  ## Run the notebooks from top to bottom

@@ -209,6 +209,8 @@ class AqnetAccessor:
             from aqreanalysis.observations import default_variable
 
             chosen = variable or default_variable(self._dataset)
+            if options.pop("what", "value") == "uncertainty":
+                chosen = f"{chosen}_uncertainty"
             return map_stations(self._dataset, chosen, time=time, hidden=hidden, **options)
         return map_field(
             self._dataset,

@@ -1,6 +1,8 @@
 """The command ``aqreanalysis``: station files in, CF products and maps out."""
 
 import logging
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +63,22 @@ Units = Annotated[
     str | None,
     typer.Option(help="Units of the values, where OBS does not tell.", rich_help_panel=READING),
 ]
+Duplicates = Annotated[
+    str,
+    typer.Option(
+        help="Different values of one station and hour: error, mean or first.",
+        rich_help_panel=READING,
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="ROLE=NAME",
+        help="Column of a role or pollutant: station=code, pm25=value. May be repeated.",
+        rich_help_panel=READING,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 Period = Annotated[
     tuple[str, str] | None,
@@ -114,6 +132,8 @@ def reanalyse(
     time_zone: TimeZone = None,
     time_label: TimeLabel = None,
     units: Units = None,
+    duplicates: Duplicates = "error",
+    column: Columns = None,
 ) -> None:
     """Write complete fields as a CF NetCDF product.
 
@@ -123,16 +143,22 @@ def reanalyse(
     aqreanalysis reanalyse hourly_88101_2011.zip --format aqs -o us.nc --grid 0.25
     --region -125 -66 24 50 --time 2011-07-01 2011-07-07
     """
+    from aqreanalysis.observations import open_stations
     from aqreanalysis.reanalysis import Reanalyser, reanalyse
 
-    obs = _read(observations, format, stations, time_zone, time_label, units)
+    _check_product_name(output)
+    if model and method != "neural":
+        raise ValueError(f"--model is a fitted model; leave out --method {method}, or --model")
+    places = open_stations(at) if at else None
+    fitted = Reanalyser.load(model) if model else None
+    obs = _read(observations, format, stations, time_zone, time_label, units, duplicates, column)
     product = reanalyse(
         obs,
         variable,
         grid=grid,
         region=region,
-        at=_places(at) if at else None,
-        method=Reanalyser.load(model) if model else method,  # type: ignore[arg-type]
+        at=places,
+        method=fitted or method,  # type: ignore[arg-type]
         time=slice(*time) if time else None,
         seed=seed,
         progress=_shows_progress(),
@@ -153,9 +179,12 @@ def fit(
     time_zone: TimeZone = None,
     time_label: TimeLabel = None,
     units: Units = None,
+    duplicates: Duplicates = "error",
+    column: Columns = None,
 ) -> None:
     """Train a model and save it as a folder of plain files."""
-    obs = _read(observations, format, stations, time_zone, time_label, units)
+    _check_model_folder(output)
+    obs = _read(observations, format, stations, time_zone, time_label, units, duplicates, column)
     fitted = obs.aqnet.fit(variable, seed=seed, progress=_shows_progress())
     typer.echo(f"{fitted.save(output)}: {fitted!r}")
 
@@ -184,6 +213,8 @@ def draw(
     time_zone: TimeZone = None,
     time_label: TimeLabel = None,
     units: Units = None,
+    duplicates: Duplicates = "error",
+    column: Columns = None,
 ) -> None:
     """Draw a product as a map with coastlines, borders and, if given, its stations.
 
@@ -196,7 +227,9 @@ def draw(
         drawn = opened.aqnet.map(
             variable,
             time=time,
-            observations=_read(observations, format, stations, time_zone, time_label, units)
+            observations=_read(
+                observations, format, stations, time_zone, time_label, units, duplicates, column
+            )
             if observations
             else None,
             region=region,
@@ -214,9 +247,11 @@ def validate(
     time_zone: TimeZone = None,
     time_label: TimeLabel = None,
     units: Units = None,
+    duplicates: Duplicates = "error",
+    column: Columns = None,
 ) -> None:
     """Read a station file and say what is in it, or all that is wrong with it."""
-    obs = _read(observations, format, stations, time_zone, time_label, units)
+    obs = _read(observations, format, stations, time_zone, time_label, units, duplicates, column)
     obs.aqnet.validate()
     typer.echo(repr(obs.aqnet.network))
     typer.echo(f"{str(obs.time.values[0])[:16]} to {str(obs.time.values[-1])[:16]} UTC")
@@ -259,14 +294,60 @@ def fetch(
 
 def main() -> None:
     """Run the command; a fault of input becomes one message and exit status 1."""
+    heard = _stop_cleanly()
     try:
         app()
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         typer.echo(f"aqreanalysis: {error}", err=True)
         raise SystemExit(1) from error
-    except KeyboardInterrupt:
+    except _StoppedError as stopped:
+        for number in heard:  # a second one need not wait for the blocks being computed
+            signal.signal(number, signal.SIG_DFL)
         typer.echo("aqreanalysis: interrupted; nothing was written under the final name", err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(128 + stopped.number) from None
+
+
+class _StoppedError(BaseException):
+    """A signal asks to end; no library takes this for an error of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _stop_cleanly() -> list[signal.Signals]:
+    """Return the signals that now end the run through all that removes incomplete files."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # One that is ignored, as under nohup, stays ignored.
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+    def stop(number: int, _: object) -> None:
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
+        raise _StoppedError(number)
+
+    for number in heard:
+        signal.signal(number, stop)
+    return heard
+
+
+def _check_product_name(path: Path) -> None:
+    """Refuse a name that no product can be written to, before hours are spent on it."""
+    from aqreanalysis.product import check_target
+
+    if path.suffix.lower() not in (".nc", ".nc4"):
+        raise ValueError(f"a product is NetCDF: end its name in .nc; found {str(path)!r}")
+    check_target(Path(os.path.realpath(path)), overwrite=True)
+
+
+def _check_model_folder(folder: Path) -> None:
+    """Refuse a folder that no model can be written to, before it is trained."""
+    if folder.exists() and not (folder / "reanalyser.json").is_file():
+        raise ValueError(f"{folder} exists and is no saved model; choose another name")
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(f"cannot write {folder}: {above} is no folder to write into")
 
 
 def _read(
@@ -276,6 +357,8 @@ def _read(
     time_zone: str | None,
     time_label: str | None,
     units: str | None,
+    duplicates: str,
+    column: list[str] | None,
 ) -> Any:
     """Return the observations of a file."""
     from aqreanalysis.observations import open_observations
@@ -287,22 +370,18 @@ def _read(
         time_zone=time_zone,
         time_label=time_label,  # type: ignore[arg-type]
         units=units,
+        duplicates=duplicates,  # type: ignore[arg-type]
+        columns=_named_columns(column or []),
     )
 
 
-def _places(path: Path) -> Any:
-    """Return the stations of a table with station, longitude, latitude as a Dataset."""
-    import pandas as pd
-
-    table = pd.read_csv(path, dtype={"station": str})
-    missing = {"station", "longitude", "latitude"} - set(table.columns)
-    if missing:
-        raise ValueError(
-            f"{path} needs the columns station, longitude, latitude; "
-            f"it lacks {', '.join(sorted(missing))}"
-        )
-    places = table.drop_duplicates("station").set_index("station")[["longitude", "latitude"]]
-    return places.to_xarray().set_coords(["longitude", "latitude"])
+def _named_columns(pairs: list[str]) -> dict[str, str]:
+    """Return the columns of pairs such as station=code."""
+    named = dict(pair.partition("=")[::2] for pair in pairs)
+    wrong = [pair for pair in pairs if not all(pair.partition("="))]
+    if wrong:
+        raise ValueError(f"--column takes ROLE=NAME, such as station=code; found {wrong[0]!r}")
+    return named
 
 
 def _sizes(product: Any) -> str:

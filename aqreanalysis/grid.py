@@ -8,6 +8,9 @@ import numpy as np
 
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork
 
+#: Cells above which a resolution must be a slip: 50 million are a continent at 1 km.
+MOST_CELLS = 50_000_000
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -61,8 +64,8 @@ class Grid:
             If the resolution is not positive, or all stations are at one place, so that no
             spacing tells the size of the grid.
         """
-        if resolution is not None and not resolution > 0:
-            raise ValueError(f"resolution must be positive; found {resolution:g}")
+        if resolution is not None:
+            resolution = _positive(resolution)
         west, east, south, north = cls._extent_in(network, crs)
         spacing = cls._spacing_in(network, crs)
         if not np.isfinite(spacing):
@@ -79,6 +82,11 @@ class Grid:
             low[1] = max(low[1], -90)
             # Whole cells, no further than once around and up to the pole.
             most = np.floor((np.array([low[0] + 360, 90]) - low) / resolution + 1e-9)
+            if (most < 1).any():
+                raise ValueError(
+                    f"a cell of {resolution:g} degrees is too large for the globe; "
+                    "choose a smaller resolution"
+                )
             high = np.minimum(high, low + most * resolution)
         (west, south), (east, north) = np.round(low, 9).tolist(), np.round(high, 9).tolist()
         return cls((west, east, south, north), resolution, crs)
@@ -166,7 +174,7 @@ class Grid:
 
     def _region_faults(self) -> list[str]:
         """Return what is wrong with the region and the resolution."""
-        if len(self.region) != 4 or not np.all(np.isfinite([*self.region, self.resolution])):
+        if not self._has_numbers():
             return [
                 "region needs four finite numbers west, east, south, north and a finite "
                 f"resolution; found {self.region}, {self.resolution}"
@@ -182,7 +190,27 @@ class Grid:
             )
         if north <= south:
             faults.append(f"north ({north:g}) must exceed south ({south:g})")
-        return faults
+        return faults or self._size_faults()
+
+    def _has_numbers(self) -> bool:
+        """Return whether region and resolution are five finite numbers."""
+        try:
+            numbers = np.array([*self.region, self.resolution], dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return False
+        return numbers.size == 5 and bool(np.isfinite(numbers).all())
+
+    def _size_faults(self) -> list[str]:
+        """Return whether there are more cells than any machine can hold."""
+        west, east, south, north = self.region
+        cells = (east - west) / self.resolution * ((north - south) / self.resolution)
+        if cells <= MOST_CELLS:
+            return []
+        least = float(np.sqrt((east - west) * (north - south) / MOST_CELLS))
+        return [
+            f"a resolution of {self.resolution:g} makes {cells:,.0f} cells, and {MOST_CELLS:,} are "
+            f"the most; take {least * 1.01:.2g} or more, or a smaller region"
+        ]
 
     def _crs_faults(self) -> list[str]:
         """Return what is wrong with the CRS, or with degrees that are none."""
@@ -190,7 +218,7 @@ class Grid:
             geographic = self.is_geographic
         except ValueError as error:
             return [str(error)]
-        if not geographic or len(self.region) != 4:
+        if not geographic or not self._has_numbers():
             return []
         west, east, south, north = self.region
         if south < -90 or north > 90:
@@ -229,6 +257,19 @@ class Grid:
         if _is_geographic(crs):
             return network.spacing_km / (np.radians(1) * EARTH_RADIUS_KM)
         return network.spacing_km * 1000 / _metres_per_unit(crs)
+
+
+def _positive(resolution: float) -> float:
+    """Return a resolution as a number, or a ValueError that says what was found."""
+    try:
+        number = float(str(resolution))  # of float32 the digits that are meant
+    except ValueError as error:
+        raise ValueError(f"resolution must be a number; found {str(resolution)[:40]!r}") from error
+    if not number > 0:
+        raise ValueError(f"resolution must be positive; found {number:g}")
+    if np.isinf(number):
+        raise ValueError("resolution must be finite; found inf")
+    return number
 
 
 def _round_up(value: float) -> float:

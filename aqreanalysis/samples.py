@@ -48,6 +48,15 @@ class Standardisation:
     scale: float
     variance_share: float = 0.5
 
+    def __post_init__(self) -> None:
+        if not (
+            np.isfinite(self.centre) and 0 < self.scale < np.inf and 0 <= self.variance_share <= 1
+        ):
+            raise ValueError(
+                "a standardisation needs a finite centre, a positive scale and a share within "
+                f"0..1; found {self.centre}, {self.scale}, {self.variance_share}"
+            )
+
     @classmethod
     def of(cls, values: np.ndarray) -> Self:
         """Return the standardisation of training values, NaN where missing.

@@ -130,6 +130,8 @@ def _utc(time: Any) -> str | pd.Timestamp | None:
         raise MapError(
             f"time={time!r} is no time; write it as 2014-11-03T08, in UTC unless it has a zone"
         ) from error
+    if stamp is pd.NaT:
+        raise MapError(f"time={time!r} names no hour; write it as 2014-11-03T08")
     if stamp.tzinfo is not None:
         return stamp.tz_convert("UTC").tz_localize(None)
     return time if isinstance(time, str) else stamp

@@ -1,6 +1,7 @@
 """Sizes of the network, all faults of a choice reported at once."""
 
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Configuration:
     >>> Configuration(heads=0, margin_steps=1)
     Traceback (most recent call last):
         ...
-    ValueError: heads must be at least 1, found 0; margin_steps (1) must reach the longest lag (2)
+    ValueError: heads must be a whole number from 1 on, found 0;
+    margin_steps (1) must reach the longest lag (2)
     """
 
     neighbours: int = 20
@@ -45,13 +47,13 @@ class Configuration:
     def __post_init__(self) -> None:
         object.__setattr__(self, "lags", tuple(self.lags))
         faults = [
-            f"{field.name} must be at least 1, found {getattr(self, field.name)}"
+            f"{field.name} must be a whole number from 1 on, found {getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.name != "lags" and getattr(self, field.name) < 1
+            if field.name != "lags" and not _is_size(getattr(self, field.name))
         ]
         if 0 not in self.lags or sorted(set(self.lags)) != list(self.lags):
             faults.append(f"lags must ascend and hold 0, found {self.lags}")
-        elif self.margin_steps < self.reach:
+        elif _is_size(self.margin_steps) and self.margin_steps < self.reach:
             faults.append(
                 f"margin_steps ({self.margin_steps}) must reach the longest lag ({self.reach})"
             )
@@ -67,3 +69,8 @@ class Configuration:
     def window_steps(self) -> int:
         """Length of a window with its margins, in steps."""
         return self.core_steps + 2 * self.margin_steps
+
+
+def _is_size(value: object) -> bool:
+    """Return whether a value can be the size of something."""
+    return isinstance(value, Integral) and int(value) >= 1

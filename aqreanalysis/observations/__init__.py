@@ -9,7 +9,7 @@ from aqreanalysis.observations.contract import (
     values_of,
 )
 from aqreanalysis.observations.journal import ObservationError
-from aqreanalysis.observations.reading import open_observations
+from aqreanalysis.observations.reading import open_observations, open_stations
 from aqreanalysis.observations.units import concentration_factor, to_concentration
 from aqreanalysis.observations.writing import long_table, write_table
 
@@ -20,6 +20,7 @@ __all__ = [
     "find_faults",
     "long_table",
     "open_observations",
+    "open_stations",
     "step_hours",
     "time_bounds",
     "to_concentration",

@@ -114,6 +114,14 @@ def on_axis(
     grid = np.full(shape[0] * shape[1], np.nan, dtype=np.float32)
     values = rows.values[name]
     good = np.flatnonzero(~np.isnan(values))
+    huge = good[np.isfinite(values[good]) & (np.abs(values[good]) > np.finfo(grid.dtype).max)]
+    if huge.size:
+        stamp = np.datetime_as_string(rows.time[huge[0]], unit="m")
+        journal.fault(
+            f"station {rows.identifiers[rows.station[huge[0]]]}, {stamp} UTC: {name} is "
+            f"{values[huge[0]]:g}, beyond what float32 can hold ({huge.size} such values)"
+        )
+        good = np.setdiff1d(good, huge)
     cell = (rows.station[good] * shape[1] + axis.position[good]).astype(np.int64)
     repeated = pd.Index(cell).duplicated(keep=False)
     grid[cell[~repeated]] = values[good[~repeated]]

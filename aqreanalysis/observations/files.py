@@ -151,7 +151,10 @@ def read_csv(
                 ),
             )
     except (pa.ArrowInvalid, OSError, EOFError) as error:
-        raise ObservationError(f"the CSV cannot be read: {_first_line(error)}") from error
+        if "Empty CSV" in str(error):  # a first line of names alone, without its end
+            return pd.DataFrame(columns=names)
+        remedy = ". Save the table in UTF-8" if "UTF8" in str(error) else ""
+        raise ObservationError(f"the CSV cannot be read: {_first_line(error)}{remedy}") from error
     return table.to_pandas(date_as_object=False)
 
 
@@ -188,10 +191,16 @@ class _Unclosed:
 def _header(stream: Any) -> tuple[list[str], str]:
     """Return the column names in the first line, and what separates them."""
     try:
-        start = stream.read(1 << 16).decode("utf-8-sig", errors="replace")
+        content = stream.read(1 << 16)
     except (OSError, EOFError, ValueError) as error:
         raise ObservationError(f"the file cannot be read: {_first_line(error)}") from error
+    start = content.decode("utf-8-sig", errors="replace")
     line = start.splitlines()[0] if start.strip() else ""
+    if "\0" in line or "\ufffd" in line:
+        raise ObservationError(
+            "the first line is no text in UTF-8, but UTF-16, another encoding or a binary file; "
+            "save the table as CSV in UTF-8"
+        )
     if not line.strip():
         raise ObservationError("the CSV is empty: expected a first line of column names")
     delimiter = max(",;\t", key=line.count)

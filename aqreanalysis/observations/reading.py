@@ -21,6 +21,7 @@ from aqreanalysis.observations.files import (
 from aqreanalysis.observations.grin import read_grin
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.options import ColumnNames, Duplicates, Format, Reading, TimeLabel
+from aqreanalysis.observations.stations import station_table
 from aqreanalysis.observations.tables import from_long, from_wide, looks_wide
 from aqreanalysis.observations.timeseries import from_dataset, read_netcdf
 from aqreanalysis.observations.uci import looks_like_uci, read_uci
@@ -125,6 +126,41 @@ def open_observations(
         if error.source:
             raise
         raise ObservationError(error.faults, source=journal.source) from error
+
+
+def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Dataset:
+    """Return the places in a table of stations, to be estimated with ``reanalyse(at=...)``.
+
+    Parameters
+    ----------
+    path_or_table : path or DataFrame
+        Columns station, longitude, latitude, in any of their usual spellings; altitude and name
+        if known.
+
+    Returns
+    -------
+    xarray.Dataset
+        No variable; the coordinates station, longitude in [-180, 180) and latitude, on
+        ``station``, in the order of the identifiers.
+
+    Raises
+    ------
+    ObservationError
+        With all faults of the table.
+
+    Examples
+    --------
+    >>> places = open_stations(pd.DataFrame({"site": ["A"], "lon": [350.0], "lat": [50.0]}))
+    >>> places.longitude.values, places.station.values
+    (array([-10.]), array(['A'], dtype='<U1'))
+    """
+    journal = _source(path_or_table)[1]
+    try:
+        table = station_table(_station_frame(path_or_table), journal=journal)
+    except ObservationError as error:
+        raise ObservationError(error.faults, source=journal.source) from error
+    places = {str(name): ("station", column.to_numpy()) for name, column in table.items()}
+    return xr.Dataset(coords={"station": table.index.to_numpy(dtype=str), **places})
 
 
 def _read(

@@ -101,6 +101,12 @@ def station_codes(
         journal.fault(
             f"row {int(np.argmax(empty)) + 1} has no station ({int(empty.sum())} such rows)"
         )
+    broken = [name for name in names if {"\n", "\r", "\0"} & set(name)]
+    if broken:
+        journal.fault(
+            f"station {broken[0][:60]!r} runs over several lines: a quote is not closed, or the "
+            f"file is broken ({len(broken)} such identifiers)"
+        )
     identifiers, place = np.unique(names if empty is not None else names[:-1], return_inverse=True)
     return place[codes], identifiers
 

@@ -204,8 +204,8 @@ def _registry() -> Any:
     import pint
 
     registry: Any = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-    registry.define("@alias degree_Celsius = celsius = Celsius = deg_C")
-    registry.define("@alias degree_Fahrenheit = fahrenheit = Fahrenheit = deg_F")
+    registry.define("@alias degree_Celsius = Celsius = deg_C")
+    registry.define("@alias degree_Fahrenheit = Fahrenheit = deg_F")
     return registry
 
 

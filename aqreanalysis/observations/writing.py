@@ -98,7 +98,7 @@ def write_table(dataset: xr.Dataset, path: str | PathLike[str]) -> Path:
     try:
         write(aside)
         os.replace(aside, target)
-    except OSError as error:
+    except Exception as error:  # every library has its own kinds
         raise ObservationError(f"{target} cannot be written: {error}") from error
     finally:
         aside.unlink(missing_ok=True)

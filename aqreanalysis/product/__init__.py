@@ -1,5 +1,6 @@
 """Products: a field becomes a CF NetCDF file that GIS tools open, and comes back from it."""
 
+from aqreanalysis.product.aside import check_target
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.provenance import build_product, input_digest
@@ -10,6 +11,7 @@ from aqreanalysis.product.writing import write_netcdf
 __all__ = [
     "ProductError",
     "build_product",
+    "check_target",
     "crs_of",
     "input_digest",
     "open_product",

@@ -69,6 +69,8 @@ def write_netcdf(
     The values do not depend on the chunks of the product. Rounding: Kouznetsov 2021, Geosci.
     Model Dev. 14, 377-389.
     """
+    if significant_digits is not None and not 1 <= significant_digits <= 7:
+        raise ProductError(f"significant_digits must be 1 to 7 or None; found {significant_digits}")
     target = Path(os.path.realpath(path))
     check_target(target, overwrite=overwrite)
     restored = _ordered(restore_metadata(product), dimension_order)

@@ -4,13 +4,15 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from aqreanalysis.baselines import InverseDistance, OrdinaryKriging, SpaceTimeKriging
-from aqreanalysis.conventions import PRODUCT_FLAGS, pollutant
+from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, validate
+from aqreanalysis.observations import default_variable, validate, values_of
 from aqreanalysis.product import build_product
 from aqreanalysis.reanalysis.reanalyser import Reanalyser, selected_hours
 
@@ -61,7 +63,7 @@ def estimator_of(
         If the name is not one of `METHODS`.
     """
     if not isinstance(method, str):
-        if not isinstance(method, Estimator):
+        if isinstance(method, type) or not isinstance(method, Estimator):
             raise ValueError(
                 f"method must be one of {', '.join(METHODS)} or an estimator with fit and "
                 f"predict; found {type(method).__name__}"
@@ -105,7 +107,8 @@ def reanalyse(
     method : {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
         A name is fitted to the observations first; a fitted estimator is used as it is.
     time : slice of labels, optional
-        Hours to give, in UTC; all of them by default.
+        Hours to give, in UTC unless a label states its zone; all of them by default. One label
+        alone is its hour, day or month.
     chunks : mapping, optional
         Size of a block of the lazy result. The numbers do not depend on it.
     seed : int
@@ -126,13 +129,14 @@ def reanalyse(
     ObservationError
         If the observations are not valid.
     ValueError
-        If the method is unknown, both grid and stations are asked for, or the region is out of
-        reach of every station.
+        If the method is unknown, both grid and stations are asked for, the region is out of reach
+        of every station, or the period holds no hour.
     """
     validate(observations)
     variable = pollutant(variable).name if variable else default_variable(observations)
     target = _target(observations, grid, region, at)
-    selected_hours(observations, time)  # an empty selection is told before a long training
+    time = _period(observations, time)
+    _tell_implausible(observations, variable)
     estimator, fitted = estimator_of(method, seed=seed, progress=progress)
     if not fitted:
         estimator.fit(observations, variable)
@@ -164,19 +168,96 @@ def _target(
     if at is not None:
         if grid is not None or region is not None:
             raise ValueError("give either at=stations, or grid= and region=, not both")
-        StationNetwork.from_dataset(at)  # refuses bad positions before a long training
-        return at
+        return _places(at)
     network = StationNetwork.from_dataset(observations)
     if isinstance(grid, Grid):
         if region is not None:
             raise ValueError("a Grid has its own region; leave out region=, or pass grid=0.1")
         chosen = grid
     elif region is not None:
+        _check_apart(network, known=grid is not None)
         chosen = Grid(region, Grid.around(network).resolution if grid is None else grid)
     else:
+        _check_apart(network, known=False)
         chosen = Grid.around(network, grid)
     _check_reach(chosen, network)
     return chosen
+
+
+def _places(at: xr.Dataset) -> xr.Dataset:
+    """Return the stations to estimate; bad positions are refused before a long training."""
+    if not isinstance(at, xr.Dataset):
+        raise ValueError(
+            f"at must be a Dataset with longitude and latitude on 'station'; found "
+            f"{type(at).__name__}. Read a table with aqreanalysis.observations.open_stations; "
+            "a Grid is passed as grid="
+        )
+    StationNetwork.from_dataset(at)
+    return at
+
+
+def _check_apart(network: StationNetwork, *, known: bool) -> None:
+    """Refuse stations at one place where their distances must give the size of the grid."""
+    if known or np.isfinite(network.spacing_km):
+        return
+    named = ", ".join(network.identifiers[:5])
+    raise ValueError(
+        f"all stations ({network.size}: {named}) are at one place, longitude "
+        f"{network.longitude[0]:g}, latitude {network.latitude[0]:g}: nothing lies between them. "
+        "Add stations at other places, or give both region and grid"
+    )
+
+
+def _period(observations: xr.Dataset, time: Any) -> slice | None:
+    """Return the labels asked for as a slice in UTC; none is refused before a long training."""
+    if time is None:
+        return None
+    ends = (time.start, time.stop) if isinstance(time, slice) else (time, time)
+    period = slice(*(_label(end) for end in ends))
+    try:
+        selected_hours(observations, period)
+    except TypeError as error:
+        raise ValueError(f"no period: {period.start} to {period.stop} ({error})") from error
+    return period
+
+
+def _label(time: Any) -> Any:
+    """Return a label in UTC: a text without a zone as it is, since it may name a day or a month."""
+    if time is None:
+        return None
+    try:
+        if isinstance(time, (int, float)):
+            raise TypeError("a number")
+        stamp = pd.Timestamp(time)
+        if stamp is pd.NaT or (isinstance(time, str) and not any(map(str.isdigit, time))):
+            raise ValueError("it names no hour")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{time!r} is no time ({error}); write slice('2014-11-01', '2014-11-07T23'), "
+            "in UTC unless the labels state a zone"
+        ) from error
+    if stamp.tzinfo is not None:
+        return stamp.tz_convert("UTC").tz_localize(None)
+    return time if isinstance(time, str) else stamp
+
+
+def _tell_implausible(observations: xr.Dataset, variable: str) -> None:
+    """Say that values outside the plausible range are used as they are."""
+    low, high = pollutant(variable).plausible
+    values = values_of(observations, variable)
+    station, hour = np.nonzero((values < low) | (values > high))
+    if station.size:
+        logger.warning(
+            "%d values of %s are outside the plausible %g to %g ug m-3 and used as they are, for "
+            "example station %s, %s UTC: %g; aqreanalysis.quality flags and masks such values",
+            station.size,
+            variable,
+            low,
+            high,
+            observations[STATION].values[station[0]],
+            np.datetime_as_string(observations[TIME].values[hour[0]], unit="m"),
+            values[station[0], hour[0]],
+        )
 
 
 def _check_reach(grid: Grid, network: StationNetwork) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import xarray as xr
 
 from aqreanalysis.model import Configuration, NeuralKNN
@@ -19,6 +20,19 @@ from aqreanalysis.samples import Standardisation
 #: Number of the layout of the folder; another one is refused with the version that can read it.
 FORMAT = 1
 DESCRIPTION, WEIGHTS, NETWORK = "reanalyser.json", "weights.safetensors", "network.nc"
+#: What a description tells of a fitted model, beside its configuration and standardisation.
+FACTS = (
+    "variable",
+    "units",
+    "stations",
+    "period",
+    "step_hours",
+    "seasons",
+    "seed",
+    "heads",
+    "data_hash",
+    "scores",
+)
 
 
 class SavedModelError(ValueError):
@@ -41,16 +55,13 @@ def save_state(state: State, folder: Path) -> Path:
     Raises
     ------
     SavedModelError
-        If the name is taken by something that is no saved model.
+        If the name is taken by something that is no saved model, or by one with other files.
     OSError
         If the folder cannot be written.
     """
     from safetensors.torch import save_file
 
-    if folder.exists() and not (folder / DESCRIPTION).is_file():
-        raise SavedModelError(
-            f"{folder} exists and is no saved model; choose another name, or remove it"
-        )
+    _check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -66,9 +77,7 @@ def save_state(state: State, folder: Path) -> Path:
         }
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(aside, folder)
+        _put_in_place(aside, folder)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -83,6 +92,7 @@ def load_state(folder: Path) -> State:
     SavedModelError
         If a file is missing, of another format, or not the one that was saved.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     description = _description(folder)
@@ -98,17 +108,51 @@ def load_state(folder: Path) -> State:
     try:
         configuration = Configuration(**description.pop("configuration"))
         standardisation = Standardisation(**description.pop("standardisation"))
-        model = NeuralKNN(configuration, spacing_km=1.0)
+        with torch.random.fork_rng(devices=[]):
+            model = NeuralKNN(configuration, spacing_km=1.0)
         model.load_state_dict(load_file(folder / WEIGHTS))
         model.covariance.requires_grad_(False)
+        with xr.open_dataset(folder / NETWORK, engine="netcdf4") as opened:
+            network = opened.load()
+    except (OSError, SafetensorError) as error:
+        raise SavedModelError(f"{folder} holds a file that cannot be read: {error}") from error
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SavedModelError(
             f"{folder / DESCRIPTION} does not fit its weights: {error}"
         ) from error
-    with xr.open_dataset(folder / NETWORK, engine="netcdf4") as opened:
-        network = opened.load()
-    facts = {k: v for k, v in description.items() if k not in ("format", "package", "sha256")}
+    facts = {name: description[name] for name in FACTS}
     return State(model.eval(), standardisation, facts, network)
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a name that is taken by anything but a saved model, of which nothing would be left."""
+    if not folder.exists():
+        return
+    if not (folder / DESCRIPTION).is_file():
+        raise SavedModelError(
+            f"{folder} exists and is no saved model; choose another name, or remove it"
+        )
+    others = {path.name for path in folder.iterdir()} - {DESCRIPTION, WEIGHTS, NETWORK}
+    if others:
+        raise SavedModelError(
+            f"{folder} holds other files ({', '.join(sorted(others))}), which replacing the model "
+            "would delete; choose another name, or move them"
+        )
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    """Rename the new folder; an earlier model is deleted only when the new one is in place."""
+    if not folder.exists():
+        os.replace(aside, folder)
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        earlier = Path(beside) / folder.name
+        os.replace(folder, earlier)
+        try:
+            os.replace(aside, folder)
+        except BaseException:
+            os.replace(earlier, folder)
+            raise
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -121,17 +165,22 @@ def _description(folder: Path) -> dict[str, Any]:
             f"{folder} is no saved model: it has no {DESCRIPTION}. "
             "Save one with Reanalyser.save(folder)."
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SavedModelError(f"{path} cannot be read as a saved model: {error}") from error
-    expected = {"format", "configuration", "standardisation", "sha256", "variable", "scores"}
-    if not isinstance(description, dict) or not expected <= description.keys():
+    if not isinstance(description, dict) or "format" not in description:
         raise SavedModelError(f"{path} is not the description of a saved model")
     if description["format"] != FORMAT:
         raise SavedModelError(
             f"{path} has format {description['format']!r} (aqreanalysis "
             f"{description.get('package', 'unknown')}); this version reads format {FORMAT}"
         )
-    if set(description["sha256"]) != {WEIGHTS, NETWORK}:
+    lacking = {"configuration", "standardisation", "sha256", *FACTS} - description.keys()
+    if lacking:
+        raise SavedModelError(
+            f"{path} is not the description of a saved model: it lacks {', '.join(sorted(lacking))}"
+        )
+    sums = description["sha256"]
+    if not isinstance(sums, dict) or set(sums) != {WEIGHTS, NETWORK}:
         raise SavedModelError(f"{path} must list exactly {WEIGHTS} and {NETWORK}")
     return description
 

@@ -1,0 +1,280 @@
+"""The benchmarks: what is hidden stays hidden, scores are what they say, a run ends in a table."""
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.integrate import quad
+from scipy.stats import norm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
+
+from benchmarks import command, measuring, protocols, published, scores, sources
+from benchmarks.protocols import PROTOCOLS
+
+
+@pytest.fixture(scope="module")
+def beijing36(data_dir):
+    return sources.beijing36(data_dir)
+
+
+@pytest.fixture(scope="module")
+def short_year(beijing36):
+    """Return 300 hours as if they were the whole file."""
+    return beijing36.isel(time=slice(2000, 2300))
+
+
+def network(stations, hours, *, start="2011-01-01"):
+    time = pd.date_range(start, periods=hours, freq="h").values.astype("datetime64[ns]")
+    values = 10 + np.random.default_rng(0).random((stations, hours), dtype=np.float32)
+    return xr.Dataset(
+        {"pm25": (("station", "time"), values, {"units": "ug m-3"})},
+        coords={
+            "station": [f"s{i:03d}" for i in range(stations)],
+            "longitude": ("station", np.linspace(0.0, 10.0, stations)),
+            "latitude": ("station", np.zeros(stations)),
+            "time": ("time", time, {"time_label": "start", "step_hours": 1.0}),
+        },
+    )
+
+
+# What is hidden, learned from and scored
+
+
+def test_increase_hides_its_columns_and_scores_the_last_2628_hours(beijing36):
+    (split,) = protocols.increase(beijing36)
+    columns = [2, 14, 15, 17, 18, 25, 31, 32, 34]
+    assert split.hidden.station.values.tolist() == [str(1001 + i) for i in columns]
+    assert split.hours.sum() == 2628
+    assert split.hours[-2628:].all()
+    assert split.training.sizes == {"station": 27, "time": 8759 - 2628}
+    assert split.scored.sum() == 20900
+
+
+def test_half_hidden_follows_the_published_masks(beijing36):
+    splits = protocols.half_hidden(beijing36)
+    np.random.seed(3)  # the generator that the protocol names
+    expected = np.random.random(36) < 0.5
+    names = beijing36.station.values[expected]
+    assert splits[2].hidden.station.values.tolist() == names.tolist()
+    assert [split.hidden.sizes["station"] for split in splits] == [21, 24, 19, 16, 21]
+
+
+def test_four_months_are_scored_and_none_of_their_hours_is_learned_from(beijing36):
+    split = protocols.virtual_sensing(beijing36)[0]
+    # 30 days each of June and September, 31 of December and March, by local labels of the file
+    assert split.hours.sum() == 24 * (30 + 30 + 31 + 31)
+    label = pd.DatetimeIndex(beijing36.time.values[split.hours]) + pd.Timedelta(8, "h")
+    assert set(label.month) == {3, 6, 9, 12}
+    learned = split.training.pm25.notnull().any("station")
+    hours = split.known.time.values[split.hours]
+    assert not learned.sel(time=split.training.time.isin(hours)).any()
+    assert learned.any()
+
+
+def test_us_folds_are_the_published_permutation():
+    splits = protocols.us_folds(network(158, 100))
+    fold = np.random.default_rng(0).permutation(158) % 5
+    for number, split in enumerate(splits):
+        expected = [f"s{i:03d}" for i in np.flatnonzero(fold == number)]
+        assert split.hidden.station.values.tolist() == expected
+        assert split.hours.sum() == 30
+        assert split.training.sizes["time"] == 70
+
+
+def test_published_folds_and_leave_one_out_hide_each_station_once(data_dir):
+    thirds = protocols.published_folds(sources.beijing30(data_dir))
+    assert [split.hidden.sizes["station"] for split in thirds] == [10, 10, 10]
+    assert all(split.scored.all() for split in thirds)  # filled values are scored
+    each = protocols.leave_one_out(sources.germany(data_dir))
+    assert len(each) == 69
+    assert sum(split.scored.sum() for split in each) == 23230  # the published study's values
+
+
+def test_colocated_instruments_share_a_fold(data_dir):
+    splits = protocols.colocated_folds(sources.europe(data_dir))
+    names = [set(split.hidden.station.values.tolist()) for split in splits]
+    assert sum(map(len, names)) == len(set.union(*names)) == 194
+    twins = [name for name in set.union(*names) if name.endswith("/2")]
+    assert len(twins) == 11
+    assert all(any({twin, twin[:-2]} <= fold for fold in names) for twin in twins)
+
+
+def test_a_choice_of_folds_is_of_those_that_there_are(data_dir):
+    for key in ("p1", "p2", "p3", "p4", "p7", "p8"):
+        assert len(PROTOCOLS[key].splits(data_dir)) == PROTOCOLS[key].count
+    assert [split.name for split in PROTOCOLS["p1"].splits(data_dir, folds=[2, 0])] == [
+        "fold 2",
+        "fold 0",
+    ]
+    assert PROTOCOLS["p1"].chosen([0, 1, 2]) is None
+    assert PROTOCOLS["p3"].chosen([0, 1]) is None
+    with pytest.raises(ValueError, match="p1 has folds 0 to 2; found 7"):
+        PROTOCOLS["p1"].chosen([0, 7])
+
+
+@pytest.mark.parametrize(
+    "make", [protocols.increase, protocols.virtual_sensing, protocols.half_hidden]
+)
+def test_values_of_hidden_stations_are_in_no_input(short_year, make):
+    observations = short_year
+    for split in make(observations):
+        poisoned = observations.copy(deep=True)
+        hidden = observations.station.isin(split.hidden.station).values
+        poisoned.pm25.values[hidden] = 12345.0
+        (same,) = [s for s in make(poisoned) if s.name == split.name]
+        xr.testing.assert_identical(same.training, split.training)
+        xr.testing.assert_identical(same.known, split.known)
+        assert not split.hidden.data_vars
+        assert set(split.known.station.values).isdisjoint(split.hidden.station.values)
+
+
+# Scores
+
+
+def test_scores_of_a_case_by_hand():
+    # Errors are 1, -1, 4; the truth departs by -10, 0, 10 from its mean.
+    found = scores.score(
+        np.array([10.0, 20.0, 30.0]),
+        np.array([11.0, 19.0, 34.0]),
+        np.array([1.0, 1.0, 1.0]),
+        mape_above=15.0,
+    )
+    assert found.count == 3
+    assert found.rmse == pytest.approx(np.sqrt(6))
+    assert found.mae == pytest.approx(2)
+    assert found.bias == pytest.approx(4 / 3)
+    assert found.r2 == pytest.approx(1 - 18 / 200)
+    assert found.mape == pytest.approx((1 / 20 + 4 / 30) / 2)
+    assert found.coverage == pytest.approx(2 / 3)  # 4 is beyond 1.645
+
+
+def test_missing_estimates_are_counted_and_not_scored():
+    found = scores.score(np.array([1.0, 2.0]), np.array([np.nan, 2.0]), np.array([np.nan, 1.0]))
+    assert (found.count, found.missing, found.rmse) == (1, 1, 0.0)
+
+
+def test_crps_is_the_integral_that_defines_it():
+    def squared(x):
+        return (norm.cdf(x, 3.0, 2.0) - (x >= 4.5)) ** 2
+
+    integral = quad(squared, -20, 4.5)[0] + quad(squared, 4.5, 30)[0]
+    found = scores.crps_normal(np.array([4.5]), np.array([3.0]), np.array([2.0]))
+    assert found[0] == pytest.approx(integral, abs=1e-7)  # the tolerance of quad
+    assert scores.crps_normal(np.array([4.5]), np.array([3.0]), np.array([0.0]))[0] == 1.5
+
+
+def test_a_calibrated_normal_covers_ninety_per_cent():
+    rng = np.random.default_rng(0)
+    mean = np.full(100_000, 50.0)
+    found = scores.score(mean + 5 * rng.normal(size=mean.size), mean, np.full(mean.size, 5.0))
+    # One standard deviation of the share is 0.001.
+    assert found.coverage == pytest.approx(0.9, abs=0.003)
+
+
+def test_strata_hold_every_value_once():
+    values = np.array([0.0, 2.9, 3.0, 49.9, 50.0, 1e4])
+    members = [inside for _, inside in scores.strata(values, scores.DISTANCE_KM)]
+    assert np.sum(members, axis=0).tolist() == [1] * 6
+    names = [name for name, inside in scores.strata(values, scores.DISTANCE_KM) if inside.any()]
+    assert names == ["0 to 3", "3 to 5", "20 to 50", "50 and more"]
+
+
+# Measuring and the command
+
+
+def test_measured_values_stand_at_their_hours(short_year):
+    (split,) = protocols.increase(short_year)
+    result = measuring.measure(PROTOCOLS["p3"], split, "idw", None)
+    again = measuring.METHODS["idw"]().fit(split.training, "pm25")
+    field = again.predict(split.known, split.hidden).pm25.values
+    np.testing.assert_array_equal(result.estimate, field[split.scored].astype(float))
+    np.testing.assert_array_equal(result.truth, split.truth[split.scored])
+
+
+def test_the_published_three_folds_give_the_known_score_of_inverse_distance(data_dir):
+    protocol = PROTOCOLS["p1"]
+    results = [
+        measuring.measure(protocol, split, "reference", None) for split in protocol.splits(data_dir)
+    ]
+    found = measuring.combined(results)
+    assert (round(found.rmse, 2), round(found.mae, 2), round(found.r2, 3)) == (24.61, 14.31, 0.892)
+
+
+@pytest.mark.slow
+def test_the_us_folds_give_the_known_score_of_inverse_distance(data_dir):
+    protocol = PROTOCOLS["p6"]
+    results = [
+        measuring.measure(protocol, split, "reference", None)
+        for split in protocol.splits(data_dir, folds=[0, 1])
+    ]
+    found = measuring.combined(results)
+    assert (round(found.rmse, 2), round(found.mae, 2), round(found.r2, 3)) == (7.29, 4.62, 0.365)
+
+
+def test_a_run_prints_tables_and_keeps_a_record(
+    short_year, data_dir, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(PROTOCOLS, "p3", replace(PROTOCOLS["p3"], open=lambda _: short_year))
+    record = tmp_path / "scores.csv"
+    arguments = ["hidden", "p3", "--methods", "idw", "--by", "distance,level", "--csv"]
+    arguments += [str(record), "--data", str(data_dir)]
+    assert command.main(arguments) == 0
+    assert command.main(arguments) == 0  # adds to the record
+    printed = capsys.readouterr()
+    assert "| INCREASE, its authors' weights " in printed.out
+    assert "km to the nearest known station" in printed.out
+    assert "[1/1] p3 INCREASE idw: RMSE" in printed.err
+    rows = pd.read_csv(record)
+    whole = rows[rows["stratum"] == "all"]
+    assert len(whole) == 2
+    assert whole["rmse"].nunique() == 1
+    assert rows["count"][rows["by"] == "level"].sum() == whole["count"].sum()
+
+
+def test_figures_compare_with_the_folds_that_were_run():
+    two = published.figures("p6", [0, 1])
+    assert {row.folds for row in two} == {(0, 1)}
+    assert {row.folds for row in published.figures("p6", None)} == {None}
+    assert all("folds" in row.method for row in published.figures("p6", [2]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["p3", "--data", "/nowhere"], "/nowhere is no folder"),
+        (["p3", "--methods", "magic"], "methods are reference.*found 'magic'"),
+        (["p3", "--by", "colour"], "--by takes distance, level; found colour"),
+        (["p1", "--folds", "7"], "p1 has folds 0 to 2; found 7"),
+        (["p8", "--methods", "reference"], "p8 has no reference; name other methods"),
+    ],
+)
+def test_faults_of_the_command_are_told_in_one_line(arguments, said, data_dir, monkeypatch, capsys):
+    monkeypatch.setenv(sources.DATA_DIR_VARIABLE, str(data_dir))
+    assert command.main(["hidden", *arguments]) == 2
+    message = capsys.readouterr().err
+    assert re.search(said, message)
+    assert message.count("\n") == 1
+
+
+def test_missing_data_names_the_file_and_the_way_to_it(tmp_path, monkeypatch):
+    monkeypatch.delenv(sources.DATA_DIR_VARIABLE, raising=False)
+    with pytest.raises(sources.MissingDataError, match=f"set {sources.DATA_DIR_VARIABLE}"):
+        sources.data_folder()
+    with pytest.raises(sources.MissingDataError, match=r"small36\.h5 is missing\. Get it with"):
+        sources.beijing36(tmp_path)
+
+
+def test_a_record_with_other_columns_is_refused(tmp_path):
+    from benchmarks import record
+
+    path = tmp_path / "scores.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="has other columns than this record"):
+        record.append(path, [{"a": 1}])
+    assert path.read_text() == "a,b\n1,2\n"

@@ -1,0 +1,215 @@
+"""The house itself: what is installed, what an import costs, where things may stand."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import aqreanalysis
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "aqreanalysis"
+README = (ROOT / "README.md").read_text()
+LONGEST_FILE = 400
+TOO_VAGUE = {"utils", "helpers", "core", "common", "base"}
+
+#: Packages that a start of the command or of a script must not wait for.
+HEAVY = (
+    "cartopy",
+    "dask.distributed",
+    "distributed",
+    "geopandas",
+    "matplotlib",
+    "sklearn",
+    "torch",
+)
+
+#: What packages are called on conda-forge where that differs from their name in pyproject.toml.
+CONDA_NAMES = {
+    "cf-xarray": {"cf_xarray"},
+    "dask": {"dask", "distributed"},
+    "matplotlib": {"matplotlib-base"},
+    "torch": {"pytorch"},
+}
+
+
+def project() -> dict:
+    """Return the table [project] of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def declared(*extras: str) -> dict[str, Requirement]:
+    """Return the dependencies by normalised name: the default ones and those of the extras."""
+    table = project()
+    lines = [*table["dependencies"]]
+    for extra in extras:
+        lines += table["optional-dependencies"][extra]
+    requirements = [Requirement(line) for line in lines]
+    return {str(canonicalize_name(r.name)): r for r in requirements if r.name != "aqreanalysis"}
+
+
+def pins() -> dict[str, Requirement]:
+    """Return the constraints by normalised name."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {str(canonicalize_name(pin.name)): pin for pin in found}
+
+
+def sources(*folders: str) -> Iterator[Path]:
+    """Yield the Python files of the folders."""
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(*folders: str) -> dict[str, str]:
+    """Return the distributions that the folders' files import, each with one such file."""
+    homes = packages_distributions()
+    own = {"aqreanalysis", "benchmarks", *(path.stem for path in sources("tests"))}
+    found = {}
+    for path in sources(*folders):
+        for top in tops(path) - own - sys.stdlib_module_names:
+            name = homes.get(top, [top])[0]
+            found[str(canonicalize_name(name))] = str(path.relative_to(ROOT))
+    return found
+
+
+def tops(path: Path) -> set[str]:
+    """Return the top-level names that a file imports, at its top or inside its functions."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+def in_new_interpreter(code: str) -> str:
+    """Return what the code prints in a Python that has imported nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return done.stdout.strip()
+
+
+def test_conda_installs_what_pip_installs():
+    from_pip = {
+        (conda, str(requirement.specifier))
+        for name, requirement in declared().items()
+        for conda in CONDA_NAMES.get(name, {name})
+    }
+    from_pip.add(("python", project()["requires-python"]))
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    lines = [Requirement(entry) for entry in entries if isinstance(entry, str)]
+    from_conda = {(line.name, str(line.specifier)) for line in lines if line.name != "pip"}
+    assert from_conda == from_pip
+    assert {"pip": ["-e ."]} in entries
+
+
+def test_constraints_pin_every_direct_dependency_within_its_bounds():
+    pinned, wanted = pins(), declared("test", "dev")
+    assert wanted.keys() - pinned.keys() == set()
+    for name, pin in pinned.items():
+        (only,) = pin.specifier
+        assert only.operator == "==", f"{name} is not pinned to one version: {pin}"
+        if name in wanted:
+            assert Version(only.version) in wanted[name].specifier
+
+
+def test_the_package_imports_what_it_declares_and_nothing_else():
+    used, wanted = imported("aqreanalysis"), declared()
+    undeclared = {name: path for name, path in used.items() if name not in wanted}
+    assert undeclared == {}
+    assert wanted.keys() - used.keys() == set()
+
+
+def test_tests_and_benchmarks_import_nothing_undeclared():
+    used, wanted = imported("tests", "benchmarks"), declared("test")
+    assert {name: path for name, path in used.items() if name not in wanted} == {}
+
+
+def test_import_loads_nothing_heavy():
+    code = f"import sys, aqreanalysis; print(*(set({HEAVY}) & set(sys.modules)))"
+    assert in_new_interpreter(code) == ""
+
+
+def test_import_is_quick():
+    code = (
+        "import time; begin = time.process_time(); import xarray; xarray_s = time.process_time() "
+        "- begin; import aqreanalysis; print(xarray_s, time.process_time() - begin)"
+    )
+    times = [[float(s) for s in in_new_interpreter(code).split()] for _ in range(3)]
+    # One second on a machine that is idle. On one that is not, everything takes longer: xarray,
+    # without which nothing here can be, then tells how much.
+    assert any(whole < max(1.0, 2 * xarray_alone) for xarray_alone, whole in times), times
+
+
+@pytest.mark.parametrize("name", aqreanalysis.__all__)
+def test_public_names_can_be_imported(name):
+    public = getattr(aqreanalysis, name)
+    assert name in dir(aqreanalysis)
+    assert public.__doc__, f"{name} does not say what it is"
+
+
+def test_an_unknown_name_is_named_in_the_error():
+    with pytest.raises(AttributeError, match="'aqreanalysis' has no attribute 'krige'"):
+        aqreanalysis.krige  # noqa: B018
+
+
+def test_folders_of_modules_export_names_that_exist():
+    for path in sorted(PACKAGE.glob("*/__init__.py")):
+        module = importlib.import_module(f"aqreanalysis.{path.parent.name}")
+        missing = [name for name in module.__all__ if not hasattr(module, name)]
+        assert missing == [], f"aqreanalysis.{path.parent.name}.__all__"
+
+
+def test_a_file_tells_one_stage_under_a_name_that_says_which():
+    for path in sources("aqreanalysis"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        assert set(parts) & TOO_VAGUE == set()
+        length = len(path.read_text().splitlines())
+        assert length <= LONGEST_FILE, f"{path.relative_to(ROOT)}: which stage should move out?"
+
+
+def test_the_readme_names_commands_that_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE))
+    assert {"demo", "test"} <= named
+    assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+def test_the_ten_lines_of_the_readme_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    # The same lines with less to learn from and less learning.
+    shorter = code
+    for long, short in {
+        "hours=240": "hours=48",
+        "seed=0)": "seed=0, schedule=aqr.Schedule(covariance_updates=2, updates=0))",
+        "grid=0.05": "grid=0.2",
+    }.items():
+        assert long in shorter
+        shorter = shorter.replace(long, short)
+    names: dict = {}
+    exec(shorter, names)
+    with aqreanalysis.open_product("pm25.nc") as product:
+        assert product.pm25.dims == ("time", "lat", "lon")
+    assert list(names["hidden"].station.values) == list(names["others"].station.values)
+    assert Path("pm25.png").is_file()
+    assert aqreanalysis.Reanalyser.load("model").variable == "pm25"
+
+
+def test_the_readme_links_to_files_that_exist():
+    links = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []
