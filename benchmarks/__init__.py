@@ -1,0 +1,1 @@
+"""Scores at stations hidden from every method, on public data, beside published figures."""

@@ -1,0 +1,130 @@
+"""The command line: ``python -m benchmarks hidden p3 p6 --methods idw,kriging``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aqreanalysis.datasets import DatasetError
+from benchmarks import measuring, record, tables
+from benchmarks.measuring import Measured
+from benchmarks.progress import Reporter, reporting
+from benchmarks.protocols import PROTOCOLS, Protocol, Split
+from benchmarks.published import NOTES
+from benchmarks.sources import MissingDataError, data_folder
+
+DEFAULT_METHODS = "reference,idw,kriging,space_time_kriging"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status: 0, or 2 after an error that is told in one line."""
+    options = _parser().parse_args(arguments)
+    try:
+        _hidden(options)
+    except (MissingDataError, DatasetError, ValueError, OSError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    known = "\n".join(f"  {p.key}  {p.title}" for p in PROTOCOLS.values())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    hidden = commands.add_parser(
+        "hidden",
+        help="scores at stations hidden from every method",
+        description=f"Scores at hidden stations, beside published figures.\n\n{known}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    hidden.add_argument("protocols", nargs="+", choices=tuple(PROTOCOLS), metavar="protocol")
+    hidden.add_argument(
+        "--methods", type=_words, default=_words(DEFAULT_METHODS),
+        help=f"by comma, of reference, idw, kriging, space_time_kriging, neural "
+        f"(default: {DEFAULT_METHODS})",
+    )  # fmt: skip
+    hidden.add_argument("--folds", type=_numbers, help="splits by number from 0 (default: all)")
+    hidden.add_argument("--seeds", type=_numbers, default=[0], help="of neural (default: 0)")
+    hidden.add_argument(
+        "--by", type=_words, default=[], help="also errors by distance, level or both"
+    )
+    hidden.add_argument("--csv", type=Path, help="file to which the record is added")
+    hidden.add_argument("--data", type=Path, help="folder of data (default: AQREANALYSIS_DATA_DIR)")
+    return parser
+
+
+def _hidden(options: argparse.Namespace) -> None:
+    """Run what was asked for; print the tables of a protocol as soon as it is done."""
+    measuring.check_methods(options.methods)
+    wrong = [name for name in options.by if name not in measuring.STRATA]
+    if wrong:
+        raise ValueError(f"--by takes {', '.join(measuring.STRATA)}; found {', '.join(wrong)}")
+    for key in options.protocols:
+        PROTOCOLS[key].chosen(options.folds)
+    folder = data_folder(options.data)
+    measuring.quiet()
+    record.source_digest()
+    for key in options.protocols:
+        protocol = PROTOCOLS[key]
+        runs = measuring.runs(protocol, options.methods, options.seeds)
+        splits = protocol.splits(folder, folds=options.folds)
+        with reporting(len(splits) * len(runs)) as reporter:
+            results = [
+                _measured(protocol, split, method, seed, options, reporter)
+                for method, seed in runs
+                for split in splits
+            ]
+        _print(results, options)
+
+
+def _measured(
+    protocol: Protocol,
+    split: Split,
+    method: str,
+    seed: int | None,
+    options: argparse.Namespace,
+    reporter: Reporter,
+) -> Measured:
+    """Return one result, recorded and reported."""
+    what = f"{protocol.key} {split.name} {method}" + (f" seed {seed}" if seed is not None else "")
+    reporter.start(what)
+    result = measuring.measure(protocol, split, method, seed)
+    if options.csv:
+        record.append(options.csv, list(record.rows(result, options.by)))
+    scores = result.scores
+    reporter.finish(
+        f"{what}: RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f}, fit {result.fit_seconds:.1f} s, "
+        f"predict {result.predict_seconds:.1f} s"
+    )
+    return result
+
+
+def _print(results: list[Measured], options: argparse.Namespace) -> None:
+    """Print the tables of one protocol."""
+    protocol = results[0].protocol
+    folds = protocol.chosen(options.folds)
+    which = "" if folds is None else f", folds {', '.join(map(str, folds))} of {protocol.count}"
+    print(f"\n## {protocol.key.upper()}: {protocol.title}{which}\n")
+    print(tables.score_table(results, folds=folds))
+    if protocol.key in NOTES:
+        print(f"\n{NOTES[protocol.key]}")
+    for by in options.by:
+        print(f"\nRMSE / MAE / bias, ug m-3, by {by}:\n")
+        print(tables.strata_table(results, by))
+    print(flush=True)
+
+
+def _words(text: str) -> list[str]:
+    """Return words by comma, each once."""
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _numbers(text: str) -> list[int]:
+    """Return whole numbers by comma."""
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers by comma, such as 0,1; found {text!r}"
+        ) from None
