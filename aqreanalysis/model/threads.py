@@ -1,9 +1,14 @@
 """One thread for small tensors: several only wait for each other."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+_lock = threading.Lock()
+#: The number outside, once for each block that runs: torch keeps one number for all new threads.
+_outside: list[int] = []
 
 
 @contextmanager
@@ -19,9 +24,14 @@ def single_thread() -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
-    before = torch.get_num_threads()
+    with _lock:
+        # A thread that begins beside others would find the 1 that they have set.
+        before = _outside[0] if _outside else torch.get_num_threads()
+        _outside.append(before)
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        with _lock:
+            _outside.pop()

@@ -1,0 +1,6 @@
+"""Training by hiding stations, and how far hidden stations prove what was learned."""
+
+from aqreanalysis.training.loop import FEWEST_FOR_HEADS, Schedule, Trained, train
+from aqreanalysis.training.validation import Look, Validated
+
+__all__ = ["FEWEST_FOR_HEADS", "Look", "Schedule", "Trained", "Validated", "train"]
