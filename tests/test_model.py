@@ -1,5 +1,8 @@
 """The network: a covariance that krige agrees with by hand, completion, encoder and neural kNN."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -655,3 +658,25 @@ def test_the_number_of_threads_comes_back_also_after_an_error():
     with pytest.raises(RuntimeError, match="inside"):
         fail()
     assert torch.get_num_threads() == before
+
+
+def test_threads_side_by_side_leave_the_number_as_it_was():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    together = threading.Barrier(4)
+
+    def work():
+        with single_thread():
+            together.wait()
+            assert torch.get_num_threads() == 1
+
+    try:
+        for _ in range(3):
+            with ThreadPoolExecutor(4) as pool:
+                for done in [pool.submit(work) for _ in range(4)]:
+                    done.result()
+            with ThreadPoolExecutor(1) as pool:  # a thread that never was inside
+                assert pool.submit(torch.get_num_threads).result() == 3
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

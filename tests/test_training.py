@@ -168,11 +168,11 @@ def test_the_spread_is_calibrated_to_the_stations_hidden_for_validation():
 
 
 def test_what_is_kept_is_a_look_with_a_gain_or_kriging():
-    schedule = Schedule(5, 30, windows=2, check_every=5, patience=9, rate=2e-2)
+    schedule = Schedule(3, 12, windows=2, check_every=3, patience=9, rate=2e-2)
     found = trained(smooth_field(14, hours=96), schedule=schedule)
 
     assert found.history[0] == found.kriging
-    assert [look.update for look in found.history] == [0, 5, 10, 15, 20, 25, 30]
+    assert [look.update for look in found.history] == [0, 3, 6, 9, 12]
     assert found.kept in found.history
     assert found.heads == (found.kept.update > 0) == (found.gain > 0)
 
@@ -264,7 +264,7 @@ def test_stations_at_one_place_are_refused():
         trained(dataset)
 
 
-@pytest.mark.parametrize("updates", [1, 2, 3, 9, 10, 11, 20])
+@pytest.mark.parametrize("updates", [1, 2, 10, 11])
 def test_any_number_of_updates_can_be_asked_for(updates):
     schedule = Schedule(1, updates, windows=1, check_every=updates, validation_windows=1)
     dataset = smooth_field(9, hours=24)

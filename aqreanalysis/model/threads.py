@@ -24,9 +24,12 @@ def single_thread() -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
+    # Asked first also where the answer is not used: torch sets up a new thread at its first
+    # question, and would then undo the 1.
+    found = torch.get_num_threads()
     with _lock:
-        # A thread that begins beside others would find the 1 that they have set.
-        before = _outside[0] if _outside else torch.get_num_threads()
+        # A thread that begins beside others finds the 1 that they have set.
+        before = _outside[0] if _outside else found
         _outside.append(before)
     torch.set_num_threads(1)
     try:

@@ -59,6 +59,7 @@ def save_state(state: State, folder: Path) -> Path:
     OSError
         If the folder cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     _check_place(folder)
@@ -78,8 +79,10 @@ def save_state(state: State, folder: Path) -> Path:
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         aside.chmod(0o755)
         _put_in_place(aside, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, SafetensorError):
+            raise OSError(f"the model cannot be written to {folder}: {error}") from error
         raise
     return folder
 
