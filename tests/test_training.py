@@ -328,3 +328,18 @@ def test_no_progress_bar_is_drawn_unless_asked_for(capfd):
     trained(smooth_field(9, hours=24), schedule=Schedule(1, 0, windows=1))
 
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("loud", [1, 3])
+def test_a_network_of_noughts_with_a_few_loud_stations_can_be_learned_from(loud):
+    # As of a gas below its limit of detection: errors of exactly nought must divide nothing.
+    dataset = smooth_field(12, hours=60, gaps=0.0)
+    values = dataset.pm25.values.copy()
+    values[loud:] = 0.0
+    noughts = dataset_of(values, dataset.longitude.values, dataset.latitude.values)
+
+    for seed in range(3):
+        found = trained(noughts, seed=seed)
+
+        assert all(np.isfinite(found.kept)), found.kept
+        assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())

@@ -60,7 +60,7 @@ class Reanalyser:
     >>> obs = synthetic_network(hours=72, seed=1).observations
     >>> quick = Schedule(covariance_updates=2, updates=0)
     >>> model = Reanalyser(schedule=quick, progress=False).fit(obs, "pm25")
-    >>> field = model.predict(obs, Grid.around(StationNetwork.from_dataset(obs), 0.5))
+    >>> field = model.predict(obs, Grid.around(obs.aqnet.network, 0.5))
     >>> bool((field.pm25 >= 0).all())
     True
     """

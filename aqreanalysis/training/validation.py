@@ -13,6 +13,8 @@ from aqreanalysis.samples import Standardisation
 
 #: Nominal coverage to which the spread is calibrated, and its half-width in standard errors.
 COVERAGE, HALF_WIDTH = 0.90, 1.6449
+#: Least factor of the spread, and least error in ug m-3 that another one is divided by.
+SMALLEST = 1e-3
 
 
 class Look(NamedTuple):
@@ -46,7 +48,11 @@ class Validated(NamedTuple):
         >>> round(better_at_one.proven_gain(kriging), 9), kriging.proven_gain(kriging)
         (0.0, 0.0)
         """
-        gain = 1 - (self.by_station / kriging.by_station).mean(axis=1)
+        # Where kriging makes no error at all, as at a station that always reports 0, the two
+        # are even.
+        even = np.ones_like(self.by_station)
+        errs = kriging.by_station > 0
+        gain = 1 - np.divide(self.by_station, kriging.by_station, even, where=errs).mean(axis=1)
         error = gain.std(ddof=1) / math.sqrt(gain.size) if gain.size > 1 else 0.0
         proven = float(gain.mean() - error)
         return proven if math.isfinite(proven) else -math.inf
@@ -67,8 +73,9 @@ def calibrate(
     """
     mean, log_variance = outputs
     ratio = (truth - mean).abs() / (log_variance / 2).exp()
-    factor = float(torch.quantile(ratio[:: len(ratio) // 1_000_000 + 1], COVERAGE)) / HALF_WIDTH
-    model.log_spread.data += 2 * math.log(max(factor, 1e-3))
+    quantile = float(torch.quantile(ratio[:: len(ratio) // 1_000_000 + 1], COVERAGE))
+    factor = max(quantile / HALF_WIDTH, SMALLEST)
+    model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
     observed, _ = replace(standardisation, variance_share=0.0).backward(truth, variance * 0)
     choices = []
@@ -76,9 +83,10 @@ def calibrate(
         chosen = replace(standardisation, variance_share=float(share))
         error = chosen.backward(mean, variance)[0] - observed
         choices.append((float(error.square().mean().sqrt()), error.abs(), chosen))
-    median_rmse, median_error, _ = choices[0]
+    median_rmse = max(choices[0][0], SMALLEST)
+    median_mae = max(float(choices[0][1].mean()), SMALLEST)
     rmse, error, chosen = min(
-        choices, key=lambda c: c[0] / median_rmse + float(c[1].mean() / median_error.mean())
+        choices, key=lambda c: c[0] / median_rmse + float(c[1].mean()) / median_mae
     )
     score = crps(mean, variance.log(), truth)
     coverage = float(((truth - mean).abs() <= HALF_WIDTH * variance.sqrt()).double().mean())
