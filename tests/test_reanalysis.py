@@ -16,6 +16,7 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.model import Configuration
 from aqreanalysis.observations import ObservationError
 from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, estimator_of, reanalyse
+from aqreanalysis.samples import Samples, Window, assemble, narrowed
 from aqreanalysis.training import Schedule
 
 SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
@@ -155,6 +156,48 @@ def test_the_learned_covariance_beats_the_mean_of_the_stations():
     error = float(np.sqrt(((field.pm25 - hidden.pm25) ** 2).mean()))
     of_mean = float(np.sqrt(((seen.pm25.mean("station") - hidden.pm25) ** 2).mean()))
     assert error < 0.6 * of_mean
+
+
+def test_an_event_is_at_its_hour(plain):
+    dataset = observations()
+    dataset["pm25"].values[:] = 10.0
+    dataset["pm25"].values[:, 17] = 90.0
+
+    field = plain.predict(dataset, GRID).compute()
+
+    assert (field.pm25.argmax("time") == 17).all()
+
+
+def test_a_field_is_what_the_network_says_in_training(deep):
+    # Two ways to one number: hidden stations in a training batch, and targets of a field.
+    dataset = observations(hours=60)
+    dataset["pm25"].values[:] = np.nan_to_num(dataset.pm25.values, nan=40.0)
+    hidden, seen = dataset.isel(station=[2, 7]), dataset.drop_isel(station=[2, 7])
+    state = deep._state
+    samples = Samples.of(
+        dataset,
+        "pm25",
+        standardisation=state.standardisation,
+        configuration=SMALL,
+        seasons=state.facts["seasons"],
+    )
+    start = 24  # the second whole window after the one in which the observations begin
+    window = Window(start, np.setdiff1d(np.arange(10), [2, 7]), np.array([2, 7]))
+    with torch.no_grad():
+        batch = assemble(samples, [window], covariance=state.model.covariance, configuration=SMALL)
+        series, encoding = (
+            narrowed(t, SMALL) for t in (batch.series, state.model.encode(batch.series))
+        )
+        place, weights = batch.neighbourhood, state.model.weights(batch.neighbourhood)
+        mean, log_variance = state.model(series, encoding, place, weights, batch.cycles)
+        expected = state.standardisation.backward(mean, log_variance.exp())
+
+    first = samples.first + start + SMALL.margin_steps  # hours since 1970
+    hours = slice(*(np.datetime64(hour, "h") for hour in (first, first + 11)))
+    field = deep.predict(seen, hidden, time=hours).compute()
+
+    np.testing.assert_allclose(field.pm25, expected[0], rtol=1e-4)
+    np.testing.assert_allclose(field.pm25_uncertainty, expected[1], rtol=1e-4)
 
 
 # --- any chunking, any selection, any process

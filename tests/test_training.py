@@ -76,21 +76,25 @@ def trained(dataset, *, schedule=QUICK, seed=0, configuration=SMALL):
     )
 
 
+@torch.no_grad()
+def outputs_of(model, batch, *, heads):
+    """Return mean and log-variance of a model at a batch's targets."""
+    weights = model.weights(batch.neighbourhood)
+    series = narrowed(batch.series, model.configuration)
+    if not heads:
+        return model.krige(series, batch.neighbourhood, weights)
+    encoding = narrowed(model.encode(batch.series), model.configuration)
+    return model(series, encoding, batch.neighbourhood, weights, batch.cycles)
+
+
 def crps_at(model, samples, hidden, *, heads):
     """Return the mean score of normal forecasts at hidden stations (Gneiting & Raftery 2007)."""
     configuration = model.configuration
     visible = np.setdiff1d(np.arange(samples.network.size), hidden)
     last = samples.value.shape[1] - configuration.window_steps
     windows = [Window(s, visible, hidden) for s in range(0, last + 1, configuration.core_steps)]
-    with torch.no_grad():
-        batch = assemble(samples, windows, covariance=model.covariance, configuration=configuration)
-        weights = model.weights(batch.neighbourhood)
-        series = narrowed(batch.series, configuration)
-        if heads:
-            encoding = narrowed(model.encode(batch.series), configuration)
-            mean, log_variance = model(series, encoding, batch.neighbourhood, weights, batch.cycles)
-        else:
-            mean, log_variance = model.krige(series, batch.neighbourhood, weights)
+    batch = assemble(samples, windows, covariance=model.covariance, configuration=configuration)
+    mean, log_variance = outputs_of(model, batch, heads=heads)
     there = torch.isfinite(batch.truth)
     truth, mean, spread = (
         t[there].double() for t in (batch.truth, mean, log_variance.exp().sqrt())
@@ -165,6 +169,50 @@ def test_the_spread_is_calibrated_to_the_stations_hidden_for_validation():
 
     # The 90 % quantile of some hundred values that go together in time.
     assert found.kept.coverage == pytest.approx(0.90, abs=0.01)
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Return a list that fills with the windows and the batch of every assembly in training."""
+    seen = []
+
+    def recorded(samples, windows, **options):
+        batch = assemble(samples, windows, **options)
+        seen.append((windows, batch))
+        return batch
+
+    monkeypatch.setattr("aqreanalysis.training.loop.assemble", recorded)
+    return seen
+
+
+@pytest.mark.parametrize("updates", [0, 6])
+def test_the_model_that_is_kept_holds_its_calibration(batches, updates):
+    schedule = Schedule(3, updates, windows=8, check_every=3, validation_windows=8)
+    found = trained(smooth_field(16, hours=120), schedule=schedule)
+
+    _, batch = batches[3]  # after three updates the validation stations are looked at, all at once
+    mean, log_variance = outputs_of(found.model, batch, heads=found.heads)
+    there = torch.isfinite(batch.truth)
+    share = ((batch.truth - mean).abs() <= 1.6449 * (log_variance / 2).exp())[there].float().mean()
+    assert float(share) == pytest.approx(0.90, abs=0.01)
+    assert float(share) == pytest.approx(found.kept.coverage, abs=1e-3)
+
+
+def test_validation_stations_are_never_a_training_target(batches):
+    schedule = Schedule(3, 6, windows=8, check_every=3, validation_windows=8)
+    found = trained(smooth_field(16, hours=120), schedule=schedule)
+
+    validation = set(batches[3][0][0].hidden.tolist())
+    assert len(validation) == 4  # a quarter of 16 places
+    assert len(batches) == 3 + 1 + 6
+    assert len(found.history) == 3
+    for number, (windows, _) in enumerate(batches):
+        for window in windows:
+            hidden = set(window.hidden.tolist())
+            assert hidden
+            assert window.visible.size
+            assert not hidden & set(window.visible.tolist())
+            assert hidden == validation if number == 3 else not hidden & validation
 
 
 def test_what_is_kept_is_a_look_with_a_gain_or_kriging():
