@@ -20,7 +20,7 @@ from aqreanalysis.samples import Samples, Window, assemble, narrowed
 from aqreanalysis.training import Schedule
 
 SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
-QUICK = Schedule(covariance_updates=3, updates=4, check_every=2, windows=2, validation_windows=3)
+QUICK = Schedule(covariance_updates=2, updates=2, check_every=2, windows=2, validation_windows=2)
 GRID = Grid((115.0, 117.0, 39.2, 40.8), 0.4)
 HOURS = 40
 
@@ -209,8 +209,7 @@ def test_a_field_is_what_the_network_says_in_training(deep):
     [
         {"time": 7, "lat": 3, "lon": 2},
         {"time": 1},
-        {"time": HOURS, "lat": 1, "lon": 3},
-        {"time": 25, "lat": 2},
+        {"time": 25, "lat": 1, "lon": 4},
     ],
 )
 def test_any_chunking_equals_none_bit_for_bit(request, which, chunks):

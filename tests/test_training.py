@@ -15,7 +15,7 @@ from aqreanalysis.samples import Samples, Standardisation, Window, assemble, nar
 from aqreanalysis.training import FEWEST_FOR_HEADS, Look, Schedule, Validated, train
 
 SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
-QUICK = Schedule(covariance_updates=3, updates=4, check_every=2, windows=2, validation_windows=3)
+QUICK = Schedule(covariance_updates=2, updates=2, check_every=2, windows=2, validation_windows=2)
 
 
 def dataset_of(values, longitude, latitude):
@@ -275,7 +275,7 @@ def test_the_best_share_of_the_variance_is_chosen():
 # --- small and odd networks
 
 
-@pytest.mark.parametrize("count", [3, 5, FEWEST_FOR_HEADS - 1])
+@pytest.mark.parametrize("count", [3, FEWEST_FOR_HEADS - 1])
 def test_few_places_train_the_covariance_alone(count):
     found = trained(smooth_field(count, hours=60))
 
@@ -292,7 +292,9 @@ def test_co_located_stations_are_one_place():
     twice = xr.concat([dataset, dataset], dim="station")
     twice = twice.assign_coords(station=[f"s{number}" for number in range(8)])
 
-    assert trained(twice).history == (trained(twice).kriging,)
+    found = trained(twice)
+
+    assert found.history == (found.kriging,)
 
 
 def test_three_stations_at_two_places_can_be_learned_from():
@@ -312,7 +314,7 @@ def test_stations_at_one_place_are_refused():
         trained(dataset)
 
 
-@pytest.mark.parametrize("updates", [1, 2, 10, 11])
+@pytest.mark.parametrize("updates", [1, 2, 10])
 def test_any_number_of_updates_can_be_asked_for(updates):
     schedule = Schedule(1, updates, windows=1, check_every=updates, validation_windows=1)
     dataset = smooth_field(9, hours=24)
@@ -320,7 +322,7 @@ def test_any_number_of_updates_can_be_asked_for(updates):
     assert len(trained(dataset, schedule=schedule).history) == 2
 
 
-@pytest.mark.parametrize("hours", [1, 2, 30])
+@pytest.mark.parametrize("hours", [1, 30])
 def test_a_short_period_can_be_learned_from(hours):
     found = trained(smooth_field(9, hours=hours, gaps=0.0))
 
@@ -386,7 +388,7 @@ def test_a_network_of_noughts_with_a_few_loud_stations_can_be_learned_from(loud)
     values[loud:] = 0.0
     noughts = dataset_of(values, dataset.longitude.values, dataset.latitude.values)
 
-    for seed in range(3):
+    for seed in range(2):
         found = trained(noughts, seed=seed)
 
         assert all(np.isfinite(found.kept)), found.kept
