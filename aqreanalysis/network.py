@@ -6,9 +6,6 @@ from typing import Self
 
 import numpy as np
 import xarray as xr
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 #: Mean radius of the Earth (IUGG), km.
 EARTH_RADIUS_KM = 6371.0088
@@ -104,6 +101,9 @@ class StationNetwork:
         *,
         identifiers: np.ndarray | None = None,
     ) -> None:
+        # Here and below, not at the top: scipy would add two thirds to the time of an import.
+        from scipy.spatial import cKDTree
+
         self.longitude = np.atleast_1d(np.asarray(longitude, dtype=np.float64))
         self.latitude = np.atleast_1d(np.asarray(latitude, dtype=np.float64))
         names = np.arange(self.longitude.size) if identifiers is None else identifiers
@@ -226,6 +226,9 @@ class StationNetwork:
 
     def colocated_groups(self, within_km: float = 0.5) -> np.ndarray:
         """Return a group number for each station; stations in reach of each other share one."""
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
         chord = 2 * np.sin(within_km / (2 * EARTH_RADIUS_KM))
         pairs = self._tree.query_pairs(chord, output_type="ndarray")
         shape = (self.size, self.size)

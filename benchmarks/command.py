@@ -63,7 +63,6 @@ def _hidden(options: argparse.Namespace) -> None:
     for key in options.protocols:
         PROTOCOLS[key].chosen(options.folds)
     folder = data_folder(options.data)
-    measuring.quiet()
     record.source_digest()
     for key in options.protocols:
         protocol = PROTOCOLS[key]

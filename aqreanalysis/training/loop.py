@@ -145,7 +145,7 @@ class _Trainer:
 
     def run(self, *, progress: bool) -> Trained:
         """Return the trained model, calibrated on the validation stations."""
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
 
         updates = self.schedule.updates if self.proves else 0
         total = self.schedule.covariance_updates + updates
