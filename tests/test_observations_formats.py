@@ -200,6 +200,12 @@ def test_aqs_files_as_they_are_shipped(aqs, tmp_path, name):
     assert open_observations(path).equals(open_observations(aqs))
 
 
+def test_a_state_may_have_code_and_name_in_a_table(aqs):
+    codes = aqs.rename(columns={"State Code": "state_code", "County Code": "county_code"})
+    named = codes.assign(state="California", county="Los Angeles")
+    assert open_observations(named).equals(open_observations(aqs))
+
+
 def test_aqs_gases_and_units_by_row(aqs):
     ozone = aqs.assign(**{"Parameter Code": 44201, "Units of Measure": "Parts per million"})
     ozone["Sample Measurement"] = 0.05

@@ -119,7 +119,9 @@ def read_aqs(source: Path | pd.DataFrame, *, reading: Reading, journal: Journal)
         )
     if len(table) == 0:
         raise ObservationError("the file has columns but no rows", source=journal.source)
-    return _dataset(table.rename(columns={c: r for r, c in found.items()}), reading, journal)
+    # What is not needed goes first: a file may call the name of a state `state` as well.
+    needed = table[list(found.values())].set_axis(list(found), axis="columns")
+    return _dataset(needed, reading, journal)
 
 
 def _dataset(table: pd.DataFrame, reading: Reading, journal: Journal) -> xr.Dataset:
