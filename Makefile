@@ -26,7 +26,7 @@ help:  ## This list
 demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps and scores in ./demo
 	$(IN)aqreanalysis demo --output $(OUTPUT)
 
-test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m slow" for the long ones
+test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
 	$(IN)python -m pytest $(PYTEST_OPTIONS)
 
 lint: style types imports  ## Style and format, types, and who may import whom

@@ -1,8 +1,6 @@
 """Fixtures that every test file shares."""
 
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +16,3 @@ def data_dir() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"CI needs the real data, and {folder} is no folder")
     pytest.skip(f"no real data: set AQREANALYSIS_DATA_DIR (looked in {folder})")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """Undo what a command under test does to the level of the package's log."""
-    logger = logging.getLogger("aqreanalysis")
-    level, root = logger.level, logging.getLogger().level
-    yield
-    logger.setLevel(level)
-    logging.getLogger().setLevel(root)

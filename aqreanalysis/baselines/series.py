@@ -12,7 +12,7 @@ from aqreanalysis.blocks import Field, predict_blocks
 from aqreanalysis.conventions import TIME, find_pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import step_hours, values_of
+from aqreanalysis.observations import selected_hours, step_hours, values_of
 
 LOGGER = logging.getLogger(__name__)
 
@@ -110,15 +110,9 @@ class StationSeries:
             observed=~np.isnan(self.values),
             time=self.time,
             variable=self.variable,
-            hours=self._positions(time),
+            hours=selected_hours(self.time, time),
             chunks=chunks,
         )
-
-    def _positions(self, time: slice | None) -> slice | None:
-        """Return the positions of a slice of time labels."""
-        if time is None:
-            return None
-        return self.time.to_index().slice_indexer(time.start, time.stop)
 
 
 def _check_finite(

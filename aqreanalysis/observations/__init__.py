@@ -3,6 +3,7 @@
 from aqreanalysis.observations.contract import (
     default_variable,
     find_faults,
+    selected_hours,
     step_hours,
     time_bounds,
     validate,
@@ -21,6 +22,7 @@ __all__ = [
     "long_table",
     "open_observations",
     "open_stations",
+    "selected_hours",
     "step_hours",
     "time_bounds",
     "to_concentration",

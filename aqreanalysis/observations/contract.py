@@ -141,6 +141,42 @@ def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
     return np.array(array.transpose(*DIMENSIONS).values, dtype=np.float64)
 
 
+def selected_hours(time: xr.DataArray, period: slice | None) -> slice:
+    """Return the positions of the hours of a period, which are one at least.
+
+    Parameters
+    ----------
+    time : (t,) xarray.DataArray
+        Time axis of valid observations.
+    period : slice of labels or None
+        First and last label, both included, as pandas reads them; None is all hours.
+
+    Returns
+    -------
+    slice
+        Start and stop are numbers.
+
+    Raises
+    ------
+    ValueError
+        If no hour lies within the period; it says what the axis spans.
+
+    Examples
+    --------
+    >>> hours = np.arange("2020-01-01", "2020-01-03", dtype="datetime64[h]").astype("M8[ns]")
+    >>> selected_hours(xr.DataArray(hours, dims="time"), slice("2020-01-02", None))
+    slice(24, 48, None)
+    """
+    index = time.to_index()
+    first, last = (period.start, period.stop) if period else (None, None)
+    start, stop, _ = index.slice_indexer(first, last).indices(index.size)
+    if stop <= start:
+        raise ValueError(
+            f"no hour lies within {period}; the observations span {index[0]} to {index[-1]} UTC"
+        )
+    return slice(start, stop)
+
+
 def step_hours(dataset: xr.Dataset) -> float:
     """Return the hours between two stamps of the time axis.
 

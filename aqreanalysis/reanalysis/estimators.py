@@ -9,12 +9,12 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.baselines import InverseDistance, OrdinaryKriging, SpaceTimeKriging
-from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant
+from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, validate, values_of
+from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
 from aqreanalysis.product import build_product
-from aqreanalysis.reanalysis.reanalyser import Reanalyser, selected_hours
+from aqreanalysis.reanalysis.reanalyser import Reanalyser
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ def _period(observations: xr.Dataset, time: Any) -> slice | None:
     ends = (time.start, time.stop) if isinstance(time, slice) else (time, time)
     period = slice(*(_label(end) for end in ends))
     try:
-        selected_hours(observations, period)
+        selected_hours(observations[TIME], period)
     except TypeError as error:
         raise ValueError(f"no period: {period.start} to {period.stop} ({error})") from error
     return period
@@ -289,6 +289,3 @@ def _announce(field: xr.Dataset, method: str) -> None:
         field.nbytes / 1e6,
         dict(field.chunksizes),
     )
-
-
-__all__ = ["METHODS", "PRODUCT_FLAGS", "Estimator", "Method", "estimator_of", "reanalyse"]

@@ -1,6 +1,5 @@
 """The `Reanalyser`: the neural kNN behind the estimator's contract; fit, predict, save, load."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import Configuration
 from aqreanalysis.model.completion import OWN_REACH_STEPS
-from aqreanalysis.observations import step_hours, validate, values_of
+from aqreanalysis.observations import selected_hours, step_hours, validate, values_of
+from aqreanalysis.product import input_digest
 from aqreanalysis.reanalysis.neural_field import NeuralField
 from aqreanalysis.reanalysis.saved import State, load_state, save_state
 from aqreanalysis.samples import Samples, Standardisation, clock_of
@@ -155,7 +155,7 @@ class Reanalyser:
             "seasons": clock.seasons,
             "seed": self.seed,
             "heads": trained.heads,
-            "data_hash": hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest(),
+            "data_hash": input_digest(kept, variable),
             "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
         }
         self._state = State(trained.model, trained.standardisation, facts, _positions(kept))
@@ -192,7 +192,7 @@ class Reanalyser:
         variable = state.facts["variable"]
         kept = _reporting(observations, variable, fewest=2)
         self._check_step(kept)
-        selected = selected_hours(kept, time)
+        selected = selected_hours(kept[TIME], time)
         start, stop = self._needed(kept, selected)
         kept = kept.isel({TIME: slice(start, stop)})
         samples = Samples.of(
@@ -296,20 +296,3 @@ def _positions(observations: xr.Dataset) -> xr.Dataset:
         },
         coords={STATION: observations[STATION].values.astype(str)},
     )
-
-
-def selected_hours(observations: xr.Dataset, time: slice | None) -> slice:
-    """Return the positions of a slice of labels, not empty.
-
-    Raises
-    ------
-    ValueError
-        If no hour lies within it.
-    """
-    index = pd.DatetimeIndex(observations[TIME].values)
-    selected = index.slice_indexer(*((time.start, time.stop) if time else (None, None)))
-    if selected.stop <= selected.start:
-        raise ValueError(
-            f"no hour lies within {time}; the observations span {index[0]} to {index[-1]} UTC"
-        )
-    return selected
