@@ -163,17 +163,12 @@ class _Blocks:
         compute = delayed(self._compute, pure=True, traverse=False)
 
         def block(span: slice, row: slice, column: slice) -> Any:
+            """Return one block, not yet computed."""
             extent = (span.stop - span.start, row.stop - row.start, column.stop - column.start)
             return da.from_delayed(compute(span, row, column), (3, *extent), np.float32)
 
         nested = [[[block(t, r, c) for c in columns] for r in rows] for t in spans]
-        stacked = da.concatenate(
-            [
-                da.concatenate([da.concatenate(row, axis=3) for row in span], axis=2)
-                for span in nested
-            ],
-            axis=1,
-        )
+        stacked = da.block(nested)
         return stacked if len(shape) == 2 else stacked[..., 0]
 
     def _compute(self, span: slice, row: slice, column: slice) -> np.ndarray:
@@ -211,8 +206,7 @@ def _steps_since_epoch(time: xr.DataArray) -> int:
 
 def _spans(start: int, stop: int, size: int, offset: int) -> list[slice]:
     """Return slices of at most ``size`` that cover start to stop; boundaries at start + offset."""
-    first = range(start + offset, stop, size) if offset else range(start, stop, size)
-    edges = sorted({start, *first, stop})
+    edges = sorted({start, *range(start + offset, stop, size), stop})
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
@@ -227,12 +221,10 @@ def _chunk_sizes(
             f"chunks are positive numbers along {', '.join(known)}; found {', '.join(wrong)}"
         )
     cells = int(np.prod(targets.shape))
-    per_day = max(1, BLOCK_VALUES // max(cells, 1)) // alignment * alignment
-    sizes = {TIME: min(hours, max(per_day, alignment, 1))}
+    aligned = BLOCK_VALUES // cells // alignment * alignment
+    sizes = {TIME: min(hours, max(aligned, alignment))}
     row = int(np.prod(targets.shape[1:]))
-    sizes[targets.dims[0]] = min(
-        targets.shape[0], max(1, BLOCK_VALUES // (row * max(sizes[TIME], 1)))
-    )
+    sizes[targets.dims[0]] = min(targets.shape[0], max(1, BLOCK_VALUES // (row * sizes[TIME])))
     for name, size in zip(targets.dims[1:], targets.shape[1:], strict=True):
         sizes[name] = size
     return {name: int(chunks.get(name, size)) for name, size in sizes.items()}

@@ -279,13 +279,13 @@ def _announce(field: xr.Dataset, method: str) -> None:
     """Say the cost of a field before it is computed."""
     variable = next(iter(field.data_vars))
     values = field[variable].size
-    far = int(field["distance_to_nearest_station"].size)
+    cells = field["distance_to_nearest_station"].size
     logger.info(
         "%s: %s values (%s cells x %d hours), %.0f MB in memory if loaded whole; blocks of %s",
         method,
         f"{values:,}",
-        f"{far:,}",
-        values // max(far, 1),
+        f"{cells:,}",
+        values // max(cells, 1),
         field.nbytes / 1e6,
         dict(field.chunksizes),
     )
