@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis import cli, open_observations
+from aqreanalysis.cli import application
 from aqreanalysis.grid import MOST_CELLS, Grid
 from aqreanalysis.observations import ObservationError, open_stations
 from aqreanalysis.product import open_product
@@ -45,7 +46,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def run(capsys, monkeypatch):
     """Return what runs the command and gives its status, output and errors."""
-    monkeypatch.setattr(cli, "_stop_cleanly", list)  # the signals of pytest stay its own
+    monkeypatch.setattr(application, "stop_cleanly", list)  # the signals of pytest stay its own
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
@@ -318,7 +319,7 @@ def test_places_of_a_table_are_checked():
 SLOW_COMMAND = """
 import time
 from pathlib import Path
-from aqreanalysis import cli
+from aqreanalysis.cli import application
 from aqreanalysis.product.aside import written_aside
 
 def app():
@@ -326,8 +327,8 @@ def app():
         partial.write_text("half")
         time.sleep(60)
 
-cli.app = app
-cli.main()
+application.app = app
+application.main()
 """
 
 

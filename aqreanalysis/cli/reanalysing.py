@@ -1,0 +1,139 @@
+"""From observations to fields: reanalyse them, save a fitted model, draw a product."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aqreanalysis.cli.options import (
+    Observations,
+    Output,
+    Period,
+    Reading,
+    Seed,
+    Variable,
+    with_reading,
+)
+from aqreanalysis.cli.outputs import check_model_folder, check_product_name, sizes
+from aqreanalysis.cli.terminal import shows_progress
+
+
+@with_reading
+def reanalyse(
+    observations: Observations,
+    output: Output,
+    variable: Variable = None,
+    grid: Annotated[
+        float | None,
+        typer.Option(help="Size of a cell in degrees. Default: a quarter of the spacing."),
+    ] = None,
+    region: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(
+            metavar="WEST EAST SOUTH NORTH", help="Degrees. Default: the stations' extent."
+        ),
+    ] = None,
+    at: Annotated[
+        Path | None,
+        typer.Option(help="Table of stations to estimate instead of a grid."),
+    ] = None,
+    time: Period = None,
+    method: Annotated[
+        str, typer.Option(help="neural, kriging, space_time_kriging or idw.")
+    ] = "neural",
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a fitted model, instead of training one.")
+    ] = None,
+    seed: Seed = 0,
+    creator: Annotated[str | None, typer.Option(help="Your name, for the product.")] = None,
+    *,
+    reading: Reading,
+) -> None:
+    """Write complete fields as a CF NetCDF product.
+
+    A model is trained on all of OBS, then the fields of the asked period are written block by
+    block. Example:
+
+    aqreanalysis reanalyse hourly_88101_2011.zip --format aqs -o us.nc --grid 0.25
+    --region -125 -66 24 50 --time 2011-07-01 2011-07-07
+    """
+    from aqreanalysis.observations import open_stations
+    from aqreanalysis.reanalysis import Reanalyser, reanalyse
+
+    check_product_name(output)
+    if model and method != "neural":
+        raise ValueError(f"--model is a fitted model; leave out --method {method}, or --model")
+    places = open_stations(at) if at else None
+    fitted = Reanalyser.load(model) if model else None
+    obs = reading.open(observations)
+    product = reanalyse(
+        obs,
+        variable,
+        grid=grid,
+        region=region,
+        at=places,
+        method=fitted or method,  # type: ignore[arg-type]
+        time=slice(*time) if time else None,
+        seed=seed,
+        progress=shows_progress(),
+        creator=creator,
+    )
+    written = product.aqnet.to_netcdf(output, progress=shows_progress())
+    typer.echo(f"{written}: {sizes(product)}")
+
+
+@with_reading
+def fit(
+    observations: Observations,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model.")],
+    variable: Variable = None,
+    seed: Seed = 0,
+    *,
+    reading: Reading,
+) -> None:
+    """Train a model and save it as a folder of plain files."""
+    check_model_folder(output)
+    obs = reading.open(observations)
+    fitted = obs.aqnet.fit(variable, seed=seed, progress=shows_progress())
+    typer.echo(f"{fitted.save(output)}: {fitted!r}")
+
+
+@with_reading
+def draw(
+    product: Annotated[Path, typer.Argument(metavar="PRODUCT", help="NetCDF of reanalyse.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG, PDF or SVG.")],
+    time: Annotated[
+        str | None, typer.Option(help="An hour or a day, UTC. Default: the mean over all.")
+    ] = None,
+    variable: Annotated[str | None, typer.Option(help="Layer to draw.")] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Draw the standard error instead.")
+    ] = False,
+    observations: Annotated[
+        Path | None, typer.Option(metavar="OBS", help="Stations to draw over the field.")
+    ] = None,
+    region: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(metavar="WEST EAST SOUTH NORTH", help="Degrees. Default: the whole product."),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Instead of the product's own.")] = None,
+    *,
+    reading: Reading,
+) -> None:
+    """Draw a product as a map with coastlines, borders and, if given, its stations.
+
+    Example: aqreanalysis map us.nc -o us.png --time 2011-07-03T20
+    """
+    from aqreanalysis.maps import save_map
+    from aqreanalysis.product import open_product
+
+    with open_product(product) as opened:
+        drawn = opened.aqnet.map(
+            variable,
+            time=time,
+            observations=reading.open(observations) if observations else None,
+            region=region,
+            what="uncertainty" if uncertainty else "value",
+            title=title,
+        )
+        typer.echo(save_map(drawn, output))

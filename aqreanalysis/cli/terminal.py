@@ -1,0 +1,34 @@
+"""The terminal: signals that end a run, and whether somebody watches it."""
+
+import signal
+import sys
+
+
+class StoppedError(BaseException):
+    """A signal asks to end; no library takes this for an error of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def stop_cleanly() -> list[signal.Signals]:
+    """Return the signals that now end the run through all that removes incomplete files."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # One that is ignored, as under nohup, stays ignored.
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+    def stop(number: int, _: object) -> None:
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
+        raise StoppedError(number)
+
+    for number in heard:
+        signal.signal(number, stop)
+    return heard
+
+
+def shows_progress() -> bool:
+    """Return whether somebody watches: a progress bar in a log file is noise."""
+    return sys.stderr.isatty()
