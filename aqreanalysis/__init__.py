@@ -29,6 +29,7 @@ _HOMES = {
     "open_observations": "aqreanalysis.observations",
     "open_product": "aqreanalysis.product",
     "synthetic_network": "aqreanalysis.datasets",
+    "verify_product": "aqreanalysis.verification",
 }
 
 __all__ = ["AqnetAccessor", "Grid", "StationNetwork", "__version__", *sorted(_HOMES)]

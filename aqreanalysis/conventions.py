@@ -43,6 +43,10 @@ class Pollutant:
         Smallest and largest hourly value that a station may report, in ug m-3.
     molar_mass : float or None
         g mol-1 of a gas; None for particles, which have no mixing ratio in ppb.
+    events : tuple of float
+        Ascending thresholds of polluted air, in ug m-3: breakpoints of China's index of air
+        quality for single hours, or for days where it has none for hours (HJ 633-2012); of
+        nitrogen monoxide those of the dioxide.
     aliases : tuple of str
         Other spellings in column names, lower case and without separators.
     """
@@ -52,11 +56,19 @@ class Pollutant:
     long_name: str
     label: str
     plausible: tuple[float, float]
+    events: tuple[float, ...]
     molar_mass: float | None = None
     aliases: tuple[str, ...] = ()
 
 
-def _gas(name: str, species: str, label: str, limit: float, molar_mass: float) -> Pollutant:
+def _gas(
+    name: str,
+    species: str,
+    label: str,
+    limit: float,
+    events: tuple[float, ...],
+    molar_mass: float,
+) -> Pollutant:
     """Return a gas; its CF name and long name follow from the species."""
     return Pollutant(
         name,
@@ -64,6 +76,7 @@ def _gas(name: str, species: str, label: str, limit: float, molar_mass: float) -
         f"{species.replace('_', ' ')} mass concentration",
         label,
         (0.0, limit),
+        events,
         molar_mass,
         (species.replace("_", ""),),
     )
@@ -81,6 +94,7 @@ POLLUTANTS: Mapping[str, Pollutant] = MappingProxyType(
                 "PM2.5 mass concentration",
                 "PM$_{2.5}$",
                 (0.0, 2000.0),
+                (35.0, 75.0, 150.0),
                 aliases=("pm2p5", "pm2.5", "pm25concentration", "pm25frmfem", "88101"),
             ),
             Pollutant(
@@ -89,13 +103,14 @@ POLLUTANTS: Mapping[str, Pollutant] = MappingProxyType(
                 "PM10 mass concentration",
                 "PM$_{10}$",
                 (0.0, 10000.0),
+                (50.0, 150.0, 250.0),
                 aliases=("pm10concentration", "81102"),
             ),
-            _gas("no2", "nitrogen_dioxide", "NO$_2$", 2000.0, 46.006),
-            _gas("no", "nitrogen_monoxide", "NO", 3000.0, 30.006),
-            _gas("o3", "ozone", "O$_3$", 1500.0, 47.997),
-            _gas("so2", "sulfur_dioxide", "SO$_2$", 5000.0, 64.064),
-            _gas("co", "carbon_monoxide", "CO", 100000.0, 28.010),
+            _gas("no2", "nitrogen_dioxide", "NO$_2$", 2000.0, (100.0, 200.0, 700.0), 46.006),
+            _gas("no", "nitrogen_monoxide", "NO", 3000.0, (100.0, 200.0, 700.0), 30.006),
+            _gas("o3", "ozone", "O$_3$", 1500.0, (160.0, 200.0, 300.0), 47.997),
+            _gas("so2", "sulfur_dioxide", "SO$_2$", 5000.0, (150.0, 500.0, 650.0), 64.064),
+            _gas("co", "carbon_monoxide", "CO", 100000.0, (5000.0, 10000.0, 35000.0), 28.010),
         )
     }
 )

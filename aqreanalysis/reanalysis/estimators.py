@@ -135,7 +135,7 @@ def reanalyse(
     validate(observations)
     variable = pollutant(variable).name if variable else default_variable(observations)
     target = _target(observations, grid, region, at)
-    time = _period(observations, time)
+    time = utc_period(observations, time)
     _tell_implausible(observations, variable)
     estimator, fitted = estimator_of(method, seed=seed, progress=progress)
     if not fitted:
@@ -208,7 +208,7 @@ def _check_apart(network: StationNetwork, *, known: bool) -> None:
     )
 
 
-def _period(observations: xr.Dataset, time: Any) -> slice | None:
+def utc_period(observations: xr.Dataset, time: Any) -> slice | None:
     """Return the labels asked for as a slice in UTC; none is refused before a long training."""
     if time is None:
         return None

@@ -1,0 +1,219 @@
+"""Intervals of scores, and differences between methods, by drawing stations again and again."""
+
+import warnings
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION
+from aqreanalysis.verification.errors import VerificationError
+from aqreanalysis.verification.formulas import ratio
+from aqreanalysis.verification.pairs import ESTIMATOR
+from aqreanalysis.verification.scoring import (
+    SUMMED,
+    By,
+    check_statistics,
+    scored,
+    totals,
+    weights_of,
+)
+
+DRAWS = 1000
+_RELATIVE = ("rmse", "mae", "crps")
+
+
+def intervals(
+    statistics: xr.Dataset,
+    *,
+    by: By | None = None,
+    resolution: str | None = None,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return the bootstrap interval of every score.
+
+    Places are drawn with replacement, all values of a place together: hours of a station go
+    together, stations are what another network would have elsewhere (Efron & Tibshirani 1993,
+    An Introduction to the Bootstrap, chapter 8; percentile interval).
+
+    Parameters
+    ----------
+    statistics : Dataset
+    by, resolution
+        As in `metrics`; not ``by="station"``, where there is nothing to draw from.
+    level : float
+        Share of the draws within the interval.
+    draws, seed : int
+
+    Returns
+    -------
+    Dataset
+        As of `metrics`, with ``bound``: "low", "high". NaN where all values are of one place.
+
+    Raises
+    ------
+    VerificationError
+        If the Dataset holds no statistics, ``by`` is "station", or level or draws are out of
+        range.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> summed = obs.aqnet.verify(methods=["idw"], folds=3, progress=False)
+    >>> low, high = intervals(summed).rmse.sel(estimator="idw").values
+    >>> bool(low < high)
+    True
+    """
+    check_statistics(statistics)
+    drawn = _drawn(statistics, by, resolution, draws, seed)
+    bounds = _percentiles(drawn, level)
+    return _where_places(bounds, statistics, by, resolution).assign_attrs(statistics.attrs)
+
+
+def differences(
+    statistics: xr.Dataset,
+    *,
+    to: str = "kriging",
+    by: By | None = None,
+    resolution: str | None = None,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Return how much each method's scores differ from those of one method, with intervals.
+
+    Both are scored on the stations where both answer, and both on the same draws.
+
+    Parameters
+    ----------
+    statistics : Dataset
+    to : str
+        Name of the method to compare with.
+    by, resolution, level, draws, seed
+        As in `intervals`.
+
+    Returns
+    -------
+    Dataset
+        As of `metrics`, with ``bound``: "value", "low", "high". ``relative_rmse``,
+        ``relative_mae`` and ``relative_crps`` are ratios minus 1: -0.02 is 2 % below.
+
+    Raises
+    ------
+    VerificationError
+        If that method is not among those verified; else as `intervals`.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> summed = obs.aqnet.verify(methods=["idw", "kriging"], folds=3, progress=False)
+    >>> float(differences(summed).rmse.sel(estimator="kriging", bound="high"))
+    0.0
+    """
+    check_statistics(statistics)
+    names = [str(name) for name in statistics[ESTIMATOR].values]
+    if to not in names:
+        raise VerificationError(
+            f"no method {to!r} to compare with; these were verified: {', '.join(names)}"
+        )
+    answered = _answered(statistics)
+    both = answered & answered.sel({ESTIMATOR: to})
+    statistics = statistics[[*SUMMED]]
+    own = statistics.where(both, 0)
+    # The method to compare with, on the stations of each of the others.
+    repeated = statistics.sel({ESTIMATOR: [to] * len(names)})
+    other = repeated.assign_coords({ESTIMATOR: statistics[ESTIMATOR]}).where(both, 0)
+    pair = [_compared(part.assign_attrs(statistics.attrs), by, resolution) for part in (own, other)]
+    value = _difference(*pair).expand_dims(bound=["value"])
+    drawn = _difference(
+        *(_drawn(part.assign_attrs(statistics.attrs), by, resolution, draws, seed)
+          for part in (own, other))
+    )  # fmt: skip
+    bounds = _where_places(_percentiles(drawn, level), own, by, resolution)
+    return xr.concat([value, bounds], dim="bound").assign_attrs(statistics.attrs | {"to": to})
+
+
+def _answered(statistics: xr.Dataset) -> xr.DataArray:
+    """Return at which stations a method is scored, (estimator, station)."""
+    first = statistics["count"].isel(resolution=0)
+    everything = first.isel(stratum=int(np.flatnonzero(statistics["kind"].values == "all")[0]))
+    return everything.drop_vars(("kind", "label", "resolution"), errors="ignore") > 0
+
+
+def _compared(statistics: xr.Dataset, by: By | None, resolution: str | None) -> xr.Dataset:
+    """Return the scores over all stations."""
+    return scored(totals(statistics, by, resolution, _membership(statistics, by)))
+
+
+def _difference(own: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+    """Return own minus other, and the relative differences."""
+    relative = {f"relative_{name}": ratio(own[name], other[name]) - 1 for name in _RELATIVE}
+    for name, share in relative.items():
+        share.attrs = {"long_name": f"relative difference of {name[9:].upper()}", "units": "1"}
+    with xr.set_options(keep_attrs=True):
+        return (own - other).assign(relative)
+
+
+def _drawn(
+    statistics: xr.Dataset, by: By | None, resolution: str | None, draws: int, seed: int
+) -> xr.Dataset:
+    """Return the scores of each draw of places, on ``draw``."""
+    if draws < 2:
+        raise VerificationError(f"a bootstrap needs at least 2 draws; found {draws}")
+    places = np.unique(_places(statistics), return_inverse=True)[1]
+    count = int(places.max()) + 1
+    generator = np.random.default_rng(seed)
+    times = generator.multinomial(count, np.full(count, 1 / count), size=draws)
+    coords = {STATION: statistics[STATION].values}
+    weights = xr.DataArray(times[:, places], dims=("draw", STATION), coords=coords)
+    membership = _membership(statistics, by)
+    return scored(totals(statistics, by, resolution, weights * membership))
+
+
+def _membership(statistics: xr.Dataset, by: By | None) -> xr.DataArray:
+    """Return which station counts in which part."""
+    weights = weights_of(statistics, by)
+    if weights is None:
+        raise VerificationError("a single station has no interval: by must not be 'station'")
+    return weights
+
+
+def _percentiles(drawn: xr.Dataset, level: float) -> xr.Dataset:
+    """Return the ends of the middle share of the draws."""
+    if not 0 < level < 1:
+        raise VerificationError(f"level must lie within 0..1; found {level}")
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")  # a part without any value
+        bounds = drawn.quantile(ends, dim="draw", skipna=True, keep_attrs=True)
+    return bounds.rename(quantile="bound").assign_coords(bound=["low", "high"])
+
+
+def _where_places(
+    bounds: xr.Dataset, statistics: xr.Dataset, by: By | None, resolution: str | None
+) -> xr.Dataset:
+    """Return bounds where values of two places or more are behind them, NaN elsewhere.
+
+    All draws of a single place give the same score: they would pretend to be certain.
+    """
+    apart = totals(statistics, by, resolution, None)["count"]
+    inside = (apart * _membership(statistics, by)) > 0
+    places = _places(statistics)
+    order = np.argsort(places, kind="stable")
+    first = np.unique(places[order], return_index=True)[1]
+    counted = xr.apply_ufunc(
+        lambda rows: np.logical_or.reduceat(rows[..., order], first, axis=-1).sum(axis=-1),
+        inside,
+        input_core_dims=[[STATION]],
+    )
+    return bounds.where(counted > 1)
+
+
+def _places(statistics: xr.Dataset) -> np.ndarray:
+    """Return the number of the place of each station; its own where none is known."""
+    if "place" in statistics.coords:
+        return statistics["place"].values
+    return np.arange(statistics.sizes[STATION])

@@ -1,0 +1,323 @@
+"""Cross-validation: every method fitted to known stations, and asked for the hidden ones."""
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
+from aqreanalysis.reanalysis import Estimator, Method, estimator_of, utc_period
+from aqreanalysis.verification.errors import VerificationError
+from aqreanalysis.verification.folds import Design, Fold, describe_design, folds_of
+from aqreanalysis.verification.pairs import build_pairs
+from aqreanalysis.verification.summing import check_events, statistics
+
+logger = logging.getLogger(__name__)
+
+METHODS: tuple[Method, ...] = ("neural", "kriging", "space_time_kriging", "idw")
+
+
+def cross_validate(
+    observations: xr.Dataset,
+    variable: str | None = None,
+    *,
+    methods: Sequence[Method | Estimator] = METHODS,
+    by: Design = "station",
+    folds: int = 5,
+    buffer_km: float | None = None,
+    time: slice | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Return what each method estimates at stations that were hidden from it, beside the truth.
+
+    In each fold every method is fitted anew: its scalers, variograms and weights see the known
+    stations alone. A method that fails in a fold is reported, and the others go on.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``(station, time)``.
+    variable : str, optional
+        Pollutant; pm25 if it is there, else the only one.
+    methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
+        An estimator is copied and fitted in each fold.
+    by : {"station", "block", "month", "leave_one_out"}
+        - "station": random folds; stations within 500 m of each other share one.
+        - "block": neighbouring stations share a fold, and stations within ``buffer_km`` of a
+          hidden one are left out (Roberts et al. 2017, Ecography 40, 913).
+        - "month": stations and calendar months are dealt to folds, and the stations of a fold are
+          scored in its months, of which nothing is learned (Meyer et al. 2018, Environ. Model.
+          Softw. 101, 1: leave location and time out).
+        - "leave_one_out": each place in turn.
+    folds : int
+        Number of folds, unless each place is left out in turn.
+    buffer_km : float, optional
+        By default the median spacing of the stations for blocks, 0 for others.
+    time : slice of labels, optional
+        Hours to score, in UTC unless a label states its zone; all by default. Methods learn from
+        all hours.
+    seed : int
+        Of the folds and of training.
+    progress : bool
+        Whether a progress bar is shown.
+
+    Returns
+    -------
+    Dataset
+        ``truth`` (station, time), ``estimate`` and ``standard_error`` (estimator, station, time),
+        with ``distance_km`` to the nearest known station. `statistics` and
+        `aqreanalysis.report.write_report` take it.
+
+    Raises
+    ------
+    ObservationError
+        If the observations are not valid.
+    VerificationError
+        If there are fewer places or months than folds, or every method fails in every fold.
+    ValueError
+        If a method is unknown, or no hour lies within the time asked for.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> pairs = cross_validate(obs, methods=["idw"], by="block", folds=3, progress=False)
+    >>> pairs.estimate.dims
+    ('estimator', 'station', 'time')
+    """
+    validate(observations)
+    variable = pollutant(variable).name if variable else default_variable(observations)
+    makers = _makers(methods, seed)
+    scored = np.zeros(observations.sizes[TIME], bool)
+    scored[selected_hours(observations[TIME], utc_period(observations, time))] = True
+    parts = folds_of(
+        observations, variable, by=by, count=folds, seed=seed, buffer_km=buffer_km, scored=scored
+    )
+    run = _Run.empty(observations, variable, list(makers))
+    # By month, folds have no hour to score where a part of the time is asked for.
+    _estimate_all(run, [f for f in parts if f.scored.any()], makers, progress=progress)
+    if not np.isfinite(run.estimate).any():
+        raise VerificationError(
+            "no method gave any estimate at a hidden station. " + "; ".join(run.failures[:3])
+        )
+    network = StationNetwork.from_dataset(observations)
+    pairs = build_pairs(
+        observations,
+        variable,
+        truth=run.truth,
+        estimate=run.estimate,
+        standard_error=run.standard_error,
+        methods=list(makers),
+        stations={
+            "distance_km": run.distance_km,
+            "place": network.colocated_groups(),
+            "fold": run.fold.astype(str),
+        },
+        attributes={
+            "by": by,
+            "design": describe_design(by, parts, buffer_km, seed),
+            "failures": run.failures,
+            "remarks": [],
+        },
+    )
+    # Hours and stations that no fold scores are no part of the verification.
+    return pairs.isel({STATION: run.fold != "", TIME: slice(*_extent(scored))})
+
+
+def verify(
+    observations: xr.Dataset,
+    variable: str | None = None,
+    *,
+    methods: Sequence[Method | Estimator] = METHODS,
+    by: Design = "station",
+    folds: int = 5,
+    buffer_km: float | None = None,
+    time: slice | None = None,
+    events: Sequence[float] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Return the statistics of each method at stations that were hidden from it.
+
+    Parameters
+    ----------
+    observations, variable, methods, by, folds, buffer_km, time, seed, progress
+        As of `cross_validate`.
+    events : sequence of float, optional
+        Thresholds of events, ug m-3; by default those of the pollutant.
+
+    Returns
+    -------
+    Dataset
+        Of `statistics`; `metrics`, `intervals` and `differences` make scores of it.
+
+    Raises
+    ------
+    ObservationError, VerificationError, ValueError
+        As of `cross_validate`, and if events are no positive numbers.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> summed = verify(obs, methods=["idw", "kriging"], folds=3, progress=False)
+    >>> summed["count"].dims
+    ('resolution', 'estimator', 'station', 'stratum')
+    """
+    if events is not None:
+        check_events(events)
+    pairs = cross_validate(
+        observations,
+        variable,
+        methods=methods,
+        by=by,
+        folds=folds,
+        buffer_km=buffer_km,
+        time=time,
+        seed=seed,
+        progress=progress,
+    )
+    return statistics(pairs, events=events)
+
+
+def estimate_hidden(
+    estimator: Any, observations: xr.Dataset, variable: str, fold: Fold
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a fitted estimator gives at the hidden stations of a fold.
+
+    Returns
+    -------
+    estimate, standard_error : (hidden, time) float64
+        NaN where hours are not scored.
+
+    Raises
+    ------
+    ValueError
+        If what the estimator gives is not on the stations and hours asked for.
+    """
+    known, targets = fold.inputs(observations), fold.targets(observations)
+    labels = known[TIME].values
+    estimate, error = np.full((2, targets.sizes[STATION], labels.size), np.nan)
+    for span in fold.spans():
+        window = slice(labels[span.start], labels[span.stop - 1])
+        found = estimator.predict(known, targets, time=window).compute(scheduler="synchronous")
+        asked = {STATION: targets[STATION].values, TIME: labels[span]}
+        estimate[:, span] = _series(found, variable, asked)
+        error[:, span] = _series(found, f"{variable}_uncertainty", asked)
+    return estimate, error
+
+
+def _series(found: xr.Dataset, name: str, asked: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return a variable of an estimate, (station, time), on the stations and hours asked for."""
+    if name not in found or set(found[name].dims) != set(asked):
+        there = {str(key): values.dims for key, values in found.data_vars.items()}
+        raise ValueError(f"its predict must give {name!r} on {tuple(asked)}; found {there}")
+    for dim, labels in asked.items():
+        given = found[dim].values if dim in found.coords else np.arange(found.sizes[dim])
+        expected = labels if dim in found.coords else np.arange(labels.size)
+        if not np.array_equal(given, expected):
+            raise ValueError(f"its predict must give {name!r} on the {dim} asked for, in order")
+    return found[name].transpose(*asked).values
+
+
+@dataclass
+class _Run:
+    """What the folds fill in."""
+
+    observations: xr.Dataset
+    variable: str
+    methods: list[str]
+    truth: np.ndarray
+    estimate: np.ndarray
+    standard_error: np.ndarray
+    distance_km: np.ndarray
+    fold: np.ndarray
+    failures: list[str] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, observations: xr.Dataset, variable: str, methods: list[str]) -> "_Run":
+        """Return a run before its first fold."""
+        size, hours = observations.sizes[STATION], observations.sizes[TIME]
+        estimates = np.full((2, len(methods), size, hours), np.nan, np.float32)
+        return cls(
+            observations, variable, methods, np.full((size, hours), np.nan), estimates[0],
+            estimates[1], np.full(size, np.nan), np.full(size, "", dtype=object),
+        )  # fmt: skip
+
+    def fail(self, who: str, fold: Fold, why: object) -> None:
+        """Keep and tell why there is no estimate in a fold."""
+        message = f"{who}, fold {fold.name}: {why}"
+        self.failures.append(message)
+        logger.warning("%s; verification goes on without it", message)
+
+
+def _estimate_all(
+    run: _Run,
+    folds: Sequence[Fold],
+    makers: Mapping[str, Callable[[], Any]],
+    *,
+    progress: bool,
+) -> None:
+    """Fill in what every method estimates in every fold."""
+    from tqdm import tqdm
+
+    values = values_of(run.observations, run.variable)
+    total = len(folds) * len(makers)
+    with tqdm(total=total, desc="verification", disable=not progress, leave=False) as bar:
+        for fold in folds:
+            run.fold[fold.hidden] = fold.name
+            run.truth[np.ix_(fold.hidden, fold.scored)] = values[np.ix_(fold.hidden, fold.scored)]
+            if not fold.known.any():
+                run.fail("all methods", fold, "no station is left to know; use a smaller buffer_km")
+                bar.update(len(makers))
+                continue
+            run.distance_km[fold.hidden] = fold.distance_km(run.observations)
+            for row, (name, make) in enumerate(makers.items()):
+                bar.set_postfix_str(f"{name}, fold {fold.name}")
+                _estimate(run, fold, row, name, make)
+                bar.update()
+
+
+def _estimate(run: _Run, fold: Fold, row: int, name: str, make: Callable[[], Any]) -> None:
+    """Fill in what a method estimates in a fold, or why it does not."""
+    try:
+        training = fold.training(run.observations)
+        estimator = make().fit(training, run.variable)
+        found = estimate_hidden(estimator, run.observations, run.variable, fold)
+    except Exception as error:  # a method may fail in any way; the others must go on
+        known = isinstance(error, ValueError) and str(error)
+        run.fail(name, fold, known or f"{type(error).__name__}: {error}")
+        return
+    run.estimate[row, fold.hidden], run.standard_error[row, fold.hidden] = found
+
+
+def _makers(methods: Sequence[Method | Estimator], seed: int) -> dict[str, Callable[[], Any]]:
+    """Return what makes an unfitted estimator, by the name of the method."""
+    if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
+        raise VerificationError(
+            f"methods must be a list such as {list(METHODS)}; found {methods!r}"
+        )
+    makers: dict[str, Callable[[], Any]] = {}
+    for method in methods:
+        estimator, _ = estimator_of(method, seed=seed, progress=False)
+        name = method if isinstance(method, str) else estimator.name
+        if name in makers:
+            raise VerificationError(
+                f"two methods are called {name!r}: give one of the estimators another name"
+            )
+        makers[name] = partial(copy.deepcopy, estimator)
+    return makers
+
+
+def _extent(mask: np.ndarray) -> tuple[int, int]:
+    """Return the first position of a mask and the one after its last."""
+    inside = np.flatnonzero(mask)
+    return int(inside[0]), int(inside[-1]) + 1

@@ -1,0 +1,199 @@
+"""Pairs: what hidden stations measured, beside what each method estimated for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.verification.errors import VerificationError
+from aqreanalysis.verification.strata import (
+    HOURS_PER_DAY,
+    hour_of_day,
+    local_middles,
+    month_of_year,
+    period_hours,
+)
+
+#: Dimension of the methods; ``sel(method=...)`` is an argument of xarray's own.
+ESTIMATOR = "estimator"
+#: Share of a period's hours that its mean needs; the data capture asked for by EU and US EPA rules.
+MINIMUM_CAPTURE = 0.75
+
+
+def build_pairs(
+    observations: xr.Dataset,
+    variable: str,
+    *,
+    truth: np.ndarray,
+    estimate: np.ndarray,
+    standard_error: np.ndarray,
+    methods: Sequence[str],
+    stations: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    """Return the pairs of truth and estimates.
+
+    Parameters
+    ----------
+    observations : Dataset
+        Gives stations, positions and times.
+    variable : str
+    truth : (station, time) float
+        NaN where nothing was measured, or what was does not count.
+    estimate, standard_error : (estimator, station, time) float
+        NaN where a method gives none.
+    methods : sequence of str
+    stations : mapping of (station,) arrays
+        ``distance_km`` to the nearest station that the methods knew, ``place``, ``fold``.
+    attributes : mapping
+        ``by``, ``design``, ``failures``, ``remarks``.
+
+    Returns
+    -------
+    Dataset
+        ``truth``, ``estimate``, ``standard_error``, and ``answered`` (estimator, station): whether
+        the method gave any estimate at that station.
+    """
+    units = str(observations[variable].attrs.get("units", ""))
+    position = {name: observations[name].variable for name in (STATION, "longitude", "latitude")}
+    return xr.Dataset(
+        {
+            "truth": ((STATION, TIME), truth.astype(np.float64), {"units": units}),
+            "estimate": ((ESTIMATOR, STATION, TIME), estimate.astype(np.float32), {"units": units}),
+            "standard_error": (
+                (ESTIMATOR, STATION, TIME),
+                standard_error.astype(np.float32),
+                {"units": units},
+            ),
+            "answered": ((ESTIMATOR, STATION), np.isfinite(estimate).any(axis=-1)),
+        },
+        coords={
+            ESTIMATOR: np.array(methods, dtype=str),
+            **position,
+            TIME: observations[TIME].variable,
+            **{name: (STATION, values) for name, values in stations.items()},
+        },
+        attrs={"variable": variable, "units": units, **attributes},
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Truth and estimates at the values that count, with their strata.
+
+    Attributes
+    ----------
+    truth : (station, time) float64
+        NaN where there is none.
+    estimate, standard_error : (estimator, station, time) float64
+    scored : (estimator, station, time) bool
+        Truth is there, and so is the estimate of every method that answers at the station: all
+        methods are judged by the same values.
+    hour, month : (station, time) int
+        Of local time; the hour is -1 where a value spans a day.
+    """
+
+    truth: np.ndarray
+    estimate: np.ndarray
+    standard_error: np.ndarray
+    scored: np.ndarray
+    hour: np.ndarray
+    month: np.ndarray
+
+    @classmethod
+    def of(cls, pairs: xr.Dataset) -> Self:
+        """Return the sample of all steps of the pairs."""
+        truth = pairs["truth"].transpose(STATION, TIME).values
+        order = (ESTIMATOR, STATION, TIME)
+        estimate, error = (
+            pairs[name].transpose(*order).values.astype(np.float64)
+            for name in ("estimate", "standard_error")
+        )
+        error[~(error >= 0)] = np.nan  # a negative one is none
+        there = np.isfinite(estimate)
+        answered = np.asarray(there.any(axis=-1))
+        if "answered" in pairs:
+            answered = pairs["answered"].transpose(ESTIMATOR, STATION).values
+        unanimous = np.asarray((there | ~answered[..., None]).all(axis=0))
+        common = np.isfinite(truth) & unanimous
+        middles = local_middles(pairs, pairs["longitude"].values)
+        daily = period_hours(pairs) >= HOURS_PER_DAY
+        hour = np.full(middles.shape, -1) if daily else hour_of_day(middles)
+        return cls(truth, estimate, error, common & there, hour, month_of_year(middles))
+
+    def daily_means(self, pairs: xr.Dataset) -> Self:
+        """Return the sample of local days of which three quarters of the steps are scored.
+
+        A daily mean has no standard error: that of hours does not tell how they go together.
+        """
+        middles = local_middles(pairs, pairs["longitude"].values)
+        day = np.floor(middles / HOURS_PER_DAY).astype(np.int64)
+        first, last = int(day.min()), int(day.max())
+        steps = HOURS_PER_DAY / period_hours(pairs)
+        shape = (self.truth.shape[0], last - first + 1)
+        bins = (np.arange(shape[0])[:, None] * shape[1] + day - first).ravel()
+
+        def mean(values: np.ndarray, scored: np.ndarray) -> np.ndarray:
+            weights = np.where(scored, values, 0.0).ravel()
+            size = shape[0] * shape[1]
+            total = np.bincount(bins, weights, size).reshape(shape)
+            count = np.bincount(bins, scored.ravel(), size).reshape(shape)
+            enough = count >= MINIMUM_CAPTURE * steps
+            return np.divide(total, count, out=np.full(shape, np.nan), where=enough)
+
+        # Where a method does not answer, the values that the others are scored on are its truth.
+        common = np.asarray(self.scored.any(axis=0))
+        truth = mean(self.truth, common)
+        estimate = np.stack(
+            [
+                mean(values, scored)
+                for values, scored in zip(self.estimate, self.scored, strict=True)
+            ]
+        )
+        days = (np.arange(first, last + 1) + 0.5) * HOURS_PER_DAY
+        month = np.broadcast_to(month_of_year(days), shape)
+        return type(self)(
+            truth,
+            estimate,
+            np.full(estimate.shape, np.nan),
+            np.isfinite(truth) & np.isfinite(estimate),
+            np.full(shape, -1),
+            month,
+        )
+
+
+def check_pairs(pairs: xr.Dataset) -> None:
+    """Refuse a Dataset that is no pairs, with all that it lacks."""
+    wanted = {
+        "truth": {STATION, TIME},
+        "estimate": {ESTIMATOR, STATION, TIME},
+        "standard_error": {ESTIMATOR, STATION, TIME},
+    }
+    faults = [
+        f"{name} on {tuple(sorted(dims))}"
+        for name, dims in wanted.items()
+        if name not in pairs or set(pairs[name].dims) != dims
+    ]
+    faults += [f"the coordinate {name}" for name in ("longitude", "latitude") if name not in pairs]
+    faults += [
+        f"the attribute {name}" for name in ("variable", "units", "by") if name not in pairs.attrs
+    ]
+    if faults:
+        raise VerificationError(
+            "these are no pairs of truth and estimates: they lack " + ", ".join(faults) + ". "
+            "Make them with cross_validate(observations) or match_product(product, observations)"
+        )
+
+
+def listed(attribute: object) -> list[str]:
+    """Return an attribute that is a list of texts; NetCDF gives a single one back bare.
+
+    Examples
+    --------
+    >>> listed("idw, fold 1: no wind"), listed(np.array([])), listed(["a", "b"])
+    (['idw, fold 1: no wind'], [], ['a', 'b'])
+    """
+    return [str(text) for text in np.atleast_1d(np.asarray(attribute, dtype=object)) if str(text)]

@@ -1,0 +1,120 @@
+"""What errors are told apart by: distance, level, hour and month; and events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import TIME, pollutant
+from aqreanalysis.observations import step_hours
+
+#: Edges, the upper one excluded: km to the nearest station that a method knew.
+DISTANCE_KM = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, np.inf)
+#: Edges of the true concentration of particles, ug m-3, the upper one excluded.
+PARTICLE_LEVELS = (0.0, 5.0, 10.0, 20.0, 35.0, 75.0, 150.0, 250.0, np.inf)
+
+HOURS_PER_DAY = 24
+MONTHS = 12
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """One part of the values: which kind of parts, and which of them."""
+
+    kind: str
+    label: str
+
+
+def levels_of(variable: str) -> tuple[float, ...]:
+    """Return the edges of the levels of a pollutant: of particles, or around its events."""
+    if variable in ("pm25", "pm10"):
+        return PARTICLE_LEVELS
+    events = pollutant(variable).events
+    return (0.0, events[0] / 4, events[0] / 2, *events, np.inf)
+
+
+def interval_labels(edges: Sequence[float]) -> list[str]:
+    """Return the names of the parts between edges.
+
+    Examples
+    --------
+    >>> interval_labels((0.0, 3.0, 5.0, np.inf))
+    ['<3', '3-5', '>5']
+    """
+    return [
+        f"<{high:g}" if index == 0 else f">{low:g}" if np.isinf(high) else f"{low:g}-{high:g}"
+        for index, (low, high) in enumerate(pairwise(edges))
+    ]
+
+
+def part_of(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
+    """Return the number of the part that each value lies in, the first for what lies below it.
+
+    Examples
+    --------
+    >>> part_of(np.array([-1.0, 2.9, 3.0, 99.0]), (0.0, 3.0, 5.0, np.inf))
+    array([0, 0, 1, 2])
+    """
+    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+
+
+def strata_of(levels: Sequence[float]) -> list[Stratum]:
+    """Return all parts of the axis ``stratum``: everything, levels, hours of the day, months."""
+    return [
+        Stratum("all", "all"),
+        *(Stratum("level", label) for label in interval_labels(levels)),
+        *(Stratum("hour", str(hour)) for hour in range(HOURS_PER_DAY)),
+        *(Stratum("month", str(month + 1)) for month in range(MONTHS)),
+    ]
+
+
+def local_offset_hours(longitude: np.ndarray) -> np.ndarray:
+    """Return the whole hours from UTC to local time, by the sun.
+
+    Examples
+    --------
+    >>> local_offset_hours(np.array([116.4, -118.2, 0.0, 190.0]))
+    array([  8,  -8,   0, -11])
+    """
+    east = (np.asarray(longitude) + 180) % 360 - 180
+    return np.rint(east / 15).astype(np.int64)
+
+
+def period_hours(dataset: xr.Dataset) -> float:
+    """Return the hours that a value stands for, also where only some stamps are left."""
+    return float(dataset[TIME].attrs.get("step_hours", step_hours(dataset)))
+
+
+def local_middles(dataset: xr.Dataset, longitude: np.ndarray) -> np.ndarray:
+    """Return the local middle of each averaging period, (..., time) hours since 1970.
+
+    Days are what their label says everywhere: half the globe further on they would be others.
+    """
+    hours = period_hours(dataset)
+    sign = -1 if dataset[TIME].attrs.get("time_label") == "end" else 1
+    stamps = dataset[TIME].values.astype("datetime64[s]").astype(np.int64) / 3600
+    offset = local_offset_hours(longitude) * (hours < HOURS_PER_DAY)
+    return stamps + sign * hours / 2 + offset[..., None]
+
+
+def hour_of_day(hours: np.ndarray) -> np.ndarray:
+    """Return the hour of the day, 0 to 23, of hours since 1970."""
+    return np.floor(hours % HOURS_PER_DAY).astype(np.int64)
+
+
+def month_of_year(hours: np.ndarray) -> np.ndarray:
+    """Return the month, 0 to 11, of hours since 1970.
+
+    Examples
+    --------
+    >>> month_of_year(np.array([0.5, 31 * 24 + 0.5]))
+    array([0, 1])
+    """
+    return months_of(hours).astype(np.int64) % MONTHS
+
+
+def months_of(hours: np.ndarray) -> np.ndarray:
+    """Return the calendar month, datetime64[M], of hours since 1970."""
+    return np.floor(hours).astype("datetime64[h]").astype("datetime64[M]")
