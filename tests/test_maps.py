@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import shapely
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection, QuadMesh
@@ -24,6 +24,7 @@ from aqreanalysis.maps import (
     MapError,
     make_natural_earth,
     map_field,
+    map_scores,
     map_stations,
     natural_earth,
     save_map,
@@ -338,6 +339,7 @@ def test_stations_and_cells_share_the_colours_and_the_callers_limits(beijing, ne
     st.lists(st.floats(-500, 1e5), min_size=1, max_size=60),
     st.lists(st.floats(0, 1e5) | st.just(np.nan), max_size=20),
 )
+@example([0.0, 10417.0, -1e-7], [])  # the first tick lies a hair inside
 def test_robust_limits_ascend_and_hold_the_middle_of_cells_and_stations(cells, stations):
     low, high = robust_limits(np.array(cells), np.array(stations))
     assert low < high
@@ -353,6 +355,36 @@ def test_one_wild_cell_does_not_set_the_limits_and_nothing_gives_none():
     cells = np.append(np.linspace(0, 80, 999), 5000.0)
     assert robust_limits(cells, np.array([])) == (0.0, 80.0)
     assert robust_limits(np.array([np.nan]), np.array([])) is None
+
+
+def scores_at(values):
+    """Return one score a station, eastwards."""
+    places = np.arange(len(values)) * 0.1
+    return xr.Dataset(
+        {"rmse": ("station", values, {"long_name": "RMSE", "units": "ug m-3"})},
+        coords={
+            "station": [f"s{i}" for i in range(len(values))],
+            "longitude": ("station", 116.0 + places),
+            "latitude": ("station", 40.0 + places),
+        },
+    )
+
+
+def test_scores_are_coloured_by_value_with_the_highest_over_all_others():
+    figure = map_scores(scores_at([30.0, np.nan, 50.0, 10.0]), "rmse")
+    absent, valued = (c for c in figure.axes[0].collections if isinstance(c, PathCollection))
+    assert valued.get_array().tolist() == [10.0, 30.0, 50.0]
+    assert len(absent.get_offsets()) == 1
+    assert absent.get_zorder() < valued.get_zorder()
+    assert figure.get_size_inches()[0] == 5.2
+    assert figure.axes[1].get_xlabel() == "RMSE (μg m⁻³)"
+
+
+def test_scores_need_a_value_and_stations():
+    figure = map_scores(scores_at([np.nan, np.nan]), "rmse")
+    assert "no station has a value" in [text.get_text() for text in figure.axes[0].texts]
+    with pytest.raises(MapError, match=r"expected 'rmse' on \('station',\); found"):
+        map_scores(xr.Dataset({"rmse": ("time", [1.0])}), "rmse")
 
 
 # Places

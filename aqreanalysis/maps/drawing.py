@@ -30,7 +30,6 @@ from aqreanalysis.maps.marks import (
 )
 from aqreanalysis.maps.period import MapError, Period, Time, select_period
 from aqreanalysis.maps.surroundings import draw_cities, draw_graticule, draw_lines, draw_scale_bar
-from aqreanalysis.network import StationNetwork
 
 
 def map_field(
@@ -184,7 +183,7 @@ def map_stations(
     """
     selected, period = select_period(observations, time)
     stations = stations_of(selected, hidden, variable, period)
-    frame = _frame(axes, region or _region_of(stations))
+    frame = _frame(axes, region or stations.region())
     colours = Colours.of("value", limits, np.array([]), stations.values[inside(frame, stations)])
     if not colours.present:
         say(frame, "no station has a value at this time")
@@ -225,14 +224,6 @@ def _draw_over(frame: Frame, stations: Stations, colours: Colours | None) -> lis
     entries = draw_stations(frame, stations, colours)
     draw_cities(frame, np.stack(project(frame.projection, *stations.places), axis=1))
     return entries
-
-
-def _region_of(stations: Stations) -> Region:
-    """Return the extent of the stations with a margin of a tenth, and half a degree at least."""
-    west, east, south, north = StationNetwork(*stations.places).extent()
-    margin = max(0.1 * max(east - west, north - south), 0.25)
-    east = min(east + margin, west - margin + 360)
-    return west - margin, east, max(south - margin, -90.0), min(north + margin, 90.0)
 
 
 def _caption(dataset: xr.Dataset, period: Period, cells: Cells | None, stations: Stations) -> str:

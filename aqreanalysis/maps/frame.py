@@ -17,6 +17,9 @@ WIDTH_IN = 1600 / DPI
 LEFT_IN, RIGHT_IN = 0.85, 1.4
 #: Above the map: two lines of title. Below it: longitudes.
 TOP_IN, LABELS_IN = 0.85, 0.32
+#: The same of a narrow figure, with the colour bar below.
+_NARROW_LEFT_IN, _NARROW_RIGHT_IN, _NARROW_TOP_IN, _NARROW_BAR_IN = 0.62, 0.2, 0.1, 0.66
+_NARROW_SHAPE = 1.35
 #: Width over height between which a map is drawn as it is; others get more surroundings.
 _NARROWEST, _WIDEST = 0.85, 2.3
 #: Regions smaller than this, in degrees of a great circle, are drawn in Mercator.
@@ -152,6 +155,24 @@ def new_frame(region: Region) -> Frame:
     return _framed(axes, bar, extent)
 
 
+def narrow_frame(region: Region, width_in: float) -> Frame:
+    """Return a figure of a width, for a page: an empty map with its colour bar below.
+
+    Nothing is written around it but degrees; the words belong to the page.
+    """
+    projection = projection_for(region)
+    extent = _extent(projection, region, narrowest=_NARROW_SHAPE)
+    map_width = width_in - _NARROW_LEFT_IN - _NARROW_RIGHT_IN
+    map_height = map_width * (extent[3] - extent[2]) / (extent[1] - extent[0])
+    height = _NARROW_TOP_IN + map_height + LABELS_IN + _NARROW_BAR_IN
+    figure = MapFigure(figsize=(width_in, height), dpi=DPI, facecolor="white")
+    left, width = _NARROW_LEFT_IN / width_in, map_width / width_in
+    bottom = (LABELS_IN + _NARROW_BAR_IN) / height
+    axes = figure.add_axes((left, bottom, width, map_height / height), projection=projection)
+    bar = figure.add_axes((left, 0.47 / height, width, 0.13 / height))
+    return _framed(axes, bar, extent)
+
+
 def frame_in(axes: Any, region: Region) -> Frame:
     """Return the frame of a region in axes of the caller's.
 
@@ -167,7 +188,7 @@ def frame_in(axes: Any, region: Region) -> Frame:
             f"axes must be a cartopy GeoAxes; found {type(axes).__name__}. Make them with "
             "figure.add_subplot(projection=cartopy.crs.PlateCarree())"
         )
-    return _framed(axes, None, _extent(axes.projection, region, widen=False))
+    return _framed(axes, None, _extent(axes.projection, region, narrowest=None))
 
 
 def lay_out(frame: Frame, below_in: float) -> None:
@@ -188,16 +209,19 @@ def _framed(axes: Any, bar: Axes | None, extent: Region) -> Frame:
     return Frame(axes.figure, axes, bar, _window(axes.projection, extent))
 
 
-def _extent(projection: Any, region: Region, *, widen: bool = True) -> Region:
-    """Return the box around a region, in the units of the projection, of a pleasant shape."""
+def _extent(projection: Any, region: Region, *, narrowest: float | None = _NARROWEST) -> Region:
+    """Return the box around a region, in the units of the projection, of a pleasant shape.
+
+    None leaves the region's own shape.
+    """
     west, east, south, north = region
     east = min(east, west + 360)
     longitude, latitude = np.meshgrid(np.linspace(west, east, 61), np.linspace(south, north, 61))
     x, y = project(projection, longitude, latitude)
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     left, right, bottom, top = x.min(), x.max(), y.min(), y.max()
-    if widen:
-        extra = max(0.0, _NARROWEST * (top - bottom) - (right - left)) / 2
+    if narrowest is not None:
+        extra = max(0.0, narrowest * (top - bottom) - (right - left)) / 2
         left, right = left - extra, right + extra
         extra = max(0.0, (right - left) / _WIDEST - (top - bottom)) / 2
         bottom, top = bottom - extra, top + extra

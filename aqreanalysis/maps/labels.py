@@ -30,7 +30,7 @@ def words_for(dataset: xr.Dataset, variable: str, what: What = "value") -> Words
     known = POLLUTANTS.get(variable)
     name = known.label if known else str(attributes.get("long_name", variable))
     units = str(attributes.get("units", CONCENTRATION_UNITS if known else ""))
-    suffix = f" ({_pretty(units)})" if units not in ("", "1") else ""
+    suffix = f" ({written_units(units)})" if units not in ("", "1") else ""
     title = f"{name} concentration" if known else name
     if what == "uncertainty":
         return Words(f"{title}: standard error", f"{name} standard error{suffix}")
@@ -64,7 +64,29 @@ def robust_limits(cells: np.ndarray, stations: np.ndarray) -> tuple[float, float
         low, high = low - 0.05 * abs(low) - 1e-3, high + 0.05 * abs(high) + 1e-3
     locator = MaxNLocator(nbins=10, steps=[1, 2, 2.5, 5, 10])
     ticks = np.asarray(locator.tick_values(low, high))
-    return float(ticks[ticks <= low + 1e-12][-1]), float(ticks[ticks >= high - 1e-12][0])
+    below, above = ticks[ticks <= low + 1e-12], ticks[ticks >= high - 1e-12]
+    # The locator may begin or end a hair inside of the range.
+    low_tick = below[-1] if below.size else ticks[0]
+    high_tick = above[0] if above.size else ticks[-1]
+    return float(low_tick), float(high_tick)
+
+
+def written_units(units: str) -> str:
+    """Return units with Greek letter and raised exponents.
+
+    Examples
+    --------
+    >>> written_units("ug m-3")
+    'μg m⁻³'
+    """
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    words = []
+    for word in units.split():
+        base = word.rstrip("-0123456789")
+        exponent = word[len(base) :]
+        base = f"μ{base[1:]}" if base in ("ug", "um", "umol") else base
+        words.append(base + exponent.translate(raised) if base else word)
+    return " ".join(words)
 
 
 def checked_limits(limits: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -75,15 +97,3 @@ def checked_limits(limits: tuple[float, float] | None) -> tuple[float, float] | 
     if numbers.shape != (2,) or not np.isfinite(numbers).all() or numbers[0] >= numbers[1]:
         raise MapError(f"limits need two ascending numbers low, high; found {limits}")
     return float(numbers[0]), float(numbers[1])
-
-
-def _pretty(units: str) -> str:
-    """Return units with Greek letter and raised exponents, μg m⁻³ for ug m-3."""
-    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    words = []
-    for word in units.split():
-        base = word.rstrip("-0123456789")
-        exponent = word[len(base) :]
-        base = f"μ{base[1:]}" if base in ("ug", "um", "umol") else base
-        words.append(base + exponent.translate(raised) if base else word)
-    return " ".join(words)

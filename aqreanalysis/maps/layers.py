@@ -72,6 +72,13 @@ class Stations:
         """Longitude and latitude."""
         return self.longitude, self.latitude
 
+    def region(self) -> tuple[float, float, float, float]:
+        """Return their extent with a margin of a tenth, and a quarter of a degree at least."""
+        west, east, south, north = StationNetwork(*self.places).extent()
+        margin = max(0.1 * max(east - west, north - south), 0.25)
+        east = min(east + margin, west - margin + 360)
+        return west - margin, east, max(south - margin, -90.0), min(north + margin, 90.0)
+
 
 def mapped_variable(product: xr.Dataset, variable: str | None) -> str:
     """Return the variable to draw; without one, the product's only variable.

@@ -39,15 +39,19 @@ FIELD_Z, HATCH_Z, LINES_Z, GRATICULE_Z, CITY_Z, STATION_Z, WORDS_Z = (
 )
 
 
-def draw_lines(frame: Frame) -> None:
-    """Draw coastlines, lakes, borders and, where they are not too many, states."""
+def draw_lines(frame: Frame, *, weight: float = 1.0) -> None:
+    """Draw coastlines, lakes, borders and, where they are not too many, states.
+
+    The weight multiplies the widths of the lines, which suit a map of 1600 pixels.
+    """
     width = (frame.window[1] - frame.window[0]) * np.cos(np.radians(_middle(frame.window)))
     if width <= _STATES_DEG:
-        _draw(frame, "state", None if width <= _ALL_STATES_DEG else 0, _STATE)
-    _draw(frame, "lake", None, {**_COAST, "linewidths": 0.6}, smallest=0.012)
-    _draw(frame, "coastline", None, _COAST, smallest=0.004)
-    _draw(frame, "border", 0, _BORDER)
-    _draw(frame, "border", 1, _DISPUTED)
+        _draw(frame, "state", None if width <= _ALL_STATES_DEG else 0, _weighed(_STATE, weight))
+    lake = {**_COAST, "linewidths": 0.6}
+    _draw(frame, "lake", None, _weighed(lake, weight), smallest=0.012 / weight)
+    _draw(frame, "coastline", None, _weighed(_COAST, weight), smallest=0.004 / weight)
+    _draw(frame, "border", 0, _weighed(_BORDER, weight))
+    _draw(frame, "border", 1, _weighed(_DISPUTED, weight))
 
 
 def draw_graticule(frame: Frame) -> None:
@@ -149,6 +153,11 @@ def _draw_city(
         path_effects=_HALO,
         zorder=CITY_Z,
     )
+
+
+def _weighed(style: dict[str, Any], weight: float) -> dict[str, Any]:
+    """Return a style with lines of another weight."""
+    return {**style, "linewidths": style["linewidths"] * weight}
 
 
 def _draw(

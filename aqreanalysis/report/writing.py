@@ -1,0 +1,193 @@
+"""The report as a file: what goes where on the page, and the page on the disk."""
+
+import os
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.conventions import STATION
+from aqreanalysis.product.aside import check_target, explained, written_aside
+from aqreanalysis.report import tables
+from aqreanalysis.report.figures import draw_groups
+from aqreanalysis.report.findings import Findings
+from aqreanalysis.report.texts import DEFINITIONS, LIMITS, how_done
+from aqreanalysis.report.verdict import verdict
+from aqreanalysis.report.words import (
+    counted,
+    label_of,
+    number,
+    pollutant_parts,
+    pollutant_text,
+    step_name,
+)
+from aqreanalysis.verification import statistics as statistics_of
+from aqreanalysis.verification.pairs import listed
+
+_SUFFIXES = (".html", ".htm")
+
+
+def write_report(
+    pairs: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    statistics: xr.Dataset | None = None,
+    title: str | None = None,
+    overwrite: bool = True,
+) -> Path:
+    """Return the path of a report on how good the first method is, as one HTML file.
+
+    The file needs nothing beside it and no network: figures are in it. It opens with a verdict
+    and the scores beside kriging; figures, tables, definitions and limits follow. It can be
+    printed.
+
+    Parameters
+    ----------
+    pairs : Dataset
+        Of `aqreanalysis.verification.cross_validate` or of a product and observations. The first
+        method is the one that is verified.
+    path : str or Path
+        Ends in ``.html``. Written aside and renamed when it is whole.
+    statistics : Dataset, optional
+        Of these pairs, for example with other events; made here if they are not given.
+    title : str, optional
+        Instead of "Verification of PM2.5 at hidden stations".
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If the path does not end in ``.html``, or cannot be written to.
+    aqreanalysis.verification.VerificationError
+        If there are no pairs, or none is scored.
+
+    Examples
+    --------
+    >>> write_report(xr.Dataset(), "report.pdf")
+    Traceback (most recent call last):
+        ...
+    ValueError: a report is written as .html; found 'report.pdf'. Change its ending.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in _SUFFIXES:
+        raise ValueError(f"a report is written as .html; found {target.name!r}. Change its ending.")
+    check_target(target, overwrite=overwrite)
+    summed = statistics_of(pairs) if statistics is None else statistics
+    page = render(Findings.of(pairs, summed), title)
+    with written_aside(target) as partial, explained(target):
+        # A lone surrogate in a station's name has no place in UTF-8.
+        partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
+    return target
+
+
+def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    """Return the path, if a report can be written there.
+
+    Raises
+    ------
+    ValueError
+        If it does not end in ``.html`` or ``.htm``, there is no such folder, or a file of that
+        name must stay.
+
+    Examples
+    --------
+    >>> check_report_target("report.html").name
+    'report.html'
+    """
+    target = Path(path)
+    if target.suffix.lower() not in _SUFFIXES:
+        raise ValueError(f"a report is written as .html; found {target.name!r}. Change its ending.")
+    check_target(target, overwrite=overwrite)
+    return target
+
+
+def render(findings: Findings, title: str | None = None) -> str:
+    """Return the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("aqreanalysis.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(_content(findings, title))
+
+
+def _content(findings: Findings, title: str | None) -> dict[str, Any]:
+    """Return all that the page says."""
+    attributes = findings.pairs.attrs
+    detailed = [
+        tables.event_table(findings),
+        tables.daily_table(findings),
+        tables.distance_table(findings),
+        tables.level_table(findings),
+    ]
+    return {
+        "title": title,
+        "heading": _heading(findings),
+        "plain_title": title or _plain_title(findings),
+        "facts": _facts(findings),
+        "design": str(attributes.get("design", "")),
+        "verdict": verdict(findings),
+        "scores": tables.score_table(findings),
+        "failures": listed(attributes.get("failures", [])),
+        "remarks": listed(attributes.get("remarks", [])),
+        "groups": draw_groups(findings),
+        "tables": [table for table in detailed if table is not None],
+        "stations": tables.station_table(findings),
+        "done": how_done(findings),
+        "definitions": DEFINITIONS,
+        "limits": LIMITS,
+        "version": version("aqreanalysis"),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+
+
+def _heading(findings: Findings) -> dict[str, str]:
+    """Return the parts of the title: what is verified, its subscript, and where."""
+    if findings.of_product:
+        return {"name": label_of(findings.method), "subscript": "", "where": "against stations"}
+    name, subscript = pollutant_parts(findings.variable)
+    return {"name": name, "subscript": subscript, "where": "at hidden stations"}
+
+
+def _plain_title(findings: Findings) -> str:
+    """Return the title without marks."""
+    heading = _heading(findings)
+    return f"Verification of {heading['name']}{heading['subscript']} {heading['where']}"
+
+
+def _facts(findings: Findings) -> list[str]:
+    """Return stations, period and number of values, each in a few words."""
+    scored = findings.stations.scores["count"].max("estimator").values > 0
+    stations = counted(int(scored.sum()), "station")
+    if scored.size > scored.sum():
+        stations += f" (of {number(scored.size)})"
+    values = float(findings.overall.scores["count"].max())
+    hours = int(findings.pairs["truth"].notnull().any(STATION).sum())
+    step = step_name(findings.step_hours)
+    word = {"hourly": "hours", "daily": "days"}.get(step, "steps")
+    known = pollutant_text(findings.variable)
+    pollutant = f"{known}, {stations}" if findings.of_product else stations
+    return [
+        pollutant,
+        _period(findings),
+        f"{number(values)} {step} values in {number(hours)} {word}",
+    ]
+
+
+def _period(findings: Findings) -> str:
+    """Return from when to when values were scored."""
+    first, last = (pd.Timestamp(end) for end in findings.statistics.attrs["period"])
+    form = "%Y-%m-%d" if findings.step_hours >= 24 else "%Y-%m-%d %H:%M"
+    zone = "" if findings.step_hours >= 24 else " UTC"
+    return f"{first.strftime(form)} to {last.strftime(form)}{zone}"
