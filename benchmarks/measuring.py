@@ -1,7 +1,7 @@
 """Running methods on splits: fitted on known stations, scored at hidden ones, timed."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -10,20 +10,21 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.reanalysis import METHODS
+from aqreanalysis.verification import build_pairs, combine, estimate_hidden, metrics, statistics
 from benchmarks.protocols import Protocol, Split
-from benchmarks.scores import DISTANCE_KM, LEVEL, Scores, mean_scores, score, strata
+from benchmarks.scores import Scores, mean_scores, scores_by, scores_of
 
 #: The protocol's own method of known score; not a method of the package's list.
 REFERENCE = "reference"
 #: Methods that depend on a seed, so that each seed is a run.
 SEEDED = ("neural",)
 #: What errors can be told apart by.
-STRATA = {"distance": DISTANCE_KM, "level": LEVEL}
+STRATA = ("distance", "level")
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Estimates of one method on one split, at the n scored values.
+    """What one method reached on one split.
 
     Attributes
     ----------
@@ -31,10 +32,10 @@ class Measured:
     split, method : str
     seed : int or None
         None for a method that does not depend on one.
-    truth, estimate, error : (n,) float64
-        In the variable's units; NaN where there is no estimate.
-    distance_km : (n,) float64
-        To the nearest known station.
+    statistics : Dataset
+        Sums over the scored values.
+    relative : (2,) float64
+        Sum and number of the relative errors that the protocol asks for.
     fit_seconds, predict_seconds : float
         On one core.
     note : str
@@ -45,10 +46,8 @@ class Measured:
     split: str
     method: str
     seed: int | None
-    truth: np.ndarray
-    estimate: np.ndarray
-    error: np.ndarray
-    distance_km: np.ndarray
+    statistics: xr.Dataset
+    relative: np.ndarray
     fit_seconds: float
     predict_seconds: float
     note: str
@@ -56,8 +55,7 @@ class Measured:
     @property
     def scores(self) -> Scores:
         """The scores of all values."""
-        above = self.protocol.mape_above
-        return score(self.truth, self.estimate, self.error, mape_above=above)
+        return _pooled([self])
 
 
 def check_methods(methods: Sequence[str]) -> None:
@@ -96,19 +94,29 @@ def measure(protocol: Protocol, split: Split, method: str, seed: int | None) -> 
     began = perf_counter()
     estimator.fit(split.training, split.variable)
     fitted = perf_counter()
-    estimate, error = _predict(estimator, split)
+    estimate, error = estimate_hidden(estimator, split.observations, split.variable, split.fold)
     predicted = perf_counter()
-    distance_km = np.broadcast_to(split.distance_km[:, None], split.truth.shape)
-    scored = split.scored
+    hidden = split.observations.isel(station=split.fold.hidden)
+    # Hidden by two splits a station has two distances to what is known: it is another sample.
+    names = [f"{name}, {split.name}" for name in hidden["station"].values]
+    pairs = build_pairs(
+        hidden.assign_coords(station=names),
+        split.variable,
+        truth=split.truth,
+        estimate=estimate[None],
+        standard_error=error[None],
+        methods=[method],
+        stations={"distance_km": split.fold.distance_km(split.observations)},
+        attributes={"by": "protocol"},
+    )
     return Measured(
         protocol,
         split.name,
         method,
         seed,
-        split.truth[scored],
-        estimate[scored],
-        error[scored],
-        distance_km[scored],
+        # The index of agreement, which needs a reference, is not shown.
+        statistics(pairs, reference=0.0),
+        _relative_errors(split.truth, estimate, protocol.mape_above),
         fitted - began,
         predicted - fitted,
         _note(estimator),
@@ -129,13 +137,9 @@ def combined(results: Sequence[Measured]) -> Scores:
     return mean_scores([_pooled(rs) for rs in by_seed.values()])
 
 
-def stratified(results: Sequence[Measured], by: str) -> Iterator[tuple[str, Scores]]:
-    """Yield the scores of a method in each stratum that has values, all splits and seeds pooled."""
-    values = _joined(results, "distance_km" if by == "distance" else "truth")
-    parts = [_joined(results, name) for name in ("truth", "estimate", "error")]
-    for name, inside in strata(values, STRATA[by]):
-        if inside.any():
-            yield name, score(*(part[inside] for part in parts))
+def stratified(results: Sequence[Measured], by: str) -> list[tuple[str, Scores]]:
+    """Return the scores of a method in each part that has values, of all splits and seeds."""
+    return scores_by(combine(*(result.statistics for result in results)), by)
 
 
 def quiet() -> None:
@@ -156,31 +160,17 @@ def _note(estimator: Any) -> str:
     return repr(estimator) + (f" {dict(settings)}" if settings else "")
 
 
-def _predict(estimator: Any, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Return estimates and standard errors, (hidden, time) float64, NaN where not asked for."""
-    estimate, error = np.full((2, *split.truth.shape), np.nan)
-    labels = split.known["time"].values
-    for span in _spans(split.hours):
-        window = slice(labels[span.start], labels[span.stop - 1])
-        field: xr.Dataset = estimator.predict(split.known, split.hidden, time=window)
-        field = field.compute(scheduler="synchronous")
-        estimate[:, span] = field[split.variable].values
-        error[:, span] = field[f"{split.variable}_uncertainty"].values
-    return estimate, error
-
-
-def _spans(hours: np.ndarray) -> list[slice]:
-    """Return the spans of hours that are wanted."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], hours, [False]]).astype(np.int8)))
-    return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+def _relative_errors(truth: np.ndarray, estimate: np.ndarray, above: float | None) -> np.ndarray:
+    """Return sum and number of the relative errors where the truth is above a threshold."""
+    if above is None:
+        return np.zeros(2)
+    counts = (np.nan_to_num(truth) > above) & np.isfinite(estimate)
+    relative = np.abs(estimate[counts] - truth[counts]) / truth[counts]
+    return np.array([relative.sum(), relative.size])
 
 
 def _pooled(results: Sequence[Measured]) -> Scores:
     """Return the scores over the values of all splits."""
-    parts = [_joined(results, name) for name in ("truth", "estimate", "error")]
-    return score(*parts, mape_above=results[0].protocol.mape_above)
-
-
-def _joined(results: Sequence[Measured], name: str) -> np.ndarray:
-    """Return one array of all results."""
-    return np.concatenate([getattr(result, name) for result in results])
+    found = metrics(combine(*(result.statistics for result in results))).isel(estimator=0)
+    total, count = np.sum([result.relative for result in results], axis=0)
+    return scores_of(found, mape=total / count if count else np.nan)

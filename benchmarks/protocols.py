@@ -11,6 +11,7 @@ import xarray as xr
 from aqreanalysis.baselines import InverseDistance, OrdinaryKriging, Variogram
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import values_of
+from aqreanalysis.verification import Fold
 from benchmarks import sources
 
 #: Column numbers of the stations that INCREASE (WWW 2023) hides.
@@ -26,41 +27,43 @@ SCORED_SHARE = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One way to hide stations. No value of a hidden station is in ``training`` or ``known``.
+    """One way to hide stations. No value of a hidden station is in what a method gets.
 
     Attributes
     ----------
-    name : str
+    observations : Dataset
+        All stations, hidden ones too.
     variable : str
-    training : Dataset
-        Known stations; values of hours that are not for training are missing or left out.
-    known : Dataset
-        Known stations at all hours: the input of a prediction.
-    hidden : Dataset
-        Positions of the hidden stations, and nothing else.
-    hours : (time,) bool
-        Hours to predict, of those of ``known``.
+    fold : Fold
+        What is hidden, learned from and estimated.
     truth : (hidden, time) float64
-        What the hidden stations measured; NaN is missing.
-    scored : (hidden, time) bool
-        Which of these values count.
+        What the hidden stations measured; NaN is missing, or does not count.
     """
 
-    name: str
+    observations: xr.Dataset
     variable: str
-    training: xr.Dataset
-    known: xr.Dataset
-    hidden: xr.Dataset
-    hours: np.ndarray
+    fold: Fold
     truth: np.ndarray
-    scored: np.ndarray
 
     @property
-    def distance_km(self) -> np.ndarray:
-        """Distance of each hidden station to the nearest known one, (hidden,) km."""
-        network = StationNetwork.from_dataset(self.known)
-        at = self.hidden
-        return network.neighbours(at.longitude.values, at.latitude.values, k=1).distance_km[:, 0]
+    def name(self) -> str:
+        """The name of the split."""
+        return self.fold.name
+
+    @property
+    def training(self) -> xr.Dataset:
+        """Known stations in the hours that are for training."""
+        return self.fold.training(self.observations)
+
+    @property
+    def known(self) -> xr.Dataset:
+        """Known stations at all hours: the input of a prediction."""
+        return self.fold.inputs(self.observations)
+
+    @property
+    def hidden(self) -> xr.Dataset:
+        """Positions of the hidden stations, and nothing else."""
+        return self.fold.targets(self.observations)
 
 
 @dataclass(frozen=True)
@@ -143,18 +146,18 @@ def hide(
         Whether truth of 0 and below does not count.
     """
     everything = np.ones(observations.sizes["time"], bool)
-    training = everything if training is None else training
-    hours = everything if hours is None else hours
-    known = observations.isel(station=~hidden)
-    at = observations.isel(station=hidden)
-    truth = values_of(at, variable)
-    scored = np.isfinite(truth) & hours
-    if positive:
-        scored &= np.nan_to_num(truth) > 0
-    positions = xr.Dataset(coords={n: at[n] for n in ("station", "longitude", "latitude")})
-    return Split(
-        name, variable, _training(known, training, variable), known, positions, hours, truth, scored
+    fold = Fold(
+        name,
+        hidden,
+        ~hidden,
+        everything if training is None else training,
+        everything if hours is None else hours,
     )
+    truth = values_of(observations, variable)[hidden]
+    counts = np.broadcast_to(fold.scored, truth.shape)
+    if positive:
+        counts = counts & (np.nan_to_num(truth) > 0)
+    return Split(observations, variable, fold, np.where(counts, truth, np.nan))
 
 
 def increase(observations: xr.Dataset) -> list[Split]:
@@ -231,17 +234,6 @@ def colocated_folds(observations: xr.Dataset) -> list[Split]:
         hide(observations, fold == number, name=f"fold {number}", variable="pm10")
         for number in range(10)
     ]
-
-
-def _training(known: xr.Dataset, hours: np.ndarray, variable: str) -> xr.Dataset:
-    """Return the hours to learn from: cut out where they are one span, else the others missing."""
-    inside = np.flatnonzero(hours)
-    span = slice(int(inside[0]), int(inside[-1]) + 1)
-    cut = known.isel(time=span)
-    if hours[span].all():
-        return cut
-    masked = cut[variable].where(xr.DataArray(hours[span], dims="time"))
-    return cut.assign({variable: masked.assign_attrs(known[variable].attrs)})
 
 
 def _last(observations: xr.Dataset, share: float) -> np.ndarray:

@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy.integrate import quad
-from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
-from benchmarks import command, measuring, protocols, published, scores, sources
+from benchmarks import command, measuring, protocols, published, sources
 from benchmarks.protocols import PROTOCOLS
 
 
@@ -50,10 +48,10 @@ def test_increase_hides_its_columns_and_scores_the_last_2628_hours(beijing36):
     (split,) = protocols.increase(beijing36)
     columns = [2, 14, 15, 17, 18, 25, 31, 32, 34]
     assert split.hidden.station.values.tolist() == [str(1001 + i) for i in columns]
-    assert split.hours.sum() == 2628
-    assert split.hours[-2628:].all()
+    assert split.fold.scored.sum() == 2628
+    assert split.fold.scored[-2628:].all()
     assert split.training.sizes == {"station": 27, "time": 8759 - 2628}
-    assert split.scored.sum() == 20900
+    assert np.isfinite(split.truth).sum() == 20900
 
 
 def test_half_hidden_follows_the_published_masks(beijing36):
@@ -68,11 +66,11 @@ def test_half_hidden_follows_the_published_masks(beijing36):
 def test_four_months_are_scored_and_none_of_their_hours_is_learned_from(beijing36):
     split = protocols.virtual_sensing(beijing36)[0]
     # 30 days each of June and September, 31 of December and March, by local labels of the file
-    assert split.hours.sum() == 24 * (30 + 30 + 31 + 31)
-    label = pd.DatetimeIndex(beijing36.time.values[split.hours]) + pd.Timedelta(8, "h")
+    assert split.fold.scored.sum() == 24 * (30 + 30 + 31 + 31)
+    label = pd.DatetimeIndex(beijing36.time.values[split.fold.scored]) + pd.Timedelta(8, "h")
     assert set(label.month) == {3, 6, 9, 12}
     learned = split.training.pm25.notnull().any("station")
-    hours = split.known.time.values[split.hours]
+    hours = split.known.time.values[split.fold.scored]
     assert not learned.sel(time=split.training.time.isin(hours)).any()
     assert learned.any()
 
@@ -83,17 +81,19 @@ def test_us_folds_are_the_published_permutation():
     for number, split in enumerate(splits):
         expected = [f"s{i:03d}" for i in np.flatnonzero(fold == number)]
         assert split.hidden.station.values.tolist() == expected
-        assert split.hours.sum() == 30
+        assert split.fold.scored.sum() == 30
         assert split.training.sizes["time"] == 70
 
 
 def test_published_folds_and_leave_one_out_hide_each_station_once(data_dir):
     thirds = protocols.published_folds(sources.beijing30(data_dir))
     assert [split.hidden.sizes["station"] for split in thirds] == [10, 10, 10]
-    assert all(split.scored.all() for split in thirds)  # filled values are scored
+    assert all(np.isfinite(split.truth).all() for split in thirds)  # filled values are scored
     each = protocols.leave_one_out(sources.germany(data_dir))
     assert len(each) == 69
-    assert sum(split.scored.sum() for split in each) == 23230  # the published study's values
+    assert (
+        sum(np.isfinite(split.truth).sum() for split in each) == 23230
+    )  # the published study's values
 
 
 def test_colocated_instruments_share_a_fold(data_dir):
@@ -134,67 +134,31 @@ def test_values_of_hidden_stations_are_in_no_input(short_year, make):
         assert set(split.known.station.values).isdisjoint(split.hidden.station.values)
 
 
-# Scores
-
-
-def test_scores_of_a_case_by_hand():
-    # Errors are 1, -1, 4; the truth departs by -10, 0, 10 from its mean.
-    found = scores.score(
-        np.array([10.0, 20.0, 30.0]),
-        np.array([11.0, 19.0, 34.0]),
-        np.array([1.0, 1.0, 1.0]),
-        mape_above=15.0,
-    )
-    assert found.count == 3
-    assert found.rmse == pytest.approx(np.sqrt(6))
-    assert found.mae == pytest.approx(2)
-    assert found.bias == pytest.approx(4 / 3)
-    assert found.r2 == pytest.approx(1 - 18 / 200)
-    assert found.mape == pytest.approx((1 / 20 + 4 / 30) / 2)
-    assert found.coverage == pytest.approx(2 / 3)  # 4 is beyond 1.645
-
-
-def test_missing_estimates_are_counted_and_not_scored():
-    found = scores.score(np.array([1.0, 2.0]), np.array([np.nan, 2.0]), np.array([np.nan, 1.0]))
-    assert (found.count, found.missing, found.rmse) == (1, 1, 0.0)
-
-
-def test_crps_is_the_integral_that_defines_it():
-    def squared(x):
-        return (norm.cdf(x, 3.0, 2.0) - (x >= 4.5)) ** 2
-
-    integral = quad(squared, -20, 4.5)[0] + quad(squared, 4.5, 30)[0]
-    found = scores.crps_normal(np.array([4.5]), np.array([3.0]), np.array([2.0]))
-    assert found[0] == pytest.approx(integral, abs=1e-7)  # the tolerance of quad
-    assert scores.crps_normal(np.array([4.5]), np.array([3.0]), np.array([0.0]))[0] == 1.5
-
-
-def test_a_calibrated_normal_covers_ninety_per_cent():
-    rng = np.random.default_rng(0)
-    mean = np.full(100_000, 50.0)
-    found = scores.score(mean + 5 * rng.normal(size=mean.size), mean, np.full(mean.size, 5.0))
-    # One standard deviation of the share is 0.001.
-    assert found.coverage == pytest.approx(0.9, abs=0.003)
-
-
-def test_strata_hold_every_value_once():
-    values = np.array([0.0, 2.9, 3.0, 49.9, 50.0, 1e4])
-    members = [inside for _, inside in scores.strata(values, scores.DISTANCE_KM)]
-    assert np.sum(members, axis=0).tolist() == [1] * 6
-    names = [name for name, inside in scores.strata(values, scores.DISTANCE_KM) if inside.any()]
-    assert names == ["0 to 3", "3 to 5", "20 to 50", "50 and more"]
-
-
 # Measuring and the command
 
 
 def test_measured_values_stand_at_their_hours(short_year):
     (split,) = protocols.increase(short_year)
-    result = measuring.measure(PROTOCOLS["p3"], split, "idw", None)
+    found = measuring.measure(PROTOCOLS["p3"], split, "idw", None).scores
     again = measuring.METHODS["idw"]().fit(split.training, "pm25")
-    field = again.predict(split.known, split.hidden).pm25.values
-    np.testing.assert_array_equal(result.estimate, field[split.scored].astype(float))
-    np.testing.assert_array_equal(result.truth, split.truth[split.scored])
+    field = again.predict(split.known, split.hidden).pm25.values.astype(float)
+    error = (field - split.truth)[np.isfinite(split.truth)]
+    assert found.count == error.size
+    assert found.rmse == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-6)
+    assert found.mae == pytest.approx(np.mean(np.abs(error)), rel=1e-6)
+    relative = np.abs(field - split.truth) / split.truth
+    assert found.mape == pytest.approx(relative[split.truth > 10].mean(), rel=1e-6)
+
+
+def test_seeds_are_averaged_and_splits_are_pooled_as_the_protocol_says(beijing36):
+    into_june = beijing36.isel(time=slice(650, 850))
+    splits = protocols.half_hidden(into_june)[:2]
+    results = [measuring.measure(PROTOCOLS["p4"], split, "idw", None) for split in splits]
+    mean = np.mean([result.scores.rmse for result in results])
+    assert measuring.combined(results).rmse == pytest.approx(mean)
+    parts = dict(measuring.stratified(results, "distance"))
+    # A station that both splits hide counts twice, each time at its own distance.
+    assert sum(part.count for part in parts.values()) == sum(r.scores.count for r in results)
 
 
 def test_the_published_three_folds_give_the_known_score_of_inverse_distance(data_dir):
