@@ -1,7 +1,7 @@
 """``dataset.aqnet``: what can be done with observations and with products, each one call."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from aqreanalysis.reanalysis import Estimator, Reanalyser
+    from aqreanalysis.verification import Design
 
 
 @xr.register_dataset_accessor("aqnet")
@@ -158,6 +159,94 @@ class AqnetAccessor:
             progress=progress,
             creator=creator,
         )
+
+    def verify(
+        self,
+        variable: str | None = None,
+        *,
+        methods: "Sequence[str | Estimator]" = ("neural", "kriging", "space_time_kriging", "idw"),
+        by: "Design" = "station",
+        folds: int = 5,
+        buffer_km: float | None = None,
+        time: slice | None = None,
+        events: Sequence[float] | None = None,
+        seed: int = 0,
+        progress: bool = True,
+        report: str | os.PathLike[str] | None = None,
+    ) -> xr.Dataset:
+        """Return how good methods are at stations that are hidden from them, as sums.
+
+        `aqreanalysis.verification.metrics` makes scores of the sums, in all and by distance,
+        level, hour, month and station; ``intervals`` and ``differences`` tell what is certain.
+
+        Parameters
+        ----------
+        variable : str, optional
+            Pollutant; pm25 if it is there, else the only one.
+        methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
+            Each is fitted anew in each fold.
+        by : {"station", "block", "month", "leave_one_out"}
+            What is hidden together, see `aqreanalysis.verification.cross_validate`.
+        folds : int
+            Number of folds.
+        buffer_km : float, optional
+            Stations this near to a hidden one are not known either.
+        time : slice of labels, optional
+            Hours to score, in UTC unless a label states its zone; all by default.
+        events : sequence of float, optional
+            Thresholds of events, ug m-3; by default those of the pollutant.
+        seed : int
+            Of folds and training.
+        progress : bool
+            Whether a progress bar is shown.
+        report : path, optional
+            HTML file to write with tables, maps and curves.
+
+        Returns
+        -------
+        Dataset
+            Of `aqreanalysis.verification.statistics`.
+
+        Raises
+        ------
+        ObservationError
+            If the observations are not valid.
+        ValueError
+            If the request does not fit: too few stations or months, an unknown method.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> from aqreanalysis.verification import metrics
+        >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+        >>> summed = obs.aqnet.verify(methods=["kriging", "idw"], folds=3, progress=False)
+        >>> scores = metrics(summed)
+        >>> bool(scores.rmse.sel(estimator="kriging") < scores.rmse.sel(estimator="idw"))
+        True
+        """
+        from aqreanalysis.verification import check_events, cross_validate, statistics
+
+        if events is not None:
+            check_events(events)
+        if report is not None:
+            from aqreanalysis.report import check_report_target, write_report
+
+            check_report_target(report)
+        pairs = cross_validate(
+            self._dataset,
+            variable,
+            methods=methods,  # type: ignore[arg-type]
+            by=by,
+            folds=folds,
+            buffer_km=buffer_km,
+            time=time,
+            seed=seed,
+            progress=progress,
+        )
+        summed = statistics(pairs, events=events)
+        if report is not None:
+            write_report(pairs, report, statistics=summed)
+        return summed
 
     def to_netcdf(
         self, path: str | os.PathLike[str], *, progress: bool = True, **options: Any

@@ -189,25 +189,33 @@ def test_the_readme_names_commands_that_exist():
     assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
 
-def test_the_ten_lines_of_the_readme_run(tmp_path, monkeypatch):
+def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    ten_lines, verification = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     # The same lines with less to learn from and less learning.
-    shorter = code
-    for long, short in {
+    names: dict = {}
+    shorter = {
         "hours=240": "hours=48",
         "seed=0)": "seed=0, schedule=aqr.Schedule(covariance_updates=2, updates=0))",
         "grid=0.05": "grid=0.2",
-    }.items():
-        assert long in shorter
-        shorter = shorter.replace(long, short)
-    names: dict = {}
-    exec(shorter, names)
+    }
+    exec(shortened(ten_lines, shorter), names)
     with aqreanalysis.open_product("pm25.nc") as product:
         assert product.pm25.dims == ("time", "lat", "lon")
     assert list(names["hidden"].station.values) == list(names["others"].station.values)
     assert Path("pm25.png").is_file()
     assert aqreanalysis.Reanalyser.load("model").variable == "pm25"
+    shorter = {"folds=5": 'folds=3, methods=["kriging", "idw"]', "cams.nc": "pm25.nc"}
+    exec(shortened(verification, shorter), names)
+    assert Path("report.html").is_file()
+
+
+def shortened(code: str, shorter: dict[str, str]) -> str:
+    """Return code with some parts replaced, each of which must be there."""
+    for long, short in shorter.items():
+        assert long in code
+        code = code.replace(long, short)
+    return code
 
 
 def test_the_readme_links_to_files_that_exist():

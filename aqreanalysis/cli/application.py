@@ -10,6 +10,7 @@ import typer
 from aqreanalysis.cli.inspecting import demo, fetch, list_datasets, validate
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
 from aqreanalysis.cli.terminal import StoppedError, stop_cleanly
+from aqreanalysis.cli.verifying import verify
 
 app = typer.Typer(
     name="aqreanalysis",
@@ -42,6 +43,7 @@ def _configure(
 app.command()(reanalyse)
 app.command()(fit)
 app.command("map")(draw)
+app.command()(verify)
 app.command()(validate)
 app.command()(demo)
 app.add_typer(datasets_app, name="datasets")

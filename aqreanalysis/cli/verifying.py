@@ -1,0 +1,139 @@
+"""How good methods or a product are: ``aqreanalysis verify``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aqreanalysis.cli.options import Observations, Period, Reading, Seed, Variable, with_reading
+from aqreanalysis.cli.terminal import shows_progress
+
+_FOREIGN = "To verify a field that exists already"
+
+
+@with_reading
+def verify(
+    observations: Observations,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Report to write, HTML.")],
+    csv: Annotated[
+        Path | None, typer.Option(help="Also write the scores, a row for each method.")
+    ] = None,
+    variable: Variable = None,
+    methods: Annotated[
+        str, typer.Option(help="By comma, the first is the one that the report is about.")
+    ] = "neural,kriging,space_time_kriging,idw",
+    by: Annotated[
+        str, typer.Option(help="What is hidden together: station, block, month or leave_one_out.")
+    ] = "station",
+    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    buffer: Annotated[
+        float | None,
+        typer.Option(
+            metavar="KM",
+            help="Leave out stations this near to a hidden one. Default: for blocks their spacing.",
+        ),
+    ] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBERS", help="Thresholds of events by comma, ug m-3: 35,75,150."),
+    ] = None,
+    time: Period = None,
+    seed: Seed = 0,
+    product: Annotated[
+        Path | None,
+        typer.Option(
+            help="NetCDF of any reanalysis: compare it with OBS instead of hiding stations.",
+            rich_help_panel=_FOREIGN,
+        ),
+    ] = None,
+    product_variable: Annotated[
+        str | None,
+        typer.Option(help="Its variable, where it is not clear.", rich_help_panel=_FOREIGN),
+    ] = None,
+    product_time_label: Annotated[
+        str | None,
+        typer.Option(
+            help="Whether its times label the start or the end of an hour.",
+            rich_help_panel=_FOREIGN,
+        ),
+    ] = None,
+    *,
+    reading: Reading,
+) -> None:
+    """Hide stations, estimate them from the others, and report how good the estimates are.
+
+    Every method is fitted anew in each fold. The neural method takes minutes a fold; leave it out
+    of --methods for a first look. Examples:
+
+    aqreanalysis verify stations.csv -o report.html --csv scores.csv
+
+    aqreanalysis verify stations.csv -o report.html --product cams.nc --product-time-label end
+    """
+    from aqreanalysis.observations import selected_hours
+    from aqreanalysis.report import check_report_target, write_report
+    from aqreanalysis.verification import (
+        check_events,
+        cross_validate,
+        match_product,
+        score_table,
+        statistics,
+    )
+
+    check_report_target(output)
+    thresholds = check_events(_numbers(events)).tolist() if events else None
+    if csv:
+        _check_csv(csv)
+    obs = reading.open(observations)
+    if product:
+        pairs = match_product(
+            product,
+            obs,
+            variable,
+            product_variable=product_variable,
+            time_label=product_time_label,  # type: ignore[arg-type]
+        )
+        if time:
+            pairs = pairs.isel(time=selected_hours(pairs["time"], slice(*time)))
+    else:
+        pairs = cross_validate(
+            obs,
+            variable,
+            methods=_words(methods),  # type: ignore[arg-type]
+            by=by,  # type: ignore[arg-type]
+            folds=folds,
+            buffer_km=buffer,
+            time=slice(*time) if time else None,
+            seed=seed,
+            progress=shows_progress(),
+        )
+    summed = statistics(pairs, events=thresholds)
+    table = score_table(summed)
+    if csv:
+        table.to_csv(csv, float_format="%.6g")
+    typer.echo(_told(table))
+    typer.echo(write_report(pairs, output, statistics=summed))
+
+
+def _words(text: str) -> list[str]:
+    """Return words by comma."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[float]:
+    """Return numbers by comma."""
+    try:
+        return [float(word) for word in _words(text)]
+    except ValueError:
+        raise ValueError(f"--events takes numbers by comma: 35,75,150; found {text!r}") from None
+
+
+def _check_csv(path: Path) -> None:
+    """Refuse a name that no table can be written to, before hours are spent on it."""
+    if path.suffix.lower() != ".csv" or not path.absolute().parent.is_dir():
+        raise ValueError(f"--csv takes the name of a .csv file in a folder that exists: {path}")
+
+
+def _told(table: Any) -> str:
+    """Return the main scores as text."""
+    shown = table[["rmse", "mae", "bias", "r2", "crps", "coverage_90"]]
+    return shown.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")

@@ -1,0 +1,103 @@
+"""``aqreanalysis verify``: stations in, a report and a table out, or one message and no file."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aqreanalysis import cli, synthetic_network
+from aqreanalysis.cli import application
+from aqreanalysis.verification import metrics, verify
+
+METHODS = "kriging,idw"
+
+
+@pytest.fixture(scope="module")
+def stations(tmp_path_factory):
+    """Return a station file of two days."""
+    path = tmp_path_factory.mktemp("stations") / "stations.csv"
+    synthetic_network(hours=48, seed=2).observations.aqnet.to_table(path)
+    return path
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Return what runs the command in an empty folder and gives status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(application, "stop_cleanly", list)
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["aqreanalysis", *map(str, arguments)])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def test_stations_become_a_report_and_a_row_for_each_method(stations, run, tmp_path):
+    status, out, err = run(
+        "verify", stations, "-o", "report.html", "--csv", "scores.csv", "--methods", METHODS,
+        "--folds", 3, "--events", "20,80",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "report.html" in out
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+    table = pd.read_csv("scores.csv", index_col=0)
+    assert table.index.tolist() == ["kriging", "idw"]
+    assert (table.rmse_low < table.rmse).all()
+    assert {"hit_rate_20", "hit_rate_80", "relative_rmse_to_kriging"} <= set(table.columns)
+    from aqreanalysis import open_observations
+
+    again = metrics(verify(open_observations(stations), methods=["idw"], folds=3, progress=False))
+    assert table.rmse["idw"] == pytest.approx(float(again.rmse[0]), rel=1e-4)
+
+
+def test_a_product_is_compared_with_stations(stations, run, tmp_path, caplog):
+    assert run("reanalyse", stations, "-o", "pm25.nc", "--method", "idw", "--grid", 0.2)[0] == 0
+    status, out, err = run(
+        "verify", stations, "-o", "report.html", "--product", "pm25.nc",
+        "--time", "2020-11-01", "2020-11-01",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "idw" in out
+    assert "seen by the product" in caplog.text
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "report.txt"], "html"),
+        (["-o", "nowhere/report.html"], "no folder"),
+        (["-o", "r.html", "--csv", "nowhere/scores.csv"], "--csv takes the name of a .csv file"),
+        (["-o", "r.html", "--events", "high"], "--events takes numbers by comma"),
+        (["-o", "r.html", "--product", "none.nc", "--events", "0"], "events must be positive"),
+        (["-o", "r.html", "--methods", "magic"], "method must be one of"),
+        (["-o", "r.html", "--by", "colour"], "by must be one of station, block"),
+        (["-o", "r.html", "--methods", "idw", "--folds", "99"], "Ask for 2 to"),
+        (["-o", "r.html", "--by", "month", "--methods", "idw"], "5 folds by month need 5 months"),
+        (["-o", "r.html", "--product", "none.nc"], "none.nc"),
+    ],
+)
+def test_requests_that_do_not_fit_end_in_one_message(stations, run, tmp_path, arguments, words):
+    status, _, err = run("--quiet", "verify", stations, *arguments)
+    assert status == 1
+    assert words in err
+    assert "Traceback" not in err
+    assert err.startswith("aqreanalysis: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_accessor_writes_the_report_it_is_asked_for(tmp_path):
+    obs = synthetic_network(hours=48, seed=2).observations
+    summed = obs.aqnet.verify(
+        methods=["idw"], folds=3, progress=False, report=tmp_path / "report.html"
+    )
+    assert (tmp_path / "report.html").is_file()
+    assert np.isfinite(metrics(summed).rmse).all()
+    with pytest.raises(ValueError, match="html"):
+        obs.aqnet.verify(methods=["idw"], folds=3, progress=False, report=tmp_path / "report.pdf")
