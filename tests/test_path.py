@@ -75,7 +75,7 @@ def test_the_demonstration_scores_all_methods_and_writes_what_it_says(tmp_path, 
     monkeypatch.setattr(demo, "SCORED_HOURS", 12)
     report = demo.run(tmp_path / "demo", progress=False)
     scores = pd.read_csv(tmp_path / "demo" / "scores.csv", index_col="method")
-    assert list(scores.index) == ["idw", "kriging", "space_time_kriging", "neural"]
+    assert list(scores.index) == ["neural", "kriging", "space_time_kriging", "idw"]
     assert scores.notna().all(axis=None)
     assert scores.loc["kriging", "rmse"] < scores.loc["idw", "rmse"]
     for name in ("pm25.nc", "pm25.png", "uncertainty.png", "truth.png", "model/", "hidden.csv"):
