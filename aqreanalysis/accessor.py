@@ -160,6 +160,37 @@ class AqnetAccessor:
             creator=creator,
         )
 
+    def fill(
+        self,
+        variable: str | None = None,
+        *,
+        method: "Reanalyser | None" = None,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> xr.Dataset:
+        """Return the observations with gaps filled, an uncertainty, and where values come from.
+
+        What was measured stays as it is. ``<variable>_origin`` is 0 measured, 1 estimated, 2 no
+        estimate; ``<variable>_uncertainty`` is the standard error of what was estimated.
+
+        Parameters
+        ----------
+        variable : str, optional
+            Pollutant; pm25 if it is there, else the only one.
+        method : Reanalyser, optional
+            A fitted model; by default a covariance is learned, which takes seconds.
+        seed, progress
+            Of the learning.
+
+        Raises
+        ------
+        ObservationError, ValueError
+            As `aqreanalysis.reanalysis.fill`.
+        """
+        from aqreanalysis.reanalysis import fill
+
+        return fill(self._dataset, variable, method=method, seed=seed, progress=progress)
+
     def verify(
         self,
         variable: str | None = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
 from benchmarks import measuring, record, tables
+from benchmarks.filling import filling_table
 from benchmarks.measuring import Measured
 from benchmarks.progress import Reporter, reporting
 from benchmarks.protocols import PROTOCOLS, Protocol, Split
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 0, or 2 after an error that is told in one line."""
     options = _parser().parse_args(arguments)
     try:
-        _hidden(options)
+        options.run(options)
     except (MissingDataError, DatasetError, ValueError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
@@ -51,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     hidden.add_argument("--csv", type=Path, help="file to which the record is added")
     hidden.add_argument("--data", type=Path, help="folder of data (default: AQREANALYSIS_DATA_DIR)")
+    hidden.set_defaults(run=_hidden)
+    filling = commands.add_parser("filling", help="errors of filled gaps on the Beijing-36 mask")
+    filling.add_argument("--data", type=Path, help="folder of data, as above")
+    filling.set_defaults(run=lambda options: print(filling_table(data_folder(options.data))))
     return parser
 
 

@@ -189,7 +189,7 @@ def published_folds(observations: xr.Dataset) -> list[Split]:
 
 def virtual_sensing(observations: xr.Dataset) -> list[Split]:
     """Return the splits of P2: one station hidden at a time, four months scored."""
-    scored = _months(observations)
+    scored = scored_months(observations)
     names = observations["station"].values.astype(str)
     return [
         hide(observations, names == name, name=name, variable="pm25", training=~scored,
@@ -200,7 +200,7 @@ def virtual_sensing(observations: xr.Dataset) -> list[Split]:
 
 def half_hidden(observations: xr.Dataset) -> list[Split]:
     """Return the splits of P4: about half of the stations by seed, four months scored."""
-    scored = _months(observations)
+    scored = scored_months(observations)
     size = observations.sizes["station"]
     return [
         # The published masks come from NumPy's legacy generator.
@@ -243,7 +243,7 @@ def _last(observations: xr.Dataset, share: float) -> np.ndarray:
     return np.arange(count) >= int(np.round((1 - share) * count, 6))
 
 
-def _months(observations: xr.Dataset) -> np.ndarray:
+def scored_months(observations: xr.Dataset) -> np.ndarray:
     """Return the hours of the scored months by the labels of the file, which are local."""
     local = observations["time"] + np.timedelta64(8, "h")
     return np.isin(local.dt.month.values, SCORED_MONTHS)

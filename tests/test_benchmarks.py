@@ -12,7 +12,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
-from benchmarks import command, measuring, protocols, published, sources
+from benchmarks import command, filling, measuring, protocols, published, sources
 from benchmarks.protocols import PROTOCOLS
 
 
@@ -199,6 +199,26 @@ def test_a_run_prints_tables_and_keeps_a_record(
     assert len(whole) == 2
     assert whole["rmse"].nunique() == 1
     assert rows["count"][rows["by"] == "level"].sum() == whole["count"].sum()
+
+
+def test_the_table_of_filled_gaps_hides_the_mask_from_every_method(data_dir, monkeypatch, capsys):
+    def linear_that_looks(masked, training):
+        seen.update(masked=masked, training=training)
+        return filling.METHODS["linear in time"](masked, training)
+
+    seen = {}
+    monkeypatch.setattr(filling, "METHODS", {**filling.METHODS})
+    for name in list(filling.METHODS)[1:]:
+        del filling.METHODS[name]
+    filling.METHODS["looks"] = linear_that_looks
+    assert command.main(["filling", "--data", str(data_dir)]) == 0
+    printed = capsys.readouterr().out
+    assert "| linear in time | 14.68 | 26.31 | 0 of 20434 |" in printed
+    whole = sources.beijing36(data_dir).pm25.notnull().values
+    # 35 737 values of the mask are measured, and none of them is left.
+    assert whole.sum() - seen["masked"].pm25.notnull().sum() == 35737
+    learned = seen["training"].pm25.notnull().any("station").values
+    assert not learned[protocols.scored_months(seen["masked"])].any()
 
 
 def test_figures_compare_with_the_folds_that_were_run():

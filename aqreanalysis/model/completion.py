@@ -14,7 +14,7 @@ BATCH = 20_000
 
 @torch.no_grad()
 def complete(
-    covariance: SpaceTimeCovariance, value: Tensor, distance_km: Tensor
+    covariance: SpaceTimeCovariance, value: Tensor, distance_km: Tensor, *, beside: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return complete series and the variance of what was filled.
 
@@ -29,6 +29,10 @@ def complete(
     value : (station, time) float64
         Standardised; NaN is missing.
     distance_km : (station, station) float64
+    beside : int
+        Nearest stations whose values beside the station's own last and next one are used too: they
+        tell how it differs from them. A field from many stations gains nothing by it; the series
+        of one station does.
 
     Returns
     -------
@@ -46,6 +50,9 @@ def complete(
     for rows in torch.split(gaps, BATCH):
         station, step = rows.T
         index, lag, valid = _data_of_gaps(station, step, there, order, apart, before, after)
+        if beside:
+            data = (index, lag, valid)
+            index, lag, valid = _with_data_beside(beside, station, step, there, order, data)
         matrix = covariance(
             distance_km[index[:, :, None], index[:, None, :]],
             (lag[:, :, None] - lag[:, None, :]).abs(),
@@ -100,3 +107,25 @@ def _data_of_gaps(
     lag = torch.cat([torch.zeros_like(index), own], dim=1).to(torch.float64)
     index = torch.cat([index, station[:, None].expand(-1, 2)], dim=1)
     return index, lag, torch.cat([valid, in_reach], dim=1)
+
+
+def _with_data_beside(
+    count: int,
+    station: Tensor,
+    step: Tensor,
+    there: Tensor,
+    order: Tensor,
+    data: tuple[Tensor, Tensor, Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the data of gaps with those of the nearest stations at the steps of own values."""
+    parts = [data]
+    candidates = order[station]
+    for column in (-2, -1):  # the station's own last and next value
+        lag, valid = data[1][:, column, None], data[2][:, column, None]
+        at = (step[:, None] + lag.long()).clamp(0, there.shape[1] - 1)
+        reporting = there[candidates, at] & valid
+        rank = torch.where(reporting, 0, 1).sort(dim=1, stable=True).indices[:, :count]
+        index = torch.gather(candidates, 1, rank)
+        parts.append((index, lag.expand_as(index), torch.gather(reporting, 1, rank)))
+    index, lag, valid = (torch.cat(columns, dim=1) for columns in zip(*parts, strict=True))
+    return index, lag, valid

@@ -8,6 +8,7 @@ from aqreanalysis.reanalysis.estimators import (
     reanalyse,
     utc_period,
 )
+from aqreanalysis.reanalysis.filling import fill
 from aqreanalysis.reanalysis.reanalyser import Reanalyser
 from aqreanalysis.reanalysis.saved import SavedModelError
 
@@ -18,6 +19,7 @@ __all__ = [
     "Reanalyser",
     "SavedModelError",
     "estimator_of",
+    "fill",
     "reanalyse",
     "utc_period",
 ]

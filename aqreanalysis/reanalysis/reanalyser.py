@@ -240,6 +240,17 @@ class Reanalyser:
         loaded._state = state
         return loaded
 
+    def state_for(self, observations: xr.Dataset) -> State:
+        """Return all that was learned, for observations of the step that was learned.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted, or the step differs.
+        """
+        self._check_step(observations)
+        return self._fitted()
+
     def _fitted(self) -> State:
         """Return the state, or an error that tells how to come by one."""
         if self._state is None:

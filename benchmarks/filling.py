@@ -1,0 +1,85 @@
+"""Gaps at the stations: the evaluation mask of Beijing-36, months 3, 6, 9 and 12."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+
+import h5py
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis import Reanalyser, Schedule
+from aqreanalysis.baselines import SpaceTimeKriging
+from aqreanalysis.reanalysis import fill
+from benchmarks.protocols import scored_months
+from benchmarks.sources import beijing36, data_file
+
+#: Mean absolute errors that their authors print for this mask, ug m-3.
+PUBLISHED = {"PriSTI": 9.03, "CSDI": 9.51}
+VARIABLE = "pm25"
+
+
+def filling_table(folder: Path) -> str:
+    """Return the table of errors at masked values, which no method sees.
+
+    Methods learn from the months that are not scored, where the mask is taken out too.
+    """
+    whole = beijing36(folder)
+    with h5py.File(data_file("beijing36", folder), "r") as file:
+        mask = file["eval_mask/block0_values"][()].astype(bool).T
+    values = whole[VARIABLE].values.astype(np.float64)
+    months = scored_months(whole)
+    scored = mask & np.isfinite(values) & months
+    masked = _only(whole, ~mask)
+    training = _only(whole, ~mask & ~months)
+    silent = masked[VARIABLE].isnull().all("station").values
+    lines = ["| method | MAE | RMSE | without estimate | MAE while any station reports | s |",
+             "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    lines += [f"| {name} (published) | {mae} | | | | |" for name, mae in PUBLISHED.items()]
+    for name, method in METHODS.items():
+        began = perf_counter()
+        error = np.abs(method(masked, training) - values)
+        taken = perf_counter() - began
+        found, some = error[scored], error[scored & ~silent]
+        lines.append(
+            f"| {name} | {np.nanmean(found):.2f} | {np.sqrt(np.nanmean(found**2)):.2f} | "
+            f"{np.isnan(found).sum()} of {found.size} | {np.nanmean(some):.2f} | {taken:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _only(observations: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
+    """Return the observations with all other values missing."""
+    values = observations[VARIABLE]
+    return observations.assign({VARIABLE: values.where(kept).assign_attrs(values.attrs)})
+
+
+def _linear(masked: xr.Dataset, _: xr.Dataset) -> np.ndarray:
+    """Return series filled along straight lines in time."""
+    table = pd.DataFrame(masked[VARIABLE].values.T.astype(np.float64))
+    return table.interpolate(limit_direction="both").to_numpy().T
+
+
+def _space_time_kriging(masked: xr.Dataset, training: xr.Dataset) -> np.ndarray:
+    """Return each station's series as kriged from the others."""
+    kriging = SpaceTimeKriging().fit(training, VARIABLE)
+    rows = []
+    for row in range(masked.sizes["station"]):
+        others = masked.drop_isel(station=row)
+        field = kriging.predict(others, masked.isel(station=[row]))
+        rows.append(field[VARIABLE].values[0])
+    return np.stack(rows)
+
+
+def _fill(masked: xr.Dataset, training: xr.Dataset) -> np.ndarray:
+    """Return series filled by a model that learned from the other months."""
+    model = Reanalyser(schedule=Schedule(updates=0), progress=False).fit(training, VARIABLE)
+    return fill(masked, method=model)[VARIABLE].values
+
+
+METHODS: Mapping[str, Callable[[xr.Dataset, xr.Dataset], np.ndarray]] = {
+    "linear in time": _linear,
+    "space-time kriging from the other stations": _space_time_kriging,
+    "fill": _fill,
+}
