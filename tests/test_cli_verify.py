@@ -101,3 +101,10 @@ def test_the_accessor_writes_the_report_it_is_asked_for(tmp_path):
     assert np.isfinite(metrics(summed).rmse).all()
     with pytest.raises(ValueError, match="html"):
         obs.aqnet.verify(methods=["idw"], folds=3, progress=False, report=tmp_path / "report.pdf")
+
+
+def test_what_methods_say_of_themselves_is_not_said_once_a_fold(stations, run, caplog):
+    caplog.set_level("INFO")
+    status, _, _ = run("verify", stations, "-o", "r.html", "--methods", "kriging", "--folds", 3)
+    assert status == 0
+    assert "Variogram" not in caplog.text

@@ -1,7 +1,10 @@
-"""The terminal: signals that end a run, and whether somebody watches it."""
+"""The terminal: signals that end a run, whether somebody watches it, how much loggers say."""
 
+import logging
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class StoppedError(BaseException):
@@ -32,3 +35,17 @@ def stop_cleanly() -> list[signal.Signals]:
 def shows_progress() -> bool:
     """Return whether somebody watches: a progress bar in a log file is noise."""
     return sys.stderr.isatty()
+
+
+@contextmanager
+def warnings_alone(*names: str) -> Iterator[None]:
+    """Let loggers say no more than warnings for a while."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

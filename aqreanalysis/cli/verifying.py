@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from aqreanalysis.cli.options import Observations, Period, Reading, Seed, Variable, with_reading
-from aqreanalysis.cli.terminal import shows_progress
+from aqreanalysis.cli.terminal import shows_progress, warnings_alone
 
 _FOREIGN = "To verify a field that exists already"
 
@@ -95,17 +95,19 @@ def verify(
         if time:
             pairs = pairs.isel(time=selected_hours(pairs["time"], slice(*time)))
     else:
-        pairs = cross_validate(
-            obs,
-            variable,
-            methods=_words(methods),  # type: ignore[arg-type]
-            by=by,  # type: ignore[arg-type]
-            folds=folds,
-            buffer_km=buffer,
-            time=slice(*time) if time else None,
-            seed=seed,
-            progress=shows_progress(),
-        )
+        # What a method says of itself would be said once a fold.
+        with warnings_alone("aqreanalysis.baselines", "aqreanalysis.training"):
+            pairs = cross_validate(
+                obs,
+                variable,
+                methods=_words(methods),  # type: ignore[arg-type]
+                by=by,  # type: ignore[arg-type]
+                folds=folds,
+                buffer_km=buffer,
+                time=slice(*time) if time else None,
+                seed=seed,
+                progress=shows_progress(),
+            )
     summed = statistics(pairs, events=thresholds)
     table = score_table(summed)
     if csv:
