@@ -81,6 +81,11 @@ def test_a_product_is_compared_with_stations(stations, run, tmp_path, caplog):
         (["-o", "r.html", "--methods", "idw", "--folds", "99"], "Ask for 2 to"),
         (["-o", "r.html", "--by", "month", "--methods", "idw"], "5 folds by month need 5 months"),
         (["-o", "r.html", "--product", "none.nc"], "none.nc"),
+        (
+            ["-o", "r.html", "--product", "none.nc", "--by", "block", "--folds", "3"],
+            "--by, --folds: of no effect with --product",
+        ),
+        (["-o", "r.html", "--product-variable", "pm"], "of no effect without --product"),
     ],
 )
 def test_requests_that_do_not_fit_end_in_one_message(stations, run, tmp_path, arguments, words):

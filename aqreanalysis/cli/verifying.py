@@ -9,10 +9,12 @@ from aqreanalysis.cli.options import Observations, Period, Reading, Seed, Variab
 from aqreanalysis.cli.terminal import shows_progress, warnings_alone
 
 _FOREIGN = "To verify a field that exists already"
+_OF_PRODUCT = ("product_variable", "product_time_label")
 
 
 @with_reading
 def verify(
+    context: typer.Context,
     observations: Observations,
     output: Annotated[Path, typer.Option("--output", "-o", help="Report to write, HTML.")],
     csv: Annotated[
@@ -80,6 +82,7 @@ def verify(
     )
 
     check_report_target(output)
+    _check_effect(context, ("methods", "by", "folds", "buffer", "seed") if product else _OF_PRODUCT)
     thresholds = check_events(_numbers(events)).tolist() if events else None
     if csv:
         _check_csv(csv)
@@ -114,6 +117,20 @@ def verify(
         table.to_csv(csv, float_format="%.6g")
     typer.echo(_told(table))
     typer.echo(write_report(pairs, output, statistics=summed))
+
+
+def _check_effect(context: typer.Context, without: tuple[str, ...]) -> None:
+    """Refuse options that are given and would do nothing."""
+    sources = {name: context.get_parameter_source(name) for name in without}
+    given = [f"--{name.replace('_', '-')}" for name in without if _is_given(sources[name])]
+    if given:
+        other = "without" if without == _OF_PRODUCT else "with"
+        raise ValueError(f"{', '.join(given)}: of no effect {other} --product; leave that out")
+
+
+def _is_given(source: Any) -> bool:
+    """Return whether an option stands on the command line."""
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _words(text: str) -> list[str]:
