@@ -10,6 +10,9 @@ TIME = "time"
 #: Units in which every concentration is kept after reading.
 CONCENTRATION_UNITS = "ug m-3"
 
+#: Share of a period's hours that its mean needs; the data capture asked for by EU and US EPA rules.
+MINIMUM_CAPTURE = 0.75
+
 #: Meaning of the values of ``<variable>_flag`` in a product.
 PRODUCT_FLAGS: Mapping[str, int] = MappingProxyType(
     {

@@ -59,9 +59,10 @@ def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
     baselines = ("kriging", "space_time_kriging", "idw")
     fitted = {"neural": model} | {name: METHODS[name]().fit(obs, VARIABLE) for name in baselines}
     pairs = _pairs(obs, synthetic, fitted, scored)
-    scores = score_table(statistics(pairs)).join(_on_truth_grid(obs, synthetic, fitted, scored))
+    summed = statistics(pairs)
+    scores = score_table(summed).join(_on_truth_grid(obs, synthetic, fitted, scored))
     scores.to_csv(folder / "scores.csv", float_format="%.4g")
-    write_report(pairs, folder / "report.html")
+    write_report(pairs, folder / "report.html", statistics=summed)
     say("Drawing maps")
     _draw(folder, product, obs, synthetic)
     return _report(folder, scores)

@@ -7,11 +7,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from aqreanalysis.conventions import TIME
+from aqreanalysis.conventions import MINIMUM_CAPTURE, TIME
 from aqreanalysis.maps.frame import Frame, Region, frame_in, new_frame, project
 from aqreanalysis.maps.labels import words_for
 from aqreanalysis.maps.layers import (
-    MINIMUM_CAPTURE,
     Cells,
     Stations,
     What,

@@ -8,16 +8,13 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS, STATION, TIME
+from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, PRODUCT_FLAGS, STATION, TIME
 from aqreanalysis.maps.period import MapError, Period
 from aqreanalysis.network import StationNetwork
 
 logger = logging.getLogger(__name__)
 
 What = Literal["value", "uncertainty"]
-
-#: Share of the hours that a mean needs; the data capture asked for by EU and US EPA rules.
-MINIMUM_CAPTURE = 0.75
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ class Part:
         ends = self.bounds[name].sel({ESTIMATOR: method, "bound": ["low", "high"]})
         return ends.transpose("bound", ...).values.reshape(2, -1)
 
+    def isel(self, chosen: Mapping[str, np.ndarray | slice]) -> Self:
+        """Return only some of the parts, by position."""
+        bounds = None if self.bounds is None else self.bounds.isel(chosen)
+        return type(self)(self.scores.isel(chosen), bounds)
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -234,6 +239,4 @@ def _occupied(part: Part) -> Part:
     """Return only parts with a value."""
     count = part.scores["count"]
     (dim,) = set(count.dims) - {ESTIMATOR}
-    chosen = {dim: np.flatnonzero(count.max(ESTIMATOR).values > 0)}
-    bounds = None if part.bounds is None else part.bounds.isel(chosen)
-    return Part(part.scores.isel(chosen), bounds)
+    return part.isel({str(dim): np.flatnonzero(count.max(ESTIMATOR).values > 0)})

@@ -49,8 +49,7 @@ def relative(low: float, high: float) -> str:
 
 def _rmse(findings: Findings, method: str) -> str:
     """Return a method's RMSE with its units."""
-    value = float(findings.overall.scores["rmse"].sel({ESTIMATOR: method}))
-    return f"{number(value, findings.decimals)}{NO_BREAK}{units_of(findings.pairs)}"
+    return f"{number(findings.rmse(method), findings.decimals)}{NO_BREAK}{units_of(findings.pairs)}"
 
 
 def _skill(findings: Findings) -> str:

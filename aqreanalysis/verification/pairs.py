@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.strata import (
     HOURS_PER_DAY,
@@ -19,8 +19,6 @@ from aqreanalysis.verification.strata import (
 
 #: Dimension of the methods; ``sel(method=...)`` is an argument of xarray's own.
 ESTIMATOR = "estimator"
-#: Share of a period's hours that its mean needs; the data capture asked for by EU and US EPA rules.
-MINIMUM_CAPTURE = 0.75
 
 
 def build_pairs(

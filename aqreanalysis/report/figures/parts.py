@@ -89,9 +89,7 @@ def level_figure(findings: Findings) -> Picture | str:
 def _often(part: Part) -> Part:
     """Return only levels with enough values to draw; all, where none has."""
     enough = np.flatnonzero(part.scores["count"].max(ESTIMATOR).values >= _LEAST_VALUES)
-    chosen = {"level": enough if enough.size else slice(None)}
-    bounds = None if part.bounds is None else part.bounds.isel(chosen)
-    return Part(part.scores.isel(chosen), bounds)
+    return part.isel({"level": enough if enough.size else slice(None)})
 
 
 def _signed_root_scale(axes: Axes) -> None:

@@ -6,11 +6,10 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import TIME
+from aqreanalysis.conventions import MINIMUM_CAPTURE, TIME
 from aqreanalysis.observations import time_bounds
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.matching.periods import ProductPeriods, seconds
-from aqreanalysis.verification.pairs import MINIMUM_CAPTURE
 
 
 @dataclass(frozen=True)
