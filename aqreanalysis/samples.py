@@ -254,9 +254,9 @@ def station_series(
 
 
 def nearest_stations(
-    distance_km: Tensor, bearing: Tensor, pair_km: Tensor, neighbours: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return index, distance, bearing, pair distances and fading of the k nearest.
+    distance_km: Tensor, bearing: Tensor, neighbours: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return index, distance, bearing and fading of the k nearest.
 
     Where there are fewer than k stations, distances are padded with inf.
     """
@@ -265,12 +265,11 @@ def nearest_stations(
     apart = torch.nn.functional.pad(apart, (0, short), value=torch.inf)
     index = torch.nn.functional.pad(index, (0, short))[:, :neighbours]
     radius, apart = apart[:, neighbours], apart[:, :neighbours]
-    pairs = pair_km[index[:, :, None], index[:, None, :]]
-    return index, apart, torch.gather(bearing, 1, index), pairs, fade(apart, radius)
+    return index, apart, torch.gather(bearing, 1, index), fade(apart, radius)
 
 
 def narrowed(tensors: Tensors, configuration: Configuration) -> Tensors:
-    """Return the core steps with the longest lag on either side, of a whole window."""
+    """Return the core steps with what their bands need on either side, of a whole window."""
     start = configuration.margin_steps - configuration.reach
     length = configuration.core_steps + 2 * configuration.reach
     return type(tensors)(*(tensor.narrow(2, start, length) for tensor in tensors))
@@ -294,7 +293,7 @@ def _part(
     )
     series = station_series(value, variance, pair_km, cycles, configuration.neighbours)
     to_visible = (samples.distance_km[hidden][:, visible], samples.bearing[hidden][:, visible])
-    places = nearest_stations(*to_visible, pair_km, configuration.neighbours)
+    places = nearest_stations(*to_visible, configuration.neighbours)
     core = slice(window.start + configuration.margin_steps, stop - configuration.margin_steps)
     at_targets = samples.clock.cycles(
         longitude[window.hidden], samples.first + core.start, samples.first + core.stop

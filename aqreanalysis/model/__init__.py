@@ -1,6 +1,7 @@
 """The network, torch alone: learned covariance, temporal encoder and neural kNN."""
 
-from aqreanalysis.model.completion import complete
+from aqreanalysis.model.bands import BandCovariance, split_bands
+from aqreanalysis.model.completion import complete, estimate_gaps
 from aqreanalysis.model.configuration import Configuration
 from aqreanalysis.model.covariance import SpaceTimeCovariance, ordinary_weights
 from aqreanalysis.model.encoder import Encoding, TemporalEncoder
@@ -9,6 +10,7 @@ from aqreanalysis.model.threads import single_thread
 
 __all__ = [
     "CYCLES",
+    "BandCovariance",
     "Configuration",
     "Encoding",
     "Neighbourhood",
@@ -17,7 +19,9 @@ __all__ = [
     "StationSeries",
     "TemporalEncoder",
     "complete",
+    "estimate_gaps",
     "fade",
     "ordinary_weights",
     "single_thread",
+    "split_bands",
 ]

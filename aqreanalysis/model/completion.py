@@ -12,7 +12,6 @@ OWN_REACH_STEPS = 24
 BATCH = 20_000
 
 
-@torch.no_grad()
 def complete(
     covariance: SpaceTimeCovariance, value: Tensor, distance_km: Tensor, *, beside: int = 0
 ) -> tuple[Tensor, Tensor]:
@@ -44,29 +43,50 @@ def complete(
     there = torch.isfinite(value)
     filled = torch.where(there, value, 0.0)
     variance = torch.zeros_like(filled)
-    gaps = (~there).nonzero()
+    with torch.no_grad():
+        for gaps in torch.split((~there).nonzero(), BATCH):
+            estimate, spread = estimate_gaps(covariance, value, distance_km, gaps, beside=beside)
+            filled[tuple(gaps.T)], variance[tuple(gaps.T)] = estimate, spread
+    return filled, variance
+
+
+def estimate_gaps(
+    covariance: SpaceTimeCovariance,
+    value: Tensor,
+    distance_km: Tensor,
+    gaps: Tensor,
+    *,
+    beside: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Return estimate and variance of gaps, (gap,) each.
+
+    Parameters
+    ----------
+    covariance, value, distance_km, beside
+        As of `complete`.
+    gaps : (gap, 2) int
+        Station and step of each.
+    """
+    there = torch.isfinite(value)
+    station, step = gaps.T
     order, apart = _candidates(distance_km)
     before, after = _own_values(there)
-    for rows in torch.split(gaps, BATCH):
-        station, step = rows.T
-        index, lag, valid = _data_of_gaps(station, step, there, order, apart, before, after)
-        if beside:
-            data = (index, lag, valid)
-            index, lag, valid = _with_data_beside(beside, station, step, there, order, data)
-        matrix = covariance(
-            distance_km[index[:, :, None], index[:, None, :]],
-            (lag[:, :, None] - lag[:, None, :]).abs(),
-            index[:, :, None] == index[:, None, :],
-        )
-        own = index == station[:, None]
-        vector = covariance(distance_km[station[:, None], index], lag.abs(), own)
-        weight, spread = ordinary_weights(matrix, vector, valid, covariance.sill())
-        at = (step[:, None] + lag.long()).clamp(0, value.shape[1] - 1)
-        known = valid.any(dim=1)
-        estimate = (weight * torch.where(there, value, 0.0)[index, at]).sum(dim=1)
-        filled[station, step] = torch.where(known, estimate, 0.0)
-        variance[station, step] = torch.where(known, spread, covariance.sill())
-    return filled, variance
+    index, lag, valid = _data_of_gaps(station, step, there, order, apart, before, after)
+    if beside:
+        data = (index, lag, valid)
+        index, lag, valid = _with_data_beside(beside, station, step, there, order, data)
+    matrix = covariance(
+        distance_km[index[:, :, None], index[:, None, :]],
+        (lag[:, :, None] - lag[:, None, :]).abs(),
+        index[:, :, None] == index[:, None, :],
+    )
+    own = index == station[:, None]
+    vector = covariance(distance_km[station[:, None], index], lag.abs(), own)
+    weight, spread = ordinary_weights(matrix, vector, valid, covariance.sill())
+    at = (step[:, None] + lag.long()).clamp(0, value.shape[1] - 1)
+    known = valid.any(dim=1)
+    estimate = (weight * torch.where(there, value, 0.0)[index, at]).sum(dim=1)
+    return torch.where(known, estimate, 0.0), torch.where(known, spread, covariance.sill())
 
 
 def _candidates(distance_km: Tensor) -> tuple[Tensor, Tensor]:

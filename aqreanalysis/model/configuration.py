@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from numbers import Integral
 
+from aqreanalysis.model.bands import reach_of
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -12,8 +14,8 @@ class Configuration:
     ----------
     neighbours : int
         Nearest stations that a target sees.
-    lags : tuple of int
-        Steps before and after the target's own at which the covariance head uses values.
+    bands : tuple of float
+        Widths, in steps, of the Gaussians that split the series into bands for kriging.
     heads : int
         Attention heads of the neural kNN.
     context : int
@@ -27,43 +29,44 @@ class Configuration:
     Examples
     --------
     >>> Configuration().window_steps
-    60
+    72
     >>> Configuration(heads=0, margin_steps=1)
     Traceback (most recent call last):
         ...
     ValueError: heads must be a whole number from 1 on, found 0;
-    margin_steps (1) must reach the longest lag (2)
+    margin_steps (1) must reach as far as the widest band (18)
     """
 
-    neighbours: int = 20
-    lags: tuple[int, ...] = (-2, -1, 0, 1, 2)
+    neighbours: int = 40
+    bands: tuple[float, ...] = (1.5, 6.0)
     heads: int = 4
     context: int = 8
     encoder_width: int = 24
     decoder_width: int = 48
     core_steps: int = 36
-    margin_steps: int = 12
+    margin_steps: int = 18
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lags", tuple(self.lags))
+        object.__setattr__(self, "bands", tuple(self.bands))
         faults = [
             f"{field.name} must be a whole number from 1 on, found {getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.name != "lags" and not _is_size(getattr(self, field.name))
+            if field.name != "bands" and not _is_size(getattr(self, field.name))
         ]
-        if 0 not in self.lags or sorted(set(self.lags)) != list(self.lags):
-            faults.append(f"lags must ascend and hold 0, found {self.lags}")
+        if not self.bands or sorted(set(self.bands)) != list(self.bands) or self.bands[0] <= 0:
+            faults.append(f"bands must be positive and ascend, found {self.bands}")
         elif _is_size(self.margin_steps) and self.margin_steps < self.reach:
             faults.append(
-                f"margin_steps ({self.margin_steps}) must reach the longest lag ({self.reach})"
+                f"margin_steps ({self.margin_steps}) must reach as far as the widest band "
+                f"({self.reach})"
             )
         if faults:
             raise ValueError("; ".join(faults))
 
     @property
     def reach(self) -> int:
-        """The longest lag, in steps."""
-        return max(abs(lag) for lag in self.lags)
+        """Steps to either side that the bands of a step need."""
+        return reach_of(self.bands)
 
     @property
     def window_steps(self) -> int:

@@ -1,6 +1,5 @@
-"""A learned space-time covariance, and the ordinary kriging weights that follow from it."""
+"""A learned space-time covariance, and ordinary kriging weights."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ JITTER = 1e-6
 class Weights(NamedTuple):
     """Kriging weights and variance of n targets."""
 
-    weight: Tensor  # (n, m), or (n, neighbour, lag); rows sum to 1
+    weight: Tensor  # (n, m), or (n, neighbour, band); rows sum to 1
     variance: Tensor  # (n,) of the standardised variable, sensor noise included
 
 
@@ -51,48 +50,6 @@ class SpaceTimeCovariance(nn.Module):
     def sill(self) -> Tensor:
         """Return the variance of one measurement, sensor noise included."""
         return (2 * self.log_amplitude).exp().sum() + (2 * self.log_station).exp().sum()
-
-    def weights(
-        self, distance_km: Tensor, pair_km: Tensor, fading: Tensor, lags: Sequence[int]
-    ) -> Weights:
-        """Return ordinary kriging weights of k neighbours at several lags.
-
-        Parameters
-        ----------
-        distance_km : (n, k) float64
-            Target to neighbour; inf where there is no such neighbour, whose weight is then 0.
-        pair_km : (n, k, k) float64
-            Neighbour to neighbour.
-        fading : (n, k) float64
-            Noise of a neighbour in units of the sill; it takes the outermost out smoothly.
-        lags : sequence of int
-            Steps relative to the target's.
-
-        Returns
-        -------
-        Weights
-            ``weight`` is (n, k, lag) and sums to 1 over neighbours and lags.
-        """
-        n, k = distance_km.shape
-        steps = torch.tensor(list(lags), dtype=torch.float64)
-        there = torch.isfinite(distance_km)
-        pair_there = there[:, :, None] & there[:, None, :]
-        between = (steps[:, None] - steps[None, :]).abs()
-        # The covariance of neighbours is a sum of Kronecker products: (n, k, k) by (lag, lag).
-        spatial = self._spatial(torch.where(pair_there, pair_km, 0.0)).reshape(-1, 3)
-        temporal = self._temporal(between).reshape(-1, 3)
-        matrix = (spatial @ temporal.T).reshape(n, k, k, steps.numel(), steps.numel())
-        same = torch.eye(k, dtype=torch.float64)[:, :, None, None] * self._own(between)
-        matrix = (matrix + same).permute(0, 1, 3, 2, 4).reshape(n, k * steps.numel(), -1)
-        noise = self.sill() * fading.repeat_interleave(steps.numel(), dim=1)
-        to_target = self._spatial(torch.where(there, distance_km, 0.0))  # (n, k, term)
-        vector = (to_target[:, :, None] * self._temporal(steps.abs())).sum(-1).reshape(n, -1)
-        valid = there[:, :, None].expand(n, k, steps.numel()).reshape(n, -1)
-        weight, _ = ordinary_weights(matrix + torch.diag_embed(noise), vector, valid, self.sill())
-        # Fading shapes the weights and is no error of the stations: the variance is without it.
-        among = torch.einsum("ni,nij,nj->n", weight, matrix, weight)
-        variance = self.sill() - 2 * (weight * vector).sum(-1) + among
-        return Weights(weight.reshape(n, k, -1), variance.clamp_min(JITTER))
 
     def _spatial(self, distance_km: Tensor) -> Tensor:
         """Return the spatial factor of each term, (..., term)."""

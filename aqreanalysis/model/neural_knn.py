@@ -1,12 +1,12 @@
 """The neural kNN: kriging with a learned covariance, attention heads beside it, and a decoder."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from aqreanalysis.model.bands import BandCovariance, split_bands
 from aqreanalysis.model.configuration import Configuration
 from aqreanalysis.model.covariance import SpaceTimeCovariance, Weights
 from aqreanalysis.model.encoder import Encoding, TemporalEncoder
@@ -23,6 +23,8 @@ FADING_FROM = 0.7
 BOUND = 4.0
 #: A sum of shares below this is none: all that a head listens to is out of reach.
 TINY = 1e-12
+#: A variance of this share of the sill is that of a value of which nothing is known.
+ALMOST = 0.999
 #: A local spread below this, in standard deviations, says nothing about its own scale.
 SMALL_SPREAD = 0.1
 
@@ -49,8 +51,6 @@ class Neighbourhood:
         Neighbours; any row where ``distance_km`` is inf.
     distance_km, bearing : (n, k) float64
         Target to neighbour; bearing in radians.
-    pair_km : (n, k, k) float64
-        Neighbour to neighbour.
     fading : (n, k) float64
         From `fade`: 0 near the target, without bound towards the first station left out.
     """
@@ -59,7 +59,6 @@ class Neighbourhood:
     index: Tensor
     distance_km: Tensor
     bearing: Tensor
-    pair_km: Tensor
     fading: Tensor
 
     def scatter(self, weight: Tensor, stations: int) -> Tensor:
@@ -82,9 +81,9 @@ class Neighbourhood:
 class NeuralKNN(nn.Module):
     """Mean and log-variance at targets, from the series of their nearest stations.
 
-    1. A *covariance head*: ordinary kriging in space and time with a learned covariance, on
-       values that the encoder may correct. It knows the neighbours' covariance among themselves,
-       so that a cluster of stations does not count as many.
+    1. A *covariance head*: ordinary kriging of each band of the series, from hourly noise to the
+       weather, with a learned covariance, on values that the encoder may correct. It knows the
+       neighbours' covariance among themselves, so that a cluster does not count as many.
     2. *Attention heads*: each weighs single neighbours by learned geometry (distance in local
        spacings, bearing, kriging weight) and by the encoder's score of that station and step.
     3. A *decoder* mixes and corrects them, pointwise, from differences between the heads, the
@@ -105,12 +104,12 @@ class NeuralKNN(nn.Module):
         self.configuration = configuration
         heads, width = configuration.heads, configuration.decoder_width
         self.covariance = SpaceTimeCovariance(spacing_km)
+        self.bands = BandCovariance(len(configuration.bands) + 1, spacing_km)
         self.encoder = TemporalEncoder(4 + CYCLES, configuration)
         self.geometry = nn.Sequential(nn.Linear(7, 24), nn.GELU(), nn.Linear(24, heads))
         self.power = nn.Parameter(torch.linspace(1.0, 3.0, heads))
-        lagged = len(configuration.lags) - 1
         self.decoder = nn.Sequential(
-            nn.Linear(9 + lagged + heads + CYCLES + configuration.context, width),
+            nn.Linear(9 + len(configuration.bands) + heads + CYCLES + configuration.context, width),
             nn.GELU(),
             nn.Linear(width, width),
             nn.GELU(),
@@ -125,12 +124,9 @@ class NeuralKNN(nn.Module):
     departure: Tensor
 
     def weights(self, neighbourhood: Neighbourhood) -> Weights:
-        """Return the covariance head's weights (n, k, lag) and variance (n,), float64."""
-        return self.covariance.weights(
-            neighbourhood.distance_km,
-            neighbourhood.pair_km,
-            neighbourhood.fading,
-            self.configuration.lags,
+        """Return the covariance head's weights (n, k, band) and variance (n,), float64."""
+        return self.bands.weights(
+            neighbourhood.distance_km, neighbourhood.bearing, neighbourhood.fading
         )
 
     def encode(self, series: StationSeries) -> Encoding:
@@ -147,7 +143,7 @@ class NeuralKNN(nn.Module):
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
     ) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (n, core) of the covariance head alone."""
-        mean = self._kriged(series.value, neighbourhood, weights)
+        mean = self._kriged(series, series.value, neighbourhood, weights).sum(-1)
         return mean, self._log_variance(series, neighbourhood, weights) + self.log_spread
 
     def forward(
@@ -163,7 +159,7 @@ class NeuralKNN(nn.Module):
         Parameters
         ----------
         series, encoding : StationSeries, Encoding
-            Of the core steps and the longest lag on either side.
+            Of the core steps and what the bands need on either side.
         neighbourhood : Neighbourhood
             Of n targets, in the order of their windows.
         weights : Weights
@@ -172,49 +168,40 @@ class NeuralKNN(nn.Module):
             At the targets.
         """
         corrected = series.value + self.departure * encoding.correction
-        kriged = self._kriged(corrected, neighbourhood, weights)
+        bands = self._kriged(series, corrected, neighbourhood, weights)
+        kriged = bands.sum(-1)
         log_variance = self._log_variance(series, neighbourhood, weights)
         heads, around, context = self._attend(series, encoding, neighbourhood, weights, kriged)
         mean, spread = self._moments(series, neighbourhood)
         scaled = (kriged - mean) / spread.clamp_min(SMALL_SPREAD)
-        lagged = self._lagged(series, neighbourhood, weights) - kriged[..., None]
         scalars = [kriged, mean, scaled, spread, around, log_variance]
         place = self._place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
-        features = [torch.stack(scalars, -1), lagged, heads, place, cycles, context]
+        features = [torch.stack(scalars, -1), bands[..., :-1], heads, place, cycles, context]
         decoded = self.departure * self.leave(self.decoder(torch.cat(features, -1)))
         shift, widen, gates = decoded.split([1, 1, heads.shape[-1]], -1)
         # A step of 0.3 standard deviations: the size of what there is to correct.
         estimate = kriged + 0.3 * shift[..., 0] + (gates.tanh() * heads).sum(-1)
         return estimate, log_variance + self.log_spread + widen[..., 0]
 
-    def _kriged(self, values: Tensor, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
-        """Return the kriged mean (n, core): all lags of all neighbours, in one product."""
-        stations = values.shape[1]
-        dense = neighbourhood.scatter(weights.weight.float(), stations)  # (n, station, lag)
-        at_lags = self._at_lags(values, self.configuration.lags)  # (batch, station, core, lag)
-        stacked = at_lags.permute(0, 3, 1, 2).flatten(1, 2)  # (batch, lag * station, core)
-        return neighbourhood.mix(dense.transpose(1, 2).flatten(1), stacked)
-
-    def _lagged(
-        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
+    def _kriged(
+        self, series: StationSeries, values: Tensor, neighbourhood: Neighbourhood, weights: Weights
     ) -> Tensor:
-        """Return the kriged field as it stood at each other lag, (n, core, lag - 1)."""
-        spatial = weights.weight.float().sum(-1)
-        others = [lag for lag in self.configuration.lags if lag != 0]
-        dense = neighbourhood.scatter(spatial, series.value.shape[1])
-        return neighbourhood.mix(dense, self._at_lags(series.value, others))
-
-    def _at_lags(self, values: Tensor, lags: Sequence[int]) -> Tensor:
-        """Return (batch, station, core, lag) of series with the longest lag on either side."""
-        reach = self.configuration.reach
-        core = values.shape[2] - 2 * reach
-        return torch.stack([values.narrow(2, reach + lag, core) for lag in lags], -1)
+        """Return the kriged bands (n, core, band) of values that the series may be corrected to."""
+        known = (series.variance < ALMOST * self.covariance.sill()).to(values.dtype)
+        bands = split_bands(values, known, self.configuration.bands)
+        dense = neighbourhood.scatter(weights.weight.float(), values.shape[1])
+        mixed = [
+            neighbourhood.mix(dense[..., band], bands[..., band]) for band in range(dense.shape[-1])
+        ]
+        return torch.stack(mixed, -1)
 
     def _log_variance(
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
     ) -> Tensor:
         """Return the log of the kriging variance plus what the filled neighbours add."""
-        dense = neighbourhood.scatter(weights.weight.float().sum(-1) ** 2, series.value.shape[1])
+        # What an error of a filled value weighs, in the band in which it weighs most.
+        heaviest = weights.weight.float().square().amax(-1)
+        dense = neighbourhood.scatter(heaviest, series.value.shape[1])
         added = neighbourhood.mix(dense, self._core(series.variance))
         return torch.log(weights.variance.float()[:, None] + added)
 
@@ -263,7 +250,7 @@ class NeuralKNN(nn.Module):
             1 / (1 + scaled),
             bearing.sin(),
             bearing.cos(),
-            weights.weight.float().sum(-1),
+            weights.weight.float().mean(-1),
             torch.log(distance + 1) / 5,
             (torch.log(local) / 5).expand_as(distance),
         ]
@@ -293,7 +280,7 @@ class NeuralKNN(nn.Module):
         )
 
     def _core(self, values: Tensor) -> Tensor:
-        """Return (batch, station, core, ...) of series that have the longest lag on either side."""
+        """Return (batch, station, core, ...) of series that reach further on either side."""
         reach = self.configuration.reach
         return values.narrow(2, reach, values.shape[2] - 2 * reach)
 

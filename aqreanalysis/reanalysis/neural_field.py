@@ -3,7 +3,6 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -153,14 +152,13 @@ class NeuralField:
             rows,
             distance,
             torch.from_numpy(np.radians(bearing)),
-            self.samples.distance_km[rows[:, :, None], rows[:, None, :]],
             fade(distance, radius[:, 0]),
         )
         weights = self.model.weights(neighbourhood)
-        # The pair distances, the largest part, are in the weights and not needed again.
-        lighter = replace(neighbourhood, pair_km=torch.empty(0))
         there = nearest.index[:, :k] >= 0
-        return _Place(longitude, lighter, Weights(weights.weight.float(), weights.variance), there)
+        return _Place(
+            longitude, neighbourhood, Weights(weights.weight.float(), weights.variance), there
+        )
 
     def _tile(
         self, number: int, window: tuple[StationSeries, Encoding | None], place: "_Place"

@@ -115,6 +115,7 @@ def load_state(folder: Path) -> State:
             model = NeuralKNN(configuration, spacing_km=1.0)
         model.load_state_dict(load_file(folder / WEIGHTS))
         model.covariance.requires_grad_(False)
+        model.bands.requires_grad_(False)
         with xr.open_dataset(folder / NETWORK, engine="netcdf4") as opened:
             network = opened.load()
     except (OSError, SafetensorError) as error:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aqreanalysis.model import Configuration, NeuralKNN, single_thread
 from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble, narrowed
+from aqreanalysis.training.covariances import fit_bands, fit_filling
 from aqreanalysis.training.validation import Look, Validated, calibrate, crps
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Schedule:
     Parameters
     ----------
     covariance_updates, updates : int
-        Steps of the optimiser for the covariance alone, then for everything else.
+        Steps of the optimiser for each covariance, then for everything else.
     windows : int
         Windows in a batch.
     crop : int
@@ -49,11 +50,11 @@ class Schedule:
         Windows on which stations are hidden for validation, spread over the training period.
     """
 
-    covariance_updates: int = 60
+    covariance_updates: int = 100
     updates: int = 300
     windows: int = 6
     crop: int = 48
-    covariance_rate: float = 0.04
+    covariance_rate: float = 0.05
     rate: float = 4e-3
     hidden: tuple[float, float] = (0.05, 0.4)
     check_every: int = 60
@@ -148,9 +149,9 @@ class _Trainer:
         from tqdm import tqdm
 
         updates = self.schedule.updates if self.proves else 0
-        total = self.schedule.covariance_updates + updates
+        total = 2 * self.schedule.covariance_updates + updates
         with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
-            self._learn_covariance(bar)
+            self._learn_covariances(bar)
             kriging = self._validate(self.model, 0, heads=False)
             # The network learns in place; kriging is kept aside, with its own calibration.
             alone = copy.deepcopy(self.model)
@@ -173,16 +174,31 @@ class _Trainer:
             kept.proven_gain(kriging),
         )
 
-    def _learn_covariance(self, bar: Any) -> None:
-        """Fit the covariance to hidden stations."""
+    def _learn_covariances(self, bar: Any) -> None:
+        """Fit what fills gaps, then the bands; neither has a parameter for a single station."""
+        schedule, model = self.schedule, self.model
         bar.set_description("learning the covariance")
-        parameters = [*self.model.covariance.parameters(), self.model.log_spread]
-        optimiser = torch.optim.Adam(parameters, lr=self.schedule.covariance_rate)
-        for _ in range(self.schedule.covariance_updates):
-            batch = self._batch()
-            self._step(optimiser, parameters, _outputs(self.model, batch, heads=False), batch)
+        filling = fit_filling(
+            model.covariance,
+            self.samples,
+            updates=schedule.covariance_updates,
+            rate=schedule.covariance_rate,
+            rng=self.rng,
+            crop=lambda: self._crop(int(self.rng.choice(self.targets))),
+        )
+        for _ in filling:
             bar.update()
-        self.model.covariance.requires_grad_(False)
+        bands = fit_bands(
+            model.bands,
+            self.samples,
+            covariance=model.covariance,
+            widths=model.configuration.bands,
+            updates=schedule.covariance_updates,
+            rate=schedule.covariance_rate,
+            rng=self.rng,
+        )
+        for _ in bands:
+            bar.update()
 
     def _learn_heads(self, bar: Any, kriging: Validated) -> Iterator[tuple[NeuralKNN, Validated]]:
         """Yield averaged models and how they do at the validation stations."""

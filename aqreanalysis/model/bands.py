@@ -1,0 +1,181 @@
+"""Bands of the day, and the kriging weights of each: the slow reaches further than the fast."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from aqreanalysis.model.covariance import JITTER, Weights, ordinary_weights
+
+#: Widths of a Gaussian at which it is cut.
+CUT = 3.0
+#: Squared distance below which two stations are one place, km2; it keeps gradients finite.
+SAME_PLACE_KM2 = 1e-6
+
+
+def reach_of(widths: Sequence[float]) -> int:
+    """Return how many steps to either side the bands of a step need.
+
+    Examples
+    --------
+    >>> reach_of((1.5, 6.0))
+    18
+    """
+    return max(math.ceil(CUT * width) for width in widths)
+
+
+def split_bands(value: Tensor, known: Tensor, widths: Sequence[float]) -> Tensor:
+    """Return the bands of series, fastest first; they add up to the series.
+
+    The series is smoothed with a Gaussian of each width, and a band is what lies between one
+    smoothing and the next. Steps at which nothing is known do not count in a smoothing.
+
+    Parameters
+    ----------
+    value : (..., time)
+    known : (..., time)
+        1 where the value is worth something, 0 where it stands for nothing.
+    widths : sequence of float
+        Standard deviations in steps, ascending.
+
+    Returns
+    -------
+    Tensor, (..., time - 2 reach, band)
+
+    Examples
+    --------
+    >>> constant = torch.ones(1, 45)
+    >>> split_bands(constant, constant, (1.0, 7.0)).round(decimals=6).tolist()
+    [[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]
+    """
+    reach = reach_of(widths)
+    core = value.shape[-1] - 2 * reach
+    rough = value.narrow(-1, reach, core)
+    bands = []
+    for width in widths:
+        smooth = _smoothed(value * known, width, reach) / _smoothed(known, width, reach).clamp_min(
+            JITTER
+        )
+        bands.append(rough - smooth)
+        rough = smooth
+    return torch.stack([*bands, rough], -1)
+
+
+def _smoothed(value: Tensor, width: float, reach: int) -> Tensor:
+    """Return (..., time - 2 reach): sums with the weights of a Gaussian that is cut."""
+    half = math.ceil(CUT * width)
+    steps = torch.arange(-half, half + 1, dtype=value.dtype)
+    weights = torch.exp(-(steps**2) / (2 * width**2))
+    inner = value.narrow(-1, reach - half, value.shape[-1] - 2 * (reach - half))
+    flat = inner.reshape(-1, 1, inner.shape[-1])
+    summed = nn.functional.conv1d(flat, (weights / weights.sum())[None, None])
+    return summed.reshape(*value.shape[:-1], summed.shape[-1])
+
+
+class BandCovariance(nn.Module):
+    r"""The covariance of each band at two places, and the ordinary kriging weights that follow.
+
+    In a stationary field the best linear estimate from whole series falls apart by frequency: each
+    has a covariance in space and weights of its own (Chiles & Delfiner 2012, section 5.6). Three
+    bands stand for the frequencies. What changes from hour to hour reaches a few kilometres and is
+    mostly noise, what changes from day to day reaches hundreds. In band b
+
+    .. math:: C_b(h) = \sum_{i=1}^2 a_{bi} e^{-|S h| / \ell_{bi}} + n_b [h = 0]
+
+    where S stretches the plane around the target, so that the reach may depend on the direction.
+
+    Parameters
+    ----------
+    bands : int
+    spacing_km : float
+        Median spacing of the stations; the ranges begin at 3 and 20 times it.
+    """
+
+    def __init__(self, bands: int, spacing_km: float) -> None:
+        super().__init__()
+        ranges = torch.tensor([3 * spacing_km, 20 * spacing_km], dtype=torch.float64).log()
+        # The slower a band, the more of the variance it holds, and the less noise.
+        share = torch.linspace(-3.0, -1.2, bands, dtype=torch.float64)
+        self.log_amplitude = nn.Parameter(share[:, None].repeat(1, 2))
+        self.log_range = nn.Parameter(ranges.repeat(bands, 1))
+        self.log_noise = nn.Parameter(torch.linspace(-3.0, -4.5, bands, dtype=torch.float64))
+        self.stretch = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def weights(self, distance_km: Tensor, bearing: Tensor, fading: Tensor) -> Weights:
+        """Return the weights of k neighbours in each band, and the variance of all bands.
+
+        Parameters
+        ----------
+        distance_km, bearing : (n, k) float64
+            Target to neighbour; inf where there is no such neighbour, whose weight is then 0.
+        fading : (n, k) float64
+            Noise of a neighbour in units of the sill; it takes the outermost out smoothly.
+
+        Returns
+        -------
+        Weights
+            ``weight`` is (n, k, band) and sums to 1 over neighbours in each band.
+        """
+        there = torch.isfinite(distance_km)
+        place = self._stretched(torch.where(there, distance_km, 0.0), bearing)
+        apart = ((place[:, :, None] - place[:, None]) ** 2).sum(-1)
+        pair_km = (apart + SAME_PLACE_KM2).sqrt()
+        away_km = self._apart_km(torch.where(there, distance_km, 0.0), bearing)
+        weights, variances = [], []
+        for band in range(len(self.log_noise)):
+            noise = self.log_noise[band].exp()
+            sill = self.log_amplitude[band].exp().sum() + noise
+            matrix = self._covariance(pair_km, band) + noise * torch.eye(
+                place.shape[1], dtype=place.dtype
+            )
+            vector = self._covariance(away_km, band)
+            faded = matrix + torch.diag_embed(sill * fading)
+            weight, _ = ordinary_weights(faded, vector, there, sill)
+            # Fading shapes the weights and is no error of the stations.
+            among = torch.einsum("ni,nij,nj->n", weight, matrix, weight)
+            variances.append(sill - 2 * (weight * vector).sum(-1) + among)
+            weights.append(weight)
+        return Weights(torch.stack(weights, -1), torch.stack(variances).sum(0).clamp_min(JITTER))
+
+    def leave_one_out(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
+        """Return the weights (band, n, n) with which each of n stations is found from the others.
+
+        All follow from one inverse of each kriging system (Dubrule 1983, Mathematical Geology 15).
+
+        Parameters
+        ----------
+        distance_km, bearing : (n, n) float64
+        """
+        n = len(distance_km)
+        apart_km = self._apart_km(distance_km, bearing)
+        apart_km = (apart_km + apart_km.T) / 2  # there and back, bearings differ on a sphere
+        system = torch.ones(len(self.log_noise), n + 1, n + 1, dtype=torch.float64)
+        system[:, n, n] = 0
+        eye = torch.eye(n, dtype=torch.float64)
+        system[:, :n, :n] = torch.stack(
+            [
+                self._covariance(apart_km, band) + self.log_noise[band].exp() * eye
+                for band in range(len(self.log_noise))
+            ]
+        )
+        inverse = torch.linalg.inv(system)[:, :n, :n]
+        weights = -inverse / inverse.diagonal(dim1=1, dim2=2)[..., None]
+        return weights * (1 - eye)
+
+    def _apart_km(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
+        """Return distances as stretched, of any shape; never 0, where a root has no slope."""
+        place = self._stretched(distance_km, bearing)
+        return ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
+
+    def _stretched(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
+        """Return the neighbours' places in the plane around the target, (n, k, 2) km."""
+        place = torch.stack([bearing.sin(), bearing.cos()], -1) * distance_km[..., None]
+        along, across = self.stretch
+        symmetric = torch.stack([torch.stack([along, across]), torch.stack([across, -along])])
+        return place @ torch.matrix_exp(symmetric)  # of determinant 1: ranges keep their meaning
+
+    def _covariance(self, distance_km: Tensor, band: int) -> Tensor:
+        """Return the covariance of a band at distances, noise left out."""
+        decay = distance_km[..., None] * torch.exp(-self.log_range[band])
+        return torch.exp(self.log_amplitude[band] - decay).sum(-1)
