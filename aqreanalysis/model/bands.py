@@ -138,8 +138,8 @@ class BandCovariance(nn.Module):
             weights.append(weight)
         return Weights(torch.stack(weights, -1), torch.stack(variances).sum(0).clamp_min(JITTER))
 
-    def leave_one_out(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
-        """Return the weights (band, n, n) with which each of n stations is found from the others.
+    def leave_one_out(self, distance_km: Tensor, bearing: Tensor) -> Weights:
+        """Return the weights (n, n, band) with which each of n stations is found from the others.
 
         All follow from one inverse of each kriging system (Dubrule 1983, Mathematical Geology 15).
 
@@ -160,8 +160,9 @@ class BandCovariance(nn.Module):
             ]
         )
         inverse = torch.linalg.inv(system)[:, :n, :n]
-        weights = -inverse / inverse.diagonal(dim1=1, dim2=2)[..., None]
-        return weights * (1 - eye)
+        precision = inverse.diagonal(dim1=1, dim2=2)  # (band, n)
+        weights = -inverse / precision[..., None] * (1 - eye)
+        return Weights(weights.permute(1, 2, 0), (1 / precision).sum(0))
 
     def _apart_km(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
         """Return distances as stretched, of any shape; never 0, where a root has no slope."""

@@ -90,7 +90,7 @@ class NeuralKNN(nn.Module):
        spread of the neighbours, the kriging variance and the cycles at the target.
 
     The decoder's last layer starts at zero, so the untrained network is kriging, and ``departure``
-    scales how far the trained one departs from it.
+    scales how far the trained one's mean departs from it; at 0 only the spread is learned.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class NeuralKNN(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.log_spread = nn.Parameter(torch.zeros(()))
-        # Share of what was learned that is used; validation stations decide, 1 in training.
+        # Share of the learned correction that is used; validation stations decide, 1 in training.
         self.register_buffer("departure", torch.ones(()))
 
     departure: Tensor
@@ -177,10 +177,11 @@ class NeuralKNN(nn.Module):
         scalars = [kriged, mean, scaled, spread, around, log_variance]
         place = self._place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
         features = [torch.stack(scalars, -1), bands[..., :-1], heads, place, cycles, context]
-        decoded = self.departure * self.leave(self.decoder(torch.cat(features, -1)))
+        decoded = self.leave(self.decoder(torch.cat(features, -1)))
         shift, widen, gates = decoded.split([1, 1, heads.shape[-1]], -1)
         # A step of 0.3 standard deviations: the size of what there is to correct.
-        estimate = kriged + 0.3 * shift[..., 0] + (gates.tanh() * heads).sum(-1)
+        correction = 0.3 * shift[..., 0] + (gates.tanh() * heads).sum(-1)
+        estimate = kriged + self.departure * correction
         return estimate, log_variance + self.log_spread + widen[..., 0]
 
     def _kriged(

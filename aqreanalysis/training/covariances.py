@@ -1,6 +1,7 @@
 """Fitting the covariances: of what fills gaps, and of the bands of the day."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from aqreanalysis.training.validation import crps
 LONGEST_OUTAGE, STRETCH = 24, 144
 #: Stations found from each other at once, and steps at which they are.
 TOGETHER, AT_ONCE = 128, 600
+#: Stations that are left out for calibration, and hours of each.
+LEFT_OUT, EACH = 256, 2000
 
 
 def fit_filling(
@@ -85,10 +88,8 @@ def fit_bands(
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both.
     """
-    value, _ = complete(covariance, samples.value, samples.distance_km)
+    value, split = _completed_bands(samples, covariance, widths)
     there = torch.isfinite(samples.value)
-    padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
-    split = split_bands(padded, torch.ones_like(padded), widths)  # (station, time, band)
     reporting = there.any(dim=0).nonzero()[:, 0].numpy()
     optimiser = torch.optim.Adam(bands.parameters(), lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
@@ -96,10 +97,10 @@ def fit_bands(
         centre = int(rng.integers(samples.network.size))
         rows = samples.distance_km[centre].argsort(stable=True)[:TOGETHER]
         steps = torch.from_numpy(rng.choice(reporting, AT_ONCE))
-        weights = bands.leave_one_out(
+        weights, _ = bands.leave_one_out(
             samples.distance_km[rows][:, rows], samples.bearing[rows][:, rows]
         )
-        found = torch.einsum("bij,jtb->it", weights, split[rows][:, steps])
+        found = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
         error = (found - value[rows][:, steps])[there[rows][:, steps]]
         optimiser.zero_grad()
         (error.abs().mean() + error.square().mean()).backward()
@@ -107,3 +108,51 @@ def fit_bands(
         falling.step()
         yield
     bands.requires_grad_(False)
+
+
+class LeftOut(NamedTuple):
+    """Stations found from the others, at measured hours."""
+
+    mean: Tensor  # (n,) standardised
+    log_variance: Tensor  # (n,)
+    truth: Tensor  # (n,)
+    station: Tensor  # (n,) int
+
+
+@torch.no_grad()
+def leave_out(
+    bands: BandCovariance,
+    samples: Samples,
+    *,
+    covariance: SpaceTimeCovariance,
+    widths: tuple[float, ...],
+    neighbours: int,
+    rng: np.random.Generator,
+) -> LeftOut:
+    """Return how each station, of many a random part, is found from its nearest others."""
+    value, split = _completed_bands(samples, covariance, widths)
+    measured = torch.isfinite(samples.value)
+    stations = np.sort(rng.permutation(samples.network.size)[:LEFT_OUT])
+    parts = []
+    for number, station in enumerate(stations):
+        rows = samples.distance_km[station].argsort(stable=True)
+        rows = torch.cat([torch.tensor([station]), rows[rows != station][:neighbours]])
+        weight, variance = bands.leave_one_out(
+            samples.distance_km[rows][:, rows], samples.bearing[rows][:, rows]
+        )
+        steps = measured[station].nonzero()[:, 0]
+        steps = steps[:: len(steps) // EACH + 1]
+        found = torch.einsum("jb,jtb->t", weight[0], split[rows][:, steps])
+        spread = variance[0].log().expand_as(found)
+        truth = value[station, steps]
+        parts.append(LeftOut(found, spread, truth, torch.full(truth.shape, number)))
+    return LeftOut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def _completed_bands(
+    samples: Samples, covariance: SpaceTimeCovariance, widths: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
+    """Return completed series (station, time) and their bands (station, time, band)."""
+    value, _ = complete(covariance, samples.value, samples.distance_km)
+    padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
+    return value, split_bands(padded, torch.ones_like(padded), widths)

@@ -13,15 +13,19 @@ from torch import Tensor
 
 from aqreanalysis.model import Configuration, NeuralKNN, single_thread
 from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble, narrowed
-from aqreanalysis.training.covariances import fit_bands, fit_filling
+from aqreanalysis.training.covariances import fit_bands, fit_filling, leave_out
 from aqreanalysis.training.validation import Look, Validated, calibrate, crps
 
 logger = logging.getLogger(__name__)
 
 #: Places below which nothing but the covariance is learned: too few to prove more.
 FEWEST_FOR_HEADS = 8
-#: Shares of the learned departure from kriging that are tried at each look.
-DEPARTURES = (0.5, 1.0)
+#: Shares of the learned departure from kriging that are tried at each look; with none of it the
+#: spread alone is learned.
+DEPARTURES = (0.0, 0.5, 1.0)
+#: Shifts in which the validation stations are hidden, so that a target has about the neighbours
+#: that it will have when nothing is hidden.
+SHIFTS = 3
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class _Trainer:
         self.validation = np.flatnonzero(fold == 0)
         self.targets = np.setdiff1d(everyone, self.validation) if self.proves else everyone
         self.looked_at: list[Batch] | None = None
+        self.station = torch.empty(0, dtype=torch.int64)  # of each target that is looked at
 
     def run(self, *, progress: bool) -> Trained:
         """Return the trained model, calibrated on the validation stations."""
@@ -152,9 +157,11 @@ class _Trainer:
         total = 2 * self.schedule.covariance_updates + updates
         with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
             self._learn_covariances(bar)
-            kriging = self._validate(self.model, 0, heads=False)
             # The network learns in place; kriging is kept aside, with its own calibration.
             alone = copy.deepcopy(self.model)
+            left_out = self._calibrate_kriging(alone)
+            kriging = self._validate(self.model, 0, heads=False)
+            kriging = kriging._replace(standardisation=left_out.standardisation)
             history, best, kept = [kriging.look], alone, kriging
             for model, found in self._learn_heads(bar, kriging) if updates else ():
                 if found.proven_gain(kriging) > kept.proven_gain(kriging):
@@ -199,6 +206,18 @@ class _Trainer:
         )
         for _ in bands:
             bar.update()
+
+    def _calibrate_kriging(self, model: NeuralKNN) -> Validated:
+        """Return how kriging does with each station left out, its spread calibrated there."""
+        mean, log_variance, truth, station = leave_out(
+            model.bands,
+            self.samples,
+            covariance=model.covariance,
+            widths=model.configuration.bands,
+            neighbours=model.configuration.neighbours,
+            rng=self.rng,
+        )
+        return calibrate(model, 0, (mean, log_variance), truth, station, self.standardisation)
 
     def _learn_heads(self, bar: Any, kriging: Validated) -> Iterator[tuple[NeuralKNN, Validated]]:
         """Yield averaged models and how they do at the validation stations."""
@@ -292,8 +311,17 @@ class _Trainer:
         reporting = np.flatnonzero(there.reshape(-1, core).any(dim=1).numpy()) * core
         count = min(self.schedule.validation_windows, reporting.size)
         starts = reporting[np.linspace(0, reporting.size - 1, count).astype(int)]
-        visible = np.setdiff1d(np.arange(self.samples.network.size), self.validation)
-        return [Window(int(start), visible, self.validation) for start in starts]
+        everyone = np.arange(self.samples.network.size)
+        shifts = [
+            part
+            for part in np.array_split(self.rng.permutation(self.validation), SHIFTS)
+            if part.size
+        ]
+        return [
+            Window(int(start), np.setdiff1d(everyone, hidden), np.sort(hidden))
+            for start in starts
+            for hidden in shifts
+        ]
 
     def _assemble(self, windows: list[Window]) -> Batch:
         """Return windows as a batch, gaps filled with the covariance as it stands."""
@@ -310,10 +338,11 @@ class _Trainer:
             windows, size = self._validation_windows(), self.schedule.windows
             parts = [windows[first : first + size] for first in range(0, len(windows), size)]
             self.looked_at = [self._assemble(part) for part in parts]
+            hidden = np.concatenate([window.hidden for window in windows])
+            self.station = torch.from_numpy(np.searchsorted(self.validation, hidden))
         outputs = [torch.stack(_outputs(model, batch, heads=heads)) for batch in self.looked_at]
         truth = torch.cat([batch.truth for batch in self.looked_at])
-        # Targets come window by window, the validation stations in one order.
-        station = torch.arange(len(truth)) % self.validation.size
+        station = self.station
         there = torch.isfinite(truth)
         (mean, log_variance), truth = torch.cat(outputs, 1)[:, there].double(), truth[there]
         model.train()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from aqreanalysis.model import NeuralKNN
@@ -15,6 +16,8 @@ from aqreanalysis.samples import Standardisation
 COVERAGE, HALF_WIDTH = 0.90, 1.6449
 #: Least factor of the spread, and least error in ug m-3 that another one is divided by.
 SMALLEST = 1e-3
+#: Level of the interval that a gain must exceed, and rounding error that is no loss.
+ONE_SIDED, NOTHING = 0.95, 1e-9
 
 
 class Look(NamedTuple):
@@ -32,30 +35,38 @@ class Validated(NamedTuple):
 
     look: Look
     standardisation: Standardisation
-    by_station: np.ndarray  # (station, 2): MAE in units of the variable, CRPS standardised
+    by_station: np.ndarray  # (station, score): MAE, mean squared error and CRPS, of the root
 
     def proven_gain(self, kriging: "Validated") -> float:
-        """Return the mean relative gain of the stations less its standard error.
+        """Return the relative gain that hidden stations prove; -inf where they prove a loss.
 
-        The gain is that of MAE and CRPS. RMSE hangs on a handful of fires and fireworks: over a
-        few weeks it tells which noise was drawn, not which model is better.
+        Each score's gain is the lower end of its one-sided 95 % interval over the stations (Student
+        1908); the mean of them counts if none is a loss. A few stations prove little, so that a
+        small network keeps close to kriging. The errors are those of the root: in concentration
+        the squared error hangs on a handful of fires and fireworks.
 
         Examples
         --------
         >>> look, scale = Look(0, 9.0, 5.0, 1.0, 0.9), Standardisation(5.0, 2.0)
-        >>> kriging = Validated(look, scale, np.array([[5.0, 1.0], [5.0, 1.0]]))
-        >>> better_at_one = Validated(look, scale, np.array([[4.0, 0.8], [5.0, 1.0]]))
-        >>> round(better_at_one.proven_gain(kriging), 9), kriging.proven_gain(kriging)
-        (0.0, 0.0)
+        >>> kriging = Validated(look, scale, np.array([[5.0, 1.0], [5.0, 1.0], [5.0, 1.0]]))
+        >>> better = Validated(look, scale, np.array([[4.0, 0.8], [4.1, 0.8], [4.0, 0.8]]))
+        >>> round(better.proven_gain(kriging), 3), kriging.proven_gain(kriging)
+        (0.187, 0.0)
+        >>> better_at_one = Validated(look, scale, np.array([[4.0, 0.8], [5.0, 1.0], [5.0, 1.0]]))
+        >>> better_at_one.proven_gain(kriging)
+        -inf
         """
         # Where kriging makes no error at all, as at a station that always reports 0, the two
         # are even.
         even = np.ones_like(self.by_station)
         errs = kriging.by_station > 0
-        gain = 1 - np.divide(self.by_station, kriging.by_station, even, where=errs).mean(axis=1)
-        error = gain.std(ddof=1) / math.sqrt(gain.size) if gain.size > 1 else 0.0
-        proven = float(gain.mean() - error)
-        return proven if math.isfinite(proven) else -math.inf
+        gain = 1 - np.divide(self.by_station, kriging.by_station, even, where=errs)
+        count = len(gain)
+        if count < 2 or not np.isfinite(gain).all():
+            return 0.0 if self is kriging else -math.inf
+        error = gain.std(axis=0, ddof=1) / math.sqrt(count)
+        proven = gain.mean(axis=0) - stdtrit(count - 1, ONE_SIDED) * error
+        return float(proven.mean()) if (proven >= -NOTHING).all() else -math.inf
 
 
 def calibrate(
@@ -89,9 +100,10 @@ def calibrate(
         choices, key=lambda c: c[0] / median_rmse + float(c[1].mean()) / median_mae
     )
     score = crps(mean, variance.log(), truth)
+    off = (mean - truth).abs()
     coverage = float(((truth - mean).abs() <= HALF_WIDTH * variance.sqrt()).double().mean())
     look = Look(update, rmse, float(error.mean()), float(score.mean()), coverage)
-    return Validated(look, chosen, _by_station(station, error, score))
+    return Validated(look, chosen, _by_station(station, off, off**2, score))
 
 
 def _by_station(station: Tensor, *scores: Tensor) -> np.ndarray:
