@@ -14,7 +14,7 @@ from benchmarks.protocols import PROTOCOLS, Protocol, Split
 from benchmarks.published import NOTES
 from benchmarks.sources import MissingDataError, data_folder
 
-DEFAULT_METHODS = "reference,idw,kriging,space_time_kriging"
+DEFAULT_METHODS = "reference,idw,kriging,space_time_kriging,neural"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,10 +39,14 @@ def _parser() -> argparse.ArgumentParser:
         description=f"Scores at hidden stations, beside published figures.\n\n{known}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    hidden.add_argument("protocols", nargs="+", choices=tuple(PROTOCOLS), metavar="protocol")
+    hidden.add_argument(
+        "protocols", nargs="*", choices=tuple(PROTOCOLS), metavar="protocol",
+        help="default: all of them, which takes about an hour",
+    )  # fmt: skip
     hidden.add_argument(
         "--methods", type=_words, default=_words(DEFAULT_METHODS),
-        help=f"by comma, of reference, idw, kriging, space_time_kriging, neural "
+        help=f"by comma, of reference, idw, kriging, space_time_kriging, neural, and "
+        f"{', '.join(measuring.VARIANTS)}, which leave a part of neural out "
         f"(default: {DEFAULT_METHODS})",
     )  # fmt: skip
     hidden.add_argument("--folds", type=_numbers, help="splits by number from 0 (default: all)")
@@ -65,11 +69,12 @@ def _hidden(options: argparse.Namespace) -> None:
     wrong = [name for name in options.by if name not in measuring.STRATA]
     if wrong:
         raise ValueError(f"--by takes {', '.join(measuring.STRATA)}; found {', '.join(wrong)}")
-    for key in options.protocols:
+    protocols = options.protocols or list(PROTOCOLS)
+    for key in protocols:
         PROTOCOLS[key].chosen(options.folds)
     folder = data_folder(options.data)
     record.source_digest()
-    for key in options.protocols:
+    for key in protocols:
         protocol = PROTOCOLS[key]
         runs = measuring.runs(protocol, options.methods, options.seeds)
         splits = protocol.splits(folder, folds=options.folds)

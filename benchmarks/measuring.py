@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from aqreanalysis import Configuration
+from aqreanalysis.model.configuration import PARTS
 from aqreanalysis.reanalysis import METHODS
 from aqreanalysis.verification import build_pairs, combine, estimate_hidden, metrics, statistics
 from benchmarks.protocols import Protocol, Split
@@ -16,8 +18,10 @@ from benchmarks.scores import Scores, mean_scores, scores_by, scores_of
 
 #: The protocol's own method of known score; not a method of the package's list.
 REFERENCE = "reference"
+#: The neural method without one of its parts: what each is worth.
+VARIANTS = {f"without_{part}": Configuration(without=(part,)) for part in PARTS}
 #: Methods that depend on a seed, so that each seed is a run.
-SEEDED = ("neural",)
+SEEDED = ("neural", *VARIANTS)
 #: What errors can be told apart by.
 STRATA = ("distance", "level")
 
@@ -60,11 +64,10 @@ class Measured:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, all at once."""
-    wrong = [method for method in methods if method not in (REFERENCE, *METHODS)]
+    known = (REFERENCE, *METHODS, *VARIANTS)
+    wrong = [method for method in methods if method not in known]
     if wrong:
-        raise ValueError(
-            f"methods are {', '.join((REFERENCE, *METHODS))}; found {', '.join(map(repr, wrong))}"
-        )
+        raise ValueError(f"methods are {', '.join(known)}; found {', '.join(map(repr, wrong))}")
 
 
 def runs(
@@ -151,6 +154,8 @@ def _estimator(protocol: Protocol, method: str, seed: int | None) -> Any:
     """Return the package's estimator of a name with its defaults, or the protocol's reference."""
     if method == REFERENCE and protocol.reference is not None:
         return protocol.reference()
+    if method in VARIANTS:
+        return METHODS["neural"](VARIANTS[method], seed=seed, progress=False)
     return METHODS[method](seed=seed, progress=False) if method in SEEDED else METHODS[method]()
 
 

@@ -1,5 +1,6 @@
 """Tables: published figures beside what is measured, and errors by stratum."""
 
+import statistics
 from collections.abc import Sequence
 
 from benchmarks.measuring import Measured, combined, stratified
@@ -79,7 +80,7 @@ def _measured_row(protocol: Protocol, group: Sequence[Measured]) -> list[str]:
         row[0] += f", {group[0].split}"
     for _, name, form in COLUMNS:
         value = getattr(scores, name)
-        row.append("" if value != value else format(value, form))
+        row.append("" if value != value else format(value, form) + _spread(group, name, form))
     seeds = len({result.seed for result in group})
     if seeds > 1:
         row[0] += f", mean of {seeds} seeds"
@@ -88,6 +89,18 @@ def _measured_row(protocol: Protocol, group: Sequence[Measured]) -> list[str]:
         sum(getattr(r, name) for r in group) / seeds for name in ("fit_seconds", "predict_seconds")
     )
     return [*row, count, f"{fit:.1f}", f"{predict:.1f}"]
+
+
+def _spread(group: Sequence[Measured], name: str, form: str) -> str:
+    """Return the standard deviation of a score over the seeds, if there are several."""
+    seeds = sorted({result.seed for result in group if result.seed is not None})
+    if len(seeds) < 2:
+        return ""
+    found = [
+        getattr(combined([result for result in group if result.seed == seed]), name)
+        for seed in seeds
+    ]
+    return f" ± {statistics.stdev(found):{form.lstrip('+')}}"
 
 
 def _markdown(rows: list[list[str]]) -> str:

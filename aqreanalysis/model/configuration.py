@@ -5,6 +5,9 @@ from numbers import Integral
 
 from aqreanalysis.model.bands import reach_of
 
+#: Parts of the network that can be left out.
+PARTS = ("recurrence", "attention", "cycles", "covariance")
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -22,6 +25,9 @@ class Configuration:
         Numbers that the encoder tells the decoder about each station and step.
     encoder_width, decoder_width : int
         Width of the recurrent and of the pointwise layers.
+    without : tuple of {"recurrence", "attention", "cycles", "covariance"}
+        Parts that are left out, to learn what each is worth. Without the covariance the prior is
+        inverse squared distance, which knows nothing of how neighbours repeat each other.
     core_steps, margin_steps : int
         A window yields ``core_steps`` and sees ``margin_steps`` more on either side. Windows lie
         on an absolute axis, at multiples of ``core_steps`` since 1970.
@@ -45,14 +51,18 @@ class Configuration:
     decoder_width: int = 48
     core_steps: int = 36
     margin_steps: int = 18
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
+        object.__setattr__(self, "without", tuple(self.without))
         faults = [
             f"{field.name} must be a whole number from 1 on, found {getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.name != "bands" and not _is_size(getattr(self, field.name))
+            if field.name not in ("bands", "without") and not _is_size(getattr(self, field.name))
         ]
+        if unknown := set(self.without) - set(PARTS):
+            faults.append(f"without names {', '.join(PARTS)}; found {', '.join(sorted(unknown))}")
         if not self.bands or sorted(set(self.bands)) != list(self.bands) or self.bands[0] <= 0:
             faults.append(f"bands must be positive and ascend, found {self.bands}")
         elif _is_size(self.margin_steps) and self.margin_steps < self.reach:

@@ -29,6 +29,7 @@ class TemporalEncoder(nn.Module):
         super().__init__()
         width = configuration.encoder_width
         self.heads, self.context = configuration.heads, configuration.context
+        self.without = configuration.without
         self.enter = nn.Linear(inputs, width)
         self.recurrent = nn.LSTM(width, width, bidirectional=True, batch_first=True)
         self.attention = nn.MultiheadAttention(2 * width, 2, batch_first=True)
@@ -42,9 +43,14 @@ class TemporalEncoder(nn.Module):
         """Return the encoding of inputs (batch, station, time, feature)."""
         batch, stations, steps, features = inputs.shape
         entered = torch.relu(self.enter(inputs.reshape(batch * stations, steps, features)))
-        state, _ = self.recurrent(entered)  # (batch * station, time, 2 * width)
-        attended, _ = self.attention(state, state, state, need_weights=False)
-        state = self.normalise(state + attended).reshape(batch, stations, steps, -1)
+        # (batch * station, time, 2 * width)
+        if "recurrence" in self.without:
+            state = torch.cat([entered, entered], -1)
+        else:
+            state, _ = self.recurrent(entered)
+        if "attention" not in self.without:
+            state = state + self.attention(state, state, state, need_weights=False)[0]
+        state = self.normalise(state).reshape(batch, stations, steps, -1)
         score, offset, context = self.leave(state).split(
             [self.heads, self.heads, self.context], dim=-1
         )

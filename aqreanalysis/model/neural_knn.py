@@ -125,9 +125,19 @@ class NeuralKNN(nn.Module):
 
     def weights(self, neighbourhood: Neighbourhood) -> Weights:
         """Return the covariance head's weights (n, k, band) and variance (n,), float64."""
+        if "covariance" in self.configuration.without:
+            return self._inverse_distance(neighbourhood)
         return self.bands.weights(
             neighbourhood.distance_km, neighbourhood.bearing, neighbourhood.fading
         )
+
+    def _inverse_distance(self, neighbourhood: Neighbourhood) -> Weights:
+        """Return weights of inverse squared distance, one for all bands, and a variance of 1."""
+        fading = 1 + neighbourhood.fading
+        near = 1 / ((neighbourhood.distance_km.clamp_min(SHORTEST_KM)) ** 2 * fading)
+        weight = (near / near.sum(1, keepdim=True))[..., None]
+        bands = len(self.configuration.bands) + 1
+        return Weights(weight.expand(-1, -1, bands), torch.ones(len(weight), dtype=near.dtype))
 
     def encode(self, series: StationSeries) -> Encoding:
         """Return the encoding of every station and step, (batch, station, time, ...)."""
@@ -137,7 +147,7 @@ class NeuralKNN(nn.Module):
             series.variance.sqrt(),
             (series.variance > 0).float(),
         ]
-        return self.encoder(torch.cat([torch.stack(own, -1), series.cycles], -1))
+        return self.encoder(torch.cat([torch.stack(own, -1), self._cyclic(series.cycles)], -1))
 
     def krige(
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
@@ -176,13 +186,24 @@ class NeuralKNN(nn.Module):
         scaled = (kriged - mean) / spread.clamp_min(SMALL_SPREAD)
         scalars = [kriged, mean, scaled, spread, around, log_variance]
         place = self._place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
-        features = [torch.stack(scalars, -1), bands[..., :-1], heads, place, cycles, context]
+        features = [
+            torch.stack(scalars, -1),
+            bands[..., :-1],
+            heads,
+            place,
+            self._cyclic(cycles),
+            context,
+        ]
         decoded = self.leave(self.decoder(torch.cat(features, -1)))
         shift, widen, gates = decoded.split([1, 1, heads.shape[-1]], -1)
         # A step of 0.3 standard deviations: the size of what there is to correct.
         correction = 0.3 * shift[..., 0] + (gates.tanh() * heads).sum(-1)
         estimate = kriged + self.departure * correction
         return estimate, log_variance + self.log_spread + widen[..., 0]
+
+    def _cyclic(self, cycles: Tensor) -> Tensor:
+        """Return the cycles, or nothing of them where they are left out."""
+        return cycles * ("cycles" not in self.configuration.without)
 
     def _kriged(
         self, series: StationSeries, values: Tensor, neighbourhood: Neighbourhood, weights: Weights
