@@ -46,6 +46,9 @@ class Reanalyser:
         The same seed gives the same model on the same machine.
     progress : bool
         Whether training shows a progress bar.
+    checkpoint : path, optional
+        File to which training is written as it goes. If it was cut off, the same `fit` goes on from
+        there to the same model; the file is removed when training is done.
 
     Attributes
     ----------
@@ -74,10 +77,12 @@ class Reanalyser:
         schedule: Schedule | None = None,
         seed: int = 0,
         progress: bool = True,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.configuration = configuration or Configuration()
         self.schedule = schedule or Schedule()
         self.seed, self.progress = seed, progress
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self._state: State | None = None
 
     def __repr__(self) -> str:
@@ -144,6 +149,7 @@ class Reanalyser:
             schedule=self.schedule,
             seed=self.seed,
             progress=self.progress,
+            checkpoint=self.checkpoint,
         )
         stamps = pd.DatetimeIndex(kept[TIME].values).strftime("%Y-%m-%dT%H:%M")
         facts = {

@@ -1,6 +1,15 @@
 """Training by hiding stations, and how far hidden stations prove what was learned."""
 
+from aqreanalysis.training.checkpoint import CheckpointError
 from aqreanalysis.training.loop import FEWEST_FOR_HEADS, Schedule, Trained, train
 from aqreanalysis.training.validation import Look, Validated
 
-__all__ = ["FEWEST_FOR_HEADS", "Look", "Schedule", "Trained", "Validated", "train"]
+__all__ = [
+    "FEWEST_FOR_HEADS",
+    "CheckpointError",
+    "Look",
+    "Schedule",
+    "Trained",
+    "Validated",
+    "train",
+]

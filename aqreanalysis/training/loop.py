@@ -3,8 +3,8 @@
 import copy
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aqreanalysis.model import Configuration, NeuralKNN, single_thread
 from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble, narrowed
+from aqreanalysis.training.checkpoint import Learning, identity_of
 from aqreanalysis.training.covariances import fit_bands, fit_filling, leave_out
 from aqreanalysis.training.validation import Look, Validated, calibrate, crps
 
@@ -106,19 +107,32 @@ def train(
     schedule: Schedule | None = None,
     seed: int = 0,
     progress: bool = True,
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Return a model trained on the samples, the same for the same seed and machine.
 
-    A quarter of the places is never a target. After every few updates these stations are hidden
-    all at once and found from the others. The weights are kept whose gain over the covariance
-    alone exceeds its standard error by most; if none does, the network is left out.
+    A quarter of the places is never a target. After every few updates these stations are hidden,
+    a part of them at a time, and found from the others. The weights are kept that prove most gain
+    over the covariance alone; if none proves any, the network is left out.
+
+    With a checkpoint, learning is written there at every look. A training that was cut off goes on
+    from it to the same model, bit for bit; the file is removed when the training is done.
+
+    Raises
+    ------
+    CheckpointError
+        If the file there is that of another training.
     """
     with torch.random.fork_rng(devices=[]), single_thread():
         torch.manual_seed(seed)
         spacing = samples.network.spacing_km
         model = NeuralKNN(configuration, spacing_km=spacing if math.isfinite(spacing) else 1.0)
         rng = np.random.default_rng(seed)
-        trainer = _Trainer(samples, standardisation, model, schedule or Schedule(), rng)
+        schedule = schedule or Schedule()
+        trainer = _Trainer(samples, standardisation, model, schedule, rng)
+        if checkpoint is not None:
+            identity = identity_of(samples, standardisation, configuration, schedule, seed)
+            trainer.keep_at(checkpoint, identity)
         return trainer.run(progress=progress)
 
 
@@ -148,6 +162,11 @@ class _Trainer:
         self.targets = np.setdiff1d(everyone, self.validation) if self.proves else everyone
         self.looked_at: list[Batch] | None = None
         self.station = torch.empty(0, dtype=torch.int64)  # of each target that is looked at
+        self.checkpoint: tuple[Path, str] | None = None
+
+    def keep_at(self, path: Path, identity: str) -> None:
+        """Write learning to a file at every look, and begin with what is there."""
+        self.checkpoint = (path, identity)
 
     def run(self, *, progress: bool) -> Trained:
         """Return the trained model, calibrated on the validation stations."""
@@ -162,22 +181,21 @@ class _Trainer:
             left_out = self._calibrate_kriging(alone)
             kriging = self._validate(self.model, 0, heads=False)
             kriging = kriging._replace(standardisation=left_out.standardisation)
-            history, best, kept = [kriging.look], alone, kriging
-            for model, found in self._learn_heads(bar, kriging) if updates else ():
-                if found.proven_gain(kriging) > kept.proven_gain(kriging):
-                    best, kept = model, found
-                history.append(found.look)
+            learning = self._learning(alone, kriging)
+            if updates:
+                self._learn_heads(bar, learning, kriging)
+        kept = learning.kept
         logger.info(
             "stations hidden for validation: RMSE %.2f, with the learned covariance alone %.2f",
             kept.look.rmse,
             kriging.look.rmse,
         )
         return Trained(
-            best.eval(),
+            learning.best.eval(),
             kept.standardisation,
             kriging.look,
             kept.look,
-            tuple(history),
+            tuple(learning.history),
             kept.proven_gain(kriging),
         )
 
@@ -219,36 +237,58 @@ class _Trainer:
         )
         return calibrate(model, 0, (mean, log_variance), truth, station, self.standardisation)
 
-    def _learn_heads(self, bar: Any, kriging: Validated) -> Iterator[tuple[NeuralKNN, Validated]]:
-        """Yield averaged models and how they do at the validation stations."""
-        bar.set_description("learning the network")
+    def _learning(self, alone: NeuralKNN, kriging: Validated) -> Learning:
+        """Return learning at its beginning, where kriging is what is kept."""
         schedule = self.schedule
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate)
         # The rise takes two updates at least: torch divides by its length less one.
-        rise = min(max(0.1, 2 / schedule.updates), 0.9)
+        updates = max(schedule.updates, 1)
+        rise = min(max(0.1, 2 / updates), 0.9)
         falling = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, schedule.rate, total_steps=schedule.updates, pct_start=rise
+            optimiser, schedule.rate, total_steps=updates, pct_start=rise
         )
         averaging = torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.average)
         average = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=averaging)
-        gains = [0.0]
-        for update in range(1, schedule.updates + 1):
+        return Learning(
+            self.model, average, alone, optimiser, falling, self.rng, kriging, [kriging.look], [0.0]
+        )
+
+    def _learn_heads(self, bar: Any, learning: Learning, kriging: Validated) -> None:
+        """Let the network learn, and keep the weights that prove most at validation stations."""
+        bar.set_description("learning the network")
+        if self.checkpoint and self.checkpoint[0].exists():
+            learning.restore(*self.checkpoint)
+            bar.update(learning.update)
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        while learning.update < self.schedule.updates and not self._is_stale(learning.gains):
             batch = self._batch()
-            self._step(optimiser, parameters, _outputs(self.model, batch, heads=True), batch)
-            falling.step()
-            average.update_parameters(self.model)
+            outputs = _outputs(self.model, batch, heads=True)
+            self._step(learning.optimiser, parameters, outputs, batch)
+            learning.falling.step()
+            learning.average.update_parameters(self.model)
+            learning.update += 1
             bar.update()
-            if update % schedule.check_every:
+            if learning.update % self.schedule.check_every:
                 continue
-            kept, found = self._least_departing(average.module, update, kriging)
-            gains.append(found.proven_gain(kriging))
-            bar.set_postfix_str(
-                f"hidden RMSE {found.look.rmse:.2f}, kriging {kriging.look.rmse:.2f}"
-            )
-            yield kept, found
-            if len(gains) - int(np.argmax(gains)) > schedule.patience:
-                return
+            self._look(bar, learning, kriging)
+            if self.checkpoint:
+                learning.save(*self.checkpoint)
+        if self.checkpoint:
+            self.checkpoint[0].unlink(missing_ok=True)
+
+    def _is_stale(self, gains: list[float]) -> bool:
+        """Return whether the last looks, as many as patience lasts, brought no gain."""
+        return len(gains) - int(np.argmax(gains)) > self.schedule.patience
+
+    def _look(self, bar: Any, learning: Learning, kriging: Validated) -> None:
+        """Look at the validation stations, and keep what proves more than the kept does."""
+        model, found = self._least_departing(learning.average.module, learning.update, kriging)
+        if found.proven_gain(kriging) > learning.kept.proven_gain(kriging):
+            learning.best, learning.kept = model, found
+        learning.gains.append(found.proven_gain(kriging))
+        learning.history.append(found.look)
+        bar.set_postfix_str(f"hidden RMSE {found.look.rmse:.2f}, kriging {kriging.look.rmse:.2f}")
 
     def _least_departing(
         self, model: Any, update: int, kriging: Validated

@@ -1,0 +1,94 @@
+"""Checkpoints: a training that was cut off goes on to the same model."""
+
+import numpy as np
+import pytest
+import torch
+
+import aqreanalysis as aqr
+from aqreanalysis.model import Configuration
+from aqreanalysis.training import CheckpointError
+from aqreanalysis.training.loop import _Trainer
+
+SMALL = Configuration(
+    bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=6, encoder_width=8, decoder_width=8
+)
+SCHEDULE = aqr.Schedule(
+    covariance_updates=3, updates=8, check_every=2, windows=2, validation_windows=3
+)
+
+
+@pytest.fixture(scope="module")
+def observations():
+    return aqr.synthetic_network(hours=72, seed=2).observations
+
+
+def learner(checkpoint=None, seed=0):
+    return aqr.Reanalyser(
+        SMALL, schedule=SCHEDULE, seed=seed, progress=False, checkpoint=checkpoint
+    )
+
+
+def cut_off(monkeypatch, after):
+    """Let training stop like a machine that is switched off, after some looks."""
+    look, done = _Trainer._look, []
+
+    def looks(self, *arguments):
+        if len(done) == after:
+            raise KeyboardInterrupt
+        done.append(None)
+        look(self, *arguments)
+
+    monkeypatch.setattr(_Trainer, "_look", looks)
+
+
+def test_what_was_cut_off_goes_on_to_the_same_model_bit_for_bit(
+    observations, tmp_path, monkeypatch
+):
+    whole = learner().fit(observations, "pm25")
+    path = tmp_path / "deep" / "training.safetensors"
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            learner(path).fit(observations, "pm25")
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    resumed = learner(path).fit(observations, "pm25")
+    assert not path.exists()
+    assert resumed.scores == whole.scores
+    expected, found = (m.state_for(observations).model.state_dict() for m in (whole, resumed))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_going_on_leaves_out_what_is_done(observations, tmp_path, monkeypatch):
+    path = tmp_path / "training.safetensors"
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=3)
+        with pytest.raises(KeyboardInterrupt):
+            learner(path).fit(observations, "pm25")
+    steps, step = [], _Trainer._step
+    monkeypatch.setattr(_Trainer, "_step", lambda *a: (steps.append(None), step(*a)))
+    learner(path).fit(observations, "pm25")
+    assert len(steps) == SCHEDULE.updates - 3 * SCHEDULE.check_every
+
+
+@pytest.mark.parametrize("change", ["seed", "observations"])
+def test_the_file_of_another_training_is_refused(observations, tmp_path, monkeypatch, change):
+    path = tmp_path / "training.safetensors"
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            learner(path).fit(observations, "pm25")
+    before = path.read_bytes()
+    other = observations.copy(deep=True)
+    other.pm25[0, np.flatnonzero(other.pm25[0].notnull())[0]] += change == "observations"
+    told = r"is of another training: .* Remove it to begin anew"
+    with pytest.raises(CheckpointError, match=told):
+        learner(path, seed=int(change == "seed")).fit(other, "pm25")
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_and_left(observations, tmp_path):
+    path = tmp_path / "stations.csv"
+    path.write_text("station,time\n")
+    with pytest.raises(CheckpointError, match=r"stations.csv is no checkpoint of a training"):
+        learner(path).fit(observations, "pm25")
+    assert path.read_text() == "station,time\n"
