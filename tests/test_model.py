@@ -2,12 +2,14 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
 
 from aqreanalysis.model import (
     CYCLES,
@@ -28,7 +30,9 @@ from aqreanalysis.model.neural_knn import FADING_FROM
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.samples import narrowed, nearest_stations, station_series
 
-SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
+SMALL = Configuration(
+    bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
+)
 universal = settings(deadline=None, max_examples=30)
 
 
@@ -85,24 +89,34 @@ def random_covariance(seed, *, spacing_km=20.0):
 
 def test_a_window_is_its_core_and_two_margins():
     assert SMALL.window_steps == 20
-    assert Configuration(lags=[-3, 0, 1], margin_steps=5).reach == 3
+    assert Configuration(bands=[0.5, 1.5], margin_steps=5).reach == 5
 
 
 def test_all_faults_of_a_configuration_are_told_at_once():
     with pytest.raises(
         ValueError, match="neighbours must be a whole number from 1 on, found 0"
     ) as caught:
-        Configuration(neighbours=0, context=-1, heads=2.5, encoder_width="8", lags=(1, 2))
+        Configuration(neighbours=0, context=-1, heads=2.5, encoder_width="8", bands=(2, 1))
     assert "context must be a whole number from 1 on, found -1" in str(caught.value)
     assert "heads must be a whole number from 1 on, found 2.5" in str(caught.value)
     assert "encoder_width must be a whole number from 1 on, found '8'" in str(caught.value)
-    assert "lags must ascend and hold 0, found (1, 2)" in str(caught.value)
+    assert "bands must be positive and ascend, found (2, 1)" in str(caught.value)
 
 
-@pytest.mark.parametrize("lags", [(), (0, 0), (1, 0), (-1, 1)])
-def test_lags_must_ascend_and_hold_the_target_itself(lags):
-    with pytest.raises(ValueError, match="lags must ascend and hold 0"):
-        Configuration(lags=lags)
+@pytest.mark.parametrize("bands", [(), (1, 1), (2, 1), (0, 1)])
+def test_bands_must_be_positive_and_ascend(bands):
+    with pytest.raises(ValueError, match="bands must be positive and ascend"):
+        Configuration(bands=bands)
+
+
+def test_margins_must_reach_as_far_as_the_widest_band():
+    with pytest.raises(ValueError, match=r"margin_steps \(4\) must reach .* widest band \(6\)"):
+        Configuration(bands=(1, 2), margin_steps=4)
+
+
+def test_only_known_parts_can_be_left_out():
+    with pytest.raises(ValueError, match=r"without names recurrence, .*; found decoder"):
+        Configuration(without=("attention", "decoder"))
 
 
 # --- covariance
@@ -143,86 +157,6 @@ def test_the_covariance_is_positive_definite_on_the_sphere(count, steps, seed, s
 # --- kriging weights
 
 
-def no_fading(index):
-    """Return no fading for neighbours."""
-    return torch.zeros(index.shape, dtype=torch.float64)
-
-
-@universal
-@given(
-    k=st.integers(1, 6),
-    lags=st.sampled_from([(0,), (-1, 0, 1), (-3, 0, 2)]),
-    seed=st.integers(0, 200),
-)
-def test_weights_agree_with_a_bordered_system_solved_by_hand(k, lags, seed):
-    network, covariance = network_of(k, seed=seed), random_covariance(seed)
-    apart = torch.from_numpy(network.neighbours([116.1], [40.2], k=k, exclude=None).distance_km)
-    index = network.neighbours([116.1], [40.2], k=k).index
-    pairs = pair_km(network)[index[:, :, None], index[:, None, :]]
-
-    found = covariance.weights(apart, pairs, no_fading(index), lags)
-
-    station, lag = (grid.ravel() for grid in np.meshgrid(range(k), lags, indexing="ij"))
-    between = np.abs(lag[:, None] - lag)
-    matrix = by_hand(
-        covariance, pairs[0].numpy()[station][:, station], between, station[:, None] == station
-    )
-    sill = float(covariance.sill())
-    matrix += JITTER * sill * np.eye(len(lag))
-    vector = by_hand(covariance, apart[0].numpy()[station], np.abs(lag), False)
-    weight, variance = kriged_by_hand(matrix, vector, sill)
-    np.testing.assert_allclose(found.weight[0].ravel(), weight, atol=1e-9)
-    # The jitter is left out of the variance or not: it is a millionth of the sill.
-    assert float(found.variance[0]) == pytest.approx(variance, abs=2 * JITTER * sill)
-    assert float(found.weight.sum()) == pytest.approx(1, abs=1e-9)
-
-
-def test_missing_neighbours_get_no_weight_and_change_nothing():
-    network, covariance = network_of(3), random_covariance(0)
-    near = network.neighbours([116.1], [40.2], k=3)
-    padded = network.neighbours([116.1], [40.2], k=6)
-
-    weights = []
-    for found in (near, padded):
-        index = np.maximum(found.index, 0)
-        pairs = pair_km(network)[index[:, :, None], index[:, None, :]]
-        distance = torch.from_numpy(found.distance_km)
-        weights.append(covariance.weights(distance, pairs, no_fading(index), SMALL.lags))
-
-    few, many = weights
-    np.testing.assert_allclose(many.weight[:, :3], few.weight, atol=1e-12)
-    assert (many.weight[:, 3:] == 0).all()
-    assert float(many.variance) == pytest.approx(float(few.variance))
-
-
-def test_two_stations_on_one_roof_share_their_weight():
-    covariance = SpaceTimeCovariance(10.0)
-    covariance.log_station.data[:] = -20.0  # no noise at all: the system is singular but for jitter
-    apart = double([[10.0, 10.0, 10.0]])
-    pairs = double([[[0.0, 0.0, 20.0], [0.0, 0.0, 20.0], [20.0, 20.0, 0.0]]])
-
-    weight, variance = covariance.weights(apart, pairs, double([[0.0, 0.0, 0.0]]), (0,))
-
-    assert torch.isfinite(variance).all()
-    # The roof counts as the one station that it is.
-    np.testing.assert_allclose(weight[0, :, 0].detach(), [0.25, 0.25, 0.5], atol=1e-4)
-
-
-def test_a_cluster_does_not_count_as_many():
-    covariance = SpaceTimeCovariance(10.0)
-    apart = double([[10.0] * 5])
-    east = torch.full((4, 4), 0.5, dtype=torch.float64).fill_diagonal_(0.0)
-    pairs = torch.zeros(1, 5, 5, dtype=torch.float64)
-    pairs[0, :4, :4] = east
-    pairs[0, 4, :4] = pairs[0, :4, 4] = 20.0
-
-    weights = covariance.weights(apart, pairs, torch.zeros(1, 5).double(), (0,))
-
-    weight = weights.weight[0, :, 0].detach()
-    assert float(weight[4]) > 1.5 * float(weight[:4].max())
-    np.testing.assert_allclose(weight[:4], float(weight[0]), rtol=1e-9)
-
-
 def test_no_datum_gets_no_weight():
     nothing = torch.tensor([[False, False]])
     weight, variance = ordinary_weights(
@@ -234,21 +168,6 @@ def test_no_datum_gets_no_weight():
 
 
 # --- fading: no jumps where a neighbour enters or leaves
-
-
-def krige_along(covariance, network, values, longitudes, *, neighbours):
-    """Return kriged values and variances of one hour along a parallel."""
-    lon = np.asarray(longitudes)
-    lat = np.full(lon.size, 40.0)
-    pairs = pair_km(network)
-    target = StationNetwork(lon, lat)
-    both = StationNetwork(
-        np.concatenate([lon, network.longitude]), np.concatenate([lat, network.latitude])
-    )
-    apart = torch.from_numpy(both.distance_matrix_km()[: target.size, target.size :])
-    index, near, _, between, fading = nearest_stations(apart, apart * 0, pairs, neighbours)
-    weight, variance = covariance.weights(near, between, fading, (0,))
-    return (weight[..., 0] * values[index]).sum(1).numpy(), variance.numpy()
 
 
 def test_fading_takes_a_neighbour_out_before_it_leaves():
@@ -266,42 +185,6 @@ def test_fading_takes_a_neighbour_out_before_it_leaves():
 
 def test_nothing_fades_where_no_station_is_left_out():
     assert fade(double([[1.0, 50.0]]), double([torch.inf])).tolist() == [[0.0, 0.0]]
-
-
-def test_the_field_has_no_jump_where_the_neighbours_change():
-    network, covariance = network_of(25, seed=3), random_covariance(2)
-    values = double(np.random.default_rng(1).standard_normal(25))
-    steps = np.linspace(115.2, 116.8, 2001)
-
-    mean, variance = krige_along(covariance, network, values, steps, neighbours=4)
-
-    # The neighbours change about fifty times on the way. Between two steps of 68 m a smooth field
-    # moves by its slope times the step; a jump would not shrink with the step.
-    half, half_variance = krige_along(covariance, network, values, steps[::2], neighbours=4)
-    for fine, coarse in ((mean, half), (variance, half_variance)):
-        assert np.abs(np.diff(fine)).max() < 0.75 * np.abs(np.diff(coarse)).max()
-
-
-@pytest.mark.parametrize("longitude", [116.0, 117.2, 120.0, 140.0])
-def test_the_variance_is_that_of_the_weights_also_outside_the_network(longitude):
-    # sill - 2 w k + w K w holds for any weights that sum to 1; fading changes the weights alone.
-    network, covariance = network_of(25, seed=3), random_covariance(2)
-    apart = double(
-        StationNetwork(
-            np.append(network.longitude, longitude), np.append(network.latitude, 40.0)
-        ).distance_matrix_km()[-1:, :-1]
-    )
-    _, near, _, pairs, fading = nearest_stations(apart, apart * 0, pair_km(network), 4)
-
-    weight, variance = covariance.weights(near, pairs, fading, (0,))
-
-    w = weight[0, :, 0].numpy()
-    matrix = by_hand(covariance, pairs[0].numpy(), 0.0, np.eye(4, dtype=bool))
-    vector = by_hand(covariance, near[0].numpy(), 0.0, False)
-    sill = float(covariance.sill())
-    expected = sill - 2 * w @ vector + w @ matrix @ w
-    assert float(variance) == pytest.approx(expected, rel=1e-4)
-    assert float(variance) < 2.01 * sill
 
 
 # --- completion
@@ -476,7 +359,7 @@ def scene(network, *, configuration=SMALL, targets=5, longitudes=None, seed=0, g
     direction = torch.from_numpy(
         np.radians(bearing_deg(lon[:, None], lat[:, None], network.longitude, network.latitude))
     )
-    near = nearest_stations(apart, direction, pair_km(network), configuration.neighbours)
+    near = nearest_stations(apart, direction, configuration.neighbours)
     neighbourhood = Neighbourhood(torch.zeros(targets, dtype=torch.int64), *near)
     margin, core = configuration.margin_steps, configuration.core_steps
     return series, neighbourhood, cycles[:, margin : margin + core].expand(targets, -1, -1)
@@ -513,7 +396,7 @@ def test_the_untrained_network_is_kriging_to_the_last_bit(stations):
     assert torch.equal(found[1], kriged[1])
 
 
-def test_kriging_over_the_window_is_the_weights_times_the_lagged_values():
+def test_kriging_over_the_window_is_the_weights_times_the_bands():
     network = network_of(12)
     model = model_of(network)
     series, neighbourhood, _ = scene(network)
@@ -522,14 +405,51 @@ def test_kriging_over_the_window_is_the_weights_times_the_lagged_values():
     mean, log_variance = model.krige(narrowed(series, SMALL), neighbourhood, weights)
 
     value, variance = series.value[0].numpy(), series.variance[0].numpy()
+    smooth = [value, *(gaussian_filter1d(value, w, truncate=3.01) for w in SMALL.bands)]
+    bands = np.stack([*(-np.diff(smooth, axis=0)), smooth[-1]], -1)  # (station, time, band)
     weight, index = weights.weight.numpy(), neighbourhood.index.numpy()
     for target, step in [(0, 0), (2, 7), (4, 11)]:
         at = SMALL.margin_steps + step
-        lagged = np.stack([value[index[target], at + lag] for lag in SMALL.lags], axis=1)
-        assert float(mean[target, step]) == pytest.approx((weight[target] * lagged).sum(), abs=1e-5)
-        filled = weight[target].sum(1) ** 2 @ variance[index[target], at]
+        expected = (weight[target] * bands[index[target], at]).sum()
+        assert float(mean[target, step]) == pytest.approx(expected, abs=1e-5)
+        filled = (weight[target] ** 2).max(1) @ variance[index[target], at]
         spread = float(weights.variance[target]) + filled
         assert float(log_variance[target, step]) == pytest.approx(np.log(spread), abs=1e-5)
+
+
+@pytest.mark.parametrize("part", ["recurrence", "attention", "cycles", "covariance"])
+def test_a_part_that_is_left_out_changes_the_answer(part):
+    network = network_of(12)
+    whole = model_of(network, trained=True)
+    less = model_of(network, configuration=replace(SMALL, without=(part,)), trained=True)
+    less.load_state_dict(whole.state_dict())
+    found = scene(network)
+    mean, log_variance = outputs_of(less, *found)
+    assert torch.isfinite(mean).all()
+    assert torch.isfinite(log_variance).all()
+    assert not torch.allclose(mean, outputs_of(whole, *found)[0])
+
+
+def test_without_the_covariance_the_prior_is_inverse_squared_distance():
+    network = network_of(4)  # as many as neighbours, so that none fades
+    model = model_of(network, configuration=replace(SMALL, without=("covariance",)))
+    _, neighbourhood, _ = scene(network)
+    near = neighbourhood.distance_km.numpy() ** -2
+    for band in range(3):
+        found = model.weights(neighbourhood).weight[..., band]
+        np.testing.assert_allclose(found, near / near.sum(1, keepdims=True), rtol=1e-9)
+
+
+def test_with_no_departure_the_mean_is_kriging_and_the_spread_is_learned():
+    network = network_of(12)
+    model = model_of(network, trained=True)
+    model.departure.fill_(0.0)
+    series, neighbourhood, cycles = scene(network)
+    mean, log_variance = outputs_of(model, series, neighbourhood, cycles)
+    narrow = narrowed(series, SMALL)
+    kriged, spread = model.krige(narrow, neighbourhood, model.weights(neighbourhood))
+    assert torch.equal(mean, kriged)
+    assert not torch.allclose(log_variance, spread)
 
 
 def test_a_field_without_differences_stays_as_it_is_under_kriging():
@@ -564,7 +484,6 @@ def test_the_order_of_stations_does_not_matter():
             neighbourhood.index,
             neighbourhood.distance_km,
             bearing,
-            neighbourhood.pair_km,
             neighbourhood.fading,
         )
         found.append(outputs_of(model, series, place, cycles))
@@ -597,7 +516,6 @@ def test_a_missing_neighbour_is_heard_by_no_head():
         elsewhere,
         neighbourhood.distance_km,
         neighbourhood.bearing,
-        neighbourhood.pair_km,
         neighbourhood.fading,
     )
 
@@ -637,6 +555,8 @@ def test_every_learned_number_has_a_finite_gradient():
 
     idle = []
     for name, parameter in model.named_parameters():
+        if name.startswith("covariance."):  # fills gaps, and is fitted before
+            continue
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         if not parameter.grad.any():

@@ -19,7 +19,9 @@ from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, estimator_of
 from aqreanalysis.samples import Samples, Window, assemble, narrowed
 from aqreanalysis.training import Schedule
 
-SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
+SMALL = Configuration(
+    bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
+)
 QUICK = Schedule(covariance_updates=2, updates=2, check_every=2, windows=2, validation_windows=2)
 GRID = Grid((115.0, 117.0, 39.2, 40.8), 0.4)
 HOURS = 40

@@ -13,8 +13,11 @@ from aqreanalysis.model import Configuration, NeuralKNN
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.samples import Samples, Standardisation, Window, assemble, narrowed
 from aqreanalysis.training import FEWEST_FOR_HEADS, Look, Schedule, Validated, train
+from aqreanalysis.training.covariances import leave_out
 
-SMALL = Configuration(core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8)
+SMALL = Configuration(
+    bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
+)
 QUICK = Schedule(covariance_updates=2, updates=2, check_every=2, windows=2, validation_windows=2)
 
 
@@ -185,26 +188,54 @@ def batches(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("updates", [0, 6])
-def test_the_model_that_is_kept_holds_its_calibration(batches, updates):
-    schedule = Schedule(3, updates, windows=8, check_every=3, validation_windows=8)
-    found = trained(smooth_field(16, hours=120), schedule=schedule)
+def share_within(mean, log_variance, truth):
+    """Return the share of the truth in 90 % intervals."""
+    return float(((truth - mean).abs() <= 1.6449 * (log_variance / 2).exp()).float().mean())
 
-    _, batch = batches[3]  # after three updates the validation stations are looked at, all at once
-    mean, log_variance = outputs_of(found.model, batch, heads=found.heads)
+
+def test_a_network_that_is_kept_holds_its_calibration(batches):
+    # With three shifts of eight windows, all of the validation is one batch, the first one.
+    schedule = Schedule(
+        3, 6, windows=24, check_every=3, validation_windows=8, rate=2e-2, average=0.5
+    )
+    found = trained(smooth_field(24, hours=120, noise=1.0), schedule=schedule)
+
+    assert found.heads
+    _, batch = batches[0]
     there = torch.isfinite(batch.truth)
-    share = ((batch.truth - mean).abs() <= 1.6449 * (log_variance / 2).exp())[there].float().mean()
-    assert float(share) == pytest.approx(0.90, abs=0.01)
-    assert float(share) == pytest.approx(found.kept.coverage, abs=1e-3)
+    mean, log_variance = outputs_of(found.model, batch, heads=True)
+    share = share_within(mean[there], log_variance[there], batch.truth[there])
+    assert share == pytest.approx(0.90, abs=0.01)
+    assert share == pytest.approx(found.kept.coverage, abs=1e-3)
+
+
+def test_kriging_is_calibrated_with_each_station_left_out():
+    observations = smooth_field(16, hours=120)
+    found = trained(observations, schedule=Schedule(3, 0, validation_windows=4))
+
+    samples, _ = samples_of(observations, found.standardisation)
+    mean, log_variance, truth, _ = leave_out(
+        found.model.bands,
+        samples,
+        covariance=found.model.covariance,
+        widths=SMALL.bands,
+        neighbours=SMALL.neighbours,
+        rng=np.random.default_rng(0),
+    )
+    share = share_within(mean, log_variance + found.model.log_spread, truth)
+    assert share == pytest.approx(0.90, abs=0.002)
 
 
 def test_validation_stations_are_never_a_training_target(batches):
     schedule = Schedule(3, 6, windows=8, check_every=3, validation_windows=8)
     found = trained(smooth_field(16, hours=120), schedule=schedule)
 
-    validation = set(batches[3][0][0].hidden.tolist())
+    looks = 3  # as many shifts of eight windows, eight at a time
+    shifts = [window.hidden.tolist() for windows, _ in batches[:looks] for window in windows]
+    validation = {station for hidden in shifts for station in hidden}
     assert len(validation) == 4  # a quarter of 16 places
-    assert len(batches) == 3 + 1 + 6
+    assert max(map(len, shifts)) == 2  # not all at once
+    assert len(batches) == looks + 6
     assert len(found.history) == 3
     for number, (windows, _) in enumerate(batches):
         for window in windows:
@@ -212,7 +243,7 @@ def test_validation_stations_are_never_a_training_target(batches):
             assert hidden
             assert window.visible.size
             assert not hidden & set(window.visible.tolist())
-            assert hidden == validation if number == 3 else not hidden & validation
+            assert hidden <= validation if number < looks else not hidden & validation
 
 
 def test_what_is_kept_is_a_look_with_a_gain_or_kriging():
@@ -251,15 +282,21 @@ def validated(by_station):
     return Validated(look, Standardisation(5.0, 2.0), np.asarray(by_station))
 
 
-def test_a_gain_counts_as_far_as_it_exceeds_its_standard_error():
+def test_a_gain_counts_as_far_as_its_stations_prove_it():
     kriging = validated([[4.0, 1.0]] * 4)
-    # Gains of 0.1, 0.1, 0.1, 0.3: mean 0.15, standard deviation 0.1, so 0.05 of error.
+    # Gains of 0.1, 0.1, 0.1, 0.3: mean 0.15, standard deviation 0.1, so 0.05 of error, of which
+    # 2.353 count with three degrees of freedom.
     better = validated([[3.6, 0.9]] * 3 + [[2.8, 0.7]])
+    even = validated([[3.6, 0.9]] * 4)
     by_luck = validated([[3.0, 0.75], [4.4, 1.1], [4.4, 1.1], [3.9, 1.0]])
+    at_a_price = validated([[3.6, 1.01]] * 4)
 
-    assert better.proven_gain(kriging) == pytest.approx(0.10)
-    assert by_luck.proven_gain(kriging) < 0
+    assert better.proven_gain(kriging) == pytest.approx(0.15 - 2.353 * 0.05, abs=1e-4)
+    assert even.proven_gain(kriging) == pytest.approx(0.10)
+    assert by_luck.proven_gain(kriging) == -np.inf
+    assert at_a_price.proven_gain(kriging) == -np.inf  # one score gains, the other loses
     assert validated([[np.nan, np.nan]] * 4).proven_gain(kriging) == -np.inf
+    assert kriging.proven_gain(kriging) == 0
 
 
 def test_the_best_share_of_the_variance_is_chosen():

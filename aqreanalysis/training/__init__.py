@@ -1,7 +1,8 @@
 """Training by hiding stations, and how far hidden stations prove what was learned."""
 
 from aqreanalysis.training.checkpoint import CheckpointError
-from aqreanalysis.training.loop import FEWEST_FOR_HEADS, Schedule, Trained, train
+from aqreanalysis.training.loop import FEWEST_FOR_HEADS, Trained, train
+from aqreanalysis.training.schedule import Schedule
 from aqreanalysis.training.validation import Look, Validated
 
 __all__ = [

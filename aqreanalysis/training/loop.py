@@ -15,6 +15,7 @@ from aqreanalysis.model import Configuration, NeuralKNN, single_thread
 from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble, narrowed
 from aqreanalysis.training.checkpoint import Learning, identity_of
 from aqreanalysis.training.covariances import fit_bands, fit_filling, leave_out
+from aqreanalysis.training.schedule import Schedule
 from aqreanalysis.training.validation import Look, Validated, calibrate, crps
 
 logger = logging.getLogger(__name__)
@@ -27,46 +28,6 @@ DEPARTURES = (0.0, 0.5, 1.0)
 #: Shifts in which the validation stations are hidden, so that a target has about the neighbours
 #: that it will have when nothing is hidden.
 SHIFTS = 3
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to learn.
-
-    Parameters
-    ----------
-    covariance_updates, updates : int
-        Steps of the optimiser for each covariance, then for everything else.
-    windows : int
-        Windows in a batch.
-    crop : int
-        Stations nearest to a random one that make a window's network; all of a smaller network.
-    covariance_rate, rate : float
-        Learning rates; the second rises for a tenth of the updates, then falls along a cosine.
-    hidden : tuple of float
-        Smallest and largest share of the crop's stations that are hidden.
-    check_every, patience : int
-        Updates between looks at the validation stations, and looks without gain before stopping.
-    concentration_share : float
-        Weight of the error in concentration beside the continuous ranked probability score.
-    average : float
-        Decay of the running mean of the weights, which is what is validated and kept.
-    validation_windows : int
-        Windows on which stations are hidden for validation, spread over the training period.
-    """
-
-    covariance_updates: int = 100
-    updates: int = 300
-    windows: int = 6
-    crop: int = 48
-    covariance_rate: float = 0.05
-    rate: float = 4e-3
-    hidden: tuple[float, float] = (0.05, 0.4)
-    check_every: int = 60
-    patience: int = 4
-    concentration_share: float = 0.5
-    average: float = 0.98
-    validation_windows: int = 40
 
 
 @dataclass(frozen=True)
@@ -155,6 +116,7 @@ class _Trainer:
                 "training hides a place and finds it from others; found all stations at one place "
                 f"({samples.network!r}). Add stations elsewhere."
             )
+        self.updates = schedule.updates_for(samples.network.size)
         self.proves = places >= FEWEST_FOR_HEADS
         fold = samples.network.folds(min(4, places), seed=int(rng.integers(2**31)))
         everyone = np.arange(samples.network.size)
@@ -172,7 +134,7 @@ class _Trainer:
         """Return the trained model, calibrated on the validation stations."""
         from tqdm import tqdm
 
-        updates = self.schedule.updates if self.proves else 0
+        updates = self.updates if self.proves else 0
         total = 2 * self.schedule.covariance_updates + updates
         with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
             self._learn_covariances(bar)
@@ -243,7 +205,7 @@ class _Trainer:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate)
         # The rise takes two updates at least: torch divides by its length less one.
-        updates = max(schedule.updates, 1)
+        updates = max(self.updates, 1)
         rise = min(max(0.1, 2 / updates), 0.9)
         falling = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, schedule.rate, total_steps=updates, pct_start=rise
@@ -261,7 +223,7 @@ class _Trainer:
             learning.restore(*self.checkpoint)
             bar.update(learning.update)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        while learning.update < self.schedule.updates and not self._is_stale(learning.gains):
+        while learning.update < self.updates and not self._is_stale(learning.gains):
             batch = self._batch()
             outputs = _outputs(self.model, batch, heads=True)
             self._step(learning.optimiser, parameters, outputs, batch)
