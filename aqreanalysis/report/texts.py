@@ -35,14 +35,14 @@ DEFINITIONS = (
     ),
     Definition(
         "CRPS",
-        "Continuous ranked probability score of the normal distribution with the estimate as "
-        "mean and its standard error as standard deviation: the mean absolute error of a "
-        "distribution. Smaller is better.",
+        "Continuous ranked probability score of the distribution that estimate and standard "
+        "error stand for: the square root is normal, the estimate is the median. It is the mean "
+        "absolute error of a distribution; smaller is better.",
         _GNEITING,
     ),
     Definition(
         "90 % coverage",
-        "Share of the measurements within 1.645 standard errors of the estimate, cut at zero. "
+        "Share of the measurements between the 5 % and the 95 % quantile of that distribution. "
         "The standard error is that of a measurement, so 90 % is ideal.",
     ),
     Definition(
@@ -86,8 +86,8 @@ LIMITS = (
     "station's own.",
     "Stations were drawn, hours were not: the intervals do not tell how another season or year "
     "would turn out. Neighbouring stations are alike, which makes intervals somewhat too narrow.",
-    "The normal distribution that CRPS, coverage and probabilities rest on gives some weight to "
-    "concentrations below zero.",
+    "CRPS, coverage and probabilities read every estimate and standard error as a normal square "
+    "root. A method whose errors have another shape scores worse there, not in RMSE and MAE.",
     "Of many stations one is always best and one worst; the two time series show the range, not "
     "what is usual.",
 )

@@ -6,7 +6,6 @@ them; `verify_product` does the same for a field that exists already.
 
 from aqreanalysis.verification.bootstrap import differences, intervals
 from aqreanalysis.verification.crossvalidation import cross_validate, estimate_hidden, verify
-from aqreanalysis.verification.distributions import crps_normal
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, folds_of
 from aqreanalysis.verification.matching import match_product, verify_product
@@ -23,7 +22,6 @@ __all__ = [
     "check_events",
     "combine",
     "cross_validate",
-    "crps_normal",
     "differences",
     "estimate_hidden",
     "folds_of",

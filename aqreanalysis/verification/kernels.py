@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
-from aqreanalysis.verification.distributions import below, crps_normal, interval_90
+from aqreanalysis.distributions import below, crps, interval_90
 from aqreanalysis.verification.pairs import ESTIMATOR, Sample
 from aqreanalysis.verification.strata import HOURS_PER_DAY, MONTHS, part_of
 
@@ -56,8 +56,8 @@ def _values(sample: Sample, method: int, reference: float) -> dict[str, np.ndarr
     }
     probabilistic = {
         "count_probabilistic": np.ones(truth.shape),
-        "sum_crps": crps_normal(truth, estimate, spread),
-        # The interval is cut at 0, so a measurement below 0 counts as 0.
+        "sum_crps": crps(truth, estimate, spread),
+        # The interval ends at 0, so a measurement below 0 counts as 0.
         "covered_90": (np.maximum(truth, 0) >= low) & (np.maximum(truth, 0) <= high),
         "sum_width_90": high - low,
         "sum_variance": spread**2,

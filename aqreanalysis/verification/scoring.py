@@ -66,9 +66,9 @@ def metrics(
           estimates within half and double the truth (Chang & Hanna 2004, Meteorol. Atmos. Phys.
           87, 167);
         - ``index_of_agreement``: Willmott 1981, Phys. Geogr. 2, 184, about the mean of all truth;
-        - ``crps``, ``coverage_90`` and ``width_90`` of the 90 % interval of a normal distribution,
-          cut at 0; ``spread_skill``: root mean variance over RMSE, 1 where errors are as large as
-          they are said to be;
+        - ``crps``, ``coverage_90`` and ``width_90`` of the 90 % interval of the distribution that
+          estimate and standard error stand for (`aqreanalysis.distributions`); ``spread_skill``:
+          root mean variance over RMSE, 1 where errors are as large as they are said to be;
         - ``mean_truth``, ``mean_estimate``, ``sd_truth``, ``sd_estimate``;
         - on ``event`` too, where ``by`` is none, distance or station: ``hit_rate``,
           ``false_alarm_ratio``, ``critical_success_index`` and ``event_total``.

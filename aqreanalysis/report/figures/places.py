@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.distributions import interval_90
 from aqreanalysis.maps import map_scores
 from aqreanalysis.report.figures.agreement import drawable_pollutant
 from aqreanalysis.report.figures.sheet import (
@@ -32,7 +33,6 @@ from aqreanalysis.report.words import (
     subject_of,
     units_of,
 )
-from aqreanalysis.verification.distributions import interval_90
 
 _WINDOW_DAYS = 14
 #: A station is shown only with so much of the window, and so much of what others have in all.
