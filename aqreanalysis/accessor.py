@@ -65,7 +65,13 @@ class AqnetAccessor:
         return flag(self._dataset, variable or default_variable(self._dataset))
 
     def fit(
-        self, variable: str | None = None, *, seed: int = 0, progress: bool = True, **settings: Any
+        self,
+        variable: str | None = None,
+        *,
+        seed: int = 0,
+        progress: bool = True,
+        background: xr.DataArray | xr.Dataset | None = None,
+        **settings: Any,
     ) -> "Reanalyser":
         """Return a neural kNN trained on the observations.
 
@@ -77,14 +83,17 @@ class AqnetAccessor:
             The same seed gives the same model on the same machine.
         progress : bool
             Whether a progress bar is shown.
+        background : DataArray or Dataset, optional
+            Fields known everywhere; the departures of the stations from them are learned.
         **settings
-            ``configuration`` and ``schedule`` of `aqreanalysis.Reanalyser`.
+            ``configuration``, ``schedule`` and ``checkpoint`` of `aqreanalysis.Reanalyser`.
         """
         from aqreanalysis.observations import default_variable
         from aqreanalysis.reanalysis import Reanalyser
 
         model = Reanalyser(seed=seed, progress=progress, **settings)
-        return model.fit(self._dataset, variable or default_variable(self._dataset))
+        variable = variable or default_variable(self._dataset)
+        return model.fit(self._dataset, variable, background=background)
 
     def reanalyse(
         self,
@@ -99,6 +108,8 @@ class AqnetAccessor:
         seed: int = 0,
         progress: bool = True,
         creator: str | None = None,
+        background: xr.DataArray | xr.Dataset | None = None,
+        quantiles: Sequence[float] = (),
     ) -> xr.Dataset:
         """Return complete fields on a grid, or series at given stations, as a lazy CF product.
 
@@ -122,6 +133,10 @@ class AqnetAccessor:
             Of the training.
         creator : str, optional
             Written into the product.
+        background : DataArray or Dataset, optional
+            Fields known everywhere, such as that of a chemistry model or elevation, on any grid.
+        quantiles : sequence of float, optional
+            Probabilities, such as 0.05, of each of which a layer ``<variable>_q05`` is added.
 
         Returns
         -------
@@ -158,6 +173,8 @@ class AqnetAccessor:
             seed=seed,
             progress=progress,
             creator=creator,
+            background=background,
+            quantiles=quantiles,
         )
 
     def fill(

@@ -167,11 +167,14 @@ class Samples:
         standardisation: Standardisation,
         configuration: Configuration,
         seasons: bool,
+        trend: np.ndarray | None = None,
     ) -> Self:
-        """Return the samples of an observations Dataset."""
+        """Return the samples of an observations Dataset, less a trend (station, time) if given."""
         network = StationNetwork.from_dataset(dataset)
         clock, begin = clock_of(dataset, seasons=seasons)
         value = standardisation.forward(values_of(dataset, variable))
+        if trend is not None:
+            value = value - trend
         core, margin = configuration.core_steps, configuration.margin_steps
         left = begin % core + margin
         right = -(begin + value.shape[1]) % core + margin

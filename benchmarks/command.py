@@ -14,7 +14,7 @@ from benchmarks.protocols import PROTOCOLS, Protocol, Split
 from benchmarks.published import NOTES
 from benchmarks.sources import MissingDataError, data_folder
 
-DEFAULT_METHODS = "reference,idw,kriging,space_time_kriging,neural"
+DEFAULT_METHODS = "reference,idw,kriging,space_time_kriging,neural,neural_background"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     hidden.add_argument(
         "--methods", type=_words, default=_words(DEFAULT_METHODS),
-        help=f"by comma, of reference, idw, kriging, space_time_kriging, neural, and "
-        f"{', '.join(measuring.VARIANTS)}, which leave a part of neural out "
+        help=f"by comma, of reference, idw, kriging, space_time_kriging, neural, neural_background "
+        f"and {', '.join(measuring.VARIANTS)}, which leave a part of neural out "
         f"(default: {DEFAULT_METHODS})",
     )  # fmt: skip
     hidden.add_argument("--folds", type=_numbers, help="splits by number from 0 (default: all)")
@@ -80,7 +80,7 @@ def _hidden(options: argparse.Namespace) -> None:
         splits = protocol.splits(folder, folds=options.folds)
         with reporting(len(splits) * len(runs)) as reporter:
             results = [
-                _measured(protocol, split, method, seed, options, reporter)
+                _measured(protocol, split, method, seed, options, reporter, folder)
                 for method, seed in runs
                 for split in splits
             ]
@@ -94,11 +94,12 @@ def _measured(
     seed: int | None,
     options: argparse.Namespace,
     reporter: Reporter,
+    folder: Path,
 ) -> Measured:
     """Return one result, recorded and reported."""
     what = f"{protocol.key} {split.name} {method}" + (f" seed {seed}" if seed is not None else "")
     reporter.start(what)
-    result = measuring.measure(protocol, split, method, seed)
+    result = measuring.measure(protocol, split, method, seed, folder)
     if options.csv:
         record.append(options.csv, list(record.rows(result, options.by)))
     scores = result.scores

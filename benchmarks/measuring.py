@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -21,7 +22,9 @@ REFERENCE = "reference"
 #: The neural method without one of its parts: what each is worth.
 VARIANTS = {f"without_{part}": Configuration(without=(part,)) for part in PARTS}
 #: Methods that depend on a seed, so that each seed is a run.
-SEEDED = ("neural", *VARIANTS)
+SEEDED = ("neural", "neural_background", *VARIANTS)
+#: The neural method with the model's field that a protocol has.
+BACKGROUND = "neural_background"
 #: What errors can be told apart by.
 STRATA = ("distance", "level")
 
@@ -64,7 +67,7 @@ class Measured:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, all at once."""
-    known = (REFERENCE, *METHODS, *VARIANTS)
+    known = (REFERENCE, *METHODS, BACKGROUND, *VARIANTS)
     wrong = [method for method in methods if method not in known]
     if wrong:
         raise ValueError(f"methods are {', '.join(known)}; found {', '.join(map(repr, wrong))}")
@@ -84,16 +87,19 @@ def runs(
         (method, seed)
         for method in methods
         for seed in (seeds if method in SEEDED else (None,))
-        if method != REFERENCE or protocol.reference is not None
+        if (method != REFERENCE or protocol.reference is not None)
+        and (method != BACKGROUND or protocol.background is not None)
     ]
     if not found:
         raise ValueError(f"{protocol.key} has no reference; name other methods")
     return found
 
 
-def measure(protocol: Protocol, split: Split, method: str, seed: int | None) -> Measured:
+def measure(
+    protocol: Protocol, split: Split, method: str, seed: int | None, folder: Path | None = None
+) -> Measured:
     """Return what a method estimates on a split, fitted on the split's training alone."""
-    estimator = _estimator(protocol, method, seed)
+    estimator = _estimator(protocol, method, seed, folder)
     began = perf_counter()
     estimator.fit(split.training, split.variable)
     fitted = perf_counter()
@@ -150,8 +156,32 @@ def quiet() -> None:
     logging.getLogger("aqreanalysis").setLevel(logging.ERROR)
 
 
-def _estimator(protocol: Protocol, method: str, seed: int | None) -> Any:
+class _WithBackground:
+    """The neural method that is given a background at every call."""
+
+    def __init__(self, background: xr.Dataset, seed: int | None) -> None:
+        self.background = background
+        self.model = METHODS["neural"](seed=seed, progress=False)
+
+    def __repr__(self) -> str:
+        return repr(self.model)
+
+    def fit(self, observations: xr.Dataset, variable: str) -> Self:
+        """Return self, fitted with the background."""
+        self.model.fit(observations, variable, background=self.background)
+        return self
+
+    def predict(self, observations: xr.Dataset, at: xr.Dataset, **options: Any) -> xr.Dataset:
+        """Return the field with the background."""
+        return self.model.predict(observations, at, background=self.background, **options)
+
+
+def _estimator(
+    protocol: Protocol, method: str, seed: int | None, folder: Path | None = None
+) -> Any:
     """Return the package's estimator of a name with its defaults, or the protocol's reference."""
+    if method == BACKGROUND and protocol.background is not None and folder is not None:
+        return _WithBackground(protocol.background(folder), seed)
     if method == REFERENCE and protocol.reference is not None:
         return protocol.reference()
     if method in VARIANTS:

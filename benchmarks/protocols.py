@@ -86,6 +86,8 @@ class Protocol:
     reference_name : str
     mape_above : float or None
         Truth above which the relative error counts, where the protocol asks for it.
+    background : callable or None
+        From the folder of data to a model's field at all stations, hidden ones too.
     """
 
     key: str
@@ -98,6 +100,7 @@ class Protocol:
     reference: Callable[[], Any] | None = None
     reference_name: str = ""
     mape_above: float | None = None
+    background: Callable[[Path], xr.Dataset] | None = None
 
     def chosen(self, folds: Sequence[int] | None) -> tuple[int, ...] | None:
         """Return the numbers of the splits that are chosen; None is all of them.
@@ -288,8 +291,8 @@ PROTOCOLS: dict[str, Protocol] = {
             _rural_kriging, "kriging, 50 stations, published variogram",
         ),
         Protocol(
-            "p8", "Europe, rural PM10, daily 2005, ten folds, observations alone", "pm10",
-            sources.europe, colocated_folds, 10, "pooled",
+            "p8", "Europe, rural PM10, daily 2005, ten folds", "pm10",
+            sources.europe, colocated_folds, 10, "pooled", background=sources.emep,
         ),
     )
 }  # fmt: skip

@@ -23,6 +23,13 @@ Period = Annotated[
         "--time", metavar="START STOP", help="First and last hour or day, UTC. Default: all."
     ),
 ]
+BackgroundFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--background",
+        help="NetCDF of fields known everywhere, such as a model's: the stations tell the rest.",
+    ),
+]
 
 _PANEL = "How to read OBS"
 

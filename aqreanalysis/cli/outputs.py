@@ -26,3 +26,12 @@ def check_model_folder(folder: Path) -> None:
 def sizes(product: Any) -> str:
     """Return the sizes of a product in words."""
     return ", ".join(f"{size} {name}" for name, size in product.sizes.items() if "bnds" not in name)
+
+
+def open_background(path: Path | None) -> Any:
+    """Return the lazy Dataset of a file of background fields, if one is given."""
+    if path is None:
+        return None
+    import xarray as xr
+
+    return xr.open_dataset(path, chunks={})

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import (
+    BackgroundFile,
     Observations,
     Output,
     Period,
@@ -14,7 +15,7 @@ from aqreanalysis.cli.options import (
     Variable,
     with_reading,
 )
-from aqreanalysis.cli.outputs import check_model_folder, check_product_name, sizes
+from aqreanalysis.cli.outputs import check_model_folder, check_product_name, open_background, sizes
 from aqreanalysis.cli.terminal import shows_progress
 
 
@@ -46,6 +47,11 @@ def reanalyse(
     ] = None,
     seed: Seed = 0,
     creator: Annotated[str | None, typer.Option(help="Your name, for the product.")] = None,
+    background: BackgroundFile = None,
+    quantile: Annotated[
+        list[float] | None,
+        typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
+    ] = None,
     *,
     reading: Reading,
 ) -> None:
@@ -77,6 +83,8 @@ def reanalyse(
         seed=seed,
         progress=shows_progress(),
         creator=creator,
+        background=open_background(background),
+        quantiles=quantile or (),
     )
     written = product.aqnet.to_netcdf(output, progress=shows_progress())
     typer.echo(f"{written}: {sizes(product)}")
@@ -88,13 +96,24 @@ def fit(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model.")],
     variable: Variable = None,
     seed: Seed = 0,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Written as training goes; what was cut off goes on from there."),
+    ] = None,
+    background: BackgroundFile = None,
     *,
     reading: Reading,
 ) -> None:
     """Train a model and save it as a folder of plain files."""
     check_model_folder(output)
     obs = reading.open(observations)
-    fitted = obs.aqnet.fit(variable, seed=seed, progress=shows_progress())
+    fitted = obs.aqnet.fit(
+        variable,
+        seed=seed,
+        progress=shows_progress(),
+        background=open_background(background),
+        checkpoint=checkpoint,
+    )
     typer.echo(f"{fitted.save(output)}: {fitted!r}")
 
 

@@ -4,6 +4,7 @@ from aqreanalysis.product.aside import check_target
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.provenance import build_product, input_digest
+from aqreanalysis.product.quantiles import check_quantiles, with_quantiles
 from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.variables import ProductError
 from aqreanalysis.product.writing import write_netcdf
@@ -11,10 +12,12 @@ from aqreanalysis.product.writing import write_netcdf
 __all__ = [
     "ProductError",
     "build_product",
+    "check_quantiles",
     "check_target",
     "crs_of",
     "input_digest",
     "open_product",
     "restore_metadata",
+    "with_quantiles",
     "write_netcdf",
 ]

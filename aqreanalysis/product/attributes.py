@@ -16,6 +16,7 @@ from aqreanalysis.product.coordinates import (
     layout_of,
     restore_coordinates,
 )
+from aqreanalysis.product.quantiles import probability_of
 from aqreanalysis.product.variables import ProductError
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
@@ -108,6 +109,9 @@ def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[st
     elif role == "uncertainty":
         known = _uncertainty(base)
         forced["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
+    elif (probability := probability_of(role)) is not None:
+        known = _quantile(base, probability)
+        forced["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
     elif role == "flag":
         known = _flag(base)
         kept = {}
@@ -151,6 +155,16 @@ def _uncertainty(base: str) -> dict[str, Any]:
     }
 
 
+def _quantile(base: str, probability: float) -> dict[str, Any]:
+    """Return the attributes of a quantile of the concentration."""
+    return {
+        "long_name": f"{100 * probability:g} % quantile of {POLLUTANTS[base].long_name}",
+        "units": CONCENTRATION_UNITS,
+        "quantile": probability,
+        "coverage_content_type": "qualityInformation",
+    }
+
+
 def _flag(base: str) -> dict[str, Any]:
     """Return the attributes of the flag that tells how well stations support a value."""
     return {
@@ -173,7 +187,9 @@ def _distance() -> dict[str, Any]:
 
 def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
     """Return which other layers qualify a concentration."""
-    candidates = (f"{base}_uncertainty", f"{base}_flag", _DISTANCE)
+    layers = (_role(str(name)) for name in product.data_vars)
+    quantiles = (f"{b}_{role}" for b, role in layers if b == base and probability_of(role))
+    candidates = (f"{base}_uncertainty", *quantiles, f"{base}_flag", _DISTANCE)
     found = [name for name in candidates if name in product.data_vars]
     return {"ancillary_variables": " ".join(found)} if found else {}
 

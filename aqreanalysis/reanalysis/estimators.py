@@ -1,19 +1,20 @@
 """One contract for every method, and the call that turns observations into a product."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.background import Background
 from aqreanalysis.baselines import InverseDistance, OrdinaryKriging, SpaceTimeKriging
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
-from aqreanalysis.product import build_product
+from aqreanalysis.product import build_product, check_quantiles, with_quantiles
 from aqreanalysis.reanalysis.reanalyser import Reanalyser
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,8 @@ def reanalyse(
     seed: int = 0,
     progress: bool = True,
     creator: str | None = None,
+    background: xr.DataArray | xr.Dataset | None = None,
+    quantiles: Sequence[float] = (),
 ) -> xr.Dataset:
     """Return the product of a method: complete fields on a grid, or series at given stations.
 
@@ -117,6 +120,12 @@ def reanalyse(
         Whether training shows a progress bar.
     creator : str, optional
         Written into the product.
+    background : DataArray or Dataset, optional
+        Fields known everywhere, such as that of a chemistry model or elevation, on any grid: the
+        neural method interpolates what the stations tell beyond them.
+    quantiles : sequence of float, optional
+        Probabilities, such as ``(0.05, 0.95)``, of each of which a layer
+        ``<variable>_q05`` gives the concentration that is not exceeded with it.
 
     Returns
     -------
@@ -129,23 +138,27 @@ def reanalyse(
     ObservationError
         If the observations are not valid.
     ValueError
-        If the method is unknown, both grid and stations are asked for, the region is out of reach
-        of every station, or the period holds no hour.
+        If the method is unknown or takes no background, both grid and stations are asked for, the
+        region is out of reach of every station, or the period holds no hour.
     """
     validate(observations)
+    check_quantiles(quantiles)
+    known = {} if background is None else {"background": background}
+    _check_background(method, known)
     variable = pollutant(variable).name if variable else default_variable(observations)
     target = _target(observations, grid, region, at)
     time = utc_period(observations, time)
     _tell_implausible(observations, variable)
     estimator, fitted = estimator_of(method, seed=seed, progress=progress)
     if not fitted:
-        estimator.fit(observations, variable)
+        estimator.fit(observations, variable, **known)
     elif getattr(estimator, "variable", variable) != variable:
         raise ValueError(
             f"the fitted model knows {estimator.variable!r}; asked for {variable!r}. "
             f"Pass variable={estimator.variable!r}, or fit another model."
         )
-    field = estimator.predict(observations, target, time=time, chunks=chunks)
+    field = estimator.predict(observations, target, time=time, chunks=chunks, **known)
+    field = with_quantiles(field, variable, quantiles)
     _announce(field, estimator.name)
     return build_product(
         field,
@@ -156,6 +169,16 @@ def reanalyse(
         settings=getattr(estimator, "settings", {}),
         creator=creator,
     )
+
+
+def _check_background(method: Method | Estimator, known: Mapping[str, Any]) -> None:
+    """Refuse a background for a method that takes none, and one that is none."""
+    if not known:
+        return
+    if method != "neural" and not isinstance(method, Reanalyser):
+        name = method if isinstance(method, str) else getattr(method, "name", method)
+        raise ValueError(f"only method='neural' takes a background; leave it out for {name!r}")
+    Background(known["background"])
 
 
 def _target(

@@ -85,6 +85,11 @@ def fill(
             f"the fitted model knows {method.variable!r}; asked for {variable!r}. "
             f"Pass variable={method.variable!r}, or fit another model."
         )
+    if method.trend is not None:
+        raise ValueError(
+            "the fitted model learned departures from a background; fill with one that learned "
+            "without, or leave method out"
+        )
     values, error = _estimated(method.state_for(observations), observations, variable)
     return _filled(observations, variable, values, error)
 

@@ -22,6 +22,8 @@ from aqreanalysis.model.covariance import Weights
 from aqreanalysis.network import bearing_deg
 from aqreanalysis.samples import Samples, Standardisation, narrowed, station_series
 
+#: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
+TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
 #: Targets that go through the network at once. Every call has exactly this many (the last ones
 #: are padded), so that matrix products have one shape and no split of the targets changes a bit.
 TILE = 128
@@ -45,6 +47,8 @@ class NeuralField:
         Whether the network is used, or the covariance head alone.
     offset : int
         Column of the samples that holds the first step of the observations.
+    trend : callable, optional
+        What is to be added to the standardised mean, (n, hours), at places and hours.
     """
 
     def __init__(
@@ -55,9 +59,10 @@ class NeuralField:
         *,
         heads: bool,
         offset: int,
+        trend: TrendAt | None = None,
     ) -> None:
         self.model, self.standardisation, self.samples = model, standardisation, samples
-        self.heads, self.offset = heads, offset
+        self.heads, self.offset, self.trend = heads, offset, trend
         self.value, self.variance = complete(model.covariance, samples.value, samples.distance_km)
         sill = float(model.covariance.sill())
         self.known = (self.variance < sill * (1 - 1e-9)).numpy()
@@ -72,6 +77,7 @@ class NeuralField:
         core = self.model.configuration.core_steps
         margin = self.model.configuration.margin_steps
         first, last = hours.start + self.offset - margin, hours.stop + self.offset - margin
+        added = np.zeros(shape) if self.trend is None else self.trend(longitude, latitude, hours)
         with torch.inference_mode(), single_thread():
             tiles = self._tiles(longitude, latitude)
             for number in range(first // core, -(-last // core)):
@@ -80,8 +86,10 @@ class NeuralField:
                 columns = slice(begin, begin + inside.stop - inside.start)
                 window = self._windows.get(number, partial(self._window, number))
                 for rows, place in tiles:
-                    found = self._tile(number, window, place)
                     count = rows.stop - rows.start
+                    shift = np.zeros((TILE, core), np.float32)
+                    shift[:count, inside] = added[rows, columns]
+                    found = self._tile(number, window, place, torch.from_numpy(shift))
                     mean[rows, columns] = found[0][:count, inside]
                     error[rows, columns] = found[1][:count, inside]
         return mean, error
@@ -161,7 +169,11 @@ class NeuralField:
         )
 
     def _tile(
-        self, number: int, window: tuple[StationSeries, Encoding | None], place: "_Place"
+        self,
+        number: int,
+        window: tuple[StationSeries, Encoding | None],
+        place: "_Place",
+        shift: torch.Tensor,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of one tile over the core of one window."""
         series, encoding = window
@@ -176,7 +188,7 @@ class NeuralField:
                 place.longitude, absolute, absolute + configuration.core_steps
             )
             outputs = self.model(series, encoding, place.neighbourhood, place.weights, cycles)
-        estimate, error = self.standardisation.backward(outputs[0], outputs[1].exp())
+        estimate, error = self.standardisation.backward(outputs[0] + shift, outputs[1].exp())
         known = self.known[:, core][place.neighbourhood.index.numpy()]  # (n, neighbour, core)
         nothing = ~(known & place.there[:, :, None]).any(axis=1)
         return tuple(np.where(nothing, np.nan, t.numpy()) for t in (estimate, error))  # type: ignore[return-value]

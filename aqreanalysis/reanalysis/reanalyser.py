@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.background import Background, BackgroundError, Trend
 from aqreanalysis.blocks import predict_blocks
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import Configuration
 from aqreanalysis.model.completion import OWN_REACH_STEPS
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import selected_hours, step_hours, validate, values_of
 from aqreanalysis.product import input_digest
 from aqreanalysis.reanalysis.neural_field import NeuralField
@@ -103,6 +106,12 @@ class Reanalyser:
         return self._fitted().facts["variable"]
 
     @property
+    def trend(self) -> Trend | None:
+        """What was learned of a background, if there was one."""
+        facts = self._fitted().facts["trend"]
+        return None if facts is None else Trend.from_facts(facts)
+
+    @property
     def scores(self) -> Mapping[str, Any]:
         """RMSE, MAE, CRPS and coverage at the stations hidden in training, by what made them."""
         return self._fitted().facts["scores"]
@@ -113,7 +122,13 @@ class Reanalyser:
         facts = self._fitted().facts
         return {key: facts[key] for key in ("seed", "stations", "period", "heads", "data_hash")}
 
-    def fit(self, observations: xr.Dataset, variable: str) -> Self:
+    def fit(
+        self,
+        observations: xr.Dataset,
+        variable: str,
+        *,
+        background: xr.DataArray | xr.Dataset | None = None,
+    ) -> Self:
         """Return self, trained on the observations.
 
         Parameters
@@ -122,25 +137,35 @@ class Reanalyser:
             ``(station, time)``; values are used where they are, missing ones are masks.
         variable : str
             Name of the variable to learn.
+        background : DataArray or Dataset, optional
+            Fields known at stations and targets alike, such as that of a model, or elevation: see
+            `aqreanalysis.background.Background`. What they tell is taken as a trend, and the
+            departures from it are learned; `predict` then needs the same fields.
 
         Raises
         ------
         ObservationError
             If the observations are not valid.
         ValueError
-            If fewer than three stations report, or all values are the same.
+            If fewer than three stations report, all values are the same, or the background covers
+            no measurement.
         """
         validate(observations)
         kept = _reporting(observations, variable)
         values = values_of(kept, variable)
         standardisation = Standardisation.of(values)
         clock, _ = clock_of(kept)
+        field = None if background is None else Background(background)
+        trend = None
+        if field is not None:
+            trend = Trend.of(field, _at_stations(field, kept), standardisation.forward(values))
         samples = Samples.of(
             kept,
             variable,
             standardisation=standardisation,
             configuration=self.configuration,
             seasons=clock.seasons,
+            trend=_trend_of(trend, field, kept),
         )
         trained = train(
             samples,
@@ -161,6 +186,7 @@ class Reanalyser:
             "seasons": clock.seasons,
             "seed": self.seed,
             "heads": trained.heads,
+            "trend": None if trend is None else trend.facts(),
             "data_hash": input_digest(kept, variable),
             "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
         }
@@ -174,6 +200,7 @@ class Reanalyser:
         *,
         time: slice | None = None,
         chunks: Mapping[str, int] | None = None,
+        background: xr.DataArray | xr.Dataset | None = None,
     ) -> xr.Dataset:
         """Return the lazy field on a grid or at stations, from the observations' values.
 
@@ -187,17 +214,20 @@ class Reanalyser:
             Output hours; hours around them are still used as input.
         chunks : mapping, optional
             Size of a block; the numbers do not depend on it.
+        background : DataArray or Dataset, optional
+            The fields that the model learned with, at the stations and at the targets.
 
         Raises
         ------
         ValueError
-            If the model is not fitted, the step differs from the learned one, no station reports
-            or no hour is selected.
+            If the model is not fitted, learned with a background and none is given or the reverse,
+            the step differs from the learned one, no station reports or no hour is selected.
         """
         state = self._fitted()
         variable = state.facts["variable"]
         kept = _reporting(observations, variable, fewest=2)
         self._check_step(kept)
+        trend, field = self._trend(background)
         selected = selected_hours(kept[TIME], time)
         start, stop = self._needed(kept, selected)
         kept = kept.isel({TIME: slice(start, stop)})
@@ -207,17 +237,19 @@ class Reanalyser:
             standardisation=state.standardisation,
             configuration=state.model.configuration,
             seasons=state.facts["seasons"],
+            trend=_trend_of(trend, field, kept),
         )
         _, begin = clock_of(kept)
-        field = NeuralField(
+        engine = NeuralField(
             state.model,
             state.standardisation,
             samples,
             heads=state.facts["heads"],
             offset=begin - samples.first,
+            trend=partial(_trend_at, trend, field, kept[TIME].values) if trend and field else None,
         )
         return predict_blocks(
-            field,
+            engine,
             at=at,
             network=samples.network,
             observed=np.isfinite(values_of(kept, variable)),
@@ -266,6 +298,24 @@ class Reanalyser:
             )
         return self._state
 
+    def _trend(
+        self, background: xr.DataArray | xr.Dataset | None
+    ) -> tuple[Trend | None, Background | None]:
+        """Return what was learned of a background, and the one given now; both or neither."""
+        facts = self._fitted().facts["trend"]
+        if (facts is None) != (background is None):
+            raise BackgroundError(
+                "this model learned without a background; leave it out, or fit again with one"
+                if facts is None
+                else f"this model learned with the background {', '.join(facts['names'])}; pass "
+                "it as background=, for the targets and the period that are asked for"
+            )
+        if facts is None or background is None:
+            return None, None
+        trend, field = Trend.from_facts(facts), Background(background)
+        trend.check(field)
+        return trend, field
+
     def _check_step(self, observations: xr.Dataset) -> None:
         """Refuse observations whose step is not the learned one."""
         found, learned = step_hours(observations), self._fitted().facts["step_hours"]
@@ -302,6 +352,33 @@ def _reporting(
             silent[0],
         )
     return observations.isel({STATION: reports})
+
+
+def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:
+    """Return a background's covariates at the stations, (station, time, covariate)."""
+    network = StationNetwork.from_dataset(observations)
+    return field.at(network.longitude, network.latitude, observations[TIME].values)
+
+
+def _trend_of(
+    trend: Trend | None, field: Background | None, observations: xr.Dataset
+) -> np.ndarray | None:
+    """Return the trend at the stations (station, time), if there is one."""
+    if trend is None or field is None:
+        return None
+    return trend(_at_stations(field, observations))
+
+
+def _trend_at(
+    trend: Trend,
+    field: Background,
+    time: np.ndarray,
+    longitude: np.ndarray,
+    latitude: np.ndarray,
+    hours: slice,
+) -> np.ndarray:
+    """Return the trend at targets (n, hours)."""
+    return trend(field.at(longitude, latitude, time[hours]))
 
 
 def _positions(observations: xr.Dataset) -> xr.Dataset:

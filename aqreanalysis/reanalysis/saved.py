@@ -18,7 +18,7 @@ from aqreanalysis.model import Configuration, NeuralKNN
 from aqreanalysis.samples import Standardisation
 
 #: Number of the layout of the folder; another one is refused with the version that can read it.
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION, WEIGHTS, NETWORK = "reanalyser.json", "weights.safetensors", "network.nc"
 #: What a description tells of a fitted model, beside its configuration and standardisation.
 FACTS = (
@@ -30,6 +30,7 @@ FACTS = (
     "seasons",
     "seed",
     "heads",
+    "trend",
     "data_hash",
     "scores",
 )
