@@ -141,8 +141,8 @@ class _Trainer:
             # The network learns in place; kriging is kept aside, with its own calibration.
             alone = copy.deepcopy(self.model)
             left_out = self._calibrate_kriging(alone)
+            self.standardisation = left_out.standardisation
             kriging = self._validate(self.model, 0, heads=False)
-            kriging = kriging._replace(standardisation=left_out.standardisation)
             learning = self._learning(alone, kriging)
             if updates:
                 self._learn_heads(bar, learning, kriging)
@@ -350,7 +350,13 @@ class _Trainer:
         model.train()
         rows = station[:, None].expand(there.shape)[there]
         return calibrate(
-            model, update, (mean, log_variance), truth.double(), rows, self.standardisation
+            model,
+            update,
+            (mean, log_variance),
+            truth.double(),
+            rows,
+            self.standardisation,
+            shares=(self.standardisation.variance_share,),
         )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 #: Stations up to which a network is small, and how many times its updates a larger one may take.
-SMALL_NETWORK, MOST = 40, 3
+SMALL_NETWORK, MOST = 40, 2
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Schedule:
     covariance_updates, updates : int
         Steps of the optimiser for each covariance, then for everything else. The second is that of
         a network of up to `SMALL_NETWORK` stations; a larger one has more to learn from and takes
-        more in proportion, up to three times as many.
+        more in proportion, up to twice as many.
     windows : int
         Windows in a batch.
     crop : int
@@ -53,6 +53,6 @@ class Schedule:
         Examples
         --------
         >>> [Schedule(updates=300).updates_for(stations) for stations in (5, 60, 5000)]
-        [300, 450, 900]
+        [300, 450, 600]
         """
         return round(self.updates * min(max(stations / SMALL_NETWORK, 1), MOST))

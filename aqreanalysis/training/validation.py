@@ -1,6 +1,7 @@
 """How a model does at hidden stations, with its spread calibrated there."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from aqreanalysis.samples import Standardisation
 COVERAGE, HALF_WIDTH = 0.90, 1.6449
 #: Least factor of the spread, and least error in ug m-3 that another one is divided by.
 SMALLEST = 1e-3
+#: Shares of the variance in the estimate, from the median to the mean.
+SHARES = tuple(np.linspace(0, 1, 11))
 #: Level of the interval that a gain must exceed, and rounding error that is no loss.
 ONE_SIDED, NOTHING = 0.99, 1e-9
 
@@ -76,11 +79,13 @@ def calibrate(
     truth: Tensor,
     station: Tensor,
     standardisation: Standardisation,
+    *,
+    shares: Sequence[float] = SHARES,
 ) -> Validated:
     """Return the scores of outputs with spread and variance share fitted to the truth.
 
-    The spread is scaled so that the 90 % interval holds 90 % of the truth; of eleven shares of
-    the variance the one with the smallest sum of relative RMSE and MAE is kept.
+    The spread is scaled so that the 90 % interval holds 90 % of the truth; of the shares of the
+    variance the one with the smallest sum of relative RMSE and MAE is kept.
     """
     mean, log_variance = outputs
     ratio = (truth - mean).abs() / (log_variance / 2).exp()
@@ -90,7 +95,7 @@ def calibrate(
     variance = log_variance.exp() * factor**2
     observed, _ = replace(standardisation, variance_share=0.0).backward(truth, variance * 0)
     choices = []
-    for share in np.linspace(0, 1, 11):
+    for share in shares:
         chosen = replace(standardisation, variance_share=float(share))
         error = chosen.backward(mean, variance)[0] - observed
         choices.append((float(error.square().mean().sqrt()), error.abs(), chosen))
