@@ -1,0 +1,206 @@
+"""Background fields: sampled as they are, learned as a trend, given back at the targets."""
+
+import logging
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import aqreanalysis as aqr
+from aqreanalysis.background import Background, BackgroundError, Trend
+from aqreanalysis.reanalysis import fill
+
+HOURS = np.arange("2024-01-01", "2024-01-03", dtype="datetime64[h]").astype("datetime64[ns]")
+QUICK = aqr.Schedule(covariance_updates=10, updates=0)
+
+
+def plane(*, time=None, name="height", **attributes):
+    """Return 2 lon + 3 lat, plus the hour where there is time."""
+    lat, lon = np.arange(48.0, 53.0), np.arange(8.0, 14.0)
+    field = xr.DataArray(
+        2 * lon + 3 * lat[:, None], coords={"lat": lat, "lon": lon}, dims=("lat", "lon")
+    )
+    if time is not None:
+        hour = (time - time[0]) / np.timedelta64(1, "h")
+        field = xr.DataArray(hour, coords={"time": time}, dims="time") + field
+    return field.rename(name).assign_attrs(attributes)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return aqr.synthetic_network(hours=96, seed=0)
+
+
+@pytest.fixture(scope="module")
+def model_field(network):
+    """Return a field that a model might give: biased, and smoother than the truth."""
+    return (0.5 * network.truth.pm25 + 4).rename("pm25")
+
+
+@pytest.fixture(scope="module")
+def fused(network, model_field):
+    return network.observations.aqnet.fit(
+        "pm25", schedule=QUICK, progress=False, background=model_field
+    )
+
+
+# --- sampling
+
+
+def test_a_grid_is_sampled_bilinearly_and_linearly_in_time():
+    lon, lat = np.array([9.25, 12.5]), np.array([50.5, 49.75])
+    at = HOURS[:3] + np.timedelta64(30, "m")
+    found = Background(plane(time=HOURS)).at(lon, lat, at)[..., 0]
+    expected = (2 * lon + 3 * lat)[:, None] + np.array([0.5, 1.5, 2.5])
+    np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [
+        lambda field: field.sortby("lat", ascending=False),
+        lambda field: field.transpose("lon", "lat"),
+        lambda field: field.assign_coords(lon=field.lon + 360),
+        lambda field: field.rename(lat="latitude", lon="longitude"),
+        lambda field: field.to_dataset(),
+        lambda field: field.chunk({"lat": 2}),
+    ],
+)
+def test_the_way_a_grid_is_written_does_not_matter(turned):
+    found = Background(turned(plane())).at(np.array([9.25]), np.array([50.5]), HOURS[:2])
+    np.testing.assert_allclose(found.ravel(), 2 * 9.25 + 3 * 50.5)
+
+
+def test_outside_of_the_field_and_its_period_is_missing():
+    field = Background(plane(time=HOURS))
+    late = HOURS[-1] + np.array([0, 30, 120]) * np.timedelta64(1, "m")
+    found = field.at(np.array([9.0, 30.0]), np.array([50.0, 50.0]), late)[..., 0]
+    assert np.isfinite(found[0]).tolist() == [True, True, False]  # held for one step
+    assert found[0, 0] == found[0, 1]
+    assert np.isnan(found[1]).all()
+
+
+def test_points_are_found_at_their_place_and_nowhere_else():
+    points = xr.Dataset(
+        {"pm10": (("station", "time"), [[1.0, 2.0], [3.0, 4.0]])},
+        coords={
+            "station": ["a", "b"],
+            "longitude": ("station", [10.0, 11.0]),
+            "latitude": ("station", [50.0, 50.0]),
+            "time": HOURS[:2],
+        },
+    )
+    found = Background(points).at(np.array([11.001, 10.5]), np.array([50.0, 50.0]), HOURS[:2])
+    np.testing.assert_array_equal(found[0, :, 0], [3.0, 4.0])
+    assert np.isnan(found[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("background", "told"),
+    [
+        ({"pm25": 1}, "is an xarray DataArray or Dataset; found dict"),
+        (xr.Dataset({"name": ("lat", ["a"])}), "holds no numeric variable"),
+        (xr.Dataset({"pm25": (("a", "b"), [[1.0]])}), "no one-dimensional latitude; found .* none"),
+    ],
+)
+def test_what_is_no_background_is_refused(background, told):
+    with pytest.raises(BackgroundError, match=told):
+        Background(background)
+
+
+# --- the trend
+
+
+def test_the_trend_of_a_plane_is_the_plane():
+    background = Background(plane())
+    lon, lat = np.random.default_rng(0).uniform([8, 48], [13, 52], (20, 2)).T
+    columns = background.at(lon, lat, HOURS)
+    values = 0.3 * columns[..., 0] - 40 + 0 * np.random.default_rng(1).standard_normal((20, 48))
+    values[3, :20] = np.nan
+    trend = Trend.of(background, columns, values)
+    assert trend.coefficient[0] / trend.scale[0] == pytest.approx(0.3)
+    again = Trend.from_facts(trend.facts())
+    np.testing.assert_array_equal(again(columns), trend(columns))
+    slopes = [np.diff(field, axis=0) for field in (trend(columns), columns[..., 0])]
+    np.testing.assert_allclose(slopes[0], 0.3 * slopes[1])
+
+
+def test_concentrations_enter_as_roots():
+    assert Background(plane(name="pm10")).rooted == (True,)
+    named = plane(name="conc", standard_name="mass_concentration_of_ozone_in_air")
+    assert Background(named).rooted == (True,)
+    assert Background(plane()).rooted == (False,)
+
+
+def test_a_missing_covariate_counts_as_its_mean_and_is_told(caplog):
+    background = Background(plane())
+    columns = background.at(np.array([9.0, 10.0, 30.0]), np.full(3, 50.0), HOURS)
+    with caplog.at_level(logging.WARNING, "aqreanalysis"):
+        trend = Trend.of(background, columns, columns[..., 0] * 0 + np.arange(3.0)[:, None])
+    assert trend(columns)[2].tolist() == [0.0] * 48
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "aqreanalysis"):
+        Trend.of(background, columns, np.arange(144.0).reshape(3, 48))
+    assert "'height' is missing at 48 of 144 measurements (1 stations)" in caplog.text
+
+
+def test_a_background_of_elsewhere_is_refused_before_training(network):
+    far = plane()
+    with pytest.raises(
+        BackgroundError, match=r"'height' covers no measurement: it has lat 48.0 to"
+    ):
+        network.observations.aqnet.fit("pm25", schedule=QUICK, progress=False, background=far)
+
+
+# --- in the model
+
+
+def test_a_good_background_helps_at_hidden_stations(network, model_field, fused):
+    obs, hidden = network.observations, network.hidden
+    alone = obs.aqnet.fit("pm25", schedule=QUICK, progress=False)
+    errors = []
+    for method, background in ((alone, None), (fused, model_field)):
+        found = obs.aqnet.reanalyse(at=hidden, method=method, background=background)
+        errors.append(float(np.sqrt(((found.pm25 - hidden.pm25) ** 2).mean())))
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_any_chunking_gives_the_same_numbers(network, model_field, fused):
+    obs = network.observations
+    whole, cut = (
+        obs.aqnet.reanalyse(grid=0.4, method=fused, background=model_field, chunks=chunks).compute()
+        for chunks in (None, {"time": 7, "lat": 2, "lon": 3})
+    )
+    assert np.isfinite(whole.pm25).all()
+    np.testing.assert_array_equal(whole.pm25, cut.pm25)
+    np.testing.assert_array_equal(whole.pm25_uncertainty, cut.pm25_uncertainty)
+
+
+def test_a_saved_model_keeps_its_trend(network, model_field, fused, tmp_path):
+    loaded = aqr.Reanalyser.load(fused.save(tmp_path / "model"))
+    assert loaded.trend == fused.trend
+    day = slice("2020-11-02", "2020-11-02")
+    one, other = (
+        model.predict(network.observations, network.hidden, time=day, background=model_field)
+        for model in (fused, loaded)
+    )
+    np.testing.assert_array_equal(one.pm25, other.pm25)
+
+
+def test_a_model_and_its_background_belong_together(network, model_field, fused):
+    obs = network.observations
+    with pytest.raises(BackgroundError, match="learned with the background pm25; pass it as"):
+        obs.aqnet.reanalyse(grid=0.5, method=fused)
+    with pytest.raises(BackgroundError, match="learned with the background pm25; found height"):
+        obs.aqnet.reanalyse(grid=0.5, method=fused, background=plane())
+    alone = obs.aqnet.fit("pm25", schedule=QUICK, progress=False)
+    with pytest.raises(BackgroundError, match="learned without a background; leave it out"):
+        obs.aqnet.reanalyse(grid=0.5, method=alone, background=model_field)
+    with pytest.raises(ValueError, match="learned departures from a background; fill with one"):
+        fill(obs, method=fused)
+
+
+def test_only_the_neural_method_takes_a_background(network, model_field):
+    told = r"only method='neural' takes a background; .* 'kriging'"
+    with pytest.raises(ValueError, match=told):
+        network.observations.aqnet.reanalyse(grid=0.5, method="kriging", background=model_field)
