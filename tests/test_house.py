@@ -191,7 +191,7 @@ def test_the_readme_names_commands_that_exist():
 
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ten_lines, verification = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    ten_lines, background, verification = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     # The same lines with less to learn from and less learning.
     names: dict = {}
     shorter = {
@@ -202,6 +202,11 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     exec(shortened(ten_lines, shorter), names)
     with aqreanalysis.open_product("pm25.nc") as product:
         assert product.pm25.dims == ("time", "lat", "lon")
+    learning = "schedule=aqr.Schedule(covariance_updates=2, updates=0)"
+    quickly = f"background=cams, method=obs.aqnet.fit(background=cams, {learning})"
+    shorter = {"cams.nc": "pm25.nc", "grid=0.05": "grid=0.2", "background=cams": quickly}
+    exec(shortened(background, shorter), names)
+    assert "pm25_q95" in names["product"]
     assert list(names["hidden"].station.values) == list(names["others"].station.values)
     assert Path("pm25.png").is_file()
     assert aqreanalysis.Reanalyser.load("model").variable == "pm25"

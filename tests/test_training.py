@@ -196,9 +196,9 @@ def share_within(mean, log_variance, truth):
 def test_a_network_that_is_kept_holds_its_calibration(batches):
     # With three shifts of eight windows, all of the validation is one batch, the first one.
     schedule = Schedule(
-        3, 6, windows=24, check_every=3, validation_windows=8, rate=2e-2, average=0.5
+        3, 12, windows=24, check_every=3, validation_windows=8, rate=2e-2, average=0.5
     )
-    found = trained(smooth_field(24, hours=120, noise=1.0), schedule=schedule)
+    found = trained(smooth_field(40, hours=120, noise=1.0), schedule=schedule)
 
     assert found.heads
     _, batch = batches[0]
@@ -284,14 +284,14 @@ def validated(by_station):
 
 def test_a_gain_counts_as_far_as_its_stations_prove_it():
     kriging = validated([[4.0, 1.0]] * 4)
-    # Gains of 0.1, 0.1, 0.1, 0.3: mean 0.15, standard deviation 0.1, so 0.05 of error, of which
-    # 2.353 count with three degrees of freedom.
-    better = validated([[3.6, 0.9]] * 3 + [[2.8, 0.7]])
+    # Gains of 0.1, 0.1, 0.1, 0.14: mean 0.11, standard deviation 0.02, so 0.01 of error, of which
+    # 4.541 count with three degrees of freedom.
+    better = validated([[3.6, 0.9]] * 3 + [[3.44, 0.86]])
     even = validated([[3.6, 0.9]] * 4)
     by_luck = validated([[3.0, 0.75], [4.4, 1.1], [4.4, 1.1], [3.9, 1.0]])
     at_a_price = validated([[3.6, 1.01]] * 4)
 
-    assert better.proven_gain(kriging) == pytest.approx(0.15 - 2.353 * 0.05, abs=1e-4)
+    assert better.proven_gain(kriging) == pytest.approx(0.11 - 4.541 * 0.01, abs=1e-4)
     assert even.proven_gain(kriging) == pytest.approx(0.10)
     assert by_luck.proven_gain(kriging) == -np.inf
     assert at_a_price.proven_gain(kriging) == -np.inf  # one score gains, the other loses
