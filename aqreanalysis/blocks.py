@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -24,12 +24,24 @@ class Field(Protocol):
     """The engine of an estimator: values anywhere, at hours of the observations' time axis.
 
     A field is pure and thread-safe, and gives the same bits for any split of targets and hours.
+    One that works on tiles of a grid has a method ``over`` beside.
     """
 
     def __call__(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error, (n, hours) float32 each, NaN where there is none."""
+        ...
+
+
+@runtime_checkable
+class GridField(Protocol):
+    """An engine that knows its grid, and takes a block of it for what it is."""
+
+    def over(
+        self, rows: slice, columns: slice, hours: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard error, (rows x columns, hours) float32, as a `Field` does."""
         ...
 
 
@@ -175,7 +187,11 @@ class _Blocks:
         """Return one block, (3, hours, rows, columns) float32."""
         index = np.arange(self.far.size).reshape(*self.targets.shape[:1], -1)[row, column]
         cells = index.ravel()
-        mean, error = self.field(self.targets.longitude[cells], self.targets.latitude[cells], span)
+        if isinstance(self.field, GridField) and len(self.targets.shape) == 2:
+            mean, error = self.field.over(row, column, span)
+        else:
+            longitude, latitude = self.targets.longitude[cells], self.targets.latitude[cells]
+            mean, error = self.field(longitude, latitude, span)
         flag = self._flag(cells, span, np.isnan(mean))
         stacked = np.stack([mean, error, flag]).astype(np.float32)
         return np.moveaxis(stacked.reshape(3, *index.shape, -1), -1, 1)

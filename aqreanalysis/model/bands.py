@@ -119,22 +119,21 @@ class BandCovariance(nn.Module):
         """
         there = torch.isfinite(distance_km)
         place = self._stretched(torch.where(there, distance_km, 0.0), bearing)
-        apart = ((place[:, :, None] - place[:, None]) ** 2).sum(-1)
-        pair_km = (apart + SAME_PLACE_KM2).sqrt()
+        # By coordinate and term, not as sums over an axis of two, which are slow.
+        east, north = (axis[:, :, None] - axis[:, None] for axis in place.unbind(-1))
+        pair_km = (east**2 + north**2 + SAME_PLACE_KM2).sqrt()
         away_km = self._apart_km(torch.where(there, distance_km, 0.0), bearing)
         weights, variances = [], []
         for band in range(len(self.log_noise)):
             noise = self.log_noise[band].exp()
             sill = self.log_amplitude[band].exp().sum() + noise
-            matrix = self._covariance(pair_km, band) + noise * torch.eye(
-                place.shape[1], dtype=place.dtype
+            faded = sill * fading
+            matrix = self._covariance(pair_km, band) + torch.diag_embed(noise + faded)
+            weight, variance = ordinary_weights(
+                matrix, self._covariance(away_km, band), there, sill
             )
-            vector = self._covariance(away_km, band)
-            faded = matrix + torch.diag_embed(sill * fading)
-            weight, _ = ordinary_weights(faded, vector, there, sill)
             # Fading shapes the weights and is no error of the stations.
-            among = torch.einsum("ni,nij,nj->n", weight, matrix, weight)
-            variances.append(sill - 2 * (weight * vector).sum(-1) + among)
+            variances.append(variance - (weight**2 * faded).sum(-1))
             weights.append(weight)
         return Weights(torch.stack(weights, -1), torch.stack(variances).sum(0).clamp_min(JITTER))
 
@@ -178,5 +177,10 @@ class BandCovariance(nn.Module):
 
     def _covariance(self, distance_km: Tensor, band: int) -> Tensor:
         """Return the covariance of a band at distances, noise left out."""
-        decay = distance_km[..., None] * torch.exp(-self.log_range[band])
-        return torch.exp(self.log_amplitude[band] - decay).sum(-1)
+        first, second = (
+            torch.exp(amplitude - distance_km * torch.exp(-log_range))
+            for amplitude, log_range in zip(
+                self.log_amplitude[band], self.log_range[band], strict=True
+            )
+        )
+        return first + second

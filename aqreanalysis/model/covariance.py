@@ -95,9 +95,10 @@ def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor
     ([[0.5, 0.5, 0.0]], 0.5)
     """
     there = valid.to(matrix.dtype)
-    matrix = matrix * there[:, :, None] * there[:, None, :]
+    if not valid.all():
+        matrix = matrix * (there[:, :, None] * there[:, None, :])
+        vector = vector * there
     matrix = matrix + torch.diag_embed(1 - there + JITTER * there * sill)
-    vector = vector * there
     factor = torch.linalg.cholesky(matrix)
     solved = torch.cholesky_solve(torch.stack([vector, there], -1), factor)
     total = (solved[..., 1] * there).sum(-1).clamp_min(1e-12)

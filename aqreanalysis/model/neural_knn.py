@@ -1,6 +1,6 @@
 """The neural kNN: kriging with a learned covariance, attention heads beside it, and a decoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -60,6 +60,12 @@ class Neighbourhood:
     distance_km: Tensor
     bearing: Tensor
     fading: Tensor
+
+    def rows(self, part: slice) -> "Neighbourhood":
+        """Return the neighbours of some of the targets."""
+        return Neighbourhood(
+            *(getattr(self, column.name)[part] for column in fields(self))
+        )
 
     def scatter(self, weight: Tensor, stations: int) -> Tensor:
         """Return (n, station, ...) of weights (n, k, ...): zero for all but the neighbours."""
@@ -147,7 +153,7 @@ class NeuralKNN(nn.Module):
             series.variance.sqrt(),
             (series.variance > 0).float(),
         ]
-        return self.encoder(torch.cat([torch.stack(own, -1), self._cyclic(series.cycles)], -1))
+        return self.encoder(torch.cat([torch.stack(own, -1), self.cyclic(series.cycles)], -1))
 
     def krige(
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
@@ -185,13 +191,13 @@ class NeuralKNN(nn.Module):
         mean, spread = self._moments(series, neighbourhood)
         scaled = (kriged - mean) / spread.clamp_min(SMALL_SPREAD)
         scalars = [kriged, mean, scaled, spread, around, log_variance]
-        place = self._place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
+        place = self.place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
         features = [
             torch.stack(scalars, -1),
             bands[..., :-1],
             heads,
             place,
-            self._cyclic(cycles),
+            self.cyclic(cycles),
             context,
         ]
         decoded = self.leave(self.decoder(torch.cat(features, -1)))
@@ -201,7 +207,7 @@ class NeuralKNN(nn.Module):
         estimate = kriged + self.departure * correction
         return estimate, log_variance + self.log_spread + widen[..., 0]
 
-    def _cyclic(self, cycles: Tensor) -> Tensor:
+    def cyclic(self, cycles: Tensor) -> Tensor:
         """Return the cycles, or nothing of them where they are left out."""
         return cycles * ("cycles" not in self.configuration.without)
 
@@ -224,7 +230,7 @@ class NeuralKNN(nn.Module):
         # What an error of a filled value weighs, in the band in which it weighs most.
         heaviest = weights.weight.float().square().amax(-1)
         dense = neighbourhood.scatter(heaviest, series.value.shape[1])
-        added = neighbourhood.mix(dense, self._core(series.variance))
+        added = neighbourhood.mix(dense, self.core(series.variance))
         return torch.log(weights.variance.float()[:, None] + added)
 
     def _attend(
@@ -242,15 +248,15 @@ class NeuralKNN(nn.Module):
         products of one factor that belongs to the target and one that belongs to the step: a cell
         and hour costs no softmax.
         """
-        value = self._core(series.value)[..., None]
-        score = BOUND * torch.tanh(self._core(encoding.score) / BOUND)
-        factor = torch.exp(score - self._core(series.variance)[..., None])  # (b, station, core, h)
-        geometry = neighbourhood.scatter(self._geometry(neighbourhood, weights), value.shape[1])
-        told = torch.cat([value, value**2, self._core(encoding.context)], -1)
+        value = self.core(series.value)[..., None]
+        score = BOUND * torch.tanh(self.core(encoding.score) / BOUND)
+        factor = torch.exp(score - self.core(series.variance)[..., None])  # (b, station, core, h)
+        geometry = neighbourhood.scatter(self.geometric_factors(neighbourhood, weights), value.shape[1])
+        told = torch.cat([value, value**2, self.core(encoding.context)], -1)
         heads = []
         for head in range(self.configuration.heads):
             listened = factor[..., head : head + 1]
-            parts = [listened, listened * (value + self._core(encoding.offset)[..., head, None])]
+            parts = [listened, listened * (value + self.core(encoding.offset)[..., head, None])]
             if head == 0:
                 parts.append(listened * told)
             mixed = neighbourhood.mix(geometry[..., head], torch.cat(parts, -1))
@@ -261,7 +267,7 @@ class NeuralKNN(nn.Module):
         around = first[..., 1] - 2 * kriged * first[..., 0] + kriged**2
         return torch.stack(heads, -1), (around.clamp_min(0) + 1e-6).sqrt(), first[..., 2:]
 
-    def _geometry(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
+    def geometric_factors(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return each head's geometric factor of each neighbour, (n, neighbour, head)."""
         distance = neighbourhood.distance_km.float().clamp_max(1e5)
         local = _local_spacing(neighbourhood.distance_km)[:, None]
@@ -286,14 +292,17 @@ class NeuralKNN(nn.Module):
         self, series: StationSeries, neighbourhood: Neighbourhood
     ) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation over the neighbours, (n, core) each."""
-        present = torch.isfinite(neighbourhood.distance_km) / (1 + neighbourhood.fading)
-        share = (present / present.sum(1, keepdim=True)).float()
-        value = self._core(series.value)[..., None]
-        dense = neighbourhood.scatter(share, value.shape[1])
+        value = self.core(series.value)[..., None]
+        dense = neighbourhood.scatter(self.shares(neighbourhood), value.shape[1])
         mean, square = neighbourhood.mix(dense, torch.cat([value, value**2], -1)).unbind(-1)
         return mean, ((square - mean**2).clamp_min(0) + 1e-6).sqrt()
 
-    def _place(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
+    def shares(self, neighbourhood: Neighbourhood) -> Tensor:
+        """Return each neighbour's share in the mean over neighbours, (n, k) float32."""
+        present = torch.isfinite(neighbourhood.distance_km) / (1 + neighbourhood.fading)
+        return (present / present.sum(1, keepdim=True)).float()
+
+    def place(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return what the decoder knows of a target's place, (n, 3)."""
         nearest = neighbourhood.distance_km[:, 0].float()
         local = _local_spacing(neighbourhood.distance_km)
@@ -301,7 +310,7 @@ class NeuralKNN(nn.Module):
             [torch.log(local) / 5, weights.variance.float(), torch.log(nearest + 0.5) / 5], -1
         )
 
-    def _core(self, values: Tensor) -> Tensor:
+    def core(self, values: Tensor) -> Tensor:
         """Return (batch, station, core, ...) of series that reach further on either side."""
         reach = self.configuration.reach
         return values.narrow(2, reach, values.shape[2] - 2 * reach)

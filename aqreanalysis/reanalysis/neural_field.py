@@ -1,34 +1,46 @@
 """The engine of the neural method: the network at any targets, window by window."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from aqreanalysis.grid import Grid
 from aqreanalysis.model import (
-    Encoding,
     Neighbourhood,
     NeuralKNN,
-    StationSeries,
+    StationTables,
+    TargetMatrices,
     complete,
+    estimate,
     fade,
     single_thread,
+    station_tables,
+    target_matrices,
 )
 from aqreanalysis.model.covariance import Weights
 from aqreanalysis.network import bearing_deg
-from aqreanalysis.samples import Samples, Standardisation, narrowed, station_series
+from aqreanalysis.reanalysis.kept import Kept
+from aqreanalysis.samples import Clock, Samples, Standardisation, narrowed, station_series
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
 #: Targets that go through the network at once. Every call has exactly this many (the last ones
 #: are padded), so that matrix products have one shape and no split of the targets changes a bit.
 TILE = 128
-#: Windows and neighbourhoods that are kept for the next block.
-KEPT_WINDOWS, KEPT_PLACES = 64, 8
+#: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
+#: for, so that a tile always knows the same stations: those near to it, however many there are.
+TILE_ROWS, TILE_COLUMNS = 8, 16
+#: Stations of a tile are padded to a multiple of this, so that few shapes are met.
+STATIONS_STEP = 8
+#: Targets whose kriging systems are solved at once: they fit in the processor's cache.
+SOLVED_AT_ONCE = 32
+#: Bytes of windows and of places that are kept for the next block.
+KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**28, 2**29
+#: Turns longitudes into what the cycles of step 0 are there.
+_NOON = Clock(0.0, 1.0, seasons=True)
 
 
 class NeuralField:
@@ -49,6 +61,8 @@ class NeuralField:
         Column of the samples that holds the first step of the observations.
     trend : callable, optional
         What is to be added to the standardised mean, (n, hours), at places and hours.
+    grid : Grid, optional
+        The grid on which `over` estimates.
     """
 
     def __init__(
@@ -60,39 +74,38 @@ class NeuralField:
         heads: bool,
         offset: int,
         trend: TrendAt | None = None,
+        grid: Grid | None = None,
     ) -> None:
         self.model, self.standardisation, self.samples = model, standardisation, samples
         self.heads, self.offset, self.trend = heads, offset, trend
+        self.grid_positions = None if grid is None else np.stack(grid.longitude_latitude())
         self.value, self.variance = complete(model.covariance, samples.value, samples.distance_km)
         sill = float(model.covariance.sill())
-        self.known = (self.variance < sill * (1 - 1e-9)).numpy()
+        self.known = self.variance < sill * (1 - 1e-9)
         self._start_caches()
 
     def __call__(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error, (n, hours) float32 each."""
-        shape = (longitude.size, hours.stop - hours.start)
-        mean, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-        core = self.model.configuration.core_steps
-        margin = self.model.configuration.margin_steps
-        first, last = hours.start + self.offset - margin, hours.stop + self.offset - margin
-        added = np.zeros(shape) if self.trend is None else self.trend(longitude, latitude, hours)
+        added = self._trend(longitude, latitude, hours)
         with torch.inference_mode(), single_thread():
-            tiles = self._tiles(longitude, latitude)
-            for number in range(first // core, -(-last // core)):
-                inside = slice(max(first - number * core, 0), min(last - number * core, core))
-                begin = number * core + inside.start - first
-                columns = slice(begin, begin + inside.stop - inside.start)
-                window = self._windows.get(number, partial(self._window, number))
-                for rows, place in tiles:
-                    count = rows.stop - rows.start
-                    shift = np.zeros((TILE, core), np.float32)
-                    shift[:count, inside] = added[rows, columns]
-                    found = self._tile(number, window, place, torch.from_numpy(shift))
-                    mean[rows, columns] = found[0][:count, inside]
-                    error[rows, columns] = found[1][:count, inside]
-        return mean, error
+            return self._filled(list(self._tiles(longitude, latitude)), hours, added)
+
+    def over(
+        self, rows: slice, columns: slice, hours: slice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard error of cells of the grid, (n, hours) float32 each.
+
+        A cell is estimated with the whole tile of the grid that it lies in, from the stations
+        that are neighbours of any cell of the tile.
+        """
+        if self.grid_positions is None:
+            raise ValueError("this field knows no grid; give grid= when it is made")
+        longitude, latitude = self.grid_positions[:, rows, columns].reshape(2, -1)
+        added = self._trend(longitude, latitude, hours)
+        with torch.inference_mode(), single_thread():
+            return self._filled(list(self._grid_tiles(rows, columns)), hours, added)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the caches behind: they hold locks, and another process fills its own."""
@@ -104,121 +117,200 @@ class NeuralField:
 
     def _start_caches(self) -> None:
         """Start with nothing kept."""
-        self._windows = _Kept(KEPT_WINDOWS)
-        self._places = _Kept(KEPT_PLACES)
+        self._windows: Kept[_Window] = Kept(KEPT_WINDOW_BYTES)
+        self._places: Kept[_Place] = Kept(KEPT_PLACE_BYTES)
 
-    def _window(self, number: int) -> tuple[StationSeries, Encoding | None]:
-        """Return series and encoding of one window, narrowed to what its core needs."""
+    def _trend(
+        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
+    ) -> np.ndarray | None:
+        """Return what is added to the mean, (n, hours), if there is a trend."""
+        return None if self.trend is None else self.trend(longitude, latitude, hours)
+
+    def _filled(
+        self, tiles: "list[_Tile]", hours: slice, added: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard error of the targets of tiles, (n, hours) float32 each."""
+        shape = (sum(tile.given.size for tile in tiles), hours.stop - hours.start)
+        mean, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        core = self.model.configuration.core_steps
+        margin = self.model.configuration.margin_steps
+        first, last = hours.start + self.offset - margin, hours.stop + self.offset - margin
+        for number in range(first // core, -(-last // core)):
+            inside = slice(max(first - number * core, 0), min(last - number * core, core))
+            begin = number * core + inside.start - first
+            columns = slice(begin, begin + inside.stop - inside.start)
+            window = self._windows.get(number, partial(self._window, number))
+            for tile in tiles:
+                shift = None
+                if added is not None:
+                    shift = torch.zeros(TILE, core)
+                    shift[tile.taken, inside] = torch.from_numpy(
+                        added[tile.given, columns].astype(np.float32)
+                    )
+                place = self._places.get(tile.key, tile.make)
+                for to, found in zip(
+                    (mean, error), self._estimate(window, place, shift), strict=True
+                ):
+                    to[tile.given, columns] = found[tile.taken, inside]
+        return mean, error
+
+    def _window(self, number: int) -> "_Window":
+        """Return what one window tells of the stations and steps of its core."""
         configuration = self.model.configuration
         start = number * configuration.core_steps
         span = slice(start, start + configuration.window_steps)
-        absolute = self.samples.first + start
-        cycles = self.samples.clock.cycles(
-            self.samples.network.longitude, absolute, absolute + configuration.window_steps
+        core = slice(
+            start + configuration.margin_steps,
+            start + configuration.margin_steps + configuration.core_steps,
         )
+        clock, longitude = self.samples.clock, self.samples.network.longitude
+        steps = (self.samples.first + span.start, self.samples.first + span.stop)
         series = station_series(
             self.value[:, span],
             self.variance[:, span],
             self.samples.distance_km,
-            cycles,
+            clock.cycles(longitude, *steps),
             configuration.neighbours,
         )
-        if not self.heads:
-            return narrowed(series, configuration), None
-        encoding = self.model.encode(series)
-        return narrowed(series, configuration), narrowed(encoding, configuration)
+        encoding = self.model.encode(series) if self.heads else None
+        narrow = None if encoding is None else narrowed(encoding, configuration)
+        tables = station_tables(self.model, narrowed(series, configuration), narrow)
+        absolute = (self.samples.first + core.start, self.samples.first + core.stop)
+        known = self.known[:, core]
+        return _Window(
+            tables,
+            self.model.cyclic(clock.cycles(np.zeros(1), *absolute)[0]),
+            None if bool(known.all()) else known.float(),
+        )
 
-    def _tiles(self, longitude: np.ndarray, latitude: np.ndarray) -> "list[tuple[slice, _Place]]":
-        """Return the targets in tiles of one size, with their neighbours and kriging weights."""
-        key = (longitude.tobytes(), latitude.tobytes())
-        return self._places.get(key, partial(self._make_tiles, longitude, latitude))
-
-    def _make_tiles(
-        self, longitude: np.ndarray, latitude: np.ndarray
-    ) -> "list[tuple[slice, _Place]]":
-        """Return new tiles; the last one is padded with its last target."""
-        tiles = []
+    def _tiles(self, longitude: np.ndarray, latitude: np.ndarray) -> "Iterator[_Tile]":
+        """Return targets in their order in tiles of one size; the last target pads the last."""
         for start in range(0, longitude.size, TILE):
-            rows = slice(start, min(start + TILE, longitude.size))
-            index = np.minimum(np.arange(start, start + TILE), longitude.size - 1)
-            tiles.append((rows, self._place(longitude[index], latitude[index])))
-        return tiles
+            given = np.arange(start, min(start + TILE, longitude.size))
+            padded = np.minimum(np.arange(start, start + TILE), longitude.size - 1)
+            places = (longitude[padded], latitude[padded])
+            key = (places[0].tobytes(), places[1].tobytes())
+            yield _Tile(given, np.arange(given.size), key, partial(self._place, *places, near=False))
 
-    def _place(self, longitude: np.ndarray, latitude: np.ndarray) -> "_Place":
-        """Return neighbours and weights of one tile of targets."""
-        network = self.samples.network
-        k = self.model.configuration.neighbours
+    def _grid_tiles(self, rows: slice, columns: slice) -> "Iterator[_Tile]":
+        """Return the tiles of the grid that hold cells of these rows and columns."""
+        width = columns.stop - columns.start
+        for top in range(rows.start // TILE_ROWS * TILE_ROWS, rows.stop, TILE_ROWS):
+            row = np.arange(max(top, rows.start), min(top + TILE_ROWS, rows.stop))
+            for left in range(
+                columns.start // TILE_COLUMNS * TILE_COLUMNS, columns.stop, TILE_COLUMNS
+            ):
+                column = np.arange(
+                    max(left, columns.start), min(left + TILE_COLUMNS, columns.stop)
+                )
+                given = (row - rows.start)[:, None] * width + column - columns.start
+                taken = (row - top)[:, None] * TILE_COLUMNS + column - left
+                make = partial(self._grid_place, top, left)
+                yield _Tile(given.ravel(), taken.ravel(), (top, left), make)
+
+    def _grid_place(self, top: int, left: int) -> "_Place":
+        """Return one tile of the grid; its last rows and columns pad it at the grid's ends."""
+        positions = self.grid_positions
+        assert positions is not None
+        row = np.minimum(np.arange(top, top + TILE_ROWS), positions.shape[1] - 1)
+        column = np.minimum(np.arange(left, left + TILE_COLUMNS), positions.shape[2] - 1)
+        return self._place(*positions[:, row[:, None], column].reshape(2, TILE), near=True)
+
+    def _place(self, longitude: np.ndarray, latitude: np.ndarray, *, near: bool) -> "_Place":
+        """Return neighbours and weights of one tile, over the near stations or over all."""
+        network, model = self.samples.network, self.model
+        k = model.configuration.neighbours
         nearest = network.neighbours(longitude, latitude, k=k + 1)
         index = np.maximum(nearest.index[:, :k], 0)
         bearing = bearing_deg(
             longitude[:, None], latitude[:, None], network.longitude[index], network.latitude[index]
         )
-        rows = torch.from_numpy(index)
         distance, radius = torch.from_numpy(nearest.distance_km).split([k, 1], dim=1)
+        stations, local = np.arange(network.size), index
+        if near:
+            stations, local = np.unique(index, return_inverse=True)
+            # Those that pad have no weight.
+            stations = np.pad(stations, (0, -stations.size % STATIONS_STEP), mode="edge")
         neighbourhood = Neighbourhood(
             torch.zeros(len(index), dtype=torch.int64),
-            rows,
+            torch.from_numpy(local.reshape(index.shape)),
             distance,
             torch.from_numpy(np.radians(bearing)),
             fade(distance, radius[:, 0]),
         )
-        weights = self.model.weights(neighbourhood)
-        there = nearest.index[:, :k] >= 0
-        return _Place(
-            longitude, neighbourhood, Weights(weights.weight.float(), weights.variance), there
+        parts = [
+            model.weights(neighbourhood.rows(slice(start, start + SOLVED_AT_ONCE)))
+            for start in range(0, len(index), SOLVED_AT_ONCE)
+        ]
+        weights = Weights(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        matrices = target_matrices(
+            model, neighbourhood, weights, stations=stations.size, heads=self.heads
         )
+        there = neighbourhood.scatter((neighbourhood.fading >= 0).float(), stations.size)
+        turn = _NOON.cycles(longitude, 0, 1)[:, 0]
+        return _Place(torch.from_numpy(stations) if near else None, matrices, there, turn)
 
-    def _tile(
-        self,
-        number: int,
-        window: tuple[StationSeries, Encoding | None],
-        place: "_Place",
-        shift: torch.Tensor,
+    def _estimate(
+        self, window: "_Window", place: "_Place", shift: torch.Tensor | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of one tile over the core of one window."""
-        series, encoding = window
-        configuration = self.model.configuration
-        start = number * configuration.core_steps + configuration.margin_steps
-        core = slice(start, start + configuration.core_steps)
-        if encoding is None:
-            outputs = self.model.krige(series, place.neighbourhood, place.weights)
-        else:
-            absolute = self.samples.first + start
-            cycles = self.samples.clock.cycles(
-                place.longitude, absolute, absolute + configuration.core_steps
-            )
-            outputs = self.model(series, encoding, place.neighbourhood, place.weights, cycles)
-        estimate, error = self.standardisation.backward(outputs[0] + shift, outputs[1].exp())
-        known = self.known[:, core][place.neighbourhood.index.numpy()]  # (n, neighbour, core)
-        nothing = ~(known & place.there[:, :, None]).any(axis=1)
-        return tuple(np.where(nothing, np.nan, t.numpy()) for t in (estimate, error))  # type: ignore[return-value]
+        stations, tables = place.stations, window.tables
+        if stations is not None:
+            tables = tables.of(stations)
+        cycles = _turned(window.cycles, place.turn) if self.heads else None
+        mean, variance = estimate(self.model, tables, place.matrices, cycles)
+        if shift is not None:
+            mean = mean + shift
+        mean, error = self.standardisation.backward(mean, variance)
+        if window.known is not None:
+            known = window.known if stations is None else window.known[stations]
+            nothing = place.there @ known == 0
+            mean, error = (t.masked_fill_(nothing, torch.nan) for t in (mean, error))
+        return mean.numpy(), error.numpy()
+
+
+class _Window(NamedTuple):
+    """What one window tells, whatever the target."""
+
+    tables: StationTables
+    cycles: torch.Tensor  # (core, CYCLES) at longitude 0
+    known: torch.Tensor | None  # (station, core): 1 where anything is known; None is everywhere
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tables."""
+        return sum(table.nbytes for table in self.tables)
 
 
 class _Place(NamedTuple):
-    """One tile of targets: where it is, its neighbours and their kriging weights."""
+    """One tile of targets, whatever the hour."""
 
-    longitude: np.ndarray
-    neighbourhood: Neighbourhood
-    weights: Weights
-    there: np.ndarray
+    stations: torch.Tensor | None  # rows of the network; None is all
+    matrices: TargetMatrices
+    there: torch.Tensor  # (n, station): 1 at neighbours
+    turn: torch.Tensor  # (n, CYCLES): what longitude adds to the phase of the cycles
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrices."""
+        return self.matrices.weight.nbytes + self.there.nbytes
 
 
-class _Kept:
-    """The last few results by key, safe among threads; a result may be made twice, never mixed."""
+class _Tile(NamedTuple):
+    """Which targets of a tile are asked for, and how to make its place."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+    given: np.ndarray  # rows of the answer
+    taken: np.ndarray  # rows of the tile
+    key: Any
+    make: Callable[[], _Place]
 
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return the result of that key, made now if it is not kept."""
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-                return self._results[key]
-        result = make()
-        with self._lock:
-            self._results[key] = result
-            if len(self._results) > self._most:
-                self._results.popitem(last=False)
-        return result
+
+def _turned(cycles: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
+    """Return the cycles at places, (CYCLES, n, core): sines and cosines of sums of angles."""
+    sine, cosine = cycles.T[0::2, None], cycles.T[1::2, None]  # (period, 1, core)
+    sine_turn, cosine_turn = turn.T[0::2, :, None], turn.T[1::2, :, None]  # (period, n, 1)
+    turned = [
+        sine * cosine_turn + cosine * sine_turn,
+        cosine * cosine_turn - sine * sine_turn,
+    ]
+    return torch.stack(turned, 1).flatten(0, 1)

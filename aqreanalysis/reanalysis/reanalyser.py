@@ -247,6 +247,7 @@ class Reanalyser:
             heads=state.facts["heads"],
             offset=begin - samples.first,
             trend=partial(_trend_at, trend, field, kept[TIME].values) if trend and field else None,
+            grid=at if isinstance(at, Grid) else None,
         )
         return predict_blocks(
             engine,
