@@ -12,6 +12,8 @@ from aqreanalysis.model.covariance import JITTER, Weights, ordinary_weights
 CUT = 3.0
 #: Squared distance below which two stations are one place, km2; it keeps gradients finite.
 SAME_PLACE_KM2 = 1e-6
+#: Squared stretch that stands for none, where a root has no slope.
+TINY_STRETCH = 1e-24
 
 
 def reach_of(widths: Sequence[float]) -> int:
@@ -128,7 +130,8 @@ class BandCovariance(nn.Module):
             noise = self.log_noise[band].exp()
             sill = self.log_amplitude[band].exp().sum() + noise
             faded = sill * fading
-            matrix = self._covariance(pair_km, band) + torch.diag_embed(noise + faded)
+            matrix = self._covariance(pair_km, band)
+            matrix.diagonal(dim1=1, dim2=2).add_(noise + faded)
             weight, variance = ordinary_weights(
                 matrix, self._covariance(away_km, band), there, sill
             )
@@ -173,12 +176,15 @@ class BandCovariance(nn.Module):
         place = torch.stack([bearing.sin(), bearing.cos()], -1) * distance_km[..., None]
         along, across = self.stretch
         symmetric = torch.stack([torch.stack([along, across]), torch.stack([across, -along])])
-        return place @ torch.matrix_exp(symmetric)  # of determinant 1: ranges keep their meaning
+        # The exponential of a symmetric matrix of trace 0; of determinant 1: ranges keep meaning.
+        size = (along**2 + across**2 + TINY_STRETCH).sqrt()
+        stretch = size.cosh() * torch.eye(2, dtype=size.dtype) + size.sinh() / size * symmetric
+        return place @ stretch
 
     def _covariance(self, distance_km: Tensor, band: int) -> Tensor:
         """Return the covariance of a band at distances, noise left out."""
         first, second = (
-            torch.exp(amplitude - distance_km * torch.exp(-log_range))
+            (distance_km * -torch.exp(-log_range)).add_(amplitude).exp_()
             for amplitude, log_range in zip(
                 self.log_amplitude[band], self.log_range[band], strict=True
             )

@@ -98,9 +98,10 @@ def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor
     if not valid.all():
         matrix = matrix * (there[:, :, None] * there[:, None, :])
         vector = vector * there
-    matrix = matrix + torch.diag_embed(1 - there + JITTER * there * sill)
-    factor = torch.linalg.cholesky(matrix)
-    solved = torch.cholesky_solve(torch.stack([vector, there], -1), factor)
+    matrix = matrix.clone()
+    matrix.diagonal(dim1=1, dim2=2).add_(1 - there + JITTER * there * sill)
+    factor = torch.linalg.cholesky(matrix, upper=True)
+    solved = torch.cholesky_solve(torch.stack([vector, there], -1), factor, upper=True)
     total = (solved[..., 1] * there).sum(-1).clamp_min(1e-12)
     multiplier = (1 - (solved[..., 0] * there).sum(-1)) / total
     weight = (solved[..., 0] + multiplier[:, None] * solved[..., 1]) * there
