@@ -16,8 +16,15 @@ from aqreanalysis.network import StationNetwork
 COUNTED_NEIGHBOURS = 8
 #: Reporting stations among the counted ones below which an hour is flagged.
 FEW_STATIONS = 3
-#: Values of one block by default: 8 MB in float32, small beside any engine's own work space.
-BLOCK_VALUES = 2_000_000
+#: Values of one block by default: 4 MB in float32, small beside any engine's own work space.
+BLOCK_VALUES = 1_000_000
+#: Rows of a grid in a block are a multiple of this by default, as of tiles that engines work on.
+ROWS_TOGETHER = 8
+#: Steps in a block by default, at most: enough that the geometry of a cell is not its cost.
+BLOCK_STEPS = 240
+#: Steps times cells of a row in a block by default, at most: a file of which chunks are 128 rows
+#: high then needs to keep 64 MB of a layer open until all blocks of these steps have come.
+ROW_VALUES = 2**17
 
 
 class Field(Protocol):
@@ -38,9 +45,7 @@ class Field(Protocol):
 class GridField(Protocol):
     """An engine that knows its grid, and takes a block of it for what it is."""
 
-    def over(
-        self, rows: slice, columns: slice, hours: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def over(self, rows: slice, columns: slice, hours: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error, (rows x columns, hours) float32, as a `Field` does."""
         ...
 
@@ -115,7 +120,7 @@ def predict_blocks(
         raise ValueError("no hour to predict: the selection of time is empty")
     far = nearest.distance_km[:, 0] > network.reach_km
     blocks = _Blocks(field, targets, nearest.index, observed, far)
-    sizes = _chunk_sizes(targets, stop - start, chunks or {}, alignment)
+    sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
     stacked = blocks.dask_array(spans, sizes)
@@ -151,6 +156,17 @@ class _Targets:
         kept.setdefault(STATION, (STATION, network.identifiers))
         size = (network.size,)
         return cls(network.longitude, network.latitude, size, (STATION,), kept)
+
+    def block_sizes(self, steps: int, alignment: int, values: int = BLOCK_VALUES) -> dict[str, int]:
+        """Return the sizes of `blocks.block_sizes`."""
+        together = ROWS_TOGETHER if len(self.shape) == 2 else 1
+        row = int(np.prod(self.shape[1:]))
+        least = min(together, self.shape[0])
+        most = min(BLOCK_STEPS, ROW_VALUES // row, values // (row * least))
+        hours = min(steps, max(most // alignment * alignment, alignment))
+        rows = max(values // (row * hours) // together * together, together)
+        sizes = {TIME: hours, self.dims[0]: min(rows, self.shape[0])}
+        return sizes | dict(zip(self.dims[1:], self.shape[1:], strict=True))
 
 
 @dataclass(frozen=True)
@@ -193,21 +209,25 @@ class _Blocks:
             longitude, latitude = self.targets.longitude[cells], self.targets.latitude[cells]
             mean, error = self.field(longitude, latitude, span)
         flag = self._flag(cells, span, np.isnan(mean))
-        stacked = np.stack([mean, error, flag]).astype(np.float32)
-        return np.moveaxis(stacked.reshape(3, *index.shape, -1), -1, 1)
+        stacked = np.empty((3, span.stop - span.start, cells.size), np.float32)
+        for layer, values in zip(stacked, (mean, error, flag), strict=True):
+            layer[...] = values.T
+        return stacked.reshape(3, -1, *index.shape)
 
     def _flag(self, cells: np.ndarray, span: slice, nothing: np.ndarray) -> np.ndarray:
         """Return the flags of one block, (cells, hours) int8."""
-        reporting = np.zeros(nothing.shape, np.int8)
-        counted = self.neighbours[cells]
+        # Adjacent cells share their stations: each set of them is counted once.
+        counted, which = np.unique(
+            np.sort(self.neighbours[cells], axis=1), axis=0, return_inverse=True
+        )
+        reporting = np.zeros((len(counted), nothing.shape[1]), np.int8)
         for column in counted.T:
             reporting += self.observed[column, span] & (column >= 0)[:, None]
-        enough = np.minimum(FEW_STATIONS, (counted >= 0).sum(axis=1))[:, None]
-        flag = np.zeros(nothing.shape, np.int8)
-        flag[np.broadcast_to(self.far[cells, None], flag.shape)] = PRODUCT_FLAGS[
-            "far_from_stations"
-        ]
-        flag[reporting < enough] = PRODUCT_FLAGS["few_stations_reporting"]
+        few = reporting < np.minimum(FEW_STATIONS, (counted >= 0).sum(axis=1))[:, None]
+        flag = np.where(
+            self.far[cells, None], np.int8(PRODUCT_FLAGS["far_from_stations"]), np.int8(0)
+        )
+        flag = np.where(few[which.ravel()], np.int8(PRODUCT_FLAGS["few_stations_reporting"]), flag)
         flag[nothing] = PRODUCT_FLAGS["no_estimate"]
         return flag
 
@@ -226,23 +246,44 @@ def _spans(start: int, stop: int, size: int, offset: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
-def _chunk_sizes(
-    targets: _Targets, hours: int, chunks: Mapping[str, int], alignment: int
+def block_sizes(
+    at: Grid | xr.Dataset, steps: int, *, alignment: int = 1, values: int = BLOCK_VALUES
 ) -> dict[str, int]:
-    """Return the size of a block along each dimension; all faults of the request at once."""
+    """Return the size of a block along each dimension of the result.
+
+    Blocks are long in time and narrow in space: what belongs to a cell is found once for all its
+    steps in a block.
+
+    Parameters
+    ----------
+    at : Grid or Dataset
+        As of `predict_blocks`.
+    steps : int
+        Hours to predict.
+    alignment : int
+        As of `predict_blocks`.
+    values : int
+        Cells times steps of a block at most, as far as the least block allows: one alignment of
+        whole rows.
+
+    Examples
+    --------
+    >>> block_sizes(Grid((0, 60, 0, 40), 0.1), 744, alignment=36)
+    {'time': 180, 'lat': 8, 'lon': 600}
+    """
+    return _Targets.of(at).block_sizes(steps, alignment, values)
+
+
+def _chunk_sizes(
+    targets: _Targets, chunks: Mapping[str, int], sizes: Mapping[str, int]
+) -> dict[str, int]:
+    """Return the sizes of a block, those asked for first; all faults of the request at once."""
     known = (TIME, *targets.dims)
     wrong = [f"{name}={size!r}" for name, size in chunks.items() if name not in known or size < 1]
     if wrong:
         raise ValueError(
             f"chunks are positive numbers along {', '.join(known)}; found {', '.join(wrong)}"
         )
-    cells = int(np.prod(targets.shape))
-    aligned = BLOCK_VALUES // cells // alignment * alignment
-    sizes = {TIME: min(hours, max(aligned, alignment))}
-    row = int(np.prod(targets.shape[1:]))
-    sizes[targets.dims[0]] = min(targets.shape[0], max(1, BLOCK_VALUES // (row * sizes[TIME])))
-    for name, size in zip(targets.dims[1:], targets.shape[1:], strict=True):
-        sizes[name] = size
     return {name: int(chunks.get(name, size)) for name, size in sizes.items()}
 
 

@@ -189,10 +189,14 @@ class StationNetwork:
         chord, index = self._tree.query(target, k=np.arange(1, wanted + 1))
         if exclude is not None:
             chord = np.where(index == np.asarray(exclude)[:, None], np.inf, chord)
-        # Ties within rounding come in the order of the rows, whatever the tree's own order is.
-        order = np.lexsort((index, np.round(chord, 12)), axis=-1)[:, :k]
-        chord = np.take_along_axis(chord, order, axis=-1)
-        index = np.take_along_axis(index, order, axis=-1)
+        # Ties within rounding come in the order of the rows, whatever the tree's own order is; few
+        # targets have any.
+        rounded = np.round(chord, 12)
+        tied = (rounded[:, 1:] <= rounded[:, :-1]).any(axis=1)
+        order = np.lexsort((index[tied], rounded[tied]), axis=-1)
+        chord[tied] = np.take_along_axis(chord[tied], order, axis=-1)
+        index[tied] = np.take_along_axis(index[tied], order, axis=-1)
+        chord, index = chord[:, :k], index[:, :k]
         distance = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2, 0, 1))
         distance[np.isinf(chord)] = np.inf
         index[np.isinf(chord)] = -1

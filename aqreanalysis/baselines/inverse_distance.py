@@ -1,22 +1,24 @@
 """Inverse distance weighting: the nearest stations that report, the nearer the heavier."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 import xarray as xr
+from scipy import sparse
 from scipy.optimize import nnls
 
-from aqreanalysis.baselines.reporting import nearest_reporting
 from aqreanalysis.baselines.series import StationSeries
 from aqreanalysis.baselines.systems import tiles
 from aqreanalysis.grid import Grid
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.network import Neighbours, StationNetwork
 
 #: Distance below which a target is at the station: a station's value then outweighs all others by
 #: more than float32 can show.
 AT_STATION_KM = 1e-4
+#: Values that are summed at once: 256 kB in float64, so that a sum stays in the cache.
+TILE_VALUES = 1 << 15
 
 
 @dataclass
@@ -95,14 +97,12 @@ class InverseDistance:
         weighting = self._weighting(series)
         network, values = series.network, series.values
         squares, distances = [], []
-        for tile in tiles(network.size, values.shape[1]):
-            left_out = np.arange(network.size)[tile]
-            mean, distance = weighting(
-                network.longitude[tile],
-                network.latitude[tile],
-                slice(0, values.shape[1]),
-                exclude=left_out,
-            )
+        for tile, mean, distance in weighting(
+            network.longitude,
+            network.latitude,
+            slice(0, values.shape[1]),
+            exclude=np.arange(network.size),
+        ):
             square = (mean - values[tile]) ** 2
             known = np.isfinite(square)
             squares.append(square[known])
@@ -179,27 +179,74 @@ class _Weighting:
         hours: slice,
         *,
         exclude: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return means and distances to the nearest reporting station, (n, hours) float64."""
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield targets, their means and distances to the nearest reporting station, (n, hours)."""
         values, reports = self.values[:, hours], self.reports[:, hours]
-        near = nearest_reporting(
-            self.network, reports, longitude, latitude, k=self.neighbours, exclude=exclude
-        )
+        others = self.network.size - (exclude is not None)
+        # As many are looked at as are needed for enough of them to report at the worst hour.
+        reach = min(self.neighbours + int((~reports).sum(axis=0).max()), others)
+        few = min(self.neighbours + max(4, self.neighbours // 2), reach)
+        near = self.network.neighbours(longitude, latitude, k=few, exclude=exclude)
+        if few < reach and self._lacking(near, reports).any():
+            near = self.network.neighbours(longitude, latitude, k=reach, exclude=exclude)
+        for tile in tiles(longitude.size, values.shape[1], values=TILE_VALUES):
+            nearest = Neighbours(near.index[tile], near.distance_km[tile])
+            yield tile, self._means(nearest, values, reports), _distances(nearest, reports)
+
+    def _lacking(self, near: Neighbours, reports: np.ndarray) -> np.ndarray:
+        """Return at which sets of stations, by hour, fewer report than are wanted."""
+        sets = np.unique(np.sort(near.index, axis=1), axis=0)
+        return reports[sets].sum(axis=1) < self.neighbours
+
+    def _means(self, near: Neighbours, values: np.ndarray, reports: np.ndarray) -> np.ndarray:
+        """Return weighted means (n, hours), NaN where no station reports."""
+        # Station after station, so that the order of the sum is the same for any block: a sparse
+        # product sums so, a dense one does not.
         weights = np.maximum(near.distance_km, AT_STATION_KM) ** -self.power
-        shape = (longitude.size, near.used.shape[2])
-        mean, total = np.zeros((longitude.size, values.shape[1])), np.zeros(shape)
-        nearest = np.full(shape, np.inf)
-        # Station after station, so that the order of the sum is the same for any block.
-        for used, station, weight, distance in zip(
-            near.used, near.index.T, weights.T, near.distance_km.T, strict=True
+        first = _sparse(near.index[:, : self.neighbours], weights, self.network.size)
+        mean = first @ values
+        if reports.all():
+            return mean / first.sum(axis=1)[:, None]
+        reporting = reports.astype(np.float64)
+        total = first @ reporting
+        count = (
+            _sparse(near.index[:, : self.neighbours], np.ones_like(weights), self.network.size)
+            @ reporting
+        )
+        for station, weight in zip(
+            near.index.T[self.neighbours :], weights.T[self.neighbours :], strict=True
         ):
-            share = used * weight[:, None]
-            mean += share * values[station]
-            first = used & (total == 0)  # the nearest that reports
-            np.copyto(nearest, distance[:, None], where=first)
-            total += share
-        mean /= np.where(total > 0, total, np.nan)
-        return mean, np.broadcast_to(nearest, mean.shape)
+            wanted = count < self.neighbours
+            if not wanted.any():
+                break
+            steps_in = wanted * reporting[station]
+            count += steps_in
+            steps_in *= weight[:, None]
+            total += steps_in
+            mean += steps_in * values[station]
+        with np.errstate(invalid="ignore"):  # no station: 0 / 0 is NaN, as it should be
+            return mean / total
+
+
+def _sparse(index: np.ndarray, weights: np.ndarray, stations: int) -> sparse.csr_array:
+    """Return the matrix (n, station) of the weights of each target's stations, in their order."""
+    rows = np.arange(len(index) + 1) * index.shape[1]
+    entries = weights[:, : index.shape[1]].ravel()
+    return sparse.csr_array((entries, index.ravel(), rows), shape=(len(index), stations))
+
+
+def _distances(near: Neighbours, reports: np.ndarray) -> np.ndarray:
+    """Return distances (n, hours) to the nearest station that reports, NaN where none does."""
+    distance = np.repeat(near.distance_km[:, :1], reports.shape[1], axis=1)
+    target, hour = np.nonzero(~reports[near.index[:, 0]])
+    for station, farther in zip(near.index.T[1:], near.distance_km.T[1:], strict=True):
+        if not target.size:
+            return distance
+        distance[target, hour] = farther[target]
+        silent = ~reports[station[target], hour]
+        target, hour = target[silent], hour[silent]
+    distance[target, hour] = np.nan
+    return distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,12 +265,12 @@ class _InverseDistanceField:
         mean = np.empty((longitude.size, hours.stop - hours.start), dtype=np.float32)
         error = np.empty_like(mean)
         beside, growth = self.squared_error
-        for tile in tiles(*mean.shape):
-            found, distance = self.weighting(longitude[tile], latitude[tile], hours)
+        for tile, found, distance in self.weighting(longitude, latitude, hours):
             mean[tile] = np.maximum(found, 0.0) if self.never_negative else found
-            distance = np.where(np.isnan(found), np.nan, distance)
-            squared = np.minimum(beside + growth * distance, max(self.variance, beside))
-            error[tile] = np.sqrt(squared)
+            distance *= growth
+            distance += beside
+            np.minimum(distance, max(self.variance, beside), out=distance)
+            np.sqrt(distance, out=error[tile])
         return mean, error
 
 

@@ -83,9 +83,7 @@ def station_tables(
     score = BOUND * torch.tanh(model.core(encoding.score)[0] / BOUND)
     loud = torch.exp(score - model.core(series.variance)[0][..., None])  # (station, core, head)
     heard = loud * (value[..., None] + model.core(encoding.offset)[0])
-    told = torch.cat(
-        [value[..., None], value[..., None] ** 2, model.core(encoding.context)[0]], -1
-    )
+    told = torch.cat([value[..., None], value[..., None] ** 2, model.core(encoding.context)[0]], -1)
     return StationTables(
         torch.stack([*kriged, value, *loud.unbind(-1)]),
         torch.stack([value**2, *heard.unbind(-1)]),

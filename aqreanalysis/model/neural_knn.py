@@ -63,9 +63,7 @@ class Neighbourhood:
 
     def rows(self, part: slice) -> "Neighbourhood":
         """Return the neighbours of some of the targets."""
-        return Neighbourhood(
-            *(getattr(self, column.name)[part] for column in fields(self))
-        )
+        return Neighbourhood(*(getattr(self, column.name)[part] for column in fields(self)))
 
     def scatter(self, weight: Tensor, stations: int) -> Tensor:
         """Return (n, station, ...) of weights (n, k, ...): zero for all but the neighbours."""
@@ -251,7 +249,9 @@ class NeuralKNN(nn.Module):
         value = self.core(series.value)[..., None]
         score = BOUND * torch.tanh(self.core(encoding.score) / BOUND)
         factor = torch.exp(score - self.core(series.variance)[..., None])  # (b, station, core, h)
-        geometry = neighbourhood.scatter(self.geometric_factors(neighbourhood, weights), value.shape[1])
+        geometry = neighbourhood.scatter(
+            self.geometric_factors(neighbourhood, weights), value.shape[1]
+        )
         told = torch.cat([value, value**2, self.core(encoding.context)], -1)
         heads = []
         for head in range(self.configuration.heads):

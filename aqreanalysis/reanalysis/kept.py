@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import Generic, Protocol, TypeVar
 
 
@@ -21,7 +22,8 @@ Result = TypeVar("Result", bound=Sized)
 class Kept(Generic[Result]):
     """The last results by key within so many bytes, safe among threads.
 
-    A result may be made twice, never mixed. The last one is kept whatever its size.
+    A result that one thread makes is waited for by the others that need it. The last one is kept
+    whatever its size.
 
     Parameters
     ----------
@@ -31,18 +33,16 @@ class Kept(Generic[Result]):
     --------
     >>> import numpy as np
     >>> kept = Kept(most_bytes=100)
-    >>> for number in (1, 2, 1):
-    ...     bool(kept.get(number, lambda: np.zeros(10)) is kept.get(number, lambda: np.ones(10)))
-    True
-    True
-    True
-    >>> kept.nbytes  # of two that were made, one is left
+    >>> [float(kept.get(key, lambda: np.full(10, key))[0]) for key in (1, 2, 1)]
+    [1.0, 2.0, 1.0]
+    >>> kept.nbytes  # of both, one is left
     80
     """
 
     def __init__(self, most_bytes: int) -> None:
         self._most, self._lock = most_bytes, threading.Lock()
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
+        self._making: dict[Hashable, Future[Result]] = {}
         self.nbytes = 0
 
     def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
@@ -51,11 +51,26 @@ class Kept(Generic[Result]):
             if key in self._results:
                 self._results.move_to_end(key)
                 return self._results[key]
-        result = make()
+            made = self._making.get(key)
+            if mine := made is None:
+                made = self._making[key] = Future()
+        if not mine:
+            return made.result()
+        try:
+            result = make()
+        except BaseException as error:
+            made.set_exception(error)
+            del self._making[key]
+            raise
+        self._keep(key, result)
+        made.set_result(result)
+        return result
+
+    def _keep(self, key: Hashable, result: Result) -> None:
+        """Keep a result that was being made, and let go of the longest unused."""
         with self._lock:
-            if key not in self._results:
-                self._results[key] = result
-                self.nbytes += result.nbytes
+            del self._making[key]
+            self._results[key] = result
+            self.nbytes += result.nbytes
             while self.nbytes > self._most and len(self._results) > 1:
                 self.nbytes -= self._results.popitem(last=False)[1].nbytes
-        return result

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from aqreanalysis.blocks import ROWS_TOGETHER
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import (
     Neighbourhood,
@@ -32,7 +33,7 @@ TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
 TILE = 128
 #: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
 #: for, so that a tile always knows the same stations: those near to it, however many there are.
-TILE_ROWS, TILE_COLUMNS = 8, 16
+TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, 16
 #: Stations of a tile are padded to a multiple of this, so that few shapes are met.
 STATIONS_STEP = 8
 #: Targets whose kriging systems are solved at once: they fit in the processor's cache.
@@ -92,9 +93,7 @@ class NeuralField:
         with torch.inference_mode(), single_thread():
             return self._filled(list(self._tiles(longitude, latitude)), hours, added)
 
-    def over(
-        self, rows: slice, columns: slice, hours: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def over(self, rows: slice, columns: slice, hours: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of cells of the grid, (n, hours) float32 each.
 
         A cell is estimated with the whole tile of the grid that it lies in, from the stations
@@ -190,7 +189,9 @@ class NeuralField:
             padded = np.minimum(np.arange(start, start + TILE), longitude.size - 1)
             places = (longitude[padded], latitude[padded])
             key = (places[0].tobytes(), places[1].tobytes())
-            yield _Tile(given, np.arange(given.size), key, partial(self._place, *places, near=False))
+            yield _Tile(
+                given, np.arange(given.size), key, partial(self._place, *places, near=False)
+            )
 
     def _grid_tiles(self, rows: slice, columns: slice) -> "Iterator[_Tile]":
         """Return the tiles of the grid that hold cells of these rows and columns."""
@@ -200,9 +201,7 @@ class NeuralField:
             for left in range(
                 columns.start // TILE_COLUMNS * TILE_COLUMNS, columns.stop, TILE_COLUMNS
             ):
-                column = np.arange(
-                    max(left, columns.start), min(left + TILE_COLUMNS, columns.stop)
-                )
+                column = np.arange(max(left, columns.start), min(left + TILE_COLUMNS, columns.stop))
                 given = (row - rows.start)[:, None] * width + column - columns.start
                 taken = (row - top)[:, None] * TILE_COLUMNS + column - left
                 make = partial(self._grid_place, top, left)
