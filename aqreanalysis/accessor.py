@@ -110,6 +110,7 @@ class AqnetAccessor:
         creator: str | None = None,
         background: xr.DataArray | xr.Dataset | None = None,
         quantiles: Sequence[float] = (),
+        memory: str | float | None = None,
     ) -> xr.Dataset:
         """Return complete fields on a grid, or series at given stations, as a lazy CF product.
 
@@ -137,6 +138,8 @@ class AqnetAccessor:
             Fields known everywhere, such as that of a chemistry model or elevation, on any grid.
         quantiles : sequence of float, optional
             Probabilities, such as 0.05, of each of which a layer ``<variable>_q05`` is added.
+        memory : str or number, optional
+            What the work may take, such as ``"2GB"``; half of what is free by default.
 
         Returns
         -------
@@ -175,6 +178,7 @@ class AqnetAccessor:
             creator=creator,
             background=background,
             quantiles=quantiles,
+            memory=memory,
         )
 
     def fill(

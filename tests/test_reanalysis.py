@@ -603,7 +603,8 @@ def test_the_cost_is_told_before_the_work(caplog):
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
         product(grid=GRID)
 
-    assert f"{20 * HOURS:,} values (20 cells x {HOURS} hours)" in caplog.text
+    assert f"20 cells x {HOURS} hours from 10 stations: about " in caplog.text
+    assert "MB for blocks of" in caplog.text
 
 
 @pytest.mark.parametrize(

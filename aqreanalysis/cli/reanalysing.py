@@ -52,6 +52,10 @@ def reanalyse(
         list[float] | None,
         typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What the work may take, such as 2GB. Default: half of what is free."),
+    ] = None,
     *,
     reading: Reading,
 ) -> None:
@@ -85,6 +89,7 @@ def reanalyse(
         creator=creator,
         background=open_background(background),
         quantiles=quantile or (),
+        memory=memory,
     )
     written = product.aqnet.to_netcdf(output, progress=shows_progress())
     typer.echo(f"{written}: {sizes(product)}")

@@ -1,6 +1,7 @@
 """One contract for every method, and the call that turns observations into a product."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -15,6 +16,8 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
 from aqreanalysis.product import build_product, check_quantiles, with_quantiles
+from aqreanalysis.reanalysis.budget import Request, fitted_blocks, workers
+from aqreanalysis.reanalysis.neural_field import kept_bytes
 from aqreanalysis.reanalysis.reanalyser import Reanalyser
 
 logger = logging.getLogger(__name__)
@@ -92,6 +95,7 @@ def reanalyse(
     creator: str | None = None,
     background: xr.DataArray | xr.Dataset | None = None,
     quantiles: Sequence[float] = (),
+    memory: str | float | None = None,
 ) -> xr.Dataset:
     """Return the product of a method: complete fields on a grid, or series at given stations.
 
@@ -126,6 +130,9 @@ def reanalyse(
     quantiles : sequence of float, optional
         Probabilities, such as ``(0.05, 0.95)``, of each of which a layer
         ``<variable>_q05`` gives the concentration that is not exceeded with it.
+    memory : str or number, optional
+        What the work may take beside the program itself, such as ``"2GB"``; half of what is free
+        by default. The size of the blocks follows from it, the numbers do not.
 
     Returns
     -------
@@ -139,7 +146,8 @@ def reanalyse(
         If the observations are not valid.
     ValueError
         If the method is unknown or takes no background, both grid and stations are asked for, the
-        region is out of reach of every station, or the period holds no hour.
+        region is out of reach of every station, the period holds no hour, or the memory does not
+        hold the request.
     """
     validate(observations)
     check_quantiles(quantiles)
@@ -150,6 +158,7 @@ def reanalyse(
     time = utc_period(observations, time)
     _tell_implausible(observations, variable)
     estimator, fitted = estimator_of(method, seed=seed, progress=progress)
+    chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
     if not fitted:
         estimator.fit(observations, variable, **known)
     elif getattr(estimator, "variable", variable) != variable:
@@ -159,7 +168,6 @@ def reanalyse(
         )
     field = estimator.predict(observations, target, time=time, chunks=chunks, **known)
     field = with_quantiles(field, variable, quantiles)
-    _announce(field, estimator.name)
     return build_product(
         field,
         variable=variable,
@@ -298,17 +306,28 @@ def _check_reach(grid: Grid, network: StationNetwork) -> None:
         )
 
 
-def _announce(field: xr.Dataset, method: str) -> None:
-    """Say the cost of a field before it is computed."""
-    variable = next(iter(field.data_vars))
-    values = field[variable].size
-    cells = field["distance_to_nearest_station"].size
-    logger.info(
-        "%s: %s values (%s cells x %d hours), %.0f MB in memory if loaded whole; blocks of %s",
-        method,
-        f"{values:,}",
-        f"{cells:,}",
-        values // max(cells, 1),
-        field.nbytes / 1e6,
-        dict(field.chunksizes),
+def _blocks(
+    observations: xr.Dataset,
+    variable: str,
+    target: Grid | xr.Dataset,
+    estimator: Any,
+    time: slice | None,
+    memory: str | float | None,
+    chunks: Mapping[str, int] | None,
+) -> dict[str, int]:
+    """Return sizes of blocks that fit into the memory; said, or refused, before a long training."""
+    hours = selected_hours(observations[TIME], time)
+    stations, steps = values_of(observations, variable).shape
+    cells = math.prod(target.shape) if isinstance(target, Grid) else target.sizes[STATION]
+    count = hours.stop - hours.start
+    neural = isinstance(estimator, Reanalyser)
+    request = Request(
+        cells=cells,
+        steps=count,
+        stations=stations,
+        measurements=stations * steps,
+        kept_bytes=kept_bytes(estimator.configuration, cells, count, stations) if neural else 0,
+        workers=workers(),
     )
+    alignment = estimator.configuration.core_steps if neural else 1
+    return fitted_blocks(target, request, memory=memory, alignment=alignment, chunks=chunks)

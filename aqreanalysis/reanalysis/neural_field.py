@@ -10,6 +10,7 @@ import torch
 from aqreanalysis.blocks import ROWS_TOGETHER
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import (
+    Configuration,
     Neighbourhood,
     NeuralKNN,
     StationTables,
@@ -266,6 +267,17 @@ class NeuralField:
             nothing = place.there @ known == 0
             mean, error = (t.masked_fill_(nothing, torch.nan) for t in (mean, error))
         return mean.numpy(), error.numpy()
+
+
+def kept_bytes(configuration: Configuration, cells: int, steps: int, stations: int) -> int:
+    """Return about how many bytes a field keeps for the next block."""
+    bands, heads = len(configuration.bands) + 1, configuration.heads
+    matrices = bands + 3 + heads
+    rows = bands + 5 + 2 * heads + configuration.context
+    # A tile knows about half as many stations again as one of its cells.
+    places = cells * matrices * 1.5 * configuration.neighbours * 4
+    windows = (steps + 2 * configuration.core_steps) * stations * rows * 4
+    return int(min(places, KEPT_PLACE_BYTES) + min(windows, KEPT_WINDOW_BYTES))
 
 
 class _Window(NamedTuple):
