@@ -188,18 +188,21 @@ class _Blocks:
         rows = _spans(0, shape[0], sizes[self.targets.dims[0]], 0)
         last = shape[1] if len(shape) == 2 else 1
         columns = _spans(0, last, sizes.get(self.targets.dims[-1], last), 0)
-        compute = delayed(self._compute, pure=True, traverse=False)
+        # One key of the graph holds the field, and blocks refer to it: a cluster then sends it to
+        # each worker once, not with every block.
+        shared = delayed(self, pure=True, traverse=False)
+        compute = delayed(_Blocks.compute, pure=True, traverse=False)
 
         def block(span: slice, row: slice, column: slice) -> Any:
             """Return one block, not yet computed."""
             extent = (span.stop - span.start, row.stop - row.start, column.stop - column.start)
-            return da.from_delayed(compute(span, row, column), (3, *extent), np.float32)
+            return da.from_delayed(compute(shared, span, row, column), (3, *extent), np.float32)
 
         nested = [[[block(t, r, c) for c in columns] for r in rows] for t in spans]
         stacked = da.block(nested)
         return stacked if len(shape) == 2 else stacked[..., 0]
 
-    def _compute(self, span: slice, row: slice, column: slice) -> np.ndarray:
+    def compute(self, span: slice, row: slice, column: slice) -> np.ndarray:
         """Return one block, (3, hours, rows, columns) float32."""
         index = np.arange(self.far.size).reshape(*self.targets.shape[:1], -1)[row, column]
         cells = index.ravel()
