@@ -307,11 +307,21 @@ class AqnetAccessor:
 
         The file appears when it is complete. Options are those of
         `aqreanalysis.product.write_netcdf`: ``overwrite``, ``compress``,
-        ``significant_digits``, ``dimension_order``.
+        ``significant_digits``, ``dimension_order``, ``resume``.
         """
         from aqreanalysis.product import write_netcdf
 
         return write_netcdf(self._dataset, path, progress=progress, **options)
+
+    def to_zarr(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Return the path of the Zarr store that now holds this product, written in parallel.
+
+        Options are those of `aqreanalysis.product.write_zarr`: ``overwrite``,
+        ``significant_digits``.
+        """
+        from aqreanalysis.product import write_zarr
+
+        return write_zarr(self._dataset, path, **options)
 
     def to_table(self, path: str | os.PathLike[str]) -> Path:
         """Return the path of a table of these observations: .csv, .csv.gz, .parquet or .gpkg."""

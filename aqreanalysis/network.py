@@ -132,6 +132,10 @@ class StationNetwork:
             f"{south:.2f} to {north:.2f} N, median spacing {self.spacing_km:.3g} km>"
         )
 
+    def __dask_tokenize__(self) -> tuple[np.ndarray, ...]:
+        """Return what tells this network from others, the same in every process."""
+        return self.longitude, self.latitude, self.identifiers
+
     @property
     def size(self) -> int:
         """The number of stations."""

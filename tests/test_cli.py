@@ -250,7 +250,7 @@ def test_an_unknown_method_is_named(folder, run):
     ("command", "output", "words"),
     [
         ("reanalyse", "nowhere/out.nc", "there is no folder"),
-        ("reanalyse", "out.tif", "end its name in .nc; found 'out.tif'"),
+        ("reanalyse", "out.tif", "end its name in .nc or .zarr; found 'out.tif'"),
         ("fit", "obs.csv", "obs.csv exists and is no saved model"),
         ("fit", "obs.csv/model", "obs.csv is no folder to write into"),
     ],

@@ -1,17 +1,53 @@
 """What a command writes: its name is checked beforehand, its sizes are told afterwards."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def check_product_name(path: Path) -> None:
+def check_product_name(path: Path, *, resume: bool = False) -> None:
     """Refuse a name that no product can be written to, before hours are spent on it."""
     from aqreanalysis.product import check_target
 
+    if path.suffix.lower() == ".zarr":
+        if resume:
+            raise ValueError("--resume is for NetCDF; end the name in .nc, or leave it out")
+        if not path.exists():
+            check_target(Path(os.path.realpath(path)), overwrite=True)
+        return
     if path.suffix.lower() not in (".nc", ".nc4"):
-        raise ValueError(f"a product is NetCDF: end its name in .nc; found {str(path)!r}")
+        raise ValueError(
+            f"a product is NetCDF, or Zarr: end its name in .nc or .zarr; found {str(path)!r}"
+        )
     check_target(Path(os.path.realpath(path)), overwrite=True)
+
+
+def write_product(product: Any, path: Path, *, progress: bool, resume: bool) -> Path:
+    """Return the path of the NetCDF file or Zarr store that now holds the product."""
+    if path.suffix.lower() == ".zarr":
+        return product.aqnet.to_zarr(path)
+    return product.aqnet.to_netcdf(path, progress=progress, resume=resume)
+
+
+@contextmanager
+def cluster(scheduler: str | None) -> Iterator[None]:
+    """Let blocks be computed on the dask cluster of an address, if one is given."""
+    if scheduler is None:
+        yield
+        return
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"no dask scheduler answers at {scheduler!r} ({error}); start one with "
+            "'dask scheduler', and name the address that it prints"
+        ) from error
+    with client:
+        yield
 
 
 def check_model_folder(folder: Path) -> None:

@@ -15,7 +15,14 @@ from aqreanalysis.cli.options import (
     Variable,
     with_reading,
 )
-from aqreanalysis.cli.outputs import check_model_folder, check_product_name, open_background, sizes
+from aqreanalysis.cli.outputs import (
+    check_model_folder,
+    check_product_name,
+    cluster,
+    open_background,
+    sizes,
+    write_product,
+)
 from aqreanalysis.cli.terminal import shows_progress
 
 
@@ -56,10 +63,20 @@ def reanalyse(
         str | None,
         typer.Option(help="What the work may take, such as 2GB. Default: half of what is free."),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Compute on the dask cluster there, as tcp://10.0.0.1:8786."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Keep what is finished; go on from an interrupted run."),
+    ] = False,
     *,
     reading: Reading,
 ) -> None:
-    """Write complete fields as a CF NetCDF product.
+    """Write complete fields as a CF NetCDF product, or as Zarr if the name ends in .zarr.
 
     A model is trained on all of OBS, then the fields of the asked period are written block by
     block. Example:
@@ -70,7 +87,7 @@ def reanalyse(
     from aqreanalysis.observations import open_stations
     from aqreanalysis.reanalysis import Reanalyser, reanalyse
 
-    check_product_name(output)
+    check_product_name(output, resume=resume)
     if model and method != "neural":
         raise ValueError(f"--model is a fitted model; leave out --method {method}, or --model")
     places = open_stations(at) if at else None
@@ -91,7 +108,8 @@ def reanalyse(
         quantiles=quantile or (),
         memory=memory,
     )
-    written = product.aqnet.to_netcdf(output, progress=shows_progress())
+    with cluster(scheduler):
+        written = write_product(product, output, progress=shows_progress(), resume=resume)
     typer.echo(f"{written}: {sizes(product)}")
 
 

@@ -8,6 +8,7 @@ from aqreanalysis.product.quantiles import check_quantiles, with_quantiles
 from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.variables import ProductError
 from aqreanalysis.product.writing import write_netcdf
+from aqreanalysis.product.zarr_store import write_zarr
 
 __all__ = [
     "ProductError",
@@ -20,4 +21,5 @@ __all__ = [
     "restore_metadata",
     "with_quantiles",
     "write_netcdf",
+    "write_zarr",
 ]

@@ -16,6 +16,7 @@ from aqreanalysis.product.aside import check_target, explained, written_aside
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import Region, regions
+from aqreanalysis.product.resuming import FinishedRegions, product_digest
 from aqreanalysis.product.variables import ProductError
 
 # Bytes in the file for one byte in memory, measured on fields of kriging.
@@ -33,6 +34,7 @@ def write_netcdf(
     significant_digits: int | None = 3,
     progress: bool = True,
     dimension_order: Literal["station_time", "time_station"] = "station_time",
+    resume: bool = False,
 ) -> Path:
     """Return the path of the CF NetCDF file that now holds the product.
 
@@ -57,12 +59,17 @@ def write_netcdf(
         Show a progress bar, where there is a terminal.
     dimension_order : {"station_time", "time_station"}
         Order of the dimensions of a product of stations; CDO reads the second only.
+    resume : bool
+        Keep finished regions in the folder ``.<name>.finished`` beside the file, and go on from
+        those of an interrupted run. The folder goes when the file is whole; until then it takes
+        the space of the product uncompressed.
 
     Raises
     ------
     ProductError
         If the product cannot be described, or the file cannot be written: no such folder, no
-        permission, a folder of that name, no space.
+        permission, a folder of that name, no space; or if the interrupted run that is to be
+        resumed was another: other measurements, another model, request or size of blocks.
 
     Notes
     -----
@@ -75,13 +82,20 @@ def write_netcdf(
     check_target(target, overwrite=overwrite)
     restored = _ordered(restore_metadata(product), dimension_order)
     _check_space(restored, target.parent, _share(compress, significant_digits))
+    layers = restored.drop_vars(list(restored.coords))
+    cuts = regions(layers)
+    finished = None
+    if resume:
+        digest = product_digest(restored, cuts, digits=significant_digits)
+        with explained(target):
+            finished = FinishedRegions.beside(target, digest, len(cuts))
     with written_aside(target) as partial:
         with explained(target):
             file = ProductFile(
                 partial, restored, compress=compress, significant_digits=significant_digits
             )
         try:
-            _fill(file, restored, target, progress)
+            _fill(file, layers, cuts, target, progress, finished)
         except BaseException:
             # After a failed write HDF5 fails to close as well; the first failure is the one to say.
             with suppress(OSError, RuntimeError):
@@ -89,19 +103,33 @@ def write_netcdf(
             raise
         with explained(target):
             file.close()
+    if finished is not None:
+        finished.remove()
     return Path(path)
 
 
-def _fill(file: ProductFile, product: xr.Dataset, target: Path, progress: bool) -> None:
-    """Compute the layers region by region and write each."""
+def _fill(
+    file: ProductFile,
+    layers: xr.Dataset,
+    cuts: Sequence[Region],
+    target: Path,
+    progress: bool,
+    finished: FinishedRegions | None,
+) -> None:
+    """Compute the layers region by region, those that are finished left out, and write each."""
     with explained(target):
         file.define()
-    layers = product.drop_vars(list(product.coords))
-    cuts = regions(layers)
+    if finished is not None and len(finished):
+        _logger.info("going on after %d of %d regions", len(finished), len(cuts))
     with _progress_bar(cuts, target, progress) as bar, ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        for cut in cuts:
-            computed = _computed(layers, cut)
+        for number, cut in enumerate(cuts):
+            computed = None if finished is None else finished.get(number, layers)
+            if computed is None:
+                computed = _computed(layers, cut)
+                if finished is not None:
+                    with explained(target):
+                        finished.keep(number, computed)
             _finish(written, target)
             # Compression takes as long as a fast method: one region is written while the next is
             # computed.

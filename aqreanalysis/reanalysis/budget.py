@@ -115,7 +115,8 @@ def fitted_blocks(
     allowed = memory_bytes(memory)
     room = (allowed - request.fixed_bytes) / (request.workers * VALUE_BYTES)
     values = int(np.clip(room, 1, BLOCK_VALUES))
-    sizes = block_sizes(at, request.steps, alignment=alignment, values=values) | (chunks or {})
+    sizes = block_sizes(at, request.steps, alignment=alignment, values=values)
+    sizes |= dict(chunks or {})
     block = math.prod(sizes.values()) * VALUE_BYTES
     needed = request.fixed_bytes + request.workers * block
     told = (

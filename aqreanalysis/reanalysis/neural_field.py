@@ -115,6 +115,17 @@ class NeuralField:
         self.__dict__.update(state)
         self._start_caches()
 
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        """Return what tells this field from others, the same in every process."""
+        samples = self.samples
+        return (
+            self.model.configuration,
+            {name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
+            self.standardisation,
+            (samples.value.numpy(), samples.first, samples.network, samples.clock),
+            (self.heads, self.offset, self.trend, self.grid_positions),
+        )
+
     def _start_caches(self) -> None:
         """Start with nothing kept."""
         self._windows: Kept[_Window] = Kept(KEPT_WINDOW_BYTES)

@@ -1,0 +1,119 @@
+"""Finished regions of a long run, kept beside the target so that an interrupted run goes on."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.product.regions import Region
+from aqreanalysis.product.variables import ProductError
+
+_JOURNAL = "journal.json"
+
+
+class FinishedRegions:
+    """The computed regions of one product, each in a file of its own, in a folder with a journal.
+
+    A region is there when its file has its name, so that no interruption leaves half of one. The
+    journal says of which product they are: of which measurements, model, request and blocks.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def beside(cls, target: Path, digest: str, count: int) -> Self:
+        """Return the finished regions of an earlier run, or none yet in a new folder.
+
+        Raises
+        ------
+        ProductError
+            If the folder holds regions of something else.
+        """
+        finished = cls(target.with_name(f".{target.name}.finished"))
+        journal = finished.folder / _JOURNAL
+        if not journal.exists():
+            finished.folder.mkdir(exist_ok=True)
+            _write_whole(journal, json.dumps({"product": digest, "regions": count}).encode())
+            return finished
+        if json.loads(journal.read_text()).get("product") != digest:
+            raise ProductError(
+                f"cannot resume {target}: the measurements, the model, what is asked for, or the "
+                f"size of the blocks is not that of the interrupted run. Ask for the same again, "
+                f"or remove {finished.folder} and begin anew."
+            )
+        return finished
+
+    def __len__(self) -> int:
+        return len(list(self.folder.glob("*.npz")))
+
+    def get(self, number: int, layers: xr.Dataset) -> xr.Dataset | None:
+        """Return the layers of a region, if it is finished."""
+        path = self._path(number)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            return xr.Dataset({name: (layers[name].dims, stored[name]) for name in stored.files})
+
+    def keep(self, number: int, computed: xr.Dataset) -> None:
+        """Keep a region that is finished."""
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {str(name): array.values for name, array in computed.items()}
+        np.savez(buffer, **arrays)
+        _write_whole(self._path(number), buffer.getvalue())
+
+    def remove(self) -> None:
+        """Remove all of it: the product is whole."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, number: int) -> Path:
+        """Return the file of a region."""
+        return self.folder / f"{number:06d}.npz"
+
+
+def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) -> str:
+    """Return a sha256 of all that the values in the file follow from, as far as it is known.
+
+    A lazy layer is told by its name in the graph, which stands for the method, what it learned,
+    the measurements and the blocks; any other layer by its values. Attributes, which tell when and
+    by whom, do not count.
+
+    Examples
+    --------
+    >>> product = xr.Dataset({"pm25": ("time", [1.0, 2.0])})
+    >>> product_digest(product, []) == product_digest(product.copy(), [])
+    True
+    >>> product_digest(product, []) == product_digest(product * 2, [])
+    False
+    """
+    digest = hashlib.sha256(version("aqreanalysis").encode())
+    for name, layer in sorted(product.variables.items(), key=lambda item: str(item[0])):
+        digest.update(f"{name} {layer.dims} {layer.shape} {layer.dtype}".encode())
+        lazy = getattr(layer.data, "name", None)
+        values = layer.values if lazy is None else np.array(lazy)
+        digest.update((values.astype(str) if values.dtype.kind == "O" else values).tobytes())
+    plain = [{name: (cut.start, cut.stop) for name, cut in region.items()} for region in cuts]
+    digest.update(json.dumps([plain, options], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears under its name when its bytes have reached the disk."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,104 @@
+"""Writing a product as Zarr: every worker writes the chunks that it computes."""
+
+import os
+import secrets
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION
+from aqreanalysis.product.aside import check_target, explained
+from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.netcdf_file import quantization_attributes
+from aqreanalysis.product.rounding import rounded
+from aqreanalysis.product.variables import ProductError
+
+
+def write_zarr(
+    product: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = True,
+    significant_digits: int | None = 3,
+) -> Path:
+    """Return the path of the Zarr store, version 2, that now holds the product.
+
+    A chunk is a block of the lazy product, so that blocks are computed and written side by side,
+    by the workers of a `distributed.Client` if one is active: the folder must then be one that
+    all of them see. Metadata and rounding are those of `write_netcdf`; the store appears under its
+    name when it is complete.
+
+    Parameters
+    ----------
+    product : Dataset
+        From `build_product` or `open_product`, or what arithmetic made of one.
+    path : path
+        Its folder must exist.
+    overwrite : bool
+        Whether an earlier store of that name is replaced; anything else never is.
+    significant_digits : int or None
+        Of floating-point layers, as of `write_netcdf`.
+
+    Raises
+    ------
+    ProductError
+        If zarr is not installed, the product cannot be described or the store not be written.
+    """
+    if find_spec("zarr") is None:
+        raise ProductError(
+            "a Zarr store needs the package zarr: pip install 'aqreanalysis[zarr]', or write NetCDF"
+        )
+    target = Path(os.path.realpath(path))
+    _check_store(target, overwrite)
+    restored = _stored(restore_metadata(product), significant_digits)
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}-{secrets.token_hex(3)}")
+    try:
+        with explained(target):
+            restored.to_zarr(partial, mode="w-", zarr_format=2, consolidated=True)
+            if target.exists():
+                shutil.rmtree(target)
+            partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Path(path)
+
+
+def _check_store(target: Path, overwrite: bool) -> None:
+    """Refuse a path that no store can be written to, or that holds something else."""
+    if not target.is_dir():
+        check_target(target, overwrite=overwrite)
+    elif not overwrite or not (target / ".zgroup").is_file():
+        raise ProductError(
+            f"{target} exists"
+            + (" and is no Zarr store" if overwrite else ", and overwrite is False")
+            + ". Name another."
+        )
+
+
+def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
+    """Return the product as the store holds it: blocks of even size, rounded."""
+    if STATION in product.dims:
+        product = product.drop_vars(STATION)  # station_id tells the same
+    sizes = {name: max(lengths) for name, lengths in product.chunksizes.items()}
+    stored = product.chunk(sizes) if sizes else product
+    for name, layer in stored.data_vars.items():
+        if layer.dtype.kind == "f" and significant_digits is not None:
+            kept: Any = layer.astype(np.float32)
+            if layer.chunks is not None:
+                kept.data = kept.data.map_blocks(rounded, significant_digits, dtype=np.float32)
+            else:
+                kept = kept.copy(data=rounded(kept.values, significant_digits))
+            kept.attrs = layer.attrs | {
+                key: value.item() if isinstance(value, np.generic) else value
+                for key, value in quantization_attributes(significant_digits).items()
+            }
+            stored[name] = kept
+    for variable in stored.variables.values():
+        variable.encoding = {
+            key: value for key, value in variable.encoding.items() if key in ("units", "calendar")
+        }
+    return stored

@@ -1,0 +1,101 @@
+"""A run that was cut off goes on from the regions that it had finished."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from product_cases import make_product
+
+import aqreanalysis.product.regions as regions_module
+from aqreanalysis.product import ProductError, write_netcdf
+from aqreanalysis.product.regions import regions
+
+HOURS = 30
+
+
+@pytest.fixture(autouse=True)
+def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the product into a region for each block."""
+    monkeypatch.setattr(regions_module, "REGION_BYTES", 1)
+
+
+class Counting:
+    """Passes blocks on and counts them; fails at one of them while it is asked to."""
+
+    def __init__(self, product: xr.Dataset, fails_at: int) -> None:
+        self.computed, self.fails_at, self.failing = 0, fails_at, True
+        lazy = product["pm25"].data.map_blocks(
+            self._passed, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32), name="counted"
+        )
+        self.product = product.assign(pm25=(product["pm25"].dims, lazy))
+
+    def _passed(self, values: np.ndarray, block_info: Any = None) -> np.ndarray:
+        if self.failing and block_info[0]["chunk-location"][0] == self.fails_at:
+            raise KeyboardInterrupt("cut off")
+        self.computed += 1
+        return values
+
+
+def cut_off(path: Path, fails_at: int = 3) -> Counting:
+    """Return a product of five blocks whose writing was interrupted at one of them."""
+    counting = Counting(make_product(chunks={"time": HOURS // 5}), fails_at)
+    with pytest.raises(KeyboardInterrupt, match="cut off"):
+        write_netcdf(counting.product, path, progress=False, resume=True)
+    return counting
+
+
+def test_finished_regions_are_not_computed_again(tmp_path: Path) -> None:
+    path = tmp_path / "product.nc"
+    counting = cut_off(path)
+    assert not path.exists()
+    assert counting.computed == 3
+    counting.failing = False
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert counting.computed == 5
+    assert [found.name for found in tmp_path.iterdir()] == ["product.nc"]
+
+
+def test_the_file_is_that_of_a_run_without_interruption(tmp_path: Path) -> None:
+    counting = cut_off(tmp_path / "resumed.nc")
+    counting.failing = False
+    write_netcdf(counting.product, tmp_path / "resumed.nc", progress=False, resume=True)
+    write_netcdf(counting.product, tmp_path / "whole.nc", progress=False)
+    assert (tmp_path / "resumed.nc").read_bytes() == (tmp_path / "whole.nc").read_bytes()
+
+
+def test_another_product_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "product.nc"
+    counting = cut_off(path)
+    other = counting.product.assign(pm25_uncertainty=counting.product["pm25_uncertainty"] * 2)
+    with pytest.raises(ProductError, match=r"the measurements, the model.*is not that of the inter"):
+        write_netcdf(other, path, progress=False, resume=True)
+    counting.failing = False
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert counting.computed == 5
+
+
+def test_a_region_that_was_cut_off_while_it_was_kept_is_computed_again(tmp_path: Path) -> None:
+    path = tmp_path / "product.nc"
+    counting = cut_off(path)
+    folder = tmp_path / ".product.nc.finished"
+    (folder / "000002.npz").rename(folder / "000002.npz.partial")
+    counting.failing = False
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert counting.computed == 3 + 3
+
+
+def test_without_resume_nothing_is_kept(tmp_path: Path) -> None:
+    counting = Counting(make_product(chunks={"time": HOURS // 5}), 3)
+    with pytest.raises(KeyboardInterrupt):
+        write_netcdf(counting.product, tmp_path / "product.nc", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_journal_says_how_many_regions_there_are(tmp_path: Path) -> None:
+    counting = cut_off(tmp_path / "product.nc")
+    journal = json.loads((tmp_path / ".product.nc.finished" / "journal.json").read_text())
+    layers = counting.product.drop_vars(list(counting.product.coords))
+    assert journal["regions"] == len(regions(layers))
