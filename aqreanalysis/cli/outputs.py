@@ -37,7 +37,7 @@ def cluster(scheduler: str | None) -> Iterator[None]:
     if scheduler is None:
         yield
         return
-    from distributed import Client
+    from dask.distributed import Client
 
     try:
         client = Client(scheduler, timeout="10s")
