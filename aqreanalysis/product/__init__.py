@@ -3,14 +3,17 @@
 from aqreanalysis.product.aside import check_target
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
+from aqreanalysis.product.leads import LEAD, REFERENCE
 from aqreanalysis.product.provenance import build_product, input_digest
-from aqreanalysis.product.quantiles import check_quantiles, with_quantiles
+from aqreanalysis.product.quantiles import check_quantiles, quantile_name, with_quantiles
 from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.variables import ProductError
 from aqreanalysis.product.writing import write_netcdf
 from aqreanalysis.product.zarr_store import write_zarr
 
 __all__ = [
+    "LEAD",
+    "REFERENCE",
     "ProductError",
     "build_product",
     "check_quantiles",
@@ -18,6 +21,7 @@ __all__ = [
     "crs_of",
     "input_digest",
     "open_product",
+    "quantile_name",
     "restore_metadata",
     "with_quantiles",
     "write_netcdf",

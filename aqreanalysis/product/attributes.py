@@ -16,6 +16,7 @@ from aqreanalysis.product.coordinates import (
     layout_of,
     restore_coordinates,
 )
+from aqreanalysis.product.leads import is_set
 from aqreanalysis.product.quantiles import probability_of
 from aqreanalysis.product.variables import ProductError
 
@@ -117,11 +118,15 @@ def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[st
         kept = {}
     elif name == _DISTANCE:
         known = _distance()
+    elif name == "attention":
+        known = _attention()
     else:
         known = {}
     own = {key: kept[key] for key in ("long_name", "units", "cell_methods") if key in kept}
     attributes = {**kept, **known, **own, **forced}
-    if TIME not in product.coords:  # CF knows no method over a coordinate that is gone
+    if TIME not in product.coords or is_set(
+        product
+    ):  # CF knows no method over a coordinate that is gone
         attributes.pop("cell_methods", None)
     return attributes
 
@@ -185,6 +190,15 @@ def _distance() -> dict[str, Any]:
     }
 
 
+def _attention() -> dict[str, Any]:
+    """Return the attributes of how an outlook weighed the past."""
+    return {
+        "long_name": "share of attention of each predicted day for each past day, nearest first",
+        "units": "1",
+        "coverage_content_type": "auxiliaryInformation",
+    }
+
+
 def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
     """Return which other layers qualify a concentration."""
     layers = (_role(str(name)) for name in product.data_vars)
@@ -211,7 +225,7 @@ def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
         "standard_name_vocabulary": _VOCABULARY,
         "cdm_data_type": "Station" if layout == "stations" else "Grid",
     }
-    if layout == "stations":
+    if layout == "stations" and not is_set(product):  # a set is no discrete sampling geometry
         fixed["featureType"] = "timeSeries"
     return {**defaults, **kept, **fixed, **_extent(product, layout), **_coverage(product)}
 
@@ -270,6 +284,12 @@ def _resolution(product: xr.Dataset, layout: Layout) -> dict[str, str]:
 
 def _coverage(product: xr.Dataset) -> dict[str, Any]:
     """Return the period that the averaging periods of the product cover."""
+    if is_set(product):
+        valid = product[TIME].values
+        return {
+            "time_coverage_start": iso_time(valid.min()),
+            "time_coverage_end": iso_time(valid.max()),
+        }
     if f"{TIME}_bnds" not in product.coords or not product.sizes[TIME]:
         return {}
     bounds = product[f"{TIME}_bnds"].values

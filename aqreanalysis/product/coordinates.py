@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.product.leads import is_set, restore_leads, restore_set
 from aqreanalysis.product.periods import restore_periods
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
 
@@ -87,6 +88,9 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
         restored = _with_stations(restored)
     else:
         restored = _with_axes(restored, layout, crs)
+    if is_set(restored):
+        return restore_set(restored)
+    restored = restore_leads(restored)
     return restore_periods(restored) if TIME in restored.variables else restored
 
 

@@ -76,10 +76,10 @@ class ProductFile:
         attributes = dict(coordinate.attrs)
         values = coordinate.values
         dims = _names(coordinate)
-        if name in (TIME, f"{TIME}_bnds"):
+        if values.dtype.kind == "M":
             units = self._product[TIME].encoding["units"]
             values = _since_epoch(values, units)
-            if name == TIME:
+            if name != f"{TIME}_bnds":
                 attributes |= {"units": units, "calendar": "standard"}
         elif values.dtype.kind in "OUS":
             self._write_texts(name, coordinate)

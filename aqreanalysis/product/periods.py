@@ -6,7 +6,7 @@ import xarray as xr
 from aqreanalysis.conventions import TIME
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
 
-_TIME_ATTRIBUTES = {
+TIME_ATTRIBUTES = {
     "standard_name": "time",
     "long_name": "time (UTC)",
     "axis": "T",
@@ -48,14 +48,14 @@ def restore_periods(product: xr.Dataset) -> xr.Dataset:
     time = product[TIME]
     bounds, label, step = _averaging_periods(product)
     attributes = {
-        **_TIME_ATTRIBUTES,
+        **TIME_ATTRIBUTES,
         "bounds": f"{TIME}_bnds",
         "time_label": label,
         "step_hours": step,
     }
     labels = coordinate((TIME,), time.values.astype("datetime64[ns]"), attributes)
     labels.encoding |= {
-        "units": _time_units(bounds),
+        "units": time_units(bounds),
         "calendar": "standard",
         "dtype": np.dtype("float64"),
     }
@@ -101,7 +101,7 @@ def _averaging_periods(product: xr.Dataset) -> tuple[np.ndarray, str, float]:
     return time_bounds(product[TIME], time_label=label, step_hours=step), label, step
 
 
-def _time_units(labels: np.ndarray) -> str:
+def time_units(labels: np.ndarray) -> str:
     """Return hours, or minutes where float64 hours are not exact: at 10 minutes past, say."""
     nanoseconds = labels.astype("datetime64[ns]").astype(np.int64)
     exact = bool(np.all(nanoseconds % (15 * 60 * 10**9) == 0))

@@ -7,6 +7,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.leads import is_set
 from aqreanalysis.product.variables import ProductError
 
 
@@ -51,6 +52,6 @@ def open_product(path: str | os.PathLike[str]) -> xr.Dataset:
 
 def _in_order(product: xr.Dataset) -> xr.Dataset:
     """Return a product of stations as (station, time), whatever the order in the file."""
-    if STATION not in product.dims:
+    if STATION not in product.dims or is_set(product):
         return product
     return product.transpose(STATION, TIME, ..., missing_dims="ignore")

@@ -14,6 +14,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.product.aside import check_target, explained, written_aside
 from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.leads import in_set_order, is_set
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import Region, regions
 from aqreanalysis.product.resuming import FinishedRegions, product_digest
@@ -179,6 +180,8 @@ def _value_count(region: Region) -> int:
 
 def _ordered(product: xr.Dataset, dimension_order: str) -> xr.Dataset:
     """Return the product with its dimensions in the order of the file."""
+    if is_set(product):
+        return in_set_order(product).drop_vars(STATION, errors="ignore")
     if STATION not in product.dims:
         horizontal = [name for name in ("lat", "lon", "y", "x") if name in product.dims]
         return product.transpose(TIME, *horizontal, ..., missing_dims="ignore")
