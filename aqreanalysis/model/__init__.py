@@ -13,21 +13,46 @@ from aqreanalysis.model.mixing import (
     target_matrices,
 )
 from aqreanalysis.model.neural_knn import CYCLES, Neighbourhood, NeuralKNN, StationSeries, fade
+from aqreanalysis.model.outlook import (
+    History,
+    OutlookConfiguration,
+    OutlookModule,
+    OutlookNetwork,
+    Prediction,
+    design,
+    design_size,
+)
+from aqreanalysis.model.outlook_baselines import Climatology, LSTMOutlook, Persistence, Ridge
+from aqreanalysis.model.paper import PaperNetwork
+from aqreanalysis.model.patchtst import PatchTST
 from aqreanalysis.model.threads import single_thread
 
 __all__ = [
     "CYCLES",
     "BandCovariance",
+    "Climatology",
     "Configuration",
     "Encoding",
+    "History",
+    "LSTMOutlook",
     "Neighbourhood",
     "NeuralKNN",
+    "OutlookConfiguration",
+    "OutlookModule",
+    "OutlookNetwork",
+    "PaperNetwork",
+    "PatchTST",
+    "Persistence",
+    "Prediction",
+    "Ridge",
     "SpaceTimeCovariance",
     "StationSeries",
     "StationTables",
     "TargetMatrices",
     "TemporalEncoder",
     "complete",
+    "design",
+    "design_size",
     "estimate",
     "estimate_gaps",
     "fade",
