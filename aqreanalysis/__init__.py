@@ -23,6 +23,7 @@ _HOMES = {
     "InverseDistance": "aqreanalysis.baselines",
     "ObservationError": "aqreanalysis.observations",
     "OrdinaryKriging": "aqreanalysis.baselines",
+    "Outlook": "aqreanalysis.outlook",
     "Reanalyser": "aqreanalysis.reanalysis",
     "Schedule": "aqreanalysis.training",
     "SpaceTimeKriging": "aqreanalysis.baselines",

@@ -212,6 +212,38 @@ class AqnetAccessor:
 
         return fill(self._dataset, variable, method=method, seed=seed, progress=progress)
 
+    def outlook(
+        self, horizon: int | float | str = "7D", variable: str | None = None, **options: Any
+    ) -> xr.Dataset:
+        """Return the next days at the stations, at other places or on a grid, as a CF product.
+
+        Parameters
+        ----------
+        horizon : number of hours or str
+            How far ahead.
+        variable : str, optional
+            Pollutant; pm25 if it is there, else the only one.
+        **options
+            Of `aqreanalysis.outlook.outlook`: ``start``, one in the past for a hindcast or several
+            for a set, ``grid`` or ``at``, ``method``, ``quantiles``, ``attention``, ``seed``.
+
+        Raises
+        ------
+        ObservationError, ValueError
+            As there.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
+        >>> ahead = obs.aqnet.outlook("6h", method="persistence", progress=False)
+        >>> ahead.pm25.dims, ahead.lead_time.values
+        (('station', 'time'), array([0., 1., 2., 3., 4., 5.]))
+        """
+        from aqreanalysis.outlook import outlook
+
+        return outlook(self._dataset, horizon, variable, **options)
+
     def verify(
         self,
         variable: str | None = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.inspecting import demo, fetch, list_datasets, validate
+from aqreanalysis.cli.looking_ahead import outlook
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
 from aqreanalysis.cli.terminal import StoppedError, stop_cleanly
 from aqreanalysis.cli.verifying import verify
@@ -43,6 +44,7 @@ def _configure(
 app.command()(reanalyse)
 app.command()(fit)
 app.command("map")(draw)
+app.command()(outlook)
 app.command()(verify)
 app.command()(validate)
 app.command()(demo)

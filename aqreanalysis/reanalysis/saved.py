@@ -75,11 +75,11 @@ def save_state(state: State, folder: Path) -> Path:
             "configuration": asdict(state.model.configuration),
             "standardisation": asdict(state.standardisation),
             **state.facts,
-            "sha256": {name: _digest(aside / name) for name in (WEIGHTS, NETWORK)},
+            "sha256": {name: digest_of(aside / name) for name in (WEIGHTS, NETWORK)},
         }
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         aside.chmod(0o755)
-        _put_in_place(aside, folder)
+        put_in_place(aside, folder)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         if isinstance(error, SafetensorError):
@@ -104,7 +104,7 @@ def load_state(folder: Path) -> State:
         path = folder / name
         if not path.is_file():
             raise SavedModelError(f"{folder} lacks {name}; copy the whole folder of the model")
-        if _digest(path) != expected:
+        if digest_of(path) != expected:
             raise SavedModelError(
                 f"{path} is not the file that was saved (its sha256 differs); "
                 "copy the folder again, or fit the model anew"
@@ -145,7 +145,7 @@ def _check_place(folder: Path) -> None:
         )
 
 
-def _put_in_place(aside: Path, folder: Path) -> None:
+def put_in_place(aside: Path, folder: Path) -> None:
     """Rename the new folder; an earlier model is deleted only when the new one is in place."""
     if not folder.exists():
         os.replace(aside, folder)
@@ -190,6 +190,6 @@ def _description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     """Return the sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,95 @@
+"""From observations to what comes next."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aqreanalysis.cli.options import Observations, Output, Reading, Seed, Variable, with_reading
+from aqreanalysis.cli.outputs import check_product_name, sizes
+from aqreanalysis.cli.terminal import shows_progress
+
+
+@with_reading
+def outlook(
+    observations: Observations,
+    output: Output,
+    variable: Variable = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Beginning of the first hour, UTC. Default: the end of OBS."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Last of several starts, for a set of hindcasts.")
+    ] = None,
+    every: Annotated[float, typer.Option(help="Hours between the starts of a set.")] = 24.0,
+    horizon: Annotated[str, typer.Option(help="How far: hours, or a span such as 7D.")] = "168",
+    grid: Annotated[
+        float | None, typer.Option(help="Size of a cell in degrees. Default: the stations.")
+    ] = None,
+    at: Annotated[
+        Path | None, typer.Option(help="Table of stations to estimate instead of those of OBS.")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(help="aqnet, paper, lstm, patchtst, ridge, climatology or persistence."),
+    ] = "aqnet",
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a saved outlook, instead of learning one.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder in which the outlook is kept for --model.")
+    ] = None,
+    seed: Seed = 0,
+    creator: Annotated[str | None, typer.Option(help="Your name, for the product.")] = None,
+    quantile: Annotated[
+        list[float] | None,
+        typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
+    ] = None,
+    *,
+    reading: Reading,
+) -> None:
+    """Write what the next days may bring as a CF NetCDF product.
+
+    An outlook is learned from OBS before the start, then given for each station, for the places of
+    --at, or on a grid. Example:
+
+    aqreanalysis outlook stations.csv -o next.nc --start 2017-01-15 --horizon 168 --grid 0.1
+    """
+    from aqreanalysis.observations import open_stations
+    from aqreanalysis.outlook import Outlook, fit_outlook, outlook, starts_between
+
+    check_product_name(output)
+    if model and method != "aqnet":
+        raise ValueError(f"--model is a fitted outlook; leave out --method {method}, or --model")
+    if until and not start:
+        raise ValueError("--until is the last of several starts; give --start as the first")
+    starts = starts_between(start, until, every) if start and until else start
+    places = open_stations(at) if at else None
+    fitted = Outlook.load(model) if model else None
+    obs = reading.open(observations)
+    if fitted is None:
+        fitted = fit_outlook(
+            obs,
+            horizon,
+            variable,
+            start=starts,
+            method=method,  # type: ignore[arg-type]
+            seed=seed,
+            progress=shows_progress(),
+        )
+    product = outlook(
+        obs,
+        horizon,
+        variable,
+        start=starts,
+        grid=grid,
+        at=places,
+        method=fitted,
+        creator=creator,
+        quantiles=quantile or (),
+    )
+    written = product.aqnet.to_netcdf(output, progress=shows_progress())
+    typer.echo(f"{written}: {sizes(product)}")
+    if save:
+        typer.echo(f"{fitted.save(save)}: {fitted!r}")

@@ -1,0 +1,82 @@
+"""From the stations' outlooks to places without a station: as if the outlooks were observations."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.baselines import InverseDistance
+from aqreanalysis.conventions import TIME
+from aqreanalysis.grid import Grid
+
+
+def spread_outlooks(
+    known: xr.Dataset,
+    at: Grid | xr.Dataset,
+    variable: str,
+    *,
+    method: Any,
+    begin: np.datetime64,
+    variance_share: float,
+) -> xr.Dataset:
+    """Return root and spread of the roots at targets, with flag and distance, lazy.
+
+    The medians of the stations' outlooks go through a fitted estimator as observations would. Its
+    variance, of what stations cannot tell about a place, is added to that of the outlooks, which is
+    weighed by inverse distance.
+
+    Parameters
+    ----------
+    known : Dataset
+        Observations ``(station, time)`` of the last day and, from ``begin`` on, the medians of the
+        outlooks, complete; ``spread`` is the standard deviation of their roots, 0 before.
+    at : Grid or Dataset
+        Targets.
+    variable : str
+    method : Estimator
+        Fitted.
+    begin : datetime64
+        First label to give.
+    variance_share : float
+        Share of the variance in the estimates of the method.
+
+    Returns
+    -------
+    Dataset
+        ``root`` and ``spread`` in the root of the variable's unit, ``<variable>_flag`` and
+        ``distance_to_nearest_station``.
+    """
+    period = slice(begin, None)
+    field = method.predict(known.drop_vars("spread"), at, time=period)
+    estimate, error = (field[name].astype(np.float64) for name in _layers(variable))
+    # e = m^2 + share * v and err^2 = 4 m^2 v + 2 v^2, solved for the variance v of the root.
+    total = 4 * estimate**2 + (2 - 4 * variance_share) * error**2
+    denominator = 2 * estimate + np.sqrt(total.clip(min=0))
+    own = (error**2 / denominator.where(denominator > 0)).fillna(0.0).where(error.notnull())
+    ahead = known.sel({TIME: period})
+    spreads = ahead["spread"].rename(variable).to_dataset()
+    weighed = InverseDistance().fit(spreads, variable).predict(spreads, at)[variable]
+    root = np.sqrt((estimate - variance_share * own).clip(min=0))
+    return field[[f"{variable}_flag", "distance_to_nearest_station"]].assign(
+        root=root, spread=np.sqrt(own + weighed.astype(np.float64) ** 2)
+    )
+
+
+def own_outlooks(known: xr.Dataset, variable: str, *, begin: np.datetime64) -> xr.Dataset:
+    """Return root and spread at the stations themselves, with flag and distance 0."""
+    ahead = known.sel({TIME: slice(begin, None)})
+    nothing = xr.zeros_like(ahead[variable], dtype=np.int8)
+    distance = xr.zeros_like(ahead["longitude"], dtype=np.float32).drop_attrs()
+    return xr.Dataset(
+        {
+            "root": np.sqrt(ahead[variable]),
+            "spread": ahead["spread"],
+            f"{variable}_flag": nothing,
+            "distance_to_nearest_station": distance,
+        }
+    )
+
+
+def _layers(variable: str) -> tuple[str, str]:
+    """Return the names of a field's estimate and standard error."""
+    return variable, f"{variable}_uncertainty"
