@@ -26,6 +26,8 @@ Tensors = TypeVar("Tensors", StationSeries, Encoding)
 
 #: A cycle is learned only from a period that holds it this many times.
 REPEATS = 2
+#: Standard deviations beyond which a covariate tells no more.
+FURTHEST = 5.0
 HOURS_PER_YEAR = 365.25 * 24
 
 
@@ -40,21 +42,16 @@ class Standardisation:
     ----------
     centre, scale : float
         Mean and standard deviation of the square roots in the training period.
-    variance_share : float
-        Share of the variance in the estimate: 0 gives the median, 1 the mean.
     """
 
     centre: float
     scale: float
-    variance_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (
-            np.isfinite(self.centre) and 0 < self.scale < np.inf and 0 <= self.variance_share <= 1
-        ):
+        if not (np.isfinite(self.centre) and 0 < self.scale < np.inf):
             raise ValueError(
-                "a standardisation needs a finite centre, a positive scale and a share within "
-                f"0..1; found {self.centre}, {self.scale}, {self.variance_share}"
+                "a standardisation needs a finite centre and a positive scale; found "
+                f"{self.centre}, {self.scale}"
             )
 
     @classmethod
@@ -82,20 +79,19 @@ class Standardisation:
     def backward(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Return estimate and standard error of the concentration.
 
-        With root ``r ~ N(m, s^2)``: the median is ``m^2``, the mean ``m^2 + s^2`` and the
-        variance ``4 m^2 s^2 + 2 s^4``.
+        With root ``r ~ N(m, s^2)`` the median is ``m^2`` and the variance ``4 m^2 s^2 + 2 s^4``.
+        The median is the estimate, as `aqreanalysis.distributions` reads it.
 
         Examples
         --------
-        >>> share_one = Standardisation(centre=5.0, scale=2.0, variance_share=1.0)
-        >>> estimate, error = share_one.backward(torch.tensor(0.5), torch.tensor(0.25))
+        >>> scale = Standardisation(centre=5.0, scale=2.0)
+        >>> estimate, error = scale.backward(torch.tensor(0.5), torch.tensor(0.25))
         >>> float(estimate), round(float(error), 4)
-        (37.0, 12.083)
+        (36.0, 12.083)
         """
         root = (self.centre + self.scale * mean).clamp_min(0)
         spread = self.scale**2 * variance
-        estimate = root**2 + self.variance_share * spread
-        return estimate, (4 * root**2 * spread + 2 * spread**2).sqrt()
+        return root**2, (4 * root**2 * spread + 2 * spread**2).sqrt()
 
 
 @dataclass(frozen=True)
@@ -149,6 +145,10 @@ class Samples:
     distance_km, bearing : (station, station) float64
         Bearing in radians from row to column.
     clock : Clock
+    log_noise : (station,) float64
+        Logarithm of the factor of each station's noise; 0 where none was learned.
+    covariates : (station, time, 2 covariate) float32
+        Standardised series of other variables, 0 where missing, then 1 where they are there.
     """
 
     value: Tensor
@@ -157,6 +157,8 @@ class Samples:
     distance_km: Tensor
     bearing: Tensor
     clock: Clock
+    log_noise: Tensor
+    covariates: Tensor
 
     @classmethod
     def of(
@@ -168,8 +170,26 @@ class Samples:
         configuration: Configuration,
         seasons: bool,
         trend: np.ndarray | None = None,
+        log_noise: np.ndarray | None = None,
+        covariates: np.ndarray | None = None,
     ) -> Self:
-        """Return the samples of an observations Dataset, less a trend (station, time) if given."""
+        """Return the samples of an observations Dataset.
+
+        Parameters
+        ----------
+        dataset : Dataset
+        variable : str
+        standardisation, configuration
+            Of the model.
+        seasons : bool
+            Whether the cycle of the year is used.
+        trend : (station, time), optional
+            What is taken off the standardised values.
+        log_noise : (station,), optional
+            Logarithm of the factor of each station's noise.
+        covariates : (station, time, covariate), optional
+            Standardised series of other variables, NaN where missing.
+        """
         network = StationNetwork.from_dataset(dataset)
         clock, begin = clock_of(dataset, seasons=seasons)
         value = standardisation.forward(values_of(dataset, variable))
@@ -178,17 +198,30 @@ class Samples:
         core, margin = configuration.core_steps, configuration.margin_steps
         left = begin % core + margin
         right = -(begin + value.shape[1]) % core + margin
-        value = np.pad(value, ((0, 0), (left, right)), constant_values=np.nan)
+        around = ((0, 0), (left, right))
+        if covariates is None:
+            covariates = np.zeros((*value.shape, 0))
+        if log_noise is None:
+            log_noise = np.zeros(network.size)
         longitude, latitude = network.longitude, network.latitude
         bearing = bearing_deg(longitude[:, None], latitude[:, None], longitude, latitude)
         return cls(
-            torch.from_numpy(value),
+            torch.from_numpy(np.pad(value, around, constant_values=np.nan)),
             begin - left,
             network,
             torch.from_numpy(network.distance_matrix_km()),
             torch.from_numpy(np.radians(bearing)),
             clock,
+            torch.from_numpy(log_noise),
+            torch.from_numpy(np.pad(_with_masks(covariates), (*around, (0, 0)))),
         )
+
+
+def _with_masks(covariates: np.ndarray) -> np.ndarray:
+    """Return series (..., 2 covariate) float32: values, 0 where missing, then 1 where they are."""
+    there = np.isfinite(covariates)
+    within = np.clip(np.where(there, covariates, 0), -FURTHEST, FURTHEST)
+    return np.concatenate([within, there], -1).astype(np.float32)
 
 
 def clock_of(dataset: xr.Dataset, *, seasons: bool | None = None) -> tuple[Clock, int]:
@@ -244,7 +277,13 @@ def assemble(
 
 
 def station_series(
-    value: Tensor, variance: Tensor, distance_km: Tensor, cycles: Tensor, neighbours: int
+    value: Tensor,
+    variance: Tensor,
+    distance_km: Tensor,
+    cycles: Tensor,
+    covariates: Tensor,
+    *,
+    neighbours: int,
 ) -> StationSeries:
     """Return one window's series with the mean and spread around each station, batch of 1."""
     value, variance = value.float(), variance.float()
@@ -253,22 +292,30 @@ def station_series(
     around = value[nearest] if nearest.shape[1] else value[:, None]  # (station, neighbour, time)
     mean = around.mean(1)
     spread = ((around - mean[:, None]) ** 2).mean(1).sqrt()
-    return StationSeries(*(t[None] for t in (value, variance, mean, spread, cycles)))
+    return StationSeries(*(t[None] for t in (value, variance, mean, spread, cycles, covariates)))
 
 
 def nearest_stations(
-    distance_km: Tensor, bearing: Tensor, neighbours: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return index, distance, bearing and fading of the k nearest.
+    distance_km: Tensor, bearing: Tensor, log_noise: Tensor, neighbours: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return index, distance, bearing, fading and noise of the k nearest, (n, k) each.
 
     Where there are fewer than k stations, distances are padded with inf.
+
+    Parameters
+    ----------
+    distance_km, bearing : (n, station) float64
+    log_noise : (station,) float64
+    neighbours : int
+        k.
     """
     short = max(neighbours + 1 - distance_km.shape[1], 0)
     apart, index = distance_km.sort(dim=1, stable=True)
     apart = torch.nn.functional.pad(apart, (0, short), value=torch.inf)
     index = torch.nn.functional.pad(index, (0, short))[:, :neighbours]
     radius, apart = apart[:, neighbours], apart[:, :neighbours]
-    return index, apart, torch.gather(bearing, 1, index), fade(apart, radius)
+    direction = torch.gather(bearing, 1, index)
+    return index, apart, direction, fade(apart, radius), log_noise[index]
 
 
 def narrowed(tensors: Tensors, configuration: Configuration) -> Tensors:
@@ -294,9 +341,16 @@ def _part(
     cycles = samples.clock.cycles(
         longitude[window.visible], absolute, absolute + configuration.window_steps
     )
-    series = station_series(value, variance, pair_km, cycles, configuration.neighbours)
+    series = station_series(
+        value,
+        variance,
+        pair_km,
+        cycles,
+        samples.covariates[visible, window.start : stop],
+        neighbours=configuration.neighbours,
+    )
     to_visible = (samples.distance_km[hidden][:, visible], samples.bearing[hidden][:, visible])
-    places = nearest_stations(*to_visible, configuration.neighbours)
+    places = nearest_stations(*to_visible, samples.log_noise[visible], configuration.neighbours)
     core = slice(window.start + configuration.margin_steps, stop - configuration.margin_steps)
     at_targets = samples.clock.cycles(
         longitude[window.hidden], samples.first + core.start, samples.first + core.stop

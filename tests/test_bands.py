@@ -1,5 +1,7 @@
 """Bands of the series, and the kriging weights of each, against systems solved by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from aqreanalysis.model.covariance import JITTER
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import values_of
 from aqreanalysis.samples import Samples, Standardisation, nearest_stations
-from aqreanalysis.training.covariances import fit_bands, fit_filling, leave_out
+from aqreanalysis.training.covariances import fit_bands, fit_filling
 from aqreanalysis.training.validation import crps
 
 universal = settings(deadline=None, max_examples=30)
@@ -76,7 +78,7 @@ def test_weights_agree_with_bordered_systems_solved_by_hand(k, seed):
     rng = np.random.default_rng(seed)
     east, north = rng.uniform(-60, 60, (2, k))
     covariance = random_bands(seed)
-    found = covariance.weights(*polar(east, north), torch.zeros(1, k).double())
+    found = covariance.weights(*polar(east, north), *torch.zeros(2, 1, k).double())
     place = stretched(covariance, east, north)
     total = 0.0
     for band in range(3):
@@ -92,12 +94,12 @@ def test_without_a_stretch_directions_do_not_matter():
     rng = np.random.default_rng(0)
     east, north = rng.uniform(-60, 60, (2, 6))
     distance, bearing = polar(east, north)
-    none = torch.zeros(1, 6).double()
-    found, turned = (covariance.weights(distance, bearing + t, none) for t in (0.0, 1.0))
+    none = torch.zeros(2, 1, 6).double()
+    found, turned = (covariance.weights(distance, bearing + t, *none) for t in (0.0, 1.0))
     np.testing.assert_allclose(found.weight, turned.weight, atol=1e-9)
-    stretched = random_bands(3).weights(distance, bearing + 1.0, none)
+    stretched = random_bands(3).weights(distance, bearing + 1.0, *none)
     assert not np.allclose(
-        random_bands(3).weights(distance, bearing, none).weight, stretched.weight
+        random_bands(3).weights(distance, bearing, *none).weight, stretched.weight
     )
 
 
@@ -105,7 +107,7 @@ def test_a_stretch_along_an_axis_makes_it_count_as_longer():
     covariance = BandCovariance(1, 10.0).requires_grad_(False)
     covariance.stretch[:] = double([0.5, 0.0])  # east is stretched, north is shrunk
     found = covariance.weights(*polar(np.array([10.0, 0.0]), np.array([0.0, 10.0])),
-                               torch.zeros(1, 2).double())  # fmt: skip
+                               *torch.zeros(2, 1, 2).double())  # fmt: skip
     assert float(found.weight[0, 1, 0]) > 1.2 * float(found.weight[0, 0, 0])
 
 
@@ -113,10 +115,10 @@ def test_missing_neighbours_get_no_weight_and_change_nothing():
     covariance = random_bands(0)
     east, north = np.random.default_rng(0).uniform(-60, 60, (2, 3))
     distance, bearing = polar(east, north)
-    few = covariance.weights(distance, bearing, torch.zeros(1, 3).double())
+    few = covariance.weights(distance, bearing, *torch.zeros(2, 1, 3).double())
     distance = torch.cat([distance, torch.full((1, 2), torch.inf)], 1).double()
     bearing = torch.cat([bearing, torch.zeros(1, 2)], 1).double()
-    many = covariance.weights(distance, bearing, torch.zeros(1, 5).double())
+    many = covariance.weights(distance, bearing, *torch.zeros(2, 1, 5).double())
     np.testing.assert_allclose(many.weight[:, :3], few.weight, atol=1e-12)
     assert (many.weight[:, 3:] == 0).all()
     assert float(many.variance) == pytest.approx(float(few.variance))
@@ -126,7 +128,7 @@ def test_a_cluster_does_not_count_as_many():
     covariance = BandCovariance(1, 10.0).requires_grad_(False)
     covariance.log_noise[:] = -20.0  # no noise: but for jitter the system is singular
     found = covariance.weights(
-        *polar(np.array([10.0, 10.0, 10.0, -10.0]), np.zeros(4)), torch.zeros(1, 4).double()
+        *polar(np.array([10.0, 10.0, 10.0, -10.0]), np.zeros(4)), *torch.zeros(2, 1, 4).double()
     )
     assert torch.isfinite(found.variance).all()
     weight = found.weight[0, :, 0]
@@ -144,8 +146,9 @@ def krige_along(covariance, network, values, longitudes):
     bearing = np.radians(
         bearing_deg(lon[:, None], lat[:, None], network.longitude, network.latitude)
     )
-    index, near, direction, fading = nearest_stations(apart, torch.from_numpy(bearing), 4)
-    weight, variance = covariance.weights(near, direction, fading)
+    even = torch.zeros(network.size).double()
+    index, *near = nearest_stations(apart, torch.from_numpy(bearing), even, 4)
+    weight, variance = covariance.weights(*near)
     return (weight.mean(-1) * values[index]).sum(1).numpy(), variance.numpy()
 
 
@@ -165,12 +168,24 @@ def test_the_field_has_no_jump_where_the_neighbours_change():
 def test_fading_changes_the_weights_and_is_no_error_of_the_stations():
     covariance = random_bands(4)
     distance, bearing = polar(*np.random.default_rng(2).uniform(-60, 60, (2, 4)))
-    plain = covariance.weights(distance, bearing, torch.zeros(1, 4).double())
-    faded = covariance.weights(distance, bearing, double([[0.0, 0.0, 0.0, 1e9]]))
+    even = torch.zeros(1, 4).double()
+    plain = covariance.weights(distance, bearing, even, even)
+    faded = covariance.weights(distance, bearing, double([[0.0, 0.0, 0.0, 1e9]]), even)
     assert faded.weight[0, 3].abs().max() < 1e-6
-    few = covariance.weights(distance[:, :3], bearing[:, :3], torch.zeros(1, 3).double())
+    few = covariance.weights(distance[:, :3], bearing[:, :3], even[:, :3], even[:, :3])
     assert float(faded.variance) == pytest.approx(float(few.variance), rel=1e-4)
     assert float(faded.variance) >= float(plain.variance)
+
+
+def test_a_noisier_station_counts_for_less_and_makes_less_certain():
+    covariance = random_bands(4)
+    distance, bearing = polar(*np.random.default_rng(2).uniform(-60, 60, (2, 4)))
+    even = torch.zeros(1, 4).double()
+    plain = covariance.weights(distance, bearing, even, even)
+    noisy = covariance.weights(distance, bearing, even, double([[0.0, 3.0, 0.0, 0.0]]))
+    assert (noisy.weight[0, 1] < plain.weight[0, 1]).all()
+    np.testing.assert_allclose(noisy.weight[0].sum(0), 1.0, atol=1e-9)
+    assert float(noisy.variance) > float(plain.variance)
 
 
 @universal
@@ -181,17 +196,18 @@ def test_leaving_one_out_is_solving_each_system_without_the_station(n, seed):
     covariance = random_bands(seed, stretch=0.2)
     east, north = (place[None] - place[:, None]).transpose(2, 0, 1)
     distance, bearing = double(np.hypot(east, north)), double(np.arctan2(east, north))
-    found = covariance.leave_one_out(distance, bearing)
+    log_noise = double(rng.uniform(-1, 1, n))
+    found = covariance.leave_one_out(distance, bearing, log_noise)
     for left_out in range(n):
         others = np.delete(np.arange(n), left_out)
         weights = covariance.weights(
             distance[left_out, others][None],
             bearing[left_out, others][None],
             torch.zeros(1, n - 1).double(),
+            log_noise[others][None],
         )
-        np.testing.assert_allclose(found.weight[left_out, others], weights.weight[0], atol=1e-4)
-        assert float(found.variance[left_out]) == pytest.approx(float(weights.variance), rel=1e-4)
-    assert (found.weight[np.arange(n), np.arange(n)] == 0).all()
+        np.testing.assert_allclose(found[left_out, others], weights.weight[0], atol=1e-4)
+    assert (found[np.arange(n), np.arange(n)] == 0).all()
 
 
 # --- bands of series
@@ -252,20 +268,19 @@ def fitted(samples, *, updates, seed=0):
     return covariance, bands
 
 
-def left_out(samples, covariance, bands):
-    """Return how stations are found from the others."""
-    return leave_out(
-        bands, samples, covariance=covariance, widths=WIDTHS, neighbours=20,
-        rng=np.random.default_rng(0),
-    )  # fmt: skip
+def left_out_error(samples, bands):
+    """Return the mean squared error of each station found from the others."""
+    value = torch.nan_to_num(samples.value)
+    padded = torch.nn.functional.pad(value, (reach_of(WIDTHS),) * 2)
+    split = split_bands(padded, torch.ones_like(padded), WIDTHS)
+    weight = bands.leave_one_out(samples.distance_km, samples.bearing, samples.log_noise)
+    error = torch.einsum("ijb,jtb->it", weight, split) - samples.value
+    return float(error[torch.isfinite(error)].square().mean())
 
 
 def test_fitted_bands_find_left_out_stations_better(samples):
-    error = {}
-    for updates in (0, 60):
-        found = left_out(samples, *fitted(samples, updates=updates))
-        error[updates] = float((found.mean - found.truth).square().mean())
-    assert error[60] < 0.97 * error[0]
+    before = left_out_error(samples, fitted(samples, updates=0)[1])
+    assert left_out_error(samples, fitted(samples, updates=60)[1]) < 0.97 * before
 
 
 def test_fitting_is_the_same_for_the_same_seed(samples):
@@ -275,28 +290,13 @@ def test_fitting_is_the_same_for_the_same_seed(samples):
     assert not torch.equal(one["log_range"], different["log_range"])
 
 
-def test_a_left_out_station_is_found_without_its_own_values(samples):
-    covariance, bands = fitted(samples, updates=2)
-    before = left_out(samples, covariance, bands)
-    value = samples.value.clone()
-    value[7] += 3.0  # gaps of other stations may be filled from it, so those are left aside
-    value[torch.isnan(samples.value)] = 0.0
-    whole = Samples(value - 0.0, *_rest(samples))
-    value = value.clone()
-    value[7] -= 3.0
-    after = left_out(Samples(value, *_rest(samples)), covariance, bands)
-    again = left_out(whole, covariance, bands)
-    np.testing.assert_allclose(
-        after.mean[after.station == 7], again.mean[again.station == 7], atol=1e-12
-    )
-    assert set(before.station.tolist()) == set(range(samples.network.size))
-
-
-def _rest(samples):
-    """Return what samples hold beside their values."""
-    return (
-        samples.first, samples.network, samples.distance_km, samples.bearing, samples.clock,
-    )  # fmt: skip
+def test_a_station_that_reports_noise_is_learned_as_noisy(samples):
+    noisy = samples.value.clone()
+    noisy[7] += 2 * torch.from_numpy(np.random.default_rng(0).standard_normal(noisy.shape[1]))
+    worse = replace(samples, value=noisy, log_noise=torch.zeros_like(samples.log_noise))
+    fitted(worse, updates=60)
+    assert worse.log_noise.argmax() == 7
+    assert worse.log_noise[7] > 1
 
 
 def test_what_is_fitted_fills_gaps_with_a_spread_that_fits(samples):

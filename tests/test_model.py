@@ -348,7 +348,8 @@ def scene(network, *, configuration=SMALL, targets=5, longitudes=None, seed=0, g
     filled, variance = complete(covariance, double(value), pair_km(network))
     cycles = torch.sin(torch.arange(steps * CYCLES).reshape(1, steps, CYCLES) / 7).float()
     at_stations = cycles.expand(network.size, -1, -1)
-    series = station_series(filled, variance, pair_km(network), at_stations, 4)
+    nothing = torch.zeros(network.size, steps, 0)
+    series = station_series(filled, variance, pair_km(network), at_stations, nothing, neighbours=4)
     lon, lat = 116 + rng.uniform(-1, 1, targets), 40 + rng.uniform(-1, 1, targets)
     if longitudes is not None:
         targets, lon, lat = len(longitudes), longitudes, np.full(len(longitudes), 40.0)
@@ -359,7 +360,8 @@ def scene(network, *, configuration=SMALL, targets=5, longitudes=None, seed=0, g
     direction = torch.from_numpy(
         np.radians(bearing_deg(lon[:, None], lat[:, None], network.longitude, network.latitude))
     )
-    near = nearest_stations(apart, direction, configuration.neighbours)
+    even = torch.zeros(network.size).double()
+    near = nearest_stations(apart, direction, even, configuration.neighbours)
     neighbourhood = Neighbourhood(torch.zeros(targets, dtype=torch.int64), *near)
     margin, core = configuration.margin_steps, configuration.core_steps
     return series, neighbourhood, cycles[:, margin : margin + core].expand(targets, -1, -1)
@@ -477,15 +479,16 @@ def test_the_order_of_stations_does_not_matter():
     for stations, rows in ((network, np.arange(12)), (shuffled, order)):
         series, neighbourhood, cycles = scene(stations, targets=3)
         filled, variance = complete(model.covariance, double(value[rows]), pair_km(stations))
-        series = station_series(filled, variance, pair_km(stations), series.cycles[0], 4)
-        bearing = double(directions[rows])[neighbourhood.index]
-        place = Neighbourhood(
-            neighbourhood.window,
-            neighbourhood.index,
-            neighbourhood.distance_km,
-            bearing,
-            neighbourhood.fading,
+        series = station_series(
+            filled,
+            variance,
+            pair_km(stations),
+            series.cycles[0],
+            series.covariates[0],
+            neighbours=4,
         )
+        bearing = double(directions[rows])[neighbourhood.index]
+        place = replace(neighbourhood, bearing=bearing)
         found.append(outputs_of(model, series, place, cycles))
 
     for one, other in zip(*found, strict=True):
@@ -511,13 +514,7 @@ def test_a_missing_neighbour_is_heard_by_no_head():
     model = model_of(network, trained=True)
     series, neighbourhood, cycles = scene(network)
     elsewhere = torch.where(torch.isinf(neighbourhood.distance_km), 2, neighbourhood.index)
-    moved = Neighbourhood(
-        neighbourhood.window,
-        elsewhere,
-        neighbourhood.distance_km,
-        neighbourhood.bearing,
-        neighbourhood.fading,
-    )
+    moved = replace(neighbourhood, index=elsewhere)
 
     assert not torch.equal(elsewhere, neighbourhood.index)
     for one, other in zip(
@@ -600,3 +597,39 @@ def test_threads_side_by_side_leave_the_number_as_it_was():
             assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_spread_grows_with_distance_and_with_disagreement():
+    network = network_of(12)
+    model = model_of(network)
+    model.spread_law.copy_(torch.tensor([0.5, 0.1, 1.0]))
+    series, neighbourhood, _ = scene(network)
+    narrow, weights = narrowed(series, SMALL), model.weights(neighbourhood)
+
+    _, spread = model.krige(narrow, neighbourhood, weights)
+    further = weights._replace(variance=weights.variance * 2)
+    _, far = model.krige(narrow, neighbourhood, further)
+    # Twice as far from their mean at every station and hour: four times the disagreement.
+    apart = narrow._replace(value=2 * narrow.value)
+    mean, wide = model.krige(apart, neighbourhood, weights)
+    level = 0.1 * mean / 2
+
+    assert (far > spread).all()
+    grown = (wide - level - spread).detach()
+    assert (grown >= -1e-5).all()
+    assert float(grown.max()) == pytest.approx(0.5 * np.log(4), abs=0.02)
+
+
+def test_covariates_reach_the_encoding_and_missing_ones_do_not():
+    network = network_of(5)
+    torch.manual_seed(0)
+    model = NeuralKNN(SMALL, spacing_km=20.0, covariates=1).eval().requires_grad_(False)
+    series, *_ = scene(network)
+    shape = (*series.value.shape, 1)
+    there, missing = torch.ones(shape), torch.zeros(shape)
+
+    def encoded(values, known):
+        return model.encode(series._replace(covariates=torch.cat([values, known], -1))).context
+
+    assert not torch.equal(encoded(there, there), encoded(-there, there))
+    assert not torch.equal(encoded(missing, there), encoded(missing, missing))

@@ -13,7 +13,7 @@ from aqreanalysis.model import Configuration, NeuralKNN
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.samples import Samples, Standardisation, Window, assemble, narrowed
 from aqreanalysis.training import FEWEST_FOR_HEADS, Look, Schedule, Validated, train
-from aqreanalysis.training.covariances import leave_out
+from aqreanalysis.training.spread import fit_spread_law
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
@@ -125,7 +125,6 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit():
     assert weights.keys() == again.keys()
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     assert one.history == other.history
-    assert one.standardisation == other.standardisation
 
 
 def test_another_seed_gives_other_weights():
@@ -185,6 +184,7 @@ def batches(monkeypatch):
         return batch
 
     monkeypatch.setattr("aqreanalysis.training.loop.assemble", recorded)
+    monkeypatch.setattr("aqreanalysis.training.looks.assemble", recorded)
     return seen
 
 
@@ -194,43 +194,67 @@ def share_within(mean, log_variance, truth):
 
 
 def test_a_network_that_is_kept_holds_its_calibration(batches):
-    # With three shifts of eight windows, all of the validation is one batch, the first one.
+    # Calibration looks at five parts of the network in eight windows, six at a time; then come
+    # the three shifts of the validation stations in as many.
+    calibration, validation = 7, 4
     schedule = Schedule(
         3, 12, windows=24, check_every=3, validation_windows=8, rate=2e-2, average=0.5
     )
     found = trained(smooth_field(40, hours=120, noise=1.0), schedule=schedule)
 
     assert found.heads
-    _, batch = batches[0]
-    there = torch.isfinite(batch.truth)
-    mean, log_variance = outputs_of(found.model, batch, heads=True)
-    share = share_within(mean[there], log_variance[there], batch.truth[there])
+    looked_at = [batch for _, batch in batches[calibration : calibration + validation]]
+    outputs = [outputs_of(found.model, batch, heads=True) for batch in looked_at]
+    mean, log_variance = (torch.cat(parts) for parts in zip(*outputs, strict=True))
+    truth = torch.cat([batch.truth for batch in looked_at])
+    there = torch.isfinite(truth)
+    share = share_within(mean[there], log_variance[there], truth[there])
     assert share == pytest.approx(0.90, abs=0.01)
     assert share == pytest.approx(found.kept.coverage, abs=1e-3)
 
 
-def test_kriging_is_calibrated_with_each_station_left_out():
-    observations = smooth_field(16, hours=120)
-    found = trained(observations, schedule=Schedule(3, 0, validation_windows=4))
+def test_kriging_is_calibrated_while_parts_of_the_network_are_hidden(batches):
+    found = trained(smooth_field(16, hours=120), schedule=Schedule(3, 0, validation_windows=4))
 
-    samples, _ = samples_of(observations, found.standardisation)
-    mean, log_variance, truth, _ = leave_out(
-        found.model.bands,
-        samples,
-        covariance=found.model.covariance,
-        widths=SMALL.bands,
-        neighbours=SMALL.neighbours,
-        rng=np.random.default_rng(0),
-    )
-    share = share_within(mean, log_variance + found.model.log_spread, truth)
-    assert share == pytest.approx(0.90, abs=0.002)
+    shares = []
+    for windows, batch in batches:
+        if windows[0].hidden.size < 3:  # of validation, which hides fewer
+            continue
+        mean, log_variance = outputs_of(found.model, batch, heads=False)
+        there = torch.isfinite(batch.truth)
+        shares.append((mean[there], log_variance[there], batch.truth[there]))
+    mean, log_variance, truth = (torch.cat(parts) for parts in zip(*shares, strict=True))
+    assert share_within(mean, log_variance, truth) == pytest.approx(0.90, abs=0.005)
+
+
+@pytest.mark.parametrize("powers", [(0.5, 0.1, 1.2), (0.0, 0.0, 0.7)])
+def test_the_spread_law_comes_back_from_errors_that_follow_it(powers):
+    draw = np.random.default_rng(3)
+    features = torch.from_numpy(draw.standard_normal((20_000, 3)))
+    log_variance = features @ torch.tensor(powers, dtype=torch.float64) - 1.0
+    truth = torch.from_numpy(draw.standard_normal(20_000)) * (log_variance / 2).exp()
+    model = NeuralKNN(SMALL, spacing_km=10.0)
+
+    fitted = fit_spread_law(model, torch.zeros(20_000).double(), features.unbind(-1), truth)
+
+    # The score's slope in a power is known to about 1/sqrt(20 000); the ridge pulls less.
+    np.testing.assert_allclose(model.spread_law, powers, atol=0.05)
+    np.testing.assert_allclose(fitted, log_variance, atol=0.3)
+
+
+def test_few_values_leave_the_spread_to_kriging():
+    model = NeuralKNN(SMALL, spacing_km=10.0)
+    few = torch.ones(5).double()
+    fit_spread_law(model, few, (few, few, few), 9 * few)
+    assert model.spread_law.tolist() == [0.0, 0.0, 1.0]
 
 
 def test_validation_stations_are_never_a_training_target(batches):
     schedule = Schedule(3, 6, windows=8, check_every=3, validation_windows=8)
     found = trained(smooth_field(16, hours=120), schedule=schedule)
 
-    looks = 3  # as many shifts of eight windows, eight at a time
+    calibration, looks = 7, 4  # five parts, then three shifts, of eight windows, six at a time
+    batches = batches[calibration:]
     shifts = [window.hidden.tolist() for windows, _ in batches[:looks] for window in windows]
     validation = {station for hidden in shifts for station in hidden}
     assert len(validation) == 4  # a quarter of 16 places
@@ -279,7 +303,7 @@ def test_training_stops_after_looks_without_gain():
 
 def validated(by_station):
     look = Look(0, rmse=10.0, mae=4.0, crps=1.0, coverage=0.9)
-    return Validated(look, Standardisation(5.0, 2.0), np.asarray(by_station))
+    return Validated(look, np.asarray(by_station))
 
 
 def test_a_gain_counts_as_far_as_its_stations_prove_it():
@@ -297,16 +321,6 @@ def test_a_gain_counts_as_far_as_its_stations_prove_it():
     assert at_a_price.proven_gain(kriging) == -np.inf  # one score gains, the other loses
     assert validated([[np.nan, np.nan]] * 4).proven_gain(kriging) == -np.inf
     assert kriging.proven_gain(kriging) == 0
-
-
-def test_the_best_share_of_the_variance_is_chosen():
-    # Of a wide distribution the mean lies far above the median: the share serves RMSE and MAE.
-    found = trained(smooth_field(14, hours=60, noise=1.0))
-
-    assert 0 <= found.standardisation.variance_share <= 1
-    assert found.standardisation.variance_share * 10 == pytest.approx(
-        round(found.standardisation.variance_share * 10)
-    )
 
 
 # --- small and odd networks

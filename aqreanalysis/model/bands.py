@@ -86,6 +86,7 @@ class BandCovariance(nn.Module):
     .. math:: C_b(h) = \sum_{i=1}^2 a_{bi} e^{-|S h| / \ell_{bi}} + n_b [h = 0]
 
     where S stretches the plane around the target, so that the reach may depend on the direction.
+    The noise n of a station that is known to be noisier or quieter than others has a factor.
 
     Parameters
     ----------
@@ -104,7 +105,9 @@ class BandCovariance(nn.Module):
         self.log_noise = nn.Parameter(torch.linspace(-3.0, -4.5, bands, dtype=torch.float64))
         self.stretch = nn.Parameter(torch.zeros(2, dtype=torch.float64))
 
-    def weights(self, distance_km: Tensor, bearing: Tensor, fading: Tensor) -> Weights:
+    def weights(
+        self, distance_km: Tensor, bearing: Tensor, fading: Tensor, log_noise: Tensor
+    ) -> Weights:
         """Return the weights of k neighbours in each band, and the variance of all bands.
 
         Parameters
@@ -113,6 +116,8 @@ class BandCovariance(nn.Module):
             Target to neighbour; inf where there is no such neighbour, whose weight is then 0.
         fading : (n, k) float64
             Noise of a neighbour in units of the sill; it takes the outermost out smoothly.
+        log_noise : (n, k) float64
+            Logarithm of the factor of each neighbour's noise.
 
         Returns
         -------
@@ -126,12 +131,13 @@ class BandCovariance(nn.Module):
         pair_km = (east**2 + north**2 + SAME_PLACE_KM2).sqrt()
         away_km = self._apart_km(torch.where(there, distance_km, 0.0), bearing)
         weights, variances = [], []
+        factor = log_noise.exp()
         for band in range(len(self.log_noise)):
             noise = self.log_noise[band].exp()
             sill = self.log_amplitude[band].exp().sum() + noise
             faded = sill * fading
             matrix = self._covariance(pair_km, band)
-            matrix.diagonal(dim1=1, dim2=2).add_(noise + faded)
+            matrix.diagonal(dim1=1, dim2=2).add_(noise * factor + faded)
             weight, variance = ordinary_weights(
                 matrix, self._covariance(away_km, band), there, sill
             )
@@ -140,7 +146,7 @@ class BandCovariance(nn.Module):
             weights.append(weight)
         return Weights(torch.stack(weights, -1), torch.stack(variances).sum(0).clamp_min(JITTER))
 
-    def leave_one_out(self, distance_km: Tensor, bearing: Tensor) -> Weights:
+    def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
         """Return the weights (n, n, band) with which each of n stations is found from the others.
 
         All follow from one inverse of each kriging system (Dubrule 1983, Mathematical Geology 15).
@@ -148,23 +154,24 @@ class BandCovariance(nn.Module):
         Parameters
         ----------
         distance_km, bearing : (n, n) float64
+        log_noise : (n,) float64
+            Logarithm of the factor of each station's noise.
         """
         n = len(distance_km)
         apart_km = self._apart_km(distance_km, bearing)
         apart_km = (apart_km + apart_km.T) / 2  # there and back, bearings differ on a sphere
         system = torch.ones(len(self.log_noise), n + 1, n + 1, dtype=torch.float64)
         system[:, n, n] = 0
-        eye = torch.eye(n, dtype=torch.float64)
         system[:, :n, :n] = torch.stack(
             [
-                self._covariance(apart_km, band) + self.log_noise[band].exp() * eye
-                for band in range(len(self.log_noise))
+                self._covariance(apart_km, band) + torch.diag((noise + log_noise).exp())
+                for band, noise in enumerate(self.log_noise)
             ]
         )
         inverse = torch.linalg.inv(system)[:, :n, :n]
         precision = inverse.diagonal(dim1=1, dim2=2)  # (band, n)
-        weights = -inverse / precision[..., None] * (1 - eye)
-        return Weights(weights.permute(1, 2, 0), (1 / precision).sum(0))
+        weights = -inverse / precision[..., None] * (1 - torch.eye(n, dtype=torch.float64))
+        return weights.permute(1, 2, 0)
 
     def _apart_km(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
         """Return distances as stretched, of any shape; never 0, where a root has no slope."""

@@ -6,7 +6,7 @@ from numbers import Integral
 from aqreanalysis.model.bands import reach_of
 
 #: Parts of the network that can be left out.
-PARTS = ("recurrence", "attention", "cycles", "covariance")
+PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Configuration:
         Numbers that the encoder tells the decoder about each station and step.
     encoder_width, decoder_width : int
         Width of the recurrent and of the pointwise layers.
-    without : tuple of {"recurrence", "attention", "cycles", "covariance"}
+    without : tuple of {"recurrence", "attention", "cycles", "covariance", "covariates"}
         Parts that are left out, to learn what each is worth. Without the covariance the prior is
         inverse squared distance, which knows nothing of how neighbours repeat each other.
     core_steps, margin_steps : int

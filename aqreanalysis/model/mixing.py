@@ -20,6 +20,7 @@ from aqreanalysis.model.neural_knn import (
     Neighbourhood,
     NeuralKNN,
     StationSeries,
+    spread_features,
 )
 
 #: Below this a variance over neighbours is rounding; the root of it keeps a slope in training.
@@ -33,9 +34,10 @@ class StationTables(NamedTuple):
     ----------
     first : Tensor
         One row for each matrix of `TargetMatrices`: the kriged bands, the variance of filled
-        values, and with heads the value and each head's loudness.
+        values, the value, and with heads each head's loudness.
     second : Tensor
-        One row for each matrix from the mean's on: the squared value, and what each head hears.
+        One row for each matrix from the mean's on: the squared value, and with heads what each
+        hears.
     told : Tensor
         Mixed by the first head alone: value, squared value and context, times its loudness.
     """
@@ -55,7 +57,7 @@ class TargetMatrices(NamedTuple):
     Attributes
     ----------
     weight : (matrix, n, station) float32
-        Weights of each band, the heaviest squared, and with heads the shares in the mean and each
+        Weights of each band, the heaviest squared, the shares in the mean, and with heads each
         head's geometry.
     variance : (n, 1) float32
         Kriging variance.
@@ -75,17 +77,17 @@ def station_tables(
     values = series.value if encoding is None else _corrected(model, series, encoding)
     known = (series.variance < ALMOST * model.covariance.sill()).to(values.dtype)
     bands = split_bands(values, known, model.configuration.bands)[0]  # (station, core, band)
-    kriged = [*bands.unbind(-1), model.core(series.variance)[0]]
-    nothing = bands.new_zeros(0, *bands.shape[:2])
-    if encoding is None:
-        return StationTables(torch.stack(kriged), nothing, nothing)
     value = model.core(series.value)[0]
+    first = [*bands.unbind(-1), model.core(series.variance)[0], value]
+    if encoding is None:
+        nothing = value.new_zeros(0, *value.shape)
+        return StationTables(torch.stack(first), value[None] ** 2, nothing)
     score = BOUND * torch.tanh(model.core(encoding.score)[0] / BOUND)
     loud = torch.exp(score - model.core(series.variance)[0][..., None])  # (station, core, head)
     heard = loud * (value[..., None] + model.core(encoding.offset)[0])
     told = torch.cat([value[..., None], value[..., None] ** 2, model.core(encoding.context)[0]], -1)
     return StationTables(
-        torch.stack([*kriged, value, *loud.unbind(-1)]),
+        torch.stack([*first, *loud.unbind(-1)]),
         torch.stack([value**2, *heard.unbind(-1)]),
         (loud[..., :1] * told).permute(2, 0, 1).contiguous(),
     )
@@ -101,12 +103,9 @@ def target_matrices(
 ) -> TargetMatrices:
     """Return the matrices of n targets over so many stations; zero for all but the neighbours."""
     weight = weights.weight.float()
-    columns = [weight, weight.square().amax(-1, keepdim=True)]
+    columns = [weight, weight.square().amax(-1, keepdim=True), model.shares(weights)[..., None]]
     if heads:
-        columns += [
-            model.shares(neighbourhood)[..., None],
-            model.geometric_factors(neighbourhood, weights),
-        ]
+        columns.append(model.geometric_factors(neighbourhood, weights))
     dense = neighbourhood.scatter(torch.cat(columns, -1), stations)  # (n, station, matrix)
     place = model.place(neighbourhood, weights)
     return TargetMatrices(
@@ -130,26 +129,26 @@ def estimate(
     """
     bands = len(model.configuration.bands) + 1
     mixed = torch.bmm(targets.weight[: len(tables.first)], tables.first)  # (matrix, n, core)
-    kriged = mixed[:bands].sum(0)
-    variance = mixed[bands] + targets.variance
-    if cycles is None:
-        return kriged, variance * model.log_spread.exp()
     hears = torch.bmm(targets.weight[bands + 1 :], tables.second)
+    kriged, mean = mixed[:bands].sum(0), mixed[bands + 1]
+    spread = _root(hears[0] - mean**2)
+    variance = mixed[bands].add_(targets.variance)
+    log_variance = model.by_law(spread_features(kriged, mean, spread, variance))
+    if cycles is None:
+        return kriged, log_variance.add_(model.log_spread).exp_()
     told = torch.matmul(targets.weight[bands + 2], tables.told)
     loudness = mixed[bands + 2 :].clamp_min_(TINY)
     departures = hears[1:].div_(loudness).sub_(kriged)
     told = told.div_(loudness[0])
-    mean = mixed[bands + 1]
-    spread = _root(hears[0] - mean**2)
     scaled = (kriged - mean) / spread.clamp_min(SMALL_SPREAD)
     around = _root(told[1] - 2 * kriged * told[0] + kriged**2)
-    scalars = torch.stack([kriged, mean, scaled, spread, around, variance.log()])
+    scalars = torch.stack([kriged, mean, scaled, spread, around, log_variance])
     place = targets.place[..., None].expand(-1, -1, kriged.shape[1])
     features = torch.cat([scalars, mixed[: bands - 1], departures, place, cycles, told[2:]])
     decoded = _decoded(model, features.flatten(1)).unflatten(1, kriged.shape)
     correction = decoded[0].mul_(0.3).add_(decoded[2:].tanh_().mul_(departures).sum(0))
-    widened = variance.mul_((decoded[1] + model.log_spread).exp_())
-    return correction.mul_(model.departure).add_(kriged), widened
+    log_variance.add_(decoded[1]).add_(model.log_spread)
+    return correction.mul_(model.departure).add_(kriged), log_variance.exp_()
 
 
 def _corrected(model: NeuralKNN, series: StationSeries, encoding: Encoding) -> Tensor:

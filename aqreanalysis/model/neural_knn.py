@@ -27,6 +27,8 @@ TINY = 1e-12
 ALMOST = 0.999
 #: A local spread below this, in standard deviations, says nothing about its own scale.
 SMALL_SPREAD = 0.1
+#: Neighbours whose squared differences from an estimate are below this agree with it.
+AGREEMENT = 1e-3
 
 
 class StationSeries(NamedTuple):
@@ -37,6 +39,7 @@ class StationSeries(NamedTuple):
     mean: Tensor  # over the station's nearest others
     spread: Tensor  # standard deviation over the same
     cycles: Tensor  # (batch, station, time, CYCLES)
+    covariates: Tensor  # (batch, station, time, 2 covariate): values, then whether they are there
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Neighbourhood:
         Target to neighbour; bearing in radians.
     fading : (n, k) float64
         From `fade`: 0 near the target, without bound towards the first station left out.
+    log_noise : (n, k) float64
+        Logarithm of the factor of each neighbour's noise; 0 where none was learned.
     """
 
     window: Tensor
@@ -60,6 +65,7 @@ class Neighbourhood:
     distance_km: Tensor
     bearing: Tensor
     fading: Tensor
+    log_noise: Tensor
 
     def rows(self, part: slice) -> "Neighbourhood":
         """Return the neighbours of some of the targets."""
@@ -93,6 +99,10 @@ class NeuralKNN(nn.Module):
     3. A *decoder* mixes and corrects them, pointwise, from differences between the heads, the
        spread of the neighbours, the kriging variance and the cycles at the target.
 
+    The variance is a product of powers, the `spread_law`: of how far the neighbours disagree with
+    the estimate now, of the exponential of its level, and of the kriging variance, which depends
+    on the place alone. The decoder may widen it. Untrained, it is the kriging variance.
+
     The decoder's last layer starts at zero, so the untrained network is kriging, and ``departure``
     scales how far the trained one's mean departs from it; at 0 only the spread is learned.
 
@@ -101,15 +111,19 @@ class NeuralKNN(nn.Module):
     configuration : Configuration
     spacing_km : float
         Median spacing of the stations, where the covariance begins to learn.
+    covariates : int
+        Other variables that the encoder sees.
     """
 
-    def __init__(self, configuration: Configuration, *, spacing_km: float) -> None:
+    def __init__(
+        self, configuration: Configuration, *, spacing_km: float, covariates: int = 0
+    ) -> None:
         super().__init__()
         self.configuration = configuration
         heads, width = configuration.heads, configuration.decoder_width
         self.covariance = SpaceTimeCovariance(spacing_km)
         self.bands = BandCovariance(len(configuration.bands) + 1, spacing_km)
-        self.encoder = TemporalEncoder(4 + CYCLES, configuration)
+        self.encoder = TemporalEncoder(4 + CYCLES + 2 * covariates, configuration)
         self.geometry = nn.Sequential(nn.Linear(7, 24), nn.GELU(), nn.Linear(24, heads))
         self.power = nn.Parameter(torch.linspace(1.0, 3.0, heads))
         self.decoder = nn.Sequential(
@@ -122,17 +136,22 @@ class NeuralKNN(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         self.log_spread = nn.Parameter(torch.zeros(()))
+        self.register_buffer("spread_law", torch.tensor([0.0, 0.0, 1.0]))
         # Share of the learned correction that is used; validation stations decide, 1 in training.
         self.register_buffer("departure", torch.ones(()))
 
     departure: Tensor
+    spread_law: Tensor
 
     def weights(self, neighbourhood: Neighbourhood) -> Weights:
         """Return the covariance head's weights (n, k, band) and variance (n,), float64."""
         if "covariance" in self.configuration.without:
             return self._inverse_distance(neighbourhood)
         return self.bands.weights(
-            neighbourhood.distance_km, neighbourhood.bearing, neighbourhood.fading
+            neighbourhood.distance_km,
+            neighbourhood.bearing,
+            neighbourhood.fading,
+            neighbourhood.log_noise,
         )
 
     def _inverse_distance(self, neighbourhood: Neighbourhood) -> Weights:
@@ -151,14 +170,35 @@ class NeuralKNN(nn.Module):
             series.variance.sqrt(),
             (series.variance > 0).float(),
         ]
-        return self.encoder(torch.cat([torch.stack(own, -1), self.cyclic(series.cycles)], -1))
+        around = [self.cyclic(series.cycles), series.covariates]
+        return self.encoder(torch.cat([torch.stack(own, -1), *around], -1))
 
     def krige(
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
     ) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (n, core) of the covariance head alone."""
         mean = self._kriged(series, series.value, neighbourhood, weights).sum(-1)
-        return mean, self._log_variance(series, neighbourhood, weights) + self.log_spread
+        told = self.spread_features(series, neighbourhood, weights, mean)
+        return mean, self.by_law(told) + self.log_spread
+
+    def spread_features(
+        self,
+        series: StationSeries,
+        neighbourhood: Neighbourhood,
+        weights: Weights,
+        estimate: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the spread law weighs at estimates (n, core), as `spread_features`."""
+        mean, spread = self._moments(series, neighbourhood, weights)
+        variance = self._variance(series, neighbourhood, weights)
+        return spread_features(estimate, mean, spread, variance)
+
+    def by_law(self, told: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return the logarithm of the variance by the spread law, but for its constant."""
+        disagreement, level, kriging = (
+            power * feature for power, feature in zip(self.spread_law, told, strict=True)
+        )
+        return disagreement + level + kriging
 
     def forward(
         self,
@@ -184,9 +224,10 @@ class NeuralKNN(nn.Module):
         corrected = series.value + self.departure * encoding.correction
         bands = self._kriged(series, corrected, neighbourhood, weights)
         kriged = bands.sum(-1)
-        log_variance = self._log_variance(series, neighbourhood, weights)
+        variance = self._variance(series, neighbourhood, weights)
         heads, around, context = self._attend(series, encoding, neighbourhood, weights, kriged)
-        mean, spread = self._moments(series, neighbourhood)
+        mean, spread = self._moments(series, neighbourhood, weights)
+        log_variance = self.by_law(spread_features(kriged, mean, spread, variance))
         scaled = (kriged - mean) / spread.clamp_min(SMALL_SPREAD)
         scalars = [kriged, mean, scaled, spread, around, log_variance]
         place = self.place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
@@ -221,15 +262,16 @@ class NeuralKNN(nn.Module):
         ]
         return torch.stack(mixed, -1)
 
-    def _log_variance(
+    def _variance(
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
     ) -> Tensor:
-        """Return the log of the kriging variance plus what the filled neighbours add."""
+        """Return the kriging variance plus what the filled neighbours add, (n, core)."""
         # What an error of a filled value weighs, in the band in which it weighs most.
         heaviest = weights.weight.float().square().amax(-1)
         dense = neighbourhood.scatter(heaviest, series.value.shape[1])
-        added = neighbourhood.mix(dense, self.core(series.variance))
-        return torch.log(weights.variance.float()[:, None] + added)
+        return weights.variance.float()[:, None] + neighbourhood.mix(
+            dense, self.core(series.variance)
+        )
 
     def _attend(
         self,
@@ -289,18 +331,18 @@ class NeuralKNN(nn.Module):
         return torch.softmax(learned.masked_fill(~there, -torch.inf), dim=1)
 
     def _moments(
-        self, series: StationSeries, neighbourhood: Neighbourhood
+        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
     ) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation over the neighbours, (n, core) each."""
         value = self.core(series.value)[..., None]
-        dense = neighbourhood.scatter(self.shares(neighbourhood), value.shape[1])
+        dense = neighbourhood.scatter(self.shares(weights), value.shape[1])
         mean, square = neighbourhood.mix(dense, torch.cat([value, value**2], -1)).unbind(-1)
         return mean, ((square - mean**2).clamp_min(0) + 1e-6).sqrt()
 
-    def shares(self, neighbourhood: Neighbourhood) -> Tensor:
-        """Return each neighbour's share in the mean over neighbours, (n, k) float32."""
-        present = torch.isfinite(neighbourhood.distance_km) / (1 + neighbourhood.fading)
-        return (present / present.sum(1, keepdim=True)).float()
+    def shares(self, weights: Weights) -> Tensor:
+        """Return each neighbour's share in mean and spread, (n, k) float32: as it is weighed."""
+        share = weights.weight.mean(-1).abs()
+        return (share / share.sum(1, keepdim=True)).float()
 
     def place(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return what the decoder knows of a target's place, (n, 3)."""
@@ -337,6 +379,28 @@ def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
     """
     share = (distance_km / radius_km[:, None]).nan_to_num(nan=0.0, posinf=0.0)
     return ((share - FADING_FROM) / (1 - share).clamp_min(1e-6)).clamp_min(0) ** 2
+
+
+def spread_features(
+    estimate: Tensor, mean: Tensor, spread: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what tells how uncertain an estimate is, each of the shape of the estimate.
+
+    Parameters
+    ----------
+    estimate, mean, spread : Tensor
+        The estimate; mean and standard deviation over its neighbours.
+    variance : Tensor
+        Of kriging.
+
+    Returns
+    -------
+    disagreement, level, kriging : Tensor
+        Logarithm of the neighbours' mean squared difference from the estimate, the estimate, and
+        the logarithm of the variance of kriging.
+    """
+    apart = spread**2 + (estimate - mean) ** 2
+    return torch.log(apart + AGREEMENT), estimate, torch.log(variance)
 
 
 def _local_spacing(distance_km: Tensor) -> Tensor:

@@ -181,7 +181,8 @@ class NeuralField:
             self.variance[:, span],
             self.samples.distance_km,
             clock.cycles(longitude, *steps),
-            configuration.neighbours,
+            self.samples.covariates[:, span],
+            neighbours=configuration.neighbours,
         )
         encoding = self.model.encode(series) if self.heads else None
         narrow = None if encoding is None else narrowed(encoding, configuration)
@@ -248,6 +249,7 @@ class NeuralField:
             distance,
             torch.from_numpy(np.radians(bearing)),
             fade(distance, radius[:, 0]),
+            self.samples.log_noise[torch.from_numpy(index)],
         )
         parts = [
             model.weights(neighbourhood.rows(slice(start, start + SOLVED_AT_ONCE)))

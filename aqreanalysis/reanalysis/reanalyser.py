@@ -15,6 +15,7 @@ from aqreanalysis.background import Background, BackgroundError, Trend
 from aqreanalysis.blocks import predict_blocks
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
+from aqreanalysis.histories import Scaling
 from aqreanalysis.model import Configuration
 from aqreanalysis.model.completion import OWN_REACH_STEPS
 from aqreanalysis.network import StationNetwork
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: Stations without which nothing can be hidden and found from two others.
 FEWEST_STATIONS = 3
+#: A station of one name is the same within this distance.
+SAME_PLACE_KM = 0.1
 
 
 class Reanalyser:
@@ -159,6 +162,8 @@ class Reanalyser:
         trend = None
         if field is not None:
             trend = Trend.of(field, _at_stations(field, kept), standardisation.forward(values))
+        left_out = "covariates" in self.configuration.without
+        scaling = Scaling.of(kept, variable, covariates=[] if left_out else None)
         samples = Samples.of(
             kept,
             variable,
@@ -166,6 +171,7 @@ class Reanalyser:
             configuration=self.configuration,
             seasons=clock.seasons,
             trend=_trend_of(trend, field, kept),
+            covariates=scaling.forward(kept)[..., 1:],
         )
         trained = train(
             samples,
@@ -187,10 +193,12 @@ class Reanalyser:
             "seed": self.seed,
             "heads": trained.heads,
             "trend": None if trend is None else trend.facts(),
+            "scaling": scaling.facts(),
             "data_hash": input_digest(kept, variable),
             "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
         }
-        self._state = State(trained.model, trained.standardisation, facts, _positions(kept))
+        network = _network(kept, trained.log_noise.numpy())
+        self._state = State(trained.model, standardisation, facts, network)
         return self
 
     def predict(
@@ -238,6 +246,8 @@ class Reanalyser:
             configuration=state.model.configuration,
             seasons=state.facts["seasons"],
             trend=_trend_of(trend, field, kept),
+            covariates=Scaling.from_facts(state.facts["scaling"]).forward(kept)[..., 1:],
+            log_noise=_known_noise(state.network, StationNetwork.from_dataset(kept)),
         )
         _, begin = clock_of(kept)
         engine = NeuralField(
@@ -382,12 +392,24 @@ def _trend_at(
     return trend(field.at(longitude, latitude, time[hours]))
 
 
-def _positions(observations: xr.Dataset) -> xr.Dataset:
-    """Return identifiers and positions of the stations, for the record beside the weights."""
+def _network(observations: xr.Dataset, log_noise: np.ndarray) -> xr.Dataset:
+    """Return identifiers, positions and noise of the stations, for the record beside weights."""
+    layers = {
+        name: (STATION, observations[name].values.astype(np.float64), {"units": units})
+        for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
+    }
+    noise = {"long_name": "logarithm of the factor of the station's noise", "units": "1"}
     return xr.Dataset(
-        {
-            name: (STATION, observations[name].values.astype(np.float64), {"units": units})
-            for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
-        },
+        {**layers, "log_noise": (STATION, log_noise, noise)},
         coords={STATION: observations[STATION].values.astype(str)},
     )
+
+
+def _known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
+    """Return the learned noise of stations, (n,); 0 for one that is not where it was learned."""
+    known = StationNetwork.from_dataset(learned)
+    nearest = known.neighbours(network.longitude, network.latitude, k=1)
+    row = nearest.index[:, 0]
+    same = known.identifiers[row] == network.identifiers
+    there = same & (nearest.distance_km[:, 0] <= SAME_PLACE_KM)
+    return np.where(there, learned["log_noise"].values[row], 0.0)

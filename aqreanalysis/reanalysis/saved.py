@@ -18,7 +18,7 @@ from aqreanalysis.model import Configuration, NeuralKNN
 from aqreanalysis.samples import Standardisation
 
 #: Number of the layout of the folder; another one is refused with the version that can read it.
-FORMAT = 2
+FORMAT = 3
 DESCRIPTION, WEIGHTS, NETWORK = "reanalyser.json", "weights.safetensors", "network.nc"
 #: What a description tells of a fitted model, beside its configuration and standardisation.
 FACTS = (
@@ -31,6 +31,7 @@ FACTS = (
     "seed",
     "heads",
     "trend",
+    "scaling",
     "data_hash",
     "scores",
 )
@@ -113,7 +114,8 @@ def load_state(folder: Path) -> State:
         configuration = Configuration(**description.pop("configuration"))
         standardisation = Standardisation(**description.pop("standardisation"))
         with torch.random.fork_rng(devices=[]):
-            model = NeuralKNN(configuration, spacing_km=1.0)
+            count = len(description["scaling"]) - 1
+            model = NeuralKNN(configuration, spacing_km=1.0, covariates=count)
         model.load_state_dict(load_file(folder / WEIGHTS))
         model.covariance.requires_grad_(False)
         model.bands.requires_grad_(False)

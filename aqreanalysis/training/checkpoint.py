@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aqreanalysis.model import NeuralKNN
-from aqreanalysis.samples import Samples, Standardisation
+from aqreanalysis.samples import Samples
 from aqreanalysis.training.validation import Look, Validated
 
 
@@ -56,7 +56,6 @@ class Learning:
         told = {
             "rng": self.rng.bit_generator.state,
             "look": self.kept.look,
-            "standardisation": asdict(self.kept.standardisation),
             "by_station": self.kept.by_station.tolist(),
             "history": self.history,
             "gains": self.gains,
@@ -98,8 +97,7 @@ class Learning:
             )
         self._take(tensors)
         self.rng.bit_generator.state = told["rng"]
-        scale = Standardisation(**told["standardisation"])
-        self.kept = Validated(Look(*told["look"]), scale, np.array(told["by_station"]))
+        self.kept = Validated(Look(*told["look"]), np.array(told["by_station"]))
         self.history = [Look(*look) for look in told["history"]]
         self.gains, self.update = told["gains"], told["update"]
         self.optimiser.step()  # without gradients it changes nothing, but the rate may now fall
@@ -140,6 +138,6 @@ class Learning:
 def identity_of(samples: Samples, *settings: Any) -> str:
     """Return a digest of the observations and of everything that training depends on."""
     digest = hashlib.sha256(repr(settings).encode())
-    for array in (samples.value, samples.distance_km, samples.bearing):
+    for array in (samples.value, samples.covariates, samples.distance_km, samples.bearing):
         digest.update(array.numpy().tobytes())
     return digest.hexdigest()

@@ -1,7 +1,6 @@
 """Fitting the covariances: of what fills gaps, and of the bands of the day."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ from aqreanalysis.training.validation import crps
 LONGEST_OUTAGE, STRETCH = 24, 144
 #: Stations found from each other at once, and steps at which they are.
 TOGETHER, AT_ONCE = 128, 600
-#: Stations that are left out for calibration, and hours of each.
-LEFT_OUT, EACH = 256, 2000
+#: Weight of the squared logarithm of a station's noise beside the errors.
+SHRINKAGE = 0.01
 
 
 def fit_filling(
@@ -86,67 +85,33 @@ def fit_bands(
 
     Nothing is drawn but hours and, of a large network, its parts: the leave-one-out estimates of
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
-    absolute and mean squared error of the standardised root, for a field good by both.
+    absolute and mean squared error of the standardised root, for a field good by both. The
+    factors of the stations' noise are learned with the bands, shrunk towards 1: the samples'
+    ``log_noise`` is filled in place.
     """
     value, split = _completed_bands(samples, covariance, widths)
     there = torch.isfinite(samples.value)
     reporting = there.any(dim=0).nonzero()[:, 0].numpy()
-    optimiser = torch.optim.Adam(bands.parameters(), lr=rate)
+    log_noise = torch.zeros_like(samples.log_noise, requires_grad=True)
+    optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
     for _ in range(updates):
         centre = int(rng.integers(samples.network.size))
         rows = samples.distance_km[centre].argsort(stable=True)[:TOGETHER]
         steps = torch.from_numpy(rng.choice(reporting, AT_ONCE))
-        weights, _ = bands.leave_one_out(
-            samples.distance_km[rows][:, rows], samples.bearing[rows][:, rows]
+        weights = bands.leave_one_out(
+            samples.distance_km[rows][:, rows], samples.bearing[rows][:, rows], log_noise[rows]
         )
         found = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
         error = (found - value[rows][:, steps])[there[rows][:, steps]]
+        loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
         optimiser.zero_grad()
-        (error.abs().mean() + error.square().mean()).backward()
+        loss.backward()
         optimiser.step()
         falling.step()
         yield
     bands.requires_grad_(False)
-
-
-class LeftOut(NamedTuple):
-    """Stations found from the others, at measured hours."""
-
-    mean: Tensor  # (n,) standardised
-    log_variance: Tensor  # (n,)
-    truth: Tensor  # (n,)
-    station: Tensor  # (n,) int
-
-
-@torch.no_grad()
-def leave_out(
-    bands: BandCovariance,
-    samples: Samples,
-    *,
-    covariance: SpaceTimeCovariance,
-    widths: tuple[float, ...],
-    neighbours: int,
-    rng: np.random.Generator,
-) -> LeftOut:
-    """Return how each station, of many a random part, is found from its nearest others."""
-    value, split = _completed_bands(samples, covariance, widths)
-    measured = torch.isfinite(samples.value)
-    stations = np.sort(rng.permutation(samples.network.size)[:LEFT_OUT])
-    parts = []
-    for number, station in enumerate(stations):
-        rows = samples.distance_km[station].argsort(stable=True)
-        rows = torch.cat([torch.tensor([station]), rows[rows != station][:neighbours]])
-        weight, variance = bands.leave_one_out(
-            samples.distance_km[rows][:, rows], samples.bearing[rows][:, rows]
-        )
-        steps = measured[station].nonzero()[:, 0]
-        steps = steps[:: len(steps) // EACH + 1]
-        found = torch.einsum("jb,jtb->t", weight[0], split[rows][:, steps])
-        spread = variance[0].log().expand_as(found)
-        truth = value[station, steps]
-        parts.append(LeftOut(found, spread, truth, torch.full(truth.shape, number)))
-    return LeftOut(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+    samples.log_noise.copy_(log_noise.detach())
 
 
 def _completed_bands(

@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import torch
 from torch import Tensor
 
 from aqreanalysis.model import Configuration, NeuralKNN, single_thread
+from aqreanalysis.model.covariance import Weights
 from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble, narrowed
 from aqreanalysis.training.checkpoint import Learning, identity_of
-from aqreanalysis.training.covariances import fit_bands, fit_filling, leave_out
+from aqreanalysis.training.covariances import fit_bands, fit_filling
+from aqreanalysis.training.looks import Hiding, Looks
 from aqreanalysis.training.schedule import Schedule
+from aqreanalysis.training.spread import fit_spread_law
 from aqreanalysis.training.validation import Look, Validated, calibrate, crps
 
 logger = logging.getLogger(__name__)
@@ -28,6 +32,8 @@ DEPARTURES = (0.0, 0.5, 1.0)
 #: Shifts in which the validation stations are hidden, so that a target has about the neighbours
 #: that it will have when nothing is hidden.
 SHIFTS = 3
+#: Parts of the network that are hidden in turn to calibrate kriging, and stations at most.
+CALIBRATING_FOLDS, CALIBRATING = 5, 256
 
 
 @dataclass(frozen=True)
@@ -37,21 +43,21 @@ class Trained:
     Attributes
     ----------
     model : NeuralKNN
-    standardisation : Standardisation
-        With the share of the variance in the estimate that serves hidden stations best.
     kriging, kept : Look
         Of the learned covariance alone, and of the model as it is kept.
     history : tuple of Look
+    log_noise : (station,) float64 Tensor
+        Logarithm of the factor of each station's noise.
     gain : float
         Relative gain over the covariance alone at the validation stations, less its standard
         error; 0 where that was not beaten.
     """
 
     model: NeuralKNN
-    standardisation: Standardisation
     kriging: Look
     kept: Look
     history: tuple[Look, ...]
+    log_noise: Tensor
     gain: float
 
     @property
@@ -87,7 +93,11 @@ def train(
     with torch.random.fork_rng(devices=[]), single_thread():
         torch.manual_seed(seed)
         spacing = samples.network.spacing_km
-        model = NeuralKNN(configuration, spacing_km=spacing if math.isfinite(spacing) else 1.0)
+        model = NeuralKNN(
+            configuration,
+            spacing_km=spacing if math.isfinite(spacing) else 1.0,
+            covariates=samples.covariates.shape[-1] // 2,
+        )
         rng = np.random.default_rng(seed)
         schedule = schedule or Schedule()
         trainer = _Trainer(samples, standardisation, model, schedule, rng)
@@ -110,20 +120,19 @@ class _Trainer:
     ) -> None:
         self.samples, self.standardisation, self.model = samples, standardisation, model
         self.schedule, self.rng = schedule, rng
-        places = int(samples.network.colocated_groups().max()) + 1
-        if places < 2:
+        self.places = int(samples.network.colocated_groups().max()) + 1
+        if self.places < 2:
             raise ValueError(
                 "training hides a place and finds it from others; found all stations at one place "
                 f"({samples.network!r}). Add stations elsewhere."
             )
         self.updates = schedule.updates_for(samples.network.size)
-        self.proves = places >= FEWEST_FOR_HEADS
-        fold = samples.network.folds(min(4, places), seed=int(rng.integers(2**31)))
+        self.proves = self.places >= FEWEST_FOR_HEADS
+        fold = samples.network.folds(min(4, self.places), seed=int(rng.integers(2**31)))
         everyone = np.arange(samples.network.size)
         self.validation = np.flatnonzero(fold == 0)
         self.targets = np.setdiff1d(everyone, self.validation) if self.proves else everyone
-        self.looked_at: list[Batch] | None = None
-        self.station = torch.empty(0, dtype=torch.int64)  # of each target that is looked at
+        self.looks: Looks | None = None
         self.checkpoint: tuple[Path, str] | None = None
 
     def keep_at(self, path: Path, identity: str) -> None:
@@ -138,10 +147,9 @@ class _Trainer:
         total = 2 * self.schedule.covariance_updates + updates
         with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
             self._learn_covariances(bar)
+            self._calibrate_kriging(self.model)
             # The network learns in place; kriging is kept aside, with its own calibration.
             alone = copy.deepcopy(self.model)
-            left_out = self._calibrate_kriging(alone)
-            self.standardisation = left_out.standardisation
             kriging = self._validate(self.model, 0, heads=False)
             learning = self._learning(alone, kriging)
             if updates:
@@ -154,10 +162,10 @@ class _Trainer:
         )
         return Trained(
             learning.best.eval(),
-            kept.standardisation,
             kriging.look,
             kept.look,
             tuple(learning.history),
+            self.samples.log_noise,
             kept.proven_gain(kriging),
         )
 
@@ -187,17 +195,27 @@ class _Trainer:
         for _ in bands:
             bar.update()
 
-    def _calibrate_kriging(self, model: NeuralKNN) -> Validated:
-        """Return how kriging does with each station left out, its spread calibrated there."""
-        mean, log_variance, truth, station = leave_out(
-            model.bands,
-            self.samples,
-            covariance=model.covariance,
-            widths=model.configuration.bands,
-            neighbours=model.configuration.neighbours,
-            rng=self.rng,
+    def _calibrate_kriging(self, model: NeuralKNN) -> None:
+        """Fit the spread of kriging to the network, a fifth of the places hidden at a time.
+
+        Of a large network some stations and fewer windows must do.
+        """
+        network = self.samples.network
+        fold = network.folds(
+            min(CALIBRATING_FOLDS, self.places), seed=int(self.rng.integers(2**31))
         )
-        return calibrate(model, 0, (mean, log_variance), truth, station, self.standardisation)
+        chosen = self.rng.permutation(network.size)[:CALIBRATING]
+        hidings = [
+            Hiding(chosen[fold[chosen] == number], np.flatnonzero(fold != number))
+            for number in np.unique(fold[chosen])
+        ]
+        share = min(1, CALIBRATING / network.size)
+        count = math.ceil(self.schedule.validation_windows * share)
+        looks = Looks.over(self.samples, model, hidings, count)
+        mean, *told = looks.gathered(partial(_kriged, model))
+        log_variance = fit_spread_law(model, mean, told, looks.truth)
+        outputs = (mean, log_variance)
+        calibrate(model, 0, outputs, looks.truth, looks.station, self.standardisation)
 
     def _learning(self, alone: NeuralKNN, kriging: Validated) -> Learning:
         """Return learning at its beginning, where kriging is what is kept."""
@@ -225,7 +243,8 @@ class _Trainer:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         while learning.update < self.updates and not self._is_stale(learning.gains):
             batch = self._batch()
-            outputs = _outputs(self.model, batch, heads=True)
+            weights = self.model.weights(batch.neighbourhood)
+            outputs = _outputs(self.model, batch, weights, heads=True)
             self._step(learning.optimiser, parameters, outputs, batch)
             learning.falling.step()
             learning.average.update_parameters(self.model)
@@ -305,26 +324,6 @@ class _Trainer:
         nearest = torch.argsort(self.samples.distance_km[centre], stable=True)
         return np.sort(nearest[: self.schedule.crop].numpy())
 
-    def _validation_windows(self) -> list[Window]:
-        """Return windows over the whole period in which a validation station has a value."""
-        configuration = self.model.configuration
-        margin, core = configuration.margin_steps, configuration.core_steps
-        there = torch.isfinite(self.samples.value[self.validation, margin:-margin]).any(dim=0)
-        reporting = np.flatnonzero(there.reshape(-1, core).any(dim=1).numpy()) * core
-        count = min(self.schedule.validation_windows, reporting.size)
-        starts = reporting[np.linspace(0, reporting.size - 1, count).astype(int)]
-        everyone = np.arange(self.samples.network.size)
-        shifts = [
-            part
-            for part in np.array_split(self.rng.permutation(self.validation), SHIFTS)
-            if part.size
-        ]
-        return [
-            Window(int(start), np.setdiff1d(everyone, hidden), np.sort(hidden))
-            for start in starts
-            for hidden in shifts
-        ]
-
     def _assemble(self, windows: list[Window]) -> Batch:
         """Return windows as a batch, gaps filled with the covariance as it stands."""
         model = self.model
@@ -332,37 +331,41 @@ class _Trainer:
             self.samples, windows, covariance=model.covariance, configuration=model.configuration
         )
 
-    @torch.no_grad()
     def _validate(self, model: NeuralKNN, update: int, *, heads: bool) -> Validated:
         """Return how a model does at the validation stations, its spread calibrated there."""
+        if self.looks is None:
+            shifts = np.array_split(self.rng.permutation(self.validation), SHIFTS)
+            everyone = np.arange(self.samples.network.size)
+            self.looks = Looks.over(
+                self.samples,
+                self.model,
+                [Hiding(part, np.setdiff1d(everyone, part)) for part in shifts if part.size],
+                self.schedule.validation_windows,
+            )
         model.eval()
-        if self.looked_at is None:
-            windows, size = self._validation_windows(), self.schedule.windows
-            parts = [windows[first : first + size] for first in range(0, len(windows), size)]
-            self.looked_at = [self._assemble(part) for part in parts]
-            hidden = np.concatenate([window.hidden for window in windows])
-            self.station = torch.from_numpy(np.searchsorted(self.validation, hidden))
-        outputs = [torch.stack(_outputs(model, batch, heads=heads)) for batch in self.looked_at]
-        truth = torch.cat([batch.truth for batch in self.looked_at])
-        station = self.station
-        there = torch.isfinite(truth)
-        (mean, log_variance), truth = torch.cat(outputs, 1)[:, there].double(), truth[there]
+        mean, log_variance = self.looks.gathered(partial(_outputs, model, heads=heads))
         model.train()
-        rows = station[:, None].expand(there.shape)[there]
         return calibrate(
             model,
             update,
             (mean, log_variance),
-            truth.double(),
-            rows,
+            self.looks.truth,
+            self.looks.station,
             self.standardisation,
-            shares=(self.standardisation.variance_share,),
         )
 
 
-def _outputs(model: NeuralKNN, batch: Batch, *, heads: bool) -> tuple[Tensor, Tensor]:
+def _kriged(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
+    """Return what kriging finds at the batch's targets, and what tells its spread."""
+    series = narrowed(batch.series, model.configuration)
+    mean, _ = model.krige(series, batch.neighbourhood, weights)
+    return mean, *model.spread_features(series, batch.neighbourhood, weights, mean)
+
+
+def _outputs(
+    model: NeuralKNN, batch: Batch, weights: Weights, *, heads: bool
+) -> tuple[Tensor, Tensor]:
     """Return mean and log-variance at the batch's targets, (n, core)."""
-    weights = model.weights(batch.neighbourhood)
     series = narrowed(batch.series, model.configuration)
     if not heads:
         return model.krige(series, batch.neighbourhood, weights)

@@ -34,7 +34,7 @@ class Schedule:
         Windows on which stations are hidden for validation, spread over the training period.
     """
 
-    covariance_updates: int = 100
+    covariance_updates: int = 200
     updates: int = 300
     windows: int = 6
     crop: int = 48
@@ -42,7 +42,7 @@ class Schedule:
     rate: float = 4e-3
     hidden: tuple[float, float] = (0.05, 0.4)
     check_every: int = 75
-    patience: int = 4
+    patience: int = 2
     concentration_share: float = 0.5
     average: float = 0.98
     validation_windows: int = 40

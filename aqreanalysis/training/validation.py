@@ -1,8 +1,6 @@
 """How a model does at hidden stations, with its spread calibrated there."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +13,8 @@ from aqreanalysis.samples import Standardisation
 
 #: Nominal coverage to which the spread is calibrated, and its half-width in standard errors.
 COVERAGE, HALF_WIDTH = 0.90, 1.6449
-#: Least factor of the spread, and least error in ug m-3 that another one is divided by.
+#: Least factor of the spread.
 SMALLEST = 1e-3
-#: Shares of the variance in the estimate, from the median to the mean.
-SHARES = tuple(np.linspace(0, 1, 11))
 #: Level of the interval that a gain must exceed, and rounding error that is no loss.
 ONE_SIDED, NOTHING = 0.99, 1e-9
 
@@ -34,10 +30,9 @@ class Look(NamedTuple):
 
 
 class Validated(NamedTuple):
-    """A look, what it calibrated, and the scores of each station that was hidden."""
+    """A look, and the scores of each station that was hidden."""
 
     look: Look
-    standardisation: Standardisation
     by_station: np.ndarray  # (station, score): MAE, mean squared error and CRPS, of the root
 
     def proven_gain(self, kriging: "Validated") -> float:
@@ -50,12 +45,12 @@ class Validated(NamedTuple):
 
         Examples
         --------
-        >>> look, scale = Look(0, 9.0, 5.0, 1.0, 0.9), Standardisation(5.0, 2.0)
-        >>> kriging = Validated(look, scale, np.array([[5.0, 1.0], [5.0, 1.0], [5.0, 1.0]]))
-        >>> better = Validated(look, scale, np.array([[4.0, 0.8], [4.1, 0.8], [4.0, 0.8]]))
+        >>> look = Look(0, 9.0, 5.0, 1.0, 0.9)
+        >>> kriging = Validated(look, np.array([[5.0, 1.0], [5.0, 1.0], [5.0, 1.0]]))
+        >>> better = Validated(look, np.array([[4.0, 0.8], [4.1, 0.8], [4.0, 0.8]]))
         >>> round(better.proven_gain(kriging), 3), kriging.proven_gain(kriging)
         (0.173, 0.0)
-        >>> better_at_one = Validated(look, scale, np.array([[4.0, 0.8], [5.0, 1.0], [5.0, 1.0]]))
+        >>> better_at_one = Validated(look, np.array([[4.0, 0.8], [5.0, 1.0], [5.0, 1.0]]))
         >>> better_at_one.proven_gain(kriging)
         -inf
         """
@@ -79,36 +74,27 @@ def calibrate(
     truth: Tensor,
     station: Tensor,
     standardisation: Standardisation,
-    *,
-    shares: Sequence[float] = SHARES,
 ) -> Validated:
-    """Return the scores of outputs with spread and variance share fitted to the truth.
-
-    The spread is scaled so that the 90 % interval holds 90 % of the truth; of the shares of the
-    variance the one with the smallest sum of relative RMSE and MAE is kept.
-    """
+    """Return the scores of outputs, their spread scaled to hold 90 % of the truth within 90 %."""
     mean, log_variance = outputs
     ratio = (truth - mean).abs() / (log_variance / 2).exp()
     quantile = float(torch.quantile(ratio[:: len(ratio) // 1_000_000 + 1], COVERAGE))
     factor = max(quantile / HALF_WIDTH, SMALLEST)
     model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
-    observed, _ = replace(standardisation, variance_share=0.0).backward(truth, variance * 0)
-    choices = []
-    for share in shares:
-        chosen = replace(standardisation, variance_share=float(share))
-        error = chosen.backward(mean, variance)[0] - observed
-        choices.append((float(error.square().mean().sqrt()), error.abs(), chosen))
-    median_rmse = max(choices[0][0], SMALLEST)
-    median_mae = max(float(choices[0][1].mean()), SMALLEST)
-    rmse, error, chosen = min(
-        choices, key=lambda c: c[0] / median_rmse + float(c[1].mean()) / median_mae
+    error = (
+        standardisation.backward(mean, variance)[0] - standardisation.backward(truth, variance)[0]
     )
     score = crps(mean, variance.log(), truth)
     off = (mean - truth).abs()
-    coverage = float(((truth - mean).abs() <= HALF_WIDTH * variance.sqrt()).double().mean())
-    look = Look(update, rmse, float(error.mean()), float(score.mean()), coverage)
-    return Validated(look, chosen, _by_station(station, off, off**2, score))
+    look = Look(
+        update,
+        float(error.square().mean().sqrt()),
+        float(error.abs().mean()),
+        float(score.mean()),
+        float((off <= HALF_WIDTH * variance.sqrt()).double().mean()),
+    )
+    return Validated(look, _by_station(station, off, off**2, score))
 
 
 def _by_station(station: Tensor, *scores: Tensor) -> np.ndarray:
