@@ -286,9 +286,21 @@ def station_series(
     neighbours: int,
 ) -> StationSeries:
     """Return one window's series with the mean and spread around each station, batch of 1."""
-    value, variance = value.float(), variance.float()
+    nearest = nearest_others(distance_km, neighbours)
+    return series_around(value, variance, nearest, cycles, covariates)
+
+
+def nearest_others(distance_km: Tensor, neighbours: int) -> Tensor:
+    """Return each station's nearest others, (station, neighbour), as many as there are."""
     others = distance_km.clone().fill_diagonal_(torch.inf)
-    nearest = others.sort(dim=1, stable=True).indices[:, : min(neighbours, len(others) - 1)]
+    return others.sort(dim=1, stable=True).indices[:, : min(neighbours, len(others) - 1)]
+
+
+def series_around(
+    value: Tensor, variance: Tensor, nearest: Tensor, cycles: Tensor, covariates: Tensor
+) -> StationSeries:
+    """Return `station_series` from the stations of `nearest_others`, found once for all windows."""
+    value, variance = value.float(), variance.float()
     around = value[nearest] if nearest.shape[1] else value[:, None]  # (station, neighbour, time)
     mean = around.mean(1)
     spread = ((around - mean[:, None]) ** 2).mean(1).sqrt()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
-from benchmarks import measuring, record, tables
+from benchmarks import measuring, record, speed_commands, tables
 from benchmarks.filling import filling_table
 from benchmarks.measuring import Measured
 from benchmarks.picture import draw
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     picture.set_defaults(
         run=lambda options: print(*draw(data_folder(options.data), options.folder), sep="\n")
     )
+    speed_commands.add_to(commands)
     return parser
 
 

@@ -25,7 +25,14 @@ from aqreanalysis.model import (
 from aqreanalysis.model.covariance import Weights
 from aqreanalysis.network import bearing_deg
 from aqreanalysis.reanalysis.kept import Kept
-from aqreanalysis.samples import Clock, Samples, Standardisation, narrowed, station_series
+from aqreanalysis.samples import (
+    Clock,
+    Samples,
+    Standardisation,
+    narrowed,
+    nearest_others,
+    series_around,
+)
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
@@ -82,6 +89,7 @@ class NeuralField:
         self.heads, self.offset, self.trend = heads, offset, trend
         self.grid_positions = None if grid is None else np.stack(grid.longitude_latitude())
         self.value, self.variance = complete(model.covariance, samples.value, samples.distance_km)
+        self.nearest = nearest_others(samples.distance_km, model.configuration.neighbours)
         sill = float(model.covariance.sill())
         self.known = self.variance < sill * (1 - 1e-9)
         self._start_caches()
@@ -176,13 +184,12 @@ class NeuralField:
         )
         clock, longitude = self.samples.clock, self.samples.network.longitude
         steps = (self.samples.first + span.start, self.samples.first + span.stop)
-        series = station_series(
+        series = series_around(
             self.value[:, span],
             self.variance[:, span],
-            self.samples.distance_km,
+            self.nearest,
             clock.cycles(longitude, *steps),
             self.samples.covariates[:, span],
-            neighbours=configuration.neighbours,
         )
         encoding = self.model.encode(series) if self.heads else None
         narrow = None if encoding is None else narrowed(encoding, configuration)

@@ -1,0 +1,182 @@
+"""``python -m benchmarks speed``: cell-hours a second, beside other packages, in one run."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import Grid, open_observations
+from aqreanalysis.reanalysis import METHODS
+from benchmarks.invented import REGION, network_of, stations_of
+
+#: The case of the table: stations, hours, degrees of a cell.
+STATIONS, HOURS, CELL = 116, 240, 0.1
+#: Peers that take hours for the whole case are run on so many hours or cells of it.
+VECTORISED_HOURS, CLOSEST_HOURS, CLOSEST_CELLS = 8, 1, 3000
+NEIGHBOURS = 12
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What one method took on so many cell-hours, in the quickest of its runs."""
+
+    name: str
+    values: int
+    wall_seconds: float
+    cpu_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Million cell-hours in a second of one core."""
+        return self.values / self.cpu_seconds / 1e6
+
+
+def timed(name: str, values: int, work: Callable[[], Any], repeats: int = REPEATS) -> Timed:
+    """Return the time of the quickest of some runs; only then it is that of the work alone."""
+    found = []
+    for _ in range(repeats):
+        wall, cpu = perf_counter(), process_time()
+        work()
+        found.append((process_time() - cpu, perf_counter() - wall))
+    cpu, wall = min(found)
+    return Timed(name, values, wall, cpu)
+
+
+def ours(hours: int = HOURS) -> Iterator[Timed]:
+    """Yield the methods of this package: mean and standard error of every cell and hour."""
+    grid = Grid(REGION, CELL)
+    values = int(np.prod(grid.shape)) * hours
+    for missing, what in ((0.07, "7 % missing"), (0.0, "none missing")):
+        observations = stations_of(STATIONS, hours, missing=missing)
+        for name in ("neural", "kriging", "idw"):
+            method: Any = network_of(observations) if name == "neural" else METHODS[name]()
+            if name != "neural":
+                method.fit(observations, "pm25")
+            yield timed(f"{name}, {what}", values, partial(_computed, method, observations, grid))
+
+
+def _computed(method: Any, observations: xr.Dataset, grid: Grid) -> None:
+    """Compute a field anew, in all threads that dask takes."""
+    method.predict(observations, grid).compute()
+
+
+def peers(hours: int = HOURS) -> Iterator[Timed]:
+    """Yield what other packages take, each as far as it is installed; means alone, no gaps."""
+    observations = stations_of(STATIONS, hours, missing=0.0)
+    longitude, latitude = (axis.ravel() for axis in Grid(REGION, CELL).longitude_latitude())
+    places = np.stack([observations["longitude"], observations["latitude"]], axis=1)
+    series = observations["pm25"].values
+    yield _sparse(places, series, longitude, latitude)
+    try:
+        yield _scikit_learn(places, series, longitude, latitude)
+    except ImportError:
+        print("scikit-learn is not installed: left out")
+    try:
+        yield from _pykrige(places, series, longitude, latitude)
+    except ImportError:
+        print("pykrige is not installed: left out")
+
+
+def _sparse(
+    places: np.ndarray, series: np.ndarray, longitude: np.ndarray, latitude: np.ndarray
+) -> Timed:
+    """Return the time of inverse distance as one sparse product, with the search for neighbours."""
+    from scipy import sparse
+    from scipy.spatial import cKDTree
+
+    def work() -> None:
+        distance, index = cKDTree(places).query(np.stack([longitude, latitude], 1), k=NEIGHBOURS)
+        weight = 1 / np.maximum(distance, 1e-9) ** 2
+        weight /= weight.sum(axis=1, keepdims=True)
+        rows = np.arange(longitude.size + 1) * NEIGHBOURS
+        matrix = sparse.csr_array(
+            (weight.ravel(), index.ravel(), rows), (longitude.size, len(places))
+        )
+        matrix @ series
+
+    return timed("scipy, sparse product, 12 neighbours", longitude.size * series.shape[1], work)
+
+
+def _scikit_learn(
+    places: np.ndarray, series: np.ndarray, longitude: np.ndarray, latitude: np.ndarray
+) -> Timed:
+    """Return the time of scikit-learn's neighbours, weighted by distance."""
+    from sklearn.neighbors import KNeighborsRegressor
+
+    def work() -> None:
+        known = KNeighborsRegressor(NEIGHBOURS, weights="distance").fit(places, series)
+        known.predict(np.stack([longitude, latitude], 1))
+
+    values = longitude.size * series.shape[1]
+    return timed("scikit-learn, KNeighborsRegressor, 12 neighbours", values, work)
+
+
+def _pykrige(
+    places: np.ndarray, series: np.ndarray, longitude: np.ndarray, latitude: np.ndarray
+) -> Iterator[Timed]:
+    """Yield the times of PyKrige on a part of the case: hour by hour, as its users must."""
+    from pykrige.ok import OrdinaryKriging
+
+    known = {"psill": 900.0, "range": 6.0, "nugget": 40.0}
+
+    def work(hours: int, cells: int, backend: str, closest: int | None) -> None:
+        for hour in range(hours):
+            kriging = OrdinaryKriging(
+                *places.T,
+                series[:, hour],
+                variogram_model="exponential",
+                variogram_parameters=known,
+                coordinates_type="geographic" if closest is None else "euclidean",
+            )
+            options = {} if closest is None else {"n_closest_points": closest}
+            kriging.execute(
+                "points", longitude[:cells], latitude[:cells], backend=backend, **options
+            )
+
+    whole = partial(work, VECTORISED_HOURS, longitude.size, "vectorized", None)
+    yield timed("PyKrige, vectorised, all stations", longitude.size * VECTORISED_HOURS, whole, 1)
+    part = partial(work, CLOSEST_HOURS, CLOSEST_CELLS, "loop", NEIGHBOURS)
+    yield timed("PyKrige, loop, 12 neighbours", CLOSEST_CELLS * CLOSEST_HOURS, part, 1)
+
+
+def reading(folder: Path) -> Timed:
+    """Return the time of reading the year of US EPA's hourly values; its values are rows."""
+    path = folder / "usepa_2011" / "pm25_frm_fem_hourly_2011.csv.gz"
+    rows = 1_691_615
+    return timed(
+        "reading the AQS year, rows",
+        rows,
+        partial(open_observations, path, format="aqs", duplicates="mean"),
+        1,
+    )
+
+
+def table(results: list[Timed]) -> str:
+    """Return the table of all results with the ratios to each peer, in Markdown."""
+    others = [
+        result for result in results if result.name.startswith(("PyKrige", "scikit-learn", "scipy"))
+    ]
+    head = ["method", "cell-hours", "wall, s", "CPU, s", "million a CPU second"]
+    lines = [head + [f"x {other.name.split(',')[0]}{_short(other.name)}" for other in others]]
+    lines.append(["---"] * len(lines[0]))
+    for result in results:
+        cells = [
+            result.name,
+            f"{result.values:,}",
+            f"{result.wall_seconds:.2f}",
+            f"{result.cpu_seconds:.2f}",
+            f"{result.rate:.3g}",
+        ]
+        lines.append(cells + [f"{result.rate / other.rate:.3g}" for other in others])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _short(name: str) -> str:
+    """Return what tells two uses of one package apart."""
+    return ", 12" if "loop" in name else ""

@@ -1,0 +1,57 @@
+"""The commands that measure speed and size: speed, growth, month."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from benchmarks import growth, month, speed
+from benchmarks.measuring import measure
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.sources import data_folder
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    table = commands.add_parser("speed", help="cell-hours a second, beside other packages")
+    table.add_argument("--hours", type=int, default=speed.HOURS, help="default: %(default)s")
+    table.add_argument("--training", action="store_true", help="also train on p3, some minutes")
+    table.add_argument("--data", type=Path, help="folder of data, for reading and training")
+    table.set_defaults(run=_speed)
+    grown = commands.add_parser("growth", help="time by stations, cells and hours")
+    grown.add_argument("picture", type=Path, help="PNG to write")
+    grown.set_defaults(run=_growth)
+    country = commands.add_parser("month", help="400 x 600 cells from 1500 stations to NetCDF")
+    country.add_argument("output", type=Path, help="NetCDF to write")
+    country.add_argument("--hours", type=int, default=744, help="default: %(default)s")
+    country.add_argument("--memory", help="as of aqreanalysis reanalyse")
+    country.set_defaults(
+        run=lambda options: print(month.write_month(options.output, options.hours, options.memory))
+    )
+
+
+def _speed(options: argparse.Namespace) -> None:
+    """Print one table of all that is measured in this run."""
+    results = [*speed.peers(options.hours), *speed.ours(options.hours)]
+    print(speed.table(results))
+    if options.data:
+        read = speed.reading(data_folder(options.data))
+        print(f"\n{read.name}: {read.wall_seconds:.1f} s, {read.cpu_seconds:.1f} s of CPU")
+    if options.training:
+        (split,) = PROTOCOLS["p3"].splits(data_folder(options.data))
+        for method, seed in (("kriging", None), ("neural", 0)):
+            found = measure(PROTOCOLS["p3"], split, method, seed)
+            scores = found.scores
+            print(
+                f"{method} on p3: fit in {found.fit_seconds:.0f} s, "
+                f"RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f} at hidden stations"
+            )
+
+
+def _growth(options: argparse.Namespace) -> None:
+    """Print the times as they come, and draw them."""
+    results = []
+    for result in growth.measured():
+        results.append(result)
+        print(*result, flush=True)
+    print(growth.table(results))
+    print(growth.picture(results, options.picture))
