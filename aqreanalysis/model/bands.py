@@ -127,24 +127,20 @@ class BandCovariance(nn.Module):
         there = torch.isfinite(distance_km)
         place = self._stretched(torch.where(there, distance_km, 0.0), bearing)
         # By coordinate and term, not as sums over an axis of two, which are slow.
-        east, north = (axis[:, :, None] - axis[:, None] for axis in place.unbind(-1))
-        pair_km = (east**2 + north**2 + SAME_PLACE_KM2).sqrt()
-        away_km = self._apart_km(torch.where(there, distance_km, 0.0), bearing)
-        weights, variances = [], []
-        factor = log_noise.exp()
-        for band in range(len(self.log_noise)):
-            noise = self.log_noise[band].exp()
-            sill = self.log_amplitude[band].exp().sum() + noise
-            faded = sill * fading
-            matrix = self._covariance(pair_km, band)
-            matrix.diagonal(dim1=1, dim2=2).add_(noise * factor + faded)
-            weight, variance = ordinary_weights(
-                matrix, self._covariance(away_km, band), there, sill
-            )
-            # Fading shapes the weights and is no error of the stations.
-            variances.append(variance - (weight**2 * faded).sum(-1))
-            weights.append(weight)
-        return Weights(torch.stack(weights, -1), torch.stack(variances).sum(0).clamp_min(JITTER))
+        east, north = place.unbind(-1)
+        apart = (east[:, :, None] - east[:, None]) ** 2 + (north[:, :, None] - north[:, None]) ** 2
+        pair_km = (apart + SAME_PLACE_KM2).sqrt()
+        away_km = (east**2 + north**2 + SAME_PLACE_KM2).sqrt()
+        noise = self.log_noise.exp()
+        sill = self.log_amplitude.exp().sum(1) + noise  # (band,)
+        faded = sill[:, None] * fading[:, None]  # (n, band, k)
+        matrix = self._covariances(pair_km[:, None], (-1, 1, 1))  # (n, band, k, k)
+        matrix.diagonal(dim1=2, dim2=3).add_(noise[:, None] * log_noise.exp()[:, None] + faded)
+        vector = self._covariances(away_km[:, None], (-1, 1))
+        weight, variance = ordinary_weights(matrix, vector, there[:, None], sill)
+        # Fading shapes the weights and is no error of the stations.
+        variance = (variance - (weight**2 * faded).sum(-1)).sum(1)
+        return Weights(weight.transpose(1, 2), variance.clamp_min(JITTER))
 
     def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
         """Return the weights (n, n, band) with which each of n stations is found from the others.
@@ -162,12 +158,8 @@ class BandCovariance(nn.Module):
         apart_km = (apart_km + apart_km.T) / 2  # there and back, bearings differ on a sphere
         system = torch.ones(len(self.log_noise), n + 1, n + 1, dtype=torch.float64)
         system[:, n, n] = 0
-        system[:, :n, :n] = torch.stack(
-            [
-                self._covariance(apart_km, band) + torch.diag((noise + log_noise).exp())
-                for band, noise in enumerate(self.log_noise)
-            ]
-        )
+        system[:, :n, :n] = self._covariances(apart_km, (-1, 1, 1))
+        system[:, :n, :n] += torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
         inverse = torch.linalg.inv(system)[:, :n, :n]
         precision = inverse.diagonal(dim1=1, dim2=2)  # (band, n)
         weights = -inverse / precision[..., None] * (1 - torch.eye(n, dtype=torch.float64))
@@ -188,12 +180,12 @@ class BandCovariance(nn.Module):
         stretch = size.cosh() * torch.eye(2, dtype=size.dtype) + size.sinh() / size * symmetric
         return place @ stretch
 
-    def _covariance(self, distance_km: Tensor, band: int) -> Tensor:
-        """Return the covariance of a band at distances, noise left out."""
+    def _covariances(self, distance_km: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Return the covariances of all bands, noise left out; bands lie along -1 of the shape."""
         first, second = (
-            (distance_km * -torch.exp(-log_range)).add_(amplitude).exp_()
+            (distance_km * -torch.exp(-log_range).view(shape)).add_(amplitude.view(shape)).exp_()
             for amplitude, log_range in zip(
-                self.log_amplitude[band], self.log_range[band], strict=True
+                self.log_amplitude.unbind(1), self.log_range.unbind(1), strict=True
             )
         )
         return first + second

@@ -43,22 +43,17 @@ class SpaceTimeCovariance(nn.Module):
 
     def forward(self, distance_km: Tensor, lag: Tensor, same_station: Tensor) -> Tensor:
         """Return the covariance at distances in km and lags >= 0 in steps; arguments broadcast."""
-        spatial = self._spatial(distance_km)  # (..., term)
-        temporal = self._temporal(lag)
-        return (spatial * temporal).sum(-1) + same_station * self._own(lag)
+        # Term by term: sums over a last axis of three are slow.
+        terms = zip(self.log_amplitude, self.log_range, self.log_time, strict=True)
+        shared = [
+            torch.exp(2 * amplitude - distance_km * torch.exp(-reach) - lag * torch.exp(-time))
+            for amplitude, reach, time in terms
+        ]
+        return shared[0] + shared[1] + shared[2] + same_station * self._own(lag)
 
     def sill(self) -> Tensor:
         """Return the variance of one measurement, sensor noise included."""
         return (2 * self.log_amplitude).exp().sum() + (2 * self.log_station).exp().sum()
-
-    def _spatial(self, distance_km: Tensor) -> Tensor:
-        """Return the spatial factor of each term, (..., term)."""
-        decay = distance_km[..., None] * torch.exp(-self.log_range)
-        return torch.exp(2 * self.log_amplitude - decay)
-
-    def _temporal(self, lag: Tensor) -> Tensor:
-        """Return the temporal factor of each term, (..., term)."""
-        return torch.exp(-lag[..., None] * torch.exp(-self.log_time))
 
     def _own(self, lag: Tensor) -> Tensor:
         """Return the part that a station shares with itself alone, at lags in steps."""
@@ -74,13 +69,13 @@ def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor
 
     Parameters
     ----------
-    matrix : (n, m, m) float64
+    matrix : (..., m, m) float64
         Covariance among the data.
-    vector : (n, m) float64
+    vector : (..., m) float64
         Covariance of the data with the target.
-    valid : (n, m) bool
+    valid : (..., m) bool
         Data that are there; the others get weight 0.
-    sill : scalar
+    sill : (...) float64, or one for all
         Variance of the target.
 
     Examples
@@ -96,15 +91,16 @@ def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor
     """
     there = valid.to(matrix.dtype)
     if not valid.all():
-        matrix = matrix * (there[:, :, None] * there[:, None, :])
+        matrix = matrix * (there[..., :, None] * there[..., None, :])
         vector = vector * there
     matrix = matrix.clone()
-    matrix.diagonal(dim1=1, dim2=2).add_(1 - there + JITTER * there * sill)
+    matrix.diagonal(dim1=-2, dim2=-1).add_(1 - there + JITTER * there * sill[..., None])
     factor = torch.linalg.cholesky(matrix, upper=True)
-    solved = torch.cholesky_solve(torch.stack([vector, there], -1), factor, upper=True)
+    data = torch.stack([vector, there.expand_as(vector)], -1)
+    solved = torch.cholesky_solve(data, factor, upper=True)
     total = (solved[..., 1] * there).sum(-1).clamp_min(1e-12)
     multiplier = (1 - (solved[..., 0] * there).sum(-1)) / total
-    weight = (solved[..., 0] + multiplier[:, None] * solved[..., 1]) * there
+    weight = (solved[..., 0] + multiplier[..., None] * solved[..., 1]) * there
     variance = sill - (weight * vector).sum(-1) + multiplier
     return Weights(weight, variance.clamp_min(JITTER))
 

@@ -45,7 +45,7 @@ TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, 16
 #: Stations of a tile are padded to a multiple of this, so that few shapes are met.
 STATIONS_STEP = 8
 #: Targets whose kriging systems are solved at once: they fit in the processor's cache.
-SOLVED_AT_ONCE = 32
+SOLVED_AT_ONCE = 16
 #: Bytes of windows and of places that are kept for the next block.
 KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**28, 2**29
 #: Turns longitudes into what the cycles of step 0 are there.
