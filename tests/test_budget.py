@@ -1,0 +1,76 @@
+"""Blocks fit into the memory that is allowed; what cannot fit is refused with what would."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from aqreanalysis.grid import Grid
+from aqreanalysis.reanalysis.budget import VALUE_BYTES, Request, fitted_blocks, memory_bytes
+
+GRID = Grid((0.0, 60.0, 0.0, 40.0), 0.1)
+
+
+def request(**changes):
+    """Return a month of 400 x 600 cells from 1500 stations."""
+    numbers = {
+        "cells": 240_000,
+        "steps": 744,
+        "stations": 1500,
+        "measurements": 1500 * 744,
+        "kept_bytes": 2**29,
+        "workers": 2,
+    }
+    return Request(**(numbers | changes))
+
+
+def blocks(memory, chunks=None, **changes):
+    """Return sizes of blocks."""
+    return fitted_blocks(GRID, request(**changes), memory=memory, alignment=36, chunks=chunks)
+
+
+def test_less_memory_makes_smaller_blocks_and_never_too_large_ones():
+    values = []
+    for memory in ("8GB", "1.15GB", "1.08GB"):
+        sizes = blocks(memory)
+        values.append(np.prod(list(sizes.values())))
+        assert values[-1] * 2 * VALUE_BYTES + request().fixed_bytes <= memory_bytes(memory)
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1]
+
+
+def test_an_impossible_request_is_refused_with_what_would_fit():
+    with pytest.raises(ValueError, match="memory=1 MB does not hold this request; 240,000"):
+        blocks("1MB")
+    with pytest.raises(ValueError, match=r"Give memory='(\d+)MB' or more") as refused:
+        blocks("1MB")
+    enough = str(refused.value).split("memory='")[1].split("'")[0]
+    assert blocks(enough)
+
+
+def test_chunks_that_are_asked_for_count():
+    with pytest.raises(ValueError, match="or smaller chunks"):
+        blocks("2GB", {"time": 744, "lat": 400})
+    assert blocks("2GB", {"time": 24})["time"] == 24
+
+
+def test_the_cost_does_not_depend_on_the_hours_of_the_product():
+    week, year = request(steps=168, measurements=0), request(steps=8760, measurements=0)
+    assert week.fixed_bytes == year.fixed_bytes
+
+
+def test_the_cost_is_told(caplog):
+    with caplog.at_level(logging.INFO, logger="aqreanalysis"):
+        blocks("2GB")
+    assert "240,000 cells x 744 hours from 1,500 stations: about" in caplog.text
+    assert "of 2.0 GB allowed" in caplog.text
+
+
+@pytest.mark.parametrize("memory", ["much", "-1GB", 0, float("nan"), "0MB"])
+def test_what_is_no_memory_is_refused(memory):
+    with pytest.raises(ValueError, match="memory must be as '2GB' or '500MB'"):
+        memory_bytes(memory)
+
+
+def test_by_default_half_of_what_is_free_is_taken():
+    assert 1e6 < memory_bytes(None) < 1e15
