@@ -70,7 +70,8 @@ def beijing30(folder: Path) -> xr.Dataset:
     hour: the same values stand in the 36-station file one hour later, which labels the end.
     """
     table = pd.read_csv(data_file("beijing30_march2015", folder))
-    columns = ["time", "station_id", "longitude", "latitude", "PM25_Concentration"]
+    weather = ["temperature", "humidity", "wind_speed"]
+    columns = ["time", "station_id", "longitude", "latitude", "PM25_Concentration", *weather]
     observations = open_observations(
         table[columns],
         columns={"station": "station_id"},
