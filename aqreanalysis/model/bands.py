@@ -67,7 +67,7 @@ def split_bands(value: Tensor, known: Tensor, widths: Sequence[float]) -> Tensor
 def _smoothed(value: Tensor, width: float, reach: int) -> Tensor:
     """Return (..., time - 2 reach): sums with the weights of a Gaussian that is cut."""
     half = math.ceil(CUT * width)
-    steps = torch.arange(-half, half + 1, dtype=value.dtype)
+    steps = torch.arange(-half, half + 1, dtype=value.dtype, device=value.device)
     weights = torch.exp(-(steps**2) / (2 * width**2))
     inner = value.narrow(-1, reach - half, value.shape[-1] - 2 * (reach - half))
     flat = inner.reshape(-1, 1, inner.shape[-1])

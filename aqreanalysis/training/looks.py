@@ -11,9 +11,11 @@ from torch import Tensor
 from aqreanalysis.model import NeuralKNN
 from aqreanalysis.model.covariance import Weights
 from aqreanalysis.samples import Batch, Samples, Window, assemble
+from aqreanalysis.training.devices import moved
 
 #: Windows side by side.
 TOGETHER = 6
+PROCESSOR = torch.device("cpu")
 
 
 class Hiding(NamedTuple):
@@ -75,10 +77,22 @@ class Looks:
         return cls(batches, weights, there, truth[there].double(), rows)
 
     @torch.no_grad()
-    def gathered(self, outputs: Callable[[Batch, Weights], Sequence[Tensor]]) -> list[Tensor]:
-        """Return outputs (target, core) of a model wherever there is truth, (n,) float64 each."""
+    def gathered(
+        self,
+        outputs: Callable[[Batch, Weights], Sequence[Tensor]],
+        device: torch.device = PROCESSOR,
+    ) -> list[Tensor]:
+        """Return outputs (target, core) of a model wherever there is truth, (n,) float64 each.
+
+        Parameters
+        ----------
+        outputs : callable
+            From a batch and its weights to a model's outputs.
+        device : torch.device
+            Where the model is.
+        """
         parts = [
-            torch.stack(list(outputs(batch, weights)))
+            torch.stack(list(outputs(moved(batch, device), moved(weights, device)))).cpu()
             for batch, weights in zip(self.batches, self.weights, strict=True)
         ]
         return list(torch.cat(parts, 1)[:, self.there].double())

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aqreanalysis.model import Configuration, NeuralKNN, single_thread
+from aqreanalysis.model import Configuration, Encoding, NeuralKNN, single_thread
 from aqreanalysis.model.covariance import Weights
 from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble, narrowed
 from aqreanalysis.training.checkpoint import Learning, identity_of
 from aqreanalysis.training.covariances import fit_bands, fit_filling
+from aqreanalysis.training.devices import best_device, moved
 from aqreanalysis.training.looks import Hiding, Looks
 from aqreanalysis.training.schedule import Schedule
 from aqreanalysis.training.spread import fit_spread_law
@@ -133,6 +134,8 @@ class _Trainer:
         self.validation = np.flatnonzero(fold == 0)
         self.targets = np.setdiff1d(everyone, self.validation) if self.proves else everyone
         self.looks: Looks | None = None
+        # Covariances stay on the processor: they complete series and solve small systems.
+        self.device = best_device()
         self.checkpoint: tuple[Path, str] | None = None
 
     def keep_at(self, path: Path, identity: str) -> None:
@@ -149,9 +152,9 @@ class _Trainer:
             self._learn_covariances(bar)
             self._calibrate_kriging(self.model)
             # The network learns in place; kriging is kept aside, with its own calibration.
-            alone = copy.deepcopy(self.model)
-            kriging = self._validate(self.model, 0, heads=False)
-            learning = self._learning(alone, kriging)
+            self.alone = copy.deepcopy(self.model)
+            kriging = self._validate(self.model.to(self.device), 0, heads=False)
+            learning = self._learning(self.alone, kriging)
             if updates:
                 self._learn_heads(bar, learning, kriging)
         kept = learning.kept
@@ -161,7 +164,7 @@ class _Trainer:
             kriging.look.rmse,
         )
         return Trained(
-            learning.best.eval(),
+            learning.best.cpu().eval(),
             kriging.look,
             kept.look,
             tuple(learning.history),
@@ -243,7 +246,8 @@ class _Trainer:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         while learning.update < self.updates and not self._is_stale(learning.gains):
             batch = self._batch()
-            weights = self.model.weights(batch.neighbourhood)
+            weights = self.alone.weights(batch.neighbourhood)
+            batch, weights = moved(batch, self.device), moved(weights, self.device)
             outputs = _outputs(self.model, batch, weights, heads=True)
             self._step(learning.optimiser, parameters, outputs, batch)
             learning.falling.step()
@@ -325,8 +329,8 @@ class _Trainer:
         return np.sort(nearest[: self.schedule.crop].numpy())
 
     def _assemble(self, windows: list[Window]) -> Batch:
-        """Return windows as a batch, gaps filled with the covariance as it stands."""
-        model = self.model
+        """Return windows as a batch, gaps filled with the learned covariance."""
+        model = self.alone
         return assemble(
             self.samples, windows, covariance=model.covariance, configuration=model.configuration
         )
@@ -338,12 +342,12 @@ class _Trainer:
             everyone = np.arange(self.samples.network.size)
             self.looks = Looks.over(
                 self.samples,
-                self.model,
+                self.alone,
                 [Hiding(part, np.setdiff1d(everyone, part)) for part in shifts if part.size],
                 self.schedule.validation_windows,
             )
         model.eval()
-        mean, log_variance = self.looks.gathered(partial(_outputs, model, heads=heads))
+        mean, log_variance = self.looks.gathered(partial(_outputs, model, heads=heads), self.device)
         model.train()
         return calibrate(
             model,
@@ -369,7 +373,10 @@ def _outputs(
     series = narrowed(batch.series, model.configuration)
     if not heads:
         return model.krige(series, batch.neighbourhood, weights)
-    encoding = narrowed(model.encode(batch.series), model.configuration)
+    device = batch.truth.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
+        encoding = model.encode(batch.series)
+    encoding = narrowed(Encoding(*(part.float() for part in encoding)), model.configuration)
     return model(series, encoding, batch.neighbourhood, weights, batch.cycles)
 
 
