@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.model.covariance import JITTER, Weights, ordinary_weights
+from aqreanalysis.model.covariance import JITTER, Weights, combined, solved
 
 #: Widths of a Gaussian at which it is cut.
 CUT = 3.0
 #: Squared distance below which two stations are one place, km2; it keeps gradients finite.
 SAME_PLACE_KM2 = 1e-6
+#: Targets whose systems are solved at once: those of all bands fit in the processor's cache.
+SOLVED_AT_ONCE = 16
 #: Squared stretch that stands for none, where a root has no slope.
 TINY_STRETCH = 1e-24
 
@@ -75,6 +77,14 @@ def _smoothed(value: Tensor, width: float, reach: int) -> Tensor:
     return summed.reshape(*value.shape[:-1], summed.shape[-1])
 
 
+def _pair_km(place: Tensor) -> Tensor:
+    """Return the distances among k places in a plane, (n, k, k) km; never 0."""
+    # By coordinate, not as a sum over an axis of two, which is slow.
+    east, north = place.unbind(-1)
+    apart = (east[:, :, None] - east[:, None]) ** 2 + (north[:, :, None] - north[:, None]) ** 2
+    return (apart + SAME_PLACE_KM2).sqrt()
+
+
 class BandCovariance(nn.Module):
     r"""The covariance of each band at two places, and the ordinary kriging weights that follow.
 
@@ -126,18 +136,19 @@ class BandCovariance(nn.Module):
         """
         there = torch.isfinite(distance_km)
         place = self._stretched(torch.where(there, distance_km, 0.0), bearing)
-        # By coordinate and term, not as sums over an axis of two, which are slow.
-        east, north = place.unbind(-1)
-        apart = (east[:, :, None] - east[:, None]) ** 2 + (north[:, :, None] - north[:, None]) ** 2
-        pair_km = (apart + SAME_PLACE_KM2).sqrt()
-        away_km = (east**2 + north**2 + SAME_PLACE_KM2).sqrt()
         noise = self.log_noise.exp()
         sill = self.log_amplitude.exp().sum(1) + noise  # (band,)
         faded = sill[:, None] * fading[:, None]  # (n, band, k)
-        matrix = self._covariances(pair_km[:, None], (-1, 1, 1))  # (n, band, k, k)
-        matrix.diagonal(dim1=2, dim2=3).add_(noise[:, None] * log_noise.exp()[:, None] + faded)
+        away_km = ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
         vector = self._covariances(away_km[:, None], (-1, 1))
-        weight, variance = ordinary_weights(matrix, vector, there[:, None], sill)
+        diagonal, there = noise[:, None] * log_noise.exp()[:, None] + faded, there[:, None]
+        parts = []
+        for start in range(0, len(place), SOLVED_AT_ONCE):
+            rows = slice(start, start + SOLVED_AT_ONCE)
+            matrix = self._covariances(_pair_km(place[rows])[:, None], (-1, 1, 1))
+            matrix.diagonal(dim1=2, dim2=3).add_(diagonal[rows])
+            parts.append(solved(matrix, vector[rows], there[rows], sill))
+        weight, variance = combined(torch.cat(parts), vector, there, sill)
         # Fading shapes the weights and is no error of the stations.
         variance = (variance - (weight**2 * faded).sum(-1)).sum(1)
         return Weights(weight.transpose(1, 2), variance.clamp_min(JITTER))

@@ -89,6 +89,11 @@ def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor
     >>> weight.tolist(), round(float(variance), 4)
     ([[0.5, 0.5, 0.0]], 0.5)
     """
+    return combined(solved(matrix, vector, valid, sill), vector, valid, sill)
+
+
+def solved(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor) -> Tensor:
+    """Return ``K^-1 [k 1]`` of the systems of `ordinary_weights`, (..., m, 2)."""
     there = valid.to(matrix.dtype)
     if not valid.all():
         matrix = matrix * (there[..., :, None] * there[..., None, :])
@@ -97,10 +102,16 @@ def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor
     matrix.diagonal(dim1=-2, dim2=-1).add_(1 - there + JITTER * there * sill[..., None])
     factor = torch.linalg.cholesky(matrix, upper=True)
     data = torch.stack([vector, there.expand_as(vector)], -1)
-    solved = torch.cholesky_solve(data, factor, upper=True)
-    total = (solved[..., 1] * there).sum(-1).clamp_min(1e-12)
-    multiplier = (1 - (solved[..., 0] * there).sum(-1)) / total
-    weight = (solved[..., 0] + multiplier[..., None] * solved[..., 1]) * there
+    return torch.cholesky_solve(data, factor, upper=True)
+
+
+def combined(solution: Tensor, vector: Tensor, valid: Tensor, sill: Tensor) -> Weights:
+    """Return the weights and the variance of `ordinary_weights` from what `solved` returns."""
+    there = valid.to(vector.dtype)
+    simple, ones = solution.unbind(-1)
+    total = (ones * there).sum(-1).clamp_min(1e-12)
+    multiplier = (1 - (simple * there).sum(-1)) / total
+    weight = (simple + multiplier[..., None] * ones) * there
     variance = sill - (weight * vector).sum(-1) + multiplier
     return Weights(weight, variance.clamp_min(JITTER))
 

@@ -1,6 +1,6 @@
 """The neural kNN: kriging with a learned covariance, attention heads beside it, and a decoder."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -66,10 +66,6 @@ class Neighbourhood:
     bearing: Tensor
     fading: Tensor
     log_noise: Tensor
-
-    def rows(self, part: slice) -> "Neighbourhood":
-        """Return the neighbours of some of the targets."""
-        return Neighbourhood(*(getattr(self, column.name)[part] for column in fields(self)))
 
     def scatter(self, weight: Tensor, stations: int) -> Tensor:
         """Return (n, station, ...) of weights (n, k, ...): zero for all but the neighbours."""

@@ -22,7 +22,6 @@ from aqreanalysis.model import (
     station_tables,
     target_matrices,
 )
-from aqreanalysis.model.covariance import Weights
 from aqreanalysis.network import bearing_deg
 from aqreanalysis.reanalysis.kept import Kept
 from aqreanalysis.samples import (
@@ -44,8 +43,6 @@ TILE = 128
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, 16
 #: Stations of a tile are padded to a multiple of this, so that few shapes are met.
 STATIONS_STEP = 8
-#: Targets whose kriging systems are solved at once: they fit in the processor's cache.
-SOLVED_AT_ONCE = 16
 #: Bytes of windows and of places that are kept for the next block.
 KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**28, 2**29
 #: Turns longitudes into what the cycles of step 0 are there.
@@ -258,13 +255,12 @@ class NeuralField:
             fade(distance, radius[:, 0]),
             self.samples.log_noise[torch.from_numpy(index)],
         )
-        parts = [
-            model.weights(neighbourhood.rows(slice(start, start + SOLVED_AT_ONCE)))
-            for start in range(0, len(index), SOLVED_AT_ONCE)
-        ]
-        weights = Weights(*(torch.cat(part) for part in zip(*parts, strict=True)))
         matrices = target_matrices(
-            model, neighbourhood, weights, stations=stations.size, heads=self.heads
+            model,
+            neighbourhood,
+            model.weights(neighbourhood),
+            stations=stations.size,
+            heads=self.heads,
         )
         there = neighbourhood.scatter((neighbourhood.fading >= 0).float(), stations.size)
         turn = _NOON.cycles(longitude, 0, 1)[:, 0]
