@@ -1,0 +1,68 @@
+"""The measurements of speed run, on a small case, and their tables say what was measured."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
+
+from aqreanalysis.product import open_product
+from benchmarks import command, growth, month, speed
+from benchmarks.invented import stations_of
+from benchmarks.speed import Timed
+
+
+def test_ratios_are_those_of_rates_on_one_core():
+    results = [Timed("scipy, sparse", 1000, 5.0, 1.0), Timed("neural", 3000, 0.5, 1.5)]
+    *_, last = speed.table(results).splitlines()
+    assert last == "| neural | 3,000 | 0.50 | 1.50 | 0.002 | 2 |"
+
+
+def test_the_quickest_run_counts():
+    seconds = iter([0.05, 0.0, 0.02])
+    found = timed_sleeps(seconds)
+    assert found.wall_seconds < 0.015
+
+
+def timed_sleeps(seconds):
+    """Return the time of three runs that sleep."""
+    from time import sleep
+
+    return speed.timed("sleep", 1, lambda: sleep(next(seconds)), repeats=3)
+
+
+def test_invented_stations_miss_the_share_that_is_asked_for():
+    assert abs(np.isnan(stations_of(50, 400).pm25).mean() - 0.07) < 0.01
+    assert np.isfinite(stations_of(50, 400, missing=0.0).pm25).all()
+
+
+@pytest.mark.slow
+def test_all_methods_and_peers_are_in_one_table(monkeypatch, capsys):
+    monkeypatch.setattr(speed, "CELL", 2.5)
+    monkeypatch.setattr(speed, "STATIONS", 20)
+    monkeypatch.setattr(speed, "REPEATS", 1)
+    assert command.main(["speed", "--hours", "24"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("neural, 7 % missing", "kriging, none missing", "idw, 7 %", "scipy", "PyKrige"):
+        assert name in printed
+
+
+def test_growth_is_drawn_with_its_slope(tmp_path):
+    results = [
+        growth.Grown("idw", axis, size, 0.1, 0.5, 0.5 + size / 1000)
+        for axis, sizes in growth.SIZES.items()
+        for size in sizes
+    ]
+    assert growth.picture(results, tmp_path / "new" / "growth.png").stat().st_size > 10_000
+    assert "| idw | cells | 65,536 | 0.10 | 0.50 | 65.54 |" in growth.table(results)
+
+
+def test_a_month_is_written_and_its_memory_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(month, "STATIONS", 20)
+    monkeypatch.setattr(month, "CELL", 10.0)
+    told = month.write_month(tmp_path / "month.nc", 24, "1GB")
+    assert told.startswith("24 h, 576 cell-hours: ")
+    with open_product(tmp_path / "month.nc") as product:
+        assert np.isfinite(product.pm25).all()
