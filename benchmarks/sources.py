@@ -140,3 +140,9 @@ def _daily(table: pd.DataFrame) -> xr.Dataset:
     return open_observations(
         table[columns], time_zone="UTC", time_label="start", units={"pm10": "ug m-3"}
     )
+
+
+def beijing12(folder: Path) -> xr.Dataset:
+    """Return four years of hourly air quality and weather at 12 stations in Beijing."""
+    archive = data_file("beijing12", folder)
+    return open_observations(archive, format="uci", stations=archive.parent / "stations.csv")

@@ -222,6 +222,8 @@ def test_observations_that_do_not_fit_are_refused(persistence, observations):
         persistence.predict(silent, start=silent.time.values[200])
     with pytest.raises(ValueError, match="gives no attention by day"):
         persistence.predict(observations, attention=True)
+    with pytest.raises(ValueError, match="attention is that of the stations"):
+        fitted(observations).predict(observations, observations, attention=True)
     with pytest.raises(ValueError, match="learns from at least 48 h, and a day more"):
         fitted(observations.isel(time=slice(0, 60)))
     with pytest.raises(ValueError, match="not fitted"):

@@ -101,7 +101,8 @@ class Outlook:
         self.configuration = configuration or OutlookConfiguration()
         self.schedule = schedule or OUTLOOK_METHODS[method].schedule
         self.covariates = None if covariates is None else tuple(covariates)
-        self.seed, self.progress, self.between = seed, progress, between
+        self.seed, self.progress = seed, progress
+        self.between = self._given = between
         self._state: OutlookState | None = None
 
     def __repr__(self) -> str:
@@ -162,6 +163,7 @@ class Outlook:
         seasons = seasons_of(learned_from)
         histories = Histories.of(kept, scaling, leads=self.configuration.leads, seasons=seasons)
         learned = self._learn(histories, scaling, first, last, step_hours(kept))
+        self.between = self._given
         if self.between is None and kept.sizes[STATION] >= FEWEST_STATIONS:
             quick = Schedule(updates=0)
             between = Reanalyser(schedule=quick, seed=self.seed, progress=self.progress)
@@ -224,6 +226,8 @@ class Outlook:
         """
         state = self._fitted()
         self._check(observations, attention)
+        if attention and at is not None:
+            raise ValueError("attention is that of the stations; ask for it without at= and grid=")
         check_quantiles(quantiles)
         step, variable = state.facts["step_hours"], state.facts["variable"]
         longest = state.configuration.leads
@@ -267,11 +271,10 @@ class Outlook:
         loaded = cls(
             facts["method"],
             configuration=state.configuration,
-            covariates=facts["covariates"],
+            covariates=facts["asked"],
             seed=facts["seed"],
-            between=between,
         )
-        loaded._state = state
+        loaded._state, loaded.between = state, between
         return loaded
 
     def issue(
@@ -360,6 +363,7 @@ class Outlook:
             "step_hours": step,
             "history_hours": self.configuration.history * step,
             "horizon_hours": self.configuration.leads * step,
+            "asked": self.covariates,
             "covariates": [channel.name for channel in scaling.channels[1:]],
             "seed": self.seed,
             "data_hash": input_digest(learned_from, variable),

@@ -28,7 +28,7 @@ class _Method(NamedTuple):
     schedule: OutlookSchedule = OutlookSchedule()
 
 
-#: The released code trains for up to 50 epochs; here it does for as many updates as are said.
+#: Rates and batches of the released code; there it is 50 epochs at most.
 _RELEASED = OutlookSchedule(
     updates=2000, batch=16, rate=1e-3, decay=0.01, check_every=200, patience=10
 )

@@ -67,7 +67,7 @@ class OutlookSchedule:
     rate: float = 3e-3
     decay: float = 0.3
     check_every: int = 50
-    patience: int = 4
+    patience: int = 2
     concentration_share: float = 3.0
     average: float = 0.99
     validation_examples: int = 3000

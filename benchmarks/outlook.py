@@ -1,0 +1,306 @@
+"""P9: two weeks of the 12 Beijing stations in, the next one out, at visible and hidden stations."""
+
+import csv
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis import Outlook, Reanalyser, Schedule
+from aqreanalysis.conventions import POLLUTANTS
+from aqreanalysis.model import OutlookConfiguration
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.training import OutlookSchedule
+from benchmarks.progress import Reporter
+from benchmarks.record import source_digest
+from benchmarks.sources import beijing12
+
+VARIABLE = "pm25"
+#: Beijing's time is eight hours ahead; periods and starts of the protocol are local.
+ZONE = np.timedelta64(8, "h")
+VALIDATION = (np.datetime64("2016-01-01T00"), np.datetime64("2016-06-30T23"))
+STARTS = (np.datetime64("2016-07-01T00"), np.datetime64("2017-02-22T00"))
+LEADS, DAY, FOLDS = 168, 24, 3
+#: Hours of a day without which its mean is not scored.
+FEWEST_HOURS = 18
+#: Inverse distance as in the paper: neighbours and power.
+NEIGHBOURS, POWER = 20, 2.0
+_POLLUTANTS = tuple(name for name in POLLUTANTS if name not in (VARIABLE, "no"))
+
+
+def _named(method: str, **settings: Any) -> tuple[str, dict[str, Any]]:
+    """Return what makes an outlook."""
+    return method, settings
+
+
+#: What is compared. All see the same hours of the same stations.
+METHODS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "persistence": _named("persistence"),
+    "climatology": _named("climatology"),
+    "ridge": _named("ridge", covariates=()),
+    "ridge_all": _named("ridge"),
+    "lstm": _named("lstm"),
+    "patchtst": _named("patchtst"),
+    # As many updates as a person waits for, not the 50 epochs of the released code.
+    "paper": _named(
+        "paper",
+        covariates=_POLLUTANTS,
+        schedule=OutlookSchedule(updates=100, batch=16, rate=1e-3, decay=0.01, check_every=25),
+    ),
+    "aqnet": _named("aqnet"),
+    "aqnet_without_cycles": _named("aqnet", configuration=OutlookConfiguration(cycles=False)),
+    "aqnet_without_meteorology": _named("aqnet", covariates=_POLLUTANTS),
+}
+#: Methods that do not depend on a seed.
+UNSEEDED = ("persistence", "climatology", "ridge", "ridge_all")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A third of the stations hidden.
+
+    Attributes
+    ----------
+    fold : int
+    visible, hidden : Dataset
+        Observations, of which a hidden one's are for scores alone.
+    learned_from : Dataset
+        The visible stations up to the end of the validation period.
+    columns : (start,) int64
+    """
+
+    fold: int
+    visible: xr.Dataset
+    hidden: xr.Dataset
+    learned_from: xr.Dataset
+    columns: np.ndarray
+
+    @classmethod
+    def of(cls, folder: Path, fold: int) -> "Split":
+        """Return the split in which every third station, from the fold's number on, is hidden."""
+        observations = beijing12(folder)
+        local = observations["time"].values + ZONE
+        hidden = np.arange(observations.sizes["station"]) % FOLDS == fold
+        stop = int(np.searchsorted(local, VALIDATION[1])) + 1
+        asked = np.arange(STARTS[0], STARTS[1], np.timedelta64(12, "h"))
+        visible = observations.isel(station=~hidden)
+        return cls(
+            fold,
+            visible,
+            observations[[VARIABLE]].isel(station=hidden),
+            visible.isel(time=slice(0, stop)),
+            np.searchsorted(local, asked),
+        )
+
+    def truth(self, observations: xr.Dataset) -> np.ndarray:
+        """Return what came after the starts, (start, station, lead)."""
+        values = observations[VARIABLE].transpose("station", "time").values.astype(np.float64)
+        return values[:, self.columns[:, None] + np.arange(LEADS)].swapaxes(0, 1)
+
+
+def measure(
+    folder: Path,
+    *,
+    methods: Sequence[str],
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    path: Path | None,
+    reporter: Reporter,
+) -> list[dict[str, Any]]:
+    """Return the record of all runs, also appended to a CSV file as they end."""
+    source_digest()
+    found: list[dict[str, Any]] = []
+    splits = {fold: Split.of(folder, fold) for fold in folds}
+    ways = {fold: Way.of(split) for fold, split in splits.items()}
+    for seed in seeds:
+        for fold, split in splits.items():
+            for method in methods:
+                if method in UNSEEDED and seed != seeds[0]:
+                    continue
+                reporter.start(f"fold {fold} seed {seed} {method}")
+                rows = list(_run(split, ways[fold], method, seed))
+                if path is not None:
+                    _append(path, rows)
+                found += rows
+                reporter.finish(_told(rows))
+    return found
+
+
+def _run(split: Split, way: "Way", method: str, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the record of one method on one split."""
+    name, settings = METHODS[method]
+    began = perf_counter()
+    model = Outlook(name, seed=seed, progress=False, between=way.between, **settings)
+    first, last = (instant - ZONE for instant in VALIDATION)
+    model.fit(split.learned_from, VARIABLE, validation=slice(first, last))
+    fitted = perf_counter()
+    issued = model.issue(split.visible, split.columns)
+    share = issued.variance_share
+    predicted = perf_counter()
+    past = split.visible[VARIABLE].transpose("station", "time").values
+    hidden = way.hidden(issued.root, past, split.columns)
+    spread = way.spread(issued.spread)
+    visible = issued.root**2 + share * issued.spread**2
+    places = {
+        "visible": (visible, split.truth(split.visible)),
+        "hidden": (hidden**2 + share * spread**2, split.truth(split.hidden)),
+        "hidden, inverse distance": (way.inverse_distance(visible), split.truth(split.hidden)),
+    }
+    head = {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "fold": split.fold,
+        "method": method,
+        "seed": "" if method in UNSEEDED else seed,
+    }
+    tail = {
+        "fit_seconds": round(fitted - began, 1),
+        "predict_seconds": round(predicted - fitted, 1),
+        "source": source_digest(),
+    }
+    for place, (estimate, truth) in places.items():
+        for target, sums in _sums(estimate, truth):
+            yield {**head, "place": place, "target": target, **sums, **tail}
+
+
+def _sums(estimate: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what is scored with its sums: lead hours, first days hourly, and daily means."""
+    for hour in (6, 12, 24):
+        yield f"hour {hour}", _summed(estimate[..., hour - 1], truth[..., hour - 1])
+    shape = (*truth.shape[:2], LEADS // DAY, DAY)
+    enough = np.isfinite(truth).reshape(shape).sum(-1) >= FEWEST_HOURS
+    # An hour without truth takes part in neither of the two means.
+    there = np.where(np.isfinite(truth), 1.0, np.nan)
+    daily = [
+        np.where(enough, np.nansum((each * there).reshape(shape), -1), np.nan)
+        / np.maximum(np.isfinite(truth).reshape(shape).sum(-1), 1)
+        for each in (estimate, truth)
+    ]
+    for days in (2, 4, 7):
+        hours = slice(0, days * DAY)
+        yield f"{days} days, hourly", _summed(estimate[..., hours], truth[..., hours])
+        yield f"{days} days, daily", _summed(*(each[..., :days] for each in daily))
+
+
+def _summed(estimate: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Return sums from which scores of any union of runs follow."""
+    there = np.isfinite(truth)
+    known, error = truth[there], (estimate - truth)[there]
+    sums = {
+        "squares": (error**2).sum(),
+        "absolute": np.abs(error).sum(),
+        "errors": error.sum(),
+        "truth": known.sum(),
+        "truth_squares": (known**2).sum(),
+    }
+    return {"values": int(there.sum()), **{name: round(float(s), 3) for name, s in sums.items()}}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How outlooks of visible stations get to hidden ones, as `Outlook.predict` does it.
+
+    Where all series are complete, a learned covariance is a fixed linear filter of the roots over
+    stations and hours. It is found once, as the response to impulses, so that hundreds of starts
+    take a second.
+
+    Attributes
+    ----------
+    between : Reanalyser
+    response : (target, station, lag) float64
+    variance : float array (target,)
+        Of the root.
+    weights : (target, station) float64
+        Of inverse distance.
+    """
+
+    between: Reanalyser
+    response: np.ndarray
+    variance: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, split: Split) -> "Way":
+        """Return the way of a split, learned before the validation period."""
+        until = VALIDATION[0] - ZONE - np.timedelta64(1, "h")
+        learned_from = split.learned_from[[VARIABLE]].sel(time=slice(None, until))
+        quick = Schedule(updates=0)
+        between = Reanalyser(schedule=quick, progress=False).fit(learned_from, VARIABLE)
+        stations, apart = split.visible.sizes["station"], 2 * REACH + 1
+        level, impulse = 10.0, 4.0
+        roots = np.full((stations, (stations + 2) * apart), level)
+        peaks = (1 + np.arange(stations)) * apart + REACH
+        roots[np.arange(stations), peaks] += impulse
+        series = split.visible[[VARIABLE]].isel(time=slice(0, roots.shape[1]))
+        series = series.assign(
+            {VARIABLE: series[VARIABLE].copy(data=roots.astype(np.float32) ** 2)}
+        )
+        field = between.predict(series, split.hidden).compute()
+        share = between.state_for(series).standardisation.variance_share
+        estimate = field[VARIABLE].values.astype(np.float64)
+        error = field[f"{VARIABLE}_uncertainty"].values.astype(np.float64)
+        total = 4 * estimate**2 + (2 - 4 * share) * error**2
+        variance = error**2 / (2 * estimate + np.sqrt(total))
+        root = np.sqrt(estimate - share * variance)
+        response = np.stack(
+            [(root[:, peak - REACH : peak + REACH + 1] - level) / impulse for peak in peaks], 1
+        )
+        visible, hidden = (StationNetwork.from_dataset(d) for d in (split.visible, split.hidden))
+        near = visible.neighbours(hidden.longitude, hidden.latitude, k=min(NEIGHBOURS, stations))
+        raw = np.zeros((hidden.size, stations))
+        np.put_along_axis(raw, near.index, near.distance_km**-POWER, axis=1)
+        return cls(between, response, variance[:, peaks[0]], raw / raw.sum(1, keepdims=True))
+
+    def hidden(self, root: np.ndarray, past: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return roots (start, target, lead) of the stations' (start, station, lead)."""
+        before = past[:, columns[:, None] - np.arange(REACH, 0, -1)].swapaxes(0, 1)
+        # A measured hour that is missing repeats the one that comes after it.
+        for hour in range(REACH - 1, -1, -1):
+            after = root[..., 0] ** 2 if hour == REACH - 1 else before[..., hour + 1]
+            before[..., hour] = np.where(np.isnan(before[..., hour]), after, before[..., hour])
+        after = np.repeat(root[..., -1:], REACH, -1)
+        padded = np.concatenate([np.sqrt(np.clip(before, 0, None)), root, after], -1)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * REACH + 1, -1)
+        # The response to an impulse is the filter backwards.
+        return np.einsum("bslk,tsk->btl", windows, self.response[..., ::-1], optimize=True)
+
+    def spread(self, spread: np.ndarray) -> np.ndarray:
+        """Return spreads of roots at the targets, (start, target, lead)."""
+        weighed = self.inverse_distance(spread)
+        return np.sqrt(self.variance[None, :, None] + weighed**2)
+
+    def inverse_distance(self, values: np.ndarray) -> np.ndarray:
+        """Return values (start, target, lead) weighed by inverse squared distance."""
+        return np.einsum("bsl,ts->btl", values, self.weights)
+
+
+#: Hours to either side that the bands of the covariance look at.
+REACH = 24
+
+
+def _told(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the scores of a run in one line."""
+    told = [
+        f"{row['place']} {row['target']} {np.sqrt(row['squares'] / row['values']):.2f}"
+        for row in rows
+        if row["target"] in ("hour 6", "hour 24", "7 days, hourly") and "inv" not in row["place"]
+    ]
+    head = rows[0]
+    return (
+        f"fold {head['fold']} seed {head['seed']} {head['method']}: {', '.join(told)}; "
+        f"fit {head['fit_seconds']} s, predict {head['predict_seconds']} s"
+    )
+
+
+def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to a CSV file, which is made if it is not there."""
+    fresh = not path.is_file()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)

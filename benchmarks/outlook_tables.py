@@ -1,0 +1,112 @@
+"""The tables of P9: measured rows pooled over folds and averaged over seeds, beside published."""
+
+import csv
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PLACES = ("visible", "hidden", "hidden, inverse distance")
+HOURS = tuple(f"hour {hour}" for hour in (6, 12, 24))
+SPANS = tuple(f"{days} days" for days in (2, 4, 7))
+#: MAE / RMSE over the first 2, 4 and 7 days, daily, as printed by Kheder et al. 2025 for other
+#: stations of northern China.
+PUBLISHED = {
+    "aqnet": ("13.57 / 16.80", "17.44 / 21.29", "21.29 / 25.17"),
+    "aqnet_without_cycles": ("17.12 / 21.77", "18.12 / 24.63", "24.23 / 28.37"),
+    "patchtst": ("41.42 / 55.64", "35.31 / 39.22", "28.01 / 34.70"),
+    "lstm": ("24.04 / 28.37", "25.11 / 31.21", "22.87 / 28.81"),
+    "ridge": ("25.00 / 29.00", "26.00 / 32.00", "23.50 / 29.50"),
+}
+PUBLISHED_R2 = "AQ-Net (published): R2 .510, .412 and .189 at 6, 12 and 24 h"
+_SUMS = ("values", "squares", "absolute", "errors", "truth", "truth_squares")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a record."""
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def scores(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
+    """Return R2, MAE and RMSE of the union of runs.
+
+    Examples
+    --------
+    Truth 0 and 4, estimated as 1 and 3:
+
+    >>> row = dict(values=2, squares=2, absolute=2, errors=0, truth=4, truth_squares=16)
+    >>> scores([row])
+    (0.75, 1.0, 1.0)
+    """
+    total = {name: sum(float(row[name]) for row in rows) for name in _SUMS}
+    count = total["values"]
+    spread = total["truth_squares"] - total["truth"] ** 2 / count
+    return (
+        1 - total["squares"] / spread,
+        total["absolute"] / count,
+        (total["squares"] / count) ** 0.5,
+    )
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the tables of a record, Markdown: each place, then times."""
+    parts = []
+    for place in PLACES:
+        parts += [f"### {place.capitalize()} stations", ""]
+        parts += [_table(rows, place, HOURS, "R2 / MAE / RMSE"), ""]
+        for kind in ("hourly", "daily"):
+            targets = tuple(f"{span}, {kind}" for span in SPANS)
+            parts += [_table(rows, place, targets, "MAE / RMSE"), ""]
+    parts += ["### Published, other stations, daily", "", _published(), "", PUBLISHED_R2, ""]
+    return "\n".join([*parts, "### Seconds on one core", "", _times(rows)])
+
+
+def _methods(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the methods of a record in their order."""
+    return list(dict.fromkeys(row["method"] for row in rows))
+
+
+def _table(rows: Sequence[Mapping[str, Any]], place: str, targets: Sequence[str], what: str) -> str:
+    """Return one table; scores are pooled over folds and averaged over seeds, with their spread."""
+    lines = [f"| {what} | {' | '.join(targets)} |", "|---|" + "---:|" * len(targets)]
+    for method in _methods(rows):
+        cells = [_cell(rows, place, target, method, r2="R2" in what) for target in targets]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(
+    rows: Sequence[Mapping[str, Any]], place: str, target: str, method: str, *, r2: bool
+) -> str:
+    """Return the scores of a method."""
+    wanted = {"place": place, "target": target, "method": method}
+    chosen = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    by_seed = [
+        scores([row for row in chosen if row["seed"] == seed])
+        for seed in dict.fromkeys(row["seed"] for row in chosen)
+    ]
+    mean = [statistics.mean(each) for each in zip(*by_seed, strict=True)]
+    spread = f" ± {statistics.stdev(each[2] for each in by_seed):.2f}" if len(by_seed) > 1 else ""
+    head = f"{mean[0]:.3f} / " if r2 else ""
+    return f"{head}{mean[1]:.2f} / {mean[2]:.2f}{spread}"
+
+
+def _published() -> str:
+    """Return the table of published figures."""
+    lines = [f"| MAE / RMSE | {' | '.join(SPANS)} |", "|---|---:|---:|---:|"]
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in PUBLISHED.items()]
+    return "\n".join(lines)
+
+
+def _times(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of seconds, means over runs."""
+    lines = ["| | learning | all starts and stations |", "|---|---:|---:|"]
+    for method in _methods(rows):
+        runs = [r for r in rows if r["method"] == method and r["target"] == HOURS[0]]
+        fit, predict = (
+            statistics.mean(float(run[name]) for run in runs)
+            for name in ("fit_seconds", "predict_seconds")
+        )
+        lines.append(f"| {method} | {fit:.0f} | {predict:.1f} |")
+    return "\n".join(lines)

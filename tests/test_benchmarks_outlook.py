@@ -1,0 +1,73 @@
+"""P9: what is scored is what `Outlook.predict` gives, and scores are what they say."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
+
+from aqreanalysis import Outlook
+from benchmarks import outlook, outlook_tables
+from benchmarks.outlook import LEADS, VALIDATION, VARIABLE, ZONE, Split, Way
+
+
+@pytest.fixture(scope="module")
+def split(data_dir):
+    return Split.of(data_dir, 1)
+
+
+def test_every_third_station_is_hidden_and_starts_are_at_midnight_and_noon(split):
+    names = set(split.visible.station.values) | set(split.hidden.station.values)
+    assert (split.visible.sizes["station"], split.hidden.sizes["station"], len(names)) == (8, 4, 12)
+    local = split.visible.time.values[split.columns] + ZONE
+    assert set((local - local.astype("M8[D]")) / np.timedelta64(1, "h")) == {0.0, 12.0}
+    assert local[0] == np.datetime64("2016-07-01T00")
+    assert split.columns[-1] + LEADS <= split.visible.sizes["time"]
+    assert split.learned_from.time.values[-1] + ZONE == VALIDATION[1]
+
+
+def test_hidden_stations_are_estimated_as_the_outlook_does_it(split):
+    way = Way.of(split)
+    recent = split.learned_from.isel(time=slice(-24 * 60, None))
+    model = Outlook("persistence", between=way.between, progress=False).fit(recent, VARIABLE)
+    columns = split.columns[[150]]
+    issued = model.issue(split.visible, columns)
+    past = split.visible[VARIABLE].transpose("station", "time").values
+    root = way.hidden(issued.root, past, columns)[0]
+    spread = way.spread(issued.spread)[0]
+    start = split.visible.time.values[columns[0]]
+    product = model.predict(split.visible, split.hidden, start=start).compute()
+    # The product is float32, and at its end nothing follows where the filter repeats the last.
+    np.testing.assert_allclose(root**2, product[VARIABLE], atol=0.02)
+    error = np.sqrt(4 * root**2 * spread**2 + 2 * spread**4)
+    np.testing.assert_allclose(error, product[f"{VARIABLE}_uncertainty"], atol=0.02)
+
+
+def test_sums_become_the_scores_of_their_definitions():
+    rng = np.random.default_rng(0)
+    truth = rng.gamma(2, 40, (5, 3, LEADS))
+    estimate = truth + rng.normal(0, 10, truth.shape)
+    truth[0, 0, :10] = np.nan  # 14 hours of that day are left, too few for its mean
+    sums = dict(outlook._sums(estimate, truth))
+    error = estimate[..., :48] - truth[..., :48]
+    r2, mae, rmse = outlook_tables.scores([sums["2 days, hourly"]])
+    assert rmse == pytest.approx(np.sqrt(np.nanmean(error**2)), rel=1e-5)
+    assert mae == pytest.approx(np.nanmean(abs(error)), rel=1e-5)
+    assert r2 == pytest.approx(1 - np.nanmean(error**2) / np.nanvar(truth[..., :48]), rel=1e-5)
+    days = (estimate - truth).reshape(5, 3, 7, 24)
+    assert sums["7 days, daily"]["values"] == 5 * 3 * 7 - 1
+    _, _, daily = outlook_tables.scores([sums["7 days, daily"]])
+    assert daily == pytest.approx(np.sqrt(np.nanmean(days.mean(-1) ** 2)), rel=1e-5)
+    # Two halves are the whole.
+    halves = [dict(outlook._sums(estimate[i::2], truth[i::2]))["hour 24"] for i in (0, 1)]
+    whole = outlook_tables.scores([sums["hour 24"]])
+    assert outlook_tables.scores(halves) == pytest.approx(whole, rel=1e-4)
+
+
+def test_the_committed_record_prints_its_tables():
+    rows = outlook_tables.read(Path(outlook.__file__).with_suffix(".csv"))
+    printed = outlook_tables.tables(rows)
+    assert all(f"| {method} |" in printed for method in outlook.METHODS)
+    assert "### Hidden stations" in printed
