@@ -288,13 +288,11 @@ class Outlook:
         state = self._fitted()
         facts, model = state.facts, state.model
         level = Level(state.scaling.variable.centre, state.scaling.variable.scale)
-        histories = Histories.of(
-            observations,
-            state.scaling,
-            leads=state.configuration.leads,
-            seasons=facts["seasons"],
-        )
-        examples = Examples.of(histories, columns.tolist())
+        history, leads = state.configuration.history, state.configuration.leads
+        begin = max(int(columns.min()) - history, 0)
+        needed = observations.isel({TIME: slice(begin, int(columns.max()))})
+        histories = Histories.of(needed, state.scaling, leads=leads, seasons=facts["seasons"])
+        examples = Examples.of(histories, (columns - begin).tolist())
         means, spreads, weights = [], [], []
         with torch.inference_mode(), single_thread():
             for part in examples.batches():
@@ -307,10 +305,8 @@ class Outlook:
         mean, spread = (
             torch.cat(t).numpy().reshape(shape).swapaxes(0, 1) for t in (means, spreads)
         )
-        reach = min(self.configuration.history, int(columns.max()))
-        counts = histories.counts[..., 0]
-        starts = torch.from_numpy(columns)
-        seen = counts[:, starts] - counts[:, (starts - reach).clamp_min(0)]
+        counts, starts = histories.counts[..., 0], torch.from_numpy(columns - begin)
+        seen = counts[:, starts] - counts[:, (starts - history).clamp_min(0)]
         by_day = None
         if weights:
             joined = torch.cat(weights).double().numpy()
@@ -320,7 +316,7 @@ class Outlook:
             columns,
             np.clip(level.centre + level.scale * mean, 0, None),
             level.scale * spread,
-            self.configuration.history,
+            history,
             (seen > 0).numpy().T,
             model.variance_share,
             by_day,

@@ -21,6 +21,23 @@ from aqreanalysis.reanalysis.saved import digest_of, put_in_place
 #: Number of the layout of the folder.
 FORMAT = 1
 DESCRIPTION, WEIGHTS, BETWEEN = "outlook.json", "weights.safetensors", "between"
+#: What a description tells of a fitted outlook.
+FACTS = (
+    "method",
+    "variable",
+    "stations",
+    "period",
+    "validation",
+    "step_hours",
+    "history_hours",
+    "horizon_hours",
+    "seasons",
+    "asked",
+    "covariates",
+    "seed",
+    "data_hash",
+    "scores",
+)
 #: Name of the calibration among the tensors.
 FACTOR = "log_factor"
 
@@ -133,4 +150,7 @@ def _description(folder: Path) -> dict[str, Any]:
         raise SavedModelError(
             f"{path} has format {description['format']!r}; this version reads format {FORMAT}"
         )
+    lacking = set(FACTS) - set(description["facts"])
+    if lacking:
+        raise SavedModelError(f"{path} lacks {', '.join(sorted(lacking))}; fit the outlook anew")
     return description
