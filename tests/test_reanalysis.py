@@ -203,6 +203,61 @@ def test_a_field_is_what_the_network_says_in_training(deep):
     np.testing.assert_allclose(field.pm25_uncertainty, expected[1], rtol=1e-4)
 
 
+# --- what else the observations hold
+
+
+def with_covariates(dataset):
+    """Return the observations with a co-pollutant and a temperature that has gaps."""
+    rng = np.random.default_rng(3)
+    no2 = np.abs(dataset.pm25.values / 2 + rng.normal(0, 2, dataset.pm25.shape))
+    temperature = np.where(rng.random(no2.shape) < 0.4, np.nan, rng.normal(5, 3, no2.shape))
+    return dataset.assign(
+        no2=(("station", "time"), no2, {"units": "ug m-3"}),
+        temperature=(("station", "time"), temperature, {"units": "degC"}),
+    )
+
+
+def test_covariates_are_used_without_being_asked_for_and_may_be_absent_later():
+    dataset = with_covariates(observations())
+    model = fitted(dataset, heads=True)
+    field = model.predict(dataset, GRID).compute()
+    names = [channel["name"] for channel in model._state.facts["scaling"]]
+    assert names == ["pm25", "no2", "temperature"]
+
+    warmer = dataset.assign(temperature=dataset.temperature + 3)
+    assert not np.array_equal(model.predict(warmer, GRID).pm25, field.pm25)
+    without = model.predict(dataset[["pm25"]], GRID).compute()
+    assert np.isfinite(without.pm25).all()
+
+    missing = dataset.assign(temperature=dataset.temperature * np.nan, no2=dataset.no2 * np.nan)
+    identical(model.predict(missing, GRID), without)
+
+
+def test_covariates_can_be_left_out():
+    less = Configuration(
+        bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, without=("covariates",)
+    )
+    model = Reanalyser(less, schedule=QUICK, progress=False)
+    model.fit(with_covariates(observations()), "pm25")
+    assert [channel["name"] for channel in model._state.facts["scaling"]] == ["pm25"]
+
+
+def test_the_noise_of_a_station_is_known_where_it_was_learned_and_nowhere_else():
+    noisy = observations(hours=120)
+    values = noisy.pm25.values
+    values[4] += np.random.default_rng(1).normal(0, 30, values.shape[1]).clip(-35)
+    model = fitted(noisy, schedule=Schedule(covariance_updates=40, updates=0))
+    assert model._state.network.log_noise.values.argmax() == 4
+
+    beside = places(noisy.longitude.values[4:5] + 0.02, noisy.latitude.values[4:5])
+    renamed = noisy.assign_coords(station=[f"new {name}" for name in noisy.station.values])
+    known, unknown = (model.predict(these, beside).compute() for these in (noisy, renamed))
+    # A station known to be noisy moves the field beside it less.
+    assert float(known.pm25.std()) < float(unknown.pm25.std())
+    order = noisy.isel(station=slice(None, None, -1))
+    np.testing.assert_allclose(model.predict(order, beside).pm25, known.pm25, rtol=1e-4)
+
+
 # --- any chunking, any selection, any process
 
 
