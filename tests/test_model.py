@@ -26,7 +26,7 @@ from aqreanalysis.model import (
 )
 from aqreanalysis.model.completion import FILLING_STATIONS, OWN_REACH_STEPS
 from aqreanalysis.model.covariance import JITTER
-from aqreanalysis.model.neural_knn import FADING_FROM
+from aqreanalysis.model.neighbourhood import FADING_FROM
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.samples import narrowed, nearest_stations, station_series
 

@@ -12,7 +12,8 @@ from aqreanalysis.model.mixing import (
     station_tables,
     target_matrices,
 )
-from aqreanalysis.model.neural_knn import CYCLES, Neighbourhood, NeuralKNN, StationSeries, fade
+from aqreanalysis.model.neighbourhood import Neighbourhood, fade
+from aqreanalysis.model.neural_knn import CYCLES, NeuralKNN, StationSeries
 from aqreanalysis.model.outlook import (
     History,
     OutlookConfiguration,

@@ -12,12 +12,12 @@ from torch import Tensor
 from aqreanalysis.model.bands import split_bands
 from aqreanalysis.model.covariance import Weights
 from aqreanalysis.model.encoder import Encoding
+from aqreanalysis.model.neighbourhood import Neighbourhood
 from aqreanalysis.model.neural_knn import (
     ALMOST,
     BOUND,
     SMALL_SPREAD,
     TINY,
-    Neighbourhood,
     NeuralKNN,
     StationSeries,
     spread_features,

@@ -1,6 +1,5 @@
 """The neural kNN: kriging with a learned covariance, attention heads beside it, and a decoder."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -10,15 +9,10 @@ from aqreanalysis.model.bands import BandCovariance, split_bands
 from aqreanalysis.model.configuration import Configuration
 from aqreanalysis.model.covariance import SpaceTimeCovariance, Weights
 from aqreanalysis.model.encoder import Encoding, TemporalEncoder
+from aqreanalysis.model.neighbourhood import SHORTEST_KM, Neighbourhood, local_spacing
 
 #: Sine and cosine of the local solar day, its half, the week and the year.
 CYCLES = 8
-#: Nearest neighbours that tell the local spacing of the network.
-LOCAL_NEIGHBOURS = 4
-#: Shortest local spacing, km; stations on one roof would make every other one infinitely far.
-SHORTEST_KM = 0.5
-#: Share of the distance to the first station left out from which a neighbour begins to fade.
-FADING_FROM = 0.7
 #: Largest score of a station and step, as a logarithm: e^4 times or a fraction of another's.
 BOUND = 4.0
 #: A sum of shares below this is none: all that a head listens to is out of reach.
@@ -40,48 +34,6 @@ class StationSeries(NamedTuple):
     spread: Tensor  # standard deviation over the same
     cycles: Tensor  # (batch, station, time, CYCLES)
     covariates: Tensor  # (batch, station, time, 2 covariate): values, then whether they are there
-
-
-@dataclass(frozen=True)
-class Neighbourhood:
-    """The k nearest stations of n targets.
-
-    Attributes
-    ----------
-    window : (n,) int
-        Row of the batch in which the target lives.
-    index : (n, k) int
-        Neighbours; any row where ``distance_km`` is inf.
-    distance_km, bearing : (n, k) float64
-        Target to neighbour; bearing in radians.
-    fading : (n, k) float64
-        From `fade`: 0 near the target, without bound towards the first station left out.
-    log_noise : (n, k) float64
-        Logarithm of the factor of each neighbour's noise; 0 where none was learned.
-    """
-
-    window: Tensor
-    index: Tensor
-    distance_km: Tensor
-    bearing: Tensor
-    fading: Tensor
-    log_noise: Tensor
-
-    def scatter(self, weight: Tensor, stations: int) -> Tensor:
-        """Return (n, station, ...) of weights (n, k, ...): zero for all but the neighbours."""
-        there = torch.isfinite(self.distance_km)
-        while there.dim() < weight.dim():
-            there = there[..., None]
-        dense = weight.new_zeros(len(weight), stations, *weight.shape[2:])
-        rows = torch.arange(len(weight))[:, None]
-        return dense.index_put((rows, self.index), torch.where(there, weight, 0.0), accumulate=True)
-
-    def mix(self, dense: Tensor, values: Tensor) -> Tensor:
-        """Return (n, ...): the sum over stations of (n, station) by (batch, station, ...)."""
-        counts = torch.bincount(self.window, minlength=len(values)).tolist()
-        flat = values.reshape(*values.shape[:2], -1)
-        parts = [w @ v for w, v in zip(dense.split(counts), flat, strict=True)]
-        return torch.cat(parts).reshape(len(dense), *values.shape[2:])
 
 
 class NeuralKNN(nn.Module):
@@ -308,7 +260,7 @@ class NeuralKNN(nn.Module):
     def geometric_factors(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return each head's geometric factor of each neighbour, (n, neighbour, head)."""
         distance = neighbourhood.distance_km.float().clamp_max(1e5)
-        local = _local_spacing(neighbourhood.distance_km)[:, None]
+        local = local_spacing(neighbourhood.distance_km)[:, None]
         scaled = distance / local
         bearing = neighbourhood.bearing.float()
         geometry = [
@@ -343,7 +295,7 @@ class NeuralKNN(nn.Module):
     def place(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return what the decoder knows of a target's place, (n, 3)."""
         nearest = neighbourhood.distance_km[:, 0].float()
-        local = _local_spacing(neighbourhood.distance_km)
+        local = local_spacing(neighbourhood.distance_km)
         return torch.stack(
             [torch.log(local) / 5, weights.variance.float(), torch.log(nearest + 0.5) / 5], -1
         )
@@ -352,29 +304,6 @@ class NeuralKNN(nn.Module):
         """Return (batch, station, core, ...) of series that reach further on either side."""
         reach = self.configuration.reach
         return values.narrow(2, reach, values.shape[2] - 2 * reach)
-
-
-def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
-    """Return the noise that fades the outermost neighbours, in units of the sill, (n, k).
-
-    A field made from the k nearest stations alone jumps where a station enters or leaves the set.
-    Noise that grows without bound towards the radius takes each one's weight to zero before it
-    leaves (Rivoirard & Romary 2011, Mathematical Geosciences 43).
-
-    Parameters
-    ----------
-    distance_km : (n, k)
-    radius_km : (n,)
-        Distance to the first station left out; inf where none is.
-
-    Examples
-    --------
-    >>> distance = torch.tensor([[1.0, 8.0, 9.9]], dtype=torch.float64)
-    >>> fade(distance, torch.tensor([10.0], dtype=torch.float64)).round(decimals=2).tolist()
-    [[0.0, 0.25, 841.0]]
-    """
-    share = (distance_km / radius_km[:, None]).nan_to_num(nan=0.0, posinf=0.0)
-    return ((share - FADING_FROM) / (1 - share).clamp_min(1e-6)).clamp_min(0) ** 2
 
 
 def spread_features(
@@ -397,11 +326,3 @@ def spread_features(
     """
     apart = spread**2 + (estimate - mean) ** 2
     return torch.log(apart + AGREEMENT), estimate, torch.log(variance)
-
-
-def _local_spacing(distance_km: Tensor) -> Tensor:
-    """Return the mean distance to the nearest few stations, (n,) km, float32."""
-    nearest = distance_km[:, :LOCAL_NEIGHBOURS]
-    there = torch.isfinite(nearest)
-    total = torch.where(there, nearest, 0.0).sum(1)
-    return (total / there.sum(1).clamp_min(1)).float().clamp_min(SHORTEST_KM)

@@ -22,7 +22,13 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import selected_hours, step_hours, validate, values_of
 from aqreanalysis.product import input_digest
 from aqreanalysis.reanalysis.neural_field import NeuralField
-from aqreanalysis.reanalysis.saved import State, load_state, save_state
+from aqreanalysis.reanalysis.saved import (
+    State,
+    known_noise,
+    load_state,
+    network_record,
+    save_state,
+)
 from aqreanalysis.samples import Samples, Standardisation, clock_of
 from aqreanalysis.training import Schedule, train
 
@@ -30,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 #: Stations without which nothing can be hidden and found from two others.
 FEWEST_STATIONS = 3
-#: A station of one name is the same within this distance.
-SAME_PLACE_KM = 0.1
 
 
 class Reanalyser:
@@ -197,7 +201,7 @@ class Reanalyser:
             "data_hash": input_digest(kept, variable),
             "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
         }
-        network = _network(kept, trained.log_noise.numpy())
+        network = network_record(kept, trained.log_noise.numpy())
         self._state = State(trained.model, standardisation, facts, network)
         return self
 
@@ -247,7 +251,7 @@ class Reanalyser:
             seasons=state.facts["seasons"],
             trend=_trend_of(trend, field, kept),
             covariates=Scaling.from_facts(state.facts["scaling"]).forward(kept)[..., 1:],
-            log_noise=_known_noise(state.network, StationNetwork.from_dataset(kept)),
+            log_noise=known_noise(state.network, StationNetwork.from_dataset(kept)),
         )
         _, begin = clock_of(kept)
         engine = NeuralField(
@@ -390,26 +394,3 @@ def _trend_at(
 ) -> np.ndarray:
     """Return the trend at targets (n, hours)."""
     return trend(field.at(longitude, latitude, time[hours]))
-
-
-def _network(observations: xr.Dataset, log_noise: np.ndarray) -> xr.Dataset:
-    """Return identifiers, positions and noise of the stations, for the record beside weights."""
-    layers = {
-        name: (STATION, observations[name].values.astype(np.float64), {"units": units})
-        for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
-    }
-    noise = {"long_name": "logarithm of the factor of the station's noise", "units": "1"}
-    return xr.Dataset(
-        {**layers, "log_noise": (STATION, log_noise, noise)},
-        coords={STATION: observations[STATION].values.astype(str)},
-    )
-
-
-def _known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
-    """Return the learned noise of stations, (n,); 0 for one that is not where it was learned."""
-    known = StationNetwork.from_dataset(learned)
-    nearest = known.neighbours(network.longitude, network.latitude, k=1)
-    row = nearest.index[:, 0]
-    same = known.identifiers[row] == network.identifiers
-    there = same & (nearest.distance_km[:, 0] <= SAME_PLACE_KM)
-    return np.where(there, learned["log_noise"].values[row], 0.0)

@@ -11,14 +11,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 
+from aqreanalysis.conventions import STATION
 from aqreanalysis.model import Configuration, NeuralKNN
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.samples import Standardisation
 
 #: Number of the layout of the folder; another one is refused with the version that can read it.
 FORMAT = 3
+#: A station of one name is the same within this distance.
+SAME_PLACE_KM = 0.1
 DESCRIPTION, WEIGHTS, NETWORK = "reanalyser.json", "weights.safetensors", "network.nc"
 #: What a description tells of a fitted model, beside its configuration and standardisation.
 FACTS = (
@@ -129,6 +134,29 @@ def load_state(folder: Path) -> State:
         ) from error
     facts = {name: description[name] for name in FACTS}
     return State(model.eval(), standardisation, facts, network)
+
+
+def network_record(observations: xr.Dataset, log_noise: np.ndarray) -> xr.Dataset:
+    """Return identifiers, positions and noise of the stations, for the record beside weights."""
+    layers = {
+        name: (STATION, observations[name].values.astype(np.float64), {"units": units})
+        for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
+    }
+    noise = {"long_name": "logarithm of the factor of the station's noise", "units": "1"}
+    return xr.Dataset(
+        {**layers, "log_noise": (STATION, log_noise, noise)},
+        coords={STATION: observations[STATION].values.astype(str)},
+    )
+
+
+def known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
+    """Return the learned noise of stations, (n,); 0 for one that is not where it was learned."""
+    known = StationNetwork.from_dataset(learned)
+    nearest = known.neighbours(network.longitude, network.latitude, k=1)
+    row = nearest.index[:, 0]
+    same = known.identifiers[row] == network.identifiers
+    there = same & (nearest.distance_km[:, 0] <= SAME_PLACE_KM)
+    return np.where(there, learned["log_noise"].values[row], 0.0)
 
 
 def _check_place(folder: Path) -> None:
