@@ -258,7 +258,7 @@ class AqnetAccessor:
         progress: bool = True,
         report: str | os.PathLike[str] | None = None,
     ) -> xr.Dataset:
-        """Return how good methods are at stations that are hidden from them, as sums.
+        """Return how good methods are at hidden stations, as sums of `verification.statistics`.
 
         `aqreanalysis.verification.metrics` makes scores of the sums, in all and by distance,
         level, hour, month and station; ``intervals`` and ``differences`` tell what is certain.
@@ -286,17 +286,10 @@ class AqnetAccessor:
         report : path, optional
             HTML file to write with tables, maps and curves.
 
-        Returns
-        -------
-        Dataset
-            Of `aqreanalysis.verification.statistics`.
-
         Raises
         ------
-        ObservationError
-            If the observations are not valid.
-        ValueError
-            If the request does not fit: too few stations or months, an unknown method.
+        ObservationError, ValueError
+            As `aqreanalysis.verification.cross_validate`.
 
         Examples
         --------
