@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-PLACES = ("visible", "hidden", "hidden, inverse distance")
+PLACES = {
+    "visible": "Visible stations",
+    "hidden": "Hidden stations",
+    "hidden, inverse distance": "Hidden stations, by inverse distance",
+}
 HOURS = tuple(f"hour {hour}" for hour in (6, 12, 24))
 SPANS = tuple(f"{days} days" for days in (2, 4, 7))
 #: MAE / RMSE over the first 2, 4 and 7 days, daily, as printed by Kheder et al. 2025 for other
@@ -52,8 +56,8 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
 def tables(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the tables of a record, Markdown: each place, then times."""
     parts = []
-    for place in PLACES:
-        parts += [f"### {place.capitalize()} stations", ""]
+    for place, title in PLACES.items():
+        parts += [f"### {title}", ""]
         parts += [_table(rows, place, HOURS, "R2 / MAE / RMSE"), ""]
         for kind in ("hourly", "daily"):
             targets = tuple(f"{span}, {kind}" for span in SPANS)
@@ -72,8 +76,19 @@ def _table(rows: Sequence[Mapping[str, Any]], place: str, targets: Sequence[str]
     lines = [f"| {what} | {' | '.join(targets)} |", "|---|" + "---:|" * len(targets)]
     for method in _methods(rows):
         cells = [_cell(rows, place, target, method, r2="R2" in what) for target in targets]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        lines.append(f"| {_name(rows, method)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _name(rows: Sequence[Mapping[str, Any]], method: str) -> str:
+    """Return a method with its number of seeds, and its folds where others have more."""
+    own = [row for row in rows if row["method"] == method]
+    seeds = {row["seed"] for row in own}
+    folds = {str(row["fold"]) for row in own}
+    said = f", mean of {len(seeds)} seeds" if len(seeds) > 1 else ""
+    if folds != {str(row["fold"]) for row in rows}:
+        said += f", fold {', '.join(sorted(folds))} alone"
+    return method + said
 
 
 def _cell(

@@ -69,5 +69,5 @@ def test_sums_become_the_scores_of_their_definitions():
 def test_the_committed_record_prints_its_tables():
     rows = outlook_tables.read(Path(outlook.__file__).with_suffix(".csv"))
     printed = outlook_tables.tables(rows)
-    assert all(f"| {method} |" in printed for method in outlook.METHODS)
+    assert all(f"\n| {method}" in printed for method in outlook.METHODS)
     assert "### Hidden stations" in printed
