@@ -39,7 +39,7 @@ def quantile(probability: float, estimate: np.ndarray, error: np.ndarray) -> np.
     """
     if not 0 < probability < 1:
         raise ValueError(f"a quantile is between 0 and 1, both excluded; found {probability!r}")
-    root, spread = _root(estimate, error)
+    root, spread = normal_root(estimate, error)
     return np.maximum(root + spread * ndtri(probability), 0.0) ** 2
 
 
@@ -59,7 +59,7 @@ def below(value: np.ndarray | float, estimate: np.ndarray, error: np.ndarray) ->
     >>> below(25.0, np.array([25.0, 16.0]), np.array([10.0, 0.0]))
     array([0.5, 1. ])
     """
-    root, spread = _root(estimate, error)
+    root, spread = normal_root(estimate, error)
     difference = np.sqrt(np.maximum(value, 0.0)) - root
     certain = (np.sign(difference) + 1) / 2
     return np.where(spread > 0, ndtr(_standardised(difference, spread)), certain)
@@ -88,7 +88,7 @@ def crps(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) -> np.ndarr
     5.0
     """
     truth = np.asarray(truth, np.float64)
-    root, spread = _root(estimate, error)
+    root, spread = normal_root(estimate, error)
     at = np.maximum(truth, 0.0)
     zero = _standardised(-root, spread)
     z = _standardised(np.sqrt(at) - root, spread)
@@ -99,8 +99,20 @@ def crps(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) -> np.ndarr
     return np.where(spread > 0, score, np.abs(truth - np.maximum(estimate, 0.0)))
 
 
-def _root(estimate: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return median and standard deviation of the root."""
+def normal_root(estimate: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of the normal root, NaN where either is NaN.
+
+    Parameters
+    ----------
+    estimate, error : arrays of one shape
+        The median of a concentration, and one standard error.
+
+    Examples
+    --------
+    >>> root, spread = normal_root(np.array(25.0), np.array(10.0))
+    >>> float(root), float(np.sqrt(4 * root**2 * spread**2 + 2 * spread**4).round(9))
+    (5.0, 10.0)
+    """
     median = np.maximum(np.asarray(estimate, np.float64), 0.0)
     half = np.asarray(error, np.float64) ** 2 / 2
     # The root of s^4 + 2 median s^2 - half, without a difference of large numbers.

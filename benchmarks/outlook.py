@@ -13,6 +13,7 @@ import xarray as xr
 
 from aqreanalysis import Outlook, Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
+from aqreanalysis.distributions import normal_root
 from aqreanalysis.model import OutlookConfiguration
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.training import OutlookSchedule
@@ -240,12 +241,10 @@ class Way:
             {VARIABLE: series[VARIABLE].copy(data=roots.astype(np.float32) ** 2)}
         )
         field = between.predict(series, split.hidden).compute()
-        share = between.state_for(series).standardisation.variance_share
-        estimate = field[VARIABLE].values.astype(np.float64)
-        error = field[f"{VARIABLE}_uncertainty"].values.astype(np.float64)
-        total = 4 * estimate**2 + (2 - 4 * share) * error**2
-        variance = error**2 / (2 * estimate + np.sqrt(total))
-        root = np.sqrt(estimate - share * variance)
+        root, _ = normal_root(field[VARIABLE].values, field[f"{VARIABLE}_uncertainty"].values)
+        # The variance depends on how the stations disagree: that of a usual hour stands for it.
+        usual = between.predict(learned_from.isel(time=slice(-USUAL, None)), split.hidden)
+        _, spread = normal_root(usual[VARIABLE].values, usual[f"{VARIABLE}_uncertainty"].values)
         response = np.stack(
             [(root[:, peak - REACH : peak + REACH + 1] - level) / impulse for peak in peaks], 1
         )
@@ -253,7 +252,7 @@ class Way:
         near = visible.neighbours(hidden.longitude, hidden.latitude, k=min(NEIGHBOURS, stations))
         raw = np.zeros((hidden.size, stations))
         np.put_along_axis(raw, near.index, near.distance_km**-POWER, axis=1)
-        return cls(between, response, variance[:, peaks[0]], raw / raw.sum(1, keepdims=True))
+        return cls(between, response, np.nanmedian(spread**2, 1), raw / raw.sum(1, keepdims=True))
 
     def hidden(self, root: np.ndarray, past: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return roots (start, target, lead) of the stations' (start, station, lead)."""
@@ -278,8 +277,8 @@ class Way:
         return np.einsum("bsl,ts->btl", values, self.weights)
 
 
-#: Hours to either side that the bands of the covariance look at.
-REACH = 24
+#: Hours to either side that the bands of the covariance look at, and of which one is usual.
+REACH, USUAL = 24, 720
 
 
 def _told(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from aqreanalysis.channels import Scaling
 from aqreanalysis.datasets import synthetic_network
-from aqreanalysis.histories import Histories, Scaling
+from aqreanalysis.histories import Histories
 from aqreanalysis.model import (
     Climatology,
     LSTMOutlook,

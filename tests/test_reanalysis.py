@@ -14,8 +14,10 @@ from aqreanalysis.baselines import InverseDistance
 from aqreanalysis.conventions import PRODUCT_FLAGS, UnknownPollutantError
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import Configuration
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import ObservationError
 from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, estimator_of, reanalyse
+from aqreanalysis.reanalysis.saved import known_noise, network_record
 from aqreanalysis.samples import Samples, Window, assemble, narrowed
 from aqreanalysis.training import Schedule
 
@@ -719,3 +721,22 @@ def test_a_seed_is_handed_on():
     estimator, already = estimator_of("neural", seed=7, progress=False)
 
     assert (estimator.seed, estimator.progress, already) == (7, False, False)
+
+
+def test_what_a_field_is_made_of_tells_it_from_others(deep):
+    dataset = with_covariates(observations())
+    model = fitted(dataset, heads=True)
+    name = model.predict(dataset, GRID).pm25.data.name
+    warmer = dataset.assign(temperature=dataset.temperature + 3)
+    assert model.predict(warmer, GRID).pm25.data.name != name
+    model._state.network["log_noise"] += 1.0
+    assert model.predict(dataset, GRID).pm25.data.name != name
+
+
+def test_the_noise_of_stations_at_one_place_is_known_of_each():
+    learned = network_record(observations(4), np.array([0.1, 0.2, 0.3, 0.4]))
+    learned.longitude[:], learned.latitude[:] = 116.0, 40.0
+    asked = StationNetwork(
+        [116.0, 116.0, 117.0], [40.0, 40.0, 40.0], identifiers=["s02", "s01", "s00"]
+    )
+    assert known_noise(learned, asked).tolist() == [0.3, 0.2, 0.0]

@@ -206,7 +206,7 @@ class _Weighting:
         first = _sparse(near.index[:, : self.neighbours], weights, self.network.size)
         mean = first @ values
         if reports.all():
-            return mean / first.sum(axis=1)[:, None]
+            return mean / (first @ np.ones((self.network.size, 1)))  # summed as it is below
         reporting = reports.astype(np.float64)
         total = first @ reporting
         count = (

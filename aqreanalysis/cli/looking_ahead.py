@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import Observations, Output, Reading, Seed, Variable, with_reading
-from aqreanalysis.cli.outputs import check_product_name, sizes
+from aqreanalysis.cli.outputs import check_model_folder, check_product_name, sizes
 from aqreanalysis.cli.terminal import shows_progress
 
 
@@ -60,6 +60,8 @@ def outlook(
     from aqreanalysis.outlook import Outlook, fit_outlook, outlook, starts_between
 
     check_product_name(output)
+    if save:
+        check_model_folder(save, "outlook.json")
     if model and method != "aqnet":
         raise ValueError(f"--model is a fitted outlook; leave out --method {method}, or --model")
     if until and not start:

@@ -9,13 +9,12 @@ from typing import Any
 
 def check_product_name(path: Path, *, resume: bool = False) -> None:
     """Refuse a name that no product can be written to, before hours are spent on it."""
-    from aqreanalysis.product import check_target
+    from aqreanalysis.product import check_store, check_target
 
     if path.suffix.lower() == ".zarr":
         if resume:
             raise ValueError("--resume is for NetCDF; end the name in .nc, or leave it out")
-        if not path.exists():
-            check_target(Path(os.path.realpath(path)), overwrite=True)
+        check_store(Path(os.path.realpath(path)), overwrite=True)
         return
     if path.suffix.lower() not in (".nc", ".nc4"):
         raise ValueError(
@@ -50,9 +49,9 @@ def cluster(scheduler: str | None) -> Iterator[None]:
         yield
 
 
-def check_model_folder(folder: Path) -> None:
+def check_model_folder(folder: Path, description: str = "reanalyser.json") -> None:
     """Refuse a folder that no model can be written to, before it is trained."""
-    if folder.exists() and not (folder / "reanalyser.json").is_file():
+    if folder.exists() and not (folder / description).is_file():
         raise ValueError(f"{folder} exists and is no saved model; choose another name")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):

@@ -93,22 +93,22 @@ def reanalyse(
     places = open_stations(at) if at else None
     fitted = Reanalyser.load(model) if model else None
     obs = reading.open(observations)
-    product = reanalyse(
-        obs,
-        variable,
-        grid=grid,
-        region=region,
-        at=places,
-        method=fitted or method,  # type: ignore[arg-type]
-        time=slice(*time) if time else None,
-        seed=seed,
-        progress=shows_progress(),
-        creator=creator,
-        background=open_background(background),
-        quantiles=quantile or (),
-        memory=memory,
-    )
     with cluster(scheduler):
+        product = reanalyse(
+            obs,
+            variable,
+            grid=grid,
+            region=region,
+            at=places,
+            method=fitted or method,  # type: ignore[arg-type]
+            time=slice(*time) if time else None,
+            seed=seed,
+            progress=shows_progress(),
+            creator=creator,
+            background=open_background(background),
+            quantiles=quantile or (),
+            memory=memory,
+        )
         written = write_product(product, output, progress=shows_progress(), resume=resume)
     typer.echo(f"{written}: {sizes(product)}")
 

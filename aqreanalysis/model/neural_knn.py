@@ -125,21 +125,17 @@ class NeuralKNN(nn.Module):
         self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
     ) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (n, core) of the covariance head alone."""
-        mean = self._kriged(series, series.value, neighbourhood, weights).sum(-1)
-        told = self.spread_features(series, neighbourhood, weights, mean)
+        mean, told = self.kriged(series, neighbourhood, weights)
         return mean, self.by_law(told) + self.log_spread
 
-    def spread_features(
-        self,
-        series: StationSeries,
-        neighbourhood: Neighbourhood,
-        weights: Weights,
-        estimate: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the spread law weighs at estimates (n, core), as `spread_features`."""
+    def kriged(
+        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Return the mean (n, core) of the covariance head, and what the spread law weighs."""
+        kriged = self._kriged(series, series.value, neighbourhood, weights).sum(-1)
         mean, spread = self._moments(series, neighbourhood, weights)
         variance = self._variance(series, neighbourhood, weights)
-        return spread_features(estimate, mean, spread, variance)
+        return kriged, spread_features(kriged, mean, spread, variance)
 
     def by_law(self, told: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Return the logarithm of the variance by the spread law, but for its constant."""

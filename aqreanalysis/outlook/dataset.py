@@ -182,10 +182,7 @@ def _spread(
             "this outlook learned from fewer than three stations, which tell nothing of places "
             "between them; pass between=, a fitted estimator"
         )
-    share = 0.0
-    if hasattr(between, "state_for"):
-        share = between.state_for(known).standardisation.variance_share
-    return spread_outlooks(known, at, variable, method=between, begin=begin, variance_share=share)
+    return spread_outlooks(known, at, variable, method=between, begin=begin)
 
 
 def with_layers(

@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from aqreanalysis.channels import Scaling
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
-from aqreanalysis.histories import Histories, Scaling, seasons_of
+from aqreanalysis.histories import Histories, seasons_of
 from aqreanalysis.model import OutlookConfiguration, Prediction, single_thread
 from aqreanalysis.observations import step_hours, validate
 from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import xarray as xr
 
+from aqreanalysis.channels import covariates_of
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.histories import covariates_of
 from aqreanalysis.model import (
     Climatology,
     LSTMOutlook,

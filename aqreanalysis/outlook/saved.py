@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aqreanalysis.histories import Scaling
+from aqreanalysis.channels import Scaling
 from aqreanalysis.model import OutlookConfiguration, OutlookModule
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS
+from aqreanalysis.product import put_in_place
 from aqreanalysis.reanalysis import Reanalyser, SavedModelError
-from aqreanalysis.reanalysis.saved import digest_of, put_in_place
+from aqreanalysis.reanalysis.saved import check_place, digest_of
 
 #: Number of the layout of the folder.
 FORMAT = 1
@@ -70,10 +71,7 @@ def save_outlook(state: OutlookState, between: Any, folder: Path) -> Path:
             f"only a Reanalyser is saved with an outlook; found {between!r}. "
             "Fit the outlook without between="
         )
-    if folder.exists() and not (folder / DESCRIPTION).is_file():
-        raise SavedModelError(
-            f"{folder} exists and is no saved outlook; choose another name, or remove it"
-        )
+    check_place(folder, DESCRIPTION, {WEIGHTS, BETWEEN})
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

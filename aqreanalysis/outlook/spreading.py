@@ -7,6 +7,7 @@ import xarray as xr
 
 from aqreanalysis.baselines import InverseDistance
 from aqreanalysis.conventions import TIME
+from aqreanalysis.distributions import normal_root
 from aqreanalysis.grid import Grid
 
 
@@ -17,7 +18,6 @@ def spread_outlooks(
     *,
     method: Any,
     begin: np.datetime64,
-    variance_share: float,
 ) -> xr.Dataset:
     """Return root and spread of the roots at targets, with flag and distance, lazy.
 
@@ -37,8 +37,6 @@ def spread_outlooks(
         Fitted.
     begin : datetime64
         First label to give.
-    variance_share : float
-        Share of the variance in the estimates of the method.
 
     Returns
     -------
@@ -48,17 +46,19 @@ def spread_outlooks(
     """
     period = slice(begin, None)
     field = method.predict(known.drop_vars("spread"), at, time=period)
-    estimate, error = (field[name].astype(np.float64) for name in _layers(variable))
-    # e = m^2 + share * v and err^2 = 4 m^2 v + 2 v^2, solved for the variance v of the root.
-    total = 4 * estimate**2 + (2 - 4 * variance_share) * error**2
-    denominator = 2 * estimate + np.sqrt(total.clip(min=0))
-    own = (error**2 / denominator.where(denominator > 0)).fillna(0.0).where(error.notnull())
+    root, own = xr.apply_ufunc(
+        normal_root,
+        field[variable],
+        field[f"{variable}_uncertainty"],
+        output_core_dims=[[], []],
+        dask="parallelized",
+        output_dtypes=[np.float64, np.float64],
+    )
     ahead = known.sel({TIME: period})
     spreads = ahead["spread"].rename(variable).to_dataset()
     weighed = InverseDistance().fit(spreads, variable).predict(spreads, at)[variable]
-    root = np.sqrt((estimate - variance_share * own).clip(min=0))
     return field[[f"{variable}_flag", "distance_to_nearest_station"]].assign(
-        root=root, spread=np.sqrt(own + weighed.astype(np.float64) ** 2)
+        root=root, spread=np.sqrt(own**2 + weighed.astype(np.float64) ** 2)
     )
 
 
@@ -75,8 +75,3 @@ def own_outlooks(known: xr.Dataset, variable: str, *, begin: np.datetime64) -> x
             "distance_to_nearest_station": distance,
         }
     )
-
-
-def _layers(variable: str) -> tuple[str, str]:
-    """Return the names of a field's estimate and standard error."""
-    return variable, f"{variable}_uncertainty"

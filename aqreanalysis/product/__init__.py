@@ -1,6 +1,6 @@
 """Products: a field becomes a CF NetCDF file that GIS tools open, and comes back from it."""
 
-from aqreanalysis.product.aside import check_target
+from aqreanalysis.product.aside import check_target, put_in_place
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.leads import LEAD, REFERENCE
@@ -9,7 +9,7 @@ from aqreanalysis.product.quantiles import check_quantiles, quantile_name, with_
 from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.variables import ProductError
 from aqreanalysis.product.writing import write_netcdf
-from aqreanalysis.product.zarr_store import write_zarr
+from aqreanalysis.product.zarr_store import check_store, write_zarr
 
 __all__ = [
     "LEAD",
@@ -17,10 +17,12 @@ __all__ = [
     "ProductError",
     "build_product",
     "check_quantiles",
+    "check_store",
     "check_target",
     "crs_of",
     "input_digest",
     "open_product",
+    "put_in_place",
     "quantile_name",
     "restore_metadata",
     "with_quantiles",

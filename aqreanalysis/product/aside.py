@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,21 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         raise ProductError(
             f"cannot write {target}: no permission to write into {folder}. Name another folder."
         )
+
+
+def put_in_place(aside: Path, folder: Path) -> None:
+    """Rename a new folder; an earlier one of that name is deleted only when it is in place."""
+    if not folder.exists():
+        os.replace(aside, folder)
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        earlier = Path(beside) / folder.name
+        os.replace(folder, earlier)
+        try:
+            os.replace(aside, folder)
+        except BaseException:
+            os.replace(earlier, folder)
+            raise
 
 
 @contextmanager

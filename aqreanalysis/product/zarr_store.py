@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
-from aqreanalysis.product.aside import check_target, explained
+from aqreanalysis.product.aside import check_target, explained, put_in_place
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.netcdf_file import quantization_attributes
 from aqreanalysis.product.rounding import rounded
@@ -53,22 +53,26 @@ def write_zarr(
             "a Zarr store needs the package zarr: pip install 'aqreanalysis[zarr]', or write NetCDF"
         )
     target = Path(os.path.realpath(path))
-    _check_store(target, overwrite)
+    check_store(target, overwrite=overwrite)
     restored = _stored(restore_metadata(product), significant_digits)
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}-{secrets.token_hex(3)}")
     try:
         with explained(target):
             restored.to_zarr(partial, mode="w-", zarr_format=2, consolidated=True)
-            if target.exists():
-                shutil.rmtree(target)
-            partial.replace(target)
+            put_in_place(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Path(path)
 
 
-def _check_store(target: Path, overwrite: bool) -> None:
-    """Refuse a path that no store can be written to, or that holds something else."""
+def check_store(target: Path, *, overwrite: bool) -> None:
+    """Refuse a path that no store can be written to, or that holds something else.
+
+    Raises
+    ------
+    ProductError
+        As `check_target`, or if a folder of that name is no Zarr store or must stay.
+    """
     if not target.is_dir():
         check_target(target, overwrite=overwrite)
     elif not overwrite or not (target / ".zgroup").is_file():

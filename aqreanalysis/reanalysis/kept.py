@@ -59,8 +59,9 @@ class Kept(Generic[Result]):
         try:
             result = make()
         except BaseException as error:
+            with self._lock:
+                del self._making[key]
             made.set_exception(error)
-            del self._making[key]
             raise
         self._keep(key, result)
         made.set_result(result)

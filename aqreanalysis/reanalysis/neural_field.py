@@ -105,12 +105,13 @@ class NeuralField:
         A cell is estimated with the whole tile of the grid that it lies in, from the stations
         that are neighbours of any cell of the tile.
         """
-        if self.grid_positions is None:
+        positions = self.grid_positions
+        if positions is None:
             raise ValueError("this field knows no grid; give grid= when it is made")
-        longitude, latitude = self.grid_positions[:, rows, columns].reshape(2, -1)
+        longitude, latitude = positions[:, rows, columns].reshape(2, -1)
         added = self._trend(longitude, latitude, hours)
         with torch.inference_mode(), single_thread():
-            return self._filled(list(self._grid_tiles(rows, columns)), hours, added)
+            return self._filled(list(self._grid_tiles(positions, rows, columns)), hours, added)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the caches behind: they hold locks, and another process fills its own."""
@@ -127,7 +128,8 @@ class NeuralField:
             self.model.configuration,
             {name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
             self.standardisation,
-            (samples.value.numpy(), samples.first, samples.network, samples.clock),
+            (samples.value.numpy(), samples.covariates.numpy(), samples.log_noise.numpy()),
+            (samples.first, samples.network, samples.clock),
             (self.heads, self.offset, self.trend, self.grid_positions),
         )
 
@@ -210,7 +212,7 @@ class NeuralField:
                 given, np.arange(given.size), key, partial(self._place, *places, near=False)
             )
 
-    def _grid_tiles(self, rows: slice, columns: slice) -> "Iterator[_Tile]":
+    def _grid_tiles(self, positions: np.ndarray, rows: slice, columns: slice) -> "Iterator[_Tile]":
         """Return the tiles of the grid that hold cells of these rows and columns."""
         width = columns.stop - columns.start
         for top in range(rows.start // TILE_ROWS * TILE_ROWS, rows.stop, TILE_ROWS):
@@ -221,13 +223,11 @@ class NeuralField:
                 column = np.arange(max(left, columns.start), min(left + TILE_COLUMNS, columns.stop))
                 given = (row - rows.start)[:, None] * width + column - columns.start
                 taken = (row - top)[:, None] * TILE_COLUMNS + column - left
-                make = partial(self._grid_place, top, left)
+                make = partial(self._grid_place, positions, top, left)
                 yield _Tile(given.ravel(), taken.ravel(), (top, left), make)
 
-    def _grid_place(self, top: int, left: int) -> "_Place":
+    def _grid_place(self, positions: np.ndarray, top: int, left: int) -> "_Place":
         """Return one tile of the grid; its last rows and columns pad it at the grid's ends."""
-        positions = self.grid_positions
-        assert positions is not None
         row = np.minimum(np.arange(top, top + TILE_ROWS), positions.shape[1] - 1)
         column = np.minimum(np.arange(left, left + TILE_COLUMNS), positions.shape[2] - 1)
         return self._place(*positions[:, row[:, None], column].reshape(2, TILE), near=True)

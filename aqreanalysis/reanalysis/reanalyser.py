@@ -13,9 +13,9 @@ import xarray as xr
 
 from aqreanalysis.background import Background, BackgroundError, Trend
 from aqreanalysis.blocks import predict_blocks
+from aqreanalysis.channels import Scaling
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
-from aqreanalysis.histories import Scaling
 from aqreanalysis.model import Configuration
 from aqreanalysis.model.completion import OWN_REACH_STEPS
 from aqreanalysis.network import StationNetwork

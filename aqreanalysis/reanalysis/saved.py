@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +16,8 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION
 from aqreanalysis.model import Configuration, NeuralKNN
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.network import StationNetwork, great_circle_km
+from aqreanalysis.product import put_in_place
 from aqreanalysis.samples import Standardisation
 
 #: Number of the layout of the folder; another one is refused with the version that can read it.
@@ -69,7 +69,7 @@ def save_state(state: State, folder: Path) -> Path:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    _check_place(folder)
+    check_place(folder, DESCRIPTION, {WEIGHTS, NETWORK})
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -152,42 +152,39 @@ def network_record(observations: xr.Dataset, log_noise: np.ndarray) -> xr.Datase
 def known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
     """Return the learned noise of stations, (n,); 0 for one that is not where it was learned."""
     known = StationNetwork.from_dataset(learned)
-    nearest = known.neighbours(network.longitude, network.latitude, k=1)
-    row = nearest.index[:, 0]
-    same = known.identifiers[row] == network.identifiers
-    there = same & (nearest.distance_km[:, 0] <= SAME_PLACE_KM)
+    rows = {name: row for row, name in enumerate(known.identifiers)}
+    row = np.array([rows.get(name, -1) for name in network.identifiers])
+    away_km = great_circle_km(
+        known.longitude[row], known.latitude[row], network.longitude, network.latitude
+    )
+    there = (row >= 0) & (away_km <= SAME_PLACE_KM)
     return np.where(there, learned["log_noise"].values[row], 0.0)
 
 
-def _check_place(folder: Path) -> None:
-    """Refuse a name that is taken by anything but a saved model, of which nothing would be left."""
+def check_place(folder: Path, description: str, others: set[str]) -> None:
+    """Refuse a name that is taken by anything but a saved model, of which nothing would be left.
+
+    Parameters
+    ----------
+    folder : Path
+    description : str
+        Name of the file that tells a saved model.
+    others : set of str
+        Names of what lies beside it.
+    """
     if not folder.exists():
         return
-    if not (folder / DESCRIPTION).is_file():
+    if not (folder / description).is_file():
         raise SavedModelError(
-            f"{folder} exists and is no saved model; choose another name, or remove it"
+            f"{folder} exists and holds no {description}, so it is no saved model of this kind; "
+            "choose another name, or remove it"
         )
-    others = {path.name for path in folder.iterdir()} - {DESCRIPTION, WEIGHTS, NETWORK}
-    if others:
+    foreign = {path.name for path in folder.iterdir()} - {description, *others}
+    if foreign:
         raise SavedModelError(
-            f"{folder} holds other files ({', '.join(sorted(others))}), which replacing the model "
+            f"{folder} holds other files ({', '.join(sorted(foreign))}), which replacing the model "
             "would delete; choose another name, or move them"
         )
-
-
-def put_in_place(aside: Path, folder: Path) -> None:
-    """Rename the new folder; an earlier model is deleted only when the new one is in place."""
-    if not folder.exists():
-        os.replace(aside, folder)
-        return
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
-        earlier = Path(beside) / folder.name
-        os.replace(folder, earlier)
-        try:
-            os.replace(aside, folder)
-        except BaseException:
-            os.replace(earlier, folder)
-            raise
 
 
 def _description(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ class Learning:
 
 def identity_of(samples: Samples, *settings: Any) -> str:
     """Return a digest of the observations and of everything that training depends on."""
-    digest = hashlib.sha256(repr(settings).encode())
+    about = (version("aqreanalysis"), samples.first, samples.clock, *settings)
+    digest = hashlib.sha256(repr(about).encode())
     for array in (samples.value, samples.covariates, samples.distance_km, samples.bearing):
         digest.update(array.numpy().tobytes())
     return digest.hexdigest()

@@ -77,6 +77,7 @@ def fit_bands(
     *,
     covariance: SpaceTimeCovariance,
     widths: tuple[float, ...],
+    log_noise: Tensor,
     updates: int,
     rate: float,
     rng: np.random.Generator,
@@ -86,13 +87,12 @@ def fit_bands(
     Nothing is drawn but hours and, of a large network, its parts: the leave-one-out estimates of
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both. The
-    factors of the stations' noise are learned with the bands, shrunk towards 1: the samples'
-    ``log_noise`` is filled in place.
+    factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
+    bands and shrunk towards 1. A station's own values enter the gaps of the others a little.
     """
     value, split = _completed_bands(samples, covariance, widths)
     there = torch.isfinite(samples.value)
     reporting = there.any(dim=0).nonzero()[:, 0].numpy()
-    log_noise = torch.zeros_like(samples.log_noise, requires_grad=True)
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
     for _ in range(updates):
@@ -111,7 +111,6 @@ def fit_bands(
         falling.step()
         yield
     bands.requires_grad_(False)
-    samples.log_noise.copy_(log_noise.detach())
 
 
 def _completed_bands(

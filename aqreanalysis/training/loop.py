@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,9 @@ def train(
 ) -> Trained:
     """Return a model trained on the samples, the same for the same seed and machine.
 
-    A quarter of the places is never a target. After every few updates these stations are hidden,
-    a part of them at a time, and found from the others. The weights are kept that prove most gain
+    The covariances are fitted to all stations. A quarter of the places is never a target of the
+    network: after every few updates these stations are hidden, a part of them at a time, and found
+    from the others. The weights are kept that prove most gain
     over the covariance alone; if none proves any, the network is left out.
 
     With a checkpoint, learning is written there at every look. A training that was cut off goes on
@@ -173,7 +174,7 @@ class _Trainer:
         )
 
     def _learn_covariances(self, bar: Any) -> None:
-        """Fit what fills gaps, then the bands; neither has a parameter for a single station."""
+        """Fit what fills gaps, then the bands and the noise of each station."""
         schedule, model = self.schedule, self.model
         bar.set_description("learning the covariance")
         filling = fit_filling(
@@ -186,6 +187,7 @@ class _Trainer:
         )
         for _ in filling:
             bar.update()
+        log_noise = torch.zeros_like(self.samples.log_noise, requires_grad=True)
         bands = fit_bands(
             model.bands,
             self.samples,
@@ -193,10 +195,12 @@ class _Trainer:
             widths=model.configuration.bands,
             updates=schedule.covariance_updates,
             rate=schedule.covariance_rate,
+            log_noise=log_noise,
             rng=self.rng,
         )
         for _ in bands:
             bar.update()
+        self.samples = replace(self.samples, log_noise=log_noise.detach())
 
     def _calibrate_kriging(self, model: NeuralKNN) -> None:
         """Fit the spread of kriging to the network, a fifth of the places hidden at a time.
@@ -362,8 +366,8 @@ class _Trainer:
 def _kriged(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
     """Return what kriging finds at the batch's targets, and what tells its spread."""
     series = narrowed(batch.series, model.configuration)
-    mean, _ = model.krige(series, batch.neighbourhood, weights)
-    return mean, *model.spread_features(series, batch.neighbourhood, weights, mean)
+    mean, told = model.kriged(series, batch.neighbourhood, weights)
+    return mean, *told
 
 
 def _outputs(

@@ -1,0 +1,153 @@
+"""What networks see of observations: the variable and all that stands beside it, standardised."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.observations import values_of
+
+#: Endings of layers that tell of a variable and measure nothing.
+ABOUT_OTHERS = ("_flag", "_uncertainty", "_origin")
+#: What is skewed and not negative, like a concentration, so that its root is taken.
+SKEWED = (*POLLUTANTS, "rain")
+WIND = ("wind_speed", "wind_direction")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """How one series enters: its root or itself, centred and scaled by the training period.
+
+    Parameters
+    ----------
+    name : str
+    root : bool
+        Whether the square root is taken, of values that are not negative and skewed.
+    centre, scale : float
+    """
+
+    name: str
+    root: bool
+    centre: float
+    scale: float
+
+    @classmethod
+    def of(cls, name: str, values: np.ndarray) -> Self | None:
+        """Return the channel of training values, or None where they never change."""
+        known = values[np.isfinite(values)]
+        root = name in SKEWED
+        known = np.sqrt(np.clip(known, 0, None)) if root else known
+        if known.size < 2 or np.ptp(known) == 0:
+            return None
+        return cls(name, root, float(known.mean()), float(known.std()))
+
+    def forward(self, values: np.ndarray) -> np.ndarray:
+        """Return standardised values; NaN stays where it is."""
+        values = np.sqrt(np.clip(values, 0, None)) if self.root else values
+        return (values - self.centre) / self.scale
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The channels that a network sees, the predicted variable first.
+
+    Examples
+    --------
+    >>> from aqreanalysis.datasets import synthetic_network
+    >>> obs = synthetic_network(hours=48, seed=0).observations
+    >>> [channel.name for channel in Scaling.of(obs, "pm25", ["no2"]).channels]
+    ['pm25', 'no2']
+    """
+
+    channels: tuple[Channel, ...]
+
+    @classmethod
+    def of(
+        cls, observations: xr.Dataset, variable: str, covariates: Sequence[str] | None = None
+    ) -> Self:
+        """Return the scaling of training observations.
+
+        Parameters
+        ----------
+        observations : Dataset
+        variable : str
+            The pollutant to predict.
+        covariates : sequence of str, optional
+            Other variables to use; all that are numbers on ``(station, time)`` by default.
+
+        Raises
+        ------
+        ValueError
+            If a covariate is not there, or the variable has fewer than two different values.
+        """
+        there = covariates_of(observations, variable)
+        chosen = there if covariates is None else list(covariates)
+        unknown = [name for name in chosen if name not in there]
+        if unknown:
+            raise ValueError(
+                f"covariates must be variables on (station, time); found no {', '.join(unknown)}. "
+                f"There are {', '.join(there) or 'none'}."
+            )
+        series = _series(observations, [variable, *chosen])
+        found = [Channel.of(name, values) for name, values in series.items()]
+        if found[0] is None:
+            raise ValueError(
+                f"at least two different values of {variable!r} are needed to learn from"
+            )
+        return cls(tuple(channel for channel in found if channel is not None))
+
+    @classmethod
+    def from_facts(cls, facts: Sequence[Mapping[str, Any]]) -> Self:
+        """Return the scaling that `facts` describes."""
+        return cls(tuple(Channel(**channel) for channel in facts))
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return plain values that describe the scaling."""
+        return [asdict(channel) for channel in self.channels]
+
+    @property
+    def variable(self) -> Channel:
+        """The channel of the predicted variable."""
+        return self.channels[0]
+
+    def forward(self, observations: xr.Dataset) -> np.ndarray:
+        """Return standardised series (station, time, channel), NaN where missing or absent."""
+        names = [c.name for c in self.channels]
+        series = _series(observations, names)
+        absent = np.full(next(iter(series.values())).shape, np.nan)
+        return np.stack([c.forward(series.get(c.name, absent)) for c in self.channels], -1)
+
+
+def covariates_of(observations: xr.Dataset, variable: str) -> list[str]:
+    """Return the variables that may help to predict another: numbers on (station, time)."""
+    return [
+        str(name)
+        for name, values in observations.data_vars.items()
+        if set(values.dims) == {STATION, TIME}
+        and values.dtype.kind in "fiu"
+        and name != variable
+        and not str(name).endswith(ABOUT_OTHERS)
+    ]
+
+
+def _series(observations: xr.Dataset, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return series (station, time) by name, those that are there; wind as two components.
+
+    A direction in degrees jumps between 359 and 0, so ``wind_direction`` beside ``wind_speed``
+    becomes the components towards which nothing jumps.
+    """
+    components = {"wind_eastward": np.sin, "wind_northward": np.cos}
+    asked = dict.fromkeys(name for name in names if name in observations.data_vars)
+    if set(WIND) <= set(asked) or set(components) & set(names):
+        asked.pop("wind_direction", None)
+    series = {name: values_of(observations, name) for name in asked}
+    if set(WIND) <= set(observations.data_vars) and (
+        set(WIND) <= set(names) or set(components) & set(names)
+    ):
+        speed, direction = (values_of(observations, name) for name in WIND)
+        for name, component in components.items():
+            series[name] = -speed * component(np.radians(direction))  # it blows from there
+    return series
