@@ -12,10 +12,7 @@ from torch import Tensor
 from aqreanalysis.channels import Scaling
 from aqreanalysis.model import History
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import step_hours
-from aqreanalysis.samples import REPEATS, clock_of
-
-HOURS_PER_YEAR = 365.25 * 24
+from aqreanalysis.samples import clock_of
 
 
 @dataclass(frozen=True)
@@ -121,8 +118,3 @@ def _carried(value: Tensor, there: Tensor) -> Tensor:
             value[:, token] = torch.where(gap, value[:, beside], value[:, token])
             known[:, token] |= known[:, beside]
     return value
-
-
-def seasons_of(observations: xr.Dataset) -> bool:
-    """Return whether observations hold the cycle of the year often enough to learn it."""
-    return observations.sizes[TIME] * step_hours(observations) >= REPEATS * HOURS_PER_YEAR

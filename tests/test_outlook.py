@@ -183,7 +183,7 @@ def test_every_method_keeps_the_contract(method, observations, tmp_path):
 
 
 def test_no_model_is_saved_over_something_else(aqnet, tmp_path):
-    with pytest.raises(SavedModelError, match="exists and is no saved outlook"):
+    with pytest.raises(SavedModelError, match="so it is no saved model of this kind"):
         aqnet.save(tmp_path)
 
 

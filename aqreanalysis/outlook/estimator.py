@@ -13,7 +13,7 @@ import xarray as xr
 from aqreanalysis.channels import Scaling
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
-from aqreanalysis.histories import Histories, seasons_of
+from aqreanalysis.histories import Histories
 from aqreanalysis.model import OutlookConfiguration, Prediction, single_thread
 from aqreanalysis.observations import step_hours, validate
 from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset
@@ -28,6 +28,7 @@ from aqreanalysis.outlook.requests import (
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.product import check_quantiles, input_digest
 from aqreanalysis.reanalysis import Reanalyser
+from aqreanalysis.samples import clock_of
 from aqreanalysis.training import Examples, Learned, Level, OutlookSchedule, Schedule, learn
 
 OutlookMethod = Literal["aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"]
@@ -161,7 +162,7 @@ class Outlook:
         kept = kept.isel({TIME: slice(0, last)}).sel({STATION: learned_from[STATION]})
         chosen = covariates_for(self.name, kept, variable, self.covariates)
         scaling = Scaling.of(learned_from, variable, chosen)
-        seasons = seasons_of(learned_from)
+        seasons = clock_of(learned_from)[0].seasons
         histories = Histories.of(kept, scaling, leads=self.configuration.leads, seasons=seasons)
         learned = self._learn(histories, scaling, first, last, step_hours(kept))
         self.between = self._given
