@@ -183,12 +183,13 @@ class _Weighting:
         """Yield targets, their means and distances to the nearest reporting station, (n, hours)."""
         values, reports = self.values[:, hours], self.reports[:, hours]
         others = self.network.size - (exclude is not None)
-        # As many are looked at as are needed for enough of them to report at the worst hour.
+        # Looked at are as many as it takes for enough of them to report at every hour.
         reach = min(self.neighbours + int((~reports).sum(axis=0).max()), others)
-        few = min(self.neighbours + max(4, self.neighbours // 2), reach)
-        near = self.network.neighbours(longitude, latitude, k=few, exclude=exclude)
-        if few < reach and self._lacking(near, reports).any():
-            near = self.network.neighbours(longitude, latitude, k=reach, exclude=exclude)
+        count = min(self.neighbours + max(4, self.neighbours // 2), reach)
+        near = self.network.neighbours(longitude, latitude, k=count, exclude=exclude)
+        while count < reach and self._lacking(near, reports).any():
+            count = min(2 * count, reach)
+            near = self.network.neighbours(longitude, latitude, k=count, exclude=exclude)
         for tile in tiles(longitude.size, values.shape[1], values=TILE_VALUES):
             nearest = Neighbours(near.index[tile], near.distance_km[tile])
             yield tile, self._means(nearest, values, reports), _distances(nearest, reports)
