@@ -179,7 +179,7 @@ def test_other_files_are_never_deleted(model, folder):
 def test_a_name_taken_by_something_else_is_refused(model, tmp_path, make):
     make(tmp_path / "mine")
 
-    with pytest.raises(SavedModelError, match="exists and is no saved model"):
+    with pytest.raises(SavedModelError, match="so it is no saved model of this kind"):
         model.save(tmp_path / "mine")
 
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
