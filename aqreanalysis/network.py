@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -132,9 +132,11 @@ class StationNetwork:
             f"{south:.2f} to {north:.2f} N, median spacing {self.spacing_km:.3g} km>"
         )
 
-    def __dask_tokenize__(self) -> tuple[np.ndarray, ...]:
+    def __dask_tokenize__(self) -> Any:
         """Return what tells this network from others, the same in every process."""
-        return self.longitude, self.latitude, self.identifiers
+        from dask.base import normalize_token
+
+        return normalize_token((self.longitude, self.latitude, self.identifiers))
 
     @property
     def size(self) -> int:

@@ -9,13 +9,16 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
 from aqreanalysis import Outlook, Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.distributions import normal_root
-from aqreanalysis.model import OutlookConfiguration
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.model import Neighbourhood, OutlookConfiguration
+from aqreanalysis.model.neural_knn import spread_features
+from aqreanalysis.network import StationNetwork, bearing_deg, great_circle_km
+from aqreanalysis.reanalysis.saved import State, known_noise
+from aqreanalysis.samples import nearest_stations
 from aqreanalysis.training import OutlookSchedule
 from benchmarks.progress import Reporter
 from benchmarks.record import source_digest
@@ -145,7 +148,7 @@ def _run(split: Split, way: "Way", method: str, seed: int) -> Iterator[dict[str,
     predicted = perf_counter()
     past = split.visible[VARIABLE].transpose("station", "time").values
     hidden = way.hidden(issued.root, past, split.columns)
-    spread = way.spread(issued.spread)
+    spread = way.spread(hidden, issued.root, issued.spread)
     visible = issued.root**2 + share * issued.spread**2
     places = {
         "visible": (visible, split.truth(split.visible)),
@@ -213,15 +216,15 @@ class Way:
     ----------
     between : Reanalyser
     response : (target, station, lag) float64
-    variance : float array (target,)
-        Of the root.
+    own : Spread
+        What stations cannot tell of the targets.
     weights : (target, station) float64
         Of inverse distance.
     """
 
     between: Reanalyser
     response: np.ndarray
-    variance: np.ndarray
+    own: "Spread"
     weights: np.ndarray
 
     @classmethod
@@ -241,10 +244,7 @@ class Way:
             {VARIABLE: series[VARIABLE].copy(data=roots.astype(np.float32) ** 2)}
         )
         field = between.predict(series, split.hidden).compute()
-        root, _ = normal_root(field[VARIABLE].values, field[f"{VARIABLE}_uncertainty"].values)
-        # The variance depends on how the stations disagree: that of a usual hour stands for it.
-        usual = between.predict(learned_from.isel(time=slice(-USUAL, None)), split.hidden)
-        _, spread = normal_root(usual[VARIABLE].values, usual[f"{VARIABLE}_uncertainty"].values)
+        root = np.sqrt(field[VARIABLE].values.astype(np.float64))
         response = np.stack(
             [(root[:, peak - REACH : peak + REACH + 1] - level) / impulse for peak in peaks], 1
         )
@@ -252,7 +252,12 @@ class Way:
         near = visible.neighbours(hidden.longitude, hidden.latitude, k=min(NEIGHBOURS, stations))
         raw = np.zeros((hidden.size, stations))
         np.put_along_axis(raw, near.index, near.distance_km**-POWER, axis=1)
-        return cls(between, response, np.nanmedian(spread**2, 1), raw / raw.sum(1, keepdims=True))
+        return cls(
+            between,
+            response,
+            Spread.of(between.state_for(series), visible, hidden),
+            raw / raw.sum(1, keepdims=True),
+        )
 
     def hidden(self, root: np.ndarray, past: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return roots (start, target, lead) of the stations' (start, station, lead)."""
@@ -267,18 +272,73 @@ class Way:
         # The response to an impulse is the filter backwards.
         return np.einsum("bslk,tsk->btl", windows, self.response[..., ::-1], optimize=True)
 
-    def spread(self, spread: np.ndarray) -> np.ndarray:
-        """Return spreads of roots at the targets, (start, target, lead)."""
-        weighed = self.inverse_distance(spread)
-        return np.sqrt(self.variance[None, :, None] + weighed**2)
+    def spread(self, hidden: np.ndarray, root: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        """Return spreads of roots at the targets, (start, target, lead).
+
+        Parameters
+        ----------
+        hidden : (start, target, lead)
+            Of `hidden`.
+        root, spread : (start, station, lead)
+            Of the stations' outlooks.
+        """
+        return np.sqrt(self.own.variance(hidden, root) + self.inverse_distance(spread) ** 2)
 
     def inverse_distance(self, values: np.ndarray) -> np.ndarray:
         """Return values (start, target, lead) weighed by inverse squared distance."""
         return np.einsum("bsl,ts->btl", values, self.weights)
 
 
-#: Hours to either side that the bands of the covariance look at, and of which one is usual.
-REACH, USUAL = 24, 720
+@dataclass(frozen=True)
+class Spread:
+    """The spread law of a `Reanalyser` at targets, where all series are complete.
+
+    Attributes
+    ----------
+    state : State
+        Of a fitted `Reanalyser`.
+    shares : (target, station) float64
+        Of the stations in mean and spread.
+    kriging : (target,) float64
+        Kriging variance.
+    """
+
+    state: State
+    shares: np.ndarray
+    kriging: np.ndarray
+
+    @classmethod
+    def of(cls, state: State, visible: StationNetwork, hidden: StationNetwork) -> "Spread":
+        """Return the law at hidden stations, from visible ones that it was learned from."""
+        model = state.model
+        there = (hidden.longitude[:, None], hidden.latitude[:, None])
+        apart, bearing = (
+            torch.from_numpy(way(*there, visible.longitude, visible.latitude))
+            for way in (great_circle_km, bearing_deg)
+        )
+        noise = torch.from_numpy(known_noise(state.network, visible))
+        near = nearest_stations(apart, bearing.deg2rad(), noise, model.configuration.neighbours)
+        place = Neighbourhood(torch.zeros(hidden.size, dtype=torch.int64), *near)
+        weights = model.weights(place)
+        shares = place.scatter(model.shares(weights), visible.size)
+        return cls(state, shares.double().numpy(), weights.variance.numpy())
+
+    def variance(self, hidden: np.ndarray, root: np.ndarray) -> np.ndarray:
+        """Return the variance of the root at targets (start, target, lead)."""
+        scale = self.state.standardisation
+        estimate, value = ((each - scale.centre) / scale.scale for each in (hidden, root))
+        mean = np.einsum("bsl,ts->btl", value, self.shares)
+        square = np.einsum("bsl,ts->btl", value**2, self.shares) - mean**2
+        kriging = np.broadcast_to(self.kriging[:, None], mean.shape)
+        parts = (estimate, mean, np.sqrt(np.clip(square, 0, None) + 1e-6), kriging)
+        told = spread_features(*(torch.from_numpy(part.copy()) for part in parts))
+        model = self.state.model
+        log_variance = model.by_law(told) + model.log_spread.detach()
+        return scale.scale**2 * log_variance.exp().numpy()
+
+
+#: Hours to either side that the bands of the covariance look at.
+REACH = 24
 
 
 def _told(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -36,7 +36,7 @@ def test_hidden_stations_are_estimated_as_the_outlook_does_it(split):
     issued = model.issue(split.visible, columns)
     past = split.visible[VARIABLE].transpose("station", "time").values
     root = way.hidden(issued.root, past, columns)[0]
-    spread = way.spread(issued.spread)[0]
+    spread = way.spread(root[None], issued.root, issued.spread)[0]
     start = split.visible.time.values[columns[0]]
     product = model.predict(split.visible, split.hidden, start=start).compute()
     # The product is float32, and at its end nothing follows where the filter repeats the last.

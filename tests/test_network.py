@@ -354,3 +354,13 @@ def test_a_dataset_gives_its_identifiers_or_numbers():
     assert StationNetwork.from_dataset(positions).identifiers.tolist() == ["0"]
     named = StationNetwork.from_dataset(positions.assign_coords(station=["Gate"]))
     assert named.identifiers.tolist() == ["Gate"]
+
+
+def test_a_network_of_many_stations_is_told_from_another_by_any_of_them():
+    from dask.base import tokenize
+
+    place = np.random.default_rng(0).uniform(-60, 60, (2, 5000))
+    moved = place.copy()
+    moved[0, 2500] += 1e-9
+    assert tokenize(StationNetwork(*place)) == tokenize(StationNetwork(*place.copy()))
+    assert tokenize(StationNetwork(*place)) != tokenize(StationNetwork(*moved))

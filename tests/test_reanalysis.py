@@ -726,7 +726,11 @@ def test_a_seed_is_handed_on():
 def test_what_a_field_is_made_of_tells_it_from_others(deep):
     dataset = with_covariates(observations())
     model = fitted(dataset, heads=True)
-    name = model.predict(dataset, GRID).pm25.data.name
+
+    def name_of(these):
+        return model.predict(these, GRID).pm25.data.name
+
+    name = name_of(dataset)
     warmer = dataset.assign(temperature=dataset.temperature + 3)
     assert model.predict(warmer, GRID).pm25.data.name != name
     model._state.network["log_noise"] += 1.0

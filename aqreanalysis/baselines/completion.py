@@ -71,9 +71,11 @@ class CompletedSeries:
             self.neighbours,
         )
 
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
+    def __dask_tokenize__(self) -> Any:
         """Return what tells these series from others, the same in every process."""
-        return self.__reduce__()[1]
+        from dask.base import normalize_token
+
+        return normalize_token(self.__reduce__()[1])
 
     def __call__(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return values and standard errors at positions from start to stop, (n, hours) each.

@@ -121,10 +121,12 @@ class NeuralField:
         self.__dict__.update(state)
         self._start_caches()
 
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
+    def __dask_tokenize__(self) -> Any:
         """Return what tells this field from others, the same in every process."""
+        from dask.base import normalize_token
+
         samples = self.samples
-        return (
+        told = (
             self.model.configuration,
             {name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
             self.standardisation,
@@ -132,6 +134,7 @@ class NeuralField:
             (samples.first, samples.network, samples.clock),
             (self.heads, self.offset, self.trend, self.grid_positions),
         )
+        return normalize_token(told)  # dask itself writes arrays out in words, shortened
 
     def _start_caches(self) -> None:
         """Start with nothing kept."""
