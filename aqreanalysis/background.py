@@ -150,8 +150,9 @@ class Trend:
         for name, some in zip(background.names, used.any(axis=(0, 1)), strict=True):
             if not some:
                 raise BackgroundError(
-                    f"the background {name!r} covers no measurement: {_extent(background.data)}; "
-                    "pass a field of the stations' region and period"
+                    f"the background {name!r} has no value at any measurement: "
+                    f"{_extent(background.data)}. Pass a field of two cells or more each way that "
+                    "covers the stations' region and period and is not missing there"
                 )
         taken = np.where(used, columns, np.nan)
         centre = np.nanmean(taken, axis=(0, 1))
@@ -203,6 +204,10 @@ def _on_grid(data: xr.Dataset) -> xr.Dataset:
             )
         renamed[known[0]] = axis[:3]
     data = data.rename({old: new for old, new in renamed.items() if old != new})
+    for name in ("lat", "lon"):
+        if not data.indexes[name].is_unique:
+            twice = data.indexes[name][data.indexes[name].duplicated()][0]
+            raise BackgroundError(f"the background has {name} {twice:g} twice; give each once")
     return data.sortby(["lat", "lon"])
 
 

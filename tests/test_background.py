@@ -147,7 +147,7 @@ def test_a_missing_covariate_counts_as_its_mean_and_is_told(caplog):
 def test_a_background_of_elsewhere_is_refused_before_training(network):
     far = plane()
     with pytest.raises(
-        BackgroundError, match=r"'height' covers no measurement: it has lat 48.0 to"
+        BackgroundError, match=r"'height' has no value at any measurement: it has lat 48.0 to"
     ):
         network.observations.aqnet.fit("pm25", schedule=QUICK, progress=False, background=far)
 

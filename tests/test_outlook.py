@@ -11,6 +11,7 @@ import aqreanalysis as aqr
 from aqreanalysis.cli import app
 from aqreanalysis.model import OutlookConfiguration
 from aqreanalysis.outlook import OUTLOOK_METHODS, Outlook, starts_between
+from aqreanalysis.outlook.requests import horizon_steps
 from aqreanalysis.reanalysis import SavedModelError
 from aqreanalysis.training import OutlookSchedule
 
@@ -281,3 +282,20 @@ def test_starts_that_go_backwards_are_refused():
         starts_between("2020-01-02", "2020-01-01", 24)
     with pytest.raises(ValueError, match="found every 0 h"):
         starts_between("2020-01-02", "2020-01-03", 0)
+
+
+def test_a_validation_period_without_values_is_refused():
+    silent = aqr.synthetic_network(hours=240, seed=0).observations
+    silent.pm25.values[:, -100:] = np.nan
+    with pytest.raises(ValueError, match=r"no value of 'pm25' in the validation period.*give validation"):
+        silent.aqnet.outlook("6h", method="ridge", progress=False)
+
+
+@pytest.mark.parametrize("horizon", ["", "NaT", float("nan"), "soon"])
+def test_what_is_no_span_of_time_is_refused(horizon):
+    with pytest.raises(ValueError, match="a horizon is a number of hours or a span"):
+        horizon_steps(horizon, 1.0, 168)
+
+
+def test_a_span_may_be_that_of_numpy():
+    assert horizon_steps(np.timedelta64(6, "h"), 1.0, 168) == 6

@@ -99,3 +99,20 @@ def test_the_journal_says_how_many_regions_there_are(tmp_path: Path) -> None:
     journal = json.loads((tmp_path / ".product.nc.finished" / "journal.json").read_text())
     layers = counting.product.drop_vars(list(counting.product.coords))
     assert journal["regions"] == len(regions(layers))
+
+
+def test_a_run_that_finished_nothing_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "pm25.nc"
+    cut_off(path, fails_at=0)
+    other = make_product(chunks={"time": HOURS // 3})
+    assert write_netcdf(other, path, progress=False, resume=True).is_file()
+
+
+def test_a_damaged_region_is_computed_again(tmp_path: Path) -> None:
+    path = tmp_path / "pm25.nc"
+    counting = cut_off(path)
+    for stored in (tmp_path / ".pm25.nc.finished").glob("*.npz"):
+        stored.write_bytes(stored.read_bytes()[:100])
+    counting.failing, counting.computed = False, 0
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert counting.computed == 5

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import ndtri
 
-from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import OutlookConfiguration
 from aqreanalysis.observations import step_hours, time_bounds
@@ -206,6 +206,9 @@ def with_layers(
         for probability in quantiles
     }
     single = {name: layer.astype(np.float32) for name, layer in layers.items()}
+    flag = f"{variable}_flag"
+    nothing = np.int8(PRODUCT_FLAGS["no_estimate"])
+    single[flag] = field[flag].where(root.notnull(), nothing).astype(np.int8)
     return field.drop_vars(["root", "spread"]).assign(single)
 
 

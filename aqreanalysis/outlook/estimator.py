@@ -18,7 +18,7 @@ from aqreanalysis.model import OutlookConfiguration, Prediction, single_thread
 from aqreanalysis.observations import step_hours, validate
 from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, covariates_for
-from aqreanalysis.outlook.periods import split_hours, stations_with_values
+from aqreanalysis.outlook.periods import check_validation, split_hours, stations_with_values
 from aqreanalysis.outlook.requests import (
     LEAST_HISTORY_HOURS,
     Starts,
@@ -160,6 +160,7 @@ class Outlook:
         first, last = split_hours(kept, validation, leads=self.configuration.leads)
         learned_from = stations_with_values(kept.isel({TIME: slice(0, first)}), variable)
         kept = kept.isel({TIME: slice(0, last)}).sel({STATION: learned_from[STATION]})
+        check_validation(kept.isel({TIME: slice(first, None)}), variable)
         chosen = covariates_for(self.name, kept, variable, self.covariates)
         scaling = Scaling.of(learned_from, variable, chosen)
         seasons = clock_of(learned_from)[0].seasons
@@ -216,8 +217,8 @@ class Outlook:
             ``<variable>_uncertainty`` (one standard error), ``<variable>_flag`` and
             ``distance_to_nearest_station``, with ``forecast_reference_time`` and ``lead_time``. A
             set has the dimensions ``forecast_reference_time`` and ``lead_time``, and ``time`` on
-            both. A station without any value in the history is estimated like a hidden one, and
-            its flag tells so.
+            both. A station without any value in the history is estimated like a hidden one, which
+            is logged.
 
         Raises
         ------

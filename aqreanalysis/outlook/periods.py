@@ -62,3 +62,19 @@ def stations_with_values(observations: xr.Dataset, variable: str) -> xr.Dataset:
             observations[STATION].values[~there][0],
         )
     return observations.isel({STATION: there})
+
+
+def check_validation(observations: xr.Dataset, variable: str) -> None:
+    """Refuse a validation period without any value, on which nothing can be calibrated.
+
+    Raises
+    ------
+    ValueError
+        If no station has a value in it.
+    """
+    if not np.isfinite(values_of(observations, variable)).any():
+        first, last = np.datetime_as_string(observations[TIME].values[[0, -1]], unit="m")
+        raise ValueError(
+            f"no station has a value of {variable!r} in the validation period, {first} to {last} "
+            "UTC; end the observations where measurements end, or give validation=slice(...)"
+        )

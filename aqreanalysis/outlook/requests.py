@@ -43,10 +43,16 @@ def horizon_steps(horizon: int | float | str, step: float, longest: int) -> int:
 def _hours(horizon: int | float | str) -> float:
     """Return a span of time in hours."""
     number = isinstance(horizon, str) and re.fullmatch(r"\s*\d+(\.\d*)?\s*", horizon)
-    if number or isinstance(horizon, int | float | np.number):
-        return float(horizon)
     try:
-        return pd.Timedelta(horizon) / pd.Timedelta(hours=1)
+        if isinstance(horizon, np.timedelta64) or not (
+            number or isinstance(horizon, int | float | np.number)
+        ):
+            hours = pd.Timedelta(horizon) / pd.Timedelta(hours=1)
+        else:
+            hours = float(horizon)
+        if not np.isfinite(hours):
+            raise ValueError("no span of time")
+        return hours
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"a horizon is a number of hours or a span such as '7D'; found {horizon!r}"

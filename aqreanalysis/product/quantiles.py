@@ -41,6 +41,10 @@ def check_quantiles(probabilities: Sequence[float]) -> None:
     ValueError
         If one is not between 0 and 1, or there twice.
     """
+    if not isinstance(probabilities, Sequence) or isinstance(probabilities, str):
+        raise ValueError(
+            f"quantiles are several probabilities, such as (0.05, 0.95); found {probabilities!r}"
+        )
     wrong = [p for p in probabilities if not (isinstance(p, (int, float)) and 0 < p < 1)]
     if wrong:
         raise ValueError(

@@ -3,8 +3,10 @@
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
+import zipfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +17,8 @@ import xarray as xr
 
 from aqreanalysis.product.regions import Region
 from aqreanalysis.product.variables import ProductError
+
+logger = logging.getLogger(__name__)
 
 _JOURNAL = "journal.json"
 
@@ -44,15 +48,16 @@ class FinishedRegions:
         """
         finished = cls(target.with_name(f".{target.name}.finished"))
         journal = finished.folder / _JOURNAL
-        if not journal.exists():
+        if not journal.exists() or not len(finished):
             finished.folder.mkdir(exist_ok=True)
             _write_whole(journal, json.dumps({"product": digest, "regions": count}).encode())
             return finished
         if json.loads(journal.read_text()).get("product") != digest:
             raise ProductError(
                 f"cannot resume {target}: the measurements, the model, what is asked for, or the "
-                f"size of the blocks is not that of the interrupted run. Ask for the same again, "
-                f"or remove {finished.folder} and begin anew."
+                f"size of the blocks, which follows from memory, is not that of the interrupted "
+                f"run. Ask for the same again, with the same memory, or remove {finished.folder} "
+                "and begin anew."
             )
         return finished
 
@@ -60,12 +65,16 @@ class FinishedRegions:
         return len(list(self.folder.glob("*.npz")))
 
     def get(self, number: int, layers: xr.Dataset) -> xr.Dataset | None:
-        """Return the layers of a region, if it is finished."""
+        """Return the layers of a region, if it is finished; a damaged file is none."""
         path = self._path(number)
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as stored:
-            return xr.Dataset({name: (layers[name].dims, stored[name]) for name in stored.files})
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return xr.Dataset({n: (layers[n].dims, stored[n]) for n in stored.files})
+        except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
+            logger.warning("%s cannot be read and is computed again: %s", path, error)
+            return None
 
     def keep(self, number: int, computed: xr.Dataset) -> None:
         """Keep a region that is finished."""

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -77,10 +78,12 @@ def memory_bytes(memory: str | float | None) -> int:
     if memory is None:
         return int(SHARE_OF_FREE * _free_bytes())
     try:
+        if isinstance(memory, bool) or (isinstance(memory, str) and not re.search(r"\d", memory)):
+            raise ValueError("it names no number")
         found = parse_bytes(memory) if isinstance(memory, str) else float(memory)
         if not (math.isfinite(found) and found > 0):
             raise ValueError("it is not positive")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"memory must be as '2GB' or '500MB'; found {memory!r}") from error
     return int(found)
 

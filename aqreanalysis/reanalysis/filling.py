@@ -80,6 +80,11 @@ def fill(
         method = Reanalyser(schedule=quick, seed=seed, progress=progress).fit(
             observations, variable
         )
+    elif not isinstance(method, Reanalyser):
+        raise ValueError(
+            f"method must be a fitted Reanalyser, or left out; found {method!r}. Gaps are filled "
+            "by its learned covariance alone"
+        )
     elif method.variable != variable:
         raise ValueError(
             f"the fitted model knows {method.variable!r}; asked for {variable!r}. "
