@@ -3,8 +3,9 @@
 import copy
 import logging
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aqreanalysis.model import Configuration, Encoding, NeuralKNN, single_thread
+from aqreanalysis.model import Configuration, NeuralKNN, single_thread
 from aqreanalysis.model.covariance import Weights
-from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble, narrowed
+from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble
 from aqreanalysis.training.checkpoint import Learning, identity_of
 from aqreanalysis.training.covariances import fit_bands, fit_filling
 from aqreanalysis.training.devices import best_device, moved
 from aqreanalysis.training.looks import Hiding, Looks
+from aqreanalysis.training.outputs import DEPARTURES, covariance_head, departing, kriged, network
 from aqreanalysis.training.schedule import Schedule
 from aqreanalysis.training.spread import fit_spread_law
 from aqreanalysis.training.validation import Look, Validated, calibrate, crps
@@ -27,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 #: Places below which nothing but the covariance is learned: too few to prove more.
 FEWEST_FOR_HEADS = 8
-#: Shares of the learned departure from kriging that are tried at each look; with none of it the
-#: spread alone is learned.
-DEPARTURES = (0.0, 0.5, 1.0)
 #: Shifts in which the validation stations are hidden, so that a target has about the neighbours
 #: that it will have when nothing is hidden.
 SHIFTS = 3
@@ -134,7 +133,6 @@ class _Trainer:
         everyone = np.arange(samples.network.size)
         self.validation = np.flatnonzero(fold == 0)
         self.targets = np.setdiff1d(everyone, self.validation) if self.proves else everyone
-        self.looks: Looks | None = None
         # Covariances stay on the processor: they complete series and solve small systems.
         self.device = best_device()
         self.checkpoint: tuple[Path, str] | None = None
@@ -154,7 +152,9 @@ class _Trainer:
             self._calibrate_kriging(self.model)
             # The network learns in place; kriging is kept aside, with its own calibration.
             self.alone = copy.deepcopy(self.model)
-            kriging = self._validate(self.model.to(self.device), 0, heads=False)
+            self.model.to(self.device)
+            mean, log_variance = self._looked(self.model, covariance_head)
+            kriging = self._calibrated(self.model, 0, (mean, log_variance))
             learning = self._learning(self.alone, kriging)
             if updates:
                 self._learn_heads(bar, learning, kriging)
@@ -219,7 +219,7 @@ class _Trainer:
         share = min(1, CALIBRATING / network.size)
         count = math.ceil(self.schedule.validation_windows * share)
         looks = Looks.over(self.samples, model, hidings, count)
-        mean, *told = looks.gathered(partial(_kriged, model))
+        mean, *told = looks.gathered(partial(kriged, model))
         log_variance = fit_spread_law(model, mean, told, looks.truth)
         outputs = (mean, log_variance)
         calibrate(model, 0, outputs, looks.truth, looks.station, self.standardisation)
@@ -252,7 +252,7 @@ class _Trainer:
             batch = self._batch()
             weights = self.alone.weights(batch.neighbourhood)
             batch, weights = moved(batch, self.device), moved(weights, self.device)
-            outputs = _outputs(self.model, batch, weights, heads=True)
+            outputs = network(self.model, batch, weights)
             self._step(learning.optimiser, parameters, outputs, batch)
             learning.falling.step()
             learning.average.update_parameters(self.model)
@@ -283,11 +283,15 @@ class _Trainer:
         self, model: Any, update: int, kriging: Validated
     ) -> tuple[NeuralKNN, Validated]:
         """Return a copy that departs from kriging as far as the validation stations prove."""
+        outputs = self._looked(model.eval(), departing)
+        model.train()
         candidates = []
-        for departure in DEPARTURES:
+        for departure, output in zip(
+            DEPARTURES, zip(outputs[::2], outputs[1::2], strict=True), strict=True
+        ):
             candidate = copy.deepcopy(model)
             candidate.departure.fill_(departure)
-            candidates.append((candidate, self._validate(candidate, update, heads=True)))
+            candidates.append((candidate, self._calibrated(candidate, update, output)))
         return max(candidates, key=lambda candidate: candidate[1].proven_gain(kriging))
 
     def _step(
@@ -339,49 +343,26 @@ class _Trainer:
             self.samples, windows, covariance=model.covariance, configuration=model.configuration
         )
 
-    def _validate(self, model: NeuralKNN, update: int, *, heads: bool) -> Validated:
+    @cached_property
+    def looks(self) -> Looks:
+        """The validation stations, a part of them hidden at a time, over the whole period."""
+        shifts = np.array_split(self.rng.permutation(self.validation), SHIFTS)
+        everyone = np.arange(self.samples.network.size)
+        hidings = [Hiding(part, np.setdiff1d(everyone, part)) for part in shifts if part.size]
+        return Looks.over(self.samples, self.alone, hidings, self.schedule.validation_windows)
+
+    def _looked(
+        self, model: NeuralKNN, outputs: Callable[[NeuralKNN, Batch, Weights], Sequence[Tensor]]
+    ) -> list[Tensor]:
+        """Return outputs of a model at the validation stations, (n,) float64 each."""
+        return self.looks.gathered(partial(outputs, model), self.device)
+
+    def _calibrated(
+        self, model: NeuralKNN, update: int, outputs: tuple[Tensor, Tensor]
+    ) -> Validated:
         """Return how a model does at the validation stations, its spread calibrated there."""
-        if self.looks is None:
-            shifts = np.array_split(self.rng.permutation(self.validation), SHIFTS)
-            everyone = np.arange(self.samples.network.size)
-            self.looks = Looks.over(
-                self.samples,
-                self.alone,
-                [Hiding(part, np.setdiff1d(everyone, part)) for part in shifts if part.size],
-                self.schedule.validation_windows,
-            )
-        model.eval()
-        mean, log_variance = self.looks.gathered(partial(_outputs, model, heads=heads), self.device)
-        model.train()
-        return calibrate(
-            model,
-            update,
-            (mean, log_variance),
-            self.looks.truth,
-            self.looks.station,
-            self.standardisation,
-        )
-
-
-def _kriged(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
-    """Return what kriging finds at the batch's targets, and what tells its spread."""
-    series = narrowed(batch.series, model.configuration)
-    mean, told = model.kriged(series, batch.neighbourhood, weights)
-    return mean, *told
-
-
-def _outputs(
-    model: NeuralKNN, batch: Batch, weights: Weights, *, heads: bool
-) -> tuple[Tensor, Tensor]:
-    """Return mean and log-variance at the batch's targets, (n, core)."""
-    series = narrowed(batch.series, model.configuration)
-    if not heads:
-        return model.krige(series, batch.neighbourhood, weights)
-    device = batch.truth.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
-        encoding = model.encode(batch.series)
-    encoding = narrowed(Encoding(*(part.float() for part in encoding)), model.configuration)
-    return model(series, encoding, batch.neighbourhood, weights, batch.cycles)
+        truth, station = self.looks.truth, self.looks.station
+        return calibrate(model, update, outputs, truth, station, self.standardisation)
 
 
 def _loss(
