@@ -66,7 +66,7 @@ class PaperNetwork(OutlookModule):
         place = history.place[:, None].expand(-1, steps, -1)
         series = torch.cat([history.value[..., OTHERS + 1 :], hours, place], -1).flip(1)
         state = self.drop(self.recurrent(series)[0])  # (batch, step, WIDTH), oldest first
-        age = torch.arange(steps - 1, -1, -1, dtype=state.dtype)
+        age = torch.arange(steps - 1, -1, -1, dtype=state.dtype, device=state.device)
         fading = torch.exp(-age / FADING).expand(steps, steps)
         heard, weights = self.attention(state, state, state, attn_mask=fading)
         pooled = self.normalise(heard).mean(1)

@@ -26,6 +26,7 @@ from aqreanalysis.model import (
 from aqreanalysis.model.outlook import penalties
 from aqreanalysis.model.outlook_baselines import cells
 from aqreanalysis.model.paper import ENTROPY_SHARE, entropy
+from aqreanalysis.training.devices import best_device, moved
 from aqreanalysis.training.validation import crps
 
 logger = logging.getLogger(__name__)
@@ -240,6 +241,7 @@ def _descend(
     from tqdm import tqdm
 
     rows = torch.Generator().manual_seed(seed)
+    model = model.to(best_device())
     average = torch.optim.swa_utils.AveragedModel(
         model,
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.average),
@@ -273,7 +275,7 @@ def _descend(
             best, least, waited = copy.deepcopy(running), found, 0
         if waited >= schedule.patience:
             break
-    return best
+    return best.cpu()
 
 
 def _loss(model: OutlookModule, examples: Examples, level: Level, share: float) -> Tensor:
@@ -284,8 +286,9 @@ def _loss(model: OutlookModule, examples: Examples, level: Level, share: float) 
     units of the squared scale of the root, and a share of the entropy of its attention.
     """
     released = isinstance(model, PaperNetwork)
-    found = model(examples.history(model), attention=released)
-    truth = examples.truth(found.mean.shape[1])
+    device = model.spread.device
+    found = model(moved(examples.history(model), device), attention=released)
+    truth = examples.truth(found.mean.shape[1]).to(device)
     there = torch.isfinite(truth)
     truth = truth.nan_to_num()
     expected = level.of(truth)[there]
