@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "aqreanalysis"
 README = (ROOT / "README.md").read_text()
 LONGEST_FILE = 400
+#: What need not be installed, by the name under which it is imported.
+OPTIONAL = {"sklearn": "scikit-learn"}
 TOO_VAGUE = {"utils", "helpers", "core", "common", "base"}
 
 #: Packages that a start of the command or of a script must not wait for.
@@ -79,7 +81,7 @@ def imported(*folders: str) -> dict[str, str]:
     found = {}
     for path in sources(*folders):
         for top in tops(path) - own - sys.stdlib_module_names:
-            name = homes.get(top, [top])[0]
+            name = homes.get(top, [OPTIONAL.get(top, top)])[0]
             found[str(canonicalize_name(name))] = str(path.relative_to(ROOT))
     return found
 

@@ -70,7 +70,8 @@ class FinishedRegions:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here, since numpy leaves a file open that turns out to be no archive.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return xr.Dataset({n: (layers[n].dims, stored[n]) for n in stored.files})
         except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
             logger.warning("%s cannot be read and is computed again: %s", path, error)
