@@ -15,7 +15,7 @@ import xarray as xr
 from aqreanalysis import Outlook, Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.model import Neighbourhood, OutlookConfiguration
-from aqreanalysis.model.neural_knn import spread_features
+from aqreanalysis.model.neural_knn import LEAST_SQUARE, spread_features
 from aqreanalysis.network import StationNetwork, bearing_deg, great_circle_km
 from aqreanalysis.reanalysis.saved import State, known_noise
 from aqreanalysis.samples import nearest_stations
@@ -330,7 +330,7 @@ class Spread:
         mean = np.einsum("bsl,ts->btl", value, self.shares)
         square = np.einsum("bsl,ts->btl", value**2, self.shares) - mean**2
         kriging = np.broadcast_to(self.kriging[:, None], mean.shape)
-        parts = (estimate, mean, np.sqrt(np.clip(square, 0, None) + 1e-6), kriging)
+        parts = (estimate, mean, np.sqrt(np.clip(square, 0, None) + LEAST_SQUARE), kriging)
         told = spread_features(*(torch.from_numpy(part.copy()) for part in parts))
         model = self.state.model
         log_variance = model.by_law(told) + model.log_spread.detach()

@@ -77,6 +77,11 @@ def _smoothed(value: Tensor, width: float, reach: int) -> Tensor:
     return summed.reshape(*value.shape[:-1], summed.shape[-1])
 
 
+def _length_km(place: Tensor) -> Tensor:
+    """Return how far places of a plane (..., 2) are from its origin, km; never 0."""
+    return ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
+
+
 def _pair_km(place: Tensor) -> Tensor:
     """Return the distances among k places in a plane, (n, k, k) km; never 0."""
     # By coordinate, not as a sum over an axis of two, which is slow.
@@ -139,7 +144,7 @@ class BandCovariance(nn.Module):
         noise = self.log_noise.exp()
         sill = self.log_amplitude.exp().sum(1) + noise  # (band,)
         faded = sill[:, None] * fading[:, None]  # (n, band, k)
-        away_km = ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
+        away_km = _length_km(place)
         vector = self._covariances(away_km[:, None], (-1, 1))
         diagonal, there = noise[:, None] * log_noise.exp()[:, None] + faded, there[:, None]
         parts = []
@@ -179,7 +184,7 @@ class BandCovariance(nn.Module):
     def _apart_km(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
         """Return distances as stretched, of any shape; never 0, where a root has no slope."""
         place = self._stretched(distance_km, bearing)
-        return ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
+        return _length_km(place)
 
     def _stretched(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
         """Return the neighbours' places in the plane around the target, (n, k, 2) km."""

@@ -59,13 +59,13 @@ class Configuration:
         faults = [
             f"{field.name} must be a whole number from 1 on, found {getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.name not in ("bands", "without") and not _is_size(getattr(self, field.name))
+            if field.name not in ("bands", "without") and not is_size(getattr(self, field.name))
         ]
         if unknown := set(self.without) - set(PARTS):
             faults.append(f"without names {', '.join(PARTS)}; found {', '.join(sorted(unknown))}")
         if not self.bands or sorted(set(self.bands)) != list(self.bands) or self.bands[0] <= 0:
             faults.append(f"bands must be positive and ascend, found {self.bands}")
-        elif _is_size(self.margin_steps) and self.margin_steps < self.reach:
+        elif is_size(self.margin_steps) and self.margin_steps < self.reach:
             faults.append(
                 f"margin_steps ({self.margin_steps}) must reach as far as the widest band "
                 f"({self.reach})"
@@ -84,6 +84,6 @@ class Configuration:
         return self.core_steps + 2 * self.margin_steps
 
 
-def _is_size(value: object) -> bool:
+def is_size(value: object) -> bool:
     """Return whether a value can be the size of something."""
     return isinstance(value, Integral) and int(value) >= 1

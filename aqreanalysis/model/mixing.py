@@ -16,15 +16,13 @@ from aqreanalysis.model.neighbourhood import Neighbourhood
 from aqreanalysis.model.neural_knn import (
     ALMOST,
     BOUND,
+    LEAST_SQUARE,
     SMALL_SPREAD,
     TINY,
     NeuralKNN,
     StationSeries,
     spread_features,
 )
-
-#: Below this a variance over neighbours is rounding; the root of it keeps a slope in training.
-LEAST_SQUARE = 1e-6
 
 
 class StationTables(NamedTuple):

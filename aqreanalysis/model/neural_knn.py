@@ -21,6 +21,8 @@ TINY = 1e-12
 ALMOST = 0.999
 #: A local spread below this, in standard deviations, says nothing about its own scale.
 SMALL_SPREAD = 0.1
+#: Below this a variance over neighbours is rounding; the root of it keeps a slope in training.
+LEAST_SQUARE = 1e-6
 #: Neighbours whose squared differences from an estimate are below this agree with it.
 AGREEMENT = 1e-3
 
@@ -251,7 +253,7 @@ class NeuralKNN(nn.Module):
             if head == 0:
                 first = shares[..., 1:]
         around = first[..., 1] - 2 * kriged * first[..., 0] + kriged**2
-        return torch.stack(heads, -1), (around.clamp_min(0) + 1e-6).sqrt(), first[..., 2:]
+        return torch.stack(heads, -1), (around.clamp_min(0) + LEAST_SQUARE).sqrt(), first[..., 2:]
 
     def geometric_factors(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return each head's geometric factor of each neighbour, (n, neighbour, head)."""
@@ -281,7 +283,7 @@ class NeuralKNN(nn.Module):
         value = self.core(series.value)[..., None]
         dense = neighbourhood.scatter(self.shares(weights), value.shape[1])
         mean, square = neighbourhood.mix(dense, torch.cat([value, value**2], -1)).unbind(-1)
-        return mean, ((square - mean**2).clamp_min(0) + 1e-6).sqrt()
+        return mean, ((square - mean**2).clamp_min(0) + LEAST_SQUARE).sqrt()
 
     def shares(self, weights: Weights) -> Tensor:
         """Return each neighbour's share in mean and spread, (n, k) float32: as it is weighed."""

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, fields
 from itertools import accumulate
-from numbers import Integral
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from aqreanalysis.model.configuration import is_size
 from aqreanalysis.model.neural_knn import CYCLES
 
 #: How much more a weight of a covariate is penalised than one of the predicted variable: there are
@@ -97,7 +97,7 @@ class OutlookConfiguration:
             f"{field.name} must be a whole number from 1 on, found {getattr(self, field.name)!r}"
             for field in fields(self)
             if field.name in ("history", "leads", "width", "heads")
-            and not _is_size(getattr(self, field.name))
+            and not is_size(getattr(self, field.name))
         ]
         if not 0 <= self.dropout < 1:
             faults.append(f"dropout must lie within 0..1, found {self.dropout!r}")
@@ -220,8 +220,3 @@ def _interpolation(configuration: OutlookConfiguration) -> Tensor:
     weights[rows, below] += 1 - part
     weights[rows, above] += part
     return weights.float()
-
-
-def _is_size(value: object) -> bool:
-    """Return whether a value can be the size of something."""
-    return isinstance(value, Integral) and int(value) >= 1

@@ -207,16 +207,16 @@ class _Trainer:
 
         Of a large network some stations and fewer windows must do.
         """
-        network = self.samples.network
-        fold = network.folds(
+        stations = self.samples.network
+        fold = stations.folds(
             min(CALIBRATING_FOLDS, self.places), seed=int(self.rng.integers(2**31))
         )
-        chosen = self.rng.permutation(network.size)[:CALIBRATING]
+        chosen = self.rng.permutation(stations.size)[:CALIBRATING]
         hidings = [
             Hiding(chosen[fold[chosen] == number], np.flatnonzero(fold != number))
             for number in np.unique(fold[chosen])
         ]
-        share = min(1, CALIBRATING / network.size)
+        share = min(1, CALIBRATING / stations.size)
         count = math.ceil(self.schedule.validation_windows * share)
         looks = Looks.over(self.samples, model, hidings, count)
         mean, *told = looks.gathered(partial(kriged, model))

@@ -27,7 +27,7 @@ from aqreanalysis.model.outlook import penalties
 from aqreanalysis.model.outlook_baselines import cells
 from aqreanalysis.model.paper import ENTROPY_SHARE, entropy
 from aqreanalysis.training.devices import best_device, moved
-from aqreanalysis.training.validation import crps
+from aqreanalysis.training.validation import COVERAGE, HALF_WIDTH, SMALLEST, crps
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 #: Examples that are computed at a time where nothing is learned.
 BATCH = 1024
-#: Nominal coverage to which spreads are calibrated, its half-width in standard errors, and least.
-COVERAGE, HALF_WIDTH, SMALLEST = 0.90, 1.6449, 1e-3
 #: Error, in units of the root at the mean level, up to which the error in concentration counts
 #: squared: haze is what an outlook is for.
 QUADRATIC = 10.0
