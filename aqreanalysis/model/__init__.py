@@ -3,7 +3,7 @@
 from aqreanalysis.model.bands import BandCovariance, split_bands
 from aqreanalysis.model.completion import complete, estimate_gaps
 from aqreanalysis.model.configuration import Configuration
-from aqreanalysis.model.covariance import SpaceTimeCovariance, ordinary_weights
+from aqreanalysis.model.covariance import SpaceTimeCovariance, Weights, ordinary_weights
 from aqreanalysis.model.encoder import Encoding, TemporalEncoder
 from aqreanalysis.model.mixing import (
     StationTables,
@@ -51,6 +51,7 @@ __all__ = [
     "StationTables",
     "TargetMatrices",
     "TemporalEncoder",
+    "Weights",
     "complete",
     "design",
     "design_size",

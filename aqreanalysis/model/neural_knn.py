@@ -10,6 +10,7 @@ from aqreanalysis.model.configuration import Configuration
 from aqreanalysis.model.covariance import SpaceTimeCovariance, Weights
 from aqreanalysis.model.encoder import Encoding, TemporalEncoder
 from aqreanalysis.model.neighbourhood import SHORTEST_KM, Neighbourhood, local_spacing
+from aqreanalysis.model.sharing import shared_weights
 
 #: Sine and cosine of the local solar day, its half, the week and the year.
 CYCLES = 8
@@ -103,6 +104,14 @@ class NeuralKNN(nn.Module):
             neighbourhood.fading,
             neighbourhood.log_noise,
         )
+
+    def shared_weights(
+        self, neighbourhood: Neighbourhood, distance_km: Tensor, bearing: Tensor, log_noise: Tensor
+    ) -> Weights | None:
+        """Return `weights` as `sharing.shared_weights` finds them, None where that is no gain."""
+        if "covariance" in self.configuration.without:
+            return None
+        return shared_weights(self.bands, neighbourhood, distance_km, bearing, log_noise)
 
     def _inverse_distance(self, neighbourhood: Neighbourhood) -> Weights:
         """Return weights of inverse squared distance, one for all bands, and a variance of 1."""

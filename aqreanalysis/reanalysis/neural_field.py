@@ -7,25 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from aqreanalysis.blocks import ROWS_TOGETHER
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import (
     Configuration,
-    Neighbourhood,
     NeuralKNN,
     StationTables,
-    TargetMatrices,
     complete,
     estimate,
-    fade,
     single_thread,
     station_tables,
-    target_matrices,
 )
-from aqreanalysis.network import bearing_deg
 from aqreanalysis.reanalysis.kept import Kept
+from aqreanalysis.reanalysis.places import TILE, TILE_COLUMNS, TILE_ROWS, Place, Places
 from aqreanalysis.samples import (
-    Clock,
     Samples,
     Standardisation,
     narrowed,
@@ -35,18 +29,8 @@ from aqreanalysis.samples import (
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
-#: Targets that go through the network at once. Every call has exactly this many (the last ones
-#: are padded), so that matrix products have one shape and no split of the targets changes a bit.
-TILE = 128
-#: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
-#: for, so that a tile always knows the same stations: those near to it, however many there are.
-TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, 16
-#: Stations of a tile are padded to a multiple of this, so that few shapes are met.
-STATIONS_STEP = 8
 #: Bytes of windows and of places that are kept for the next block.
 KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**28, 2**29
-#: Turns longitudes into what the cycles of step 0 are there.
-_NOON = Clock(0.0, 1.0, seasons=True)
 
 
 class NeuralField:
@@ -89,6 +73,7 @@ class NeuralField:
         self.nearest = nearest_others(samples.distance_km, model.configuration.neighbours)
         sill = float(model.covariance.sill())
         self.known = self.variance < sill * (1 - 1e-9)
+        self.places = Places(model, samples.network, samples.log_noise, heads)
         self._start_caches()
 
     def __call__(
@@ -139,7 +124,7 @@ class NeuralField:
     def _start_caches(self) -> None:
         """Start with nothing kept."""
         self._windows: Kept[_Window] = Kept(KEPT_WINDOW_BYTES)
-        self._places: Kept[_Place] = Kept(KEPT_PLACE_BYTES)
+        self._places: Kept[Place] = Kept(KEPT_PLACE_BYTES)
 
     def _trend(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
@@ -211,9 +196,8 @@ class NeuralField:
             padded = np.minimum(np.arange(start, start + TILE), longitude.size - 1)
             places = (longitude[padded], latitude[padded])
             key = (places[0].tobytes(), places[1].tobytes())
-            yield _Tile(
-                given, np.arange(given.size), key, partial(self._place, *places, near=False)
-            )
+            make = partial(self.places.of_targets, *places)
+            yield _Tile(given, np.arange(given.size), key, make)
 
     def _grid_tiles(self, positions: np.ndarray, rows: slice, columns: slice) -> "Iterator[_Tile]":
         """Return the tiles of the grid that hold cells of these rows and columns."""
@@ -226,51 +210,11 @@ class NeuralField:
                 column = np.arange(max(left, columns.start), min(left + TILE_COLUMNS, columns.stop))
                 given = (row - rows.start)[:, None] * width + column - columns.start
                 taken = (row - top)[:, None] * TILE_COLUMNS + column - left
-                make = partial(self._grid_place, positions, top, left)
+                make = partial(self.places.of_cells, positions, top, left)
                 yield _Tile(given.ravel(), taken.ravel(), (top, left), make)
 
-    def _grid_place(self, positions: np.ndarray, top: int, left: int) -> "_Place":
-        """Return one tile of the grid; its last rows and columns pad it at the grid's ends."""
-        row = np.minimum(np.arange(top, top + TILE_ROWS), positions.shape[1] - 1)
-        column = np.minimum(np.arange(left, left + TILE_COLUMNS), positions.shape[2] - 1)
-        return self._place(*positions[:, row[:, None], column].reshape(2, TILE), near=True)
-
-    def _place(self, longitude: np.ndarray, latitude: np.ndarray, *, near: bool) -> "_Place":
-        """Return neighbours and weights of one tile, over the near stations or over all."""
-        network, model = self.samples.network, self.model
-        k = model.configuration.neighbours
-        nearest = network.neighbours(longitude, latitude, k=k + 1)
-        index = np.maximum(nearest.index[:, :k], 0)
-        bearing = bearing_deg(
-            longitude[:, None], latitude[:, None], network.longitude[index], network.latitude[index]
-        )
-        distance, radius = torch.from_numpy(nearest.distance_km).split([k, 1], dim=1)
-        stations, local = np.arange(network.size), index
-        if near:
-            stations, local = np.unique(index, return_inverse=True)
-            # Those that pad have no weight.
-            stations = np.pad(stations, (0, -stations.size % STATIONS_STEP), mode="edge")
-        neighbourhood = Neighbourhood(
-            torch.zeros(len(index), dtype=torch.int64),
-            torch.from_numpy(local.reshape(index.shape)),
-            distance,
-            torch.from_numpy(np.radians(bearing)),
-            fade(distance, radius[:, 0]),
-            self.samples.log_noise[torch.from_numpy(index)],
-        )
-        matrices = target_matrices(
-            model,
-            neighbourhood,
-            model.weights(neighbourhood),
-            stations=stations.size,
-            heads=self.heads,
-        )
-        there = neighbourhood.scatter((neighbourhood.fading >= 0).float(), stations.size)
-        turn = _NOON.cycles(longitude, 0, 1)[:, 0]
-        return _Place(torch.from_numpy(stations) if near else None, matrices, there, turn)
-
     def _estimate(
-        self, window: "_Window", place: "_Place", shift: torch.Tensor | None
+        self, window: "_Window", place: Place, shift: torch.Tensor | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of one tile over the core of one window."""
         stations, tables = place.stations, window.tables
@@ -312,27 +256,13 @@ class _Window(NamedTuple):
         return sum(table.nbytes for table in self.tables)
 
 
-class _Place(NamedTuple):
-    """One tile of targets, whatever the hour."""
-
-    stations: torch.Tensor | None  # rows of the network; None is all
-    matrices: TargetMatrices
-    there: torch.Tensor  # (n, station): 1 at neighbours
-    turn: torch.Tensor  # (n, CYCLES): what longitude adds to the phase of the cycles
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the matrices."""
-        return self.matrices.weight.nbytes + self.there.nbytes
-
-
 class _Tile(NamedTuple):
     """Which targets of a tile are asked for, and how to make its place."""
 
     given: np.ndarray  # rows of the answer
     taken: np.ndarray  # rows of the tile
     key: Any
-    make: Callable[[], _Place]
+    make: Callable[[], Place]
 
 
 def _turned(cycles: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
