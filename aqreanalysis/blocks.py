@@ -231,10 +231,8 @@ class _Blocks:
         """Return the flags of one block, (cells, hours) int8."""
         near = self.neighbours[cells, : self.observed.shape[0]]  # no station is absent
         few = self._reporting(near, span) < min(FEW_STATIONS, near.shape[1])
-        flag = np.where(
-            self.far[cells, None], np.int8(PRODUCT_FLAGS["far_from_stations"]), np.int8(0)
-        )
-        flag = np.where(few, np.int8(PRODUCT_FLAGS["few_stations_reporting"]), flag)
+        far = self.far[cells, None] * np.int8(PRODUCT_FLAGS["far_from_stations"])
+        flag = np.where(few, np.int8(PRODUCT_FLAGS["few_stations_reporting"]), far)
         flag[nothing] = PRODUCT_FLAGS["no_estimate"]
         return flag
 
