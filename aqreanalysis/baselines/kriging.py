@@ -234,13 +234,13 @@ class _OrdinaryField:
         case, first = label_rows(_case_columns(near.used))
         target, hour = np.unravel_index(first, near.used.shape[1:])
         station, slot = members(near, target, hour, self.neighbours, self.network.size)
-        present = station < self.network.size
-        cross = self.variogram.covariance(near.distance_km[target[:, None], slot]) * present
-        found, reduction = solve_cases(station, present, cross, self._among)
-        weights = np.zeros((near.used.shape[0], first.size))
-        row, column = np.nonzero(present)
-        weights[slot[row, column], row] = found[row, column]
-        return case.reshape(near.used.shape[1:]), weights, reduction
+        # Of one number more than there are candidates, for absent slots.
+        covariance = np.pad(self.variogram.covariance(near.distance_km), ((0, 0), (0, 1)))
+        cross = covariance[target[:, None], slot]
+        found, reduction = solve_cases(station, station < self.network.size, cross, self._among)
+        weights = np.zeros((len(near.used) + 1, first.size))
+        weights[slot, np.arange(first.size)[:, None]] = found
+        return case.reshape(near.used.shape[1:]), weights[:-1], reduction
 
     def _among(self, station: np.ndarray) -> np.ndarray:
         """Return the covariance among the stations of each set, (sets, k, k)."""
