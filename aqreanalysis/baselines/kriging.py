@@ -193,9 +193,8 @@ class _OrdinaryField:
         values, reports = self.values[:, hours], self.reports[:, hours]
         mean = np.empty((longitude.size, values.shape[1]), dtype=np.float32)
         error = np.empty_like(mean)
-        # Targets with the same nearest stations come together: they share their systems.
-        nearest = self.network.neighbours(longitude, latitude, k=min(3, self.network.size)).index
-        order = np.lexsort(nearest.T[::-1])
+        # Blocks of a grid are wide: cut across, they are compact, and what is close shares systems.
+        order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
             rows = order[tile]
             mean[rows], error[rows] = self._tile(longitude[rows], latitude[rows], values, reports)
@@ -245,7 +244,7 @@ class _OrdinaryField:
     def _among(self, station: np.ndarray) -> np.ndarray:
         """Return the covariance among the stations of each set, (sets, k, k)."""
         row = np.minimum(station, self.network.size - 1)  # absent slots count for nothing
-        return self.covariance[row[:, :, None], row[:, None, :]]
+        return self.covariance.take(row[:, :, None] * self.network.size + row[:, None, :])
 
 
 def _case_columns(used: np.ndarray) -> list[np.ndarray]:
