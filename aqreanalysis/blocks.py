@@ -1,6 +1,7 @@
 """Fields over grids and stations, block by block: lazy, and the same numbers for any chunking."""
 
 import itertools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -25,6 +26,8 @@ BLOCK_STEPS = 240
 #: Steps times cells of a row in a block by default, at most: a file of which chunks are 128 rows
 #: high then needs to keep 64 MB of a layer open until all blocks of these steps have come.
 ROW_VALUES = 2**17
+#: Numbers of the layers of a block: mean, standard error, flag.
+LAYER_TYPES = (np.float32, np.float32, np.int8)
 
 
 class Field(Protocol):
@@ -123,8 +126,8 @@ def predict_blocks(
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
-    stacked = blocks.dask_array(spans, sizes)
-    return _dataset(stacked, targets, nearest.distance_km[:, 0], time[start:stop], variable)
+    layers = blocks.layers(spans, sizes)
+    return _dataset(layers, targets, nearest.distance_km[:, 0], time[start:stop], variable)
 
 
 @dataclass(frozen=True)
@@ -179,31 +182,37 @@ class _Blocks:
     observed: np.ndarray  # (stations, time) bool
     far: np.ndarray  # (targets,) bool
 
-    def dask_array(self, spans: list[slice], sizes: Mapping[str, int]) -> Any:
-        """Return the lazy (3, time, *targets) array: mean, standard error, flag."""
+    def layers(self, spans: list[slice], sizes: Mapping[str, int]) -> list[Any]:
+        """Return mean, standard error and flag as lazy arrays, (time, *targets)."""
         import dask.array as da
+        from dask.base import tokenize
         from dask.delayed import delayed
+        from dask.highlevelgraph import HighLevelGraph
 
         shape = self.targets.shape
-        rows = _spans(0, shape[0], sizes[self.targets.dims[0]], 0)
         last = shape[1] if len(shape) == 2 else 1
+        rows = _spans(0, shape[0], sizes[self.targets.dims[0]], 0)
         columns = _spans(0, last, sizes.get(self.targets.dims[-1], last), 0)
+        axes = (spans, rows, columns)
         # One key of the graph holds the field, and blocks refer to it: a cluster then sends it to
         # each worker once, not with every block.
         shared = delayed(self, pure=True, traverse=False)
-        compute = delayed(_Blocks.compute, pure=True, traverse=False)
+        name = f"block-{tokenize(shared.key, axes)}"
+        tasks: dict[Any, Any] = {}
+        for number in np.ndindex(*map(len, axes)):
+            extent = (axis[place] for axis, place in zip(axes, number, strict=True))
+            tasks[name, *number] = (_Blocks.compute, shared.key, *extent)
+        graph = HighLevelGraph.from_collections(name, tasks, dependencies=[shared])
+        chunks = tuple(tuple(span.stop - span.start for span in axis) for axis in axes)
+        blocks = da.Array(graph, name, chunks, dtype=object)  # each a tuple of its layers
+        layers = [
+            da.map_blocks(operator.itemgetter(place), blocks, meta=np.empty((0, 0, 0), number_type))
+            for place, number_type in enumerate(LAYER_TYPES)
+        ]
+        return layers if len(shape) == 2 else [layer[..., 0] for layer in layers]
 
-        def block(span: slice, row: slice, column: slice) -> Any:
-            """Return one block, not yet computed."""
-            extent = (span.stop - span.start, row.stop - row.start, column.stop - column.start)
-            return da.from_delayed(compute(shared, span, row, column), (3, *extent), np.float32)
-
-        nested = [[[block(t, r, c) for c in columns] for r in rows] for t in spans]
-        stacked = da.block(nested)
-        return stacked if len(shape) == 2 else stacked[..., 0]
-
-    def compute(self, span: slice, row: slice, column: slice) -> np.ndarray:
-        """Return one block, (3, hours, rows, columns) float32."""
+    def compute(self, span: slice, row: slice, column: slice) -> tuple[np.ndarray, ...]:
+        """Return mean, standard error and flag of one block, (hours, rows, columns)."""
         index = np.arange(self.far.size).reshape(*self.targets.shape[:1], -1)[row, column]
         cells = index.ravel()
         if isinstance(self.field, GridField) and len(self.targets.shape) == 2:
@@ -212,27 +221,29 @@ class _Blocks:
             longitude, latitude = self.targets.longitude[cells], self.targets.latitude[cells]
             mean, error = self.field(longitude, latitude, span)
         flag = self._flag(cells, span, np.isnan(mean))
-        stacked = np.empty((3, span.stop - span.start, cells.size), np.float32)
-        for layer, values in zip(stacked, (mean, error, flag), strict=True):
-            layer[...] = values.T
-        return stacked.reshape(3, -1, *index.shape)
+        # No copy where an engine keeps its values hour by hour in memory.
+        return tuple(
+            np.ascontiguousarray(values.T, number_type).reshape(-1, *index.shape)
+            for values, number_type in zip((mean, error, flag), LAYER_TYPES, strict=True)
+        )
 
     def _flag(self, cells: np.ndarray, span: slice, nothing: np.ndarray) -> np.ndarray:
         """Return the flags of one block, (cells, hours) int8."""
-        # Adjacent cells share their stations: each set of them is counted once.
-        counted, which = np.unique(
-            np.sort(self.neighbours[cells], axis=1), axis=0, return_inverse=True
-        )
-        reporting = np.zeros((len(counted), nothing.shape[1]), np.int8)
-        for column in counted.T:
-            reporting += self.observed[column, span] & (column >= 0)[:, None]
-        few = reporting < np.minimum(FEW_STATIONS, (counted >= 0).sum(axis=1))[:, None]
-        flag = np.where(
-            self.far[cells, None], np.int8(PRODUCT_FLAGS["far_from_stations"]), np.int8(0)
-        )
-        flag = np.where(few[which.ravel()], np.int8(PRODUCT_FLAGS["few_stations_reporting"]), flag)
+        near = self.neighbours[cells, : self.observed.shape[0]]  # no station is absent
+        few = self._reporting(near, span) < min(FEW_STATIONS, near.shape[1])
+        far = self.far[cells, None] * np.int8(PRODUCT_FLAGS["far_from_stations"])
+        flag = np.where(few, np.int8(PRODUCT_FLAGS["few_stations_reporting"]), far)
         flag[nothing] = PRODUCT_FLAGS["no_estimate"]
         return flag
+
+    def _reporting(self, near: np.ndarray, span: slice) -> np.ndarray:
+        """Return how many of the nearest stations of each cell report, (cells, hours) int8."""
+        from scipy.sparse import csr_array  # here: an import of the package goes without scipy
+
+        rows = np.arange(len(near) + 1) * near.shape[1]
+        each = np.ones(near.size, np.int8)
+        counted = csr_array((each, near.ravel(), rows), shape=(len(near), len(self.observed)))
+        return counted @ self.observed[:, span].view(np.int8)
 
 
 def _steps_since_epoch(time: xr.DataArray) -> int:
@@ -291,17 +302,16 @@ def _chunk_sizes(
 
 
 def _dataset(
-    stacked: Any, targets: _Targets, distance_km: np.ndarray, time: xr.DataArray, variable: str
+    layers: list[Any],
+    targets: _Targets,
+    distance_km: np.ndarray,
+    time: xr.DataArray,
+    variable: str,
 ) -> xr.Dataset:
-    """Return the Dataset of a stacked array of mean, standard error and flag."""
-    dims = (TIME, *targets.dims)
-    layers = {
-        variable: stacked[0],
-        f"{variable}_uncertainty": stacked[1],
-        f"{variable}_flag": stacked[2].astype(np.int8),
-    }
+    """Return the Dataset of mean, standard error and flag."""
+    names = (variable, f"{variable}_uncertainty", f"{variable}_flag")
     dataset = xr.Dataset(
-        {name: (dims, layer) for name, layer in layers.items()},
+        {name: ((TIME, *targets.dims), layer) for name, layer in zip(names, layers, strict=True)},
         coords={TIME: time.reset_coords(drop=True).variable, **targets.coordinates},
     )
     distance = distance_km.reshape(targets.shape).astype(np.float32)

@@ -263,16 +263,31 @@ def test_uncertainty_grows_with_distance_from_the_stations(make, network):
         assert (np.diff(error) > 0).all()
 
 
-def test_inverse_distance_is_shepards_formula(network):
-    found = InverseDistance(neighbours=5, power=3.0).fit(network, "pm25")
+@pytest.mark.parametrize("neighbours", [1, 5, 300])
+@pytest.mark.parametrize("power", [2.0, 3.0, 6.0])
+def test_inverse_distance_is_shepards_formula(neighbours, power, network):
+    """At every hour, also at one at which a single station reports, far beyond the nearest."""
+    found = InverseDistance(neighbours, power).fit(network, "pm25")
     found = found.predict(network, places([116.3], [40.1])).pm25.values[0]
     distance = great_circle_km(network.longitude.values, network.latitude.values, 116.3, 40.1)
-    for hour in (0, 40, 60):
+    for hour in np.flatnonzero(network.pm25.notnull().any("station")):
         values = network.pm25.values[:, hour]
-        nearest = [row for row in np.argsort(distance) if np.isfinite(values[row])][:5]
-        weights = distance[nearest] ** -3.0
+        nearest = [row for row in np.argsort(distance) if np.isfinite(values[row])][:neighbours]
+        weights = distance[nearest] ** -power
         expected = (weights * values[nearest]).sum() / weights.sum()
         assert found[hour] == pytest.approx(expected, rel=1e-6)
+
+
+def test_inverse_distance_is_exact_beside_a_silent_station(network):
+    """Weights at a station outweigh all others by 16 digits: silent, it must leave them whole."""
+    at = network.isel(station=[3]).drop_vars("pm25")
+    assert network.pm25[3, 20:60].isnull().all()
+    alone = network.drop_isel(station=3)
+    for power in (2.0, 4.0, 8.0):
+        estimator = InverseDistance(power=power).fit(network, "pm25")
+        beside = estimator.predict(network, at).pm25[:, 20:60]
+        without = estimator.predict(alone, at).pm25[:, 20:60]
+        np.testing.assert_allclose(beside, without, rtol=1e-6)
 
 
 def test_kriging_takes_only_stations_that_report(network):

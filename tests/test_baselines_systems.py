@@ -129,8 +129,9 @@ def test_members_come_in_one_order_for_all_targets():
     np.testing.assert_array_equal(near.index[target[:, None], slot], station)
     # Three report; the fourth slot is absent, at the end.
     near = nearest_reporting(network, reports, np.array([-1.0, 4.0]), np.zeros(2), k=4)
-    station, _ = members(near, target, hour, 4, network.size)
+    station, slot = members(near, target, hour, 4, network.size)
     assert station.tolist() == [[0, 2, 3, 4], [0, 2, 3, 4]]
+    assert slot[:, 3].tolist() == [4, 4]  # no number of a candidate
 
 
 def test_tiles_cover_every_target_once():

@@ -1,6 +1,6 @@
 """Inverse distance weighting: the nearest stations that report, the nearer the heavier."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -17,8 +17,10 @@ from aqreanalysis.network import Neighbours, StationNetwork
 #: Distance below which a target is at the station: a station's value then outweighs all others by
 #: more than float32 can show.
 AT_STATION_KM = 1e-4
-#: Values that are summed at once: 256 kB in float64, so that a sum stays in the cache.
-TILE_VALUES = 1 << 15
+#: Values that are summed at once: 1 MB in float32, so that a sum stays in the cache.
+TILE_VALUES = 1 << 18
+#: Exponent up to which weights on the globe, times values, are numbers of float32.
+FLOAT32_POWER = 4.0
 
 
 @dataclass
@@ -96,13 +98,15 @@ class InverseDistance:
         self.variance_ = float(np.nanvar(series.values))
         weighting = self._weighting(series)
         network, values = series.network, series.values
+        every = slice(0, values.shape[1])
         squares, distances = [], []
-        for tile, mean, distance in weighting(
-            network.longitude,
-            network.latitude,
-            slice(0, values.shape[1]),
-            exclude=np.arange(network.size),
-        ):
+        for tile in tiles(network.size, values.shape[1], values=TILE_VALUES):
+            mean, distance = weighting(
+                network.longitude[tile],
+                network.latitude[tile],
+                every,
+                exclude=np.arange(network.size)[tile],
+            )
             square = (mean - values[tile]) ** 2
             known = np.isfinite(square)
             squares.append(square[known])
@@ -155,7 +159,7 @@ class InverseDistance:
         """Return the weighting of the series' stations."""
         return _Weighting(
             series.network,
-            np.nan_to_num(series.values),
+            np.nan_to_num(series.values).astype(np.float32),
             ~np.isnan(series.values),
             self.neighbours,
             self.power,
@@ -178,76 +182,98 @@ class _Weighting:
         latitude: np.ndarray,
         hours: slice,
         *,
+        measure: Callable[[np.ndarray], np.ndarray] = np.asarray,
         exclude: np.ndarray | None = None,
-    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield targets, their means and distances to the nearest reporting station, (n, hours)."""
+        candidates: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return means, and a measure of the distance to the nearest reporting station.
+
+        Both (n, hours), NaN where no station reports.
+        """
         values, reports = self.values[:, hours], self.reports[:, hours]
         others = self.network.size - (exclude is not None)
-        # Looked at are as many as it takes for enough of them to report at every hour.
-        reach = min(self.neighbours + int((~reports).sum(axis=0).max()), others)
-        count = min(self.neighbours + max(4, self.neighbours // 2), reach)
-        near = self.network.neighbours(longitude, latitude, k=count, exclude=exclude)
-        while count < reach and self._lacking(near, reports).any():
-            count = min(2 * count, reach)
-            near = self.network.neighbours(longitude, latitude, k=count, exclude=exclude)
-        for tile in tiles(longitude.size, values.shape[1], values=TILE_VALUES):
-            nearest = Neighbours(near.index[tile], near.distance_km[tile])
-            yield tile, self._means(nearest, values, reports), _distances(nearest, reports)
+        spare = 0 if reports.all() else max(4, self.neighbours // 2)
+        candidates = min(candidates or self.neighbours + spare, others)
+        near = self.network.neighbours(longitude, latitude, k=candidates, exclude=exclude)
+        mean, lacking = self._means(near, values, reports)
+        nearest = _of_first_reporting(measure(near.distance_km), near.index, reports)
+        row = np.flatnonzero(lacking) if candidates < others else np.empty(0, np.intp)
+        if row.size:  # farther out, for these targets alone
+            mean[row], nearest[row] = self(
+                longitude[row],
+                latitude[row],
+                hours,
+                measure=measure,
+                exclude=None if exclude is None else exclude[row],
+                candidates=2 * candidates,
+            )
+        return mean, nearest
 
-    def _lacking(self, near: Neighbours, reports: np.ndarray) -> np.ndarray:
-        """Return at which sets of stations, by hour, fewer report than are wanted."""
-        sets = np.unique(np.sort(near.index, axis=1), axis=0)
-        return reports[sets].sum(axis=1) < self.neighbours
-
-    def _means(self, near: Neighbours, values: np.ndarray, reports: np.ndarray) -> np.ndarray:
-        """Return weighted means (n, hours), NaN where no station reports."""
+    def _means(
+        self, near: Neighbours, values: np.ndarray, reports: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return weighted means (n, hours), and for which targets farther stations are wanted."""
         # Station after station, so that the order of the sum is the same for any block: a sparse
         # product sums so, a dense one does not.
-        weights = np.maximum(near.distance_km, AT_STATION_KM) ** -self.power
+        weights = self._weights(near.distance_km)
         first = _sparse(near.index[:, : self.neighbours], weights, self.network.size)
         mean = first @ values
         if reports.all():
-            return mean / (first @ np.ones((self.network.size, 1)))  # summed as it is below
-        reporting = reports.astype(np.float64)
-        total = first @ reporting
-        count = (
-            _sparse(near.index[:, : self.neighbours], np.ones_like(weights), self.network.size)
-            @ reporting
-        )
+            mean /= first @ np.ones((self.network.size, 1), weights.dtype)  # summed as it is below
+            return mean, np.zeros(len(mean), bool)
+        total = first @ reports.astype(weights.dtype)
+        small = np.min_scalar_type(self.neighbours)  # four times as many to a register
+        count = first.astype(bool).astype(small) @ reports.astype(small)
+        most = np.minimum(reports.sum(axis=0), self.neighbours).astype(small)
+        wanted = count < most
         for station, weight in zip(
             near.index.T[self.neighbours :], weights.T[self.neighbours :], strict=True
         ):
-            wanted = count < self.neighbours
             if not wanted.any():
                 break
-            steps_in = wanted * reporting[station]
+            steps_in = wanted & reports[station]
+            weighted = steps_in * weight[:, None]
+            total += weighted
+            weighted *= values[station]
+            mean += weighted
             count += steps_in
-            steps_in *= weight[:, None]
-            total += steps_in
-            mean += steps_in * values[station]
+            np.less(count, most, out=wanted)
         with np.errstate(invalid="ignore"):  # no station: 0 / 0 is NaN, as it should be
-            return mean / total
+            mean /= total
+        return mean, wanted.any(axis=1)
+
+    def _weights(self, distance_km: np.ndarray) -> np.ndarray:
+        """Return the weights (n, candidates) of stations at these distances."""
+        number = np.float32 if self.power <= FLOAT32_POWER else np.float64
+        return np.maximum(distance_km, AT_STATION_KM).astype(number) ** -self.power
 
 
 def _sparse(index: np.ndarray, weights: np.ndarray, stations: int) -> sparse.csr_array:
     """Return the matrix (n, station) of the weights of each target's stations, in their order."""
-    rows = np.arange(len(index) + 1) * index.shape[1]
+    rows = np.arange(len(index) + 1, dtype=np.int32) * index.shape[1]
     entries = weights[:, : index.shape[1]].ravel()
-    return sparse.csr_array((entries, index.ravel(), rows), shape=(len(index), stations))
+    return sparse.csr_array(
+        (entries, index.ravel().astype(np.int32), rows), shape=(len(index), stations)
+    )
 
 
-def _distances(near: Neighbours, reports: np.ndarray) -> np.ndarray:
-    """Return distances (n, hours) to the nearest station that reports, NaN where none does."""
-    distance = np.repeat(near.distance_km[:, :1], reports.shape[1], axis=1)
-    target, hour = np.nonzero(~reports[near.index[:, 0]])
-    for station, farther in zip(near.index.T[1:], near.distance_km.T[1:], strict=True):
-        if not target.size:
-            return distance
-        distance[target, hour] = farther[target]
-        silent = ~reports[station[target], hour]
-        target, hour = target[silent], hour[silent]
-    distance[target, hour] = np.nan
-    return distance
+def _of_first_reporting(table: np.ndarray, index: np.ndarray, reports: np.ndarray) -> np.ndarray:
+    """Return, of a table (n, candidates), what belongs to the nearest station that reports.
+
+    (n, hours), NaN where none of the candidates reports.
+    """
+    if reports.all():
+        return np.broadcast_to(table[:, :1], (len(table), reports.shape[1]))
+    found = np.repeat(table[:, :1], reports.shape[1], axis=1)
+    silent = np.flatnonzero(~reports[index[:, 0]])
+    for column in range(1, index.shape[1]):
+        if not silent.size:
+            return found
+        target, hour = np.divmod(silent, reports.shape[1])
+        found.flat[silent] = table[target, column]
+        silent = silent[~reports[index[target, column], hour]]
+    found.flat[silent] = np.nan
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,17 +288,21 @@ class _InverseDistanceField:
     def __call__(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error, (n, hours) float32."""
-        mean = np.empty((longitude.size, hours.stop - hours.start), dtype=np.float32)
-        error = np.empty_like(mean)
-        beside, growth = self.squared_error
-        for tile, found, distance in self.weighting(longitude, latitude, hours):
+        """Return mean and standard error, (n, hours) float32, hour by hour in memory."""
+        shape = (hours.stop - hours.start, longitude.size)
+        mean, error = np.empty(shape, np.float32).T, np.empty(shape, np.float32).T
+        for tile in tiles(*mean.shape, values=TILE_VALUES):
+            found, error[tile] = self.weighting(
+                longitude[tile], latitude[tile], hours, measure=self._error
+            )
             mean[tile] = np.maximum(found, 0.0) if self.never_negative else found
-            distance *= growth
-            distance += beside
-            np.minimum(distance, max(self.variance, beside), out=distance)
-            np.sqrt(distance, out=error[tile])
         return mean, error
+
+    def _error(self, distance_km: np.ndarray) -> np.ndarray:
+        """Return the standard error at such a distance from a station that reports."""
+        beside, growth = self.squared_error
+        square = np.minimum(beside + growth * distance_km, max(self.variance, beside))
+        return np.sqrt(square).astype(np.float32)
 
 
 def _growth(squares: np.ndarray, distances: np.ndarray) -> np.ndarray:

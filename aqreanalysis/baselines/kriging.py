@@ -193,9 +193,8 @@ class _OrdinaryField:
         values, reports = self.values[:, hours], self.reports[:, hours]
         mean = np.empty((longitude.size, values.shape[1]), dtype=np.float32)
         error = np.empty_like(mean)
-        # Targets with the same nearest stations come together: they share their systems.
-        nearest = self.network.neighbours(longitude, latitude, k=min(3, self.network.size)).index
-        order = np.lexsort(nearest.T[::-1])
+        # Blocks of a grid are wide: cut across, they are compact, and what is close shares systems.
+        order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
             rows = order[tile]
             mean[rows], error[rows] = self._tile(longitude[rows], latitude[rows], values, reports)
@@ -234,18 +233,18 @@ class _OrdinaryField:
         case, first = label_rows(_case_columns(near.used))
         target, hour = np.unravel_index(first, near.used.shape[1:])
         station, slot = members(near, target, hour, self.neighbours, self.network.size)
-        present = station < self.network.size
-        cross = self.variogram.covariance(near.distance_km[target[:, None], slot]) * present
-        found, reduction = solve_cases(station, present, cross, self._among)
-        weights = np.zeros((near.used.shape[0], first.size))
-        row, column = np.nonzero(present)
-        weights[slot[row, column], row] = found[row, column]
-        return case.reshape(near.used.shape[1:]), weights, reduction
+        # Of one number more than there are candidates, for absent slots.
+        covariance = np.pad(self.variogram.covariance(near.distance_km), ((0, 0), (0, 1)))
+        cross = covariance[target[:, None], slot]
+        found, reduction = solve_cases(station, station < self.network.size, cross, self._among)
+        weights = np.zeros((len(near.used) + 1, first.size))
+        weights[slot, np.arange(first.size)[:, None]] = found
+        return case.reshape(near.used.shape[1:]), weights[:-1], reduction
 
     def _among(self, station: np.ndarray) -> np.ndarray:
         """Return the covariance among the stations of each set, (sets, k, k)."""
         row = np.minimum(station, self.network.size - 1)  # absent slots count for nothing
-        return self.covariance[row[:, :, None], row[:, None, :]]
+        return self.covariance.take(row[:, :, None] * self.network.size + row[:, None, :])
 
 
 def _case_columns(used: np.ndarray) -> list[np.ndarray]:

@@ -99,14 +99,13 @@ def members(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the stations of each case by row of the network, and their candidate numbers.
 
-    Both (cases, k). The order is one for all targets that share a set; ``absent`` fills the end
-    where fewer than k stations report.
+    Both (cases, k). The order is one for all targets that share a set. Where fewer than k stations
+    report, ``absent`` fills the end, and the number of candidates that of their numbers.
     """
-    packed = np.full((target.size, min(k, near.used.shape[0])), absent << 16, dtype=np.int64)
-    filled = np.zeros(target.size, dtype=np.int64)
-    for candidate, used in enumerate(near.used):
-        row = np.flatnonzero(used[target, hour])
-        packed[row, filled[row]] = near.index[target[row], candidate] << 16 | candidate
-        filled[row] += 1
-    packed.sort(axis=1)
-    return packed >> 16, packed & 0xFFFF
+    candidates = near.used.shape[0]
+    packed = near.index << 16 | np.arange(candidates)
+    used = near.used[:, target, hour].T
+    cases = np.where(used, packed.take(target, axis=0), absent << 16 | candidates)
+    cases.sort(axis=1)
+    cases = cases[:, :k]
+    return cases >> 16, cases & 0xFFFF

@@ -12,8 +12,8 @@ SYSTEM_VALUES = 1 << 17
 SUM_VALUES = 1 << 14
 #: Numbers in one batch of systems, 32 MB in float64.
 BATCH_NUMBERS = 1 << 22
-#: Targets whose weights are solved at once: 16 slots of them fit in the second-level cache.
-CACHED_TARGETS = 4096
+#: Targets whose weights are solved at once: their systems of 16 fit in the second-level cache.
+CACHED_TARGETS = 256
 
 
 def label_rows(columns: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -61,14 +61,17 @@ class Systems:
 
     Attributes
     ----------
-    inverse : (m, m, sets) float64
+    inverse : (sets, m, m) float64
         Inverse of the covariance among the measurements of a set; zero in absent slots.
-    total : (m, sets) float64
+    total : (sets, m) float64
         Row sums of the inverse.
+    whole : (sets,) float64
+        Sum of the inverse.
     """
 
     inverse: np.ndarray
     total: np.ndarray
+    whole: np.ndarray
 
     @classmethod
     def of(cls, covariance: np.ndarray, present: np.ndarray) -> "Systems":
@@ -79,12 +82,8 @@ class Systems:
             inverse = np.linalg.inv(np.where(both, covariance, np.eye(present.shape[1]))) * both
         else:
             inverse = np.linalg.inv(covariance)
-        # Sets last, so that one number of many systems lies together in memory.
-        inverse = np.ascontiguousarray(inverse.transpose(1, 2, 0))
-        total = np.zeros(inverse.shape[1:])
-        for row in inverse:
-            total += row
-        return cls(inverse, total)
+        total = inverse.sum(axis=1)
+        return cls(inverse, total, total.sum(axis=1))
 
     def weights(self, number: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return ordinary kriging weights, and by how much they reduce the variance of a target.
@@ -109,30 +108,18 @@ class Systems:
         weights, reduction = np.empty_like(cross), np.empty(len(cross))
         for start in range(0, len(cross), CACHED_TARGETS):
             part = slice(start, start + CACHED_TARGETS)
-            found, reduction[part] = self._weights(
-                number[part], np.ascontiguousarray(cross[part].T)
-            )
-            weights[part] = found.T
+            weights[part], reduction[part] = self._weights(number[part], cross[part])
         return weights, reduction
 
     def _weights(self, number: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights (m, n) and reductions (n,) of few enough targets for the cache."""
-        # Sums run over slots in their order: the same bits for any batch, unlike a BLAS product.
-        simple = np.zeros_like(cross)
-        for row in range(len(cross)):
-            for column in range(len(cross)):
-                simple[row] += self.inverse[row, column][number] * cross[column]
-        total = self.total[:, number]
-        whole, excess = np.zeros(number.size), np.full(number.size, -1.0)
-        for slot in range(len(cross)):
-            whole += total[slot]
-            excess += simple[slot]
+        """Return weights (n, m) and reductions (n,) of few enough targets for the cache."""
+        # A product for each target alone: the same bits for any batch, unlike one of many.
+        simple = np.matmul(self.inverse.take(number, axis=0), cross[:, :, None])[:, :, 0]
+        whole = self.whole[number]
+        excess = simple.sum(axis=1) - 1
         multiplier = np.divide(excess, whole, out=np.zeros_like(whole), where=whole > 0)
-        weights = simple - multiplier * total
-        reduction = multiplier.copy()
-        for slot in range(len(cross)):
-            reduction += weights[slot] * cross[slot]
-        return weights, reduction
+        weights = simple - multiplier[:, None] * self.total.take(number, axis=0)
+        return weights, multiplier + (weights * cross).sum(axis=1)
 
 
 def solve_cases(
