@@ -10,7 +10,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME
 from aqreanalysis.grid import Grid
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.network import Neighbours, StationNetwork
 
 #: Nearest stations that are counted when a flag says how many report.
 COUNTED_NEIGHBOURS = 8
@@ -92,7 +92,8 @@ def predict_blocks(
     Dataset
         ``(time, lat, lon)``, ``(time, y, x)`` or ``(station, time)`` with ``<variable>``,
         ``<variable>_uncertainty`` (one standard error, float32), ``<variable>_flag`` (int8) and
-        ``distance_to_nearest_station`` (km). All but the last are dask arrays.
+        ``distance_to_nearest_station`` (km). All are dask arrays: the stations near to a target
+        are looked for when its block is computed, so that a grid of any size is ready at once.
 
     Examples
     --------
@@ -114,24 +115,22 @@ def predict_blocks(
     ({'time': 3, 'lat': 2, 'lon': 2}, 7.0, 0)
     """
     targets = _Targets.of(at)
-    nearest = network.neighbours(targets.longitude, targets.latitude, k=COUNTED_NEIGHBOURS)
     start, stop, _ = (hours or slice(None)).indices(time.size)
     if stop <= start:
         raise ValueError("no hour to predict: the selection of time is empty")
-    far = nearest.distance_km[:, 0] > network.reach_km
-    blocks = _Blocks(field, targets, nearest.index, observed, far)
+    blocks = _Blocks(field, targets, network, observed, network.reach_km)
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
     stacked = blocks.dask_array(spans, sizes)
-    return _dataset(stacked, targets, nearest.distance_km[:, 0], time[start:stop], variable)
+    return _dataset(stacked, targets, blocks.distance(sizes), time[start:stop], variable)
 
 
 @dataclass(frozen=True)
 class _Targets:
     """Positions in order, with the shape and coordinates that they have in the result."""
 
-    longitude: np.ndarray
+    longitude: np.ndarray  # these two broadcast to (rows, columns); stations are rows
     latitude: np.ndarray
     shape: tuple[int, ...]
     dims: tuple[str, ...]
@@ -141,11 +140,12 @@ class _Targets:
     def of(cls, at: Grid | xr.Dataset) -> "_Targets":
         """Return the targets of a grid or of a Dataset of stations."""
         if isinstance(at, Grid):
-            longitude, latitude = at.longitude_latitude()
             coordinates: dict[str, Any] = {at.dims[0]: at.y, at.dims[1]: at.x}
-            if not at.is_geographic:
-                coordinates |= {"lat": (at.dims, latitude), "lon": (at.dims, longitude)}
-            return cls(longitude.ravel(), latitude.ravel(), at.shape, at.dims, coordinates)
+            if at.is_geographic:
+                return cls(at.x[None], at.y[:, None], at.shape, at.dims, coordinates)
+            longitude, latitude = at.longitude_latitude()
+            coordinates |= {"lat": (at.dims, latitude), "lon": (at.dims, longitude)}
+            return cls(longitude, latitude, at.shape, at.dims, coordinates)
         network = StationNetwork.from_dataset(at)
         kept: dict[str, Any] = {
             str(name): coordinate.variable
@@ -154,8 +154,13 @@ class _Targets:
         }
         kept |= {name: at[name].variable for name in ("longitude", "latitude") if name not in kept}
         kept.setdefault(STATION, (STATION, network.identifiers))
-        size = (network.size,)
-        return cls(network.longitude, network.latitude, size, (STATION,), kept)
+        longitude, latitude = network.longitude[:, None], network.latitude[:, None]
+        return cls(longitude, latitude, (network.size,), (STATION,), kept)
+
+    def within(self, row: slice, column: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return longitude and latitude of the targets of a block, in order."""
+        longitude, latitude = np.broadcast_arrays(self.longitude, self.latitude)
+        return longitude[row, column].ravel(), latitude[row, column].ravel()
 
     def block_sizes(self, steps: int, alignment: int, values: int = BLOCK_VALUES) -> dict[str, int]:
         """Return the sizes of `blocks.block_sizes`."""
@@ -175,19 +180,16 @@ class _Blocks:
 
     field: Field
     targets: _Targets
-    neighbours: np.ndarray  # (targets, COUNTED_NEIGHBOURS) int64
+    network: StationNetwork
     observed: np.ndarray  # (stations, time) bool
-    far: np.ndarray  # (targets,) bool
+    reach_km: float
 
     def dask_array(self, spans: list[slice], sizes: Mapping[str, int]) -> Any:
         """Return the lazy (3, time, *targets) array: mean, standard error, flag."""
         import dask.array as da
         from dask.delayed import delayed
 
-        shape = self.targets.shape
-        rows = _spans(0, shape[0], sizes[self.targets.dims[0]], 0)
-        last = shape[1] if len(shape) == 2 else 1
-        columns = _spans(0, last, sizes.get(self.targets.dims[-1], last), 0)
+        rows, columns = self._cuts(sizes)
         # One key of the graph holds the field, and blocks refer to it: a cluster then sends it to
         # each worker once, not with every block.
         shared = delayed(self, pure=True, traverse=False)
@@ -200,36 +202,60 @@ class _Blocks:
 
         nested = [[[block(t, r, c) for c in columns] for r in rows] for t in spans]
         stacked = da.block(nested)
-        return stacked if len(shape) == 2 else stacked[..., 0]
+        return stacked if len(self.targets.shape) == 2 else stacked[..., 0]
+
+    def distance(self, sizes: Mapping[str, int]) -> Any:
+        """Return the lazy distance to the nearest station, km, (*targets) float32."""
+        import dask.array as da
+        from dask.delayed import delayed
+
+        rows, columns = self._cuts(sizes)
+        shared = delayed(self, pure=True, traverse=False)
+        nearest = delayed(_Blocks.nearest_km, pure=True, traverse=False)
+
+        def block(row: slice, column: slice) -> Any:
+            """Return one block, not yet computed."""
+            extent = (row.stop - row.start, column.stop - column.start)
+            return da.from_delayed(nearest(shared, row, column), extent, np.float32)
+
+        distance = da.block([[block(r, c) for c in columns] for r in rows])
+        return distance if len(self.targets.shape) == 2 else distance[..., 0]
+
+    def nearest_km(self, row: slice, column: slice) -> np.ndarray:
+        """Return the distance to the nearest station in one block, (rows, columns) float32."""
+        found = self.network.neighbours(*self.targets.within(row, column), k=1)
+        return found.distance_km.reshape(row.stop - row.start, -1).astype(np.float32)
+
+    def _cuts(self, sizes: Mapping[str, int]) -> tuple[list[slice], list[slice]]:
+        """Return the rows and the columns of the blocks."""
+        dims, shape = self.targets.dims, self.targets.shape
+        last = shape[1] if len(shape) == 2 else 1
+        return _spans(0, shape[0], sizes[dims[0]], 0), _spans(0, last, sizes.get(dims[-1], last), 0)
 
     def compute(self, span: slice, row: slice, column: slice) -> np.ndarray:
         """Return one block, (3, hours, rows, columns) float32."""
-        index = np.arange(self.far.size).reshape(*self.targets.shape[:1], -1)[row, column]
-        cells = index.ravel()
+        longitude, latitude = self.targets.within(row, column)
         if isinstance(self.field, GridField) and len(self.targets.shape) == 2:
             mean, error = self.field.over(row, column, span)
         else:
-            longitude, latitude = self.targets.longitude[cells], self.targets.latitude[cells]
             mean, error = self.field(longitude, latitude, span)
-        flag = self._flag(cells, span, np.isnan(mean))
-        stacked = np.empty((3, span.stop - span.start, cells.size), np.float32)
+        near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
+        flag = self._flag(near, span, np.isnan(mean))
+        stacked = np.empty((3, span.stop - span.start, longitude.size), np.float32)
         for layer, values in zip(stacked, (mean, error, flag), strict=True):
             layer[...] = values.T
-        return stacked.reshape(3, -1, *index.shape)
+        return stacked.reshape(3, -1, row.stop - row.start, column.stop - column.start)
 
-    def _flag(self, cells: np.ndarray, span: slice, nothing: np.ndarray) -> np.ndarray:
+    def _flag(self, near: Neighbours, span: slice, nothing: np.ndarray) -> np.ndarray:
         """Return the flags of one block, (cells, hours) int8."""
         # Adjacent cells share their stations: each set of them is counted once.
-        counted, which = np.unique(
-            np.sort(self.neighbours[cells], axis=1), axis=0, return_inverse=True
-        )
+        counted, which = np.unique(np.sort(near.index, axis=1), axis=0, return_inverse=True)
         reporting = np.zeros((len(counted), nothing.shape[1]), np.int8)
         for column in counted.T:
             reporting += self.observed[column, span] & (column >= 0)[:, None]
         few = reporting < np.minimum(FEW_STATIONS, (counted >= 0).sum(axis=1))[:, None]
-        flag = np.where(
-            self.far[cells, None], np.int8(PRODUCT_FLAGS["far_from_stations"]), np.int8(0)
-        )
+        far = near.distance_km[:, :1] > self.reach_km
+        flag = np.where(far, np.int8(PRODUCT_FLAGS["far_from_stations"]), np.int8(0))
         flag = np.where(few[which.ravel()], np.int8(PRODUCT_FLAGS["few_stations_reporting"]), flag)
         flag[nothing] = PRODUCT_FLAGS["no_estimate"]
         return flag
@@ -291,7 +317,7 @@ def _chunk_sizes(
 
 
 def _dataset(
-    stacked: Any, targets: _Targets, distance_km: np.ndarray, time: xr.DataArray, variable: str
+    stacked: Any, targets: _Targets, distance: Any, time: xr.DataArray, variable: str
 ) -> xr.Dataset:
     """Return the Dataset of a stacked array of mean, standard error and flag."""
     dims = (TIME, *targets.dims)
@@ -304,6 +330,5 @@ def _dataset(
         {name: (dims, layer) for name, layer in layers.items()},
         coords={TIME: time.reset_coords(drop=True).variable, **targets.coordinates},
     )
-    distance = distance_km.reshape(targets.shape).astype(np.float32)
     dataset["distance_to_nearest_station"] = (targets.dims, distance, {"units": "km"})
     return dataset.transpose(STATION, TIME) if targets.dims == (STATION,) else dataset

@@ -31,7 +31,7 @@ REPEATS = 2
 #: Standard deviations beyond which a covariate tells no more.
 FURTHEST = 5.0
 #: Stations whose surroundings are measured at once: what is in between takes some MB.
-STATIONS_TOGETHER = 512
+STATIONS_TOGETHER = 128
 HOURS_PER_YEAR = 365.25 * 24
 
 

@@ -19,6 +19,7 @@ from aqreanalysis.model import (
     Surroundings,
     complete,
 )
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.samples import (
     Clock,
     Samples,
@@ -28,6 +29,7 @@ from aqreanalysis.samples import (
     clock_of,
     narrowed,
     station_series,
+    surroundings_of,
 )
 
 SMALL = Configuration(
@@ -271,6 +273,19 @@ def test_samples_know_how_stations_lie_to_each_other():
     assert float(samples.bearing(both, both)[0, 1]) == pytest.approx(np.pi / 2)
     assert float(samples.bearing(both, both)[1, 0]) == pytest.approx(3 * np.pi / 2)
     assert float(samples.distance_km(both, both)[0, 1]) == pytest.approx(111.195, abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 700])
+def test_the_surroundings_of_a_network_are_those_of_all_its_distances(count):
+    rng = np.random.default_rng(count)
+    # Every tenth of a degree: some stations are equally far, and some are at one place.
+    network = StationNetwork(rng.integers(0, 40, count) / 10, rng.integers(0, 30, count) / 10)
+
+    rows, distance_km = surroundings_of(network)
+
+    expected = Surroundings.among(torch.from_numpy(network.distance_matrix_km()))
+    assert torch.equal(rows, expected.rows)
+    assert torch.equal(distance_km, expected.distance_km)
 
 
 def test_the_surroundings_of_a_station_are_its_nearest_others():

@@ -86,7 +86,8 @@ class NeuralField:
         self.heads, self.offset, self.trend = heads, offset, trend
         self.grid_positions = None if grid is None else np.stack(grid.longitude_latitude())
         around = surroundings_of(samples.network)
-        self.value, self.variance = complete(model.covariance, samples.value, around)
+        with single_thread():
+            self.value, self.variance = complete(model.covariance, samples.value, around)
         nearest = samples.network.nearest_others(k=model.configuration.neighbours)
         self.nearest = torch.from_numpy(nearest.index)
         sill = float(model.covariance.sill())
