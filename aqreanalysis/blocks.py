@@ -11,7 +11,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME
 from aqreanalysis.grid import Grid
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.network import Neighbours, StationNetwork
 
 #: Nearest stations that are counted when a flag says how many report.
 COUNTED_NEIGHBOURS = 8
@@ -95,7 +95,8 @@ def predict_blocks(
     Dataset
         ``(time, lat, lon)``, ``(time, y, x)`` or ``(station, time)`` with ``<variable>``,
         ``<variable>_uncertainty`` (one standard error, float32), ``<variable>_flag`` (int8) and
-        ``distance_to_nearest_station`` (km). All but the last are dask arrays.
+        ``distance_to_nearest_station`` (km). All are dask arrays: the stations near to a target
+        are looked for when its block is computed, so that a grid of any size is ready at once.
 
     Examples
     --------
@@ -117,24 +118,22 @@ def predict_blocks(
     ({'time': 3, 'lat': 2, 'lon': 2}, 7.0, 0)
     """
     targets = _Targets.of(at)
-    nearest = network.neighbours(targets.longitude, targets.latitude, k=COUNTED_NEIGHBOURS)
     start, stop, _ = (hours or slice(None)).indices(time.size)
     if stop <= start:
         raise ValueError("no hour to predict: the selection of time is empty")
-    far = nearest.distance_km[:, 0] > network.reach_km
-    blocks = _Blocks(field, targets, nearest.index, observed, far)
+    blocks = _Blocks(field, targets, network, observed, network.reach_km)
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
     layers = blocks.layers(spans, sizes)
-    return _dataset(layers, targets, nearest.distance_km[:, 0], time[start:stop], variable)
+    return _dataset(layers, targets, blocks.distance(sizes), time[start:stop], variable)
 
 
 @dataclass(frozen=True)
 class _Targets:
     """Positions in order, with the shape and coordinates that they have in the result."""
 
-    longitude: np.ndarray
+    longitude: np.ndarray  # these two broadcast to (rows, columns); stations are rows
     latitude: np.ndarray
     shape: tuple[int, ...]
     dims: tuple[str, ...]
@@ -144,11 +143,12 @@ class _Targets:
     def of(cls, at: Grid | xr.Dataset) -> "_Targets":
         """Return the targets of a grid or of a Dataset of stations."""
         if isinstance(at, Grid):
-            longitude, latitude = at.longitude_latitude()
             coordinates: dict[str, Any] = {at.dims[0]: at.y, at.dims[1]: at.x}
-            if not at.is_geographic:
-                coordinates |= {"lat": (at.dims, latitude), "lon": (at.dims, longitude)}
-            return cls(longitude.ravel(), latitude.ravel(), at.shape, at.dims, coordinates)
+            if at.is_geographic:
+                return cls(at.x[None], at.y[:, None], at.shape, at.dims, coordinates)
+            longitude, latitude = at.longitude_latitude()
+            coordinates |= {"lat": (at.dims, latitude), "lon": (at.dims, longitude)}
+            return cls(longitude, latitude, at.shape, at.dims, coordinates)
         network = StationNetwork.from_dataset(at)
         kept: dict[str, Any] = {
             str(name): coordinate.variable
@@ -157,8 +157,13 @@ class _Targets:
         }
         kept |= {name: at[name].variable for name in ("longitude", "latitude") if name not in kept}
         kept.setdefault(STATION, (STATION, network.identifiers))
-        size = (network.size,)
-        return cls(network.longitude, network.latitude, size, (STATION,), kept)
+        longitude, latitude = network.longitude[:, None], network.latitude[:, None]
+        return cls(longitude, latitude, (network.size,), (STATION,), kept)
+
+    def within(self, row: slice, column: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return longitude and latitude of the targets of a block, in order."""
+        longitude, latitude = np.broadcast_arrays(self.longitude, self.latitude)
+        return longitude[row, column].ravel(), latitude[row, column].ravel()
 
     def block_sizes(self, steps: int, alignment: int, values: int = BLOCK_VALUES) -> dict[str, int]:
         """Return the sizes of `blocks.block_sizes`."""
@@ -178,9 +183,9 @@ class _Blocks:
 
     field: Field
     targets: _Targets
-    neighbours: np.ndarray  # (targets, COUNTED_NEIGHBOURS) int64
+    network: StationNetwork
     observed: np.ndarray  # (stations, time) bool
-    far: np.ndarray  # (targets,) bool
+    reach_km: float
 
     def layers(self, spans: list[slice], sizes: Mapping[str, int]) -> list[Any]:
         """Return mean, standard error and flag as lazy arrays, (time, *targets)."""
@@ -189,11 +194,7 @@ class _Blocks:
         from dask.delayed import delayed
         from dask.highlevelgraph import HighLevelGraph
 
-        shape = self.targets.shape
-        last = shape[1] if len(shape) == 2 else 1
-        rows = _spans(0, shape[0], sizes[self.targets.dims[0]], 0)
-        columns = _spans(0, last, sizes.get(self.targets.dims[-1], last), 0)
-        axes = (spans, rows, columns)
+        axes = (spans, *self._cuts(sizes))
         # One key of the graph holds the field, and blocks refer to it: a cluster then sends it to
         # each worker once, not with every block.
         shared = delayed(self, pure=True, traverse=False)
@@ -209,40 +210,69 @@ class _Blocks:
             da.map_blocks(operator.itemgetter(place), blocks, meta=np.empty((0, 0, 0), number_type))
             for place, number_type in enumerate(LAYER_TYPES)
         ]
-        return layers if len(shape) == 2 else [layer[..., 0] for layer in layers]
+        return layers if len(self.targets.shape) == 2 else [layer[..., 0] for layer in layers]
+
+    def distance(self, sizes: Mapping[str, int]) -> Any:
+        """Return the lazy distance to the nearest station, km, (*targets) float32."""
+        import dask.array as da
+        from dask.delayed import delayed
+
+        rows, columns = self._cuts(sizes)
+        shared = delayed(self, pure=True, traverse=False)
+        nearest = delayed(_Blocks.nearest_km, pure=True, traverse=False)
+
+        def block(row: slice, column: slice) -> Any:
+            """Return one block, not yet computed."""
+            extent = (row.stop - row.start, column.stop - column.start)
+            return da.from_delayed(nearest(shared, row, column), extent, np.float32)
+
+        distance = da.block([[block(r, c) for c in columns] for r in rows])
+        return distance if len(self.targets.shape) == 2 else distance[..., 0]
+
+    def nearest_km(self, row: slice, column: slice) -> np.ndarray:
+        """Return the distance to the nearest station in one block, (rows, columns) float32."""
+        found = self.network.neighbours(*self.targets.within(row, column), k=1)
+        return found.distance_km.reshape(row.stop - row.start, -1).astype(np.float32)
+
+    def _cuts(self, sizes: Mapping[str, int]) -> tuple[list[slice], list[slice]]:
+        """Return the rows and the columns of the blocks."""
+        dims, shape = self.targets.dims, self.targets.shape
+        last = shape[1] if len(shape) == 2 else 1
+        return _spans(0, shape[0], sizes[dims[0]], 0), _spans(0, last, sizes.get(dims[-1], last), 0)
 
     def compute(self, span: slice, row: slice, column: slice) -> tuple[np.ndarray, ...]:
         """Return mean, standard error and flag of one block, (hours, rows, columns)."""
-        index = np.arange(self.far.size).reshape(*self.targets.shape[:1], -1)[row, column]
-        cells = index.ravel()
+        longitude, latitude = self.targets.within(row, column)
         if isinstance(self.field, GridField) and len(self.targets.shape) == 2:
             mean, error = self.field.over(row, column, span)
         else:
-            longitude, latitude = self.targets.longitude[cells], self.targets.latitude[cells]
             mean, error = self.field(longitude, latitude, span)
-        flag = self._flag(cells, span, np.isnan(mean))
+        near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
+        flag = self._flag(near, span, np.isnan(mean))
+        shape = (-1, row.stop - row.start, column.stop - column.start)
         # No copy where an engine keeps its values hour by hour in memory.
         return tuple(
-            np.ascontiguousarray(values.T, number_type).reshape(-1, *index.shape)
+            np.ascontiguousarray(values.T, number_type).reshape(shape)
             for values, number_type in zip((mean, error, flag), LAYER_TYPES, strict=True)
         )
 
-    def _flag(self, cells: np.ndarray, span: slice, nothing: np.ndarray) -> np.ndarray:
+    def _flag(self, near: Neighbours, span: slice, nothing: np.ndarray) -> np.ndarray:
         """Return the flags of one block, (cells, hours) int8."""
-        near = self.neighbours[cells, : self.observed.shape[0]]  # no station is absent
-        few = self._reporting(near, span) < min(FEW_STATIONS, near.shape[1])
-        far = self.far[cells, None] * np.int8(PRODUCT_FLAGS["far_from_stations"])
-        flag = np.where(few, np.int8(PRODUCT_FLAGS["few_stations_reporting"]), far)
+        index = near.index[:, : len(self.observed)]  # no station is absent
+        few = self._reporting(index, span) < min(FEW_STATIONS, index.shape[1])
+        far = near.distance_km[:, :1] > self.reach_km
+        far_flag = far * np.int8(PRODUCT_FLAGS["far_from_stations"])
+        flag = np.where(few, np.int8(PRODUCT_FLAGS["few_stations_reporting"]), far_flag)
         flag[nothing] = PRODUCT_FLAGS["no_estimate"]
         return flag
 
-    def _reporting(self, near: np.ndarray, span: slice) -> np.ndarray:
+    def _reporting(self, index: np.ndarray, span: slice) -> np.ndarray:
         """Return how many of the nearest stations of each cell report, (cells, hours) int8."""
         from scipy.sparse import csr_array  # here: an import of the package goes without scipy
 
-        rows = np.arange(len(near) + 1) * near.shape[1]
-        each = np.ones(near.size, np.int8)
-        counted = csr_array((each, near.ravel(), rows), shape=(len(near), len(self.observed)))
+        rows = np.arange(len(index) + 1) * index.shape[1]
+        each = np.ones(index.size, np.int8)
+        counted = csr_array((each, index.ravel(), rows), shape=(len(index), len(self.observed)))
         return counted @ self.observed[:, span].view(np.int8)
 
 
@@ -302,11 +332,7 @@ def _chunk_sizes(
 
 
 def _dataset(
-    layers: list[Any],
-    targets: _Targets,
-    distance_km: np.ndarray,
-    time: xr.DataArray,
-    variable: str,
+    layers: list[Any], targets: _Targets, distance: Any, time: xr.DataArray, variable: str
 ) -> xr.Dataset:
     """Return the Dataset of mean, standard error and flag."""
     names = (variable, f"{variable}_uncertainty", f"{variable}_flag")
@@ -314,6 +340,5 @@ def _dataset(
         {name: ((TIME, *targets.dims), layer) for name, layer in zip(names, layers, strict=True)},
         coords={TIME: time.reset_coords(drop=True).variable, **targets.coordinates},
     )
-    distance = distance_km.reshape(targets.shape).astype(np.float32)
     dataset["distance_to_nearest_station"] = (targets.dims, distance, {"units": "km"})
     return dataset.transpose(STATION, TIME) if targets.dims == (STATION,) else dataset

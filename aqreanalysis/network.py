@@ -9,6 +9,9 @@ import xarray as xr
 
 #: Mean radius of the Earth (IUGG), km.
 EARTH_RADIUS_KM = 6371.0088
+#: Distances closer than this, km, may be ordered one way by chord and another by haversine: each
+#: is off by up to 2 m near the antipode, where float64 loses half of its digits.
+_TIED_KM = 4e-3
 
 
 def great_circle_km(
@@ -215,6 +218,51 @@ class StationNetwork:
     def station_neighbours(self, *, k: int) -> Neighbours:
         """Return the k nearest other stations of each station."""
         return self.neighbours(self.longitude, self.latitude, k=k, exclude=np.arange(self.size))
+
+    def nearest_others(self, *, k: int) -> Neighbours:
+        """Return the k nearest other stations of each, as rows of `distance_matrix_km` sort them.
+
+        The matrix itself is not made. Where `station_neighbours` takes stations for equally far
+        that agree to rounding, here only equal distances come in the order of the rows.
+
+        Returns
+        -------
+        Neighbours
+            Of as many columns as there are other stations, at most k.
+        """
+        k, rows = min(k, self.size - 1), np.arange(self.size)
+        index, distance = np.zeros((self.size, k), np.int64), np.zeros((self.size, k))
+        asked = min(k + 8, self.size - 1)
+        while rows.size:
+            here = (self.longitude[rows], self.latitude[rows])
+            found = np.sort(self.neighbours(*here, k=asked, exclude=rows).index, axis=1)
+            apart = self.distance_km(rows[:, None], found)
+            order = apart.argsort(axis=1, kind="stable")[:, :k]
+            index[rows] = np.take_along_axis(found, order, axis=1)
+            distance[rows] = np.take_along_axis(apart, order, axis=1)
+            # Stations as far as the last one may be more than were asked for.
+            farthest = np.max(apart, axis=1, initial=0)
+            tied = farthest <= np.max(distance[rows], axis=1, initial=0) + _TIED_KM
+            rows = rows[tied] if asked < self.size - 1 else rows[:0]
+            asked = min(2 * asked, self.size - 1)
+        return Neighbours(index, distance)
+
+    def nearest_to(self, row: int, *, count: int) -> np.ndarray:
+        """Return the rows of the stations nearest to one of them, among which it is itself."""
+        apart = self.distance_km(np.array(row), np.arange(self.size))
+        return np.argsort(apart, kind="stable")[:count]
+
+    def distance_km(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return great-circle distances in km between stations by row; indices broadcast.
+
+        Examples
+        --------
+        >>> line = StationNetwork([0.0, 1.0, 2.0], [0.0, 0.0, 0.0])
+        >>> line.distance_km(np.array([[0], [1]]), np.array([1, 2])).round(1).tolist()
+        [[111.2, 222.4], [0.0, 111.2]]
+        """
+        lon, lat = self.longitude, self.latitude
+        return great_circle_km(lon[rows], lat[rows], lon[columns], lat[columns])
 
     def distance_matrix_km(self) -> np.ndarray:
         """Return great-circle distances between all stations, (n, n) km, zero on the diagonal."""

@@ -10,12 +10,14 @@ import xarray as xr
 from torch import Tensor
 
 from aqreanalysis.model import (
+    CANDIDATES,
     CYCLES,
     Configuration,
     Encoding,
     Neighbourhood,
     SpaceTimeCovariance,
     StationSeries,
+    Surroundings,
     complete,
     fade,
 )
@@ -28,6 +30,8 @@ Tensors = TypeVar("Tensors", StationSeries, Encoding)
 REPEATS = 2
 #: Standard deviations beyond which a covariate tells no more.
 FURTHEST = 5.0
+#: Stations whose surroundings are measured at once: what is in between takes some MB.
+STATIONS_TOGETHER = 128
 HOURS_PER_YEAR = 365.25 * 24
 
 
@@ -142,8 +146,6 @@ class Samples:
     first : int
         Absolute step of the first column.
     network : StationNetwork
-    distance_km, bearing : (station, station) float64
-        Bearing in radians from row to column.
     clock : Clock
     log_noise : (station,) float64
         Logarithm of the factor of each station's noise; 0 where none was learned.
@@ -154,8 +156,6 @@ class Samples:
     value: Tensor
     first: int
     network: StationNetwork
-    distance_km: Tensor
-    bearing: Tensor
     clock: Clock
     log_noise: Tensor
     covariates: Tensor
@@ -203,18 +203,26 @@ class Samples:
             covariates = np.zeros((*value.shape, 0))
         if log_noise is None:
             log_noise = np.zeros(network.size)
-        longitude, latitude = network.longitude, network.latitude
-        bearing = bearing_deg(longitude[:, None], latitude[:, None], longitude, latitude)
         return cls(
             torch.from_numpy(np.pad(value, around, constant_values=np.nan)),
             begin - left,
             network,
-            torch.from_numpy(network.distance_matrix_km()),
-            torch.from_numpy(np.radians(bearing)),
             clock,
             torch.from_numpy(log_noise),
             torch.from_numpy(np.pad(_with_masks(covariates), (*around, (0, 0)))),
         )
+
+    def distance_km(self, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+        """Return the distances of stations from others, (row, column) float64."""
+        return torch.from_numpy(self.network.distance_km(rows[:, None], columns))
+
+    def bearing(self, rows: np.ndarray, columns: np.ndarray) -> Tensor:
+        """Return the bearings from stations to others in radians, (row, column) float64."""
+        longitude, latitude = self.network.longitude, self.network.latitude
+        degrees = bearing_deg(
+            longitude[rows, None], latitude[rows, None], longitude[columns], latitude[columns]
+        )
+        return torch.from_numpy(np.radians(degrees))
 
 
 def _with_masks(covariates: np.ndarray) -> np.ndarray:
@@ -286,20 +294,28 @@ def station_series(
     neighbours: int,
 ) -> StationSeries:
     """Return one window's series with the mean and spread around each station, batch of 1."""
-    nearest = nearest_others(distance_km, neighbours)
+    others = distance_km.clone().fill_diagonal_(torch.inf)
+    nearest = others.sort(dim=1, stable=True).indices[:, : min(neighbours, len(others) - 1)]
     return series_around(value, variance, nearest, cycles, covariates)
 
 
-def nearest_others(distance_km: Tensor, neighbours: int) -> Tensor:
-    """Return each station's nearest others, (station, neighbour), as many as there are."""
-    others = distance_km.clone().fill_diagonal_(torch.inf)
-    return others.sort(dim=1, stable=True).indices[:, : min(neighbours, len(others) - 1)]
+def surroundings_of(network: StationNetwork) -> Surroundings:
+    """Return what completing the series of a network needs of it, for any number of stations."""
+    rows = np.arange(network.size)[:, None]
+    rows = np.concatenate([rows, network.nearest_others(k=CANDIDATES).index], 1)
+    distance = np.empty((*rows.shape, rows.shape[1]))
+    for start in range(0, len(rows), STATIONS_TOGETHER):
+        some = rows[start : start + STATIONS_TOGETHER]
+        distance[start : start + STATIONS_TOGETHER] = network.distance_km(
+            some[:, :, None], some[:, None, :]
+        )
+    return Surroundings(torch.from_numpy(rows), torch.from_numpy(distance))
 
 
 def series_around(
     value: Tensor, variance: Tensor, nearest: Tensor, cycles: Tensor, covariates: Tensor
 ) -> StationSeries:
-    """Return `station_series` from the stations of `nearest_others`, found once for all windows."""
+    """Return `station_series` from each one's nearest others, found once for all windows."""
     value, variance = value.float(), variance.float()
     around = value[nearest] if nearest.shape[1] else value[:, None]  # (station, neighbour, time)
     mean = around.mean(1)
@@ -346,8 +362,9 @@ def _part(
     """Return series, neighbours, cycles at the targets and truth of one window."""
     visible, hidden = torch.from_numpy(window.visible), torch.from_numpy(window.hidden)
     stop = window.start + configuration.window_steps
-    pair_km = samples.distance_km[visible][:, visible]
-    value, variance = complete(covariance, samples.value[visible, window.start : stop], pair_km)
+    pair_km = samples.distance_km(window.visible, window.visible)
+    measured = samples.value[visible, window.start : stop]
+    value, variance = complete(covariance, measured, Surroundings.among(pair_km))
     longitude = samples.network.longitude
     absolute = samples.first + window.start
     cycles = samples.clock.cycles(
@@ -361,8 +378,12 @@ def _part(
         samples.covariates[visible, window.start : stop],
         neighbours=configuration.neighbours,
     )
-    to_visible = (samples.distance_km[hidden][:, visible], samples.bearing[hidden][:, visible])
-    places = nearest_stations(*to_visible, samples.log_noise[visible], configuration.neighbours)
+    places = nearest_stations(
+        samples.distance_km(window.hidden, window.visible),
+        samples.bearing(window.hidden, window.visible),
+        samples.log_noise[visible],
+        configuration.neighbours,
+    )
     core = slice(window.start + configuration.margin_steps, stop - configuration.margin_steps)
     at_targets = samples.clock.cycles(
         longitude[window.hidden], samples.first + core.start, samples.first + core.stop

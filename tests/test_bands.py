@@ -15,7 +15,7 @@ from aqreanalysis.model.bands import SAME_PLACE_KM2, reach_of
 from aqreanalysis.model.covariance import JITTER
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import values_of
-from aqreanalysis.samples import Samples, Standardisation, nearest_stations
+from aqreanalysis.samples import Samples, Standardisation, nearest_stations, surroundings_of
 from aqreanalysis.training.covariances import fit_bands, fit_filling
 from aqreanalysis.training.validation import crps
 
@@ -281,7 +281,9 @@ def left_out_error(samples, covariance, bands, log_noise):
     value = torch.nan_to_num(samples.value)
     padded = torch.nn.functional.pad(value, (reach_of(WIDTHS),) * 2)
     split = split_bands(padded, torch.ones_like(padded), WIDTHS)
-    weight = bands.leave_one_out(samples.distance_km, samples.bearing, log_noise)
+    everyone = np.arange(samples.network.size)
+    apart = samples.distance_km(everyone, everyone)
+    weight = bands.leave_one_out(apart, samples.bearing(everyone, everyone), log_noise)
     error = torch.einsum("ijb,jtb->it", weight, split) - samples.value
     return float(error[torch.isfinite(error)].square().mean())
 
@@ -316,8 +318,9 @@ def test_what_is_fitted_fills_gaps_with_a_spread_that_fits(samples):
     truth = value[tuple(gaps.T)]
     value[tuple(gaps.T)] = torch.nan
     scores = []
+    around = surroundings_of(samples.network)
     for updates in (0, 40):
         covariance, *_ = fitted(samples, updates=updates)
-        mean, variance = estimate_gaps(covariance, value, samples.distance_km, gaps)
+        mean, variance = estimate_gaps(covariance, value, around, gaps)
         scores.append(float(crps(mean, variance.log(), truth).mean()))
     assert scores[1] < scores[0]

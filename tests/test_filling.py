@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 import aqreanalysis as aqr
-from aqreanalysis.model import SpaceTimeCovariance, complete
+from aqreanalysis.model import SpaceTimeCovariance, Surroundings, complete
 from aqreanalysis.observations import validate
 from aqreanalysis.reanalysis import fill
 from aqreanalysis.reanalysis.filling import ORIGINS
@@ -158,9 +158,9 @@ def test_the_values_beside_tell_how_a_station_differs_from_its_neighbour():
     value = torch.stack([neighbour + 0.8, neighbour])
     gap = slice(10, 16)
     value[0, gap] = torch.nan
-    apart = torch.tensor([[0.0, 0.1], [0.1, 0.0]], dtype=torch.float64)
+    around = Surroundings.among(torch.tensor([[0.0, 0.1], [0.1, 0.0]], dtype=torch.float64))
     off = [
-        (complete(covariance, value, apart, beside=beside)[0][0, gap] - neighbour[gap] - 0.8).abs()
+        (complete(covariance, value, around, beside=beside)[0][0, gap] - neighbour[gap] - 0.8).abs()
         for beside in (0, 1)
     ]
     # The field between the two differs over 100 m by 1 - exp(-0.001) of its variance of 1.

@@ -114,9 +114,9 @@ def test_cells_together_are_estimated_as_each_alone(step, monkeypatch):
     found, wanted = weight[:3] @ values.T, single.matrices.weight[:3] @ values.T
     error = single.matrices.variance.sqrt()
     # In standard errors, of noise that no station shares with another: the worst there is.
-    assert float(((found - wanted).abs() / error).max()) < 0.01 + 0.1 * min(step, 0.5)
+    assert float(((found - wanted).abs() / error).max()) < 0.02 + 0.1 * min(step, 0.5)
     np.testing.assert_allclose(together.matrices.variance, single.matrices.variance, rtol=3e-3)
-    assert (solved_alone == 0) == (step <= 0.1)  # near cells are together, distant ones are not
+    assert (solved_alone == 0) == (step < 1)  # near cells are together, distant ones are not
 
 
 def test_a_network_of_fewer_stations_than_neighbours_is_shared_whole(monkeypatch):

@@ -18,6 +18,7 @@ from aqreanalysis.model import (
     NeuralKNN,
     SpaceTimeCovariance,
     StationSeries,
+    Surroundings,
     TemporalEncoder,
     complete,
     fade,
@@ -52,6 +53,11 @@ def network_of(count, *, seed=0, spread=1.0):
 def pair_km(network):
     """Return the distances among stations."""
     return torch.from_numpy(network.distance_matrix_km())
+
+
+def around(network):
+    """Return what completing needs of a network."""
+    return Surroundings.among(pair_km(network))
 
 
 def by_hand(covariance, apart, lag, same):
@@ -195,7 +201,7 @@ def test_measured_values_stay_as_they_are():
     value = double(np.where(rng.random((9, 40)) < 0.4, np.nan, rng.standard_normal((9, 40))))
     before = value.clone()
 
-    filled, variance = complete(random_covariance(0), value, pair_km(network_of(9)))
+    filled, variance = complete(random_covariance(0), value, around(network_of(9)))
 
     there = torch.isfinite(before)
     assert torch.equal(filled[there], before[there])
@@ -211,7 +217,7 @@ def test_a_gap_is_ordinary_kriging_of_its_neighbours_and_its_own_last_and_next_v
     value[1, 3:6] = torch.nan  # the gap at step 4 has its own values at steps 2 and 6
     value[3, 4] = torch.nan  # and this station does not report then
 
-    filled, variance = complete(covariance, value, pair_km(network))
+    filled, variance = complete(covariance, value, around(network))
 
     data = [(0, 4), (2, 4), (1, 2), (1, 6)]
     station, step = (np.array(column) for column in zip(*data, strict=True))
@@ -237,14 +243,14 @@ def test_only_the_nearest_reporting_stations_fill_a_gap():
     nearest = network.distance_matrix_km()[0].argsort()[1:]
     value[nearest[:3]] = torch.nan
     used, unused = nearest[3 : 3 + FILLING_STATIONS], nearest[3 + FILLING_STATIONS :]
-    filled = complete(covariance, value, pair_km(network))[0][0, 0]
+    filled = complete(covariance, value, around(network))[0][0, 0]
 
     far = value.clone()
     far[unused] += 100
-    assert complete(covariance, far, pair_km(network))[0][0, 0] == filled
+    assert complete(covariance, far, around(network))[0][0, 0] == filled
     near = value.clone()
     near[used[-1]] += 100
-    assert complete(covariance, near, pair_km(network))[0][0, 0] != filled
+    assert complete(covariance, near, around(network))[0][0, 0] != filled
 
 
 def test_nothing_in_reach_gives_the_mean_and_the_sill():
@@ -252,7 +258,7 @@ def test_nothing_in_reach_gives_the_mean_and_the_sill():
     value = torch.full((3, 2 * OWN_REACH_STEPS), torch.nan, dtype=torch.float64)
     value[1, 0] = 1.7
 
-    filled, variance = complete(covariance, value, pair_km(network_of(3)))
+    filled, variance = complete(covariance, value, around(network_of(3)))
 
     # The station's own value reaches a day; the others have the same hour alone.
     reached = torch.zeros_like(value, dtype=torch.bool)
@@ -266,7 +272,9 @@ def test_nothing_in_reach_gives_the_mean_and_the_sill():
 def test_a_lone_station_is_completed_from_itself():
     value = double([[1.0, torch.nan, 1.0]])
 
-    filled, _ = complete(random_covariance(0), value, torch.zeros(1, 1).double())
+    filled, _ = complete(
+        random_covariance(0), value, Surroundings.among(torch.zeros(1, 1).double())
+    )
 
     assert float(filled[0, 1]) == pytest.approx(1.0)
 
@@ -295,7 +303,7 @@ def test_kriging_with_completed_values_is_kriging_without_the_missing(missing):
     network, covariance = network_of(9, seed=8), random_covariance(4)
     value = np.random.default_rng(5).standard_normal(9)
     value[np.random.default_rng(missing).permutation(9)[:missing]] = np.nan
-    filled, added = complete(covariance, double(value)[:, None], pair_km(network))
+    filled, added = complete(covariance, double(value)[:, None], around(network))
 
     for target in [(116.0, 40.0), (117.5, 40.9), (115.9, 39.2)]:
         exact, spread, _ = krige_all(covariance, network, value, target)
@@ -345,7 +353,7 @@ def scene(network, *, configuration=SMALL, targets=5, longitudes=None, seed=0, g
     value = rng.standard_normal((network.size, steps))
     value[rng.random(value.shape) < gaps] = np.nan
     covariance = SpaceTimeCovariance(network.spacing_km)
-    filled, variance = complete(covariance, double(value), pair_km(network))
+    filled, variance = complete(covariance, double(value), around(network))
     cycles = torch.sin(torch.arange(steps * CYCLES).reshape(1, steps, CYCLES) / 7).float()
     at_stations = cycles.expand(network.size, -1, -1)
     nothing = torch.zeros(network.size, steps, 0)
@@ -478,7 +486,7 @@ def test_the_order_of_stations_does_not_matter():
     found = []
     for stations, rows in ((network, np.arange(12)), (shuffled, order)):
         series, neighbourhood, cycles = scene(stations, targets=3)
-        filled, variance = complete(model.covariance, double(value[rows]), pair_km(stations))
+        filled, variance = complete(model.covariance, double(value[rows]), around(stations))
         series = station_series(
             filled,
             variance,

@@ -208,6 +208,64 @@ def test_the_matrix_of_distances_agrees_with_the_tree():
     )
 
 
+def lattice(side):
+    """Return a network on a lattice, of which many distances are equal, every place twice."""
+    lon, lat = np.meshgrid(np.arange(side) * 0.5, np.arange(side) * 0.5)
+    return StationNetwork(np.tile(lon.ravel(), 2), np.tile(lat.ravel(), 2))
+
+
+def on_one_roof(count):
+    """Return stations at one place, and two elsewhere."""
+    return StationNetwork(np.append(np.full(count, 116.0), [117.0, 118.0]), np.full(count + 2, 40))
+
+
+def assert_nearest_others_are_those_of_the_matrix(network, k):
+    """Compare with a stable sort of all distances, bit for bit."""
+    every = network.distance_matrix_km()
+    np.fill_diagonal(every, np.inf)
+    order = np.argsort(every, axis=1, kind="stable")[:, : min(k, network.size - 1)]
+
+    found = network.nearest_others(k=k)
+
+    np.testing.assert_array_equal(found.index, order)
+    np.testing.assert_array_equal(found.distance_km, np.take_along_axis(every, order, axis=1))
+
+
+@universal
+@given(stations=st.lists(places, min_size=1, max_size=14), twice=st.booleans(), k=st.integers(1, 9))
+def test_nearest_others_are_those_of_the_matrix(stations, twice, k):
+    network = StationNetwork(*np.array(stations * (1 + twice)).T)
+
+    assert_nearest_others_are_those_of_the_matrix(network, k)
+
+
+@pytest.mark.parametrize("network", [lattice(9), on_one_roof(40), ring(50, latitude=89.5)])
+@pytest.mark.parametrize("k", [1, 8, 30, 200])
+def test_equally_far_others_come_in_the_order_of_the_rows(network, k):
+    assert_nearest_others_are_those_of_the_matrix(network, k)
+
+
+def test_a_station_is_among_those_nearest_to_it():
+    network = lattice(5)
+
+    found = network.nearest_to(12, count=20)
+
+    np.testing.assert_array_equal(
+        found, network.distance_matrix_km()[12].argsort(kind="stable")[:20]
+    )
+    assert set(found[:2]) == {12, 37}  # and the other one on its roof
+
+
+def test_distances_of_pairs_are_those_of_the_matrix_to_the_last_bit():
+    rng = np.random.default_rng(4)
+    network = StationNetwork(rng.uniform(-180, 180, 60), rng.uniform(-90, 90, 60))
+    rows, columns = rng.permutation(60)[:23], rng.permutation(60)[:37]
+
+    pairs = network.distance_km(rows[:, None], columns)
+
+    np.testing.assert_array_equal(pairs, network.distance_matrix_km()[rows][:, columns])
+
+
 # --- extent and spacing
 
 

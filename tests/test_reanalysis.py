@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import tracemalloc
 
 import dask
 import numpy as np
@@ -9,6 +10,8 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from aqreanalysis.baselines import InverseDistance
 from aqreanalysis.conventions import PRODUCT_FLAGS, UnknownPollutantError
@@ -16,7 +19,7 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.model import Configuration
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import ObservationError
-from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, estimator_of, reanalyse
+from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, estimator_of, fill, reanalyse
 from aqreanalysis.reanalysis.saved import known_noise, network_record
 from aqreanalysis.samples import Samples, Window, assemble, narrowed
 from aqreanalysis.training import Schedule
@@ -744,3 +747,57 @@ def test_the_noise_of_stations_at_one_place_is_known_of_each():
         [116.0, 116.0, 117.0], [40.0, 40.0, 40.0], identifiers=["s02", "s01", "s00"]
     )
     assert known_noise(learned, asked).tolist() == [0.3, 0.2, 0.0]
+
+
+class _Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that is made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves(made) if isinstance(t, torch.Tensor)]
+        self.numbers = max([self.numbers, *(tensor.numel() for tensor in tensors)])
+        return made
+
+
+def test_nothing_of_stations_by_stations_is_made(deep, monkeypatch):
+    def refused(self):
+        raise AssertionError("all distances are asked for")
+
+    count = 2500
+    monkeypatch.setattr(StationNetwork, "distance_matrix_km", refused)
+    many = observations(count, 12, seed=2)
+    with _Largest() as largest:
+        tracemalloc.start()
+        deep.predict(many, GRID).compute(scheduler="synchronous")
+        peak = tracemalloc.get_traced_memory()[1]  # of numpy's arrays; torch has its own
+        tracemalloc.stop()
+        fill(many, method=deep)
+
+    assert 0 < largest.numbers < count**2 / 2
+    assert peak < 8 * count**2
+
+
+def test_a_large_grid_is_not_searched_for_one_cell_in_reach(monkeypatch):
+    asked = []
+    search = StationNetwork.neighbours
+
+    def counting(self, longitude, latitude, **options):
+        asked.append(np.size(longitude))
+        return search(self, longitude, latitude, **options)
+
+    monkeypatch.setattr(StationNetwork, "neighbours", counting)
+    obs = observations()
+    made = product(obs, grid=Grid((80.0, 130.0, 15.0, 55.0), 0.02))
+    assert made.pm25[0].size == 5_000_000
+    assert sum(asked) < 200_000
+
+
+def test_stations_at_one_place_reach_any_grid():
+    one = observations(4)
+    one.longitude[:], one.latitude[:] = 116.0, 40.0
+
+    made = product(one, grid=Grid((10.0, 11.0, 50.0, 51.0), 0.5))
+
+    assert made.pm25.sizes["lat"] == 2

@@ -10,7 +10,7 @@ import xarray as xr
 from product_cases import make_product
 
 import aqreanalysis.product.regions as regions_module
-from aqreanalysis.product import ProductError, write_netcdf
+from aqreanalysis.product import ProductError, interrupted_blocks, write_netcdf
 from aqreanalysis.product.regions import regions
 
 HOURS = 30
@@ -75,6 +75,21 @@ def test_another_product_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
     counting.failing = False
     write_netcdf(counting.product, path, progress=False, resume=True)
     assert counting.computed == 5
+
+
+def test_blocks_of_another_size_are_told_those_to_take(tmp_path: Path) -> None:
+    path = tmp_path / "product.nc"
+    counting = cut_off(path)
+    with pytest.raises(ProductError, match=r"blocks, now {'time': 10.*with chunks={'time': 6"):
+        write_netcdf(make_product(chunks={"time": 10}), path, progress=False, resume=True)
+    blocks = interrupted_blocks(path)
+    assert blocks is not None
+    assert blocks["time"] == HOURS // 5
+    with pytest.raises(ProductError, match="the measurements, the model or what is asked for is"):
+        write_netcdf(make_product(chunks={"time": 6}), path, progress=False, resume=True)
+    counting.failing = False
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert interrupted_blocks(path) is None
 
 
 def test_a_region_that_was_cut_off_while_it_was_kept_is_computed_again(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from aqreanalysis.model import (
     NeuralKNN,
     SpaceTimeCovariance,
     StationSeries,
+    Surroundings,
     complete,
 )
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.samples import (
     Clock,
     Samples,
@@ -27,6 +29,7 @@ from aqreanalysis.samples import (
     clock_of,
     narrowed,
     station_series,
+    surroundings_of,
 )
 
 SMALL = Configuration(
@@ -266,9 +269,23 @@ def test_samples_know_how_stations_lie_to_each_other():
     samples = samples_of(dataset)
 
     # From the first the second lies in the east, 90 degrees; from the second the first in the west.
-    assert float(samples.bearing[0, 1]) == pytest.approx(np.pi / 2)
-    assert float(samples.bearing[1, 0]) == pytest.approx(3 * np.pi / 2)
-    assert float(samples.distance_km[0, 1]) == pytest.approx(111.195, abs=1e-3)
+    both = np.arange(2)
+    assert float(samples.bearing(both, both)[0, 1]) == pytest.approx(np.pi / 2)
+    assert float(samples.bearing(both, both)[1, 0]) == pytest.approx(3 * np.pi / 2)
+    assert float(samples.distance_km(both, both)[0, 1]) == pytest.approx(111.195, abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 700])
+def test_the_surroundings_of_a_network_are_those_of_all_its_distances(count):
+    rng = np.random.default_rng(count)
+    # Every tenth of a degree: some stations are equally far, and some are at one place.
+    network = StationNetwork(rng.integers(0, 40, count) / 10, rng.integers(0, 30, count) / 10)
+
+    rows, distance_km = surroundings_of(network)
+
+    expected = Surroundings.among(torch.from_numpy(network.distance_matrix_km()))
+    assert torch.equal(rows, expected.rows)
+    assert torch.equal(distance_km, expected.distance_km)
 
 
 def test_the_surroundings_of_a_station_are_its_nearest_others():
@@ -432,13 +449,14 @@ def test_neighbours_of_a_hidden_station_are_the_nearest_visible():
 
     place = batch.neighbourhood
     visible = np.setdiff1d(np.arange(9), hidden)
-    for row, target in enumerate(hidden):
-        order = np.argsort(samples.distance_km[target, visible].numpy())[:4]
+    distance, bearing = (
+        way(np.array(hidden), visible) for way in (samples.distance_km, samples.bearing)
+    )
+    for row in range(2):
+        order = np.argsort(distance[row].numpy())[:4]
         np.testing.assert_array_equal(visible[place.index[row]], visible[order])
-        np.testing.assert_array_equal(
-            place.distance_km[row], samples.distance_km[target, visible[order]]
-        )
-        np.testing.assert_array_equal(place.bearing[row], samples.bearing[target, visible[order]])
+        np.testing.assert_array_equal(place.distance_km[row], distance[row, order])
+        np.testing.assert_array_equal(place.bearing[row], bearing[row, order])
 
 
 def test_gaps_of_a_window_are_filled_from_visible_stations_of_that_window():
@@ -449,7 +467,7 @@ def test_gaps_of_a_window_are_filled_from_visible_stations_of_that_window():
         samples, [Window(10, visible, np.array([0]))], covariance=covariance, configuration=SMALL
     )
 
-    pairs = samples.distance_km[1:, 1:]
-    value, variance = complete(covariance, samples.value[1:, 10:30], pairs)
+    around = Surroundings.among(samples.distance_km(visible, visible))
+    value, variance = complete(covariance, samples.value[1:, 10:30], around)
     assert torch.equal(batch.series.value[0], value.float())
     assert torch.equal(batch.series.variance[0], variance.float())

@@ -23,6 +23,15 @@ def check_product_name(path: Path, *, resume: bool = False) -> None:
     check_target(Path(os.path.realpath(path)), overwrite=True)
 
 
+def blocks_to_resume(path: Path, *, at_stations: bool) -> dict[str, int] | None:
+    """Return the blocks of an interrupted run, unless they are of another kind of product."""
+    from aqreanalysis.conventions import STATION
+    from aqreanalysis.product import interrupted_blocks
+
+    blocks = interrupted_blocks(path)
+    return blocks if blocks and (STATION in blocks) == at_stations else None
+
+
 def write_product(product: Any, path: Path, *, progress: bool, resume: bool) -> Path:
     """Return the path of the NetCDF file or Zarr store that now holds the product."""
     if path.suffix.lower() == ".zarr":

@@ -16,6 +16,7 @@ from aqreanalysis.cli.options import (
     with_reading,
 )
 from aqreanalysis.cli.outputs import (
+    blocks_to_resume,
     check_model_folder,
     check_product_name,
     cluster,
@@ -108,6 +109,7 @@ def reanalyse(
             background=open_background(background),
             quantiles=quantile or (),
             memory=memory,
+            chunks=blocks_to_resume(output, at_stations=at is not None) if resume else None,
         )
         written = write_product(product, output, progress=shows_progress(), resume=resume)
     typer.echo(f"{written}: {sizes(product)}")

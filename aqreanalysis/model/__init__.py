@@ -1,7 +1,7 @@
 """The network, torch alone: learned covariance, temporal encoder and neural kNN."""
 
 from aqreanalysis.model.bands import BandCovariance, split_bands
-from aqreanalysis.model.completion import complete, estimate_gaps
+from aqreanalysis.model.completion import CANDIDATES, Surroundings, complete, estimate_gaps
 from aqreanalysis.model.configuration import Configuration
 from aqreanalysis.model.covariance import SpaceTimeCovariance, Weights, ordinary_weights
 from aqreanalysis.model.encoder import Encoding, TemporalEncoder
@@ -29,6 +29,7 @@ from aqreanalysis.model.patchtst import PatchTST
 from aqreanalysis.model.threads import single_thread
 
 __all__ = [
+    "CANDIDATES",
     "CYCLES",
     "BandCovariance",
     "Climatology",
@@ -49,6 +50,7 @@ __all__ = [
     "SpaceTimeCovariance",
     "StationSeries",
     "StationTables",
+    "Surroundings",
     "TargetMatrices",
     "TemporalEncoder",
     "Weights",

@@ -7,6 +7,7 @@ from aqreanalysis.product.leads import LEAD, REFERENCE
 from aqreanalysis.product.provenance import build_product, input_digest
 from aqreanalysis.product.quantiles import check_quantiles, quantile_name, with_quantiles
 from aqreanalysis.product.reading import open_product
+from aqreanalysis.product.resuming import interrupted_blocks
 from aqreanalysis.product.variables import ProductError
 from aqreanalysis.product.writing import write_netcdf
 from aqreanalysis.product.zarr_store import check_store, write_zarr
@@ -21,6 +22,7 @@ __all__ = [
     "check_target",
     "crs_of",
     "input_digest",
+    "interrupted_blocks",
     "open_product",
     "put_in_place",
     "quantile_name",

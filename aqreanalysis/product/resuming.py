@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -27,7 +27,9 @@ class FinishedRegions:
     """The computed regions of one product, each in a file of its own, in a folder with a journal.
 
     A region is there when its file has its name, so that no interruption leaves half of one. The
-    journal says of which product they are: of which measurements, model, request and blocks.
+    journal says of which product they are: of which measurements, model, request and blocks. The
+    size of the blocks follows from the memory that is free, so it is written down for the next
+    run to take (`interrupted_blocks`).
 
     Parameters
     ----------
@@ -38,26 +40,44 @@ class FinishedRegions:
         self.folder = folder
 
     @classmethod
-    def beside(cls, target: Path, digest: str, count: int) -> Self:
+    def beside(cls, target: Path, digest: str, count: int, blocks: Mapping[str, int]) -> Self:
         """Return the finished regions of an earlier run, or none yet in a new folder.
+
+        Parameters
+        ----------
+        target : Path
+            File of the product.
+        digest : str
+            Of `product_digest`.
+        count : int
+            Regions of the product.
+        blocks : mapping
+            Of `block_sizes_of`.
 
         Raises
         ------
         ProductError
             If the folder holds regions of something else.
         """
-        finished = cls(target.with_name(f".{target.name}.finished"))
+        finished = cls(_folder_beside(target))
         journal = finished.folder / _JOURNAL
         if not journal.exists() or not len(finished):
             finished.folder.mkdir(exist_ok=True)
-            _write_whole(journal, json.dumps({"product": digest, "regions": count}).encode())
+            told = {"product": digest, "regions": count, "blocks": blocks}
+            _write_whole(journal, json.dumps(told).encode())
             return finished
         if json.loads(journal.read_text()).get("product") != digest:
+            before = interrupted_blocks(target)
             raise ProductError(
-                f"cannot resume {target}: the measurements, the model, what is asked for, or the "
-                f"size of the blocks, which follows from memory, is not that of the interrupted "
-                f"run. Ask for the same again, with the same memory, or remove {finished.folder} "
-                "and begin anew."
+                f"cannot resume {target}: "
+                + (
+                    "the measurements, the model or what is asked for"
+                    if before == dict(blocks)
+                    else f"the size of the blocks, now {blocks}, or more"
+                )
+                + " is not that of the interrupted run. Ask for the same again"
+                + (f", with chunks={before}" if before and before != dict(blocks) else "")
+                + f", or remove {finished.folder} and begin anew."
             )
         return finished
 
@@ -93,6 +113,33 @@ class FinishedRegions:
         return self.folder / f"{number:06d}.npz"
 
 
+def interrupted_blocks(path: str | os.PathLike[str]) -> dict[str, int] | None:
+    """Return the sizes of the blocks of an interrupted run, if it has left any regions.
+
+    A run that goes on takes these as ``chunks``, however much memory is free by now.
+    """
+    folder = _folder_beside(Path(os.path.realpath(path)))
+    if not (folder / _JOURNAL).exists() or not len(FinishedRegions(folder)):
+        return None
+    return json.loads((folder / _JOURNAL).read_text()).get("blocks")
+
+
+def block_sizes_of(layers: xr.Dataset) -> dict[str, int]:
+    """Return the size of a block of lazy layers along each dimension.
+
+    Examples
+    --------
+    >>> lazy = xr.Dataset({"pm25": ("time", np.zeros(10))}).chunk(time=4)
+    >>> block_sizes_of(lazy)
+    {'time': 4}
+    """
+    sizes: dict[str, int] = {}
+    for layer in layers.data_vars.values():
+        for name, lengths in layer.chunksizes.items():
+            sizes[str(name)] = max(sizes.get(str(name), 0), *lengths)
+    return sizes
+
+
 def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) -> str:
     """Return a sha256 of all that the values in the file follow from, as far as it is known.
 
@@ -117,6 +164,11 @@ def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) 
     plain = [{name: (cut.start, cut.stop) for name, cut in region.items()} for region in cuts]
     digest.update(json.dumps([plain, options], sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def _folder_beside(target: Path) -> Path:
+    """Return the folder of a file's finished regions."""
+    return target.with_name(f".{target.name}.finished")
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -17,7 +17,7 @@ from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.leads import in_set_order, is_set
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import Region, regions
-from aqreanalysis.product.resuming import FinishedRegions, product_digest
+from aqreanalysis.product.resuming import FinishedRegions, block_sizes_of, product_digest
 from aqreanalysis.product.variables import ProductError
 
 # Bytes in the file for one byte in memory, measured on fields of kriging.
@@ -62,8 +62,9 @@ def write_netcdf(
         Order of the dimensions of a product of stations; CDO reads the second only.
     resume : bool
         Keep finished regions in the folder ``.<name>.finished`` beside the file, and go on from
-        those of an interrupted run. The folder goes when the file is whole; until then it takes
-        the space of the product uncompressed.
+        those of an interrupted run, of which the blocks must be the same: `interrupted_blocks`
+        gives them. The folder goes when the file is whole; until then it takes the space of the
+        product uncompressed.
 
     Raises
     ------
@@ -89,7 +90,8 @@ def write_netcdf(
     if resume:
         digest = product_digest(restored, cuts, digits=significant_digits)
         with explained(target):
-            finished = FinishedRegions.beside(target, digest, len(cuts))
+            blocks = block_sizes_of(layers)
+            finished = FinishedRegions.beside(target, digest, len(cuts), blocks)
     with written_aside(target) as partial:
         with explained(target):
             file = ProductFile(

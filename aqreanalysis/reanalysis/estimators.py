@@ -22,6 +22,9 @@ from aqreanalysis.reanalysis.reanalyser import Reanalyser
 
 logger = logging.getLogger(__name__)
 
+#: Cells of a grid that are looked at together when a station in reach of any is searched.
+CELLS_LOOKED_AT = 2**14
+
 Method = Literal["neural", "kriging", "space_time_kriging", "idw"]
 
 
@@ -293,17 +296,22 @@ def _tell_implausible(observations: xr.Dataset, variable: str) -> None:
 
 def _check_reach(grid: Grid, network: StationNetwork) -> None:
     """Refuse a grid of which every cell is far from all stations."""
-    longitude, latitude = grid.longitude_latitude()
-    nearest = network.neighbours(longitude.ravel(), latitude.ravel(), k=1)
-    closest = int(nearest.distance_km.argmin())
-    distance = float(nearest.distance_km[closest, 0])
-    if distance > network.reach_km:
-        name = network.identifiers[nearest.index[closest, 0]]
-        raise ValueError(
-            f"the region {grid.region} holds no station and none is in reach: the nearest, "
-            f"{name}, is {distance:.0f} km away. The stations' extent is "
-            f"{tuple(round(edge, 2) for edge in network.extent())} (west, east, south, north)."
-        )
+    longitude, latitude = (positions.ravel() for positions in grid.longitude_latitude())
+    closest, name = np.inf, ""
+    turns = max(longitude.size // CELLS_LOOKED_AT, 1)
+    for turn in range(turns):  # each looks all over the grid, and one in reach is enough
+        nearest = network.neighbours(longitude[turn::turns], latitude[turn::turns], k=1)
+        row = int(nearest.distance_km.argmin())
+        if nearest.distance_km[row, 0] < closest:
+            closest = float(nearest.distance_km[row, 0])
+            name = network.identifiers[nearest.index[row, 0]]
+        if not closest > network.reach_km:  # which is NaN for one place
+            return
+    raise ValueError(
+        f"the region {grid.region} holds no station and none is in reach: the nearest, "
+        f"{name}, is {closest:.0f} km away. The stations' extent is "
+        f"{tuple(round(edge, 2) for edge in network.extent())} (west, east, south, north)."
+    )
 
 
 def _blocks(

@@ -13,6 +13,7 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, validate, values_of
 from aqreanalysis.reanalysis.reanalyser import Reanalyser
 from aqreanalysis.reanalysis.saved import State
+from aqreanalysis.samples import surroundings_of
 from aqreanalysis.training import Schedule
 
 #: Meaning of the values of ``<variable>_origin``.
@@ -107,13 +108,13 @@ def _estimated(
     Both are (station, time); NaN where there is no estimate, or nothing was estimated.
     """
     values = values_of(observations, variable)
-    distance_km = StationNetwork.from_dataset(observations).distance_matrix_km()
+    around = surroundings_of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
     with torch.no_grad(), single_thread():
         mean, variance = complete(
             covariance,
             torch.from_numpy(state.standardisation.forward(values)),
-            torch.from_numpy(distance_km),
+            around,
             beside=BESIDE,
         )
         nothing = (variance >= covariance.sill() * (1 - 1e-9)).numpy()

@@ -23,8 +23,8 @@ from aqreanalysis.samples import (
     Samples,
     Standardisation,
     narrowed,
-    nearest_others,
     series_around,
+    surroundings_of,
 )
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
@@ -69,8 +69,11 @@ class NeuralField:
         self.model, self.standardisation, self.samples = model, standardisation, samples
         self.heads, self.offset, self.trend = heads, offset, trend
         self.grid_positions = None if grid is None else np.stack(grid.longitude_latitude())
-        self.value, self.variance = complete(model.covariance, samples.value, samples.distance_km)
-        self.nearest = nearest_others(samples.distance_km, model.configuration.neighbours)
+        around = surroundings_of(samples.network)
+        with single_thread():
+            self.value, self.variance = complete(model.covariance, samples.value, around)
+        nearest = samples.network.nearest_others(k=model.configuration.neighbours)
+        self.nearest = torch.from_numpy(nearest.index)
         sill = float(model.covariance.sill())
         self.known = self.variance < sill * (1 - 1e-9)
         self.places = Places(model, samples.network, samples.log_noise, heads)

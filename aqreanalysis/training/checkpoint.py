@@ -140,6 +140,8 @@ def identity_of(samples: Samples, *settings: Any) -> str:
     """Return a digest of the observations and of everything that training depends on."""
     about = (version("aqreanalysis"), samples.first, samples.clock, *settings)
     digest = hashlib.sha256(repr(about).encode())
-    for array in (samples.value, samples.covariates, samples.distance_km, samples.bearing):
-        digest.update(array.numpy().tobytes())
+    network = samples.network
+    tensors = (samples.value.numpy(), samples.covariates.numpy())
+    for array in (*tensors, network.longitude, network.latitude):
+        digest.update(array.tobytes())
     return digest.hexdigest()

@@ -6,9 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aqreanalysis.model import BandCovariance, SpaceTimeCovariance, complete, estimate_gaps
+from aqreanalysis.model import (
+    BandCovariance,
+    SpaceTimeCovariance,
+    Surroundings,
+    complete,
+    estimate_gaps,
+)
 from aqreanalysis.model.bands import reach_of, split_bands
-from aqreanalysis.samples import Samples
+from aqreanalysis.samples import Samples, surroundings_of
 from aqreanalysis.training.validation import crps
 
 #: Longest outage that is made to learn from, and steps of a stretch in which they are made.
@@ -49,8 +55,8 @@ def fit_filling(
         value, gaps = _with_outages(samples.value[rows], rng)
         truth = value[tuple(gaps.T)]
         value[tuple(gaps.T)] = torch.nan
-        apart = samples.distance_km[rows][:, rows]
-        mean, variance = estimate_gaps(covariance, value, apart, gaps)
+        around = Surroundings.among(samples.distance_km(rows, rows))
+        mean, variance = estimate_gaps(covariance, value, around, gaps)
         if len(gaps):
             optimiser.zero_grad()
             crps(mean, variance.log(), truth).mean().backward()
@@ -97,10 +103,10 @@ def fit_bands(
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
     for _ in range(updates):
         centre = int(rng.integers(samples.network.size))
-        rows = samples.distance_km[centre].argsort(stable=True)[:TOGETHER]
+        rows = samples.network.nearest_to(centre, count=TOGETHER)
         steps = torch.from_numpy(rng.choice(reporting, AT_ONCE))
         weights = bands.leave_one_out(
-            samples.distance_km[rows][:, rows], samples.bearing[rows][:, rows], log_noise[rows]
+            samples.distance_km(rows, rows), samples.bearing(rows, rows), log_noise[rows]
         )
         found = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
         error = (found - value[rows][:, steps])[there[rows][:, steps]]
@@ -117,6 +123,6 @@ def _completed_bands(
     samples: Samples, covariance: SpaceTimeCovariance, widths: tuple[float, ...]
 ) -> tuple[Tensor, Tensor]:
     """Return completed series (station, time) and their bands (station, time, band)."""
-    value, _ = complete(covariance, samples.value, samples.distance_km)
+    value, _ = complete(covariance, samples.value, surroundings_of(samples.network))
     padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
     return value, split_bands(padded, torch.ones_like(padded), widths)

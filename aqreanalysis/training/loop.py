@@ -333,8 +333,7 @@ class _Trainer:
 
     def _crop(self, centre: int) -> np.ndarray:
         """Return the stations nearest to one of them."""
-        nearest = torch.argsort(self.samples.distance_km[centre], stable=True)
-        return np.sort(nearest[: self.schedule.crop].numpy())
+        return np.sort(self.samples.network.nearest_to(centre, count=self.schedule.crop))
 
     def _assemble(self, windows: list[Window]) -> Batch:
         """Return windows as a batch, gaps filled with the learned covariance."""
