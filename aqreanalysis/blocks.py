@@ -4,12 +4,12 @@ import itertools
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME
+from aqreanalysis.conventions import ENGINE, PRODUCT_FLAGS, STATION, TIME
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import Neighbours, StationNetwork
 
@@ -48,7 +48,13 @@ class Field(Protocol):
 class GridField(Protocol):
     """An engine that knows its grid, and takes a block of it for what it is."""
 
-    def over(self, rows: slice, columns: slice, hours: slice) -> tuple[np.ndarray, np.ndarray]:
+    def prepared(self, hours: slice) -> Any:
+        """Return what hours need, whatever the cells: made once for all blocks of these hours."""
+        ...
+
+    def over(
+        self, rows: slice, columns: slice, hours: slice, prepared: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error, (rows x columns, hours) float32, as a `Field` does."""
         ...
 
@@ -196,13 +202,15 @@ class _Blocks:
 
         axes = (spans, *self._cuts(sizes))
         # One key of the graph holds the field, and blocks refer to it: a cluster then sends it to
-        # each worker once, not with every block.
-        shared = delayed(self, pure=True, traverse=False)
+        # each worker once, not with every block. So it is with what all blocks of a time need.
+        shared = delayed(self, name=f"{ENGINE}-{tokenize(self)}", traverse=False)
         name = f"block-{tokenize(shared.key, axes)}"
         tasks: dict[Any, Any] = {}
         for number in np.ndindex(*map(len, axes)):
             extent = (axis[place] for axis, place in zip(axes, number, strict=True))
-            tasks[name, *number] = (_Blocks.compute, shared.key, *extent)
+            prepared = (f"prepared-{name}", number[0])
+            tasks[prepared] = (_Blocks.prepared, shared.key, spans[number[0]])
+            tasks[name, *number] = (_Blocks.compute, shared.key, *extent, prepared)
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=[shared])
         chunks = tuple(tuple(span.stop - span.start for span in axis) for axis in axes)
         blocks = da.Array(graph, name, chunks, dtype=object)  # each a tuple of its layers
@@ -215,10 +223,11 @@ class _Blocks:
     def distance(self, sizes: Mapping[str, int]) -> Any:
         """Return the lazy distance to the nearest station, km, (*targets) float32."""
         import dask.array as da
+        from dask.base import tokenize
         from dask.delayed import delayed
 
         rows, columns = self._cuts(sizes)
-        shared = delayed(self, pure=True, traverse=False)
+        shared = delayed(self, name=f"{ENGINE}-{tokenize(self)}", traverse=False)
         nearest = delayed(_Blocks.nearest_km, pure=True, traverse=False)
 
         def block(row: slice, column: slice) -> Any:
@@ -240,11 +249,23 @@ class _Blocks:
         last = shape[1] if len(shape) == 2 else 1
         return _spans(0, shape[0], sizes[dims[0]], 0), _spans(0, last, sizes.get(dims[-1], last), 0)
 
-    def compute(self, span: slice, row: slice, column: slice) -> tuple[np.ndarray, ...]:
+    def prepared(self, span: slice) -> Any:
+        """Return what the blocks of a time have in common, if there is something."""
+        return None if (field := self._of_grid) is None else field.prepared(span)
+
+    @property
+    def _of_grid(self) -> GridField | None:
+        """The field, if it takes blocks of the grid for what they are."""
+        on_grid = isinstance(self.field, GridField) and len(self.targets.shape) == 2
+        return cast(GridField, self.field) if on_grid else None
+
+    def compute(
+        self, span: slice, row: slice, column: slice, prepared: Any
+    ) -> tuple[np.ndarray, ...]:
         """Return mean, standard error and flag of one block, (hours, rows, columns)."""
         longitude, latitude = self.targets.within(row, column)
-        if isinstance(self.field, GridField) and len(self.targets.shape) == 2:
-            mean, error = self.field.over(row, column, span)
+        if (field := self._of_grid) is not None:
+            mean, error = field.over(row, column, span, prepared)
         else:
             mean, error = self.field(longitude, latitude, span)
         near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)

@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 STATION = "station"
 TIME = "time"
+#: Prefix of the key of a graph that holds what computes all blocks of a field.
+ENGINE = "engine"
 
 #: Units in which every concentration is kept after reading.
 CONCENTRATION_UNITS = "ug m-3"

@@ -14,7 +14,9 @@ from dask.distributed import Client, LocalCluster
 from test_reanalysis import GRID, fitted, observations
 
 from aqreanalysis.product import ProductError, build_product, open_product, write_netcdf, write_zarr
+from aqreanalysis.product.regions import regions
 from aqreanalysis.reanalysis import reanalyse
+from aqreanalysis.reanalysis.neural_field import NeuralField
 
 CHUNKS = {"time": 24, "lat": 2}
 
@@ -112,6 +114,30 @@ def test_workers_write_the_chunks_of_a_store(
     write_zarr(product, tmp_path / "pm25.zarr", significant_digits=None)
     with xr.open_zarr(tmp_path / "pm25.zarr") as stored:
         np.testing.assert_array_equal(stored["pm25"], expected["pm25"])
+
+
+@pytest.mark.slow
+def test_the_engine_is_with_the_workers_while_a_file_is_written_region_by_region(
+    product: xr.Dataset,
+    expected: xr.Dataset,
+    cluster: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pickled = []
+    state = NeuralField.__getstate__
+    monkeypatch.setattr(
+        NeuralField, "__getstate__", lambda self: (pickled.append(1), state(self))[1]
+    )
+    monkeypatch.setattr("aqreanalysis.product.regions.REGION_BYTES", 1)
+
+    write_netcdf(product, tmp_path / "pm25.nc", significant_digits=None, progress=False)
+
+    assert len(regions(product.drop_vars(list(product.coords)))) > 3
+    assert len(pickled) <= 2  # for the cluster, however many regions there are
+    with open_product(tmp_path / "pm25.nc") as file:
+        for name in ("pm25", "pm25_flag", "distance_to_nearest_station"):
+            np.testing.assert_array_equal(file[name], expected[name])
 
 
 def _once_deadly(values: np.ndarray, note: str) -> np.ndarray:

@@ -36,12 +36,17 @@ def field(*, grid=FINE, count=10, hours=36, heads=True):
     )
 
 
+def over(engine, rows, columns, hours):
+    """Return mean and standard error of cells of the grid."""
+    return engine.over(rows, columns, hours, engine.prepared(hours))
+
+
 @pytest.mark.parametrize("heads", [True, False])
 def test_a_tile_of_the_grid_gives_what_its_cells_give_alone(heads):
     engine = field(heads=heads)
     longitude, latitude = engine.grid_positions.reshape(2, -1)
 
-    in_tiles = engine.over(slice(0, 32), slice(0, 40), slice(0, 24))
+    in_tiles = over(engine, slice(0, 32), slice(0, 40), slice(0, 24))
     alone = engine(longitude, latitude, slice(0, 24))
 
     for tiled, single in zip(in_tiles, alone, strict=True):
@@ -51,15 +56,15 @@ def test_a_tile_of_the_grid_gives_what_its_cells_give_alone(heads):
 
 def test_any_part_of_the_grid_is_that_of_the_whole_to_the_last_bit():
     engine = field()
-    whole = np.stack(engine.over(slice(0, 32), slice(0, 40), slice(0, 36))).reshape(2, 32, 40, 36)
-    part = np.stack(engine.over(slice(5, 19), slice(3, 37), slice(7, 30))).reshape(2, 14, 34, 23)
+    whole = np.stack(over(engine, slice(0, 32), slice(0, 40), slice(0, 36))).reshape(2, 32, 40, 36)
+    part = np.stack(over(engine, slice(5, 19), slice(3, 37), slice(7, 30))).reshape(2, 14, 34, 23)
 
     np.testing.assert_array_equal(part, whole[:, 5:19, 3:37, 7:30])
 
 
 def test_a_field_without_a_grid_says_so():
     with pytest.raises(ValueError, match="this field knows no grid; give grid="):
-        field(grid=None).over(slice(0, 1), slice(0, 1), slice(0, 1))
+        over(field(grid=None), slice(0, 1), slice(0, 1), slice(0, 1))
 
 
 # --- work, counted and not timed
@@ -78,8 +83,8 @@ def test_a_cell_is_solved_once_whatever_the_hours(monkeypatch):
     together = counted(monkeypatch, sharing, "_solved")
     rows, columns = slice(0, 8), slice(0, 32)
 
-    engine.over(rows, columns, slice(0, 12))
-    engine.over(rows, columns, slice(12, 36))
+    over(engine, rows, columns, slice(0, 12))
+    over(engine, rows, columns, slice(12, 36))
 
     assert sum(together) + sum(alone) == 8 * 32
     assert len(together) + len(alone) < 10  # most of them in few systems
@@ -131,12 +136,12 @@ def test_a_network_of_fewer_stations_than_neighbours_is_shared_whole(monkeypatch
 def test_the_products_of_a_cell_and_hour_are_with_its_near_stations_alone():
     engine = field(count=120, hours=12)
     block = (slice(0, 8), slice(0, 16), slice(0, 12))
-    engine.over(*block)  # the geometry and the encoding
+    over(engine, *block)  # the geometry and the encoding
     with FlopCounterMode(display=False) as counter:
-        engine.over(*block)
+        over(engine, *block)
 
-    (place,) = engine._places._results.values()
-    windows = len(engine._windows._results)
+    (place,) = engine._kept_places._results.values()
+    windows = len(engine._kept_windows._results)
     mixtures = 3 + 2 + 4 + 1 + 4 + 2 + 8  # bands, variance, mean, heads twice, squares, context
     decoder = (9 + 2 + 4 + 8 + 8) * 8 + 8 * 8 + 8 * 6
     found = counter.get_total_flops() / (8 * 16 * 12 * windows)
@@ -183,10 +188,10 @@ def test_a_result_that_fails_is_made_again():
 
 def test_an_estimate_of_what_is_kept_is_near(monkeypatch):
     engine = field(count=60, hours=36)
-    engine.over(slice(0, 32), slice(0, 40), slice(0, 36))
+    over(engine, slice(0, 32), slice(0, 40), slice(0, 36))
 
     told = neural_field.kept_bytes(engine.model.configuration, 32 * 40, 36, 60)
-    found = engine._places.nbytes + engine._windows.nbytes
+    found = engine._kept_places.nbytes + engine._kept_windows.nbytes
 
     assert 0.4 < told / found < 2.5
 

@@ -14,6 +14,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.product.aside import check_target, explained, written_aside
 from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.held import held_by_workers
 from aqreanalysis.product.leads import in_set_order, is_set
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import Region, regions
@@ -84,7 +85,7 @@ def write_netcdf(
     check_target(target, overwrite=overwrite)
     restored = _ordered(restore_metadata(product), dimension_order)
     _check_space(restored, target.parent, _share(compress, significant_digits))
-    layers = restored.drop_vars(list(restored.coords))
+    layers = held_by_workers(restored.drop_vars(list(restored.coords)))
     cuts = regions(layers)
     finished = None
     if resume:

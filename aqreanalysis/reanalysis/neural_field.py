@@ -1,6 +1,7 @@
 """The engine of the neural method: the network at any targets, window by window."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,24 +9,13 @@ import numpy as np
 import torch
 
 from aqreanalysis.grid import Grid
-from aqreanalysis.model import (
-    Configuration,
-    NeuralKNN,
-    StationTables,
-    complete,
-    estimate,
-    single_thread,
-    station_tables,
-)
+from aqreanalysis.model import Configuration, NeuralKNN, estimate, single_thread
+from aqreanalysis.model.devices import best_device, moved
+from aqreanalysis.reanalysis.answers import Answers
 from aqreanalysis.reanalysis.kept import Kept
 from aqreanalysis.reanalysis.places import TILE, TILE_COLUMNS, TILE_ROWS, Place, Places
-from aqreanalysis.samples import (
-    Samples,
-    Standardisation,
-    narrowed,
-    series_around,
-    surroundings_of,
-)
+from aqreanalysis.reanalysis.windows import Window, Windows
+from aqreanalysis.samples import Samples, Standardisation
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
@@ -68,14 +58,9 @@ class NeuralField:
     ) -> None:
         self.model, self.standardisation, self.samples = model, standardisation, samples
         self.heads, self.offset, self.trend = heads, offset, trend
+        self._before = offset - model.configuration.margin_steps  # steps before the first core
         self.grid_positions = None if grid is None else np.stack(grid.longitude_latitude())
-        around = surroundings_of(samples.network)
-        with single_thread():
-            self.value, self.variance = complete(model.covariance, samples.value, around)
-        nearest = samples.network.nearest_others(k=model.configuration.neighbours)
-        self.nearest = torch.from_numpy(nearest.index)
-        sill = float(model.covariance.sill())
-        self.known = self.variance < sill * (1 - 1e-9)
+        self.windows = Windows(model, samples, heads=heads)
         self.places = Places(model, samples.network, samples.log_noise, heads)
         self._start_caches()
 
@@ -84,10 +69,18 @@ class NeuralField:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error, (n, hours) float32 each."""
         added = self._trend(longitude, latitude, hours)
+        tiles = list(self._tiles(longitude, latitude))
         with torch.inference_mode(), single_thread():
-            return self._filled(list(self._tiles(longitude, latitude)), hours, added)
+            return self._filled(tiles, hours, self.prepared(hours), added)
 
-    def over(self, rows: slice, columns: slice, hours: slice) -> tuple[np.ndarray, np.ndarray]:
+    def prepared(self, hours: slice) -> "dict[int, Window]":
+        """Return the windows of hours by number, for `over` of any cells."""
+        with torch.inference_mode(), single_thread():
+            return {number: self._window(number) for number in self._numbers(hours)}
+
+    def over(
+        self, rows: slice, columns: slice, hours: slice, prepared: Mapping[int, Window]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of cells of the grid, (n, hours) float32 each.
 
         A cell is estimated with the whole tile of the grid that it lies in, from the stations
@@ -98,12 +91,13 @@ class NeuralField:
             raise ValueError("this field knows no grid; give grid= when it is made")
         longitude, latitude = positions[:, rows, columns].reshape(2, -1)
         added = self._trend(longitude, latitude, hours)
+        tiles = list(self._grid_tiles(positions, rows, columns))
         with torch.inference_mode(), single_thread():
-            return self._filled(list(self._grid_tiles(positions, rows, columns)), hours, added)
+            return self._filled(tiles, hours, prepared, added)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the caches behind: they hold locks, and another process fills its own."""
-        return {k: v for k, v in self.__dict__.items() if k not in ("_windows", "_places")}
+        """Leave the caches behind: another process fills its own, where it has its device."""
+        return {k: v for k, v in self.__dict__.items() if not k.startswith("_kept")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -126,8 +120,27 @@ class NeuralField:
 
     def _start_caches(self) -> None:
         """Start with nothing kept."""
-        self._windows: Kept[_Window] = Kept(KEPT_WINDOW_BYTES)
-        self._places: Kept[Place] = Kept(KEPT_PLACE_BYTES)
+        self._kept_windows: Kept[Window] = Kept(KEPT_WINDOW_BYTES)
+        self._kept_places: Kept[Place] = Kept(KEPT_PLACE_BYTES)
+        self._kept_model: NeuralKNN | None = None
+
+    def _mixing(self) -> NeuralKNN:
+        """Return the model where targets are mixed; windows and systems stay with the processor."""
+        if self._kept_model is None:
+            device = best_device()
+            self._kept_model = (
+                self.model if device.type == "cpu" else deepcopy(self.model).to(device)
+            )
+        return self._kept_model
+
+    def _numbers(self, hours: slice) -> range:
+        """Return the numbers of the windows that hold hours."""
+        core, first = self.model.configuration.core_steps, hours.start + self._before
+        return range(first // core, -(-(hours.stop + self._before) // core))
+
+    def _window(self, number: int) -> Window:
+        """Return a window, made now if it is not kept."""
+        return self._kept_windows.get(number, partial(self.windows, number))
 
     def _trend(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
@@ -136,19 +149,21 @@ class NeuralField:
         return None if self.trend is None else self.trend(longitude, latitude, hours)
 
     def _filled(
-        self, tiles: "list[_Tile]", hours: slice, added: np.ndarray | None
+        self,
+        tiles: "list[_Tile]",
+        hours: slice,
+        prepared: Mapping[int, Window],
+        added: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of the targets of tiles, (n, hours) float32 each."""
-        shape = (sum(tile.given.size for tile in tiles), hours.stop - hours.start)
-        mean, error = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        answers = Answers(sum(tile.given.size for tile in tiles), hours.stop - hours.start)
         core = self.model.configuration.core_steps
-        margin = self.model.configuration.margin_steps
-        first, last = hours.start + self.offset - margin, hours.stop + self.offset - margin
-        for number in range(first // core, -(-last // core)):
-            inside = slice(max(first - number * core, 0), min(last - number * core, core))
-            begin = number * core + inside.start - first
-            columns = slice(begin, begin + inside.stop - inside.start)
-            window = self._windows.get(number, partial(self._window, number))
+        device = best_device()
+        for number in self._numbers(hours):
+            begin = number * core - hours.start - self._before  # the window's first step among ours
+            inside = slice(max(-begin, 0), min(hours.stop - hours.start - begin, core))
+            columns = slice(begin + inside.start, begin + inside.stop)
+            window = moved(prepared[number], device)
             for tile in tiles:
                 shift = None
                 if added is not None:
@@ -156,41 +171,10 @@ class NeuralField:
                     shift[tile.taken, inside] = torch.from_numpy(
                         added[tile.given, columns].astype(np.float32)
                     )
-                place = self._places.get(tile.key, tile.make)
-                for to, found in zip(
-                    (mean, error), self._estimate(window, place, shift), strict=True
-                ):
-                    to[tile.given, columns] = found[tile.taken, inside]
-        return mean, error
-
-    def _window(self, number: int) -> "_Window":
-        """Return what one window tells of the stations and steps of its core."""
-        configuration = self.model.configuration
-        start = number * configuration.core_steps
-        span = slice(start, start + configuration.window_steps)
-        core = slice(
-            start + configuration.margin_steps,
-            start + configuration.margin_steps + configuration.core_steps,
-        )
-        clock, longitude = self.samples.clock, self.samples.network.longitude
-        steps = (self.samples.first + span.start, self.samples.first + span.stop)
-        series = series_around(
-            self.value[:, span],
-            self.variance[:, span],
-            self.nearest,
-            clock.cycles(longitude, *steps),
-            self.samples.covariates[:, span],
-        )
-        encoding = self.model.encode(series) if self.heads else None
-        narrow = None if encoding is None else narrowed(encoding, configuration)
-        tables = station_tables(self.model, narrowed(series, configuration), narrow)
-        absolute = (self.samples.first + core.start, self.samples.first + core.stop)
-        known = self.known[:, core]
-        return _Window(
-            tables,
-            self.model.cyclic(clock.cycles(np.zeros(1), *absolute)[0]),
-            None if bool(known.all()) else known.float(),
-        )
+                place = self._kept_places.get(tile.key, partial(_made, tile, device))
+                both = self._estimate(window, place, moved(shift, device))
+                answers.add(both, tile.given, columns, tile.taken, inside)
+        return answers.all()
 
     def _tiles(self, longitude: np.ndarray, latitude: np.ndarray) -> "Iterator[_Tile]":
         """Return targets in their order in tiles of one size; the last target pads the last."""
@@ -217,14 +201,14 @@ class NeuralField:
                 yield _Tile(given.ravel(), taken.ravel(), (top, left), make)
 
     def _estimate(
-        self, window: "_Window", place: Place, shift: torch.Tensor | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, window: Window, place: Place, shift: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and standard error of one tile over the core of one window."""
         stations, tables = place.stations, window.tables
         if stations is not None:
             tables = tables.of(stations)
         cycles = _turned(window.cycles, place.turn) if self.heads else None
-        mean, variance = estimate(self.model, tables, place.matrices, cycles)
+        mean, variance = estimate(self._mixing(), tables, place.matrices, cycles)
         if shift is not None:
             mean = mean + shift
         mean, error = self.standardisation.backward(mean, variance)
@@ -232,7 +216,7 @@ class NeuralField:
             known = window.known if stations is None else window.known[stations]
             nothing = place.there @ known == 0
             mean, error = (t.masked_fill_(nothing, torch.nan) for t in (mean, error))
-        return mean.numpy(), error.numpy()
+        return mean, error
 
 
 def kept_bytes(configuration: Configuration, cells: int, steps: int, stations: int) -> int:
@@ -246,19 +230,6 @@ def kept_bytes(configuration: Configuration, cells: int, steps: int, stations: i
     return int(min(places, KEPT_PLACE_BYTES) + min(windows, KEPT_WINDOW_BYTES))
 
 
-class _Window(NamedTuple):
-    """What one window tells, whatever the target."""
-
-    tables: StationTables
-    cycles: torch.Tensor  # (core, CYCLES) at longitude 0
-    known: torch.Tensor | None  # (station, core): 1 where anything is known; None is everywhere
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tables."""
-        return sum(table.nbytes for table in self.tables)
-
-
 class _Tile(NamedTuple):
     """Which targets of a tile are asked for, and how to make its place."""
 
@@ -266,6 +237,11 @@ class _Tile(NamedTuple):
     taken: np.ndarray  # rows of the tile
     key: Any
     make: Callable[[], Place]
+
+
+def _made(tile: _Tile, device: torch.device) -> Place:
+    """Return the place of a tile on a device."""
+    return moved(tile.make(), device)
 
 
 def _turned(cycles: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:

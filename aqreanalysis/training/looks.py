@@ -10,8 +10,8 @@ from torch import Tensor
 
 from aqreanalysis.model import NeuralKNN
 from aqreanalysis.model.covariance import Weights
+from aqreanalysis.model.devices import moved
 from aqreanalysis.samples import Batch, Samples, Window, assemble
-from aqreanalysis.training.devices import moved
 
 #: Windows side by side.
 TOGETHER = 6

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from aqreanalysis.model import Configuration, NeuralKNN, single_thread
 from aqreanalysis.model.covariance import Weights
+from aqreanalysis.model.devices import best_device, moved
 from aqreanalysis.samples import Batch, Samples, Standardisation, Window, assemble
 from aqreanalysis.training.checkpoint import Learning, identity_of
 from aqreanalysis.training.covariances import fit_bands, fit_filling
-from aqreanalysis.training.devices import best_device, moved
 from aqreanalysis.training.looks import Hiding, Looks
 from aqreanalysis.training.outputs import DEPARTURES, covariance_head, departing, kriged, network
 from aqreanalysis.training.schedule import Schedule

@@ -23,10 +23,10 @@ from aqreanalysis.model import (
     design,
     single_thread,
 )
+from aqreanalysis.model.devices import best_device, moved
 from aqreanalysis.model.outlook import penalties
 from aqreanalysis.model.outlook_baselines import cells
 from aqreanalysis.model.paper import ENTROPY_SHARE, entropy
-from aqreanalysis.training.devices import best_device, moved
 from aqreanalysis.training.validation import COVERAGE, HALF_WIDTH, SMALLEST, crps
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Where the network learns: on a graphics card if there is one, else on the processor."""
+"""Where the network computes: on a graphics card if there is one, else on the processor."""
 
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from aqreanalysis.model import Neighbourhood
+from aqreanalysis.model.neighbourhood import Neighbourhood
 
 Tensors = TypeVar("Tensors")
 
@@ -17,7 +17,7 @@ def best_device() -> torch.device:
 
 
 def moved(tensors: Tensors, device: torch.device) -> Tensors:
-    """Return a tensor, a neighbourhood or a named tuple of such on a device.
+    """Return a tensor, a neighbourhood or a named tuple of such on a device; None stays None.
 
     Examples
     --------
@@ -27,8 +27,10 @@ def moved(tensors: Tensors, device: torch.device) -> Tensors:
     device(type='meta')
     """
     parts: Any = tensors
+    if parts is None:
+        return tensors
     if isinstance(parts, Tensor):
-        return parts.to(device)  # type: ignore[return-value]
+        return parts.to(device, non_blocking=True)  # type: ignore[return-value]
     if isinstance(parts, Neighbourhood):
         parts = tuple(getattr(parts, column.name) for column in fields(parts))
     return type(tensors)(*(moved(part, device) for part in parts))

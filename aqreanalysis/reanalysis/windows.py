@@ -1,0 +1,88 @@
+"""What the stations tell of a window of hours, whatever the target: encoded once for all cells."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aqreanalysis.model import (
+    NeuralKNN,
+    StationTables,
+    complete,
+    single_thread,
+    station_tables,
+)
+from aqreanalysis.samples import Samples, narrowed, series_around, surroundings_of
+
+
+class Window(NamedTuple):
+    """What one window tells of its core steps.
+
+    Attributes
+    ----------
+    tables : StationTables
+    cycles : (core, CYCLES) float32
+        At longitude 0.
+    known : (station, core) float32 or None
+        1 where anything is known of a station; None where it is everywhere.
+    """
+
+    tables: StationTables
+    cycles: Tensor
+    known: Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tables."""
+        return sum(table.nbytes for table in self.tables)
+
+
+class Windows:
+    """Makes windows, from series that are completed first.
+
+    Windows lie on the absolute axis of the samples, so that no chunking moves them.
+
+    Parameters
+    ----------
+    model : NeuralKNN
+    samples : Samples
+    heads : bool
+        Whether the network is used, or the covariance head alone.
+    """
+
+    def __init__(self, model: NeuralKNN, samples: Samples, *, heads: bool) -> None:
+        self.model, self.samples, self.heads = model, samples, heads
+        around = surroundings_of(samples.network)
+        with single_thread():
+            self.value, self.variance = complete(model.covariance, samples.value, around)
+        nearest = samples.network.nearest_others(k=model.configuration.neighbours)
+        self.nearest = torch.from_numpy(nearest.index)
+        self.known = self.variance < float(model.covariance.sill()) * (1 - 1e-9)
+
+    def __call__(self, number: int) -> Window:
+        """Return one window by its number from the first column of the samples."""
+        configuration, samples = self.model.configuration, self.samples
+        start = number * configuration.core_steps
+        span = slice(start, start + configuration.window_steps)
+        core = slice(
+            span.start + configuration.margin_steps, span.stop - configuration.margin_steps
+        )
+        steps = (samples.first + span.start, samples.first + span.stop)
+        series = series_around(
+            self.value[:, span],
+            self.variance[:, span],
+            self.nearest,
+            samples.clock.cycles(samples.network.longitude, *steps),
+            samples.covariates[:, span],
+        )
+        encoding = self.model.encode(series) if self.heads else None
+        narrow = None if encoding is None else narrowed(encoding, configuration)
+        tables = station_tables(self.model, narrowed(series, configuration), narrow)
+        absolute = (samples.first + core.start, samples.first + core.stop)
+        known = self.known[:, core]
+        return Window(
+            tables,
+            self.model.cyclic(samples.clock.cycles(np.zeros(1), *absolute)[0]),
+            None if bool(known.all()) else known.float(),
+        )
