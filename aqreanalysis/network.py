@@ -194,17 +194,11 @@ class StationNetwork:
             Distances ascend; stations at equal distance come in the order of their rows.
         """
         target = unit_vectors(np.atleast_1d(longitude), np.atleast_1d(latitude))
-        wanted = min(k + (exclude is not None), self.size)
-        chord, index = self._tree.query(target, k=np.arange(1, wanted + 1))
-        if exclude is not None:
+        chord, index = self._nearest(target, k + (exclude is not None))
+        if exclude is not None:  # its column moves to the end
             chord = np.where(index == np.asarray(exclude)[:, None], np.inf, chord)
-        # Ties within rounding come in the order of the rows, whatever the tree's own order is; few
-        # targets have any.
-        rounded = np.round(chord, 12)
-        tied = (rounded[:, 1:] <= rounded[:, :-1]).any(axis=1)
-        order = np.lexsort((index[tied], rounded[tied]), axis=-1)
-        chord[tied] = np.take_along_axis(chord[tied], order, axis=-1)
-        index[tied] = np.take_along_axis(index[tied], order, axis=-1)
+            order = np.argsort(np.isinf(chord), axis=1, kind="stable")
+            chord, index = (np.take_along_axis(each, order, axis=1) for each in (chord, index))
         chord, index = chord[:, :k], index[:, :k]
         distance = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2, 0, 1))
         distance[np.isinf(chord)] = np.inf
@@ -214,6 +208,25 @@ class StationNetwork:
             np.pad(index, padding, constant_values=-1),
             np.pad(distance, padding, constant_values=np.inf),
         )
+
+    def _nearest(self, target: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return chords and rows of the stations nearest to unit vectors, (n, count) at most.
+
+        Ties within rounding come in the order of the rows, whatever the tree's own order is.
+        """
+        asked = min(count + 1, self.size)  # one more tells whether the last one is tied
+        chord, index = self._tree.query(target, k=np.arange(1, asked + 1))
+        rounded = np.round(chord, 12)
+        equal = rounded[:, 1:] <= rounded[:, :-1]
+        tied = equal.any(axis=1)  # few targets have any
+        order = np.lexsort((index[tied], rounded[tied]), axis=-1)
+        chord[tied] = np.take_along_axis(chord[tied], order, axis=-1)
+        index[tied] = np.take_along_axis(index[tied], order, axis=-1)
+        cut = np.flatnonzero(equal[:, -1]) if asked < self.size else np.empty(0, np.intp)
+        if cut.size:  # there may be more of the same distance, of earlier rows
+            farther = self._nearest(target[cut], 2 * count)
+            chord[cut], index[cut] = (each[:, :asked] for each in farther)
+        return chord[:, :count], index[:, :count]
 
     def station_neighbours(self, *, k: int) -> Neighbours:
         """Return the k nearest other stations of each station."""

@@ -141,6 +141,18 @@ def test_selected_hours_are_those_of_the_whole_period(make, network):
 
 
 @every_estimator
+def test_hours_at_which_all_report_do_not_depend_on_those_with_gaps(make, network):
+    complete = network.fillna(network.mean("station").fillna(20.0))
+    gaps = complete.pm25.values.copy()
+    gaps[2:5, 30:] = np.nan
+    gaps = complete.assign(pm25=(("station", "time"), gaps))
+    estimator = make().fit(gaps, "pm25")
+    early = slice("2014-11-01T00", "2014-11-01T20")
+    alone = estimator.predict(gaps, GRID, time=early, chunks={"time": 3}).compute()
+    xr.testing.assert_identical(alone, estimator.predict(gaps, GRID).compute().sel(time=early))
+
+
+@every_estimator
 def test_order_of_stations_does_not_matter(make, network):
     shuffled = network.isel(station=np.random.default_rng(0).permutation(network.sizes["station"]))
     first = make().fit(network, "pm25").predict(network, GRID).compute()

@@ -178,6 +178,18 @@ def test_stations_at_equal_distance_come_in_the_order_of_their_rows():
     assert at_pole.index.tolist() == [list(range(40))]
 
 
+def test_fewer_neighbours_are_the_first_of_more_where_stations_are_equally_far():
+    rng = np.random.default_rng(5)
+    longitude, latitude = rng.uniform(0, 3, 12), rng.uniform(50, 52, 12)
+    network = StationNetwork(np.tile(longitude, 4), np.tile(latitude, 4))  # four at each place
+    at = rng.uniform(0, 3, 40), rng.uniform(50, 52, 40)
+    every = network.neighbours(*at, k=48)
+    for k in (1, 2, 3, 5, 10, 47):
+        found = network.neighbours(*at, k=k)
+        np.testing.assert_array_equal(found.index, every.index[:, :k])
+        np.testing.assert_array_equal(found.distance_km, every.distance_km[:, :k])
+
+
 def test_stations_on_one_roof_are_neighbours_of_each_other():
     network = StationNetwork([116.0, 116.0, 116.0, 116.5], [40.0] * 4)
 

@@ -180,7 +180,7 @@ class _Weighting:
         self,
         longitude: np.ndarray,
         latitude: np.ndarray,
-        hours: slice,
+        hours: slice | np.ndarray,
         *,
         measure: Callable[[np.ndarray], np.ndarray] = np.asarray,
         exclude: np.ndarray | None = None,
@@ -195,14 +195,15 @@ class _Weighting:
         spare = 0 if reports.all() else max(4, self.neighbours // 2)
         candidates = min(candidates or self.neighbours + spare, others)
         near = self.network.neighbours(longitude, latitude, k=candidates, exclude=exclude)
-        mean, lacking = self._means(near, values, reports)
+        mean, wanted = self._means(near, values, reports, exclude)
         nearest = _of_first_reporting(measure(near.distance_km), near.index, reports)
-        row = np.flatnonzero(lacking) if candidates < others else np.empty(0, np.intp)
-        if row.size:  # farther out, for these targets alone
-            mean[row], nearest[row] = self(
+        row, hour = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
+        if row.size and candidates < others:  # farther out, where that is wanted
+            part = np.ix_(row, hour)
+            mean[part], nearest[part] = self(
                 longitude[row],
                 latitude[row],
-                hours,
+                np.arange(self.values.shape[1])[hours][hour],
                 measure=measure,
                 exclude=None if exclude is None else exclude[row],
                 candidates=2 * candidates,
@@ -210,9 +211,13 @@ class _Weighting:
         return mean, nearest
 
     def _means(
-        self, near: Neighbours, values: np.ndarray, reports: np.ndarray
+        self,
+        near: Neighbours,
+        values: np.ndarray,
+        reports: np.ndarray,
+        exclude: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return weighted means (n, hours), and for which targets farther stations are wanted."""
+        """Return weighted means, and where farther stations are wanted, (n, hours) each."""
         # Station after station, so that the order of the sum is the same for any block: a sparse
         # product sums so, a dense one does not.
         weights = self._weights(near.distance_km)
@@ -220,11 +225,12 @@ class _Weighting:
         mean = first @ values
         if reports.all():
             mean /= first @ np.ones((self.network.size, 1), weights.dtype)  # summed as it is below
-            return mean, np.zeros(len(mean), bool)
+            return mean, np.zeros(mean.shape, bool)
         total = first @ reports.astype(weights.dtype)
         small = np.min_scalar_type(self.neighbours)  # four times as many to a register
         count = first.astype(bool).astype(small) @ reports.astype(small)
-        most = np.minimum(reports.sum(axis=0), self.neighbours).astype(small)
+        there = reports.sum(axis=0) if exclude is None else reports.sum(axis=0) - reports[exclude]
+        most = np.minimum(there, self.neighbours).astype(small)
         wanted = count < most
         for station, weight in zip(
             near.index.T[self.neighbours :], weights.T[self.neighbours :], strict=True
@@ -240,7 +246,7 @@ class _Weighting:
             np.less(count, most, out=wanted)
         with np.errstate(invalid="ignore"):  # no station: 0 / 0 is NaN, as it should be
             mean /= total
-        return mean, wanted.any(axis=1)
+        return mean, wanted
 
     def _weights(self, distance_km: np.ndarray) -> np.ndarray:
         """Return the weights (n, candidates) of stations at these distances."""
