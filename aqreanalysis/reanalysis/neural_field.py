@@ -43,6 +43,9 @@ TILE = 128
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, 16
 #: Stations of a tile are padded to a multiple of this, so that few shapes are met.
 STATIONS_STEP = 8
+#: Stations that are encoded at once: what is in between stays in the processor's cache. The parts
+#: are even, since those of a few stations take other ways through a matrix product.
+STATIONS_TOGETHER = 128
 #: Bytes of windows and of places that are kept for the next block.
 KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**28, 2**29
 #: Turns longitudes into what the cycles of step 0 are there.
@@ -187,25 +190,33 @@ class NeuralField:
             start + configuration.margin_steps,
             start + configuration.margin_steps + configuration.core_steps,
         )
-        clock, longitude = self.samples.clock, self.samples.network.longitude
-        steps = (self.samples.first + span.start, self.samples.first + span.stop)
-        series = series_around(
-            self.value[:, span],
-            self.variance[:, span],
-            self.nearest,
-            clock.cycles(longitude, *steps),
-            self.samples.covariates[:, span],
-        )
-        encoding = self.model.encode(series) if self.heads else None
-        narrow = None if encoding is None else narrowed(encoding, configuration)
-        tables = station_tables(self.model, narrowed(series, configuration), narrow)
+        size = self.samples.network.size
+        parts = np.array_split(np.arange(size), -(-size // STATIONS_TOGETHER))
+        value = self.value[:, span].float()
+        tables = zip(*(self._tables(rows, span, value) for rows in parts), strict=True)
+        clock = self.samples.clock
         absolute = (self.samples.first + core.start, self.samples.first + core.stop)
         known = self.known[:, core]
         return _Window(
-            tables,
+            StationTables(*(torch.cat(of_parts, 1) for of_parts in tables)),
             self.model.cyclic(clock.cycles(np.zeros(1), *absolute)[0]),
             None if bool(known.all()) else known.float(),
         )
+
+    def _tables(self, rows: np.ndarray, span: slice, value: torch.Tensor) -> StationTables:
+        """Return what some stations tell in one window, of which all values are given."""
+        samples, configuration = self.samples, self.model.configuration
+        steps = (samples.first + span.start, samples.first + span.stop)
+        series = series_around(
+            value[rows],
+            self.variance[rows, span],
+            value[self.nearest[rows]],
+            samples.clock.cycles(samples.network.longitude[rows], *steps),
+            samples.covariates[rows, span],
+        )
+        encoding = self.model.encode(series) if self.heads else None
+        narrow = None if encoding is None else narrowed(encoding, configuration)
+        return station_tables(self.model, narrowed(series, configuration), narrow)
 
     def _tiles(self, longitude: np.ndarray, latitude: np.ndarray) -> "Iterator[_Tile]":
         """Return targets in their order in tiles of one size; the last target pads the last."""
