@@ -14,6 +14,9 @@ from aqreanalysis.model import History
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.samples import clock_of
 
+#: Stations of which the distances to all others are in memory at once.
+ROWS_TOGETHER = 512
+
 
 @dataclass(frozen=True)
 class Histories:
@@ -95,11 +98,13 @@ def _places(network: StationNetwork) -> Tensor:
     """Return what the distances to the other stations are like, (station, 4)."""
     if network.size < 2:
         return torch.zeros(network.size, 4)
-    distance_km = network.distance_matrix_km()
-    others = distance_km[~np.eye(network.size, dtype=bool)].reshape(network.size, -1)
-    scale = others.mean() or 1.0
-    kinds = [f(others, axis=1) / scale for f in (np.min, np.mean, np.max, np.std)]
-    return torch.from_numpy(np.stack(kinds, -1).astype(np.float32))
+    everyone, told = np.arange(network.size), []
+    for rows in np.split(everyone[:, None], range(ROWS_TOGETHER, network.size, ROWS_TOGETHER)):
+        distance_km = network.distance_km(rows, everyone)
+        others = distance_km[rows != everyone].reshape(len(rows), -1)
+        told.append(np.stack([f(others, axis=1) for f in (np.min, np.mean, np.max, np.std)], -1))
+    kinds = np.concatenate(told)
+    return torch.from_numpy((kinds / (kinds[:, 1].mean() or 1.0)).astype(np.float32))
 
 
 def _carried(value: Tensor, there: Tensor) -> Tensor:

@@ -296,7 +296,7 @@ def station_series(
     """Return one window's series with the mean and spread around each station, batch of 1."""
     others = distance_km.clone().fill_diagonal_(torch.inf)
     nearest = others.sort(dim=1, stable=True).indices[:, : min(neighbours, len(others) - 1)]
-    return series_around(value, variance, nearest, cycles, covariates)
+    return series_around(value, variance, value[nearest], cycles, covariates)
 
 
 def surroundings_of(network: StationNetwork) -> Surroundings:
@@ -313,11 +313,12 @@ def surroundings_of(network: StationNetwork) -> Surroundings:
 
 
 def series_around(
-    value: Tensor, variance: Tensor, nearest: Tensor, cycles: Tensor, covariates: Tensor
+    value: Tensor, variance: Tensor, around: Tensor, cycles: Tensor, covariates: Tensor
 ) -> StationSeries:
-    """Return `station_series` from each one's nearest others, found once for all windows."""
-    value, variance = value.float(), variance.float()
-    around = value[nearest] if nearest.shape[1] else value[:, None]  # (station, neighbour, time)
+    """Return `station_series` from the values (station, neighbour, time) of each one's others."""
+    value, variance, around = value.float(), variance.float(), around.float()
+    if not around.shape[1]:  # a station alone is all that it has around
+        around = value[:, None]
     mean = around.mean(1)
     spread = ((around - mean[:, None]) ** 2).mean(1).sqrt()
     return StationSeries(*(t[None] for t in (value, variance, mean, spread, cycles, covariates)))

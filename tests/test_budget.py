@@ -4,9 +4,17 @@ import logging
 
 import numpy as np
 import pytest
+from test_reanalysis import fitted, observations, places
 
 from aqreanalysis.grid import Grid
-from aqreanalysis.reanalysis.budget import VALUE_BYTES, Request, fitted_blocks, memory_bytes
+from aqreanalysis.reanalysis import estimators, reanalyse, reanalyser
+from aqreanalysis.reanalysis.budget import (
+    COVARIATE_BYTES,
+    VALUE_BYTES,
+    Request,
+    fitted_blocks,
+    memory_bytes,
+)
 
 GRID = Grid((0.0, 60.0, 0.0, 40.0), 0.1)
 
@@ -18,6 +26,7 @@ def request(**changes):
         "steps": 744,
         "stations": 1500,
         "measurements": 1500 * 744,
+        "covariates": 0,
         "kept_bytes": 2**29,
         "workers": 2,
     }
@@ -31,7 +40,7 @@ def blocks(memory, chunks=None, **changes):
 
 def test_less_memory_makes_smaller_blocks_and_never_too_large_ones():
     values = []
-    for memory in ("8GB", "1.15GB", "1.08GB"):
+    for memory in ("8GB", "990MB", "920MB"):
         sizes = blocks(memory)
         values.append(np.prod(list(sizes.values())))
         assert values[-1] * 2 * VALUE_BYTES + request().fixed_bytes <= memory_bytes(memory)
@@ -52,6 +61,37 @@ def test_chunks_that_are_asked_for_count():
     with pytest.raises(ValueError, match="or smaller chunks"):
         blocks("2GB", {"time": 744, "lat": 400})
     assert blocks("2GB", {"time": 24})["time"] == 24
+
+
+def test_stations_cost_what_belongs_to_each_and_covariates_count():
+    few, many = (request(stations=n, measurements=0).fixed_bytes for n in (1000, 10_000))
+    most = request(stations=19_000, measurements=0).fixed_bytes
+    assert most - many == many - few
+    without, with_three = request(), request(covariates=3)
+    more = (with_three.fixed_bytes - without.fixed_bytes) / without.measurements
+    assert more == 3 * COVARIATE_BYTES
+
+
+@pytest.mark.parametrize("on_grid", [True, False])
+def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
+    engines, said = [], []
+    make, tell = reanalyser.NeuralField, estimators.kept_bytes
+    monkeypatch.setattr(
+        reanalyser, "NeuralField", lambda *a, **o: engines.append(make(*a, **o)) or engines[-1]
+    )
+    monkeypatch.setattr(
+        estimators, "kept_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
+    )
+    obs = observations(150)
+    grid = Grid((115.4, 116.6, 39.4, 40.6), 0.05)
+    rng = np.random.default_rng(0)
+    at = places(rng.uniform(115, 117, 300), rng.uniform(39, 41, 300))
+    where = {"grid": grid} if on_grid else {"at": at}
+
+    reanalyse(obs, method=fitted(heads=True), **where).compute(scheduler="synchronous")
+
+    kept = engines[0]._kept_windows.nbytes + engines[0]._kept_places.nbytes
+    assert 0.7 * kept < said[0] < 1.4 * kept
 
 
 def test_the_cost_does_not_depend_on_the_hours_of_the_product():

@@ -19,7 +19,16 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.model import Configuration
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import ObservationError
-from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, estimator_of, fill, reanalyse
+from aqreanalysis.reanalysis import (
+    METHODS,
+    Estimator,
+    Reanalyser,
+    estimator_of,
+    fill,
+    reanalyse,
+    reanalyser,
+    sight,
+)
 from aqreanalysis.reanalysis.saved import known_noise, network_record
 from aqreanalysis.samples import Samples, Window, assemble, narrowed
 from aqreanalysis.training import Schedule
@@ -801,3 +810,21 @@ def test_stations_at_one_place_reach_any_grid():
     made = product(one, grid=Grid((10.0, 11.0, 50.0, 51.0), 0.5))
 
     assert made.pm25.sizes["lat"] == 2
+
+
+def test_what_a_grid_does_not_see_changes_no_bit(deep, monkeypatch):
+    made, sizes = reanalyser.NeuralField, []
+
+    def noted(model, standardisation, samples, **options):
+        sizes.append(samples.network.size)
+        return made(model, standardisation, samples, **options)
+
+    monkeypatch.setattr(reanalyser, "NeuralField", noted)
+    many = observations(900, 30, seed=3)
+    part = Grid((115.5, 115.8, 39.5, 39.8), 0.02)
+    restricted = deep.predict(many, part).compute()
+    monkeypatch.setattr(sight, "FEWEST_STATIONS", 10**9)
+
+    identical(deep.predict(many, part), restricted)
+    assert sizes[0] < 300
+    assert sizes[1] == 900

@@ -19,7 +19,7 @@ def held_by_workers(layers: xr.Dataset) -> xr.Dataset:
     import dask
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-    from distributed import default_client
+    from dask.distributed import default_client
 
     try:
         default_client()

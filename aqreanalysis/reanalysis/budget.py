@@ -17,14 +17,15 @@ from aqreanalysis.grid import Grid
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a target: its position, its nearest stations, and the search for them.
-TARGET_BYTES = 400
+#: Bytes of a target: its position, here and with the engine.
+TARGET_BYTES = 64
 #: Bytes of work on one value of a block, measured on blocks of all methods.
 VALUE_BYTES = 64
-#: Bytes of a pair of stations: distance and bearing, and the search for neighbours.
-PAIR_BYTES = 40
-#: Bytes of one value of a station: measured, standardised, completed, with their errors.
-MEASUREMENT_BYTES = 48
+#: Bytes of a station: its neighbours and the distances among them, and the search for them.
+STATION_BYTES = 10_000
+#: Bytes of one value of a station: measured, standardised, completed, with their errors; and of one
+#: of each covariate, while it is standardised. Both measured.
+MEASUREMENT_BYTES, COVARIATE_BYTES = 48, 44
 #: Bytes of the regions that are computed, compressed and written while others are, at most, and
 #: for each value of the product.
 WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
@@ -39,6 +40,7 @@ class Request(NamedTuple):
     steps: int
     stations: int
     measurements: int
+    covariates: int
     kept_bytes: int
     workers: int
 
@@ -48,8 +50,8 @@ class Request(NamedTuple):
         writing = min(WRITING_BYTES, self.cells * self.steps * WRITTEN_VALUE_BYTES)
         return (
             self.cells * TARGET_BYTES
-            + self.stations**2 * PAIR_BYTES
-            + self.measurements * MEASUREMENT_BYTES
+            + self.stations * STATION_BYTES
+            + self.measurements * (MEASUREMENT_BYTES + self.covariates * COVARIATE_BYTES)
             + self.kept_bytes
             + writing
         )

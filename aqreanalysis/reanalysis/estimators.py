@@ -11,6 +11,7 @@ import xarray as xr
 
 from aqreanalysis.background import Background
 from aqreanalysis.baselines import InverseDistance, OrdinaryKriging, SpaceTimeKriging
+from aqreanalysis.channels import covariates_of
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
@@ -18,6 +19,7 @@ from aqreanalysis.observations import default_variable, selected_hours, validate
 from aqreanalysis.product import build_product, check_quantiles, with_quantiles
 from aqreanalysis.reanalysis.budget import Request, fitted_blocks, workers
 from aqreanalysis.reanalysis.neural_field import kept_bytes
+from aqreanalysis.reanalysis.places import TILE_COLUMNS, TILE_ROWS
 from aqreanalysis.reanalysis.reanalyser import Reanalyser
 
 logger = logging.getLogger(__name__)
@@ -329,13 +331,33 @@ def _blocks(
     cells = math.prod(target.shape) if isinstance(target, Grid) else target.sizes[STATION]
     count = hours.stop - hours.start
     neural = isinstance(estimator, Reanalyser)
+    kept = 0
+    if neural:
+        network = StationNetwork.from_dataset(observations)
+        known = _known_to_a_tile(target, network, estimator.configuration.neighbours)
+        kept = kept_bytes(estimator.configuration, cells, count, stations, known=known)
     request = Request(
         cells=cells,
         steps=count,
         stations=stations,
         measurements=stations * steps,
-        kept_bytes=kept_bytes(estimator.configuration, cells, count, stations) if neural else 0,
+        covariates=len(covariates_of(observations, variable)) if neural else 0,
+        kept_bytes=kept,
         workers=workers(),
     )
     alignment = estimator.configuration.core_steps if neural else 1
     return fitted_blocks(target, request, memory=memory, alignment=alignment, chunks=chunks)
+
+
+def _known_to_a_tile(target: Grid | xr.Dataset, network: StationNetwork, k: int) -> int:
+    """Return how many stations the neural method takes together for a tile of targets.
+
+    Of a grid these are the neighbours of a tile's cells, here of one in the middle; elsewhere all.
+    """
+    if not isinstance(target, Grid):
+        return network.size
+    sides = zip(target.shape, (TILE_ROWS, TILE_COLUMNS), strict=True)
+    middle = tuple(slice(size // 2, size // 2 + length) for size, length in sides)
+    longitude, latitude = (p[middle].ravel() for p in target.longitude_latitude())
+    near = network.neighbours(longitude, latitude, k=min(k, network.size))
+    return np.unique(near.index).size

@@ -219,15 +219,23 @@ class NeuralField:
         return mean, error
 
 
-def kept_bytes(configuration: Configuration, cells: int, steps: int, stations: int) -> int:
-    """Return about how many bytes a field keeps for the next block."""
+def kept_bytes(
+    configuration: Configuration, cells: int, steps: int, stations: int, *, known: int
+) -> int:
+    """Return about how many bytes a field keeps for the next block.
+
+    The last window and the last tile are kept whatever their size; a tile knows so many stations.
+    """
     bands, heads = len(configuration.bands) + 1, configuration.heads
     matrices = bands + 3 + heads
     rows = bands + 5 + 2 * heads + configuration.context
-    # A tile knows about half as many stations again as one of its cells.
-    places = cells * matrices * 1.5 * configuration.neighbours * 4
-    windows = (steps + 2 * configuration.core_steps) * stations * rows * 4
-    return int(min(places, KEPT_PLACE_BYTES) + min(windows, KEPT_WINDOW_BYTES))
+    place = TILE * matrices * known * 4
+    window = configuration.core_steps * stations * rows * 4
+    places = -(-cells // TILE) * place
+    windows = (2 + steps / configuration.core_steps) * window
+    return int(
+        max(min(places, KEPT_PLACE_BYTES), place) + max(min(windows, KEPT_WINDOW_BYTES), window)
+    )
 
 
 class _Tile(NamedTuple):

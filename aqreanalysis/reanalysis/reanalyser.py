@@ -29,6 +29,7 @@ from aqreanalysis.reanalysis.saved import (
     network_record,
     save_state,
 )
+from aqreanalysis.reanalysis.sight import stations_in_sight
 from aqreanalysis.samples import Samples, Standardisation, clock_of
 from aqreanalysis.training import Schedule, train
 
@@ -243,15 +244,18 @@ class Reanalyser:
         selected = selected_hours(kept[TIME], time)
         start, stop = self._needed(kept, selected)
         kept = kept.isel({TIME: slice(start, stop)})
+        network = StationNetwork.from_dataset(kept)
+        in_sight = stations_in_sight(network, at, state.model.configuration.neighbours)
+        near = kept.isel({STATION: in_sight})
         samples = Samples.of(
-            kept,
+            near,
             variable,
             standardisation=state.standardisation,
             configuration=state.model.configuration,
             seasons=state.facts["seasons"],
-            trend=_trend_of(trend, field, kept),
-            covariates=Scaling.from_facts(state.facts["scaling"]).forward(kept)[..., 1:],
-            log_noise=known_noise(state.network, StationNetwork.from_dataset(kept)),
+            trend=_trend_of(trend, field, near),
+            covariates=Scaling.from_facts(state.facts["scaling"]).forward(near)[..., 1:],
+            log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
         )
         _, begin = clock_of(kept)
         engine = NeuralField(
@@ -266,7 +270,7 @@ class Reanalyser:
         return predict_blocks(
             engine,
             at=at,
-            network=samples.network,
+            network=network,
             observed=np.isfinite(values_of(kept, variable)),
             time=kept[TIME],
             variable=variable,

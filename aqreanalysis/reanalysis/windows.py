@@ -15,6 +15,10 @@ from aqreanalysis.model import (
 )
 from aqreanalysis.samples import Samples, narrowed, series_around, surroundings_of
 
+#: Stations that are encoded at once: what is in between stays in the processor's cache. The parts
+#: are even, since those of a few stations take other ways through a matrix product.
+STATIONS_TOGETHER = 128
+
 
 class Window(NamedTuple):
     """What one window tells of its core steps.
@@ -63,26 +67,32 @@ class Windows:
     def __call__(self, number: int) -> Window:
         """Return one window by its number from the first column of the samples."""
         configuration, samples = self.model.configuration, self.samples
-        start = number * configuration.core_steps
+        start, margin = number * configuration.core_steps, configuration.margin_steps
         span = slice(start, start + configuration.window_steps)
-        core = slice(
-            span.start + configuration.margin_steps, span.stop - configuration.margin_steps
-        )
-        steps = (samples.first + span.start, samples.first + span.stop)
-        series = series_around(
-            self.value[:, span],
-            self.variance[:, span],
-            self.nearest,
-            samples.clock.cycles(samples.network.longitude, *steps),
-            samples.covariates[:, span],
-        )
-        encoding = self.model.encode(series) if self.heads else None
-        narrow = None if encoding is None else narrowed(encoding, configuration)
-        tables = station_tables(self.model, narrowed(series, configuration), narrow)
+        core = slice(span.start + margin, span.stop - margin)
+        size = samples.network.size
+        parts = np.array_split(np.arange(size), -(-size // STATIONS_TOGETHER))
+        value = self.value[:, span].float()
+        tables = zip(*(self._tables(rows, span, value) for rows in parts), strict=True)
         absolute = (samples.first + core.start, samples.first + core.stop)
         known = self.known[:, core]
         return Window(
-            tables,
+            StationTables(*(torch.cat(of_parts, 1) for of_parts in tables)),
             self.model.cyclic(samples.clock.cycles(np.zeros(1), *absolute)[0]),
             None if bool(known.all()) else known.float(),
         )
+
+    def _tables(self, rows: np.ndarray, span: slice, value: Tensor) -> StationTables:
+        """Return what some stations tell in one window, of which all values are given."""
+        samples, configuration = self.samples, self.model.configuration
+        steps = (samples.first + span.start, samples.first + span.stop)
+        series = series_around(
+            value[rows],
+            self.variance[rows, span],
+            value[self.nearest[rows]],
+            samples.clock.cycles(samples.network.longitude[rows], *steps),
+            samples.covariates[rows, span],
+        )
+        encoding = self.model.encode(series) if self.heads else None
+        narrow = None if encoding is None else narrowed(encoding, configuration)
+        return station_tables(self.model, narrowed(series, configuration), narrow)
