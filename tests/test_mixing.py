@@ -8,7 +8,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import bands as bands_module
-from aqreanalysis.reanalysis import neural_field
 from aqreanalysis.reanalysis.kept import Kept
 from aqreanalysis.reanalysis.neural_field import NeuralField
 from aqreanalysis.samples import Samples
@@ -129,16 +128,6 @@ def test_a_result_that_fails_is_made_again():
         with pytest.raises(ValueError, match="no"):
             kept.get("key", fail)
     assert kept.get("key", lambda: np.ones(1)).size == 1
-
-
-def test_an_estimate_of_what_is_kept_is_near(monkeypatch):
-    engine = field(count=60, hours=36)
-    engine.over(slice(0, 32), slice(0, 40), slice(0, 36))
-
-    told = neural_field.kept_bytes(engine.model.configuration, 32 * 40, 36, 60)
-    found = engine._places.nbytes + engine._windows.nbytes
-
-    assert 0.4 < told / found < 2.5
 
 
 def test_chunks_of_a_grid_and_threads_change_no_bit():

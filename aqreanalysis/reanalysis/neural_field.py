@@ -25,6 +25,7 @@ from aqreanalysis.model import (
 from aqreanalysis.network import bearing_deg
 from aqreanalysis.reanalysis.kept import Kept
 from aqreanalysis.samples import (
+    STATIONS_TOGETHER,
     Clock,
     Samples,
     Standardisation,
@@ -43,9 +44,6 @@ TILE = 128
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, 16
 #: Stations of a tile are padded to a multiple of this, so that few shapes are met.
 STATIONS_STEP = 8
-#: Stations that are encoded at once: what is in between stays in the processor's cache. The parts
-#: are even, since those of a few stations take other ways through a matrix product.
-STATIONS_TOGETHER = 128
 #: Bytes of windows and of places that are kept for the next block.
 KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**28, 2**29
 #: Turns longitudes into what the cycles of step 0 are there.
@@ -191,6 +189,7 @@ class NeuralField:
             start + configuration.margin_steps + configuration.core_steps,
         )
         size = self.samples.network.size
+        # Even parts: one of a few stations would take another way through a matrix product.
         parts = np.array_split(np.arange(size), -(-size // STATIONS_TOGETHER))
         value = self.value[:, span].float()
         tables = zip(*(self._tables(rows, span, value) for rows in parts), strict=True)
