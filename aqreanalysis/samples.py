@@ -30,7 +30,7 @@ Tensors = TypeVar("Tensors", StationSeries, Encoding)
 REPEATS = 2
 #: Standard deviations beyond which a covariate tells no more.
 FURTHEST = 5.0
-#: Stations whose surroundings are measured at once: what is in between takes some MB.
+#: Stations of a network that are measured or encoded at once: what is in between takes some MB.
 STATIONS_TOGETHER = 128
 HOURS_PER_YEAR = 365.25 * 24
 
@@ -296,7 +296,7 @@ def station_series(
     """Return one window's series with the mean and spread around each station, batch of 1."""
     others = distance_km.clone().fill_diagonal_(torch.inf)
     nearest = others.sort(dim=1, stable=True).indices[:, : min(neighbours, len(others) - 1)]
-    return series_around(value, variance, value[nearest], cycles, covariates)
+    return series_around(value, variance, value.float()[nearest], cycles, covariates)
 
 
 def surroundings_of(network: StationNetwork) -> Surroundings:

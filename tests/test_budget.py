@@ -25,6 +25,7 @@ def request(**changes):
         "cells": 240_000,
         "steps": 744,
         "stations": 1500,
+        "pairs": 0,
         "measurements": 1500 * 744,
         "covariates": 0,
         "kept_bytes": 2**29,

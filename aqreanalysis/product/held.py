@@ -18,8 +18,8 @@ def held_by_workers(layers: xr.Dataset) -> xr.Dataset:
         return layers
     import dask
     from dask.delayed import Delayed
-    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
     from dask.distributed import default_client
+    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
     try:
         default_client()

@@ -17,12 +17,14 @@ from aqreanalysis.grid import Grid
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a target: its position, here and with the engine.
-TARGET_BYTES = 64
+#: Bytes of a target of a projected grid, the most: its position, here and with the engine.
+TARGET_BYTES = 96
 #: Bytes of work on one value of a block, measured on blocks of all methods.
 VALUE_BYTES = 64
 #: Bytes of a station: its neighbours and the distances among them, and the search for them.
 STATION_BYTES = 10_000
+#: Bytes of a pair of stations, where a method works on all distances at once.
+PAIR_BYTES = 40
 #: Bytes of one value of a station: measured, standardised, completed, with their errors; and of one
 #: of each covariate, while it is standardised. Both measured.
 MEASUREMENT_BYTES, COVARIATE_BYTES = 48, 44
@@ -39,6 +41,7 @@ class Request(NamedTuple):
     cells: int
     steps: int
     stations: int
+    pairs: int
     measurements: int
     covariates: int
     kept_bytes: int
@@ -51,6 +54,7 @@ class Request(NamedTuple):
         return (
             self.cells * TARGET_BYTES
             + self.stations * STATION_BYTES
+            + self.pairs * PAIR_BYTES
             + self.measurements * (MEASUREMENT_BYTES + self.covariates * COVARIATE_BYTES)
             + self.kept_bytes
             + writing

@@ -340,6 +340,7 @@ def _blocks(
         cells=cells,
         steps=count,
         stations=stations,
+        pairs=stations**2 if isinstance(estimator, (OrdinaryKriging, SpaceTimeKriging)) else 0,
         measurements=stations * steps,
         covariates=len(covariates_of(observations, variable)) if neural else 0,
         kept_bytes=kept,

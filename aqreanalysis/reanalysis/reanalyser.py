@@ -245,8 +245,8 @@ class Reanalyser:
         start, stop = self._needed(kept, selected)
         kept = kept.isel({TIME: slice(start, stop)})
         network = StationNetwork.from_dataset(kept)
-        in_sight = stations_in_sight(network, at, state.model.configuration.neighbours)
-        near = kept.isel({STATION: in_sight})
+        neighbours = state.model.configuration.neighbours
+        near = kept.isel({STATION: stations_in_sight(network, at, neighbours)})
         samples = Samples.of(
             near,
             variable,

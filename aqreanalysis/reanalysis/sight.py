@@ -8,7 +8,7 @@ import xarray as xr
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import CANDIDATES
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.reanalysis.windows import STATIONS_TOGETHER
+from aqreanalysis.samples import STATIONS_TOGETHER
 
 #: Stations below which, and cells above which, looking for those in sight is not worth its time.
 FEWEST_STATIONS, MOST_CELLS = 512, 2**17

@@ -13,11 +13,13 @@ from aqreanalysis.model import (
     single_thread,
     station_tables,
 )
-from aqreanalysis.samples import Samples, narrowed, series_around, surroundings_of
-
-#: Stations that are encoded at once: what is in between stays in the processor's cache. The parts
-#: are even, since those of a few stations take other ways through a matrix product.
-STATIONS_TOGETHER = 128
+from aqreanalysis.samples import (
+    STATIONS_TOGETHER,
+    Samples,
+    narrowed,
+    series_around,
+    surroundings_of,
+)
 
 
 class Window(NamedTuple):
@@ -71,6 +73,7 @@ class Windows:
         span = slice(start, start + configuration.window_steps)
         core = slice(span.start + margin, span.stop - margin)
         size = samples.network.size
+        # Even parts: one of a few stations would take another way through a matrix product.
         parts = np.array_split(np.arange(size), -(-size // STATIONS_TOGETHER))
         value = self.value[:, span].float()
         tables = zip(*(self._tables(rows, span, value) for rows in parts), strict=True)
