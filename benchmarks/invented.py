@@ -50,13 +50,13 @@ def stations_of(
     )
 
 
-def network_of(observations: xr.Dataset) -> Reanalyser:
-    """Return a neural kNN with all of its layers in use, hardly trained.
+def network_of(observations: xr.Dataset, *, heads: bool = True) -> Reanalyser:
+    """Return a neural kNN, hardly trained, with all of its layers in use or the covariance alone.
 
     What a network costs does not depend on what it has learned.
     """
     few = observations.isel(station=slice(0, 100))
     brief = Schedule(covariance_updates=2, updates=0)
     model = Reanalyser(schedule=brief, progress=False).fit(few, "pm25")
-    model.state_for(observations).facts["heads"] = True
+    model.state_for(observations).facts["heads"] = heads
     return model
