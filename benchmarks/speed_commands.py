@@ -1,4 +1,4 @@
-"""The commands that measure speed and size: speed, growth, month."""
+"""The commands that measure speed and size: speed, profile, growth, month."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks import growth, month, speed
 from benchmarks.measuring import measure
+from benchmarks.profiling import profile
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.sources import data_folder
 
@@ -17,6 +18,12 @@ def add_to(commands: Any) -> None:
     table.add_argument("--training", action="store_true", help="also train on p3, some minutes")
     table.add_argument("--data", type=Path, help="folder of data, for reading and training")
     table.set_defaults(run=_speed)
+    profiled = commands.add_parser("profile", help="where the time of the neural method goes")
+    profiled.add_argument("--hours", type=int, default=speed.HOURS, help="default: %(default)s")
+    profiled.add_argument("--covariance", action="store_true", help="without the network")
+    profiled.set_defaults(
+        run=lambda options: print(profile(options.hours, heads=not options.covariance))
+    )
     grown = commands.add_parser("growth", help="time by stations, cells and hours")
     grown.add_argument("picture", type=Path, help="PNG to write")
     grown.set_defaults(run=_growth)

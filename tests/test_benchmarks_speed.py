@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
 from aqreanalysis.product import open_product
-from benchmarks import command, growth, month, speed
+from benchmarks import command, growth, month, profiling, speed
 from benchmarks.invented import stations_of
 from benchmarks.speed import Timed
 
@@ -53,6 +53,16 @@ def test_all_methods_and_peers_are_in_one_table(monkeypatch, capsys):
         "PyKrige",
     ):
         assert name in printed
+
+
+def test_a_profile_tells_what_takes_the_time(monkeypatch, capsys):
+    monkeypatch.setattr(profiling, "CELL", 2.5)
+    monkeypatch.setattr(profiling, "STATIONS", 20)
+    assert command.main(["profile", "--hours", "24", "--covariance"]) == 0
+    head, _, *lines = capsys.readouterr().out.splitlines()
+    assert head.startswith("| of ")
+    assert len(lines) == profiling.MOST
+    assert any("linalg_cholesky" in line for line in lines)
 
 
 def test_growth_is_drawn_with_its_slope(tmp_path):

@@ -22,12 +22,13 @@ Result = TypeVar("Result", bound=Sized)
 class Kept(Generic[Result]):
     """The last results by key within so many bytes, safe among threads.
 
-    A result that one thread makes is waited for by the others that need it. The last one is kept
-    whatever its size.
+    A result that one thread makes is waited for by the others that need it.
 
     Parameters
     ----------
     most_bytes : int
+    fewest : int
+        The last so many are kept whatever their size.
 
     Examples
     --------
@@ -39,8 +40,8 @@ class Kept(Generic[Result]):
     80
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most, self._lock = most_bytes, threading.Lock()
+    def __init__(self, most_bytes: int, *, fewest: int = 1) -> None:
+        self._most, self._fewest, self._lock = most_bytes, fewest, threading.Lock()
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
         self._making: dict[Hashable, Future[Result]] = {}
         self.nbytes = 0
@@ -73,5 +74,5 @@ class Kept(Generic[Result]):
             del self._making[key]
             self._results[key] = result
             self.nbytes += result.nbytes
-            while self.nbytes > self._most and len(self._results) > 1:
+            while self.nbytes > self._most and len(self._results) > self._fewest:
                 self.nbytes -= self._results.popitem(last=False)[1].nbytes

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from aqreanalysis.blocks import BLOCK_STEPS
 from aqreanalysis.grid import Grid
 from aqreanalysis.model import Configuration, NeuralKNN, estimate, single_thread
 from aqreanalysis.model.devices import best_device, moved
@@ -19,8 +20,9 @@ from aqreanalysis.samples import Samples, Standardisation
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
-#: Bytes of windows and of places that are kept for the next block.
-KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**28, 2**29
+#: Bytes of windows and of places that are kept for the next block. Blocks come in the order of
+#: time: the windows of one time are enough, and more hours need no more memory.
+KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**26, 2**29
 
 
 class NeuralField:
@@ -120,7 +122,9 @@ class NeuralField:
 
     def _start_caches(self) -> None:
         """Start with nothing kept."""
-        self._kept_windows: Kept[Window] = Kept(KEPT_WINDOW_BYTES)
+        self._kept_windows: Kept[Window] = Kept(
+            KEPT_WINDOW_BYTES, fewest=_windows_of_a_block(self.model.configuration)
+        )
         self._kept_places: Kept[Place] = Kept(KEPT_PLACE_BYTES)
         self._kept_model: NeuralKNN | None = None
 
@@ -224,18 +228,23 @@ def kept_bytes(
 ) -> int:
     """Return about how many bytes a field keeps for the next block.
 
-    The last window and the last tile are kept whatever their size; a tile knows so many stations.
+    The windows of one block and the last tile are kept whatever their size; a tile knows so many
+    stations.
     """
     bands, heads = len(configuration.bands) + 1, configuration.heads
     matrices = bands + 3 + heads
     rows = bands + 5 + 2 * heads + configuration.context
     place = TILE * matrices * known * 4
+    places = max(min(-(-cells // TILE) * place, KEPT_PLACE_BYTES), place)
     window = configuration.core_steps * stations * rows * 4
-    places = -(-cells // TILE) * place
-    windows = (2 + steps / configuration.core_steps) * window
-    return int(
-        max(min(places, KEPT_PLACE_BYTES), place) + max(min(windows, KEPT_WINDOW_BYTES), window)
-    )
+    asked = 2 + steps / configuration.core_steps
+    fewest = min(asked, _windows_of_a_block(configuration)) * window
+    return int(places + max(min(asked * window, KEPT_WINDOW_BYTES), fewest))
+
+
+def _windows_of_a_block(configuration: Configuration) -> int:
+    """Return in how many windows the steps of a block lie, at most."""
+    return 2 + BLOCK_STEPS // configuration.core_steps
 
 
 class _Tile(NamedTuple):

@@ -61,10 +61,11 @@ class Windows:
         self.model, self.samples, self.heads = model, samples, heads
         around = surroundings_of(samples.network)
         with single_thread():
-            self.value, self.variance = complete(model.covariance, samples.value, around)
+            value, variance = complete(model.covariance, samples.value, around)
         nearest = samples.network.nearest_others(k=model.configuration.neighbours)
         self.nearest = torch.from_numpy(nearest.index)
-        self.known = self.variance < float(model.covariance.sill()) * (1 - 1e-9)
+        self.known = variance < float(model.covariance.sill()) * (1 - 1e-9)
+        self.value, self.variance = value.float(), variance.float()
 
     def __call__(self, number: int) -> Window:
         """Return one window by its number from the first column of the samples."""
@@ -75,7 +76,7 @@ class Windows:
         size = samples.network.size
         # Even parts: one of a few stations would take another way through a matrix product.
         parts = np.array_split(np.arange(size), -(-size // STATIONS_TOGETHER))
-        value = self.value[:, span].float()
+        value = self.value[:, span]
         tables = zip(*(self._tables(rows, span, value) for rows in parts), strict=True)
         absolute = (samples.first + core.start, samples.first + core.stop)
         known = self.known[:, core]
