@@ -34,7 +34,7 @@ class Field(Protocol):
     """The engine of an estimator: values anywhere, at hours of the observations' time axis.
 
     A field is pure and thread-safe, and gives the same bits for any split of targets and hours.
-    One that works on tiles of a grid has a method ``over`` beside.
+    One that works on tiles of a grid is a `GridField` beside.
     """
 
     def __call__(
@@ -131,8 +131,9 @@ def predict_blocks(
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
-    layers = blocks.layers(spans, sizes)
-    return _dataset(layers, targets, blocks.distance(sizes), time[start:stop], variable)
+    engine = blocks.engine()
+    layers, distance = blocks.layers(engine, spans, sizes), blocks.distance(engine, sizes)
+    return _dataset(layers, targets, distance, time[start:stop], variable)
 
 
 @dataclass(frozen=True)
@@ -193,25 +194,31 @@ class _Blocks:
     observed: np.ndarray  # (stations, time) bool
     reach_km: float
 
-    def layers(self, spans: list[slice], sizes: Mapping[str, int]) -> list[Any]:
+    def engine(self) -> Any:
+        """Return this as one key of a graph, to which blocks refer.
+
+        A cluster sends it to each worker once, not with every block.
+        """
+        from dask.base import tokenize
+        from dask.delayed import delayed
+
+        return delayed(self, name=f"{ENGINE}-{tokenize(self)}", traverse=False)
+
+    def layers(self, engine: Any, spans: list[slice], sizes: Mapping[str, int]) -> list[Any]:
         """Return mean, standard error and flag as lazy arrays, (time, *targets)."""
         import dask.array as da
         from dask.base import tokenize
-        from dask.delayed import delayed
         from dask.highlevelgraph import HighLevelGraph
 
         axes = (spans, *self._cuts(sizes))
-        # One key of the graph holds the field, and blocks refer to it: a cluster then sends it to
-        # each worker once, not with every block. So it is with what all blocks of a time need.
-        shared = delayed(self, name=f"{ENGINE}-{tokenize(self)}", traverse=False)
-        name = f"block-{tokenize(shared.key, axes)}"
+        name = f"block-{tokenize(engine.key, axes)}"
         tasks: dict[Any, Any] = {}
         for number in np.ndindex(*map(len, axes)):
             extent = (axis[place] for axis, place in zip(axes, number, strict=True))
             prepared = (f"prepared-{name}", number[0])
-            tasks[prepared] = (_Blocks.prepared, shared.key, spans[number[0]])
-            tasks[name, *number] = (_Blocks.compute, shared.key, *extent, prepared)
-        graph = HighLevelGraph.from_collections(name, tasks, dependencies=[shared])
+            tasks[prepared] = (_Blocks.prepared, engine.key, spans[number[0]])
+            tasks[name, *number] = (_Blocks.compute, engine.key, *extent, prepared)
+        graph = HighLevelGraph.from_collections(name, tasks, dependencies=[engine])
         chunks = tuple(tuple(span.stop - span.start for span in axis) for axis in axes)
         blocks = da.Array(graph, name, chunks, dtype=object)  # each a tuple of its layers
         layers = [
@@ -220,20 +227,18 @@ class _Blocks:
         ]
         return layers if len(self.targets.shape) == 2 else [layer[..., 0] for layer in layers]
 
-    def distance(self, sizes: Mapping[str, int]) -> Any:
+    def distance(self, engine: Any, sizes: Mapping[str, int]) -> Any:
         """Return the lazy distance to the nearest station, km, (*targets) float32."""
         import dask.array as da
-        from dask.base import tokenize
         from dask.delayed import delayed
 
         rows, columns = self._cuts(sizes)
-        shared = delayed(self, name=f"{ENGINE}-{tokenize(self)}", traverse=False)
         nearest = delayed(_Blocks.nearest_km, pure=True, traverse=False)
 
         def block(row: slice, column: slice) -> Any:
             """Return one block, not yet computed."""
             extent = (row.stop - row.start, column.stop - column.start)
-            return da.from_delayed(nearest(shared, row, column), extent, np.float32)
+            return da.from_delayed(nearest(engine, row, column), extent, np.float32)
 
         distance = da.block([[block(r, c) for c in columns] for r in rows])
         return distance if len(self.targets.shape) == 2 else distance[..., 0]

@@ -15,7 +15,7 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.samples import clock_of
 
 #: Stations of which the distances to all others are in memory at once.
-ROWS_TOGETHER = 512
+STATIONS_TOGETHER = 512
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ def _places(network: StationNetwork) -> Tensor:
     if network.size < 2:
         return torch.zeros(network.size, 4)
     everyone, told = np.arange(network.size), []
-    for rows in np.split(everyone[:, None], range(ROWS_TOGETHER, network.size, ROWS_TOGETHER)):
+    for rows in np.split(
+        everyone[:, None], range(STATIONS_TOGETHER, network.size, STATIONS_TOGETHER)
+    ):
         distance_km = network.distance_km(rows, everyone)
         others = distance_km[rows != everyone].reshape(len(rows), -1)
         told.append(np.stack([f(others, axis=1) for f in (np.min, np.mean, np.max, np.std)], -1))

@@ -293,6 +293,27 @@ def test_targets_without_positions_are_refused():
         predicted(at=xr.Dataset(coords={"station": ["a"]}))
 
 
+class OfGrid(Waves):
+    """A field that takes blocks of the grid for what they are."""
+
+    def prepared(self, hours):
+        self.asked.append((hours.start, hours.stop))
+        return hours.start
+
+    def over(self, rows, columns, hours, prepared):
+        cells = (rows.stop - rows.start) * (columns.stop - columns.start)
+        mean = np.full((cells, hours.stop - hours.start), prepared, np.float32)
+        return mean, mean
+
+
+def test_what_hours_need_is_prepared_once_for_all_blocks_of_them():
+    engine = OfGrid()
+    found = predicted(engine, chunks={"time": 10, "lat": 1})
+    values = found.pm25.compute(scheduler="threads")
+    assert sorted(engine.asked) == [(0, 10), (10, 20), (20, 30)]
+    np.testing.assert_array_equal(values[:, 0, 0], np.arange(HOURS) // 10 * 10)
+
+
 def test_one_hour_alone_can_be_predicted():
     field = predicted(time=axis(1), alignment=36).compute()
 

@@ -15,6 +15,7 @@ from aqreanalysis.reanalysis.budget import (
     fitted_blocks,
     memory_bytes,
 )
+from aqreanalysis.reanalysis.neural_field import window_bytes
 
 GRID = Grid((0.0, 60.0, 0.0, 40.0), 0.1)
 
@@ -29,6 +30,7 @@ def request(**changes):
         "measurements": 1500 * 744,
         "covariates": 0,
         "kept_bytes": 2**29,
+        "window_bytes": 2**22,
         "workers": 2,
     }
     return Request(**(numbers | changes))
@@ -41,10 +43,12 @@ def blocks(memory, chunks=None, **changes):
 
 def test_less_memory_makes_smaller_blocks_and_never_too_large_ones():
     values = []
-    for memory in ("8GB", "990MB", "920MB"):
+    for memory in ("8GB", "1100MB", "990MB"):
         sizes = blocks(memory)
         values.append(np.prod(list(sizes.values())))
-        assert values[-1] * 2 * VALUE_BYTES + request().fixed_bytes <= memory_bytes(memory)
+        windows = 2 * (2 + sizes["time"] / 36) * 2**22
+        needed = values[-1] * 2 * VALUE_BYTES + request().fixed_bytes + windows
+        assert needed <= memory_bytes(memory)
     assert values == sorted(values, reverse=True)
     assert values[0] > values[-1]
 
@@ -64,6 +68,14 @@ def test_chunks_that_are_asked_for_count():
     assert blocks("2GB", {"time": 24})["time"] == 24
 
 
+def test_each_worker_has_the_windows_of_its_time():
+    with pytest.raises(ValueError, match="does not hold this request"):
+        blocks("2GB", {"time": 24}, workers=64, window_bytes=2**25)  # at 31 times
+    with pytest.raises(ValueError, match="does not hold this request"):
+        blocks("2GB", {"time": 8784, "lat": 1}, steps=8784, window_bytes=2**25)
+    assert blocks("2GB", {"time": 24}, window_bytes=2**25)
+
+
 def test_stations_cost_what_belongs_to_each_and_covariates_count():
     few, many = (request(stations=n, measurements=0).fixed_bytes for n in (1000, 10_000))
     most = request(stations=19_000, measurements=0).fixed_bytes
@@ -76,12 +88,12 @@ def test_stations_cost_what_belongs_to_each_and_covariates_count():
 @pytest.mark.parametrize("on_grid", [True, False])
 def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
     engines, said = [], []
-    make, tell = reanalyser.NeuralField, estimators.kept_bytes
+    make, tell = reanalyser.NeuralField, estimators.places_bytes
     monkeypatch.setattr(
         reanalyser, "NeuralField", lambda *a, **o: engines.append(make(*a, **o)) or engines[-1]
     )
     monkeypatch.setattr(
-        estimators, "kept_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
+        estimators, "places_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
     )
     obs = observations(150)
     grid = Grid((115.4, 116.6, 39.4, 40.6), 0.05)
@@ -91,8 +103,10 @@ def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
 
     reanalyse(obs, method=fitted(heads=True), **where).compute(scheduler="synchronous")
 
-    kept = engines[0]._kept_windows.nbytes + engines[0]._kept_places.nbytes
+    kept = engines[0]._kept_places.nbytes
     assert 0.7 * kept < said[0] < 1.4 * kept
+    (windows,) = {window.nbytes for window in engines[0]._kept_windows._results.values()}
+    assert windows == window_bytes(engines[0].model.configuration, 150)
 
 
 def test_the_cost_does_not_depend_on_the_hours_of_the_product():

@@ -10,6 +10,7 @@ import xarray as xr
 from product_cases import make_product
 
 import aqreanalysis.product.regions as regions_module
+from aqreanalysis.cli.outputs import blocks_to_resume
 from aqreanalysis.product import ProductError, interrupted_blocks, write_netcdf
 from aqreanalysis.product.regions import regions
 
@@ -85,6 +86,8 @@ def test_blocks_of_another_size_are_told_those_to_take(tmp_path: Path) -> None:
     blocks = interrupted_blocks(path)
     assert blocks is not None
     assert blocks["time"] == HOURS // 5
+    assert blocks_to_resume(path, at_stations=False) == blocks
+    assert blocks_to_resume(path, at_stations=True) is None
     with pytest.raises(ProductError, match="the measurements, the model or what is asked for is"):
         write_netcdf(make_product(chunks={"time": 6}), path, progress=False, resume=True)
     counting.failing = False

@@ -6,6 +6,9 @@ import numpy as np
 
 from aqreanalysis.network import StationNetwork
 
+#: Cases of which all candidates are in memory at once.
+CASES_TOGETHER = 4096
+
 
 @dataclass(frozen=True)
 class Reporting:
@@ -104,8 +107,11 @@ def members(
     """
     candidates = near.used.shape[0]
     packed = near.index << 16 | np.arange(candidates)
-    used = near.used[:, target, hour].T
-    cases = np.where(used, packed.take(target, axis=0), absent << 16 | candidates)
-    cases.sort(axis=1)
-    cases = cases[:, :k]
+    cases = np.empty((target.size, min(k, candidates)), np.int64)
+    # In parts: one hour at which few report makes candidates of all stations.
+    for part in np.array_split(np.arange(target.size), -(-target.size // CASES_TOGETHER)):
+        used = near.used[:, target[part], hour[part]].T
+        all_of_them = np.where(used, packed.take(target[part], axis=0), absent << 16 | candidates)
+        all_of_them.sort(axis=1)
+        cases[part] = all_of_them[:, :k]
     return cases >> 16, cases & 0xFFFF

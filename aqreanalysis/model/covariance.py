@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 #: Relative variance on the diagonal that keeps two stations at one place from a singular system.
 JITTER = 1e-6
+#: Share of the sill by which the variance of a value of which nothing is known may fall below it.
+ROUNDING = 1e-9
 
 
 class Weights(NamedTuple):
@@ -54,6 +56,10 @@ class SpaceTimeCovariance(nn.Module):
     def sill(self) -> Tensor:
         """Return the variance of one measurement, sensor noise included."""
         return (2 * self.log_amplitude).exp().sum() + (2 * self.log_station).exp().sum()
+
+    def tells(self, variance: Tensor) -> Tensor:
+        """Return where a filled value tells anything: its variance is below the sill."""
+        return variance < (1 - ROUNDING) * self.sill()
 
     def _own(self, lag: Tensor) -> Tensor:
         """Return the part that a station shares with itself alone, at lags in steps."""

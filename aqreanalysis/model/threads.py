@@ -9,6 +9,8 @@ import torch
 _lock = threading.Lock()
 #: The number outside, once for each block that runs: torch keeps one number for all new threads.
 _outside: list[int] = []
+#: Whether this thread is inside already.
+_within = threading.local()
 
 
 @contextmanager
@@ -24,6 +26,9 @@ def single_thread() -> Iterator[None]:
     ...     torch.get_num_threads()
     1
     """
+    if getattr(_within, "single", False):
+        yield
+        return
     # Asked first also where the answer is not used: torch sets up a new thread at its first
     # question, and would then undo the 1.
     found = torch.get_num_threads()
@@ -32,9 +37,11 @@ def single_thread() -> Iterator[None]:
         before = _outside[0] if _outside else found
         _outside.append(before)
     torch.set_num_threads(1)
+    _within.single = True
     try:
         yield
     finally:
+        _within.single = False
         torch.set_num_threads(before)
         with _lock:
             _outside.pop()

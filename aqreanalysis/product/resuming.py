@@ -68,15 +68,13 @@ class FinishedRegions:
             return finished
         if json.loads(journal.read_text()).get("product") != digest:
             before = interrupted_blocks(target)
+            other = before != dict(blocks)
+            sizes = f", what is asked for or the blocks, now {blocks} and before {before},"
             raise ProductError(
-                f"cannot resume {target}: "
-                + (
-                    "the measurements, the model or what is asked for"
-                    if before == dict(blocks)
-                    else f"the size of the blocks, now {blocks}, or more"
-                )
+                f"cannot resume {target}: the measurements, the model"
+                + (sizes if other else " or what is asked for")
                 + " is not that of the interrupted run. Ask for the same again"
-                + (f", with chunks={before}" if before and before != dict(blocks) else "")
+                + (f", in Python with chunks={before}" if other and before else "")
                 + f", or remove {finished.folder} and begin anew."
             )
         return finished

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.blocks import BLOCK_VALUES, block_sizes
+from aqreanalysis.blocks import BLOCK_STEPS, BLOCK_VALUES, block_sizes
+from aqreanalysis.conventions import TIME
 from aqreanalysis.grid import Grid
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Request(NamedTuple):
     measurements: int
     covariates: int
     kept_bytes: int
+    window_bytes: int  # of what all cells need of one alignment of steps
     workers: int
 
     @property
@@ -59,6 +61,14 @@ class Request(NamedTuple):
             + self.kept_bytes
             + writing
         )
+
+    def windows_bytes(self, hours: int, alignment: int) -> float:
+        """Return the bytes of what all cells need, where blocks have so many steps.
+
+        Each worker may be at another time. The windows of one begin before it and end after it.
+        """
+        times = min(self.workers, -(-self.steps // hours))
+        return times * (2 + hours / alignment) * self.window_bytes
 
 
 def memory_bytes(memory: str | float | None) -> int:
@@ -122,15 +132,17 @@ def fitted_blocks(
         If even the smallest blocks do not fit; it says what would.
     """
     allowed = memory_bytes(memory)
-    room = (allowed - request.fixed_bytes) / (request.workers * VALUE_BYTES)
+    most = request.windows_bytes(min(BLOCK_STEPS, request.steps), alignment)
+    room = (allowed - request.fixed_bytes - most) / (request.workers * VALUE_BYTES)
     values = int(np.clip(room, 1, BLOCK_VALUES))
     sizes = block_sizes(at, request.steps, alignment=alignment, values=values)
     sizes |= dict(chunks or {})
     block = math.prod(sizes.values()) * VALUE_BYTES
-    needed = request.fixed_bytes + request.workers * block
+    windows = request.windows_bytes(sizes[TIME], alignment)
+    needed = request.fixed_bytes + windows + request.workers * block
     told = (
         f"{request.cells:,} cells x {request.steps:,} hours from {request.stations:,} stations: "
-        f"about {_told(request.fixed_bytes)} for what is kept and written and "
+        f"about {_told(request.fixed_bytes + windows)} for what is kept and written and "
         f"{request.workers} x {_told(block)} for blocks of "
         + " x ".join(f"{size} {name}" for name, size in sizes.items())
     )

@@ -18,7 +18,7 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
 from aqreanalysis.product import build_product, check_quantiles, with_quantiles
 from aqreanalysis.reanalysis.budget import Request, fitted_blocks, workers
-from aqreanalysis.reanalysis.neural_field import kept_bytes
+from aqreanalysis.reanalysis.neural_field import places_bytes, window_bytes
 from aqreanalysis.reanalysis.places import TILE_COLUMNS, TILE_ROWS
 from aqreanalysis.reanalysis.reanalyser import Reanalyser
 
@@ -335,7 +335,7 @@ def _blocks(
     if neural:
         network = StationNetwork.from_dataset(observations)
         known = _known_to_a_tile(target, network, estimator.configuration.neighbours)
-        kept = kept_bytes(estimator.configuration, cells, count, stations, known=known)
+        kept = places_bytes(estimator.configuration, cells, known=known)
     request = Request(
         cells=cells,
         steps=count,
@@ -344,6 +344,7 @@ def _blocks(
         measurements=stations * steps,
         covariates=len(covariates_of(observations, variable)) if neural else 0,
         kept_bytes=kept,
+        window_bytes=window_bytes(estimator.configuration, stations) if neural else 0,
         workers=workers(),
     )
     alignment = estimator.configuration.core_steps if neural else 1

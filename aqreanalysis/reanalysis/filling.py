@@ -117,7 +117,7 @@ def _estimated(
             around,
             beside=BESIDE,
         )
-        nothing = (variance >= covariance.sill() * (1 - 1e-9)).numpy()
+        nothing = ~covariance.tells(variance).numpy()
         estimate, error = state.standardisation.backward(mean, variance)
     gap = np.isnan(values)
     estimated = np.where(gap & ~nothing, estimate.numpy(), values)

@@ -20,9 +20,9 @@ from aqreanalysis.samples import Samples, Standardisation
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
-#: Bytes of windows and of places that are kept for the next block. Blocks come in the order of
-#: time: the windows of one time are enough, and more hours need no more memory.
-KEPT_WINDOW_BYTES, KEPT_PLACE_BYTES = 2**26, 2**29
+#: Bytes of places that are kept for the next block. Of windows those of one time are: blocks come
+#: in the order of time, and more hours need no more memory.
+KEPT_PLACE_BYTES = 2**29
 
 
 class NeuralField:
@@ -122,9 +122,8 @@ class NeuralField:
 
     def _start_caches(self) -> None:
         """Start with nothing kept."""
-        self._kept_windows: Kept[Window] = Kept(
-            KEPT_WINDOW_BYTES, fewest=_windows_of_a_block(self.model.configuration)
-        )
+        core = self.model.configuration.core_steps
+        self._kept_windows: Kept[Window] = Kept(0, fewest=2 + BLOCK_STEPS // core)
         self._kept_places: Kept[Place] = Kept(KEPT_PLACE_BYTES)
         self._kept_model: NeuralKNN | None = None
 
@@ -223,28 +222,20 @@ class NeuralField:
         return mean, error
 
 
-def kept_bytes(
-    configuration: Configuration, cells: int, steps: int, stations: int, *, known: int
-) -> int:
-    """Return about how many bytes a field keeps for the next block.
+def places_bytes(configuration: Configuration, cells: int, *, known: int) -> int:
+    """Return about how many bytes a field keeps for the next block, where a tile knows stations.
 
-    The windows of one block and the last tile are kept whatever their size; a tile knows so many
-    stations.
+    The last tile is kept whatever its size.
     """
-    bands, heads = len(configuration.bands) + 1, configuration.heads
-    matrices = bands + 3 + heads
-    rows = bands + 5 + 2 * heads + configuration.context
-    place = TILE * matrices * known * 4
-    places = max(min(-(-cells // TILE) * place, KEPT_PLACE_BYTES), place)
-    window = configuration.core_steps * stations * rows * 4
-    asked = 2 + steps / configuration.core_steps
-    fewest = min(asked, _windows_of_a_block(configuration)) * window
-    return int(places + max(min(asked * window, KEPT_WINDOW_BYTES), fewest))
+    matrices = len(configuration.bands) + 4 + configuration.heads
+    tile = TILE * matrices * known * 4
+    return max(min(-(-cells // TILE) * tile, KEPT_PLACE_BYTES), tile)
 
 
-def _windows_of_a_block(configuration: Configuration) -> int:
-    """Return in how many windows the steps of a block lie, at most."""
-    return 2 + BLOCK_STEPS // configuration.core_steps
+def window_bytes(configuration: Configuration, stations: int) -> int:
+    """Return how many bytes the tables of one window take."""
+    rows = len(configuration.bands) + 6 + 2 * configuration.heads + configuration.context
+    return configuration.core_steps * stations * rows * 4
 
 
 class _Tile(NamedTuple):

@@ -26,6 +26,9 @@ TILE = 128
 #: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
 #: for, so that a tile always knows the same stations: those near to it, however many there are.
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, TILE // ROWS_TOGETHER
+#: Distance from the middle of cells to the farthest of them, km, up to which they share: distances
+#: among stations are those in the plane around the middle, from a cell those in its own plane.
+FARTHEST_KM = 150.0
 #: Cells that are solved one by one if so few together have too little in common.
 FEWEST_TOGETHER = 16
 #: Stations of a tile are padded to a multiple of this, so that few shapes are met.
@@ -105,17 +108,10 @@ class Places(NamedTuple):
         """Yield rows and weights of cells (rows, columns), together or in ever smaller parts."""
         rows = torch.from_numpy(cells.flatten())
         near = neighbourhood.of(rows)
-        stations, local = torch.unique(near.index, return_inverse=True)
         middle = cells[cells.shape[0] // 2, cells.shape[1] // 2]
-        there = (self.network.longitude[stations], self.network.latitude[stations])
-        distance_km = great_circle_km(longitude[middle], latitude[middle], *there)
-        bearing = bearing_deg(longitude[middle], latitude[middle], *there)
-        together = self.model.shared_weights(
-            replace(near, index=local),
-            torch.from_numpy(distance_km),
-            torch.from_numpy(np.radians(bearing)),
-            self.log_noise[stations],
-        )
+        here = (longitude[middle], latitude[middle])
+        apart_km = great_circle_km(*here, longitude[cells], latitude[cells])
+        together = self._together(near, *here) if apart_km.max() <= FARTHEST_KM else None
         if together is not None:
             yield rows, together
         elif cells.size <= FEWEST_TOGETHER:
@@ -123,6 +119,20 @@ class Places(NamedTuple):
         else:
             for half in np.array_split(cells, 2, axis=int(np.argmax(cells.shape))):
                 yield from self._weights(neighbourhood, longitude, latitude, half)
+
+    def _together(self, cells: Neighbourhood, longitude: float, latitude: float) -> Weights | None:
+        """Return the weights of cells around a place, if they share enough."""
+        stations, local = torch.unique(cells.index, return_inverse=True)
+        rows = stations.numpy()
+        there = (self.network.longitude[rows], self.network.latitude[rows])
+        distance_km = great_circle_km(longitude, latitude, *there)
+        bearing = np.radians(bearing_deg(longitude, latitude, *there))
+        return self.model.shared_weights(
+            replace(cells, index=local),
+            torch.from_numpy(distance_km),
+            torch.from_numpy(bearing),
+            self.log_noise[stations],
+        )
 
     def _neighbourhood(self, longitude: np.ndarray, latitude: np.ndarray) -> Neighbourhood:
         """Return the nearest stations of targets, by their rows in the network."""

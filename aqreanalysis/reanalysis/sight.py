@@ -44,10 +44,10 @@ def stations_in_sight(network: StationNetwork, at: Grid | xr.Dataset, k: int) ->
     if network.size < FEWEST_STATIONS:
         return everyone
     longitude, latitude = (positions.ravel() for positions in at.longitude_latitude())
-    seen = np.unique(network.neighbours(longitude, latitude, k=k + 1).index)
+    seen = np.unique(network.neighbours(longitude, latitude, k=min(k + 1, network.size)).index)
     others = network.nearest_others(k=max(k, CANDIDATES)).index
     seen = np.union1d(seen, others[seen, :k])
     seen = np.union1d(seen, others[seen, :CANDIDATES])
-    # A part of fewer stations would take another way through a matrix product, to other bits.
+    # A part of very few stations takes another way through a matrix product, to other bits.
     seen = np.union1d(seen, everyone[:STATIONS_TOGETHER])
     return seen if seen.size < network.size / 2 else everyone

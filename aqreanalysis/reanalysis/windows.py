@@ -64,7 +64,7 @@ class Windows:
             value, variance = complete(model.covariance, samples.value, around)
         nearest = samples.network.nearest_others(k=model.configuration.neighbours)
         self.nearest = torch.from_numpy(nearest.index)
-        self.known = variance < float(model.covariance.sill()) * (1 - 1e-9)
+        self.known = model.covariance.tells(variance).detach()
         self.value, self.variance = value.float(), variance.float()
 
     def __call__(self, number: int) -> Window:
