@@ -158,20 +158,17 @@ class BandCovariance(nn.Module):
         variance = (variance - (weight**2 * faded).sum(-1)).sum(1)
         return Weights(weight.transpose(1, 2), variance.clamp_min(JITTER))
 
-    def among(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
-        """Return the covariance (band, m, m) among stations in the plane around one point.
+    def between(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the covariances (band, n, m) of places in one plane, noise left out.
 
         Parameters
         ----------
-        distance_km, bearing : (m,) float64
-            From the point to each station.
+        first, second : (n, 2) and (m, 2) float64
+            Distance, km, and bearing from one point to each place.
         """
-        place = self._stretched(distance_km, bearing)
-        return self._covariances(_pair_km(place[None]), (-1, 1, 1))
-
-    def to_targets(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
-        """Return the covariance (n, band, k) of targets with their neighbours, (n, k) each."""
-        return self._covariances(self._apart_km(distance_km, bearing)[:, None], (-1, 1))
+        first, second = (self._stretched(*places.unbind(-1)) for places in (first, second))
+        apart_km = _length_km(first[:, None] - second)
+        return self._covariances(apart_km[None], (-1, 1, 1))
 
     def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
         """Return the weights (n, n, band) with which each of n stations is found from the others.

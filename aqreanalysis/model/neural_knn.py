@@ -106,12 +106,12 @@ class NeuralKNN(nn.Module):
         )
 
     def shared_weights(
-        self, neighbourhood: Neighbourhood, distance_km: Tensor, bearing: Tensor, log_noise: Tensor
+        self, neighbourhood: Neighbourhood, targets: Tensor, stations: Tensor, log_noise: Tensor
     ) -> Weights | None:
         """Return `weights` as `sharing.shared_weights` finds them, None where that is no gain."""
         if "covariance" in self.configuration.without:
             return None
-        return shared_weights(self.bands, neighbourhood, distance_km, bearing, log_noise)
+        return shared_weights(self.bands, neighbourhood, targets, stations, log_noise)
 
     def _inverse_distance(self, neighbourhood: Neighbourhood) -> Weights:
         """Return weights of inverse squared distance, one for all bands, and a variance of 1."""

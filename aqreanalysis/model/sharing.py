@@ -23,22 +23,22 @@ LARGE = 1e15
 def shared_weights(
     covariance: BandCovariance,
     neighbourhood: Neighbourhood,
-    distance_km: Tensor,
-    bearing: Tensor,
+    targets: Tensor,
+    stations: Tensor,
     log_noise: Tensor,
 ) -> Weights | None:
     """Return the weights of `BandCovariance.weights`, or None where sharing them is more work.
 
-    Distances among the stations are those in the plane around one point for all targets, from a
-    target to its stations those in its own.
+    All distances are those in the plane around one point amid the targets, not around each.
 
     Parameters
     ----------
     covariance : BandCovariance
     neighbourhood : Neighbourhood
         Of n targets that lie close; ``index`` counts m stations.
-    distance_km, bearing : (m,) float64
-        From a point amid the targets to each station that is any target's neighbour.
+    targets, stations : (n, 2) and (m, 2) float64
+        Distance, km, and bearing from the point to each target, and to each station that is any
+        target's neighbour.
     log_noise : (m,) float64
         Logarithm of the factor of each station's noise.
     """
@@ -52,15 +52,14 @@ def shared_weights(
         return None
     noise = covariance.log_noise.exp()
     sill = covariance.log_amplitude.exp().sum(1) + noise  # (band,)
-    matrix = covariance.among(distance_km[order], bearing[order])  # (band, m, m)
+    stations = stations[order]
+    matrix = covariance.between(stations, stations)  # (band, m, m)
     own_noise = noise[:, None] * log_noise[order].exp() + JITTER * sill[:, None]
     matrix.diagonal(dim1=1, dim2=2).add_(own_noise)
-    near = covariance.to_targets(neighbourhood.distance_km[:, :k], neighbourhood.bearing[:, :k])
-    column = torch.argsort(order)[index][:, None].expand_as(near)  # (n, band, k)
-    vector = near.new_zeros(len(index), len(noise), len(order)).scatter_(2, column, near)
     faded = sill[:, None] * dense[:, None, order[shared:]]
-    weight, variance = _solved(matrix, vector, faded, shared)
-    weight = weight.gather(2, column)
+    weight, variance = _solved(matrix, covariance.between(stations, targets), faded, shared)
+    column = torch.argsort(order)[index][:, None]  # (n, 1, k)
+    weight = weight.gather(2, column.expand(-1, len(noise), -1))
     # Fading shapes the weights and is no error of the stations.
     variance = sill + variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
     padded = nn.functional.pad(weight, (0, neighbourhood.index.shape[1] - k))
@@ -74,17 +73,16 @@ def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple
     ----------
     matrix : (band, m, m)
         Covariance among the stations, the shared ones first.
-    vector : (n, band, m)
+    vector : (band, m, n)
         Covariance with the targets.
     faded : (n, band, m - shared)
         What is added to the variance of those that are not shared.
     shared : int
     """
-    n, own = len(vector), vector.shape[2] - shared
+    n, own = vector.shape[2], vector.shape[1] - shared
     factor = torch.linalg.cholesky(matrix[:, :shared, :shared])
-    right = vector.permute(1, 2, 0)  # (band, m, n)
     condition = torch.ones_like(matrix[:, :, :1])
-    known = torch.cat([matrix[:, :, shared:], right, condition], 2)  # (band, m, own + n + 1)
+    known = torch.cat([matrix[:, :, shared:], vector, condition], 2)  # (band, m, own + n + 1)
     halved = torch.linalg.solve_triangular(factor, known[:, :shared], upper=False)
     # What the shared stations leave of the others' covariances, and of the targets' with them.
     left = torch.baddbmm(known[:, shared:], halved[..., :own].mT, halved, alpha=-1)

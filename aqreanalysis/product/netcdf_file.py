@@ -34,45 +34,48 @@ class ProductFile:
         self, path: Path, product: xr.Dataset, *, compress: bool, significant_digits: int | None
     ) -> None:
         import netCDF4
+        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
+        self._lock = NETCDF4_PYTHON_LOCK  # the NetCDF library stands one thread at a time
         self._product = product
         self._filters: dict[str, Any] = (
             {"compression": "zlib", "complevel": 4, "shuffle": True} if compress else {}
         )
         self._digits = significant_digits
-        self._file = netCDF4.Dataset(path, "w", format="NETCDF4", clobber=False)
+        with self._lock:
+            self._file = netCDF4.Dataset(path, "w", format="NETCDF4", clobber=False)
 
     def define(self) -> Self:
         """Return the file after writing everything but the layers' values."""
-        self._file.set_fill_off()
-        self._file.setncatts(_characters(self._product.attrs))
-        for name, size in self._product.sizes.items():
-            self._file.createDimension(str(name), size)
-        for name in self._product.coords:
-            self._write_coordinate(str(name))
-        for name in self._product.data_vars:
-            self._define_layer(str(name))
+        # Computed first: they may come from a file that is read under the same lock.
+        coordinates = {str(name): axis.compute() for name, axis in self._product.coords.items()}
+        with self._lock:
+            self._file.set_fill_off()
+            self._file.setncatts(_characters(self._product.attrs))
+            for dim, size in self._product.sizes.items():
+                self._file.createDimension(str(dim), size)
+            for name, coordinate in coordinates.items():
+                self._write_coordinate(name, coordinate)
+            for layer in self._product.data_vars:
+                self._define_layer(str(layer))
         return self
 
     def write(self, computed: xr.Dataset, region: Region) -> None:
         """Write the computed layers of one region; safe beside threads that read with xarray."""
-        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
-
         for name, layer in computed.data_vars.items():
-            variable = self._file[str(name)]
-            cut = tuple(region[dim] for dim in variable.dimensions) or ...
-            values = self._encoded(layer, variable)
-            with NETCDF4_PYTHON_LOCK:  # the NetCDF library stands one thread at a time
-                variable[cut] = values
+            values = self._encoded(layer)
+            with self._lock:
+                variable = self._file[str(name)]
+                variable[tuple(region[dim] for dim in variable.dimensions) or ...] = values
 
     def close(self) -> None:
         """Close the file."""
-        if self._file.isopen():
-            self._file.close()
+        with self._lock:
+            if self._file.isopen():
+                self._file.close()
 
-    def _write_coordinate(self, name: str) -> None:
+    def _write_coordinate(self, name: str, coordinate: xr.DataArray) -> None:
         """Write one coordinate, with a fill value only where one is missing, as an altitude may."""
-        coordinate = self._product[name]
         attributes = dict(coordinate.attrs)
         values = coordinate.values
         dims = _names(coordinate)
@@ -124,16 +127,16 @@ class ProductFile:
         if kind.kind == "f" and self._digits is not None:
             variable.setncatts(quantization_attributes(self._digits))
 
-    def _encoded(self, layer: xr.DataArray, variable: Any) -> np.ndarray:
+    def _encoded(self, layer: xr.DataArray) -> np.ndarray:
         """Return values as the file holds them: flags checked, rounded, missing ones filled."""
-        values = layer.values
-        if _is_flag(str(layer.name)):
+        values, name, digits = layer.values, str(layer.name), self._digits
+        kind = self._dtype(name, self._product[name])
+        if _is_flag(name):
             _check_flags(layer)
-        if variable.dtype.kind == "f":
-            digits = self._digits
-            values = values.astype(variable.dtype) if digits is None else rounded(values, digits)
-            values[np.isnan(values)] = variable._FillValue
-        return values.astype(variable.dtype, copy=False)
+        if kind.kind == "f":
+            values = values.astype(kind) if digits is None else rounded(values, digits)
+            values[np.isnan(values)] = _fill(kind)
+        return values.astype(kind, copy=False)
 
     def _dtype(self, name: str, layer: xr.DataArray) -> np.dtype:
         """Return the type in the file: int8 for flags, float32 for rounded values."""

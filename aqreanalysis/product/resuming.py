@@ -97,6 +97,7 @@ class FinishedRegions:
 
     def keep(self, number: int, computed: xr.Dataset) -> None:
         """Keep a region that is finished."""
+        self.folder.mkdir(exist_ok=True)
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {str(name): array.values for name, array in computed.items()}
         np.savez(buffer, **arrays)
@@ -104,7 +105,7 @@ class FinishedRegions:
 
     def remove(self) -> None:
         """Remove all of it: the product is whole."""
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # another run may have been as quick
 
     def _path(self, number: int) -> Path:
         """Return the file of a region."""

@@ -150,7 +150,7 @@ def fitted_blocks(
         raise ValueError(
             f"memory={_told(allowed)} does not hold this request; {told}. Give "
             f"memory='{math.ceil(needed / 1e6)}MB' or more, a coarser grid or a smaller region"
-            + (", or smaller chunks." if chunks else ".")
+            + (", or smaller chunks; a resumed run keeps those it began with." if chunks else ".")
         )
     logger.info("%s, of %s allowed", told, _told(allowed))
     return sizes

@@ -17,7 +17,7 @@ from aqreanalysis.model import (
     fade,
     target_matrices,
 )
-from aqreanalysis.network import StationNetwork, bearing_deg, great_circle_km
+from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, bearing_deg, great_circle_km
 from aqreanalysis.samples import Clock
 
 #: Targets that go through the network at once. Every call has exactly this many (the last ones
@@ -26,9 +26,11 @@ TILE = 128
 #: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
 #: for, so that a tile always knows the same stations: those near to it, however many there are.
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, TILE // ROWS_TOGETHER
-#: Distance from the middle of cells to the farthest of them, km, up to which they share: distances
-#: among stations are those in the plane around the middle, from a cell those in its own plane.
+#: Distance from the middle of cells to the farthest of them, km, up to which they share: all are
+#: seen in the plane around the middle, as a cell alone is in the plane around itself.
 FARTHEST_KM = 150.0
+#: Radians by which north may turn on the way there, as it does near a pole: reaches depend on it.
+MOST_TURNING = 0.06
 #: Cells that are solved one by one if so few together have too little in common.
 FEWEST_TOGETHER = 16
 #: Stations of a tile are padded to a multiple of this, so that few shapes are met.
@@ -90,49 +92,45 @@ class Places(NamedTuple):
         longitude, latitude = positions[:, row[:, None], column].reshape(2, TILE)
         neighbourhood = self._neighbourhood(longitude, latitude)
         cells = np.arange(TILE).reshape(TILE_ROWS, TILE_COLUMNS)
-        rows, weights = zip(*self._weights(neighbourhood, longitude, latitude, cells), strict=True)
-        back = torch.argsort(torch.cat(rows))
-        joined = Weights(*(torch.cat(parts)[back] for parts in zip(*weights, strict=True)))
+        parts = list(self._together(neighbourhood, longitude, latitude, cells))
+        shared = torch.cat([torch.empty(0, dtype=torch.int64), *(rows for rows, _ in parts)])
+        if alone := sorted(set(range(TILE)) - set(shared.tolist())):
+            rows = torch.tensor(alone)
+            parts.append((rows, self.model.weights(neighbourhood.of(rows))))
+        back = torch.argsort(torch.cat([rows for rows, _ in parts]))
+        weights = zip(*(found for _, found in parts), strict=True)
+        weights = zip(*(found for _, found in parts), strict=True)
+        joined = Weights(*(torch.cat(each)[back] for each in weights))
         stations, local = torch.unique(neighbourhood.index, return_inverse=True)
         # Those that pad have no weight.
         padded = torch.cat([stations, stations[-1:].expand(-len(stations) % STATIONS_STEP)])
         return self._place(replace(neighbourhood, index=local), joined, longitude, padded)
 
-    def _weights(
+    def _together(
         self,
         neighbourhood: Neighbourhood,
         longitude: np.ndarray,
         latitude: np.ndarray,
         cells: np.ndarray,
     ) -> Iterator[tuple[Tensor, Weights]]:
-        """Yield rows and weights of cells (rows, columns), together or in ever smaller parts."""
-        rows = torch.from_numpy(cells.flatten())
-        near = neighbourhood.of(rows)
+        """Yield rows and weights of cells (rows, columns), or parts of them, that share enough."""
+        network, rows = self.network, cells.flatten()
         middle = cells[cells.shape[0] // 2, cells.shape[1] // 2]
-        here = (longitude[middle], latitude[middle])
-        apart_km = great_circle_km(*here, longitude[cells], latitude[cells])
-        together = self._together(near, *here) if apart_km.max() <= FARTHEST_KM else None
-        if together is not None:
-            yield rows, together
-        elif cells.size <= FEWEST_TOGETHER:
-            yield rows, self.model.weights(near)
-        else:
+        around = _Around(longitude[middle], latitude[middle])
+        targets, found = around.polar(longitude[rows], latitude[rows]), None
+        farthest_km = float(targets[:, 0].max())
+        if farthest_km <= FARTHEST_KM and around.turning(farthest_km) <= MOST_TURNING:
+            near = neighbourhood.of(torch.from_numpy(rows))
+            stations, local = torch.unique(near.index, return_inverse=True)
+            there = (axis[stations.numpy()] for axis in (network.longitude, network.latitude))
+            found = self.model.shared_weights(
+                replace(near, index=local), targets, around.polar(*there), self.log_noise[stations]
+            )
+        if found is not None:
+            yield torch.from_numpy(rows), found
+        elif cells.size > FEWEST_TOGETHER:
             for half in np.array_split(cells, 2, axis=int(np.argmax(cells.shape))):
-                yield from self._weights(neighbourhood, longitude, latitude, half)
-
-    def _together(self, cells: Neighbourhood, longitude: float, latitude: float) -> Weights | None:
-        """Return the weights of cells around a place, if they share enough."""
-        stations, local = torch.unique(cells.index, return_inverse=True)
-        rows = stations.numpy()
-        there = (self.network.longitude[rows], self.network.latitude[rows])
-        distance_km = great_circle_km(longitude, latitude, *there)
-        bearing = np.radians(bearing_deg(longitude, latitude, *there))
-        return self.model.shared_weights(
-            replace(cells, index=local),
-            torch.from_numpy(distance_km),
-            torch.from_numpy(bearing),
-            self.log_noise[stations],
-        )
+                yield from self._together(neighbourhood, longitude, latitude, half)
 
     def _neighbourhood(self, longitude: np.ndarray, latitude: np.ndarray) -> Neighbourhood:
         """Return the nearest stations of targets, by their rows in the network."""
@@ -166,3 +164,20 @@ class Places(NamedTuple):
         )
         there = neighbourhood.scatter((neighbourhood.fading >= 0).float(), count)
         return Place(stations, matrices, there, _NOON.cycles(longitude, 0, 1)[:, 0])
+
+
+class _Around(NamedTuple):
+    """A point from which places are seen."""
+
+    longitude: float
+    latitude: float
+
+    def turning(self, distance_km: float) -> float:
+        """Return by how much north turns over a distance to the east or west, radians."""
+        return distance_km / EARTH_RADIUS_KM * abs(np.tan(np.radians(self.latitude)))
+
+    def polar(self, longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
+        """Return distance, km, and bearing in radians to places, (n, 2)."""
+        distance_km = great_circle_km(*self, longitude, latitude)
+        bearing = np.radians(bearing_deg(*self, longitude, latitude))
+        return torch.from_numpy(np.stack([distance_km, bearing], -1))
