@@ -14,8 +14,8 @@ from aqreanalysis.baselines.systems import tiles
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import Neighbours, StationNetwork
 
-#: Distance below which a target is at the station: a station's value then outweighs all others by
-#: more than float32 can show.
+#: Distance below which a target is at the station: at a power of 2 or more a station's value then
+#: outweighs all others by more than float32 can show.
 AT_STATION_KM = 1e-4
 #: Values that are summed at once: 1 MB in float32, so that a sum stays in the cache.
 TILE_VALUES = 1 << 18
@@ -28,9 +28,10 @@ class InverseDistance:
     """Inverse distance weighting, hour by hour, of the nearest stations that report at that hour.
 
     The estimate is ``sum(w z) / sum(w)`` with ``w = 1 / distance ** power`` (Shepard 1968, ACM
-    National Conference, 517). It equals the measurement at a station that reports. The standard
-    error is that of leaving out each station in turn of the data of `fit`; its square grows
-    linearly with the distance to the nearest station that reports, up to the variance of the data.
+    National Conference, 517). At a power of 2 or more it equals the measurement at a station that
+    reports. The standard error is that of leaving out each station in turn of the data of `fit`;
+    its square grows linearly with the distance to the nearest station that reports, up to the
+    variance of the data.
 
     Parameters
     ----------
