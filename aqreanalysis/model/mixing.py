@@ -24,9 +24,12 @@ from aqreanalysis.model.neural_knn import (
     spread_features,
 )
 
+#: Columns that go through the decoder at once: 128 targets over 36 steps stay in the cache.
+COLUMNS_TOGETHER = 128 * 36
+
 
 class StationTables(NamedTuple):
-    """What is mixed at a target, by station and step of one window, (row, station, core) float32.
+    """What is mixed at a target, by station and step, (row, station, step) float32.
 
     Attributes
     ----------
@@ -114,7 +117,7 @@ def target_matrices(
 def estimate(
     model: NeuralKNN, tables: StationTables, targets: TargetMatrices, cycles: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return mean and variance (n, core) at targets, from the tables of one window.
+    """Return mean and variance (n, step) at targets, from tables of the stations.
 
     Parameters
     ----------
@@ -122,7 +125,7 @@ def estimate(
     tables : StationTables
     targets : TargetMatrices
         Over the stations of the tables.
-    cycles : (CYCLES, n, core) or None
+    cycles : (CYCLES, n, step) or None
         At the targets; None where the tables are those of kriging alone.
     """
     bands = len(model.configuration.bands) + 1
@@ -160,10 +163,13 @@ def _root(square: Tensor) -> Tensor:
 
 
 def _decoded(model: NeuralKNN, features: Tensor) -> Tensor:
-    """Return the decoder's (output, n * core) of (feature, n * core): columns lie far apart."""
-    for layer in (*model.decoder, model.leave):
-        if isinstance(layer, torch.nn.Linear):
-            features = torch.addmm(layer.bias[:, None], layer.weight, features)
-        else:
-            features = layer(features)
-    return features
+    """Return the decoder's (output, n * steps) of (feature, n * steps): columns lie far apart."""
+    parts = []
+    for part in features.split(COLUMNS_TOGETHER, 1):
+        for layer in (*model.decoder, model.leave):
+            if isinstance(layer, torch.nn.Linear):
+                part = torch.addmm(layer.bias[:, None], layer.weight, part)
+            else:
+                part = layer(part)
+        parts.append(part)
+    return torch.cat(parts, 1)

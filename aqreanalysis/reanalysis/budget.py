@@ -65,10 +65,11 @@ class Request(NamedTuple):
     def windows_bytes(self, hours: int, alignment: int) -> float:
         """Return the bytes of what all cells need, where blocks have so many steps.
 
-        Each worker may be at another time. The windows of one begin before it and end after it.
+        Each worker may be at another time, and once more they are kept one by one. The windows of
+        a time begin before it and end after it.
         """
         times = min(self.workers, -(-self.steps // hours))
-        return times * (2 + hours / alignment) * self.window_bytes
+        return (times + 1) * (2 + hours / alignment) * self.window_bytes
 
 
 def memory_bytes(memory: str | float | None) -> int:

@@ -1,6 +1,6 @@
 """The engine of the neural method: the network at any targets, window by window."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,11 +15,13 @@ from aqreanalysis.model.devices import best_device, moved
 from aqreanalysis.reanalysis.answers import Answers
 from aqreanalysis.reanalysis.kept import Kept
 from aqreanalysis.reanalysis.places import TILE, TILE_COLUMNS, TILE_ROWS, Place, Places
-from aqreanalysis.reanalysis.windows import Window, Windows
+from aqreanalysis.reanalysis.windows import Window, Windows, joined
 from aqreanalysis.samples import Samples, Standardisation
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
+#: Windows that are mixed at once at a tile: few large operators, beside which a second thread runs.
+WINDOWS_TOGETHER = 6
 #: Bytes of places that are kept for the next block. Of windows those of one time are: blocks come
 #: in the order of time, and more hours need no more memory.
 KEPT_PLACE_BYTES = 2**29
@@ -75,13 +77,18 @@ class NeuralField:
         with torch.inference_mode(), single_thread():
             return self._filled(tiles, hours, self.prepared(hours), added)
 
-    def prepared(self, hours: slice) -> "dict[int, Window]":
-        """Return the windows of hours by number, for `over` of any cells."""
+    def prepared(self, hours: slice) -> "Prepared":
+        """Return what the stations tell of hours, for `over` of any cells."""
+        core, first = self.model.configuration.core_steps, hours.start + self._before
+        numbers = range(first // core, -(-(hours.stop + self._before) // core))
         with torch.inference_mode(), single_thread():
-            return {number: self._window(number) for number in self._numbers(hours)}
+            return Prepared(
+                numbers.start * core - first,
+                joined([self._kept_windows.get(n, partial(self.windows, n)) for n in numbers]),
+            )
 
     def over(
-        self, rows: slice, columns: slice, hours: slice, prepared: Mapping[int, Window]
+        self, rows: slice, columns: slice, hours: slice, prepared: "Prepared"
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of cells of the grid, (n, hours) float32 each.
 
@@ -136,15 +143,6 @@ class NeuralField:
             )
         return self._kept_model
 
-    def _numbers(self, hours: slice) -> range:
-        """Return the numbers of the windows that hold hours."""
-        core, first = self.model.configuration.core_steps, hours.start + self._before
-        return range(first // core, -(-(hours.stop + self._before) // core))
-
-    def _window(self, number: int) -> Window:
-        """Return a window, made now if it is not kept."""
-        return self._kept_windows.get(number, partial(self.windows, number))
-
     def _trend(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
     ) -> np.ndarray | None:
@@ -152,25 +150,23 @@ class NeuralField:
         return None if self.trend is None else self.trend(longitude, latitude, hours)
 
     def _filled(
-        self,
-        tiles: "list[_Tile]",
-        hours: slice,
-        prepared: Mapping[int, Window],
-        added: np.ndarray | None,
+        self, tiles: "list[_Tile]", hours: slice, prepared: "Prepared", added: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard error of the targets of tiles, (n, hours) float32 each."""
-        answers = Answers(sum(tile.given.size for tile in tiles), hours.stop - hours.start)
-        core = self.model.configuration.core_steps
-        device = best_device()
-        for number in self._numbers(hours):
-            begin = number * core - hours.start - self._before  # the window's first step among ours
-            inside = slice(max(-begin, 0), min(hours.stop - hours.start - begin, core))
+        count, device = hours.stop - hours.start, best_device()
+        answers = Answers(sum(tile.given.size for tile in tiles), count)
+        steps = len(prepared.window.cycles)
+        together = WINDOWS_TOGETHER * self.model.configuration.core_steps
+        for start in range(0, steps, together):
+            length = min(together, steps - start)
+            begin = prepared.begin + start
+            inside = slice(max(-begin, 0), min(count - begin, length))
             columns = slice(begin + inside.start, begin + inside.stop)
-            window = moved(prepared[number], device)
+            window = moved(prepared.window.part(start, length), device)
             for tile in tiles:
                 shift = None
                 if added is not None:
-                    shift = torch.zeros(TILE, core)
+                    shift = torch.zeros(TILE, length)
                     shift[tile.taken, inside] = torch.from_numpy(
                         added[tile.given, columns].astype(np.float32)
                     )
@@ -206,7 +202,7 @@ class NeuralField:
     def _estimate(
         self, window: Window, place: Place, shift: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and standard error of one tile over the core of one window."""
+        """Return mean and standard error of one tile over the steps of windows."""
         stations, tables = place.stations, window.tables
         if stations is not None:
             tables = tables.of(stations)
@@ -236,6 +232,13 @@ def window_bytes(configuration: Configuration, stations: int) -> int:
     """Return how many bytes the tables of one window take."""
     rows = len(configuration.bands) + 6 + 2 * configuration.heads + configuration.context
     return configuration.core_steps * stations * rows * 4
+
+
+class Prepared(NamedTuple):
+    """What the stations tell of the windows in which some hours lie."""
+
+    begin: int  # first step of the windows, counted from the first hour
+    window: Window
 
 
 class _Tile(NamedTuple):

@@ -1,6 +1,7 @@
 """What the stations tell of a window of hours, whatever the target: encoded once for all cells."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -42,6 +43,32 @@ class Window(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of the tables."""
         return sum(table.nbytes for table in self.tables)
+
+    def part(self, start: int, steps: int) -> Self:
+        """Return what it tells of some of its steps."""
+        return type(self)(
+            StationTables(*(table.narrow(-1, start, steps) for table in self.tables)),
+            self.cycles.narrow(0, start, steps),
+            None if self.known is None else self.known.narrow(1, start, steps),
+        )
+
+
+def joined(windows: Sequence[Window]) -> Window:
+    """Return what windows that follow each other tell of all their core steps."""
+    if len(windows) == 1:
+        return windows[0]
+    known = None
+    if any(window.known is not None for window in windows):
+        shape = windows[0].tables.first.shape[1:]
+        known = torch.cat(
+            [torch.ones(shape) if window.known is None else window.known for window in windows], 1
+        )
+    tables = zip(*(window.tables for window in windows), strict=True)
+    return Window(
+        StationTables(*(torch.cat(each, -1) for each in tables)),
+        torch.cat([window.cycles for window in windows]),
+        known,
+    )
 
 
 class Windows:
