@@ -21,7 +21,7 @@ from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, bearing_deg, g
 from aqreanalysis.samples import Clock
 
 #: Targets that go through the network at once. Every call has exactly this many (the last ones
-#: are padded), so that matrix products have one shape and no split of the targets changes a bit.
+#: are padded), so that no split of the targets changes the shape of a matrix product, or a bit.
 TILE = 128
 #: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
 #: for, so that a tile always knows the same stations: those near to it, however many there are.
@@ -98,7 +98,6 @@ class Places(NamedTuple):
             rows = torch.tensor(alone)
             parts.append((rows, self.model.weights(neighbourhood.of(rows))))
         back = torch.argsort(torch.cat([rows for rows, _ in parts]))
-        weights = zip(*(found for _, found in parts), strict=True)
         weights = zip(*(found for _, found in parts), strict=True)
         joined = Weights(*(torch.cat(each)[back] for each in weights))
         stations, local = torch.unique(neighbourhood.index, return_inverse=True)
