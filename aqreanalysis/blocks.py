@@ -212,12 +212,15 @@ class _Blocks:
 
         axes = (spans, *self._cuts(sizes))
         name = f"block-{tokenize(engine.key, axes)}"
-        tasks: dict[Any, Any] = {}
+        prepared = f"prepared-{name}"
+        tasks: dict[Any, Any] = {
+            (prepared, number): (_Blocks.prepared, engine.key, span)
+            for number, span in enumerate(spans)
+        }
         for number in np.ndindex(*map(len, axes)):
             extent = (axis[place] for axis, place in zip(axes, number, strict=True))
-            prepared = (f"prepared-{name}", number[0])
-            tasks[prepared] = (_Blocks.prepared, engine.key, spans[number[0]])
-            tasks[name, *number] = (_Blocks.compute, engine.key, *extent, prepared)
+            common = (prepared, number[0])
+            tasks[name, *number] = (_Blocks.compute, engine.key, *extent, common)
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=[engine])
         chunks = tuple(tuple(span.stop - span.start for span in axis) for axis in axes)
         blocks = da.Array(graph, name, chunks, dtype=object)  # each a tuple of its layers

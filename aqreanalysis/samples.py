@@ -20,6 +20,7 @@ from aqreanalysis.model import (
     Surroundings,
     complete,
     fade,
+    nearest_others,
 )
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import step_hours, values_of
@@ -294,8 +295,7 @@ def station_series(
     neighbours: int,
 ) -> StationSeries:
     """Return one window's series with the mean and spread around each station, batch of 1."""
-    others = distance_km.clone().fill_diagonal_(torch.inf)
-    nearest = others.sort(dim=1, stable=True).indices[:, : min(neighbours, len(others) - 1)]
+    nearest = nearest_others(distance_km, neighbours)
     return series_around(value, variance, value.float()[nearest], cycles, covariates)
 
 

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from aqreanalysis.network import StationNetwork
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,17 @@ def data_dir() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"CI needs the real data, and {folder} is no folder")
     pytest.skip(f"no real data: set AQREANALYSIS_DATA_DIR (looked in {folder})")
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the list to which each search for stations adds the number of its targets."""
+    asked: list[int] = []
+    search = StationNetwork.neighbours
+
+    def counting(self, longitude, latitude, **options):
+        asked.append(np.size(longitude))
+        return search(self, longitude, latitude, **options)
+
+    monkeypatch.setattr(StationNetwork, "neighbours", counting)
+    return asked

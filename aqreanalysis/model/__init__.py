@@ -1,7 +1,13 @@
 """The network, torch alone: learned covariance, temporal encoder and neural kNN."""
 
 from aqreanalysis.model.bands import BandCovariance, split_bands
-from aqreanalysis.model.completion import CANDIDATES, Surroundings, complete, estimate_gaps
+from aqreanalysis.model.completion import (
+    CANDIDATES,
+    Surroundings,
+    complete,
+    estimate_gaps,
+    nearest_others,
+)
 from aqreanalysis.model.configuration import Configuration
 from aqreanalysis.model.covariance import SpaceTimeCovariance, Weights, ordinary_weights
 from aqreanalysis.model.encoder import Encoding, TemporalEncoder
@@ -60,6 +66,7 @@ __all__ = [
     "estimate",
     "estimate_gaps",
     "fade",
+    "nearest_others",
     "ordinary_weights",
     "single_thread",
     "split_bands",

@@ -82,12 +82,15 @@ def _length_km(place: Tensor) -> Tensor:
     return ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
 
 
-def _pair_km(place: Tensor) -> Tensor:
-    """Return the distances among k places in a plane, (n, k, k) km; never 0."""
+def _pair_km(first: Tensor, second: Tensor) -> Tensor:
+    """Return the distances (..., n, m) km of places in a plane, (..., n, 2) and (..., m, 2).
+
+    Never 0.
+    """
     # By coordinate, not as a sum over an axis of two, which is slow.
-    east, north = place.unbind(-1)
-    apart = (east[:, :, None] - east[:, None]) ** 2 + (north[:, :, None] - north[:, None]) ** 2
-    return (apart + SAME_PLACE_KM2).sqrt()
+    pairs = zip(first.unbind(-1), second.unbind(-1), strict=True)
+    east, north = ((a[..., :, None] - b[..., None, :]) ** 2 for a, b in pairs)
+    return (east + north + SAME_PLACE_KM2).sqrt()
 
 
 class BandCovariance(nn.Module):
@@ -141,8 +144,7 @@ class BandCovariance(nn.Module):
         """
         there = torch.isfinite(distance_km)
         place = self._stretched(torch.where(there, distance_km, 0.0), bearing)
-        noise = self.log_noise.exp()
-        sill = self.log_amplitude.exp().sum(1) + noise  # (band,)
+        noise, sill = self.log_noise.exp(), self.sill()
         faded = sill[:, None] * fading[:, None]  # (n, band, k)
         away_km = _length_km(place)
         vector = self._covariances(away_km[:, None], (-1, 1))
@@ -150,7 +152,7 @@ class BandCovariance(nn.Module):
         parts = []
         for start in range(0, len(place), SOLVED_AT_ONCE):
             rows = slice(start, start + SOLVED_AT_ONCE)
-            matrix = self._covariances(_pair_km(place[rows])[:, None], (-1, 1, 1))
+            matrix = self._covariances(_pair_km(place[rows], place[rows])[:, None], (-1, 1, 1))
             matrix.diagonal(dim1=2, dim2=3).add_(diagonal[rows])
             parts.append(solved(matrix, vector[rows], there[rows], sill))
         weight, variance = combined(torch.cat(parts), vector, there, sill)
@@ -167,8 +169,11 @@ class BandCovariance(nn.Module):
             Distance, km, and bearing from one point to each place.
         """
         first, second = (self._stretched(*places.unbind(-1)) for places in (first, second))
-        apart_km = _length_km(first[:, None] - second)
-        return self._covariances(apart_km[None], (-1, 1, 1))
+        return self._covariances(_pair_km(first, second)[None], (-1, 1, 1))
+
+    def sill(self) -> Tensor:
+        """Return the variance of each band, (band,), noise included."""
+        return self.log_amplitude.exp().sum(1) + self.log_noise.exp()
 
     def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
         """Return the weights (n, n, band) with which each of n stations is found from the others.

@@ -45,10 +45,15 @@ class Surroundings(NamedTuple):
         >>> Surroundings.among((line - line[:, None]).abs()).rows.tolist()
         [[0, 1, 2], [1, 0, 2], [2, 1, 0]]
         """
-        others = distance_km.clone().fill_diagonal_(torch.inf).sort(dim=1, stable=True).indices
-        keep = min(CANDIDATES, max(len(distance_km) - 1, 0))
-        rows = torch.cat([torch.arange(len(distance_km))[:, None], others[:, :keep]], 1)
+        others = nearest_others(distance_km, CANDIDATES)
+        rows = torch.cat([torch.arange(len(distance_km))[:, None], others], 1)
         return cls(rows, distance_km[rows[:, :, None], rows[:, None, :]])
+
+
+def nearest_others(distance_km: Tensor, count: int) -> Tensor:
+    """Return each station's nearest others, nearest first: as many as there are, and so many."""
+    others = distance_km.clone().fill_diagonal_(torch.inf)
+    return others.sort(dim=1, stable=True).indices[:, : min(count, len(others) - 1)]
 
 
 def complete(

@@ -12,8 +12,6 @@ from aqreanalysis.model.bands import BandCovariance
 from aqreanalysis.model.covariance import JITTER, Weights
 from aqreanalysis.model.neighbourhood import Neighbourhood
 
-#: Stations that are not shared, as a share of the neighbours, up to which sharing is less work.
-MOST_OWN = 1.0
 #: Fading of a station that is no neighbour: it has no weight.
 GONE = 1e11
 #: Variance of the target and of the condition on the weights, of which a factor's rows are used.
@@ -48,10 +46,9 @@ def shared_weights(
     alike = (dense == 0).all(0)
     order = torch.argsort(~alike, stable=True)  # the shared ones first
     shared = int(alike.sum())
-    if len(order) - shared > MOST_OWN * k:
+    if len(order) - shared > k:  # a cell's own system would be larger than alone
         return None
-    noise = covariance.log_noise.exp()
-    sill = covariance.log_amplitude.exp().sum(1) + noise  # (band,)
+    noise, sill = covariance.log_noise.exp(), covariance.sill()
     stations = stations[order]
     matrix = covariance.between(stations, stations)  # (band, m, m)
     own_noise = noise[:, None] * log_noise[order].exp() + JITTER * sill[:, None]
