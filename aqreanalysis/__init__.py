@@ -19,14 +19,14 @@ __version__ = version("aqreanalysis")
 
 # Names that need torch, pandas' readers or netCDF4 are imported when they are first used.
 _HOMES = {
-    "Configuration": "aqreanalysis.model",
-    "InverseDistance": "aqreanalysis.baselines",
+    "Configuration": "aqreanalysis.methods.neural.configuration",
+    "InverseDistance": "aqreanalysis.methods.inverse_distance",
     "ObservationError": "aqreanalysis.observations",
-    "OrdinaryKriging": "aqreanalysis.baselines",
+    "OrdinaryKriging": "aqreanalysis.methods.kriging.ordinary",
     "Outlook": "aqreanalysis.outlook",
-    "Reanalyser": "aqreanalysis.reanalysis",
-    "Schedule": "aqreanalysis.training",
-    "SpaceTimeKriging": "aqreanalysis.baselines",
+    "Reanalyser": "aqreanalysis.methods.neural.reanalyser",
+    "Schedule": "aqreanalysis.methods.neural.schedule",
+    "SpaceTimeKriging": "aqreanalysis.methods.kriging.space_time",
     "open_observations": "aqreanalysis.observations",
     "open_product": "aqreanalysis.product",
     "synthetic_network": "aqreanalysis.datasets",

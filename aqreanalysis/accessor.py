@@ -13,7 +13,8 @@ from aqreanalysis.network import StationNetwork
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from aqreanalysis.reanalysis import Estimator, Reanalyser
+    from aqreanalysis.methods.neural.reanalyser import Reanalyser
+    from aqreanalysis.reanalysis import Estimator
     from aqreanalysis.verification import Design
 
 
@@ -57,10 +58,10 @@ class AqnetAccessor:
     def flag(self, variable: str | None = None) -> xr.Dataset:
         """Return the observations with ``<variable>_flag``: range, flat lines, spikes, neighbours.
 
-        Nothing is deleted; see `aqreanalysis.quality.mask`.
+        Nothing is deleted; see `aqreanalysis.observations.quality.mask`.
         """
         from aqreanalysis.observations import default_variable
-        from aqreanalysis.quality import flag
+        from aqreanalysis.observations.quality import flag
 
         return flag(self._dataset, variable or default_variable(self._dataset))
 
@@ -88,8 +89,8 @@ class AqnetAccessor:
         **settings
             ``configuration``, ``schedule`` and ``checkpoint`` of `aqreanalysis.Reanalyser`.
         """
+        from aqreanalysis.methods.neural.reanalyser import Reanalyser
         from aqreanalysis.observations import default_variable
-        from aqreanalysis.reanalysis import Reanalyser
 
         model = Reanalyser(seed=seed, progress=progress, **settings)
         variable = variable or default_variable(self._dataset)
@@ -206,9 +207,9 @@ class AqnetAccessor:
         Raises
         ------
         ObservationError, ValueError
-            As `aqreanalysis.reanalysis.fill`.
+            As `aqreanalysis.filling.fill`.
         """
-        from aqreanalysis.reanalysis import fill
+        from aqreanalysis.filling import fill
 
         return fill(self._dataset, variable, method=method, seed=seed, progress=progress)
 

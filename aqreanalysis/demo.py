@@ -11,11 +11,12 @@ import xarray as xr
 
 from aqreanalysis.datasets import SyntheticNetwork, synthetic_network
 from aqreanalysis.maps import save_map
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import open_observations
-from aqreanalysis.reanalysis import METHODS, Estimator, Reanalyser, reanalyse
+from aqreanalysis.reanalysis import METHODS, Estimator, reanalyse
 from aqreanalysis.report import write_report
-from aqreanalysis.training import Schedule
 from aqreanalysis.verification import build_pairs, score_table, statistics
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis import Reanalyser, Schedule
-from aqreanalysis.baselines import SpaceTimeKriging
-from aqreanalysis.reanalysis import fill
+from aqreanalysis.filling import fill
+from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from benchmarks.protocols import scored_months
 from benchmarks.sources import beijing36, data_file
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import Grid
-from aqreanalysis.baselines import Variogram
+from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.reanalysis import METHODS
 from benchmarks.invented import REGION, network_of, stations_of
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import Configuration
-from aqreanalysis.model.configuration import PARTS
+from aqreanalysis.methods.neural.configuration import PARTS
 from aqreanalysis.reanalysis import METHODS
 from aqreanalysis.verification import build_pairs, combine, estimate_hidden, metrics, statistics
 from benchmarks.protocols import Protocol, Split

@@ -14,12 +14,13 @@ import xarray as xr
 
 from aqreanalysis import Outlook, Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.model import Neighbourhood, OutlookConfiguration
-from aqreanalysis.model.neural_knn import LEAST_SQUARE, spread_features
+from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
+from aqreanalysis.methods.neural.batches import nearest_stations
+from aqreanalysis.methods.neural.neural_knn import LEAST_SQUARE, spread_features
+from aqreanalysis.methods.neural.saved import State, known_noise
 from aqreanalysis.network import StationNetwork, bearing_deg, great_circle_km
-from aqreanalysis.reanalysis.saved import State, known_noise
-from aqreanalysis.samples import nearest_stations
-from aqreanalysis.training import OutlookSchedule
+from aqreanalysis.outlook.aqnet import OutlookConfiguration
+from aqreanalysis.outlook.training import OutlookSchedule
 from benchmarks.progress import Reporter
 from benchmarks.record import source_digest
 from benchmarks.sources import beijing12

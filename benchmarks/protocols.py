@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.baselines import InverseDistance, OrdinaryKriging, Variogram
+from aqreanalysis.methods.inverse_distance import InverseDistance
+from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
+from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import values_of
 from aqreanalysis.verification import Fold

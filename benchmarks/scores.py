@@ -24,7 +24,7 @@ class Scores:
     mape : float
         Mean relative error where the truth is above a threshold, as a fraction.
     coverage : float
-        Share of the truth within the 90 % interval of `aqreanalysis.distributions`.
+        Share of the truth within the 90 % interval of `aqreanalysis.predictive`.
     """
 
     count: int

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 import aqreanalysis as aqr
-from aqreanalysis.background import Background, BackgroundError, Trend
-from aqreanalysis.reanalysis import fill
+from aqreanalysis.filling import fill
+from aqreanalysis.foreign.background import Background, BackgroundError, Trend
 
 HOURS = np.arange("2024-01-01", "2024-01-03", dtype="datetime64[h]").astype("datetime64[ns]")
 QUICK = aqr.Schedule(covariance_updates=10, updates=0)

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
 import aqreanalysis as aqr
-from aqreanalysis.model import BandCovariance, Configuration, SpaceTimeCovariance, split_bands
-from aqreanalysis.model.bands import SAME_PLACE_KM2, reach_of
-from aqreanalysis.model.covariance import JITTER
+from aqreanalysis.methods.kriging.bands import SAME_PLACE_KM2, BandCovariance, reach_of, split_bands
+from aqreanalysis.methods.kriging.covariance import JITTER, SpaceTimeCovariance
+from aqreanalysis.methods.neural.batches import (
+    Samples,
+    Standardisation,
+    nearest_stations,
+    surroundings_of,
+)
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.covariances import fit_bands, fit_filling
+from aqreanalysis.methods.neural.validation import crps
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import values_of
-from aqreanalysis.samples import Samples, Standardisation, nearest_stations, surroundings_of
-from aqreanalysis.training.covariances import fit_bands, fit_filling
-from aqreanalysis.training.validation import crps
 
 universal = settings(deadline=None, max_examples=30)
 
@@ -309,7 +314,7 @@ def test_a_station_that_reports_noise_is_learned_as_noisy(samples):
 
 
 def test_what_is_fitted_fills_gaps_with_a_spread_that_fits(samples):
-    from aqreanalysis.model import estimate_gaps
+    from aqreanalysis.methods.kriging.gaps import estimate_gaps
 
     rng = np.random.default_rng(9)
     measured = torch.isfinite(samples.value).nonzero()

@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from aqreanalysis.baselines import (
-    InverseDistance,
-    OrdinaryKriging,
-    SpaceTimeKriging,
-    SpaceTimeVariogram,
-    Variogram,
-)
-from aqreanalysis.baselines.completion import CompletedSeries
 from aqreanalysis.conventions import PRODUCT_FLAGS
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.inverse_distance import InverseDistance
+from aqreanalysis.methods.kriging.completed_series import CompletedSeries
+from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
+from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
+from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
+from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
 
@@ -65,7 +63,7 @@ def places(longitude, latitude):
 @pytest.fixture(autouse=True)
 def _short_spans(monkeypatch):
     """Complete series in short spans of hours, so that the 62 hours below cross two borders."""
-    monkeypatch.setattr("aqreanalysis.baselines.completion.HOURS_AT_ONCE", 24)
+    monkeypatch.setattr("aqreanalysis.methods.kriging.completed_series.HOURS_AT_ONCE", 24)
 
 
 @pytest.fixture(scope="module")
@@ -401,7 +399,7 @@ def test_completed_series_survive_a_pickle(network):
 
 
 def test_completed_series_forget_what_is_long_ago(network, monkeypatch):
-    monkeypatch.setattr("aqreanalysis.baselines.completion.SPANS_KEPT", 1)
+    monkeypatch.setattr("aqreanalysis.methods.kriging.completed_series.SPANS_KEPT", 1)
     values = network.pm25.values
     parts = (np.nan_to_num(values), np.isfinite(values), NOISELESS_IN_TIME, (0,), 1.0, 4)
     series = CompletedSeries(StationNetwork.from_dataset(network), *parts)
@@ -412,7 +410,7 @@ def test_completed_series_forget_what_is_long_ago(network, monkeypatch):
 
 def test_stations_that_never_report_are_left_out(network, caplog):
     silent = network.where(network.station != "s05")
-    with caplog.at_level(logging.INFO, logger="aqreanalysis.baselines"):
+    with caplog.at_level(logging.INFO, logger="aqreanalysis.methods"):
         found = OrdinaryKriging().fit(silent, "pm25").predict(silent, GRID)
     assert "left out, without any value of pm25: stations s05" in caplog.text
     without = network.isel(station=np.arange(14) != 5)

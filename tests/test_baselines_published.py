@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis.baselines import OrdinaryKriging, Variogram
+from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
+from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.network import EARTH_RADIUS_KM
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis.baselines import systems
-from aqreanalysis.baselines.reporting import members, nearest_reporting
-from aqreanalysis.baselines.systems import Systems, label_rows, solve_cases, tiles
+from aqreanalysis.methods.kriging import systems
+from aqreanalysis.methods.kriging.reporting import members, nearest_reporting
+from aqreanalysis.methods.kriging.systems import Systems, label_rows, solve_cases, tiles
 from aqreanalysis.network import StationNetwork, great_circle_km
 
 seeds = st.integers(0, 2**32 - 1)

@@ -5,13 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis.baselines import (
+from aqreanalysis.methods.kriging.space_time_variogram import (
     SpaceTimeVariogram,
-    Variogram,
-    empirical_variogram,
     fit_space_time_variogram,
-    fit_variogram,
 )
+from aqreanalysis.methods.kriging.variogram import Variogram, empirical_variogram, fit_variogram
 from aqreanalysis.network import EARTH_RADIUS_KM, great_circle_km
 
 MODELS = ("exponential", "spherical", "matern32")

@@ -8,8 +8,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis.blocks import FEW_STATIONS, predict_blocks
 from aqreanalysis.conventions import PRODUCT_FLAGS
+from aqreanalysis.fields.blocks import FEW_STATIONS, predict_blocks
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork, great_circle_km
 

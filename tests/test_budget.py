@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 from test_reanalysis import fitted, observations, places
 
-from aqreanalysis.grid import Grid
-from aqreanalysis.reanalysis import estimators, reanalyse, reanalyser
-from aqreanalysis.reanalysis.budget import (
+from aqreanalysis import reanalysis as estimators
+from aqreanalysis.fields.memory import (
     COVARIATE_BYTES,
     VALUE_BYTES,
     Request,
     fitted_blocks,
     memory_bytes,
 )
-from aqreanalysis.reanalysis.neural_field import window_bytes
+from aqreanalysis.grid import Grid
+from aqreanalysis.methods.neural import reanalyser
+from aqreanalysis.methods.neural.field import window_bytes
+from aqreanalysis.reanalysis import reanalyse
 
 GRID = Grid((0.0, 60.0, 0.0, 40.0), 0.1)
 

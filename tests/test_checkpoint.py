@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import aqreanalysis as aqr
-from aqreanalysis.model import Configuration
-from aqreanalysis.training import CheckpointError
-from aqreanalysis.training.loop import _Trainer
+from aqreanalysis.methods.neural.checkpoint import CheckpointError
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.training import _Trainer
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=6, encoder_width=8, decoder_width=8

@@ -259,7 +259,9 @@ def test_a_place_that_cannot_be_written_is_told_before_the_training(
     folder, run, monkeypatch, command, output, words
 ):
     trained = []
-    monkeypatch.setattr("aqreanalysis.reanalysis.Reanalyser.fit", lambda *_: trained.append(1))
+    monkeypatch.setattr(
+        "aqreanalysis.methods.neural.reanalyser.Reanalyser.fit", lambda *_: trained.append(1)
+    )
     assert_refused(run(command, "obs.csv", "-o", output), folder, words)
     assert trained == []
 
@@ -320,7 +322,7 @@ SLOW_COMMAND = """
 import time
 from pathlib import Path
 from aqreanalysis.cli import application
-from aqreanalysis.product.aside import written_aside
+from aqreanalysis.atomic import written_aside
 
 def app():
     with written_aside(Path("out.nc")) as partial:

@@ -34,7 +34,7 @@ def test_an_interrupted_run_is_resumed(folder, run, monkeypatch):  # noqa: F811
     monkeypatch.setattr(resuming.FinishedRegions, "remove", remove)
     assert (folder / ".out.nc.finished").is_dir()
     # With less memory, the blocks are those of the first run nevertheless.
-    monkeypatch.setattr("aqreanalysis.reanalysis.budget.BLOCK_VALUES", 100)
+    monkeypatch.setattr("aqreanalysis.fields.memory.BLOCK_VALUES", 100)
     status, _, said = reanalyse(run, *GRID, "--resume", "--seed", 1)
     assert (status, "cannot resume" in said) == (0, False)
     with open_product("out.nc") as product:

@@ -13,10 +13,10 @@ import xarray as xr
 from dask.distributed import Client, LocalCluster
 from test_reanalysis import GRID, fitted, observations
 
+from aqreanalysis.methods.neural.field import NeuralField
 from aqreanalysis.product import ProductError, build_product, open_product, write_netcdf, write_zarr
 from aqreanalysis.product.regions import regions
 from aqreanalysis.reanalysis import reanalyse
-from aqreanalysis.reanalysis.neural_field import NeuralField
 
 CHUNKS = {"time": 24, "lat": 2}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from aqreanalysis.distributions import below, crps, interval_90, quantile
+from aqreanalysis.predictive import below, crps, interval_90, quantile
 
 CASES = [(25.0, 10.0), (0.5, 3.0), (0.0, 2.0), (9.0, 20.0), (150.0, 1.0)]
 

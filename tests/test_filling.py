@@ -8,10 +8,10 @@ import torch
 import xarray as xr
 
 import aqreanalysis as aqr
-from aqreanalysis.model import SpaceTimeCovariance, Surroundings, complete
+from aqreanalysis.filling import ORIGINS, fill
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
+from aqreanalysis.methods.kriging.gaps import Surroundings, complete
 from aqreanalysis.observations import validate
-from aqreanalysis.reanalysis import fill
-from aqreanalysis.reanalysis.filling import ORIGINS
 
 QUICK = aqr.Schedule(covariance_updates=5, updates=0)
 

@@ -6,15 +6,18 @@ import torch
 from test_reanalysis import GRID, fitted, observations
 from torch.utils.flop_counter import FlopCounterMode
 
+from aqreanalysis.fields.cache import Kept
 from aqreanalysis.grid import Grid
-from aqreanalysis.model import Configuration, NeuralKNN, sharing, single_thread
-from aqreanalysis.model import bands as bands_module
+from aqreanalysis.methods.kriging import bands as bands_module
+from aqreanalysis.methods.kriging import shared_factor as sharing
+from aqreanalysis.methods.neural import field as neural_field
+from aqreanalysis.methods.neural.batches import Samples
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.field import NeuralField
+from aqreanalysis.methods.neural.neural_knn import NeuralKNN
+from aqreanalysis.methods.neural.targets import Places
+from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.reanalysis import neural_field
-from aqreanalysis.reanalysis.kept import Kept
-from aqreanalysis.reanalysis.neural_field import NeuralField
-from aqreanalysis.reanalysis.places import Places
-from aqreanalysis.samples import Samples
 
 FINE = Grid((115.0, 117.0, 39.2, 40.8), 0.05)
 

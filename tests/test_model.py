@@ -11,25 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from aqreanalysis.model import (
-    CYCLES,
-    Configuration,
-    Neighbourhood,
-    NeuralKNN,
-    SpaceTimeCovariance,
-    StationSeries,
+from aqreanalysis.methods.kriging.covariance import JITTER, SpaceTimeCovariance, ordinary_weights
+from aqreanalysis.methods.kriging.gaps import (
+    FILLING_STATIONS,
+    OWN_REACH_STEPS,
     Surroundings,
-    TemporalEncoder,
     complete,
-    fade,
-    ordinary_weights,
-    single_thread,
 )
-from aqreanalysis.model.completion import FILLING_STATIONS, OWN_REACH_STEPS
-from aqreanalysis.model.covariance import JITTER
-from aqreanalysis.model.neighbourhood import FADING_FROM
+from aqreanalysis.methods.kriging.neighbourhood import FADING_FROM, Neighbourhood, fade
+from aqreanalysis.methods.neural.batches import narrowed, nearest_stations, station_series
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.encoder import TemporalEncoder
+from aqreanalysis.methods.neural.neural_knn import CYCLES, NeuralKNN, StationSeries
+from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.network import StationNetwork, bearing_deg
-from aqreanalysis.samples import narrowed, nearest_stations, station_series
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 import aqreanalysis as aqr
 from aqreanalysis.cli import app
-from aqreanalysis.model import OutlookConfiguration
+from aqreanalysis.methods.neural.saved import SavedModelError
 from aqreanalysis.outlook import OUTLOOK_METHODS, Outlook, starts_between
+from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.requests import horizon_steps
-from aqreanalysis.reanalysis import SavedModelError
-from aqreanalysis.training import OutlookSchedule
+from aqreanalysis.outlook.training import OutlookSchedule
 
 SIZES = OutlookConfiguration(history=48, leads=24, width=16)
 QUICK = OutlookSchedule(updates=4, check_every=2, batch=16)

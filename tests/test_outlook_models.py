@@ -6,21 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from aqreanalysis.channels import Scaling
 from aqreanalysis.datasets import synthetic_network
-from aqreanalysis.histories import Histories
-from aqreanalysis.model import (
-    Climatology,
-    LSTMOutlook,
-    OutlookConfiguration,
-    OutlookNetwork,
-    PaperNetwork,
-    PatchTST,
-    Persistence,
-    Ridge,
-)
-from aqreanalysis.model.patchtst import patch_count
-from aqreanalysis.training import Examples, Level, OutlookSchedule, learn
+from aqreanalysis.methods.covariates import Scaling
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookNetwork
+from aqreanalysis.outlook.baselines import Climatology, LSTMOutlook, Persistence, Ridge
+from aqreanalysis.outlook.inputs import Histories
+from aqreanalysis.outlook.paper import PaperNetwork
+from aqreanalysis.outlook.patchtst import PatchTST, patch_count
+from aqreanalysis.outlook.training import Examples, Level, OutlookSchedule, learn
 
 SIZES = OutlookConfiguration(history=96, leads=24, width=16)
 NETWORKS = (OutlookNetwork, LSTMOutlook, PatchTST, PaperNetwork)
@@ -119,7 +112,7 @@ def test_the_untrained_network_is_its_linear_outlook(observations):
     model = made(OutlookNetwork, histories.sums.shape[-1])
     examples = Examples.of(histories, [150, 200])
     model.weight = torch.randn(model.weight.shape, generator=torch.manual_seed(0))
-    from aqreanalysis.model import design
+    from aqreanalysis.outlook.aqnet import design
 
     history = examples.history(model)
     with torch.no_grad():

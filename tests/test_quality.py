@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.observations import ObservationError, find_faults, open_observations
-from aqreanalysis.quality import FLAGS, QualityLimits, flag, mask
+from aqreanalysis.observations.quality import FLAGS, QualityLimits, flag, mask
 
 HOURS = 400
 

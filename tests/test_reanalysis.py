@@ -13,25 +13,20 @@ import xarray as xr
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from aqreanalysis.baselines import InverseDistance
 from aqreanalysis.conventions import PRODUCT_FLAGS, UnknownPollutantError
+from aqreanalysis.filling import fill
 from aqreanalysis.grid import Grid
-from aqreanalysis.model import Configuration
+from aqreanalysis.methods.inverse_distance import InverseDistance
+from aqreanalysis.methods.neural import domain as sight
+from aqreanalysis.methods.neural import reanalyser
+from aqreanalysis.methods.neural.batches import Samples, Window, assemble, narrowed
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.saved import known_noise, network_record
+from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import ObservationError
-from aqreanalysis.reanalysis import (
-    METHODS,
-    Estimator,
-    Reanalyser,
-    estimator_of,
-    fill,
-    reanalyse,
-    reanalyser,
-    sight,
-)
-from aqreanalysis.reanalysis.saved import known_noise, network_record
-from aqreanalysis.samples import Samples, Window, assemble, narrowed
-from aqreanalysis.training import Schedule
+from aqreanalysis.reanalysis import METHODS, Estimator, estimator_of, reanalyse
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8

@@ -10,17 +10,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aqreanalysis.model import (
-    CYCLES,
-    Configuration,
-    NeuralKNN,
-    SpaceTimeCovariance,
-    StationSeries,
-    Surroundings,
-    complete,
-)
-from aqreanalysis.network import StationNetwork
-from aqreanalysis.samples import (
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
+from aqreanalysis.methods.kriging.gaps import Surroundings, complete
+from aqreanalysis.methods.neural.batches import (
     Clock,
     Samples,
     Standardisation,
@@ -31,6 +23,9 @@ from aqreanalysis.samples import (
     station_series,
     surroundings_of,
 )
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.neural_knn import CYCLES, NeuralKNN, StationSeries
+from aqreanalysis.network import StationNetwork
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8

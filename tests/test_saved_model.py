@@ -16,9 +16,10 @@ import xarray as xr
 from safetensors.torch import load_file, save_file
 
 from aqreanalysis.grid import Grid
-from aqreanalysis.model import Configuration
-from aqreanalysis.reanalysis import Reanalyser, SavedModelError
-from aqreanalysis.training import Schedule
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.saved import SavedModelError
+from aqreanalysis.methods.neural.schedule import Schedule
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
@@ -90,7 +91,7 @@ def test_a_loaded_model_predicts_the_same_bits_in_a_new_process(model, folder, t
     script = f"""
 import xarray as xr
 from aqreanalysis.grid import Grid
-from aqreanalysis.reanalysis import Reanalyser
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
 model = Reanalyser.load({str(folder)!r})
 with xr.open_dataset({str(tmp_path / "observations.nc")!r}) as dataset:
     field = model.predict(dataset.load(), Grid({GRID.region}, {GRID.resolution}))

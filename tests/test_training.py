@@ -9,11 +9,14 @@ import pytest
 import torch
 import xarray as xr
 
-from aqreanalysis.model import Configuration, NeuralKNN
+from aqreanalysis.methods.neural.batches import Samples, Standardisation, Window, assemble, narrowed
+from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.neural_knn import NeuralKNN
+from aqreanalysis.methods.neural.schedule import Schedule
+from aqreanalysis.methods.neural.spread import fit_spread_law
+from aqreanalysis.methods.neural.training import FEWEST_FOR_HEADS, train
+from aqreanalysis.methods.neural.validation import Look, Validated
 from aqreanalysis.network import StationNetwork, great_circle_km
-from aqreanalysis.samples import Samples, Standardisation, Window, assemble, narrowed
-from aqreanalysis.training import FEWEST_FOR_HEADS, Look, Schedule, Validated, train
-from aqreanalysis.training.spread import fit_spread_law
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
@@ -183,8 +186,8 @@ def batches(monkeypatch):
         seen.append((windows, batch))
         return batch
 
-    monkeypatch.setattr("aqreanalysis.training.loop.assemble", recorded)
-    monkeypatch.setattr("aqreanalysis.training.looks.assemble", recorded)
+    monkeypatch.setattr("aqreanalysis.methods.neural.training.assemble", recorded)
+    monkeypatch.setattr("aqreanalysis.methods.neural.validation_passes.assemble", recorded)
     return seen
 
 
@@ -418,7 +421,7 @@ def test_stations_that_all_report_the_same_can_be_learned_from():
 
 
 def test_the_scores_are_logged(caplog):
-    with caplog.at_level(logging.INFO, logger="aqreanalysis.training"):
+    with caplog.at_level(logging.INFO, logger="aqreanalysis.methods.neural"):
         found = trained(smooth_field(9, hours=40))
 
     assert f"RMSE {found.kept.rmse:.2f}" in caplog.text

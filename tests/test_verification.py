@@ -11,9 +11,10 @@ import xskillscore
 from scipy.special import ndtri
 
 import aqreanalysis as aqr
-from aqreanalysis.baselines import InverseDistance, OrdinaryKriging
-from aqreanalysis.distributions import below, interval_90
+from aqreanalysis.methods.inverse_distance import InverseDistance
+from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.network import great_circle_km
+from aqreanalysis.predictive import below, interval_90
 from aqreanalysis.verification import (
     VerificationError,
     combine,

@@ -13,9 +13,9 @@ from product_cases import GRIDS, make_observations, make_product
 from aqreanalysis.network import great_circle_km
 from aqreanalysis.product import write_netcdf
 from aqreanalysis.verification import VerificationError, metrics
-from aqreanalysis.verification.matching.blocks import in_blocks, runs
-from aqreanalysis.verification.matching.cells import GridCells
-from aqreanalysis.verification.matching.products import match_product, verify_product
+from aqreanalysis.verification.colocation.blocks import in_blocks, runs
+from aqreanalysis.verification.colocation.cells import GridCells
+from aqreanalysis.verification.colocation.products import match_product, verify_product
 
 HOURS = pd.date_range("2020-01-01", periods=48, freq="h")
 DAYS = pd.date_range("2020-01-01", periods=2, freq="D")
@@ -711,8 +711,8 @@ def test_no_other_cell_is_touched():
 
 @pytest.mark.parametrize("chunks", [None, (7, 2, 3)])
 def test_blocks_of_a_file_change_nothing(tmp_path, monkeypatch, chunks):
-    monkeypatch.setattr("aqreanalysis.verification.matching.blocks.BLOCK_BYTES", 2000)
-    monkeypatch.setattr("aqreanalysis.verification.matching.sampling._VALUES_AT_A_TIME", 20)
+    monkeypatch.setattr("aqreanalysis.verification.colocation.blocks.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("aqreanalysis.verification.colocation.sampling._VALUES_AT_A_TIME", 20)
     encoding = {"pm25": {"chunksizes": chunks}} if chunks else {}
     grid().to_netcdf(tmp_path / "grid.nc", encoding=encoding)
     np.testing.assert_allclose(estimate(str(tmp_path / "grid.nc")), expected(), rtol=1e-6)

@@ -85,8 +85,9 @@ def reanalyse(
     aqreanalysis reanalyse hourly_88101_2011.zip --format aqs -o us.nc --grid 0.25
     --region -125 -66 24 50 --time 2011-07-01 2011-07-07
     """
+    from aqreanalysis.methods.neural.reanalyser import Reanalyser
     from aqreanalysis.observations import open_stations
-    from aqreanalysis.reanalysis import Reanalyser, reanalyse
+    from aqreanalysis.reanalysis import reanalyse
 
     check_product_name(output, resume=resume)
     if model and method != "neural":

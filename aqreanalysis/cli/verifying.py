@@ -99,7 +99,7 @@ def verify(
             pairs = pairs.isel(time=selected_hours(pairs["time"], slice(*time)))
     else:
         # What a method says of itself would be said once a fold.
-        with warnings_alone("aqreanalysis.baselines", "aqreanalysis.training"):
+        with warnings_alone("aqreanalysis.methods"):
             pairs = cross_validate(
                 obs,
                 variable,

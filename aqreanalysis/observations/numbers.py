@@ -31,7 +31,7 @@ def numbers(
 
     Words such as "NA" and sentinels such as -999 are missing; the latter are logged. Compass
     points of a wind direction become degrees. Any other text is a fault. Negative and
-    implausible values stay: `aqreanalysis.quality` flags them.
+    implausible values stay: `aqreanalysis.observations.quality` flags them.
 
     Parameters
     ----------

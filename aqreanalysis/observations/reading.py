@@ -50,7 +50,7 @@ def open_observations(
     and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
     of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
     any order, absent hours are missing. Values are never corrected: negative and implausible
-    ones stay, and `aqreanalysis.quality` flags them.
+    ones stay, and `aqreanalysis.observations.quality` flags them.
 
     Parameters
     ----------

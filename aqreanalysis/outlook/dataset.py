@@ -11,8 +11,8 @@ from scipy.special import ndtri
 
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
-from aqreanalysis.model import OutlookConfiguration
 from aqreanalysis.observations import step_hours, time_bounds
+from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.spreading import own_outlooks, spread_outlooks
 from aqreanalysis.product import LEAD, REFERENCE, build_product, quantile_name, restore_metadata
 

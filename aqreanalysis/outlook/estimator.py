@@ -10,13 +10,17 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from aqreanalysis.channels import Scaling
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
-from aqreanalysis.histories import Histories
-from aqreanalysis.model import OutlookConfiguration, Prediction, single_thread
+from aqreanalysis.methods.covariates import Scaling
+from aqreanalysis.methods.neural.batches import clock_of
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.schedule import Schedule
+from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.observations import step_hours, validate
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction
 from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset
+from aqreanalysis.outlook.inputs import Histories
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, covariates_for
 from aqreanalysis.outlook.periods import check_validation, split_hours, stations_with_values
 from aqreanalysis.outlook.requests import (
@@ -26,10 +30,8 @@ from aqreanalysis.outlook.requests import (
     start_columns,
 )
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
+from aqreanalysis.outlook.training import Examples, Learned, Level, OutlookSchedule, learn
 from aqreanalysis.product import check_quantiles, input_digest
-from aqreanalysis.reanalysis import Reanalyser
-from aqreanalysis.samples import clock_of
-from aqreanalysis.training import Examples, Learned, Level, OutlookSchedule, Schedule, learn
 
 OutlookMethod = Literal["aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"]
 #: Hours between the starts of the validation examples, and about how many examples to learn from.
@@ -52,7 +54,7 @@ class Outlook:
     ----------
     method : {"aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"}
         ``"paper"`` is AQ-Net as its code was released, less its errors, see
-        `aqreanalysis.model.PaperNetwork`; the last five are what an outlook has to beat.
+        `aqreanalysis.outlook.paper.PaperNetwork`; the last five are what an outlook has to beat.
     configuration : OutlookConfiguration, optional
         Length of history and horizon, sizes of the network.
     schedule : OutlookSchedule, optional

@@ -7,9 +7,9 @@ import xarray as xr
 
 from aqreanalysis.conventions import TIME, pollutant
 from aqreanalysis.grid import Grid
-from aqreanalysis.model import OutlookConfiguration
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, step_hours, validate
+from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.estimator import Outlook, OutlookMethod
 from aqreanalysis.outlook.requests import Starts, horizon_steps, start_columns
 

@@ -5,20 +5,13 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from aqreanalysis.channels import covariates_of
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.model import (
-    Climatology,
-    LSTMOutlook,
-    OutlookConfiguration,
-    OutlookModule,
-    OutlookNetwork,
-    PaperNetwork,
-    PatchTST,
-    Persistence,
-    Ridge,
-)
-from aqreanalysis.training import OutlookSchedule
+from aqreanalysis.methods.covariates import covariates_of
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, OutlookNetwork
+from aqreanalysis.outlook.baselines import Climatology, LSTMOutlook, Persistence, Ridge
+from aqreanalysis.outlook.paper import PaperNetwork
+from aqreanalysis.outlook.patchtst import PatchTST
+from aqreanalysis.outlook.training import OutlookSchedule
 
 
 class _Method(NamedTuple):

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aqreanalysis.channels import Scaling
-from aqreanalysis.model import OutlookConfiguration, OutlookModule
+from aqreanalysis.methods.covariates import Scaling
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.saved import SavedModelError, check_place, digest_of
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS
 from aqreanalysis.product import put_in_place
-from aqreanalysis.reanalysis import Reanalyser, SavedModelError
-from aqreanalysis.reanalysis.saved import check_place, digest_of
 
 #: Number of the layout of the folder.
 FORMAT = 1

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.baselines import InverseDistance
 from aqreanalysis.conventions import TIME
-from aqreanalysis.distributions import normal_root
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.inverse_distance import InverseDistance
+from aqreanalysis.predictive import normal_root
 
 
 def spread_outlooks(

@@ -1,6 +1,6 @@
 """Products: a field becomes a CF NetCDF file that GIS tools open, and comes back from it."""
 
-from aqreanalysis.product.aside import check_target, put_in_place
+from aqreanalysis.atomic import check_target, put_in_place
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.leads import LEAD, REFERENCE

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.distributions import quantile
+from aqreanalysis.predictive import quantile
 
 
 def quantile_name(variable: str, probability: float) -> str:

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from aqreanalysis.atomic import check_target, explained, written_aside
 from aqreanalysis.conventions import STATION, TIME
-from aqreanalysis.product.aside import check_target, explained, written_aside
+from aqreanalysis.fields.cluster import held_by_workers
 from aqreanalysis.product.attributes import restore_metadata
-from aqreanalysis.product.held import held_by_workers
 from aqreanalysis.product.leads import in_set_order, is_set
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import Region, regions

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.atomic import check_target, explained, put_in_place
 from aqreanalysis.conventions import STATION
-from aqreanalysis.product.aside import check_target, explained, put_in_place
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.netcdf_file import quantization_attributes
 from aqreanalysis.product.rounding import rounded

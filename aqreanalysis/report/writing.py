@@ -10,8 +10,8 @@ import jinja2
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.atomic import check_target, explained, written_aside
 from aqreanalysis.conventions import STATION
-from aqreanalysis.product.aside import check_target, explained, written_aside
 from aqreanalysis.report import tables
 from aqreanalysis.report.figures import draw_groups
 from aqreanalysis.report.findings import Findings

@@ -5,10 +5,10 @@ them; `verify_product` does the same for a field that exists already.
 """
 
 from aqreanalysis.verification.bootstrap import differences, intervals
+from aqreanalysis.verification.colocation import match_product, verify_product
 from aqreanalysis.verification.crossvalidation import cross_validate, estimate_hidden, verify
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, folds_of
-from aqreanalysis.verification.matching import match_product, verify_product
 from aqreanalysis.verification.pairs import build_pairs
 from aqreanalysis.verification.scoring import metrics
 from aqreanalysis.verification.summing import check_events, combine, statistics

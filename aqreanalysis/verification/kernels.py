@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
-from aqreanalysis.distributions import below, crps, interval_90
+from aqreanalysis.predictive import below, crps, interval_90
 from aqreanalysis.verification.pairs import ESTIMATOR, Sample
 from aqreanalysis.verification.strata import HOURS_PER_DAY, MONTHS, part_of
 

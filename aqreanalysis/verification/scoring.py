@@ -67,7 +67,7 @@ def metrics(
           87, 167);
         - ``index_of_agreement``: Willmott 1981, Phys. Geogr. 2, 184, about the mean of all truth;
         - ``crps``, ``coverage_90`` and ``width_90`` of the 90 % interval of the distribution that
-          estimate and standard error stand for (`aqreanalysis.distributions`); ``spread_skill``:
+          estimate and standard error stand for (`aqreanalysis.predictive`); ``spread_skill``:
           root mean variance over RMSE, 1 where errors are as large as they are said to be;
         - ``mean_truth``, ``mean_estimate``, ``sd_truth``, ``sd_estimate``;
         - on ``event`` too, where ``by`` is none, distance or station: ``hit_rate``,

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from aqreanalysis.conventions import STATION, TIME
-from aqreanalysis.distributions import interval_90
 from aqreanalysis.maps import map_scores
+from aqreanalysis.predictive import interval_90
 from aqreanalysis.report.figures.agreement import drawable_pollutant
 from aqreanalysis.report.figures.sheet import (
     WIDTH_IN,

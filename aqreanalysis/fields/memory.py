@@ -1,0 +1,184 @@
+"""The memory that a request takes: blocks are cut to fit, and what cannot fit is refused."""
+
+import logging
+import math
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import TIME
+from aqreanalysis.fields.blocks import BLOCK_STEPS, BLOCK_VALUES, block_sizes
+from aqreanalysis.grid import Grid
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of a target of a projected grid, the most: its position, here and with the engine.
+TARGET_BYTES = 96
+#: Bytes of work on one value of a block, measured on blocks of all methods.
+VALUE_BYTES = 64
+#: Bytes of a station: its neighbours and the distances among them, and the search for them.
+STATION_BYTES = 10_000
+#: Bytes of a pair of stations, where a method works on all distances at once.
+PAIR_BYTES = 40
+#: Bytes of one value of a station: measured, standardised, completed, with their errors; and of one
+#: of each covariate, while it is standardised. Both measured.
+MEASUREMENT_BYTES, COVARIATE_BYTES = 48, 44
+#: Bytes of the regions that are computed, compressed and written while others are, at most, and
+#: for each value of the product.
+WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
+#: Share of what is free that is taken by default: others use the machine, too.
+SHARE_OF_FREE = 0.5
+
+
+class Request(NamedTuple):
+    """What is asked for, in numbers, and what its method keeps from block to block."""
+
+    cells: int
+    steps: int
+    stations: int
+    pairs: int
+    measurements: int
+    covariates: int
+    kept_bytes: int
+    window_bytes: int  # of what all cells need of one alignment of steps
+    workers: int
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes that do not depend on the size of a block."""
+        writing = min(WRITING_BYTES, self.cells * self.steps * WRITTEN_VALUE_BYTES)
+        return (
+            self.cells * TARGET_BYTES
+            + self.stations * STATION_BYTES
+            + self.pairs * PAIR_BYTES
+            + self.measurements * (MEASUREMENT_BYTES + self.covariates * COVARIATE_BYTES)
+            + self.kept_bytes
+            + writing
+        )
+
+    def windows_bytes(self, hours: int, alignment: int) -> float:
+        """Return the bytes of what all cells need, where blocks have so many steps.
+
+        Each worker may be at another time, and once more they are kept one by one. The windows of
+        a time begin before it and end after it.
+        """
+        times = min(self.workers, -(-self.steps // hours))
+        return (times + 1) * (2 + hours / alignment) * self.window_bytes
+
+
+def memory_bytes(memory: str | float | None) -> int:
+    """Return a number of bytes; by default half of what is free now.
+
+    Parameters
+    ----------
+    memory : str, int or None
+        As ``"2GB"``, ``"500 MiB"``, or a number of bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is no positive number of bytes.
+
+    Examples
+    --------
+    >>> memory_bytes("2GB"), memory_bytes(1e6)
+    (2000000000, 1000000)
+    """
+    from dask.utils import parse_bytes
+
+    if memory is None:
+        return int(SHARE_OF_FREE * _free_bytes())
+    try:
+        if isinstance(memory, bool) or (isinstance(memory, str) and not re.search(r"\d", memory)):
+            raise ValueError("it names no number")
+        found = parse_bytes(memory) if isinstance(memory, str) else float(memory)
+        if not (math.isfinite(found) and found > 0):
+            raise ValueError("it is not positive")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"memory must be as '2GB' or '500MB'; found {memory!r}") from error
+    return int(found)
+
+
+def fitted_blocks(
+    at: Grid | xr.Dataset,
+    request: Request,
+    *,
+    memory: str | float | None,
+    alignment: int,
+    chunks: Mapping[str, int] | None,
+) -> dict[str, int]:
+    """Return the sizes of blocks with which the request fits into the memory; its cost is logged.
+
+    Parameters
+    ----------
+    at : Grid or Dataset
+        Targets.
+    request : Request
+    memory : str, number or None
+        Of `memory_bytes`. It is what the work takes beside the program and its libraries.
+    alignment : int
+        Of `aqreanalysis.fields.blocks.predict_blocks`.
+    chunks : mapping, optional
+        Sizes that were asked for; they stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If even the smallest blocks do not fit; it says what would.
+    """
+    allowed = memory_bytes(memory)
+    most = request.windows_bytes(min(BLOCK_STEPS, request.steps), alignment)
+    room = (allowed - request.fixed_bytes - most) / (request.workers * VALUE_BYTES)
+    values = int(np.clip(room, 1, BLOCK_VALUES))
+    sizes = block_sizes(at, request.steps, alignment=alignment, values=values)
+    sizes |= dict(chunks or {})
+    block = math.prod(sizes.values()) * VALUE_BYTES
+    windows = request.windows_bytes(sizes[TIME], alignment)
+    needed = request.fixed_bytes + windows + request.workers * block
+    told = (
+        f"{request.cells:,} cells x {request.steps:,} hours from {request.stations:,} stations: "
+        f"about {_told(request.fixed_bytes + windows)} for what is kept and written and "
+        f"{request.workers} x {_told(block)} for blocks of "
+        + " x ".join(f"{size} {name}" for name, size in sizes.items())
+    )
+    if needed > allowed:
+        raise ValueError(
+            f"memory={_told(allowed)} does not hold this request; {told}. Give "
+            f"memory='{math.ceil(needed / 1e6)}MB' or more, a coarser grid or a smaller region"
+            + (", or smaller chunks; a resumed run keeps those it began with." if chunks else ".")
+        )
+    logger.info("%s, of %s allowed", told, _told(allowed))
+    return sizes
+
+
+def workers() -> int:
+    """Return how many blocks this process computes at once."""
+    import dask
+    from dask.system import CPU_COUNT
+
+    found = dask.config.get("num_workers", None)
+    return int(found or CPU_COUNT)
+
+
+def _told(number: float) -> str:
+    """Return a number of bytes in words."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{math.ceil(number / 1e6):,} MB"
+
+
+def _free_bytes() -> int:
+    """Return the memory that is free now, within the limit of a container if there is one."""
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, StopIteration):  # Linux alone has these files
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
+    folder = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # "max" is no limit
+        limit = int((folder / "memory.max").read_text())
+        free = min(free, limit - int((folder / "memory.current").read_text()))
+    return max(free, 1)

@@ -1,0 +1,161 @@
+"""Complete series at the stations themselves: what is missing is estimated, and said to be."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import torch
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.methods.kriging.gaps import complete
+from aqreanalysis.methods.neural.batches import surroundings_of
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.saved import State
+from aqreanalysis.methods.neural.schedule import Schedule
+from aqreanalysis.methods.neural.threads import single_thread
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import default_variable, validate, values_of
+
+#: Meaning of the values of ``<variable>_origin``.
+ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
+#: Neighbours whose values beside a station's own last and next one help to fill its gap.
+BESIDE = 4
+
+
+def fill(
+    observations: xr.Dataset,
+    variable: str | None = None,
+    *,
+    method: Reanalyser | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Return the observations with the gaps of a variable filled; what was measured stays.
+
+    A gap is kriged in space and time with the model's learned covariance: from the nearest
+    stations at its hour, from the station's own last and next value within a day, and from the
+    nearest stations beside those, which tell how the station differs from them.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``(station, time)``. A station that never reports is estimated from the others.
+    variable : str, optional
+        Pollutant; pm25 if it is there, else the only one.
+    method : Reanalyser, optional
+        A fitted model. By default only its covariance is learned, which takes seconds: the network
+        is for places between stations.
+    seed : int
+        Of the learning.
+    progress : bool
+        Whether learning shows a progress bar.
+
+    Returns
+    -------
+    Dataset
+        The observations with the variable complete, ``<variable>_uncertainty`` (one standard
+        error, ug m-3, of what was estimated) and ``<variable>_origin``: 0 measured, 1 estimated,
+        2 no estimate, where nothing was in reach and the value stays missing.
+
+    Raises
+    ------
+    ObservationError
+        If the observations are not valid.
+    ValueError
+        If fewer than three stations report, or the model knows another variable or step.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> filled = fill(obs, progress=False)
+    >>> int(obs.pm25.isnull().sum()) > int(filled.pm25.isnull().sum())
+    True
+    >>> bool((filled.pm25 == obs.pm25).where(obs.pm25.notnull(), True).all())
+    True
+    """
+    validate(observations)
+    variable = pollutant(variable).name if variable else default_variable(observations)
+    if method is None:
+        quick = Schedule(updates=0)
+        method = Reanalyser(schedule=quick, seed=seed, progress=progress).fit(
+            observations, variable
+        )
+    elif not isinstance(method, Reanalyser):
+        raise ValueError(
+            f"method must be a fitted Reanalyser, or left out; found {method!r}. Gaps are filled "
+            "by its learned covariance alone"
+        )
+    elif method.variable != variable:
+        raise ValueError(
+            f"the fitted model knows {method.variable!r}; asked for {variable!r}. "
+            f"Pass variable={method.variable!r}, or fit another model."
+        )
+    if method.trend is not None:
+        raise ValueError(
+            "the fitted model learned departures from a background; fill with one that learned "
+            "without, or leave method out"
+        )
+    values, error = _estimated(method.state_for(observations), observations, variable)
+    return _filled(observations, variable, values, error)
+
+
+def _estimated(
+    state: State, observations: xr.Dataset, variable: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return series with their gaps estimated, and the standard error in the gaps.
+
+    Both are (station, time); NaN where there is no estimate, or nothing was estimated.
+    """
+    values = values_of(observations, variable)
+    around = surroundings_of(StationNetwork.from_dataset(observations))
+    covariance = state.model.covariance
+    with torch.no_grad(), single_thread():
+        mean, variance = complete(
+            covariance,
+            torch.from_numpy(state.standardisation.forward(values)),
+            around,
+            beside=BESIDE,
+        )
+        nothing = ~covariance.tells(variance).numpy()
+        estimate, error = state.standardisation.backward(mean, variance)
+    gap = np.isnan(values)
+    estimated = np.where(gap & ~nothing, estimate.numpy(), values)
+    return estimated, np.where(gap & ~nothing, error.numpy(), np.nan)
+
+
+def _filled(
+    observations: xr.Dataset, variable: str, values: np.ndarray, error: np.ndarray
+) -> xr.Dataset:
+    """Return the observations with complete series, their uncertainty and where they come from."""
+    measured = observations[variable].transpose(STATION, TIME)
+    there = measured.notnull().values
+    origin = np.where(
+        there,
+        ORIGINS["measured"],
+        np.where(np.isfinite(error), ORIGINS["estimated"], ORIGINS["no_estimate"]),
+    )
+    layers = {"uncertainty": f"{variable}_uncertainty", "origin": f"{variable}_origin"}
+    known = pollutant(variable)
+    filled = measured.copy(data=np.where(there, measured.values, values.astype(measured.dtype)))
+    filled.attrs["ancillary_variables"] = " ".join(layers.values())
+    return observations.assign(
+        {
+            variable: filled,
+            layers["uncertainty"]: measured.copy(data=error.astype(np.float32)).assign_attrs(
+                standard_name=f"{known.standard_name} standard_error",
+                long_name=f"standard error of the estimated {known.long_name}",
+            ),
+            layers["origin"]: (
+                (STATION, TIME),
+                origin.astype(np.int8),
+                {
+                    "standard_name": "quality_flag",
+                    "long_name": f"origin of the {known.long_name}",
+                    "flag_values": np.array(list(ORIGINS.values()), np.int8),
+                    "flag_meanings": " ".join(ORIGINS),
+                },
+            ),
+        }
+    )

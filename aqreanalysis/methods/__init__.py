@@ -1,0 +1,1 @@
+"""Methods: from the values of stations to a field, a room for each."""

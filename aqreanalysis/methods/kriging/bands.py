@@ -1,0 +1,224 @@
+"""Bands of the day, and the kriging weights of each: the slow reaches further than the fast."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from aqreanalysis.methods.kriging.covariance import JITTER, Weights, combined, solved
+
+#: Widths of a Gaussian at which it is cut.
+CUT = 3.0
+#: Squared distance below which two stations are one place, km2; it keeps gradients finite.
+SAME_PLACE_KM2 = 1e-6
+#: Targets whose systems are solved at once: those of all bands fit in the processor's cache.
+SOLVED_AT_ONCE = 16
+#: Squared stretch that stands for none, where a root has no slope.
+TINY_STRETCH = 1e-24
+
+
+def reach_of(widths: Sequence[float]) -> int:
+    """Return how many steps to either side the bands of a step need.
+
+    Examples
+    --------
+    >>> reach_of((1.5, 6.0))
+    18
+    """
+    return max(math.ceil(CUT * width) for width in widths)
+
+
+def split_bands(value: Tensor, known: Tensor, widths: Sequence[float]) -> Tensor:
+    """Return the bands of series, fastest first; they add up to the series.
+
+    The series is smoothed with a Gaussian of each width, and a band is what lies between one
+    smoothing and the next. Steps at which nothing is known do not count in a smoothing.
+
+    Parameters
+    ----------
+    value : (..., time)
+    known : (..., time)
+        1 where the value is worth something, 0 where it stands for nothing.
+    widths : sequence of float
+        Standard deviations in steps, ascending.
+
+    Returns
+    -------
+    Tensor, (..., time - 2 reach, band)
+
+    Examples
+    --------
+    >>> constant = torch.ones(1, 45)
+    >>> split_bands(constant, constant, (1.0, 7.0)).round(decimals=6).tolist()
+    [[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]
+    """
+    reach = reach_of(widths)
+    core = value.shape[-1] - 2 * reach
+    rough = value.narrow(-1, reach, core)
+    bands = []
+    for width in widths:
+        smooth = _smoothed(value * known, width, reach) / _smoothed(known, width, reach).clamp_min(
+            JITTER
+        )
+        bands.append(rough - smooth)
+        rough = smooth
+    return torch.stack([*bands, rough], -1)
+
+
+def _smoothed(value: Tensor, width: float, reach: int) -> Tensor:
+    """Return (..., time - 2 reach): sums with the weights of a Gaussian that is cut."""
+    half = math.ceil(CUT * width)
+    steps = torch.arange(-half, half + 1, dtype=value.dtype, device=value.device)
+    weights = torch.exp(-(steps**2) / (2 * width**2))
+    inner = value.narrow(-1, reach - half, value.shape[-1] - 2 * (reach - half))
+    flat = inner.reshape(-1, 1, inner.shape[-1])
+    summed = nn.functional.conv1d(flat, (weights / weights.sum())[None, None])
+    return summed.reshape(*value.shape[:-1], summed.shape[-1])
+
+
+def _length_km(place: Tensor) -> Tensor:
+    """Return how far places of a plane (..., 2) are from its origin, km; never 0."""
+    return ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
+
+
+def _pair_km(first: Tensor, second: Tensor) -> Tensor:
+    """Return the distances (..., n, m) km of places in a plane, (..., n, 2) and (..., m, 2).
+
+    Never 0.
+    """
+    # By coordinate, not as a sum over an axis of two, which is slow.
+    pairs = zip(first.unbind(-1), second.unbind(-1), strict=True)
+    east, north = ((a[..., :, None] - b[..., None, :]) ** 2 for a, b in pairs)
+    return (east + north + SAME_PLACE_KM2).sqrt()
+
+
+class BandCovariance(nn.Module):
+    r"""The covariance of each band at two places, and the ordinary kriging weights that follow.
+
+    In a stationary field the best linear estimate from whole series falls apart by frequency: each
+    has a covariance in space and weights of its own (Chiles & Delfiner 2012, section 5.6). Three
+    bands stand for the frequencies. What changes from hour to hour reaches a few kilometres and is
+    mostly noise, what changes from day to day reaches hundreds. In band b
+
+    .. math:: C_b(h) = \sum_{i=1}^2 a_{bi} e^{-|S h| / \ell_{bi}} + n_b [h = 0]
+
+    where S stretches the plane around the target, so that the reach may depend on the direction.
+    The noise n of a station that is known to be noisier or quieter than others has a factor.
+
+    Parameters
+    ----------
+    bands : int
+    spacing_km : float
+        Median spacing of the stations; the ranges begin at 3 and 20 times it.
+    """
+
+    def __init__(self, bands: int, spacing_km: float) -> None:
+        super().__init__()
+        ranges = torch.tensor([3 * spacing_km, 20 * spacing_km], dtype=torch.float64).log()
+        # The slower a band, the more of the variance it holds, and the less noise.
+        share = torch.linspace(-3.0, -1.2, bands, dtype=torch.float64)
+        self.log_amplitude = nn.Parameter(share[:, None].repeat(1, 2))
+        self.log_range = nn.Parameter(ranges.repeat(bands, 1))
+        self.log_noise = nn.Parameter(torch.linspace(-3.0, -4.5, bands, dtype=torch.float64))
+        self.stretch = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def weights(
+        self, distance_km: Tensor, bearing: Tensor, fading: Tensor, log_noise: Tensor
+    ) -> Weights:
+        """Return the weights of k neighbours in each band, and the variance of all bands.
+
+        Parameters
+        ----------
+        distance_km, bearing : (n, k) float64
+            Target to neighbour; inf where there is no such neighbour, whose weight is then 0.
+        fading : (n, k) float64
+            Noise of a neighbour in units of the sill; it takes the outermost out smoothly.
+        log_noise : (n, k) float64
+            Logarithm of the factor of each neighbour's noise.
+
+        Returns
+        -------
+        Weights
+            ``weight`` is (n, k, band) and sums to 1 over neighbours in each band.
+        """
+        there = torch.isfinite(distance_km)
+        place = self._stretched(torch.where(there, distance_km, 0.0), bearing)
+        noise, sill = self.log_noise.exp(), self.sill()
+        faded = sill[:, None] * fading[:, None]  # (n, band, k)
+        away_km = _length_km(place)
+        vector = self._covariances(away_km[:, None], (-1, 1))
+        diagonal, there = noise[:, None] * log_noise.exp()[:, None] + faded, there[:, None]
+        parts = []
+        for start in range(0, len(place), SOLVED_AT_ONCE):
+            rows = slice(start, start + SOLVED_AT_ONCE)
+            matrix = self._covariances(_pair_km(place[rows], place[rows])[:, None], (-1, 1, 1))
+            matrix.diagonal(dim1=2, dim2=3).add_(diagonal[rows])
+            parts.append(solved(matrix, vector[rows], there[rows], sill))
+        weight, variance = combined(torch.cat(parts), vector, there, sill)
+        # Fading shapes the weights and is no error of the stations.
+        variance = (variance - (weight**2 * faded).sum(-1)).sum(1)
+        return Weights(weight.transpose(1, 2), variance.clamp_min(JITTER))
+
+    def between(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the covariances (band, n, m) of places in one plane, noise left out.
+
+        Parameters
+        ----------
+        first, second : (n, 2) and (m, 2) float64
+            Distance, km, and bearing from one point to each place.
+        """
+        first, second = (self._stretched(*places.unbind(-1)) for places in (first, second))
+        return self._covariances(_pair_km(first, second)[None], (-1, 1, 1))
+
+    def sill(self) -> Tensor:
+        """Return the variance of each band, (band,), noise included."""
+        return self.log_amplitude.exp().sum(1) + self.log_noise.exp()
+
+    def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
+        """Return the weights (n, n, band) with which each of n stations is found from the others.
+
+        All follow from one inverse of each kriging system (Dubrule 1983, Mathematical Geology 15).
+
+        Parameters
+        ----------
+        distance_km, bearing : (n, n) float64
+        log_noise : (n,) float64
+            Logarithm of the factor of each station's noise.
+        """
+        n = len(distance_km)
+        apart_km = self._apart_km(distance_km, bearing)
+        apart_km = (apart_km + apart_km.T) / 2  # there and back, bearings differ on a sphere
+        system = torch.ones(len(self.log_noise), n + 1, n + 1, dtype=torch.float64)
+        system[:, n, n] = 0
+        system[:, :n, :n] = self._covariances(apart_km, (-1, 1, 1))
+        system[:, :n, :n] += torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
+        inverse = torch.linalg.inv(system)[:, :n, :n]
+        precision = inverse.diagonal(dim1=1, dim2=2)  # (band, n)
+        weights = -inverse / precision[..., None] * (1 - torch.eye(n, dtype=torch.float64))
+        return weights.permute(1, 2, 0)
+
+    def _apart_km(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
+        """Return distances as stretched, of any shape; never 0, where a root has no slope."""
+        place = self._stretched(distance_km, bearing)
+        return _length_km(place)
+
+    def _stretched(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
+        """Return the neighbours' places in the plane around the target, (n, k, 2) km."""
+        place = torch.stack([bearing.sin(), bearing.cos()], -1) * distance_km[..., None]
+        along, across = self.stretch
+        symmetric = torch.stack([torch.stack([along, across]), torch.stack([across, -along])])
+        # The exponential of a symmetric matrix of trace 0; of determinant 1: ranges keep meaning.
+        size = (along**2 + across**2 + TINY_STRETCH).sqrt()
+        stretch = size.cosh() * torch.eye(2, dtype=size.dtype) + size.sinh() / size * symmetric
+        return place @ stretch
+
+    def _covariances(self, distance_km: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Return the covariances of all bands, noise left out; bands lie along -1 of the shape."""
+        first, second = (
+            (distance_km * -torch.exp(-log_range).view(shape)).add_(amplitude.view(shape)).exp_()
+            for amplitude, log_range in zip(
+                self.log_amplitude.unbind(1), self.log_range.unbind(1), strict=True
+            )
+        )
+        return first + second

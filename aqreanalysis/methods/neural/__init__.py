@@ -1,0 +1,1 @@
+"""The default method: kriging of bands with learned covariances, and a network beside it."""

@@ -1,0 +1,147 @@
+"""What learning of the network has come to: one plain file, from which it goes on."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aqreanalysis.methods.neural.batches import Samples
+from aqreanalysis.methods.neural.neural_knn import NeuralKNN
+from aqreanalysis.methods.neural.validation import Look, Validated
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or one of another training."""
+
+
+@dataclass
+class Learning:
+    """All that changes while the network learns.
+
+    Attributes
+    ----------
+    model, average, best : NeuralKNN
+        As it learns, the running mean of its weights, and the one to be kept.
+    optimiser, falling : Optimizer, LRScheduler
+    rng : Generator
+    kept : Validated
+        How ``best`` does.
+    history : list of Look
+    gains : list of float
+    update : int
+        Updates that are done.
+    """
+
+    model: NeuralKNN
+    average: torch.optim.swa_utils.AveragedModel
+    best: NeuralKNN
+    optimiser: torch.optim.Optimizer
+    falling: torch.optim.lr_scheduler.LRScheduler
+    rng: np.random.Generator
+    kept: Validated
+    history: list[Look]
+    gains: list[float]
+    update: int = 0
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write all of it aside and rename; nothing in the file is code."""
+        from safetensors.torch import save_file
+
+        told = {
+            "rng": self.rng.bit_generator.state,
+            "look": self.kept.look,
+            "by_station": self.kept.by_station.tolist(),
+            "history": self.history,
+            "gains": self.gains,
+            "update": self.update,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            # A clone of each: averaged and learning weights may share memory.
+            tensors = {
+                name: tensor.clone().contiguous() for name, tensor in self._tensors().items()
+            }
+            save_file(tensors, aside, {"identity": identity, "told": json.dumps(told)})
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def restore(self, path: Path, identity: str) -> None:
+        """Go on where the file left off.
+
+        Raises
+        ------
+        CheckpointError
+            If it is no checkpoint, or that of other observations, settings or another seed.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            told = json.loads(about["told"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
+        if about.get("identity") != identity:
+            raise CheckpointError(
+                f"{path} is of another training: other observations, settings, seed or version. "
+                "Remove it to begin anew, or name another file"
+            )
+        self._take(tensors)
+        self.rng.bit_generator.state = told["rng"]
+        self.kept = Validated(Look(*told["look"]), np.array(told["by_station"]))
+        self.history = [Look(*look) for look in told["history"]]
+        self.gains, self.update = told["gains"], told["update"]
+        self.optimiser.step()  # without gradients it changes nothing, but the rate may now fall
+        for _ in range(self.update):
+            self.falling.step()
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        """Return what has weights."""
+        return {"model": self.model, "average": self.average, "best": self.best}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name."""
+        found = {
+            f"{part}.{name}": tensor
+            for part, module in self._modules().items()
+            for name, tensor in module.state_dict().items()
+        }
+        moments: dict[int, Any] = self.optimiser.state_dict()["state"]
+        for number, state in moments.items():
+            found |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
+        return found
+
+    def _take(self, tensors: dict[str, Tensor]) -> None:
+        """Put tensors where they belong."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            part, rest = name.split(".", 1)
+            parts.setdefault(part, {})[rest] = tensor
+        for part, module in self._modules().items():
+            module.load_state_dict(parts[part])
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in parts.get("optimiser", {}).items():
+            number, moment = name.split(".")
+            state.setdefault(int(number), {})[moment] = tensor
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+
+
+def identity_of(samples: Samples, *settings: Any) -> str:
+    """Return a digest of the observations and of everything that training depends on."""
+    about = (version("aqreanalysis"), samples.first, samples.clock, *settings)
+    digest = hashlib.sha256(repr(about).encode())
+    network = samples.network
+    tensors = (samples.value.numpy(), samples.covariates.numpy())
+    for array in (*tensors, network.longitude, network.latitude):
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,128 @@
+"""What every baseline reads from a Dataset of observations, and how it hands back a field."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import TIME, find_pollutant
+from aqreanalysis.fields.blocks import Field, predict_blocks
+from aqreanalysis.grid import Grid
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import selected_hours, step_hours, values_of
+
+LOGGER = logging.getLogger(__name__)
+
+#: Stations that report at least once without which there is nothing between which to interpolate.
+LEAST_STATIONS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class StationSeries:
+    """The stations that report at all, and their series of one variable.
+
+    Stations come in the order of their identifiers, so that results do not depend on the order of
+    the Dataset, not even where two stations are equally far from a target.
+
+    Attributes
+    ----------
+    network : StationNetwork
+        The n stations with at least one value.
+    values : (n, t) float64
+        Their values; NaN is missing.
+    time : (t,) DataArray
+        Time axis of the observations.
+    variable : str
+        Name of the variable.
+    step_hours : float
+        Hours between two values.
+    """
+
+    network: StationNetwork
+    values: np.ndarray
+    time: xr.DataArray
+    variable: str
+    step_hours: float
+
+    @classmethod
+    def from_dataset(cls, observations: xr.Dataset, variable: str) -> Self:
+        """Return the series of one variable; stations without any value are left out.
+
+        Raises
+        ------
+        ObservationError
+            If the Dataset has no such variable, or it is not on station and time.
+        ValueError
+            If it holds an infinity, or has values at fewer than two stations.
+        """
+        values = values_of(observations, variable)
+        network = StationNetwork.from_dataset(observations)
+        _check_finite(values, network, observations[TIME], variable)
+        reporting = ~np.isnan(values).all(axis=1)
+        if reporting.sum() < LEAST_STATIONS:
+            named = ", ".join(network.identifiers[reporting]) or "none"
+            raise ValueError(
+                f"interpolation of {variable} needs at least {LEAST_STATIONS} stations with "
+                f"values; found {reporting.sum()} ({named}) of {reporting.size}. "
+                "Add stations or choose a period in which they report."
+            )
+        if not reporting.all():
+            LOGGER.info(
+                "left out, without any value of %s: stations %s",
+                variable,
+                ", ".join(network.identifiers[~reporting]),
+            )
+        kept = np.flatnonzero(reporting)
+        kept = kept[np.argsort(network.identifiers[kept], kind="stable")]
+        return cls(
+            StationNetwork(
+                network.longitude[kept],
+                network.latitude[kept],
+                identifiers=network.identifiers[kept],
+            ),
+            values[kept],
+            observations[TIME],
+            variable,
+            step_hours(observations),
+        )
+
+    @property
+    def never_negative(self) -> bool:
+        """Whether the variable is a concentration, of which no estimate may be below zero."""
+        return find_pollutant(self.variable) is not None
+
+    def predict(
+        self,
+        field: Field,
+        at: Grid | xr.Dataset,
+        *,
+        time: slice | None,
+        chunks: Mapping[str, int] | None,
+    ) -> xr.Dataset:
+        """Return the field on a grid or at stations, lazily, for the labels of a slice of time."""
+        return predict_blocks(
+            field,
+            at=at,
+            network=self.network,
+            observed=~np.isnan(self.values),
+            time=self.time,
+            variable=self.variable,
+            hours=selected_hours(self.time, time),
+            chunks=chunks,
+        )
+
+
+def _check_finite(
+    values: np.ndarray, network: StationNetwork, time: xr.DataArray, variable: str
+) -> None:
+    """Refuse infinities, naming the first."""
+    station, hour = np.nonzero(np.isinf(values))
+    if station.size:
+        raise ValueError(
+            f"{variable} must be finite or missing; found {station.size} infinite values, the "
+            f"first at station {network.identifiers[station[0]]}, "
+            f"{np.datetime_as_string(time.values[hour[0]], unit='m')}. Set them to NaN."
+        )

@@ -1,0 +1,331 @@
+"""Verification of a product as it is: our own, or somebody else's reanalysis on any grid."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME, Pollutant, UnknownPollutantError, pollutant
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import (
+    ObservationError,
+    default_variable,
+    find_faults,
+    step_hours,
+    values_of,
+)
+from aqreanalysis.product import input_digest
+from aqreanalysis.verification.colocation.averaging import Alignment, align
+from aqreanalysis.verification.colocation.layers import (
+    Product,
+    find_layer,
+    find_standard_error,
+    method_name,
+    opened,
+    units_factor,
+)
+from aqreanalysis.verification.colocation.periods import (
+    ProductPeriods,
+    TimeLabel,
+    at_one_level,
+    product_periods,
+)
+from aqreanalysis.verification.colocation.sampling import (
+    Sampling,
+    SamplingMethod,
+    locate_stations,
+    name_some,
+)
+from aqreanalysis.verification.errors import VerificationError
+from aqreanalysis.verification.pairs import build_pairs
+from aqreanalysis.verification.summing import statistics
+
+_DISTANCE = "distance_to_nearest_station"
+
+_SEEN = "These stations were seen by the product: scores do not tell how good it is elsewhere."
+
+logger = logging.getLogger(__name__)
+
+
+def match_product(
+    product: Product,
+    observations: xr.Dataset,
+    variable: str | None = None,
+    *,
+    product_variable: str | None = None,
+    name: str | None = None,
+    time_label: TimeLabel | None = None,
+    sampling: SamplingMethod = "cell",
+) -> xr.Dataset:
+    """Return the pairs of what stations measured and what a product says there.
+
+    The product may lie on axes of longitude and latitude of any order and convention, on a grid
+    with longitude and latitude in two dimensions, or at stations. Only the blocks of a file that
+    hold a station are read. Where the product averages longer than the measurements, these are
+    averaged to its periods, of which 75 % must be measured; where it averages shorter, all of a
+    measurement's period must be there.
+
+    Parameters
+    ----------
+    product : Dataset, path, pattern of paths, or sequence of paths
+        NetCDF by CF, or near to it. Files are joined along time.
+    observations : Dataset
+        ``(station, time)``, ug m-3.
+    variable : str, optional
+        Pollutant of the observations; by default PM2.5, or else the first one.
+    product_variable : str, optional
+        Its variable in the product. By default the one with the CF standard name of the
+        pollutant, or else called like it, such as ``pm2p5_conc``.
+    name : str, optional
+        What the product is called in the result; by default its method, title or file.
+    time_label : {"start", "end"}, optional
+        Which end of its averaging period a time stamp is, where the product does not say so.
+    sampling : {"cell", "linear"}
+        The cell that holds the station, or linear interpolation between the four cells around it;
+        where one of them is missing, so is the estimate.
+
+    Returns
+    -------
+    Dataset
+        ``truth``, ``estimate`` and ``standard_error``, ug m-3, as of `cross_validate`, with the
+        product as the only method. ``remarks`` say what was left out or assumed, and whether the
+        product is known to have used the same measurements.
+
+    Raises
+    ------
+    VerificationError
+        If the observations are not valid, or the product cannot be read, has no such variable,
+        does not say units or averaging periods, or has no place or time in common with them.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> observations = aqr.synthetic_network(hours=2, seed=0).observations
+    >>> shape = (observations.sizes["time"], 180, 360)
+    >>> product = xr.Dataset(
+    ...     {"pm2p5": (("time", "lat", "lon"), np.full(shape, 2e-8), {"units": "kg m-3"})},
+    ...     coords={
+    ...         "time": observations.time.values,
+    ...         "lat": 89.5 - np.arange(180.0),
+    ...         "lon": 0.5 + np.arange(360.0),
+    ...     },
+    ... )
+    >>> pairs = match_product(product, observations, time_label="start", name="flat")
+    >>> pairs.estimate.mean().item(), pairs.estimate.dims, pairs.attrs["by"]
+    (20.0, ('estimator', 'station', 'time'), 'product')
+    """
+    target = _target(observations, variable)
+    with opened(product) as dataset:
+        layer = find_layer(dataset, target, product_variable)
+        network = StationNetwork.from_dataset(observations)
+        places = locate_stations(dataset, layer, network, sampling=sampling)
+        level = at_one_level(dataset, layer, places.dims)
+        periods = product_periods(
+            level, layer, places.dims, time_label=time_label, step_hours=step_hours(observations)
+        )
+        match = _Match(level, layer, target, places, periods, align(periods, observations))
+        estimate, standard_error, assumed = match.values()
+        distance_km = match.distance_km()
+        seen, unknown = _provenance(dataset, observations, target.name, places, distance_km)
+        label = name or method_name(dataset)
+    identifiers = network.identifiers[places.station]
+    warned = [*places.remarks, *seen, *_without_estimate(identifiers, estimate)]
+    for remark in warned:
+        logger.warning("%s: %s", label, remark)
+    return build_pairs(
+        match.kept(observations),
+        target.name,
+        truth=match.truth(observations),
+        estimate=estimate[None],
+        standard_error=standard_error[None],
+        methods=[label],
+        stations={
+            "distance_km": distance_km,
+            "place": network.colocated_groups()[places.station],
+            "fold": np.full(places.station.size, "", dtype=str),
+        },
+        attributes={
+            "by": "product",
+            "design": match.design(),
+            "failures": [],
+            "remarks": [*warned, *assumed, *unknown],
+        },
+    )
+
+
+def verify_product(
+    product: Product,
+    observations: xr.Dataset,
+    variable: str | None = None,
+    *,
+    product_variable: str | None = None,
+    name: str | None = None,
+    time_label: TimeLabel | None = None,
+    sampling: SamplingMethod = "cell",
+) -> xr.Dataset:
+    """Return the statistics of a product against what stations measured.
+
+    Parameters
+    ----------
+    product, observations, variable, product_variable, name, time_label, sampling
+        As of `match_product`.
+
+    Returns
+    -------
+    Dataset
+        As of `statistics`; `metrics` makes scores of it.
+
+    Raises
+    ------
+    VerificationError
+        As of `match_product` and `statistics`.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> observations = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> product = observations.aqnet.reanalyse(grid=0.5, method="idw")
+    >>> summed = verify_product(product, observations)
+    >>> summed.attrs["remarks"][0]
+    'These stations were seen by the product: scores do not tell how good it is elsewhere.'
+    """
+    pairs = match_product(
+        product,
+        observations,
+        variable,
+        product_variable=product_variable,
+        name=name,
+        time_label=time_label,
+        sampling=sampling,
+    )
+    return statistics(pairs)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A layer of a product, with the places and the periods at which it meets measurements."""
+
+    product: xr.Dataset
+    layer: str
+    target: Pollutant
+    places: Sampling
+    periods: ProductPeriods
+    alignment: Alignment
+
+    def values(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Return estimate and standard error, (m, n) ug m-3 each, and what was assumed."""
+        factor, remarks = units_factor(self.product[self.layer], self.target)
+        estimate = self._read(self.layer) * factor
+        error = np.full(estimate.shape, np.nan)
+        remarks += self.periods.remarks
+        found = find_standard_error(self.product, self.layer)
+        if found is not None and self.alignment.averaged == "product":
+            remarks.append(
+                "The product's standard error is left out: those of shorter periods do not tell "
+                "that of their mean."
+            )
+        elif found is not None:
+            layer = self.product[found]
+            units = layer.attrs.get("units", self.product[self.layer].attrs["units"])
+            layer = layer.assign_attrs(units=units)
+            try:
+                error = self._read(found) * units_factor(layer, self.target)[0]
+            except VerificationError as fault:
+                remarks.append(f"The product's standard error is left out: {fault}.")
+        return estimate, np.where(error >= 0, error, np.nan), remarks
+
+    def truth(self, observations: xr.Dataset) -> np.ndarray:
+        """Return what the stations in the product measured, in the periods of the pairs."""
+        measured = values_of(observations, self.target.name)[self.places.station]
+        return self.alignment.truth(measured)
+
+    def kept(self, observations: xr.Dataset) -> xr.Dataset:
+        """Return the stations in the product and the periods of the pairs."""
+        stations = observations.isel({STATION: self.places.station})
+        layer = np.empty((self.places.station.size, self.alignment.time.size), np.int8)
+        return xr.Dataset(
+            {self.target.name: ((STATION, TIME), layer, observations[self.target.name].attrs)},
+            coords={
+                **{name: stations[name].variable for name in (STATION, "longitude", "latitude")},
+                TIME: self.alignment.time.variable,
+            },
+        )
+
+    def distance_km(self) -> np.ndarray:
+        """Return the distance to the nearest station that the product knew, NaN if it is unsaid."""
+        layer = self.product.get(_DISTANCE)
+        if layer is None or set(layer.dims) != set(self.places.dims):
+            return np.full(self.places.station.size, np.nan)
+        return self.places.read(layer)[:, 0]
+
+    def design(self) -> str:
+        """Return how measurements and product were brought together, in a sentence."""
+        averaged = {
+            "measurements": ", measurements averaged to the periods of the product",
+            "product": ", the product averaged to the periods of the measurements",
+        }.get(self.alignment.averaged or "", "")
+        return f"Nothing was hidden: each station is compared with {self.places.words}{averaged}."
+
+    def _read(self, name: str) -> np.ndarray:
+        """Return a layer at the stations in the periods of the pairs, (m, n) in its own units."""
+        used = self.alignment.estimated >= 0
+        position = self.periods.position[used]
+        order = np.argsort(position)  # the order of the file
+        time = self.periods.dimension
+        values = np.empty((self.places.station.size, position.size))
+        values[:, order] = self.places.read(self.product[name], time, position[order])
+        return self.alignment.estimate(values)
+
+
+def _target(observations: xr.Dataset, variable: str | None) -> Pollutant:
+    """Return the pollutant to verify, of valid observations."""
+    faults = find_faults(observations)
+    if faults:
+        raise VerificationError(f"the observations are not valid: {'; '.join(faults)}")
+    try:
+        target = pollutant(default_variable(observations) if variable is None else variable)
+    except (ObservationError, UnknownPollutantError) as error:
+        raise VerificationError(str(error)) from error
+    if target.name not in observations:
+        raise VerificationError(
+            f"the observations have no {target.name!r}; they have "
+            f"{', '.join(map(str, observations.data_vars))}"
+        )
+    return target
+
+
+def _provenance(
+    product: xr.Dataset,
+    observations: xr.Dataset,
+    variable: str,
+    places: Sampling,
+    distance_km: np.ndarray,
+) -> tuple[list[str], list[str]]:
+    """Return remarks that the product saw the stations, and that it is not known to have."""
+    digest = product.attrs.get("input_sha256")
+    if digest is None:
+        return [], ["It is not known whether the product used the measurements of these stations."]
+    if digest == input_digest(observations, variable):
+        return [_SEEN], []
+    near = int((distance_km <= places.near_km).sum())
+    if near:
+        return [
+            f"{near} of {distance_km.size} stations lie in a cell with a station that the product "
+            "was made from: their scores may not tell how good it is elsewhere."
+        ], []
+    if np.isnan(distance_km).any():
+        return [], [
+            "The product was made from other measurements than these; it is not known whether some "
+            "of these stations were among them."
+        ]
+    return [], []
+
+
+def _without_estimate(identifiers: np.ndarray, estimate: np.ndarray) -> list[str]:
+    """Return a remark on stations for which the product never has a value."""
+    empty = identifiers[~np.isfinite(estimate).any(axis=1)]
+    if not empty.size:
+        return []
+    return [f"The product has no value at {empty.size} of {identifiers.size} stations: "
+            f"{name_some(empty)}."]  # fmt: skip
