@@ -13,8 +13,9 @@ from aqreanalysis.network import StationNetwork
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from aqreanalysis.methods import Method
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
-    from aqreanalysis.reanalysis import Estimator
+    from aqreanalysis.predictive import Statistic
     from aqreanalysis.verification import Design
 
 
@@ -103,13 +104,14 @@ class AqnetAccessor:
         grid: "Grid | float | None" = None,
         region: tuple[float, float, float, float] | None = None,
         at: xr.Dataset | None = None,
-        method: "str | Estimator" = "neural",
+        method: "str | Method" = "neural",
         time: slice | None = None,
         chunks: Mapping[str, int] | None = None,
         seed: int = 0,
         progress: bool = True,
         creator: str | None = None,
         background: xr.DataArray | xr.Dataset | None = None,
+        statistic: "Statistic" = "median",
         quantiles: Sequence[float] = (),
         memory: str | float | None = None,
     ) -> xr.Dataset:
@@ -125,7 +127,7 @@ class AqnetAccessor:
             West, east, south, north in degrees; by default the stations' extent and a margin.
         at : Dataset, optional
             Stations to estimate instead of a grid: longitude and latitude on ``station``.
-        method : {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
+        method : {"neural", "kriging", "space_time_kriging", "idw"} or Method
             A name is fitted on the spot; a fitted model is used as it is.
         time : slice of labels, optional
             Hours to give, UTC; all by default.
@@ -137,6 +139,8 @@ class AqnetAccessor:
             Written into the product.
         background : DataArray or Dataset, optional
             Fields known everywhere, such as that of a chemistry model or elevation, on any grid.
+        statistic : {"median", "mean"}
+            What the estimate is.
         quantiles : sequence of float, optional
             Probabilities, such as 0.05, of each of which a layer ``<variable>_q05`` is added.
         memory : str or number, optional
@@ -171,13 +175,14 @@ class AqnetAccessor:
             grid=grid,
             region=region,
             at=at,
-            method=method,  # type: ignore[arg-type]
+            method=method,
             time=time,
             chunks=chunks,
             seed=seed,
             progress=progress,
             creator=creator,
             background=background,
+            statistic=statistic,
             quantiles=quantiles,
             memory=memory,
         )
@@ -249,11 +254,12 @@ class AqnetAccessor:
         self,
         variable: str | None = None,
         *,
-        methods: "Sequence[str | Estimator]" = ("neural", "kriging", "space_time_kriging", "idw"),
+        methods: "Sequence[str | Method] | None" = None,
         by: "Design" = "station",
         folds: int = 5,
         buffer_km: float | None = None,
         time: slice | None = None,
+        statistic: "Statistic" = "median",
         events: Sequence[float] | None = None,
         seed: int = 0,
         progress: bool = True,
@@ -268,7 +274,7 @@ class AqnetAccessor:
         ----------
         variable : str, optional
             Pollutant; pm25 if it is there, else the only one.
-        methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
+        methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Method
             Each is fitted anew in each fold.
         by : {"station", "block", "month", "leave_one_out"}
             What is hidden together, see `aqreanalysis.verification.cross_validate`.
@@ -278,6 +284,8 @@ class AqnetAccessor:
             Stations this near to a hidden one are not known either.
         time : slice of labels, optional
             Hours to score, in UTC unless a label states its zone; all by default.
+        statistic : {"median", "mean"}
+            What the estimates are.
         events : sequence of float, optional
             Thresholds of events, ug m-3; by default those of the pollutant.
         seed : int
@@ -302,6 +310,7 @@ class AqnetAccessor:
         >>> bool(scores.rmse.sel(estimator="kriging") < scores.rmse.sel(estimator="idw"))
         True
         """
+        from aqreanalysis.methods import METHODS
         from aqreanalysis.verification import check_events, cross_validate, statistics
 
         if events is not None:
@@ -313,11 +322,12 @@ class AqnetAccessor:
         pairs = cross_validate(
             self._dataset,
             variable,
-            methods=methods,  # type: ignore[arg-type]
+            methods=list(METHODS) if methods is None else methods,
             by=by,
             folds=folds,
             buffer_km=buffer_km,
             time=time,
+            statistic=statistic,
             seed=seed,
             progress=progress,
         )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+
 STATION = "station"
 TIME = "time"
 #: Prefix of the key of a graph that holds what computes all blocks of a field.
@@ -167,3 +169,27 @@ def find_pollutant(name: str) -> Pollutant | None:
         if key == candidate.name or key in candidate.aliases:
             return candidate
     return None
+
+
+def quantile_name(variable: str, probability: float) -> str:
+    """Return the name of a quantile's layer: the digits behind the point, two at least.
+
+    Examples
+    --------
+    >>> [quantile_name("pm25", probability) for probability in (0.05, 0.5, 0.975)]
+    ['pm25_q05', 'pm25_q50', 'pm25_q975']
+    """
+    digits = np.format_float_positional(probability).split(".")[1]
+    return f"{variable}_q{digits:0<2}"
+
+
+def probability_of(role: str) -> float | None:
+    """Return the probability that the last part of a layer's name tells, if it is a quantile's.
+
+    Examples
+    --------
+    >>> probability_of("q05"), probability_of("flag")
+    (0.05, None)
+    """
+    digits = role.removeprefix("q")
+    return float(f"0.{digits}") if digits != role and digits.isdecimal() else None

@@ -11,11 +11,12 @@ import xarray as xr
 
 from aqreanalysis.datasets import SyntheticNetwork, synthetic_network
 from aqreanalysis.maps import save_map
+from aqreanalysis.methods import METHODS, Method, predict
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import open_observations
-from aqreanalysis.reanalysis import METHODS, Estimator, reanalyse
+from aqreanalysis.reanalysis import reanalyse
 from aqreanalysis.report import write_report
 from aqreanalysis.verification import build_pairs, score_table, statistics
 
@@ -58,7 +59,8 @@ def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
     product.aqnet.to_netcdf(folder / "pm25.nc", progress=progress)
     say("Scoring every method on the truth grid and at hidden stations")
     baselines = ("kriging", "space_time_kriging", "idw")
-    fitted = {"neural": model} | {name: METHODS[name]().fit(obs, VARIABLE) for name in baselines}
+    fitted: dict[str, Method] = {"neural": model}
+    fitted |= {name: METHODS[name].make().fit(obs, VARIABLE) for name in baselines}
     pairs = _pairs(obs, synthetic, fitted, scored)
     summed = statistics(pairs)
     scores = score_table(summed).join(_on_truth_grid(obs, synthetic, fitted, scored))
@@ -78,7 +80,7 @@ def _speaker() -> Callable[[str], None]:
 def _pairs(
     observations: xr.Dataset,
     synthetic: SyntheticNetwork,
-    fitted: Mapping[str, Estimator],
+    fitted: Mapping[str, Method],
     scored: slice,
 ) -> xr.Dataset:
     """Return the hidden stations' measurements beside what each method estimates there."""
@@ -87,7 +89,7 @@ def _pairs(
     network = StationNetwork.from_dataset(observations)
     positions = hidden.coords.to_dataset()  # of the hidden stations, without what they measured
     found = [
-        model.predict(observations, positions, time=scored).compute() for model in fitted.values()
+        predict(model, observations, positions, time=scored).compute() for model in fitted.values()
     ]
     nearest = network.neighbours(at.longitude, at.latitude, k=1).distance_km[:, 0]
     return build_pairs(
@@ -111,7 +113,7 @@ def _pairs(
 def _on_truth_grid(
     observations: xr.Dataset,
     synthetic: SyntheticNetwork,
-    fitted: Mapping[str, Estimator],
+    fitted: Mapping[str, Method],
     scored: slice,
 ) -> pd.Series:
     """Return the RMSE of each method against the truth in all cells, ug m-3.
@@ -122,7 +124,7 @@ def _on_truth_grid(
     truth = synthetic.truth[VARIABLE].sel(time=scored).where(reports)
     rmse = {}
     for name, model in fitted.items():
-        field = model.predict(observations, synthetic.grid, time=scored)[VARIABLE]
+        field = predict(model, observations, synthetic.grid, time=scored)[VARIABLE]
         rmse[name] = float(np.sqrt(((field - truth) ** 2).mean()))
     return pd.Series(rmse, name="truth_grid_rmse")
 

@@ -119,10 +119,12 @@ def _estimated(
             beside=BESIDE,
         )
         nothing = ~covariance.tells(variance).numpy()
-        estimate, error = state.standardisation.backward(mean, variance)
-    gap = np.isnan(values)
-    estimated = np.where(gap & ~nothing, estimate.numpy(), values)
-    return estimated, np.where(gap & ~nothing, error.numpy(), np.nan)
+        distribution = state.standardisation.distribution(mean, variance)
+    estimated = np.isnan(values) & ~nothing
+    return (
+        np.where(estimated, distribution.median, values),
+        np.where(estimated, distribution.standard_error, np.nan),
+    )
 
 
 def _filled(

@@ -1,11 +1,14 @@
 """Regular grids in longitude and latitude or in a projected CRS: centres, bounds, areas."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+import xarray as xr
 
+from aqreanalysis.conventions import STATION
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork
 
 #: Cells above which a resolution must be a slip: 50 million are a continent at 1 km.
@@ -318,3 +321,8 @@ def _from_degrees(
 
     transform = pyproj.Transformer.from_crs("EPSG:4326", _crs(crs), always_xy=True)
     return transform.transform(longitude, latitude)
+
+
+def size_of(at: Grid | xr.Dataset) -> int:
+    """Return how many cells or stations there are to estimate."""
+    return math.prod(at.shape) if isinstance(at, Grid) else at.sizes[STATION]

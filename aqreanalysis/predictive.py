@@ -1,124 +1,235 @@
-r"""The distribution that an estimate and a standard error stand for.
+r"""The predictive distribution: what is known of a concentration where none was measured.
 
-Concentrations are not negative and skewed. Their square roots are nearly normal, so an estimate
-with a standard error is read as a root :math:`R \sim N(m, s^2)`, the concentration as
-:math:`\max(R, 0)^2`, with the estimate as the median: :math:`m^2` is the estimate, and
-:math:`4 m^2 s^2 + 2 s^4` the squared standard error.
+Concentrations are not negative and skewed; their square roots are nearly normal. Every method
+therefore gives a normal root :math:`R \sim N(m, s^2)` with :math:`m \ge 0`, and the concentration
+is :math:`\max(R, 0)^2`. Estimate, standard error, quantiles, probabilities and scores are all
+derived from m and s here, so that they mean the same for every method:
+
+- the median is :math:`m^2`;
+- the mean is :math:`m^2 + s^2 - n^2`, without the noise :math:`n` of a single monitor where a
+  method knows it;
+- the squared standard error, that of a new measurement, is :math:`4 m^2 s^2 + 2 s^4`.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+#: What the estimate of a product is.
+Statistic = Literal["median", "mean"]
 #: Probabilities between which the 90 % interval lies.
 INTERVAL_90 = (0.05, 0.95)
 
 
-def quantile(probability: float, estimate: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return the concentration that is not exceeded with a probability.
+@dataclass(frozen=True, eq=False)
+class RootNormal:
+    """A concentration of which the square root is normal, at points, cells or hours of any shape.
 
     Parameters
     ----------
-    probability : float
-        Between 0 and 1, both excluded.
-    estimate, error : arrays of one shape
-        The median, and one standard error; NaN stays NaN.
+    root : ndarray or DataArray
+        Mean of the square root; below 0 it counts as 0. NaN where nothing is known.
+    spread : ndarray or DataArray
+        Standard deviation of the square root, of a new measurement.
+    noise : like spread, or float
+        The part of the spread that is a monitor's noise: the mean leaves it out.
+    signed : bool
+        For variables that may be negative: the value is ``R |R|``.
 
-    Returns
-    -------
-    ndarray, float64, in the unit of the estimate
+    Examples
+    --------
+    >>> pm25 = RootNormal(np.array(5.0), np.array(1.0))
+    >>> float(pm25.median), float(pm25.mean), float(pm25.standard_error.round(1))
+    (25.0, 26.0, 10.1)
+    >>> [float(pm25.quantile(p).round(1)) for p in (0.05, 0.5, 0.95)]
+    [11.3, 25.0, 44.2]
+    >>> float(pm25.above(35.0).round(2))
+    0.18
+    """
+
+    root: Any
+    spread: Any
+    noise: Any = 0.0
+    signed: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.signed:
+            object.__setattr__(self, "root", np.maximum(self.root, 0))
+
+    @classmethod
+    def from_median(
+        cls,
+        median: np.ndarray,
+        error: np.ndarray,
+        *,
+        noise: np.ndarray | float = 0.0,
+        signed: bool = False,
+    ) -> Self:
+        """Return the distribution with a median and a standard error, float64.
+
+        Parameters
+        ----------
+        median, error : arrays of one shape
+            NaN in either stays NaN. A median below 0 counts as 0 unless signed.
+
+        Examples
+        --------
+        >>> found = RootNormal.from_median(np.array(25.0), np.array(10.0))
+        >>> float(found.root), float(found.standard_error.round(9))
+        (5.0, 10.0)
+        """
+        median = np.asarray(median, np.float64)
+        level = np.abs(median) if signed else np.maximum(median, 0.0)
+        half = np.asarray(error, np.float64) ** 2 / 2
+        # The root of s^4 + 2 level s^2 - half, without a difference of large numbers.
+        total = level + np.sqrt(level**2 + half)
+        variance = np.divide(half, total, out=np.zeros_like(total + half), where=total > 0)
+        root = np.sqrt(level) * (np.sign(median) if signed else 1.0)
+        spread = np.sqrt(np.where(np.isnan(total), np.nan, variance))
+        return cls(root, spread, noise, signed)
+
+    @classmethod
+    def from_mean(cls, mean: np.ndarray, error: np.ndarray) -> Self:
+        """Return the distribution with a mean and a standard error, float64.
+
+        No such distribution has an error above ``sqrt(2)`` times its mean; a larger one counts as
+        that.
+
+        Examples
+        --------
+        >>> found = RootNormal.from_mean(np.array(26.0), np.array(10.1))
+        >>> float(found.mean.round(9)), float(found.standard_error.round(9))
+        (26.0, 10.1)
+        """
+        mean = np.maximum(np.asarray(mean, np.float64), 0.0)
+        square = np.asarray(error, np.float64) ** 2
+        level = np.sqrt(np.maximum(mean**2 - square / 2, 0.0))
+        return cls(np.sqrt(level), np.sqrt(np.maximum(mean - level, 0.0)))
+
+    @classmethod
+    def from_estimate(
+        cls, estimate: np.ndarray, error: np.ndarray, statistic: Statistic = "median"
+    ) -> Self:
+        """Return the distribution of a product's estimate and standard error."""
+        return (cls.from_median if statistic == "median" else cls.from_mean)(estimate, error)
+
+    @property
+    def median(self) -> np.ndarray:
+        """The value that is exceeded as often as not."""
+        return self._squared(self.root)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean of the air, a monitor's noise left out."""
+        return self._squared(self.root) + np.maximum(self.spread**2 - self.noise**2, 0)
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """The standard deviation of a new measurement."""
+        variance = self.spread**2
+        return np.sqrt(variance * (4 * self.root**2 + 2 * variance))
+
+    def estimate(self, statistic: Statistic = "median") -> np.ndarray:
+        """Return the median or the mean."""
+        return self.median if statistic == "median" else self.mean
+
+    def quantile(self, probability: float) -> np.ndarray:
+        """Return the value that is not exceeded with a probability.
+
+        Raises
+        ------
+        ValueError
+            If the probability is not between 0 and 1.
+        """
+        if not 0 < probability < 1:
+            raise ValueError(f"a quantile is between 0 and 1, both excluded; found {probability!r}")
+        return self._squared(self.root + self.spread * float(ndtri(probability)))
+
+    def interval_90(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the 90 % interval."""
+        low, high = INTERVAL_90
+        return self.quantile(low), self.quantile(high)
+
+    def below(self, value: np.ndarray | float) -> np.ndarray:
+        """Return the probability of less than a value; of the truth, the probability integral.
+
+        Without a spread it is 0, 1, or one half at the estimate.
+
+        Examples
+        --------
+        >>> RootNormal.from_median(np.array([25.0, 16.0]), np.array([10.0, 0.0])).below(25.0)
+        array([0.5, 1. ])
+        """
+        difference = np.sqrt(np.maximum(value, 0.0)) - self.root
+        certain = (np.sign(difference) + 1) / 2
+        return np.where(self.spread > 0, ndtr(_standardised(difference, self.spread)), certain)
+
+    def above(self, limit: np.ndarray | float) -> np.ndarray:
+        """Return the probability that a limit is exceeded."""
+        return 1 - self.below(limit)
+
+    def crps(self, truth: np.ndarray) -> np.ndarray:
+        r"""Return the continuous ranked probability score, in the unit of the truth, float64.
+
+        The integral of :math:`(F(x) - [x \ge y])^2` (Gneiting & Raftery 2007, J. Am. Stat. Assoc.
+        102, 359), in closed form. Without a spread it is the absolute difference. Negative
+        measurements are outside the support; they add their distance from 0.
+
+        Examples
+        --------
+        >>> float(RootNormal.from_median(np.array(25.0), np.array(10.0)).crps(30.0).round(3))
+        3.272
+        """
+        truth = np.asarray(truth, np.float64)
+        root, spread = self.root.astype(np.float64), self.spread.astype(np.float64)
+        supported = np.maximum(truth, 0.0)
+        zero = _standardised(-root, spread)
+        z = _standardised(np.sqrt(supported) - root, spread)
+        linear = _integral(z) - _integral(zero) + _integral(-z)
+        square = _first_moment(z) - _first_moment(zero) - _first_moment(-z)
+        score = 2 * spread * (root * linear + spread * square) + (supported - truth)
+        return np.where(spread > 0, score, np.abs(truth - root**2))
+
+    def _squared(self, root: np.ndarray) -> np.ndarray:
+        """Return the value of a root."""
+        return root * np.abs(root) if self.signed else np.maximum(root, 0) ** 2
+
+
+def check_statistic(statistic: str) -> None:
+    """Refuse what is no statistic of a distribution.
 
     Raises
     ------
     ValueError
-        If the probability is not between 0 and 1.
-
-    Examples
-    --------
-    >>> [float(quantile(p, np.array(25.0), np.array(10.0)).round(1)) for p in (0.05, 0.5, 0.95)]
-    [11.4, 25.0, 43.9]
+        If it is neither "median" nor "mean".
     """
-    if not 0 < probability < 1:
-        raise ValueError(f"a quantile is between 0 and 1, both excluded; found {probability!r}")
-    root, spread = normal_root(estimate, error)
-    return np.maximum(root + spread * ndtri(probability), 0.0) ** 2
+    if statistic not in get_args(Statistic):
+        raise ValueError(f"statistic must be 'median' or 'mean'; found {statistic!r}")
 
 
-def interval_90(estimate: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of the 90 % interval."""
-    low, high = (quantile(probability, estimate, error) for probability in INTERVAL_90)
-    return low, high
+def check_quantiles(probabilities: Sequence[float]) -> None:
+    """Refuse what are no probabilities of quantiles.
 
-
-def below(value: np.ndarray | float, estimate: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return the probability of less than a value; without error 0, 1, or one half at the estimate.
-
-    With the truth for value it is the probability integral transform.
-
-    Examples
-    --------
-    >>> below(25.0, np.array([25.0, 16.0]), np.array([10.0, 0.0]))
-    array([0.5, 1. ])
+    Raises
+    ------
+    ValueError
+        If one is not between 0 and 1, or there twice.
     """
-    root, spread = normal_root(estimate, error)
-    difference = np.sqrt(np.maximum(value, 0.0)) - root
-    certain = (np.sign(difference) + 1) / 2
-    return np.where(spread > 0, ndtr(_standardised(difference, spread)), certain)
-
-
-def crps(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) -> np.ndarray:
-    r"""Return the continuous ranked probability score.
-
-    The integral of :math:`(F(x) - [x \ge y])^2` (Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102,
-    359), in closed form. Without an error it is the absolute difference.
-
-    Parameters
-    ----------
-    truth, estimate, error : arrays of one shape
-        In one unit.
-
-    Returns
-    -------
-    ndarray, float64, in that unit
-
-    Examples
-    --------
-    >>> float(crps(np.array(30.0), np.array(25.0), np.array(10.0)).round(3))
-    3.272
-    >>> float(crps(np.array(30.0), np.array(25.0), np.array(0.0)))
-    5.0
-    """
-    truth = np.asarray(truth, np.float64)
-    root, spread = normal_root(estimate, error)
-    at = np.maximum(truth, 0.0)
-    zero = _standardised(-root, spread)
-    z = _standardised(np.sqrt(at) - root, spread)
-    linear = _integral(z) - _integral(zero) + _integral(-z)
-    square = _first_moment(z) - _first_moment(zero) - _first_moment(-z)
-    # A truth below 0, where no estimate is, is as far off again as it lies below.
-    score = 2 * spread * (root * linear + spread * square) + (at - truth)
-    return np.where(spread > 0, score, np.abs(truth - np.maximum(estimate, 0.0)))
-
-
-def normal_root(estimate: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of the normal root, NaN where either is NaN.
-
-    Parameters
-    ----------
-    estimate, error : arrays of one shape
-        The median of a concentration, and one standard error.
-
-    Examples
-    --------
-    >>> root, spread = normal_root(np.array(25.0), np.array(10.0))
-    >>> float(root), float(np.sqrt(4 * root**2 * spread**2 + 2 * spread**4).round(9))
-    (5.0, 10.0)
-    """
-    median = np.maximum(np.asarray(estimate, np.float64), 0.0)
-    half = np.asarray(error, np.float64) ** 2 / 2
-    # The root of s^4 + 2 median s^2 - half, without a difference of large numbers.
-    total = median + np.sqrt(median**2 + half)
-    variance = np.divide(half, total, out=np.zeros_like(total + half), where=total > 0)
-    return np.sqrt(median), np.sqrt(np.where(np.isnan(total), np.nan, variance))
+    if not isinstance(probabilities, Sequence) or isinstance(probabilities, str):
+        raise ValueError(
+            f"quantiles are several probabilities, such as (0.05, 0.95); found {probabilities!r}"
+        )
+    wrong = [p for p in probabilities if not (isinstance(p, (int, float)) and 0 < p < 1)]
+    if wrong:
+        raise ValueError(
+            "quantiles are probabilities between 0 and 1, both excluded, such as (0.05, 0.95); "
+            f"found {', '.join(map(repr, wrong))}"
+        )
+    if len(set(probabilities)) != len(probabilities):
+        raise ValueError(f"each quantile once; found {tuple(probabilities)}")
 
 
 def _standardised(difference: np.ndarray, spread: np.ndarray) -> np.ndarray:

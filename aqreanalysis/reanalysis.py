@@ -1,9 +1,8 @@
-"""One contract for every method, and the call that turns observations into a product."""
+"""The call that turns observations into a product."""
 
 import logging
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,79 +11,17 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background
-from aqreanalysis.grid import Grid
-from aqreanalysis.methods.covariates import covariates_of
-from aqreanalysis.methods.inverse_distance import InverseDistance
-from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
-from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
-from aqreanalysis.methods.neural.field import places_bytes, window_bytes
-from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.targets import TILE_COLUMNS, TILE_ROWS
+from aqreanalysis.grid import Grid, size_of
+from aqreanalysis.methods import Method, check_takes, fit, method_of, predict
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
-from aqreanalysis.product import build_product, check_quantiles, with_quantiles
+from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
+from aqreanalysis.product import build_product
 
 logger = logging.getLogger(__name__)
 
 #: Cells of a grid that are looked at together when a station in reach of any is searched.
 CELLS_LOOKED_AT = 2**14
-
-Method = Literal["neural", "kriging", "space_time_kriging", "idw"]
-
-
-@runtime_checkable
-class Estimator(Protocol):
-    """What every method keeps; nothing to inherit."""
-
-    name: str
-
-    def fit(self, observations: xr.Dataset, variable: str) -> Self:
-        """Return self after learning from the observations alone."""
-        ...
-
-    def predict(
-        self,
-        observations: xr.Dataset,
-        at: Grid | xr.Dataset,
-        *,
-        time: slice | None = None,
-        chunks: Mapping[str, int] | None = None,
-    ) -> xr.Dataset:
-        """Return ``<variable>`` and ``<variable>_uncertainty`` on the coordinates of ``at``."""
-        ...
-
-
-#: Methods by name; each makes an estimator that is not yet fitted.
-METHODS: Mapping[str, Callable[..., Any]] = {
-    "neural": Reanalyser,
-    "kriging": OrdinaryKriging,
-    "space_time_kriging": SpaceTimeKriging,
-    "idw": InverseDistance,
-}
-
-
-def estimator_of(
-    method: Method | Estimator, *, seed: int = 0, progress: bool = True
-) -> tuple[Any, bool]:
-    """Return the estimator of a name, or the one given, and whether it is already fitted.
-
-    Raises
-    ------
-    ValueError
-        If the name is not one of `METHODS`.
-    """
-    if not isinstance(method, str):
-        if isinstance(method, type) or not isinstance(method, Estimator):
-            raise ValueError(
-                f"method must be one of {', '.join(METHODS)} or an estimator with fit and "
-                f"predict; found {type(method).__name__}"
-            )
-        return method, True
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; found {method!r}")
-    if method == "neural":
-        return Reanalyser(seed=seed, progress=progress), False
-    return METHODS[method](), False
 
 
 def reanalyse(
@@ -94,13 +31,14 @@ def reanalyse(
     grid: Grid | float | None = None,
     region: tuple[float, float, float, float] | None = None,
     at: xr.Dataset | None = None,
-    method: Method | Estimator = "neural",
+    method: str | Method = "neural",
     time: slice | None = None,
     chunks: Mapping[str, int] | None = None,
     seed: int = 0,
     progress: bool = True,
     creator: str | None = None,
     background: xr.DataArray | xr.Dataset | None = None,
+    statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
     memory: str | float | None = None,
 ) -> xr.Dataset:
@@ -118,8 +56,8 @@ def reanalyse(
         West, east, south, north in degrees; by default the stations' extent and a margin.
     at : Dataset, optional
         Stations to be estimated instead of a grid, with longitude and latitude on ``station``.
-    method : {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
-        A name is fitted to the observations first; a fitted estimator is used as it is.
+    method : {"neural", "kriging", "space_time_kriging", "idw"} or Method
+        A name is fitted to the observations first; a fitted method is used as it is.
     time : slice of labels, optional
         Hours to give, in UTC unless a label states its zone; all of them by default. One label
         alone is its hour, day or month.
@@ -134,6 +72,9 @@ def reanalyse(
     background : DataArray or Dataset, optional
         Fields known everywhere, such as that of a chemistry model or elevation, on any grid: the
         neural method interpolates what the stations tell beyond them.
+    statistic : {"median", "mean"}
+        What the estimate is: the median of what may be there, which is smallest in absolute error
+        and lies below the mean, or the mean, of which averages are unbiased.
     quantiles : sequence of float, optional
         Probabilities, such as ``(0.05, 0.95)``, of each of which a layer
         ``<variable>_q05`` gives the concentration that is not exceeded with it.
@@ -157,43 +98,44 @@ def reanalyse(
         hold the request.
     """
     validate(observations)
+    check_statistic(statistic)
     check_quantiles(quantiles)
-    known = {} if background is None else {"background": background}
-    _check_background(method, known)
+    estimator, fitted = method_of(method, seed=seed, progress=progress)
+    check_takes(estimator, background)
+    if background is not None:
+        Background(background)  # one that is none is refused before a long training
     variable = pollutant(variable).name if variable else default_variable(observations)
     target = _target(observations, grid, region, at)
     time = utc_period(observations, time)
     _tell_implausible(observations, variable)
-    estimator, fitted = estimator_of(method, seed=seed, progress=progress)
     chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
     if not fitted:
-        estimator.fit(observations, variable, **known)
-    elif getattr(estimator, "variable", variable) != variable:
+        fit(estimator, observations, variable, background)
+    elif estimator.variable != variable:
         raise ValueError(
             f"the fitted model knows {estimator.variable!r}; asked for {variable!r}. "
             f"Pass variable={estimator.variable!r}, or fit another model."
         )
-    field = estimator.predict(observations, target, time=time, chunks=chunks, **known)
-    field = with_quantiles(field, variable, quantiles)
+    field = predict(
+        estimator,
+        observations,
+        target,
+        time=time,
+        chunks=chunks,
+        background=background,
+        statistic=statistic,
+        quantiles=quantiles,
+    )
     return build_product(
         field,
         variable=variable,
         grid=target if isinstance(target, Grid) else None,
         observations=observations,
         method=estimator.name,
-        settings=getattr(estimator, "settings", {}),
+        settings=estimator.settings,
+        references=estimator.references,
         creator=creator,
     )
-
-
-def _check_background(method: Method | Estimator, known: Mapping[str, Any]) -> None:
-    """Refuse a background for a method that takes none, and one that is none."""
-    if not known:
-        return
-    if method != "neural" and not isinstance(method, Reanalyser):
-        name = method if isinstance(method, str) else getattr(method, "name", method)
-        raise ValueError(f"only method='neural' takes a background; leave it out for {name!r}")
-    Background(known["background"])
 
 
 def _target(
@@ -322,46 +264,20 @@ def _blocks(
     observations: xr.Dataset,
     variable: str,
     target: Grid | xr.Dataset,
-    estimator: Any,
+    method: Method,
     time: slice | None,
     memory: str | float | None,
     chunks: Mapping[str, int] | None,
 ) -> dict[str, int]:
     """Return sizes of blocks that fit into the memory; said, or refused, before a long training."""
     hours = selected_hours(observations[TIME], time)
-    stations, steps = values_of(observations, variable).shape
-    cells = math.prod(target.shape) if isinstance(target, Grid) else target.sizes[STATION]
-    count = hours.stop - hours.start
-    neural = isinstance(estimator, Reanalyser)
-    kept = 0
-    if neural:
-        network = StationNetwork.from_dataset(observations)
-        known = _known_to_a_tile(target, network, estimator.configuration.neighbours)
-        kept = places_bytes(estimator.configuration, cells, known=known)
+    stations, steps = (observations.sizes[name] for name in (STATION, TIME))
     request = Request(
-        cells=cells,
-        steps=count,
+        cells=size_of(target),
+        steps=hours.stop - hours.start,
         stations=stations,
-        pairs=stations**2 if isinstance(estimator, (OrdinaryKriging, SpaceTimeKriging)) else 0,
         measurements=stations * steps,
-        covariates=len(covariates_of(observations, variable)) if neural else 0,
-        kept_bytes=kept,
-        window_bytes=window_bytes(estimator.configuration, stations) if neural else 0,
         workers=workers(),
+        cost=method.cost(observations, variable, target),
     )
-    alignment = estimator.configuration.core_steps if neural else 1
-    return fitted_blocks(target, request, memory=memory, alignment=alignment, chunks=chunks)
-
-
-def _known_to_a_tile(target: Grid | xr.Dataset, network: StationNetwork, k: int) -> int:
-    """Return how many stations the neural method takes together for a tile of targets.
-
-    Of a grid these are the neighbours of a tile's cells, here of one in the middle; elsewhere all.
-    """
-    if not isinstance(target, Grid):
-        return network.size
-    sides = zip(target.shape, (TILE_ROWS, TILE_COLUMNS), strict=True)
-    middle = tuple(slice(size // 2, size // 2 + length) for size, length in sides)
-    longitude, latitude = (p[middle].ravel() for p in target.longitude_latitude())
-    near = network.neighbours(longitude, latitude, k=min(k, network.size))
-    return np.unique(near.index).size
+    return fitted_blocks(target, request, memory=memory, chunks=chunks)

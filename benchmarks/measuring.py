@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import Configuration
+from aqreanalysis import Configuration, Reanalyser
+from aqreanalysis.methods import METHODS, Method, fit
 from aqreanalysis.methods.neural.configuration import PARTS
-from aqreanalysis.reanalysis import METHODS
+from aqreanalysis.predictive import Statistic
 from aqreanalysis.verification import build_pairs, combine, estimate_hidden, metrics, statistics
 from benchmarks.protocols import Protocol, Split
 from benchmarks.scores import Scores, mean_scores, scores_by, scores_of
@@ -46,7 +46,9 @@ class Measured:
     fit_seconds, predict_seconds : float
         On one core.
     note : str
-        What the estimator says of itself.
+        What the method says of itself.
+    statistic : {"median", "mean"}
+        What the estimates are.
     """
 
     protocol: Protocol
@@ -58,6 +60,7 @@ class Measured:
     fit_seconds: float
     predict_seconds: float
     note: str
+    statistic: Statistic = "median"
 
     @property
     def scores(self) -> Scores:
@@ -96,14 +99,28 @@ def runs(
 
 
 def measure(
-    protocol: Protocol, split: Split, method: str, seed: int | None, folder: Path | None = None
+    protocol: Protocol,
+    split: Split,
+    method: str,
+    seed: int | None,
+    folder: Path | None = None,
+    statistic: Statistic = "median",
 ) -> Measured:
     """Return what a method estimates on a split, fitted on the split's training alone."""
-    estimator = _estimator(protocol, method, seed, folder)
+    estimator, background = _method(protocol, method, seed), None
+    if method == BACKGROUND and protocol.background is not None and folder is not None:
+        background = protocol.background(folder)
     began = perf_counter()
-    estimator.fit(split.training, split.variable)
+    fit(estimator, split.training, split.variable, background)
     fitted = perf_counter()
-    estimate, error = estimate_hidden(estimator, split.observations, split.variable, split.fold)
+    estimated = estimate_hidden(
+        estimator,
+        split.observations,
+        split.variable,
+        split.fold,
+        statistic=statistic,
+        background=background,
+    )
     predicted = perf_counter()
     hidden = split.observations.isel(station=split.fold.hidden)
     # Hidden by two splits a station has two distances to what is known: it is another sample.
@@ -112,8 +129,9 @@ def measure(
         hidden.assign_coords(station=names),
         split.variable,
         truth=split.truth,
-        estimate=estimate[None],
-        standard_error=error[None],
+        estimate=estimated.estimate[None],
+        standard_error=estimated.standard_error[None],
+        median=estimated.median[None],
         methods=[method],
         stations={"distance_km": split.fold.distance_km(split.observations)},
         attributes={"by": "protocol"},
@@ -125,10 +143,11 @@ def measure(
         seed,
         # The index of agreement, which needs a reference, is not shown.
         statistics(pairs, reference=0.0),
-        _relative_errors(split.truth, estimate, protocol.mape_above),
+        _relative_errors(split.truth, estimated.estimate, protocol.mape_above),
         fitted - began,
         predicted - fitted,
-        _note(estimator),
+        f"{estimator!r} {dict(estimator.settings)}",
+        statistic,
     )
 
 
@@ -156,43 +175,14 @@ def quiet() -> None:
     logging.getLogger("aqreanalysis").setLevel(logging.ERROR)
 
 
-class _WithBackground:
-    """The neural method that is given a background at every call."""
-
-    def __init__(self, background: xr.Dataset, seed: int | None) -> None:
-        self.background = background
-        self.model = METHODS["neural"](seed=seed, progress=False)
-
-    def __repr__(self) -> str:
-        return repr(self.model)
-
-    def fit(self, observations: xr.Dataset, variable: str) -> Self:
-        """Return self, fitted with the background."""
-        self.model.fit(observations, variable, background=self.background)
-        return self
-
-    def predict(self, observations: xr.Dataset, at: xr.Dataset, **options: Any) -> xr.Dataset:
-        """Return the field with the background."""
-        return self.model.predict(observations, at, background=self.background, **options)
-
-
-def _estimator(
-    protocol: Protocol, method: str, seed: int | None, folder: Path | None = None
-) -> Any:
-    """Return the package's estimator of a name with its defaults, or the protocol's reference."""
-    if method == BACKGROUND and protocol.background is not None and folder is not None:
-        return _WithBackground(protocol.background(folder), seed)
+def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
+    """Return the package's method of a name with its defaults, or the protocol's reference."""
     if method == REFERENCE and protocol.reference is not None:
         return protocol.reference()
     if method in VARIANTS:
-        return METHODS["neural"](VARIANTS[method], seed=seed, progress=False)
-    return METHODS[method](seed=seed, progress=False) if method in SEEDED else METHODS[method]()
-
-
-def _note(estimator: Any) -> str:
-    """Return what a fitted estimator says of itself, and its settings where it has some."""
-    settings = getattr(estimator, "settings", None)
-    return repr(estimator) + (f" {dict(settings)}" if settings else "")
+        return Reanalyser(VARIANTS[method], seed=seed or 0, progress=False)
+    name = "neural" if method == BACKGROUND else method
+    return METHODS[name].make(seed=seed or 0, progress=False)
 
 
 def _relative_errors(truth: np.ndarray, estimate: np.ndarray, above: float | None) -> np.ndarray:

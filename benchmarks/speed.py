@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import Grid, open_observations
-from aqreanalysis.reanalysis import METHODS
+from aqreanalysis.methods import METHODS
 from benchmarks.invented import REGION, network_of, stations_of
 
 #: The case of the table: stations, hours, degrees of a cell.
@@ -58,7 +58,9 @@ def ours(hours: int = HOURS) -> Iterator[Timed]:
     for missing, what in ((0.07, "7 % missing"), (0.0, "none missing")):
         observations = stations_of(STATIONS, hours, missing=missing)
         for name in (*NEURAL, "kriging", "idw"):
-            method: Any = METHODS[name]().fit(observations, "pm25") if name in METHODS else None
+            method: Any = (
+                METHODS[name].make().fit(observations, "pm25") if name in METHODS else None
+            )
             if method is None:
                 method = network_of(observations, heads=name == NEURAL[0])
             yield timed(f"{name}, {what}", values, partial(_computed, method, observations, grid))

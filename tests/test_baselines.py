@@ -441,7 +441,7 @@ def test_unknown_variable_and_infinities_are_refused(make, network):
 
 @every_estimator
 def test_predict_before_fit_is_refused(make, network):
-    with pytest.raises(AttributeError, match=r"call fit\(observations, name\)"):
+    with pytest.raises(AttributeError, match=r"not fitted; call fit\(observations, variable\)"):
         make().predict(network, GRID)
 
 

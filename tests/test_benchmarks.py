@@ -140,7 +140,7 @@ def test_values_of_hidden_stations_are_in_no_input(short_year, make):
 def test_measured_values_stand_at_their_hours(short_year):
     (split,) = protocols.increase(short_year)
     found = measuring.measure(PROTOCOLS["p3"], split, "idw", None).scores
-    again = measuring.METHODS["idw"]().fit(split.training, "pm25")
+    again = measuring.METHODS["idw"].make().fit(split.training, "pm25")
     field = again.predict(split.known, split.hidden).pm25.values.astype(float)
     error = (field - split.truth)[np.isfinite(split.truth)]
     assert found.count == error.size

@@ -12,6 +12,7 @@ from aqreanalysis.conventions import PRODUCT_FLAGS
 from aqreanalysis.fields.blocks import FEW_STATIONS, predict_blocks
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork, great_circle_km
+from aqreanalysis.predictive import RootNormal
 
 HOURS = 30
 GRID = Grid((115.0, 118.0, 39.0, 41.0), 0.5)
@@ -28,7 +29,7 @@ class Waves:
         self.asked.append((longitude.size, hours))
         hour = np.arange(hours.start, hours.stop)
         mean = self.shift + np.sin(longitude[:, None] * 3 + hour) + latitude[:, None] * 0.1
-        return mean.astype(np.float32), np.abs(mean / 7).astype(np.float32)
+        return RootNormal.from_median(mean, np.abs(mean / 7), signed=True)
 
 
 def axis(hours=HOURS, *, first="2014-11-01", freq="h"):
@@ -255,7 +256,7 @@ def test_only_the_nearest_stations_are_counted():
 def test_no_estimate_is_flagged_before_all_else():
     def silent(longitude, latitude, hours):
         nothing = np.full((longitude.size, hours.stop - hours.start), np.nan, np.float32)
-        return nothing, nothing
+        return RootNormal(nothing, nothing)
 
     network = StationNetwork([0.0, 0.1], [0.0, 0.0])
     observed = np.zeros((2, 3), bool)
@@ -294,8 +295,8 @@ class OfGrid(Waves):
 
     def over(self, rows, columns, hours, prepared):
         cells = (rows.stop - rows.start) * (columns.stop - columns.start)
-        mean = np.full((cells, hours.stop - hours.start), prepared, np.float32)
-        return mean, mean
+        root = np.full((cells, hours.stop - hours.start), np.sqrt(prepared), np.float32)
+        return RootNormal(root, root)
 
 
 def test_what_hours_need_is_prepared_once_for_all_blocks_of_them():
@@ -303,7 +304,7 @@ def test_what_hours_need_is_prepared_once_for_all_blocks_of_them():
     found = predicted(engine, chunks={"time": 10, "lat": 1})
     values = found.pm25.compute(scheduler="threads")
     assert sorted(engine.asked) == [(0, 10), (10, 20), (20, 30)]
-    np.testing.assert_array_equal(values[:, 0, 0], np.arange(HOURS) // 10 * 10)
+    np.testing.assert_allclose(values[:, 0, 0], np.arange(HOURS) // 10 * 10, rtol=1e-6)
 
 
 def test_one_hour_alone_can_be_predicted():

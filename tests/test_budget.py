@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from test_reanalysis import fitted, observations, places
 
-from aqreanalysis import reanalysis as estimators
 from aqreanalysis.fields.memory import (
-    COVARIATE_BYTES,
     VALUE_BYTES,
+    Cost,
     Request,
     fitted_blocks,
     memory_bytes,
 )
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.covariates import COVARIATE_BYTES
 from aqreanalysis.methods.neural import reanalyser
 from aqreanalysis.methods.neural.field import window_bytes
 from aqreanalysis.reanalysis import reanalyse
@@ -28,19 +28,16 @@ def request(**changes):
         "cells": 240_000,
         "steps": 744,
         "stations": 1500,
-        "pairs": 0,
         "measurements": 1500 * 744,
-        "covariates": 0,
-        "kept_bytes": 2**29,
-        "window_bytes": 2**22,
         "workers": 2,
     }
-    return Request(**(numbers | changes))
+    cost = Cost(fixed_bytes=2**29, window_bytes=changes.pop("window_bytes", 2**22), alignment=36)
+    return Request(**(numbers | changes), cost=cost)
 
 
 def blocks(memory, chunks=None, **changes):
     """Return sizes of blocks."""
-    return fitted_blocks(GRID, request(**changes), memory=memory, alignment=36, chunks=chunks)
+    return fitted_blocks(GRID, request(**changes), memory=memory, chunks=chunks)
 
 
 def test_less_memory_makes_smaller_blocks_and_never_too_large_ones():
@@ -78,24 +75,28 @@ def test_each_worker_has_the_windows_of_its_time():
     assert blocks("2GB", {"time": 24}, window_bytes=2**25)
 
 
-def test_stations_cost_what_belongs_to_each_and_covariates_count():
+def test_stations_cost_what_belongs_to_each():
     few, many = (request(stations=n, measurements=0).fixed_bytes for n in (1000, 10_000))
     most = request(stations=19_000, measurements=0).fixed_bytes
     assert most - many == many - few
-    without, with_three = request(), request(covariates=3)
-    more = (with_three.fixed_bytes - without.fixed_bytes) / without.measurements
-    assert more == 3 * COVARIATE_BYTES
+
+
+def test_covariates_cost_what_belongs_to_each_measurement():
+    obs, model = observations(20), fitted(heads=True)
+    with_three = obs.assign({name: obs.pm25 for name in ("no2", "o3", "so2")})
+    costs = [model.cost(each, "pm25", GRID).fixed_bytes for each in (obs, with_three)]
+    assert costs[1] - costs[0] == 3 * COVARIATE_BYTES * obs.pm25.size
 
 
 @pytest.mark.parametrize("on_grid", [True, False])
 def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
     engines, said = [], []
-    make, tell = reanalyser.NeuralField, estimators.places_bytes
+    make, tell = reanalyser.NeuralField, reanalyser.places_bytes
     monkeypatch.setattr(
         reanalyser, "NeuralField", lambda *a, **o: engines.append(make(*a, **o)) or engines[-1]
     )
     monkeypatch.setattr(
-        estimators, "places_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
+        reanalyser, "places_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
     )
     obs = observations(150)
     grid = Grid((115.4, 116.6, 39.4, 40.6), 0.05)

@@ -298,7 +298,7 @@ def test_requests_of_a_wrong_kind_are_refused_in_python():
         ({"grid": [0.1]}, r"a number; found '\[0.1\]'"),
         ({"region": (None,) * 4}, "four finite numbers"),
         ({"at": pd.DataFrame()}, "at must be a Dataset .* found DataFrame"),
-        ({"method": object}, "found type"),
+        ({"method": object}, "found the class object"),
     ):
         with pytest.raises(ValueError, match=words):
             obs.aqnet.reanalyse(**{"method": "idw", **request})

@@ -141,7 +141,7 @@ def test_mask_rejects_what_is_named_and_keeps_the_rest(clean):
 
 
 def test_mask_needs_flags_and_known_names(clean):
-    with pytest.raises(ObservationError, match=r"pm25_flag must be there; use .*flag first"):
+    with pytest.raises(ObservationError, match=r"must be there; use obs.aqnet.flag\(\) first"):
         mask(clean, "pm25")
     with pytest.raises(ObservationError, match="no such flags: odd; there are good, missing"):
         mask(flag(clean, "pm25"), "pm25", reject=("odd",))

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from aqreanalysis.conventions import PRODUCT_FLAGS, UnknownPollutantError
 from aqreanalysis.filling import fill
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods import METHODS, method_of
 from aqreanalysis.methods.inverse_distance import InverseDistance
 from aqreanalysis.methods.neural import domain as sight
 from aqreanalysis.methods.neural import reanalyser
@@ -26,7 +27,7 @@ from aqreanalysis.methods.neural.saved import known_noise, network_record
 from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import ObservationError
-from aqreanalysis.reanalysis import METHODS, Estimator, estimator_of, reanalyse
+from aqreanalysis.reanalysis import reanalyse
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
@@ -111,8 +112,9 @@ def identical(one, other):
 
 
 def test_every_method_is_an_estimator():
-    for make in METHODS.values():
-        assert isinstance(make(), Estimator)
+    for known in METHODS.values():
+        made = known.make()
+        assert method_of(made) == (made, True)
 
 
 def test_nothing_is_known_before_fitting():
@@ -202,14 +204,14 @@ def test_a_field_is_what_the_network_says_in_training(deep):
         )
         place, weights = batch.neighbourhood, state.model.weights(batch.neighbourhood)
         mean, log_variance = state.model(series, encoding, place, weights, batch.cycles)
-        expected = state.standardisation.backward(mean, log_variance.exp())
+        expected = state.standardisation.distribution(mean, log_variance.exp())
 
     first = samples.first + start + SMALL.margin_steps  # hours since 1970
     hours = slice(*(np.datetime64(hour, "h") for hour in (first, first + 11)))
     field = deep.predict(seen, hidden, time=hours).compute()
 
-    np.testing.assert_allclose(field.pm25, expected[0], rtol=1e-4)
-    np.testing.assert_allclose(field.pm25_uncertainty, expected[1], rtol=1e-4)
+    np.testing.assert_allclose(field.pm25, expected.median, rtol=1e-4)
+    np.testing.assert_allclose(field.pm25_uncertainty, expected.standard_error, rtol=1e-4)
 
 
 # --- what else the observations hold
@@ -585,7 +587,9 @@ def test_a_time_without_hours_is_refused(plain):
 
 def test_an_unknown_variable_is_refused(plain):
     dataset = observations().rename(pm25="o3")
-    with pytest.raises(ObservationError, match="no variable 'pm25'; they have o3"):
+    with pytest.raises(
+        ObservationError, match=r"no variable 'pm25'; they have o3\. neural was fitted"
+    ):
         plain.predict(dataset, GRID)
     with pytest.raises(ObservationError, match="no variable 'pm25'"):
         fitted(dataset)
@@ -673,7 +677,7 @@ def test_the_cost_is_told_before_the_work(caplog):
     ("options", "match"),
     [
         ({"method": "magic"}, "one of neural, kriging, space_time_kriging, idw; found 'magic'"),
-        ({"method": 7}, "an estimator with fit and predict; found int"),
+        ({"method": 7}, "or a method with name, .*; found int, which lacks name, takes_background"),
         ({"method": Reanalyser()}, "not fitted"),
         ({"at": places([116.0], [40.0]), "grid": 0.1}, "either at=stations, or grid= and region="),
         (
@@ -725,7 +729,7 @@ def test_unknown_pollutants_and_bad_observations_are_refused():
 
 
 def test_a_seed_is_handed_on():
-    estimator, already = estimator_of("neural", seed=7, progress=False)
+    estimator, already = method_of("neural", seed=7, progress=False)
 
     assert (estimator.seed, estimator.progress, already) == (7, False, False)
 

@@ -102,7 +102,7 @@ def reanalyse(
             grid=grid,
             region=region,
             at=places,
-            method=fitted or method,  # type: ignore[arg-type]
+            method=fitted or method,
             time=slice(*time) if time else None,
             seed=seed,
             progress=shows_progress(),

@@ -103,7 +103,7 @@ def verify(
             pairs = cross_validate(
                 obs,
                 variable,
-                methods=_words(methods),  # type: ignore[arg-type]
+                methods=_words(methods),
                 by=by,  # type: ignore[arg-type]
                 folds=folds,
                 buffer_km=buffer,

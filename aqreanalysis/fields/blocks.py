@@ -2,16 +2,17 @@
 
 import itertools
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import ENGINE, PRODUCT_FLAGS, STATION, TIME
+from aqreanalysis.conventions import ENGINE, PRODUCT_FLAGS, STATION, TIME, quantile_name
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import Neighbours, StationNetwork
+from aqreanalysis.predictive import RootNormal, Statistic
 
 #: Nearest stations that are counted when a flag says how many report.
 COUNTED_NEIGHBOURS = 8
@@ -26,36 +27,30 @@ BLOCK_STEPS = 240
 #: Steps times cells of a row in a block by default, at most: a file of which chunks are 128 rows
 #: high then needs to keep 64 MB of a layer open until all blocks of these steps have come.
 ROW_VALUES = 2**17
-#: Numbers of the layers of a block: mean, standard error, flag.
-LAYER_TYPES = (np.float32, np.float32, np.int8)
 
 
 class Field(Protocol):
-    """The engine of an estimator: values anywhere, at hours of the observations' time axis.
+    """A predictive distribution anywhere, at hours of the observations' time axis.
 
-    A field is pure and thread-safe, and gives the same bits for any split of targets and hours.
-    One that works on tiles of a grid is a `GridField` beside.
+    A field is pure and thread-safe, and gives the same values for any split of targets and hours.
+    One that evaluates rectangular blocks of its own grid is a `GridField` as well.
     """
 
-    def __call__(
-        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error, (n, hours) float32 each, NaN where there is none."""
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
+        """Return the distribution, (n, hours) float32, NaN where nothing is known."""
         ...
 
 
 @runtime_checkable
 class GridField(Protocol):
-    """An engine that knows its grid, and takes a block of it for what it is."""
+    """A field that evaluates rectangular blocks of its own grid, not only lists of points."""
 
     def prepared(self, hours: slice) -> Any:
         """Return what hours need, whatever the cells: made once for all blocks of these hours."""
         ...
 
-    def over(
-        self, rows: slice, columns: slice, hours: slice, prepared: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error, (rows x columns, hours) float32, as a `Field` does."""
+    def over(self, rows: slice, columns: slice, hours: slice, prepared: Any) -> RootNormal:
+        """Return the distribution, (rows x columns, hours) float32, as a `Field` does."""
         ...
 
 
@@ -70,6 +65,8 @@ def predict_blocks(
     hours: slice | None = None,
     chunks: Mapping[str, int] | None = None,
     alignment: int = 1,
+    statistic: Statistic = "median",
+    quantiles: Sequence[float] = (),
 ) -> xr.Dataset:
     """Return the field on a grid or at stations as a lazy Dataset.
 
@@ -95,25 +92,30 @@ def predict_blocks(
     alignment : int
         Blocks of time begin at multiples of this many steps since 1970 by default, so that an
         engine that works in windows does none of them twice.
+    statistic : {"median", "mean"}
+        What the estimate is.
+    quantiles : sequence of float
+        Probabilities of which a layer each gives the quantile.
 
     Returns
     -------
     Dataset
         ``(time, lat, lon)``, ``(time, y, x)`` or ``(station, time)`` with ``<variable>``,
-        ``<variable>_uncertainty`` (one standard error, float32), ``<variable>_flag`` (int8) and
-        ``distance_to_nearest_station`` (km). All are dask arrays: the stations near to a target
-        are looked for when its block is computed, so that a grid of any size is ready at once.
+        ``<variable>_uncertainty`` (one standard error, float32), ``<variable>_flag`` (int8),
+        ``<variable>_q05`` and so on, and ``distance_to_nearest_station`` (km). All are dask
+        arrays: the stations near to a target are looked for when its block is computed, so that a
+        grid of any size is ready at once.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> def seven(longitude, latitude, hours):
-    ...     mean = np.full((longitude.size, hours.stop - hours.start), 7, np.float32)
-    ...     return mean, mean / 10
+    >>> def nine(longitude, latitude, hours):
+    ...     root = np.full((longitude.size, hours.stop - hours.start), 3, np.float32)
+    ...     return RootNormal(root, root / 10)
     >>> time = xr.DataArray(pd.date_range("2024-01-01", periods=3, freq="h"), dims="time")
     >>> network = StationNetwork([10.0, 10.5, 11.0], [50.0, 50.5, 50.0])
     >>> field = predict_blocks(
-    ...     seven,
+    ...     nine,
     ...     at=Grid((10, 11, 50, 51), 0.5),
     ...     network=network,
     ...     observed=np.ones((3, 3), bool),
@@ -121,19 +123,20 @@ def predict_blocks(
     ...     variable="pm25",
     ... )
     >>> dict(field.sizes), float(field.pm25.mean()), int(field.pm25_flag.max())
-    ({'time': 3, 'lat': 2, 'lon': 2}, 7.0, 0)
+    ({'time': 3, 'lat': 2, 'lon': 2}, 9.0, 0)
     """
     targets = _Targets.of(at)
     start, stop, _ = (hours or slice(None)).indices(time.size)
     if stop <= start:
         raise ValueError("no hour to predict: the selection of time is empty")
-    blocks = _Blocks(field, targets, network, observed, network.reach_km)
+    layers = _Layers(variable, statistic, tuple(quantiles))
+    blocks = _Blocks(field, targets, network, observed, network.reach_km, layers)
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
     engine = blocks.engine()
-    layers, distance = blocks.layers(engine, spans, sizes), blocks.distance(engine, sizes)
-    return _dataset(layers, targets, distance, time[start:stop], variable)
+    values, distance = blocks.layers(engine, spans, sizes), blocks.distance(engine, sizes)
+    return _dataset(values, layers, targets, distance, time[start:stop])
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,28 @@ class _Targets:
 
 
 @dataclass(frozen=True)
+class _Layers:
+    """The layers of a field: what is written of its distribution, and a flag."""
+
+    variable: str
+    statistic: Statistic
+    quantiles: tuple[float, ...]
+
+    @property
+    def types(self) -> dict[str, type]:
+        """Name and number type of each layer."""
+        names = [self.variable, f"{self.variable}_uncertainty"]
+        names += [quantile_name(self.variable, probability) for probability in self.quantiles]
+        return {**dict.fromkeys(names, np.float32), f"{self.variable}_flag": np.int8}
+
+    def of(self, distribution: RootNormal, flag: np.ndarray) -> list[np.ndarray]:
+        """Return the values of each layer, in the order of `types`."""
+        quantiles = [distribution.quantile(probability) for probability in self.quantiles]
+        estimate = distribution.estimate(self.statistic)
+        return [estimate, distribution.standard_error, *quantiles, flag]
+
+
+@dataclass(frozen=True)
 class _Blocks:
     """What one block needs to compute itself."""
 
@@ -193,6 +218,7 @@ class _Blocks:
     network: StationNetwork
     observed: np.ndarray  # (stations, time) bool
     reach_km: float
+    written: _Layers
 
     def engine(self) -> Any:
         """Return this as one key of a graph, to which blocks refer.
@@ -205,7 +231,7 @@ class _Blocks:
         return delayed(self, name=f"{ENGINE}-{tokenize(self)}", traverse=False)
 
     def layers(self, engine: Any, spans: list[slice], sizes: Mapping[str, int]) -> list[Any]:
-        """Return mean, standard error and flag as lazy arrays, (time, *targets)."""
+        """Return the layers as lazy arrays, (time, *targets)."""
         import dask.array as da
         from dask.base import tokenize
         from dask.highlevelgraph import HighLevelGraph
@@ -226,7 +252,7 @@ class _Blocks:
         blocks = da.Array(graph, name, chunks, dtype=object)  # each a tuple of its layers
         layers = [
             da.map_blocks(operator.itemgetter(place), blocks, meta=np.empty((0, 0, 0), number_type))
-            for place, number_type in enumerate(LAYER_TYPES)
+            for place, number_type in enumerate(self.written.types.values())
         ]
         return layers if len(self.targets.shape) == 2 else [layer[..., 0] for layer in layers]
 
@@ -270,19 +296,26 @@ class _Blocks:
     def compute(
         self, span: slice, row: slice, column: slice, prepared: Any
     ) -> tuple[np.ndarray, ...]:
-        """Return mean, standard error and flag of one block, (hours, rows, columns)."""
+        """Return the layers of one block, (hours, rows, columns) each."""
         longitude, latitude = self.targets.within(row, column)
         if (field := self._of_grid) is not None:
-            mean, error = field.over(row, column, span, prepared)
+            distribution = field.over(row, column, span, prepared)
         else:
-            mean, error = self.field(longitude, latitude, span)
+            distribution = self.field(longitude, latitude, span)
+        expected = (longitude.size, span.stop - span.start)
+        if (given := np.shape(distribution.root)) != expected:
+            raise ValueError(
+                f"a field gives one value for each target and hour, {expected}; found {given}"
+            )
         near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
-        flag = self._flag(near, span, np.isnan(mean))
+        flag = self._flag(near, span, np.isnan(distribution.root))
         shape = (-1, row.stop - row.start, column.stop - column.start)
         # No copy where an engine keeps its values hour by hour in memory.
         return tuple(
             np.ascontiguousarray(values.T, number_type).reshape(shape)
-            for values, number_type in zip((mean, error, flag), LAYER_TYPES, strict=True)
+            for values, number_type in zip(
+                self.written.of(distribution, flag), self.written.types.values(), strict=True
+            )
         )
 
     def _flag(self, near: Neighbours, span: slice, nothing: np.ndarray) -> np.ndarray:
@@ -361,13 +394,16 @@ def _chunk_sizes(
 
 
 def _dataset(
-    layers: list[Any], targets: _Targets, distance: Any, time: xr.DataArray, variable: str
+    values: list[Any], layers: _Layers, targets: _Targets, distance: Any, time: xr.DataArray
 ) -> xr.Dataset:
-    """Return the Dataset of mean, standard error and flag."""
-    names = (variable, f"{variable}_uncertainty", f"{variable}_flag")
+    """Return the Dataset of the layers."""
     dataset = xr.Dataset(
-        {name: ((TIME, *targets.dims), layer) for name, layer in zip(names, layers, strict=True)},
+        {
+            name: ((TIME, *targets.dims), layer)
+            for name, layer in zip(layers.types, values, strict=True)
+        },
         coords={TIME: time.reset_coords(drop=True).variable, **targets.coordinates},
     )
+    dataset[layers.variable].attrs["statistic"] = layers.statistic
     dataset["distance_to_nearest_station"] = (targets.dims, distance, {"units": "km"})
     return dataset.transpose(STATION, TIME) if targets.dims == (STATION,) else dataset

@@ -24,11 +24,8 @@ TARGET_BYTES = 96
 VALUE_BYTES = 64
 #: Bytes of a station: its neighbours and the distances among them, and the search for them.
 STATION_BYTES = 10_000
-#: Bytes of a pair of stations, where a method works on all distances at once.
-PAIR_BYTES = 40
-#: Bytes of one value of a station: measured, standardised, completed, with their errors; and of one
-#: of each covariate, while it is standardised. Both measured.
-MEASUREMENT_BYTES, COVARIATE_BYTES = 48, 44
+#: Bytes of one value of a station: measured, standardised, completed, with their errors; measured.
+MEASUREMENT_BYTES = 48
 #: Bytes of the regions that are computed, compressed and written while others are, at most, and
 #: for each value of the product.
 WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
@@ -36,18 +33,33 @@ WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
 SHARE_OF_FREE = 0.5
 
 
+class Cost(NamedTuple):
+    """What a method needs beside the blocks that it computes.
+
+    Attributes
+    ----------
+    fixed_bytes : int
+        Whatever the size of a block: matrices of all stations, caches.
+    window_bytes : int
+        Of what all cells share at ``alignment`` steps, such as encoded series.
+    alignment : int
+        Steps in which the method works; blocks of time begin at multiples of it.
+    """
+
+    fixed_bytes: int = 0
+    window_bytes: int = 0
+    alignment: int = 1
+
+
 class Request(NamedTuple):
-    """What is asked for, in numbers, and what its method keeps from block to block."""
+    """What is asked for, in numbers, and what its method needs for it."""
 
     cells: int
     steps: int
     stations: int
-    pairs: int
     measurements: int
-    covariates: int
-    kept_bytes: int
-    window_bytes: int  # of what all cells need of one alignment of steps
     workers: int
+    cost: Cost = Cost()
 
     @property
     def fixed_bytes(self) -> int:
@@ -56,20 +68,19 @@ class Request(NamedTuple):
         return (
             self.cells * TARGET_BYTES
             + self.stations * STATION_BYTES
-            + self.pairs * PAIR_BYTES
-            + self.measurements * (MEASUREMENT_BYTES + self.covariates * COVARIATE_BYTES)
-            + self.kept_bytes
+            + self.measurements * MEASUREMENT_BYTES
+            + self.cost.fixed_bytes
             + writing
         )
 
-    def windows_bytes(self, hours: int, alignment: int) -> float:
+    def windows_bytes(self, hours: int) -> float:
         """Return the bytes of what all cells need, where blocks have so many steps.
 
         Each worker may be at another time, and once more they are kept one by one. The windows of
         a time begin before it and end after it.
         """
         times = min(self.workers, -(-self.steps // hours))
-        return (times + 1) * (2 + hours / alignment) * self.window_bytes
+        return (times + 1) * (2 + hours / self.cost.alignment) * self.cost.window_bytes
 
 
 def memory_bytes(memory: str | float | None) -> int:
@@ -110,7 +121,6 @@ def fitted_blocks(
     request: Request,
     *,
     memory: str | float | None,
-    alignment: int,
     chunks: Mapping[str, int] | None,
 ) -> dict[str, int]:
     """Return the sizes of blocks with which the request fits into the memory; its cost is logged.
@@ -122,8 +132,6 @@ def fitted_blocks(
     request : Request
     memory : str, number or None
         Of `memory_bytes`. It is what the work takes beside the program and its libraries.
-    alignment : int
-        Of `aqreanalysis.fields.blocks.predict_blocks`.
     chunks : mapping, optional
         Sizes that were asked for; they stay as they are.
 
@@ -133,13 +141,13 @@ def fitted_blocks(
         If even the smallest blocks do not fit; it says what would.
     """
     allowed = memory_bytes(memory)
-    most = request.windows_bytes(min(BLOCK_STEPS, request.steps), alignment)
+    most = request.windows_bytes(min(BLOCK_STEPS, request.steps))
     room = (allowed - request.fixed_bytes - most) / (request.workers * VALUE_BYTES)
     values = int(np.clip(room, 1, BLOCK_VALUES))
-    sizes = block_sizes(at, request.steps, alignment=alignment, values=values)
+    sizes = block_sizes(at, request.steps, alignment=request.cost.alignment, values=values)
     sizes |= dict(chunks or {})
     block = math.prod(sizes.values()) * VALUE_BYTES
-    windows = request.windows_bytes(sizes[TIME], alignment)
+    windows = request.windows_bytes(sizes[TIME])
     needed = request.fixed_bytes + windows + request.workers * block
     told = (
         f"{request.cells:,} cells x {request.steps:,} hours from {request.stations:,} stations: "

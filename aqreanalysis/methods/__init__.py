@@ -1,1 +1,131 @@
-"""Methods: from the values of stations to a field, a room for each."""
+"""Methods: from the values of stations to a field, a room for each.
+
+`METHODS` names them; `method_of` makes one. A method of your own needs nothing but the members of
+`Method`, and goes wherever a name goes: ``reanalyse(method=mine)``, ``verify(methods=[mine])``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+from aqreanalysis.methods.contract import (
+    Fitted,
+    Method,
+    NotFittedError,
+    check_takes,
+    fit,
+    predict,
+)
+
+__all__ = [
+    "METHODS",
+    "Fitted",
+    "Known",
+    "Method",
+    "NotFittedError",
+    "check_takes",
+    "fit",
+    "method_of",
+    "predict",
+]
+
+#: Members without which something is no method; ``variable`` may come with ``fit``.
+_MEMBERS = (
+    "name",
+    "takes_background",
+    "settings",
+    "references",
+    "fit",
+    "field",
+    "cost",
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A method of this package, imported when it is used.
+
+    Attributes
+    ----------
+    label : str
+        Its name for a reader.
+    subject : str
+        The same as the subject of a sentence.
+    home, class_name : str
+        Module and class.
+    seeded : bool
+        Whether it takes ``seed`` and ``progress``, since it is trained.
+    """
+
+    label: str
+    subject: str
+    home: str
+    class_name: str
+    seeded: bool = False
+
+    def make(self, *, seed: int = 0, progress: bool = True) -> Method:
+        """Return the method with its defaults, not fitted."""
+        maker = getattr(import_module(self.home), self.class_name)
+        return maker(seed=seed, progress=progress) if self.seeded else maker()
+
+
+#: Methods by name, the default first.
+METHODS: Mapping[str, Known] = MappingProxyType(
+    {
+        "neural": Known(
+            "neural kNN",
+            "the neural kNN",
+            "aqreanalysis.methods.neural.reanalyser",
+            "Reanalyser",
+            seeded=True,
+        ),
+        "kriging": Known(
+            "ordinary kriging",
+            "ordinary kriging",
+            "aqreanalysis.methods.kriging.ordinary",
+            "OrdinaryKriging",
+        ),
+        "space_time_kriging": Known(
+            "space-time kriging",
+            "space-time kriging",
+            "aqreanalysis.methods.kriging.space_time",
+            "SpaceTimeKriging",
+        ),
+        "idw": Known(
+            "inverse distance",
+            "inverse distance",
+            "aqreanalysis.methods.inverse_distance",
+            "InverseDistance",
+        ),
+    }
+)
+
+
+def method_of(method: str | Method, *, seed: int = 0, progress: bool = True) -> tuple[Method, bool]:
+    """Return the method of a name, or the one given, and whether it may be fitted already.
+
+    Raises
+    ------
+    ValueError
+        If the name is not one of `METHODS`, or what is given is no method.
+
+    Examples
+    --------
+    >>> method_of("idw")
+    (InverseDistance(neighbours=12, power=2.0, transform=None), False)
+    """
+    if isinstance(method, str):
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}; found {method!r}")
+        return METHODS[method].make(seed=seed, progress=progress), False
+    members = {*dir(type(method)), *vars(method)} if hasattr(method, "__dict__") else set()
+    lacking = [name for name in _MEMBERS if name not in members]
+    if lacking or isinstance(method, type):
+        what = f"the class {method.__name__}" if isinstance(method, type) else type(method).__name__
+        lacks = f", which lacks {', '.join(lacking)}" if lacking else ""
+        raise ValueError(
+            f"method must be one of {', '.join(METHODS)} or a method with "
+            f"{', '.join(_MEMBERS)}; found {what}{lacks}"
+        )
+    return method, True

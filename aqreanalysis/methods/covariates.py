@@ -15,6 +15,8 @@ ABOUT_OTHERS = ("_flag", "_uncertainty", "_origin")
 #: What is skewed and not negative, like a concentration, so that its root is taken.
 SKEWED = (*POLLUTANTS, "rain")
 WIND = ("wind_speed", "wind_direction")
+#: Bytes of one value of a covariate while it is standardised, measured.
+COVARIATE_BYTES = 44
 
 
 @dataclass(frozen=True)

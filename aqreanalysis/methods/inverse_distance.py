@@ -2,17 +2,28 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
 from scipy import sparse
 from scipy.optimize import nnls
 
+from aqreanalysis.fields.blocks import Field
+from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.contract import Fitted, configuration
 from aqreanalysis.methods.kriging.systems import tiles
 from aqreanalysis.methods.series import StationSeries
+from aqreanalysis.methods.transform import (
+    Transform,
+    check_suits,
+    on_scale,
+    to_scale,
+    transform_faults,
+)
 from aqreanalysis.network import Neighbours, StationNetwork
+from aqreanalysis.predictive import RootNormal
 
 #: Distance below which a target is at the station: at a power of 2 or more a station's value then
 #: outweighs all others by more than float32 can show.
@@ -24,7 +35,7 @@ FLOAT32_POWER = 4.0
 
 
 @dataclass
-class InverseDistance:
+class InverseDistance(Fitted):
     """Inverse distance weighting, hour by hour, of the nearest stations that report at that hour.
 
     The estimate is ``sum(w z) / sum(w)`` with ``w = 1 / distance ** power`` (Shepard 1968, ACM
@@ -39,6 +50,8 @@ class InverseDistance:
         Reporting stations in an estimate; all of them where there are fewer.
     power : float
         Exponent of the distance.
+    transform : {None, "sqrt"}
+        Scale of interpolation. Without a transform the weighted mean is taken as the median.
 
     Attributes
     ----------
@@ -72,13 +85,16 @@ class InverseDistance:
 
     neighbours: int = 12
     power: float = 2.0
-    name: str = field(default="idw", init=False)
+    transform: Transform | None = None
     squared_error_: np.ndarray = field(init=False, repr=False, compare=False)
     variance_: float = field(init=False, repr=False, compare=False)
-    variable_: str = field(init=False, repr=False, compare=False)
+
+    name: ClassVar[str] = "idw"
+    takes_background: ClassVar[bool] = False
+    references: ClassVar[str] = "Shepard 1968, https://doi.org/10.1145/800186.810616"
 
     def __post_init__(self) -> None:
-        faults = []
+        faults = transform_faults(self.transform)
         if self.neighbours < 1:
             faults.append(f"neighbours must be at least 1; found {self.neighbours}")
         if not (np.isfinite(self.power) and self.power > 0):
@@ -95,10 +111,10 @@ class InverseDistance:
             If fewer than two stations have values.
         """
         series = StationSeries.from_dataset(observations, variable)
-        self.variable_ = variable
-        self.variance_ = float(np.nanvar(series.values))
-        weighting = self._weighting(series)
-        network, values = series.network, series.values
+        check_suits(self.transform, variable, never_negative=series.never_negative)
+        values = to_scale(series.values, self.transform)
+        self.variance_ = float(np.nanvar(values))
+        weighting, network = self._weighting(series), series.network
         every = slice(0, values.shape[1])
         squares, distances = [], []
         for tile in tiles(network.size, values.shape[1], values=TILE_VALUES):
@@ -113,55 +129,48 @@ class InverseDistance:
             squares.append(square[known])
             distances.append(distance[known])
         self.squared_error_ = _growth(np.concatenate(squares), np.concatenate(distances))
+        self._variable = variable
         return self
 
-    def predict(
-        self,
-        observations: xr.Dataset,
-        at: Grid | xr.Dataset,
-        *,
-        time: slice | None = None,
-        chunks: Mapping[str, int] | None = None,
-    ) -> xr.Dataset:
-        """Return estimate and standard error on a grid or at stations, lazily.
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration and what was learned, as plain values."""
+        return {
+            **configuration(self),
+            "squared_error": self.squared_error_.tolist(),
+            "variance": self.variance_,
+        }
 
-        Parameters
-        ----------
-        observations : Dataset
-            Stations and values from which to estimate; need not be those of `fit`.
-        at : Grid or Dataset
-            Where: a grid, or any Dataset with longitude and latitude on ``station``.
-        time : slice of labels, optional
-            Hours to estimate; all by default.
-        chunks : mapping, optional
-            Size of the blocks along the dimensions of the result.
-
-        Returns
-        -------
-        Dataset
-            As of `predict_blocks`; NaN at hours at which no station reports.
+    def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
+        """Return the field of observations, which need not be those of `fit`.
 
         Raises
         ------
-        AttributeError
+        NotFittedError
             Before `fit`.
         ValueError
             If fewer than two stations have values.
         """
-        if not hasattr(self, "squared_error_"):
-            raise AttributeError("inverse distance has no error yet: call fit(observations, name)")
-        series = StationSeries.from_dataset(observations, self.variable_)
-        engine = _InverseDistanceField(
-            self._weighting(series), self.squared_error_, self.variance_, series.never_negative
+        series = StationSeries.from_dataset(observations, self.variable)
+        return _InverseDistanceField(
+            self._weighting(series),
+            self.squared_error_,
+            self.variance_,
+            self.transform,
+            series.never_negative,
         )
-        return series.predict(engine, at, time=time, chunks=chunks)
+
+    def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
+        """Return nothing beside the blocks."""
+        return Cost()
 
     def _weighting(self, series: StationSeries) -> "_Weighting":
         """Return the weighting of the series' stations."""
+        values, reports = series.on_scale(self.transform)
         return _Weighting(
             series.network,
-            np.nan_to_num(series.values).astype(np.float32),
-            ~np.isnan(series.values),
+            values.astype(np.float32),
+            reports,
             self.neighbours,
             self.power,
         )
@@ -290,23 +299,23 @@ class _InverseDistanceField:
     weighting: _Weighting
     squared_error: np.ndarray
     variance: float
+    transform: Transform | None
     never_negative: bool
 
-    def __call__(
-        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error, (n, hours) float32, hour by hour in memory."""
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
+        """Return the distribution, (n, hours) float32, hour by hour in memory."""
         shape = (hours.stop - hours.start, longitude.size)
-        mean, error = np.empty(shape, np.float32).T, np.empty(shape, np.float32).T
+        mean, spread = np.empty(shape, np.float32).T, np.empty(shape, np.float32).T
         for tile in tiles(*mean.shape, values=TILE_VALUES):
-            found, error[tile] = self.weighting(
-                longitude[tile], latitude[tile], hours, measure=self._error
+            mean[tile], spread[tile] = self.weighting(
+                longitude[tile], latitude[tile], hours, measure=self._spread
             )
-            mean[tile] = np.maximum(found, 0.0) if self.never_negative else found
-        return mean, error
+        # What is left beside a station is its own noise.
+        noise = np.sqrt(self.squared_error[0])
+        return on_scale(mean, spread, self.transform, noise=noise, signed=not self.never_negative)
 
-    def _error(self, distance_km: np.ndarray) -> np.ndarray:
-        """Return the standard error at such a distance from a station that reports."""
+    def _spread(self, distance_km: np.ndarray) -> np.ndarray:
+        """Return the spread at such a distance from a station that reports."""
         beside, growth = self.squared_error
         square = np.minimum(beside + growth * distance_km, max(self.variance, beside))
         return np.sqrt(square).astype(np.float32)

@@ -1,7 +1,6 @@
 """What every baseline reads from a Dataset of observations, and how it hands back a field."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,13 +8,14 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import TIME, find_pollutant
-from aqreanalysis.fields.blocks import Field, predict_blocks
-from aqreanalysis.grid import Grid
+from aqreanalysis.methods.transform import Transform, to_scale
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import selected_hours, step_hours, values_of
+from aqreanalysis.observations import step_hours, values_of
 
 LOGGER = logging.getLogger(__name__)
 
+#: Bytes of a pair of stations, where a method works on all distances at once.
+PAIR_BYTES = 40
 #: Stations that report at least once without which there is nothing between which to interpolate.
 LEAST_STATIONS = 2
 
@@ -94,25 +94,10 @@ class StationSeries:
         """Whether the variable is a concentration, of which no estimate may be below zero."""
         return find_pollutant(self.variable) is not None
 
-    def predict(
-        self,
-        field: Field,
-        at: Grid | xr.Dataset,
-        *,
-        time: slice | None,
-        chunks: Mapping[str, int] | None,
-    ) -> xr.Dataset:
-        """Return the field on a grid or at stations, lazily, for the labels of a slice of time."""
-        return predict_blocks(
-            field,
-            at=at,
-            network=self.network,
-            observed=~np.isnan(self.values),
-            time=self.time,
-            variable=self.variable,
-            hours=selected_hours(self.time, time),
-            chunks=chunks,
-        )
+    def on_scale(self, transform: Transform | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values on the scale of interpolation, 0 where missing, and where they are."""
+        values = to_scale(self.values, transform)
+        return np.nan_to_num(values), ~np.isnan(values)
 
 
 def _check_finite(

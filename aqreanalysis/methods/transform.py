@@ -1,8 +1,11 @@
 """Concentrations to the scale on which they are interpolated, and back."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+
+from aqreanalysis.predictive import RootNormal
 
 Transform = Literal["sqrt"]
 
@@ -20,45 +23,34 @@ def to_scale(values: np.ndarray, transform: Transform | None) -> np.ndarray:
     return np.sqrt(np.maximum(values, 0.0)) if transform == "sqrt" else values
 
 
-def from_scale(
+def on_scale(
     mean: np.ndarray,
-    variance: np.ndarray,
+    spread: np.ndarray,
     transform: Transform | None,
     *,
-    noise: float,
-    never_negative: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return estimate and standard error in the units of the variable.
+    noise: float = 0.0,
+    signed: bool = False,
+) -> RootNormal:
+    """Return the distribution of values of which mean and spread on a scale are known.
 
-    With m and s² of the square root, and n² the noise of a single station in s², the estimate is
-    the mean concentration of the field without that noise, ``m² + s² - n²``, and the variance of a
-    new measurement is that of the square of a Gaussian, ``4 m² s² + 2 s⁴``. Without the added term
-    the estimate is a median, with a bias of up to a tenth of the concentration.
+    Without a transform the values themselves are taken as normal, so that their mean is the
+    median, and the mean of the field without noise as well.
 
     Parameters
     ----------
-    mean, variance : array
-        m and s² on the scale of interpolation; they broadcast.
+    mean, spread : array
+        On the scale of interpolation; they broadcast.
     transform : {None, "sqrt"}
         Scale of interpolation.
     noise : float
-        The part n² of every variance that no neighbour can share.
-    never_negative : bool
-        Whether estimates below zero become zero.
-
-    Examples
-    --------
-    >>> mean, error = from_scale(
-    ...     np.array([3.0]), np.array([0.25]), "sqrt", noise=0.05, never_negative=True
-    ... )
-    >>> float(mean[0].round(3)), float(error[0].round(3))
-    (9.2, 3.021)
+        The part of the spread that no neighbour can share.
+    signed : bool
+        Whether values may be negative.
     """
     if transform == "sqrt":
-        root = np.maximum(mean, 0.0)
-        field = root**2 + np.maximum(variance - noise, 0.0)
-        return field, np.sqrt(4 * root**2 * variance + 2 * variance**2)
-    return np.maximum(mean, 0.0) if never_negative else mean, np.sqrt(variance)
+        return RootNormal(mean, spread, float(noise))
+    values = RootNormal.from_median(mean, spread, signed=signed)
+    return replace(values, noise=values.spread)
 
 
 def transform_faults(transform: str | None) -> list[str]:

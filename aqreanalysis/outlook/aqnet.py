@@ -44,14 +44,13 @@ class OutlookModule(nn.Module):
         Steps before a start between which its history is averaged, ascending from 0.
     spread : (lead,) Tensor
         Log-spread at each lead, to which what the module learns of it is added.
-    variance_share : float
-        Share of the variance of the root in the estimate: 1 gives the mean of the concentration;
-        0 is for methods whose root is that of an estimate of the concentration itself.
+    root_of_mean : bool
+        Whether the root is that of an estimated mean concentration, which is then its square.
     """
 
     edges: tuple[int, ...]
     spread: Tensor
-    variance_share: float
+    root_of_mean: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,6 @@ class OutlookNetwork(OutlookModule):
     untrained network is the linear outlook.
     """
 
-    variance_share = 1.0
     weight: Tensor
     between: Tensor
     at_knots: Tensor

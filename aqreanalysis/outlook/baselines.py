@@ -26,7 +26,7 @@ PARTS, HOURS = 12, 24
 class Persistence(OutlookModule):
     """The last value that was measured, at every lead."""
 
-    variance_share = 0.0
+    root_of_mean = True
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Climatology(OutlookModule):
     The hour is that of the local solar time. A table cell without training values has the mean.
     """
 
-    variance_share = 0.0
+    root_of_mean = True
     table: Tensor
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
@@ -87,7 +87,7 @@ class Ridge(OutlookModule):
     which at a lead is that of the target, and some products of the two.
     """
 
-    variance_share = 0.0
+    root_of_mean = True
     weight: Tensor
     level: Tensor
 
@@ -109,8 +109,6 @@ class Ridge(OutlookModule):
 
 class LSTMOutlook(OutlookModule):
     """A plain LSTM over the same tokens, of which the last state gives all leads."""
-
-    variance_share = 1.0
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
         super().__init__()

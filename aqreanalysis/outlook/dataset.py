@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import ndtri
 
-from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant
+from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant, quantile_name
 from aqreanalysis.grid import Grid
 from aqreanalysis.observations import step_hours, time_bounds
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.spreading import own_outlooks, spread_outlooks
-from aqreanalysis.product import LEAD, REFERENCE, build_product, quantile_name, restore_metadata
+from aqreanalysis.predictive import RootNormal, Statistic
+from aqreanalysis.product import LEAD, REFERENCE, build_product, restore_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -32,21 +32,21 @@ class Issued(NamedTuple):
         Of the first predicted steps.
     root, spread : (start, station, lead) float64
         Median and standard deviation of the root of the concentration.
+    root_of_mean : bool
+        As of `OutlookModule`: the mean adds nothing of the spread.
     history : int
-        Steps that were looked at.
+        Steps of history that were used.
     known : (start, station) bool
         Whether a station has any value in its history.
-    variance_share : float
-        Share of the variance of the root in the estimate.
     attention : (start, station, predicted day, past day) float64 or None
     """
 
     columns: np.ndarray
     root: np.ndarray
     spread: np.ndarray
+    root_of_mean: bool
     history: int
     known: np.ndarray
-    variance_share: float
     attention: np.ndarray | None
 
 
@@ -60,6 +60,7 @@ def outlook_dataset(
     between: Any,
     method: str,
     settings: Mapping[str, Any],
+    statistic: Statistic,
     quantiles: Sequence[float],
     creator: str | None,
 ) -> xr.Dataset:
@@ -78,7 +79,9 @@ def outlook_dataset(
         field = _at_places(
             known, observations, variable, at, between, begin=known[TIME].values[-leads]
         )
-        layers = with_layers(field, variable, issued.variance_share, quantiles)
+        noise = field["spread"] if issued.root_of_mean else 0.0
+        distribution = RootNormal(field["root"], field["spread"], noise)
+        layers = with_layers(field, distribution, variable, statistic, quantiles)
         product = build_product(
             layers,
             variable=variable,
@@ -186,30 +189,24 @@ def _spread(
 
 
 def with_layers(
-    field: xr.Dataset, variable: str, variance_share: float, quantiles: Sequence[float]
+    field: xr.Dataset,
+    distribution: RootNormal,
+    variable: str,
+    statistic: Statistic,
+    quantiles: Sequence[float],
 ) -> xr.Dataset:
-    """Return estimate, standard error and quantiles of roots that are normal, float32.
-
-    With median ``m`` and spread ``s`` of the root, the estimate is ``m^2`` and a share of ``s^2``,
-    the squared standard error ``4 m^2 s^2 + 2 s^4``, and a quantile ``max(m + z s, 0)^2``.
-    """
-    root, spread = field["root"], field["spread"]
-    layers: dict[str, xr.DataArray] = {
-        variable: root**2 + variance_share * spread**2,
-        f"{variable}_uncertainty": (4 * root**2 * spread**2 + 2 * spread**4) ** 0.5,
+    """Return estimate, standard error, flag and quantiles of a distribution, float32."""
+    values = {
+        variable: distribution.estimate(statistic),
+        f"{variable}_uncertainty": distribution.standard_error,
+        **{quantile_name(variable, p): distribution.quantile(p) for p in quantiles},
     }
-    layers |= {
-        quantile_name(variable, probability): (root + float(ndtri(probability)) * spread).clip(
-            min=0
-        )
-        ** 2
-        for probability in quantiles
-    }
-    single = {name: layer.astype(np.float32) for name, layer in layers.items()}
+    layers = {name: xr.as_variable(layer).astype(np.float32) for name, layer in values.items()}
+    layers[variable].attrs = {"statistic": statistic}
     flag = f"{variable}_flag"
     nothing = np.int8(PRODUCT_FLAGS["no_estimate"])
-    single[flag] = field[flag].where(root.notnull(), nothing).astype(np.int8)
-    return field.drop_vars(["root", "spread"]).assign(single)
+    flags = field[flag].where(field["root"].notnull(), nothing).astype(np.int8)
+    return field.drop_vars(["root", "spread"]).assign({**layers, flag: flags})
 
 
 def _with_leads(

@@ -31,7 +31,8 @@ from aqreanalysis.outlook.requests import (
 )
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.outlook.training import Examples, Learned, Level, OutlookSchedule, learn
-from aqreanalysis.product import check_quantiles, input_digest
+from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
+from aqreanalysis.product import input_digest
 
 OutlookMethod = Literal["aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"]
 #: Hours between the starts of the validation examples, and about how many examples to learn from.
@@ -188,6 +189,7 @@ class Outlook:
         start: Starts | None = None,
         horizon: int | float | str | None = None,
         attention: bool = False,
+        statistic: Statistic = "median",
         quantiles: Sequence[float] = (),
         creator: str | None = None,
     ) -> xr.Dataset:
@@ -207,6 +209,8 @@ class Outlook:
             How far, such as 24 or "7D"; by default as far as was learned.
         attention : bool
             Whether ``attention`` tells how each predicted day weighed the past days.
+        statistic : {"median", "mean"}
+            What the estimate is.
         quantiles : sequence of float, optional
             Probabilities, of each of which a layer ``<variable>_q05`` is added.
         creator : str, optional
@@ -233,6 +237,7 @@ class Outlook:
         self._check(observations, attention)
         if attention and at is not None:
             raise ValueError("attention is that of the stations; ask for it without at= and grid=")
+        check_statistic(statistic)
         check_quantiles(quantiles)
         step, variable = state.facts["step_hours"], state.facts["variable"]
         longest = state.configuration.leads
@@ -248,6 +253,7 @@ class Outlook:
             between=self.between,
             method=self.name,
             settings={**self.settings, "horizon_hours": leads * step},
+            statistic=statistic,
             quantiles=quantiles,
             creator=creator,
         )
@@ -321,9 +327,9 @@ class Outlook:
             columns,
             np.clip(level.centre + level.scale * mean, 0, None),
             level.scale * spread,
+            model.root_of_mean,
             history,
             (seen > 0).numpy().T,
-            model.variance_share,
             by_day,
         )
 

@@ -12,6 +12,7 @@ from aqreanalysis.observations import default_variable, step_hours, validate
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.estimator import Outlook, OutlookMethod
 from aqreanalysis.outlook.requests import Starts, horizon_steps, start_columns
+from aqreanalysis.predictive import Statistic
 
 #: Steps ahead that a model may learn here: a month of hours.
 MOST_STEPS = 744
@@ -30,6 +31,7 @@ def outlook(
     progress: bool = True,
     creator: str | None = None,
     attention: bool = False,
+    statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
 ) -> xr.Dataset:
     """Return the outlook of observations; a method's name is fitted to what lies before the start.
@@ -53,7 +55,7 @@ def outlook(
         A name is fitted first; a fitted outlook is used as it is.
     seed, progress
         Of the learning.
-    creator, attention, quantiles
+    creator, attention, statistic, quantiles
         As of `Outlook.predict`.
 
     Raises
@@ -94,6 +96,7 @@ def outlook(
         start=start,
         horizon=horizon,
         attention=attention,
+        statistic=statistic,
         quantiles=quantiles,
         creator=creator,
     )

@@ -36,7 +36,7 @@ class PaperNetwork(OutlookModule):
     Times are local solar, and the cycle of the year stands for that of the months.
     """
 
-    variance_share = 0.0
+    root_of_mean = True
     level: Tensor
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:

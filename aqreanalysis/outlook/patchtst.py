@@ -36,8 +36,6 @@ class PatchTST(OutlookModule):
         Of the encoder.
     """
 
-    variance_share = 1.0
-
     def __init__(
         self, configuration: OutlookConfiguration, channels: int, *, layers: int = 3, heads: int = 4
     ) -> None:

@@ -8,7 +8,7 @@ import xarray as xr
 from aqreanalysis.conventions import TIME
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.inverse_distance import InverseDistance
-from aqreanalysis.predictive import normal_root
+from aqreanalysis.predictive import RootNormal
 
 
 def spread_outlooks(
@@ -46,19 +46,12 @@ def spread_outlooks(
     """
     period = slice(begin, None)
     field = method.predict(known.drop_vars("spread"), at, time=period)
-    root, own = xr.apply_ufunc(
-        normal_root,
-        field[variable],
-        field[f"{variable}_uncertainty"],
-        output_core_dims=[[], []],
-        dask="parallelized",
-        output_dtypes=[np.float64, np.float64],
-    )
+    between = RootNormal.from_median(field[variable], field[f"{variable}_uncertainty"])
     ahead = known.sel({TIME: period})
     spreads = ahead["spread"].rename(variable).to_dataset()
-    weighed = InverseDistance().fit(spreads, variable).predict(spreads, at)[variable]
+    weighed = InverseDistance(transform=None).fit(spreads, variable).predict(spreads, at)[variable]
     return field[[f"{variable}_flag", "distance_to_nearest_station"]].assign(
-        root=root, spread=np.sqrt(own**2 + weighed.astype(np.float64) ** 2)
+        root=between.root, spread=np.sqrt(between.spread**2 + weighed.astype(np.float64) ** 2)
     )
 
 

@@ -322,7 +322,7 @@ def _calibrated(model: OutlookModule, validation: Examples, level: Level) -> Lea
     factor = torch.where(torch.isfinite(factor), factor, factor.nanmean()).clamp_min(SMALLEST)
     log_factor = factor.log().float()
     prediction = Prediction(mean, log_spread + log_factor)
-    off = level.concentration(prediction, model.variance_share) - level.of(truth)
+    off = level.concentration(prediction, 0.0) - level.of(truth)
     inside = ratio <= HALF_WIDTH * factor
     there = torch.isfinite(truth)
     scores = {

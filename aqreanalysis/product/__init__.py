@@ -5,7 +5,6 @@ from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.leads import LEAD, REFERENCE
 from aqreanalysis.product.provenance import build_product, input_digest
-from aqreanalysis.product.quantiles import check_quantiles, quantile_name, with_quantiles
 from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.resuming import interrupted_blocks
 from aqreanalysis.product.variables import ProductError
@@ -17,7 +16,6 @@ __all__ = [
     "REFERENCE",
     "ProductError",
     "build_product",
-    "check_quantiles",
     "check_store",
     "check_target",
     "crs_of",
@@ -25,9 +23,7 @@ __all__ = [
     "interrupted_blocks",
     "open_product",
     "put_in_place",
-    "quantile_name",
     "restore_metadata",
-    "with_quantiles",
     "write_netcdf",
     "write_zarr",
 ]

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, PRODUCT_FLAGS, TIME
+from aqreanalysis.conventions import (
+    CONCENTRATION_UNITS,
+    POLLUTANTS,
+    PRODUCT_FLAGS,
+    TIME,
+    probability_of,
+)
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.product.coordinates import (
     CRS,
@@ -17,7 +23,6 @@ from aqreanalysis.product.coordinates import (
     restore_coordinates,
 )
 from aqreanalysis.product.leads import is_set
-from aqreanalysis.product.quantiles import probability_of
 from aqreanalysis.product.variables import ProductError
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"

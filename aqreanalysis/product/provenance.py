@@ -18,14 +18,6 @@ from aqreanalysis.product.coordinates import CRS, cell_bounds, crs_attributes
 from aqreanalysis.product.periods import time_bounds
 from aqreanalysis.product.variables import EDGES, ProductError
 
-#: Where a method is described, for the attribute ``references``.
-_REFERENCES = {
-    "neural": "AQ-Net, https://arxiv.org/abs/2502.11941",
-    "kriging": "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151",
-    "space-time kriging": "Graeler, Pebesma and Heuvelink 2016, R Journal, "
-    "https://doi.org/10.32614/RJ-2016-014",
-    "idw": "Shepard 1968, https://doi.org/10.1145/800186.810616",
-}
 _CREATOR_KEYS = ("name", "email", "url", "type", "institution")
 
 
@@ -37,6 +29,7 @@ def build_product(
     observations: xr.Dataset,
     method: str,
     settings: Mapping[str, Any],
+    references: str = "",
     title: str | None = None,
     creator: str | Mapping[str, str] | None = None,
     licence: str | None = None,
@@ -62,6 +55,8 @@ def build_product(
         Name of the method, for example ``"kriging"``.
     settings : mapping
         Settings of the method; written as JSON.
+    references : str
+        Where the method is described.
     title, licence : str, optional
         Global attributes of the file.
     creator : str or mapping, optional
@@ -83,10 +78,13 @@ def build_product(
     faults += [*_creator_faults(maker)]
     if faults:
         raise ProductError("; ".join(faults))
+    statistic = str(field[variable].attrs.get("statistic", "median"))
     product = field.drop_attrs(deep=False).assign_coords(_time_coordinates(field, observations))
     if grid is not None:
         product = product.assign_coords(_grid_coordinates(grid))
-    provenance = _provenance(observations, variable, method, settings)
+    provenance = _provenance(observations, variable, method, settings, statistic)
+    if references:
+        provenance["references"] = references
     given = _creator_attributes(maker)
     given |= {"title": title} if title else {}
     given |= {"license": licence} if licence else {}
@@ -213,7 +211,11 @@ def _grid_coordinates(grid: Grid) -> dict[str, Any]:
 
 
 def _provenance(
-    observations: xr.Dataset, variable: str, method: str, settings: Mapping[str, Any]
+    observations: xr.Dataset,
+    variable: str,
+    method: str,
+    settings: Mapping[str, Any],
+    statistic: str,
 ) -> dict[str, Any]:
     """Return the attributes that say what the product was made from, how and when."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -224,13 +226,13 @@ def _provenance(
     digest = input_digest(observations, variable)
     options = json.dumps(dict(settings), sort_keys=True, default=_plain)
     name = pollutant(variable).long_name
-    attributes = {
+    return {
         "id": f"aqreanalysis-{variable}-{method}-{digest[:12]}".replace(" ", "_"),
         "title": f"{name} analysed from station measurements by {method}",
         "source": f"aqreanalysis {release}, method {method}; measurements of {variable} at "
         f"{network.size} stations, {period}",
-        "history": f"{now} aqreanalysis {release}: {variable} by {method} {options} from "
-        f"{network!r}, {period}, sha256 {digest}",
+        "history": f"{now} aqreanalysis {release}: {statistic} of {variable} by {method} {options} "
+        f"from {network!r}, {period}, sha256 {digest}",
         "date_created": now,
         "product_version": release,
         "method": method,
@@ -240,9 +242,6 @@ def _provenance(
         "input_period": period,
         "input_sha256": digest,
     }
-    if method in _REFERENCES:
-        attributes["references"] = _REFERENCES[method]
-    return attributes
 
 
 def _plain(value: Any) -> Any:

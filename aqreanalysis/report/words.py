@@ -8,14 +8,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.maps.labels import written_units
-
-#: Name of each of the package's methods, and how a sentence begins with it.
-_METHODS = {
-    "neural": ("neural kNN", "the neural kNN"),
-    "kriging": ("ordinary kriging", "ordinary kriging"),
-    "space_time_kriging": ("space-time kriging", "space-time kriging"),
-    "idw": ("inverse distance", "inverse distance"),
-}
+from aqreanalysis.methods import METHODS
 
 NO_BREAK = "\u00a0"
 _MINUS, _THIN = "\u2212", "\u202f"
@@ -29,7 +22,7 @@ def label_of(method: str) -> str:
     >>> label_of("idw"), label_of("My product v2")
     ('inverse distance', 'My product v2')
     """
-    return _METHODS.get(method, (method, method))[0]
+    return METHODS[method].label if method in METHODS else method
 
 
 def subject_of(method: str, *, opening: bool = False) -> str:
@@ -40,9 +33,9 @@ def subject_of(method: str, *, opening: bool = False) -> str:
     >>> subject_of("neural", opening=True), subject_of("cams", opening=True)
     ('The neural kNN', 'cams')
     """
-    if method not in _METHODS:
+    if method not in METHODS:
         return method
-    words = _METHODS[method][1]
+    words = METHODS[method].subject
     return words[0].upper() + words[1:] if opening else words
 
 

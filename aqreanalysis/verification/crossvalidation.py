@@ -5,15 +5,18 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.conventions import STATION, TIME, pollutant, quantile_name
+from aqreanalysis.methods import METHODS, Method, method_of, predict
+from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
-from aqreanalysis.reanalysis import Estimator, Method, estimator_of, utc_period
+from aqreanalysis.predictive import Statistic, check_statistic
+from aqreanalysis.reanalysis import utc_period
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, describe_design, folds_of
 from aqreanalysis.verification.pairs import build_pairs
@@ -21,18 +24,17 @@ from aqreanalysis.verification.summing import check_events, statistics
 
 logger = logging.getLogger(__name__)
 
-METHODS: tuple[Method, ...] = ("neural", "kriging", "space_time_kriging", "idw")
-
 
 def cross_validate(
     observations: xr.Dataset,
     variable: str | None = None,
     *,
-    methods: Sequence[Method | Estimator] = METHODS,
+    methods: Sequence[str | Method] = tuple(METHODS),
     by: Design = "station",
     folds: int = 5,
     buffer_km: float | None = None,
     time: slice | None = None,
+    statistic: Statistic = "median",
     seed: int = 0,
     progress: bool = True,
 ) -> xr.Dataset:
@@ -47,8 +49,8 @@ def cross_validate(
         ``(station, time)``.
     variable : str, optional
         Pollutant; pm25 if it is there, else the only one.
-    methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Estimator
-        An estimator is copied and fitted in each fold.
+    methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Method
+        A method of your own is copied and fitted in each fold.
     by : {"station", "block", "month", "leave_one_out"}
         - "station": random folds; stations within 500 m of each other share one.
         - "block": neighbouring stations share a fold, and stations within ``buffer_km`` of a
@@ -64,6 +66,8 @@ def cross_validate(
     time : slice of labels, optional
         Hours to score, in UTC unless a label states its zone; all by default. Methods learn from
         all hours.
+    statistic : {"median", "mean"}
+        What the estimates are; probabilities and CRPS are those of the distribution either way.
     seed : int
         Of the folds and of training.
     progress : bool
@@ -94,6 +98,7 @@ def cross_validate(
     ('estimator', 'station', 'time')
     """
     validate(observations)
+    check_statistic(statistic)
     variable = pollutant(variable).name if variable else default_variable(observations)
     makers = _makers(methods, seed)
     scored = np.zeros(observations.sizes[TIME], bool)
@@ -101,7 +106,7 @@ def cross_validate(
     parts = folds_of(
         observations, variable, by=by, count=folds, seed=seed, buffer_km=buffer_km, scored=scored
     )
-    run = _Run.empty(observations, variable, list(makers))
+    run = _Run.empty(observations, variable, list(makers), statistic)
     # By month, folds have no hour to score where a part of the time is asked for.
     _estimate_all(run, [f for f in parts if f.scored.any()], makers, progress=progress)
     if not np.isfinite(run.estimate).any():
@@ -115,6 +120,7 @@ def cross_validate(
         truth=run.truth,
         estimate=run.estimate,
         standard_error=run.standard_error,
+        median=None if statistic == "median" else run.median,
         methods=list(makers),
         stations={
             "distance_km": run.distance_km,
@@ -124,6 +130,7 @@ def cross_validate(
         attributes={
             "by": by,
             "design": describe_design(by, parts, buffer_km, seed),
+            "statistic": statistic,
             "failures": run.failures,
             "remarks": [],
         },
@@ -136,11 +143,12 @@ def verify(
     observations: xr.Dataset,
     variable: str | None = None,
     *,
-    methods: Sequence[Method | Estimator] = METHODS,
+    methods: Sequence[str | Method] = tuple(METHODS),
     by: Design = "station",
     folds: int = 5,
     buffer_km: float | None = None,
     time: slice | None = None,
+    statistic: Statistic = "median",
     events: Sequence[float] | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -149,7 +157,8 @@ def verify(
 
     Parameters
     ----------
-    observations, variable, methods, by, folds, buffer_km, time, seed, progress
+    observations, variable, methods, by, folds, buffer_km, time, statistic, seed,
+    progress
         As of `cross_validate`.
     events : sequence of float, optional
         Thresholds of events, ug m-3; by default those of the pollutant.
@@ -182,50 +191,49 @@ def verify(
         folds=folds,
         buffer_km=buffer_km,
         time=time,
+        statistic=statistic,
         seed=seed,
         progress=progress,
     )
     return statistics(pairs, events=events)
 
 
+class HiddenEstimates(NamedTuple):
+    """What a method gives at hidden stations, (hidden, time) float64; NaN if it is not scored."""
+
+    estimate: np.ndarray
+    standard_error: np.ndarray
+    median: np.ndarray
+
+
 def estimate_hidden(
-    estimator: Any, observations: xr.Dataset, variable: str, fold: Fold
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a fitted estimator gives at the hidden stations of a fold.
-
-    Returns
-    -------
-    estimate, standard_error : (hidden, time) float64
-        NaN where hours are not scored.
-
-    Raises
-    ------
-    ValueError
-        If what the estimator gives is not on the stations and hours asked for.
-    """
+    method: Method,
+    observations: xr.Dataset,
+    variable: str,
+    fold: Fold,
+    *,
+    statistic: Statistic = "median",
+    background: BackgroundField | None = None,
+) -> HiddenEstimates:
+    """Return what a fitted method gives at the hidden stations of a fold."""
     known, targets = fold.inputs(observations), fold.targets(observations)
     labels = known[TIME].values
-    estimate, error = np.full((2, targets.sizes[STATION], labels.size), np.nan)
+    layers = (variable, f"{variable}_uncertainty", quantile_name(variable, 0.5))
+    results = np.full((len(layers), targets.sizes[STATION], labels.size), np.nan)
     for span in fold.spans():
         window = slice(labels[span.start], labels[span.stop - 1])
-        found = estimator.predict(known, targets, time=window).compute(scheduler="synchronous")
-        asked = {STATION: targets[STATION].values, TIME: labels[span]}
-        estimate[:, span] = _series(found, variable, asked)
-        error[:, span] = _series(found, f"{variable}_uncertainty", asked)
-    return estimate, error
-
-
-def _series(found: xr.Dataset, name: str, asked: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return a variable of an estimate, (station, time), on the stations and hours asked for."""
-    if name not in found or set(found[name].dims) != set(asked):
-        there = {str(key): values.dims for key, values in found.data_vars.items()}
-        raise ValueError(f"its predict must give {name!r} on {tuple(asked)}; found {there}")
-    for dim, labels in asked.items():
-        given = found[dim].values if dim in found.coords else np.arange(found.sizes[dim])
-        expected = labels if dim in found.coords else np.arange(labels.size)
-        if not np.array_equal(given, expected):
-            raise ValueError(f"its predict must give {name!r} on the {dim} asked for, in order")
-    return found[name].transpose(*asked).values
+        predicted = predict(
+            method,
+            known,
+            targets,
+            time=window,
+            background=background,
+            statistic=statistic,
+            quantiles=(0.5,),
+        ).compute(scheduler="synchronous")
+        for row, name in enumerate(layers):
+            results[row, :, span] = predicted[name].transpose(STATION, TIME).values
+    return HiddenEstimates(*results)
 
 
 @dataclass
@@ -235,22 +243,34 @@ class _Run:
     observations: xr.Dataset
     variable: str
     methods: list[str]
+    statistic: Statistic
     truth: np.ndarray
     estimate: np.ndarray
     standard_error: np.ndarray
+    median: np.ndarray
     distance_km: np.ndarray
     fold: np.ndarray
     failures: list[str] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, observations: xr.Dataset, variable: str, methods: list[str]) -> "_Run":
+    def empty(
+        cls, observations: xr.Dataset, variable: str, methods: list[str], statistic: Statistic
+    ) -> "_Run":
         """Return a run before its first fold."""
         size, hours = observations.sizes[STATION], observations.sizes[TIME]
-        estimates = np.full((2, len(methods), size, hours), np.nan, np.float32)
+        estimates = np.full((3, len(methods), size, hours), np.nan, np.float32)
         return cls(
-            observations, variable, methods, np.full((size, hours), np.nan), estimates[0],
-            estimates[1], np.full(size, np.nan), np.full(size, "", dtype=object),
-        )  # fmt: skip
+            observations,
+            variable,
+            methods,
+            statistic,
+            np.full((size, hours), np.nan),
+            estimates[0],
+            estimates[1],
+            estimates[2],
+            np.full(size, np.nan),
+            np.full(size, "", dtype=object),
+        )
 
     def fail(self, who: str, fold: Fold, why: object) -> None:
         """Keep and tell why there is no estimate in a fold."""
@@ -291,15 +311,18 @@ def _estimate(run: _Run, fold: Fold, row: int, name: str, make: Callable[[], Any
     try:
         training = fold.training(run.observations)
         estimator = make().fit(training, run.variable)
-        found = estimate_hidden(estimator, run.observations, run.variable, fold)
+        result = estimate_hidden(
+            estimator, run.observations, run.variable, fold, statistic=run.statistic
+        )
     except Exception as error:  # a method may fail in any way; the others must go on
         known = isinstance(error, ValueError) and str(error)
         run.fail(name, fold, known or f"{type(error).__name__}: {error}")
         return
-    run.estimate[row, fold.hidden], run.standard_error[row, fold.hidden] = found
+    for array, values in zip((run.estimate, run.standard_error, run.median), result, strict=True):
+        array[row, fold.hidden] = values
 
 
-def _makers(methods: Sequence[Method | Estimator], seed: int) -> dict[str, Callable[[], Any]]:
+def _makers(methods: Sequence[str | Method], seed: int) -> dict[str, Callable[[], Any]]:
     """Return what makes an unfitted estimator, by the name of the method."""
     if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
         raise VerificationError(
@@ -307,7 +330,7 @@ def _makers(methods: Sequence[Method | Estimator], seed: int) -> dict[str, Calla
         )
     makers: dict[str, Callable[[], Any]] = {}
     for method in methods:
-        estimator, _ = estimator_of(method, seed=seed, progress=False)
+        estimator, _ = method_of(method, seed=seed, progress=False)
         name = method if isinstance(method, str) else estimator.name
         if name in makers:
             raise VerificationError(

@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
-from aqreanalysis.predictive import below, crps, interval_90
 from aqreanalysis.verification.pairs import ESTIMATOR, Sample
 from aqreanalysis.verification.strata import HOURS_PER_DAY, MONTHS, part_of
 
@@ -37,9 +36,9 @@ def sums(sample: Sample, levels: Sequence[float], reference: float) -> xr.Datase
 def _values(sample: Sample, method: int, reference: float) -> dict[str, np.ndarray]:
     """Return what is summed for a method, (station, time) each, 0 where it does not count."""
     truth, estimate = sample.truth, sample.estimate[method]
-    spread, scored = sample.standard_error[method], sample.scored[method]
+    distribution, scored = sample.distribution(method), sample.scored[method]
     error = estimate - truth
-    low, high = interval_90(estimate, spread)
+    low, high = distribution.interval_90()
     departure = np.abs(estimate - reference) + np.abs(truth - reference)
     certain = {
         "count": np.ones(truth.shape),
@@ -56,20 +55,20 @@ def _values(sample: Sample, method: int, reference: float) -> dict[str, np.ndarr
     }
     probabilistic = {
         "count_probabilistic": np.ones(truth.shape),
-        "sum_crps": crps(truth, estimate, spread),
+        "sum_crps": distribution.crps(truth),
         # The interval ends at 0, so a measurement below 0 counts as 0.
         "covered_90": (np.maximum(truth, 0) >= low) & (np.maximum(truth, 0) <= high),
         "sum_width_90": high - low,
-        "sum_variance": spread**2,
+        "sum_variance": sample.standard_error[method] ** 2,
         # Beside the variance, over the same values.
         "sum_squared_error_probabilistic": error**2,
     }
     missing = np.isfinite(truth) & ~np.isfinite(estimate)
-    told = scored & np.isfinite(spread)
+    uncertain = scored & np.isfinite(distribution.spread)
     return {
         "missing": missing.astype(np.float64),
         **{name: np.where(scored, values, 0.0) for name, values in certain.items()},
-        **{name: np.where(told, values, 0.0) for name, values in probabilistic.items()},
+        **{name: np.where(uncertain, values, 0.0) for name, values in probabilistic.items()},
     }
 
 
@@ -104,13 +103,10 @@ def probability_tables(sample: Sample, events: np.ndarray) -> xr.Dataset:
     probability = np.zeros((3, methods, stations, events.size, PROBABILITY_BINS))
     for m, s in np.ndindex(methods, stations):
         used = sample.scored[m, s] & np.isfinite(sample.standard_error[m, s])
-        truth, mean, spread = (
-            values[used] for values in (sample.truth[s], sample.estimate[m, s],
-                                        sample.standard_error[m, s])
-        )  # fmt: skip
-        pit[m, s] = np.bincount(_bins(below(truth, mean, spread), PIT_BINS), minlength=PIT_BINS)
+        truth, distribution = sample.truth[s, used], sample.distribution(m, s, used)
+        pit[m, s] = np.bincount(_bins(distribution.below(truth), PIT_BINS), minlength=PIT_BINS)
         for e, event in enumerate(events):
-            chance = 1 - below(event, mean, spread)
+            chance = distribution.above(event)
             bins = _bins(chance, PROBABILITY_BINS)
             for row, weights in enumerate((np.ones(truth.size), chance, truth >= event)):
                 probability[row, m, s, e] = np.bincount(bins, weights, PROBABILITY_BINS)

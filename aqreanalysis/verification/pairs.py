@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
+from aqreanalysis.predictive import RootNormal
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.strata import (
     HOURS_PER_DAY,
@@ -28,6 +29,7 @@ def build_pairs(
     truth: np.ndarray,
     estimate: np.ndarray,
     standard_error: np.ndarray,
+    median: np.ndarray | None = None,
     methods: Sequence[str],
     stations: Mapping[str, Any],
     attributes: Mapping[str, Any],
@@ -43,6 +45,8 @@ def build_pairs(
         NaN where nothing was measured, or what was does not count.
     estimate, standard_error : (estimator, station, time) float
         NaN where a method gives none.
+    median : (estimator, station, time) float, optional
+        Of the distributions, where the estimate is another statistic.
     methods : sequence of str
     stations : mapping of (station,) arrays
         ``distance_km`` to the nearest station that the methods knew, ``place``, ``fold``.
@@ -52,20 +56,20 @@ def build_pairs(
     Returns
     -------
     Dataset
-        ``truth``, ``estimate``, ``standard_error``, and ``answered`` (estimator, station): whether
-        the method gave any estimate at that station.
+        ``truth``, ``estimate``, ``standard_error``, ``median`` if one is given, and ``answered``
+        (estimator, station): whether the method gave any estimate at that station.
     """
     units = str(observations[variable].attrs.get("units", ""))
     position = {name: observations[name].variable for name in (STATION, "longitude", "latitude")}
+    by_method = {"estimate": estimate, "standard_error": standard_error}
+    by_method |= {} if median is None else {"median": median}
     return xr.Dataset(
         {
             "truth": ((STATION, TIME), truth.astype(np.float64), {"units": units}),
-            "estimate": ((ESTIMATOR, STATION, TIME), estimate.astype(np.float32), {"units": units}),
-            "standard_error": (
-                (ESTIMATOR, STATION, TIME),
-                standard_error.astype(np.float32),
-                {"units": units},
-            ),
+            **{
+                name: ((ESTIMATOR, STATION, TIME), values.astype(np.float32), {"units": units})
+                for name, values in by_method.items()
+            },
             "answered": ((ESTIMATOR, STATION), np.isfinite(estimate).any(axis=-1)),
         },
         coords={
@@ -86,7 +90,7 @@ class Sample:
     ----------
     truth : (station, time) float64
         NaN where there is none.
-    estimate, standard_error : (estimator, station, time) float64
+    estimate, standard_error, median : (estimator, station, time) float64
     scored : (estimator, station, time) bool
         Truth is there, and so is the estimate of every method that answers at the station: all
         methods are judged by the same values.
@@ -97,6 +101,7 @@ class Sample:
     truth: np.ndarray
     estimate: np.ndarray
     standard_error: np.ndarray
+    median: np.ndarray
     scored: np.ndarray
     hour: np.ndarray
     month: np.ndarray
@@ -106,9 +111,9 @@ class Sample:
         """Return the sample of all steps of the pairs."""
         truth = pairs["truth"].transpose(STATION, TIME).values
         order = (ESTIMATOR, STATION, TIME)
-        estimate, error = (
+        estimate, error, median = (
             pairs[name].transpose(*order).values.astype(np.float64)
-            for name in ("estimate", "standard_error")
+            for name in ("estimate", "standard_error", median_layer(pairs))
         )
         error[~(error >= 0)] = np.nan  # a negative one is none
         there = np.isfinite(estimate)
@@ -120,7 +125,13 @@ class Sample:
         middles = local_middles(pairs, pairs["longitude"].values)
         daily = period_hours(pairs) >= HOURS_PER_DAY
         hour = np.full(middles.shape, -1) if daily else hour_of_day(middles)
-        return cls(truth, estimate, error, common & there, hour, month_of_year(middles))
+        return cls(truth, estimate, error, median, common & there, hour, month_of_year(middles))
+
+    def distribution(self, method: int, *where: Any) -> RootNormal:
+        """Return the predictive distribution of a method, here or at some stations and hours."""
+        return RootNormal.from_median(
+            self.median[method][where], self.standard_error[method][where]
+        )
 
     def daily_means(self, pairs: xr.Dataset) -> Self:
         """Return the sample of local days of which three quarters of the steps are scored.
@@ -157,10 +168,16 @@ class Sample:
             truth,
             estimate,
             np.full(estimate.shape, np.nan),
+            estimate,
             np.isfinite(truth) & np.isfinite(estimate),
             np.full(shape, -1),
             month,
         )
+
+
+def median_layer(pairs: xr.Dataset) -> str:
+    """Return the name of the layer that holds the median of the distributions."""
+    return "median" if "median" in pairs else "estimate"
 
 
 def check_pairs(pairs: xr.Dataset) -> None:

@@ -2,13 +2,17 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.conventions import STATION
+from aqreanalysis.fields.blocks import Field
+from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.contract import Fitted, configuration
 from aqreanalysis.methods.kriging.reporting import Reporting, members, nearest_reporting
 from aqreanalysis.methods.kriging.systems import (
     SYSTEM_VALUES,
@@ -18,21 +22,22 @@ from aqreanalysis.methods.kriging.systems import (
     weighted_sum,
 )
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel, fit_variogram
-from aqreanalysis.methods.series import StationSeries
+from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import (
     Transform,
     check_suits,
-    from_scale,
+    on_scale,
     to_scale,
     transform_faults,
 )
 from aqreanalysis.network import StationNetwork
+from aqreanalysis.predictive import RootNormal
 
 LOGGER = logging.getLogger(__name__)
 
 
 @dataclass
-class OrdinaryKriging:
+class OrdinaryKriging(Fitted):
     """Ordinary kriging, hour by hour, from the nearest stations that report at that hour.
 
     The mean is unknown and constant around each target; the covariance depends on great-circle
@@ -91,9 +96,13 @@ class OrdinaryKriging:
     transform: Transform | None = "sqrt"
     model: VariogramModel = "exponential"
     variogram: Variogram | None = None
-    name: str = field(default="kriging", init=False)
     variogram_: Variogram = field(init=False, repr=False, compare=False)
-    variable_: str = field(init=False, repr=False, compare=False)
+
+    name: ClassVar[str] = "kriging"
+    takes_background: ClassVar[bool] = False
+    references: ClassVar[str] = (
+        "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151"
+    )
 
     def __post_init__(self) -> None:
         faults = transform_faults(self.transform)
@@ -113,7 +122,7 @@ class OrdinaryKriging:
         """
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
-        self.variable_ = variable
+        self._variable = variable
         self.variogram_ = self.variogram or fit_variogram(
             to_scale(series.values, self.transform),
             series.network.distance_matrix_km(),
@@ -122,47 +131,27 @@ class OrdinaryKriging:
         LOGGER.info("%s of %s: %s", self.name, variable, self.variogram_)
         return self
 
-    def predict(
-        self,
-        observations: xr.Dataset,
-        at: Grid | xr.Dataset,
-        *,
-        time: slice | None = None,
-        chunks: Mapping[str, int] | None = None,
-    ) -> xr.Dataset:
-        """Return estimate and standard error on a grid or at stations, lazily.
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration and what was learned, as plain values."""
+        return {**configuration(self), "variogram": asdict(self.variogram_)}
 
-        Parameters
-        ----------
-        observations : Dataset
-            Stations and values from which to estimate; need not be those of `fit`.
-        at : Grid or Dataset
-            Where: a grid, or any Dataset with longitude and latitude on ``station``.
-        time : slice of labels, optional
-            Hours to estimate; all by default.
-        chunks : mapping, optional
-            Size of the blocks along the dimensions of the result.
-
-        Returns
-        -------
-        Dataset
-            As of `predict_blocks`; NaN at hours at which no station reports.
+    def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
+        """Return the field of observations, which need not be those of `fit`.
 
         Raises
         ------
-        AttributeError
+        NotFittedError
             Before `fit`.
         ValueError
             If fewer than two stations have values.
         """
-        if not hasattr(self, "variogram_"):
-            raise AttributeError("this kriging has no variogram yet: call fit(observations, name)")
-        series = StationSeries.from_dataset(observations, self.variable_)
-        values = to_scale(series.values, self.transform)
-        engine = _OrdinaryField(
+        series = StationSeries.from_dataset(observations, self.variable)
+        values, reports = series.on_scale(self.transform)
+        return _OrdinaryField(
             series.network,
-            np.nan_to_num(values),
-            ~np.isnan(values),
+            values,
+            reports,
             self.variogram_,
             self.variogram_.covariance(series.network.distance_matrix_km())
             + self.variogram_.noise * np.eye(series.network.size),
@@ -170,7 +159,10 @@ class OrdinaryKriging:
             self.transform,
             series.never_negative,
         )
-        return series.predict(engine, at, time=time, chunks=chunks)
+
+    def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
+        """Return the memory of the covariance among all stations."""
+        return Cost(fixed_bytes=observations.sizes[STATION] ** 2 * PAIR_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,26 +178,30 @@ class _OrdinaryField:
     transform: Transform | None
     never_negative: bool
 
-    def __call__(
-        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error, (n, hours) float32."""
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
+        """Return the distribution, (n, hours) float32."""
         values, reports = self.values[:, hours], self.reports[:, hours]
         mean = np.empty((longitude.size, values.shape[1]), dtype=np.float32)
-        error = np.empty_like(mean)
+        spread = np.empty_like(mean)
         # Blocks of a grid are wide: cut across, they are compact, and what is close shares systems.
         order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
             rows = order[tile]
-            mean[rows], error[rows] = self._tile(longitude[rows], latitude[rows], values, reports)
+            mean[rows], spread[rows] = self._tile(longitude[rows], latitude[rows], values, reports)
         nothing = ~reports.any(axis=0)
-        mean[:, nothing] = error[:, nothing] = np.nan
-        return mean, error
+        mean[:, nothing] = spread[:, nothing] = np.nan
+        return on_scale(
+            mean,
+            spread,
+            self.transform,
+            noise=np.sqrt(self.variogram.noise),
+            signed=not self.never_negative,
+        )
 
     def _tile(
         self, longitude: np.ndarray, latitude: np.ndarray, values: np.ndarray, reports: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error of some targets, (n, hours) float64."""
+        """Return mean and spread of some targets on the scale of interpolation, (n, hours)."""
         near = nearest_reporting(self.network, reports, longitude, latitude, k=self.neighbours)
         case, weights, reduction = self._weights(near)
         mean = np.empty((longitude.size, values.shape[1]))
@@ -215,14 +211,8 @@ class _OrdinaryField:
                 (values[station] for station in near.index[part].T),
                 mean[part].shape,
             )
-        variance = np.maximum(self.variogram.sill - reduction, 0.0)[case]
-        return from_scale(
-            mean,
-            variance,
-            self.transform,
-            noise=self.variogram.noise,
-            never_negative=self.never_negative,
-        )
+        spread = np.sqrt(np.maximum(self.variogram.sill - reduction, 0.0))
+        return mean, spread[case]
 
     def _weights(self, near: Reporting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the case of each target-hour, and the weights and variance reduction of each case.

@@ -2,13 +2,17 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.conventions import STATION
+from aqreanalysis.fields.blocks import Field
+from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.contract import Fitted, configuration
 from aqreanalysis.methods.kriging.completed_series import CompletedSeries
 from aqreanalysis.methods.kriging.space_time_variogram import (
     SpaceTimeVariogram,
@@ -16,20 +20,21 @@ from aqreanalysis.methods.kriging.space_time_variogram import (
 )
 from aqreanalysis.methods.kriging.systems import solve_cases, tiles, weighted_sum
 from aqreanalysis.methods.kriging.variogram import VariogramModel
-from aqreanalysis.methods.series import StationSeries
+from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import (
     Transform,
     check_suits,
-    from_scale,
+    on_scale,
     to_scale,
     transform_faults,
 )
+from aqreanalysis.predictive import RootNormal
 
 LOGGER = logging.getLogger(__name__)
 
 
 @dataclass
-class SpaceTimeKriging:
+class SpaceTimeKriging(Fitted):
     """Ordinary kriging in space and time, from the nearest stations at several hours.
 
     Each estimate takes the values of the nearest stations at the hour and some hours before and
@@ -94,9 +99,13 @@ class SpaceTimeKriging:
     transform: Transform | None = "sqrt"
     model: VariogramModel = "exponential"
     variogram: SpaceTimeVariogram | None = None
-    name: str = field(default="space_time_kriging", init=False)
     variogram_: SpaceTimeVariogram = field(init=False, repr=False, compare=False)
-    variable_: str = field(init=False, repr=False, compare=False)
+
+    name: ClassVar[str] = "space_time_kriging"
+    takes_background: ClassVar[bool] = False
+    references: ClassVar[str] = (
+        "Graeler, Pebesma and Heuvelink 2016, R Journal, https://doi.org/10.32614/RJ-2016-014"
+    )
 
     def __post_init__(self) -> None:
         faults = transform_faults(self.transform)
@@ -119,7 +128,7 @@ class SpaceTimeKriging:
         """
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
-        self.variable_ = variable
+        self._variable = variable
         self.variogram_ = self.variogram or fit_space_time_variogram(
             to_scale(series.values, self.transform),
             series.network.distance_matrix_km(),
@@ -130,54 +139,37 @@ class SpaceTimeKriging:
         LOGGER.info("%s of %s: %s", self.name, variable, self.variogram_)
         return self
 
-    def predict(
-        self,
-        observations: xr.Dataset,
-        at: Grid | xr.Dataset,
-        *,
-        time: slice | None = None,
-        chunks: Mapping[str, int] | None = None,
-    ) -> xr.Dataset:
-        """Return estimate and standard error on a grid or at stations, lazily.
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration and what was learned, as plain values."""
+        return {**configuration(self), "variogram": asdict(self.variogram_)}
 
-        Parameters
-        ----------
-        observations : Dataset
-            Stations and values from which to estimate; need not be those of `fit`.
-        at : Grid or Dataset
-            Where: a grid, or any Dataset with longitude and latitude on ``station``.
-        time : slice of labels, optional
-            Hours to estimate; all by default. Values at neighbouring hours outside of it are used.
-        chunks : mapping, optional
-            Size of the blocks along the dimensions of the result.
-
-        Returns
-        -------
-        Dataset
-            As of `predict_blocks`; NaN at hours at which no station reports.
+    def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
+        """Return the field of observations, which need not be those of `fit`.
 
         Raises
         ------
-        AttributeError
+        NotFittedError
             Before `fit`.
         ValueError
             If fewer than two stations have values.
         """
-        if not hasattr(self, "variogram_"):
-            raise AttributeError("this kriging has no variogram yet: call fit(observations, name)")
-        series = StationSeries.from_dataset(observations, self.variable_)
-        values = to_scale(series.values, self.transform)
+        series = StationSeries.from_dataset(observations, self.variable)
+        values, reports = series.on_scale(self.transform)
         completed = CompletedSeries(
             series.network,
-            np.nan_to_num(values),
-            ~np.isnan(values),
+            values,
+            reports,
             self.variogram_,
             self.lags,
             series.step_hours,
             self.neighbours,
         )
-        engine = _SpaceTimeField(completed, self.neighbours, self.transform, series.never_negative)
-        return series.predict(engine, at, time=time, chunks=chunks)
+        return _SpaceTimeField(completed, self.neighbours, self.transform, series.never_negative)
+
+    def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
+        """Return the memory of the covariance among all stations."""
+        return Cost(fixed_bytes=observations.sizes[STATION] ** 2 * PAIR_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,31 +181,29 @@ class _SpaceTimeField:
     transform: Transform | None
     never_negative: bool
 
-    def __call__(
-        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error, (n, hours) float32."""
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
+        """Return the distribution, (n, hours) float32."""
         series, count = self.completed, hours.stop - hours.start
         margin = max(map(abs, series.lags))
         values, errors = series(hours.start - margin, hours.stop + margin)
         station, weights, variance = self._weights(longitude, latitude)
         mean = np.empty((longitude.size, count), dtype=np.float32)
-        error = np.empty_like(mean)
+        spread = np.empty_like(mean)
         for tile in tiles(longitude.size, count):
             shape = (tile.stop - tile.start, count)
             weight = weights[:, tile, None]
-            estimate = weighted_sum(weight, self._at_lags(values, station[tile], count), shape)
+            mean[tile] = weighted_sum(weight, self._at_lags(values, station[tile], count), shape)
             added = weighted_sum(np.abs(weight), self._at_lags(errors, station[tile], count), shape)
-            mean[tile], error[tile] = from_scale(
-                estimate,
-                variance[tile, None] + added**2,
-                self.transform,
-                noise=float(series.variogram.own(np.zeros(()))),
-                never_negative=self.never_negative,
-            )
+            spread[tile] = np.sqrt(variance[tile, None] + added**2)
         nothing = ~series.reports[:, hours].any(axis=0)
-        mean[:, nothing] = error[:, nothing] = np.nan
-        return mean, error
+        mean[:, nothing] = spread[:, nothing] = np.nan
+        return on_scale(
+            mean,
+            spread,
+            self.transform,
+            noise=float(np.sqrt(series.variogram.own(np.zeros(())))),
+            signed=not self.never_negative,
+        )
 
     def _at_lags(self, series: np.ndarray, station: np.ndarray, count: int) -> Iterator[np.ndarray]:
         """Yield the values of each neighbour, (n, hours), lag after lag."""

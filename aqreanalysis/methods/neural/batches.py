@@ -17,6 +17,7 @@ from aqreanalysis.methods.neural.encoder import Encoding
 from aqreanalysis.methods.neural.neural_knn import CYCLES, StationSeries
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import step_hours, values_of
+from aqreanalysis.predictive import RootNormal
 
 Tensors = TypeVar("Tensors", StationSeries, Encoding)
 
@@ -74,22 +75,18 @@ class Standardisation:
         """Return standardised square roots; NaN stays where it is."""
         return (np.sqrt(np.clip(values, 0, None)) - self.centre) / self.scale
 
-    def backward(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Return estimate and standard error of the concentration.
-
-        With root ``r ~ N(m, s^2)`` the median is ``m^2`` and the variance ``4 m^2 s^2 + 2 s^4``.
-        The median is the estimate, as `aqreanalysis.predictive` reads it.
+    def distribution(self, mean: Tensor, variance: Tensor) -> RootNormal:
+        """Return the distribution of a concentration of which the root is known, standardised.
 
         Examples
         --------
         >>> scale = Standardisation(centre=5.0, scale=2.0)
-        >>> estimate, error = scale.backward(torch.tensor(0.5), torch.tensor(0.25))
-        >>> float(estimate), round(float(error), 4)
+        >>> pm25 = scale.distribution(torch.tensor(0.5), torch.tensor(0.25))
+        >>> float(pm25.median), round(float(pm25.standard_error), 4)
         (36.0, 12.083)
         """
-        root = (self.centre + self.scale * mean).clamp_min(0)
-        spread = self.scale**2 * variance
-        return root**2, (4 * root**2 * spread + 2 * spread**2).sqrt()
+        root = mean * self.scale + self.centre
+        return RootNormal(root.numpy(), (variance.sqrt() * self.scale).numpy())
 
 
 @dataclass(frozen=True)

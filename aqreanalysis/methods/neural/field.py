@@ -20,6 +20,7 @@ from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.targets import TILE, TILE_COLUMNS, TILE_ROWS, Place, Places
 from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.methods.neural.windows import Window, Windows, joined
+from aqreanalysis.predictive import RootNormal
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
@@ -71,10 +72,8 @@ class NeuralField:
         self.places = Places(model, samples.network, samples.log_noise, heads)
         self._start_caches()
 
-    def __call__(
-        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error, (n, hours) float32 each."""
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
+        """Return the distribution, (n, hours) float32."""
         added = self._trend(longitude, latitude, hours)
         tiles = list(self._tiles(longitude, latitude))
         with torch.inference_mode(), single_thread():
@@ -90,10 +89,8 @@ class NeuralField:
                 joined([self._kept_windows.get(n, partial(self.windows, n)) for n in numbers]),
             )
 
-    def over(
-        self, rows: slice, columns: slice, hours: slice, prepared: "Prepared"
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error of cells of the grid, (n, hours) float32 each.
+    def over(self, rows: slice, columns: slice, hours: slice, prepared: "Prepared") -> RootNormal:
+        """Return the distribution at cells of the grid, (n, hours) float32.
 
         A cell is estimated with the whole tile of the grid that it lies in, from the stations
         that are neighbours of any cell of the tile.
@@ -154,8 +151,8 @@ class NeuralField:
 
     def _filled(
         self, tiles: "list[_Tile]", hours: slice, prepared: "Prepared", added: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard error of the targets of tiles, (n, hours) float32 each."""
+    ) -> RootNormal:
+        """Return the distribution at the targets of tiles, (n, hours) float32."""
         count, device = hours.stop - hours.start, best_device()
         answers = Answers(sum(tile.given.size for tile in tiles), count)
         steps = len(prepared.window.cycles)
@@ -176,7 +173,7 @@ class NeuralField:
                 place = self._kept_places.get(tile.key, partial(_made, tile, device))
                 both = self._estimate(window, place, moved(shift, device))
                 answers.add(both, tile.given, columns, tile.taken, inside)
-        return answers.all()
+        return RootNormal(*answers.all())
 
     def _tiles(self, longitude: np.ndarray, latitude: np.ndarray) -> "Iterator[_Tile]":
         """Return targets in their order in tiles of one size; the last target pads the last."""
@@ -205,7 +202,7 @@ class NeuralField:
     def _estimate(
         self, window: Window, place: Place, shift: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and standard error of one tile over the steps of windows."""
+        """Return mean and spread of the root at one tile over the steps of windows."""
         stations, tables = place.stations, window.tables
         if stations is not None:
             tables = tables.of(stations)
@@ -213,12 +210,13 @@ class NeuralField:
         mean, variance = estimate(self._mixing(), tables, place.matrices, cycles)
         if shift is not None:
             mean = mean + shift
-        mean, error = self.standardisation.backward(mean, variance)
+        scale, centre = self.standardisation.scale, self.standardisation.centre
+        root, spread = mean * scale + centre, variance.sqrt() * scale
         if window.known is not None:
             known = window.known if stations is None else window.known[stations]
             nothing = place.there @ known == 0
-            mean, error = (t.masked_fill_(nothing, torch.nan) for t in (mean, error))
-        return mean, error
+            root, spread = (t.masked_fill_(nothing, torch.nan) for t in (root, spread))
+        return root, spread
 
 
 def places_bytes(configuration: Configuration, cells: int, *, known: int) -> int:

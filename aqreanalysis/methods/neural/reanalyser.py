@@ -12,15 +12,17 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
-from aqreanalysis.fields.blocks import predict_blocks
+from aqreanalysis.fields.blocks import Field
+from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import Background, BackgroundError, Trend
-from aqreanalysis.grid import Grid
-from aqreanalysis.methods.covariates import Scaling
+from aqreanalysis.grid import Grid, size_of
+from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
+from aqreanalysis.methods.covariates import COVARIATE_BYTES, Scaling, covariates_of
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
 from aqreanalysis.methods.neural.batches import Samples, Standardisation, clock_of
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.domain import stations_in_sight
-from aqreanalysis.methods.neural.field import NeuralField
+from aqreanalysis.methods.neural.field import NeuralField, places_bytes, window_bytes
 from aqreanalysis.methods.neural.saved import (
     State,
     known_noise,
@@ -29,18 +31,22 @@ from aqreanalysis.methods.neural.saved import (
     save_state,
 )
 from aqreanalysis.methods.neural.schedule import Schedule
+from aqreanalysis.methods.neural.targets import stations_of_a_tile
 from aqreanalysis.methods.neural.training import train
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import selected_hours, step_hours, validate, values_of
+from aqreanalysis.observations import step_hours, validate, values_of
 from aqreanalysis.product import input_digest
 
 logger = logging.getLogger(__name__)
 
 #: Stations without which nothing can be hidden and found from two others.
 FEWEST_STATIONS = 3
+#: Where the parts of the method are described.
+KRIGING = "Chiles and Delfiner 2012, Geostatistics, https://doi.org/10.1002/9781118136188"
+AQ_NET = "AQ-Net, https://arxiv.org/abs/2502.11941"
 
 
-class Reanalyser:
+class Reanalyser(Fitted):
     """The neural kNN: learns from a network, then gives fields on grids and at any stations.
 
     Kriging in space and time with a learned covariance, attention heads over the nearest stations
@@ -81,6 +87,7 @@ class Reanalyser:
     """
 
     name = "neural"
+    takes_background = True
 
     def __init__(
         self,
@@ -101,12 +108,13 @@ class Reanalyser:
         if self._state is None:
             return f"<Reanalyser (neural): not fitted, seed {self.seed}>"
         facts = self._state.facts
-        scores = facts["scores"]
+        kriging, chosen = (facts["scores"][name]["rmse"] for name in ("kriging", "kept"))
+        scores = f"{chosen:.2f}, learned covariance only {kriging:.2f} ug m-3"
+        if not facts["heads"]:
+            scores = f"{chosen:.2f} ug m-3; learned covariance only, the network is not used"
         return (
             f"<Reanalyser {facts['variable']} (neural): {facts['stations']} stations, "
-            f"{facts['period'][0]} to {facts['period'][1]}; at hidden stations RMSE "
-            f"{scores['kept']['rmse']:.2f}, learned covariance alone "
-            f"{scores['kriging']['rmse']:.2f} ug m-3>"
+            f"{facts['period'][0]} to {facts['period'][1]}; at hidden stations RMSE {scores}>"
         )
 
     @property
@@ -127,9 +135,22 @@ class Reanalyser:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What a product's provenance tells of the model."""
+        """What a product's provenance says of the model."""
         facts = self._fitted().facts
-        return {key: facts[key] for key in ("seed", "stations", "period", "heads", "data_hash")}
+        trend = facts["trend"]
+        return {
+            "model": "learned covariance and network" if facts["heads"] else "learned covariance",
+            "network_used": facts["heads"],
+            **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
+            "background": [] if trend is None else list(trend["names"]),
+            "neighbours": self.configuration.neighbours,
+            "bands_hours": list(self.configuration.bands),
+        }
+
+    @property
+    def references(self) -> str:
+        """Where that is described which the numbers come from: AQ-Net only if its network is."""
+        return "; ".join((KRIGING, AQ_NET) if self._fitted().facts["heads"] else (KRIGING,))
 
     def fit(
         self,
@@ -207,77 +228,69 @@ class Reanalyser:
         self._state = State(trained.model, standardisation, facts, network)
         return self
 
-    def predict(
+    def field(
         self,
         observations: xr.Dataset,
         at: Grid | xr.Dataset,
+        hours: slice,
         *,
-        time: slice | None = None,
-        chunks: Mapping[str, int] | None = None,
-        background: xr.DataArray | xr.Dataset | None = None,
-    ) -> xr.Dataset:
-        """Return the lazy field on a grid or at stations, from the observations' values.
-
-        Parameters
-        ----------
-        observations : Dataset
-            May be another period or other stations than those learned from.
-        at : Grid or Dataset
-            Where; a Dataset needs longitude and latitude on ``station``.
-        time : slice of labels, optional
-            Output hours; hours around them are still used as input.
-        chunks : mapping, optional
-            Size of a block; the numbers do not depend on it.
-        background : DataArray or Dataset, optional
-            The fields that the model learned with, at the stations and at the targets.
+        background: BackgroundField | None = None,
+    ) -> Field:
+        """Return the field of observations, which may be of other stations or another period.
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
+        BackgroundError
+            If the model learned with a background and none is given, or the reverse.
         ValueError
-            If the model is not fitted, learned with a background and none is given or the reverse,
-            the step differs from the learned one, no station reports or no hour is selected.
+            If the step differs from the learned one, or no station reports.
         """
         state = self._fitted()
-        variable = state.facts["variable"]
-        kept = _reporting(observations, variable, fewest=2)
-        self._check_step(kept)
-        trend, field = self._trend(background)
-        selected = selected_hours(kept[TIME], time)
-        start, stop = self._needed(kept, selected)
-        kept = kept.isel({TIME: slice(start, stop)})
-        network = StationNetwork.from_dataset(kept)
-        neighbours = state.model.configuration.neighbours
-        near = kept.isel({STATION: stations_in_sight(network, at, neighbours)})
+        variable, configuration = state.facts["variable"], state.model.configuration
+        reported = _reporting(observations, variable, fewest=2)
+        self._check_step(reported)
+        trend, known = self._trend(background)
+        _, begin = clock_of(reported)
+        reach = configuration.core_steps + configuration.margin_steps + OWN_REACH_STEPS
+        needed = slice(max(hours.start - reach, 0), hours.stop + reach)
+        near = reported.isel({TIME: needed})
+        network = StationNetwork.from_dataset(near)
+        near = near.isel({STATION: stations_in_sight(network, at, configuration.neighbours)})
         samples = Samples.of(
             near,
             variable,
             standardisation=state.standardisation,
-            configuration=state.model.configuration,
+            configuration=configuration,
             seasons=state.facts["seasons"],
-            trend=_trend_of(trend, field, near),
+            trend=_trend_of(trend, known, near),
             covariates=Scaling.from_facts(state.facts["scaling"]).forward(near)[..., 1:],
             log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
         )
-        _, begin = clock_of(kept)
-        engine = NeuralField(
+        time = observations[TIME].values
+        return NeuralField(
             state.model,
             state.standardisation,
             samples,
             heads=state.facts["heads"],
             offset=begin - samples.first,
-            trend=partial(_trend_at, trend, field, kept[TIME].values) if trend and field else None,
+            trend=partial(_trend_at, trend, known, time) if trend and known else None,
             grid=at if isinstance(at, Grid) else None,
         )
-        return predict_blocks(
-            engine,
-            at=at,
-            network=network,
-            observed=np.isfinite(values_of(kept, variable)),
-            time=kept[TIME],
-            variable=variable,
-            hours=slice(selected.start - start, selected.stop - start),
-            chunks=chunks,
-            alignment=state.model.configuration.core_steps,
+
+    def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
+        """Return the memory of covariates, cached targets and encoded windows."""
+        configuration = self.configuration
+        network = StationNetwork.from_dataset(observations)
+        measurements = network.size * observations.sizes[TIME]
+        covariates = len(covariates_of(observations, variable))
+        subset = stations_of_a_tile(at, network, configuration.neighbours)
+        return Cost(
+            fixed_bytes=measurements * covariates * COVARIATE_BYTES
+            + places_bytes(configuration, size_of(at), known=subset),
+            window_bytes=window_bytes(configuration, network.size),
+            alignment=configuration.core_steps,
         )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -312,7 +325,7 @@ class Reanalyser:
     def _fitted(self) -> State:
         """Return the state, or an error that tells how to come by one."""
         if self._state is None:
-            raise ValueError(
+            raise NotFittedError(
                 "this Reanalyser is not fitted; call fit(observations, variable), "
                 "or Reanalyser.load(folder)"
             )
@@ -344,13 +357,6 @@ class Reanalyser:
                 f"this model learned steps of {learned:g} h; found observations every {found:g} h. "
                 "Fit another model to them."
             )
-
-    def _needed(self, observations: xr.Dataset, selected: slice) -> tuple[int, int]:
-        """Return the steps that some selected hour depends on."""
-        configuration = self._fitted().model.configuration
-        reach = configuration.core_steps + configuration.margin_steps + OWN_REACH_STEPS
-        start = max(selected.start - reach, 0)
-        return start, min(selected.stop + reach, observations.sizes[TIME])
 
 
 def _reporting(

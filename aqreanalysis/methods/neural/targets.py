@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from aqreanalysis.fields.blocks import ROWS_TOGETHER
+from aqreanalysis.grid import Grid
 from aqreanalysis.methods.kriging.covariance import Weights
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
 from aqreanalysis.methods.neural.batches import Clock
@@ -176,3 +178,17 @@ class _Around(NamedTuple):
         distance_km = great_circle_km(*self, longitude, latitude)
         bearing = np.radians(bearing_deg(*self, longitude, latitude))
         return torch.from_numpy(np.stack([distance_km, bearing], -1))
+
+
+def stations_of_a_tile(at: Grid | xr.Dataset, network: StationNetwork, k: int) -> int:
+    """Return how many stations the neural method takes together for a tile of targets.
+
+    Of a grid these are the neighbours of a tile's cells, here of one in the middle; elsewhere all.
+    """
+    if not isinstance(at, Grid):
+        return network.size
+    sides = zip(at.shape, (TILE_ROWS, TILE_COLUMNS), strict=True)
+    middle = tuple(slice(size // 2, size // 2 + length) for size, length in sides)
+    longitude, latitude = (p[middle].ravel() for p in at.longitude_latitude())
+    near = network.neighbours(longitude, latitude, k=min(k, network.size))
+    return np.unique(near.index).size

@@ -82,8 +82,9 @@ def calibrate(
     factor = max(quantile / HALF_WIDTH, SMALLEST)
     model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
-    error = (
-        standardisation.backward(mean, variance)[0] - standardisation.backward(truth, variance)[0]
+    error = torch.from_numpy(
+        standardisation.distribution(mean, variance).median
+        - standardisation.distribution(truth, variance).median
     )
     score = crps(mean, variance.log(), truth)
     off = (mean - truth).abs()

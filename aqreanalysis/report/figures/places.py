@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.maps import map_scores
-from aqreanalysis.predictive import interval_90
+from aqreanalysis.predictive import RootNormal
 from aqreanalysis.report.figures.agreement import drawable_pollutant
 from aqreanalysis.report.figures.sheet import (
     WIDTH_IN,
@@ -33,6 +33,7 @@ from aqreanalysis.report.words import (
     subject_of,
     units_of,
 )
+from aqreanalysis.verification.pairs import median_layer
 
 _WINDOW_DAYS = 14
 #: A station is shown only with so much of the window, and so much of what others have in all.
@@ -188,8 +189,9 @@ def time_ticks(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
 def _draw_series(axes: Axes, findings: Findings, station: xr.Dataset) -> list[Line2D | Patch]:
     """Draw what was measured and estimated, and the interval; return the legend's entries."""
     times, truth = station[TIME].values, station["truth"].values
-    estimate, error = (
-        station[name].values.astype(np.float64) for name in ("estimate", "standard_error")
+    estimate, error, median = (
+        station[name].values.astype(np.float64)
+        for name in ("estimate", "standard_error", median_layer(station))
     )
     colour = colour_of(findings.method, findings.methods)
     entries: list[Line2D | Patch] = [
@@ -197,7 +199,7 @@ def _draw_series(axes: Axes, findings: Findings, station: xr.Dataset) -> list[Li
         Line2D([], [], color=colour, label=legend_label(findings.method)),
     ]
     if np.isfinite(error).any():
-        low, high = interval_90(estimate, error)
+        low, high = RootNormal.from_median(median, error).interval_90()
         axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
         entries.append(Patch(color=colour, alpha=0.2, linewidth=0, label="90 % interval"))
     _draw_line(axes, times, estimate, color=colour, linewidth=1.5)

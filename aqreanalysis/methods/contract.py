@@ -1,0 +1,216 @@
+"""What a method is: it learns from stations, then knows a predictive distribution anywhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Protocol, Self, runtime_checkable
+
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.fields.blocks import Field, predict_blocks
+from aqreanalysis.fields.memory import Cost
+from aqreanalysis.grid import Grid
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import ObservationError, selected_hours
+from aqreanalysis.predictive import Statistic
+
+#: Fields known everywhere that a method may learn departures from.
+BackgroundField = xr.DataArray | xr.Dataset
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A method that was asked for a field before it has learned from observations."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """What every method offers; there is nothing to inherit.
+
+    Attributes
+    ----------
+    name : str
+        Short and stable, such as ``"kriging"``; a product's attribute ``method``.
+    takes_background : bool
+        Whether `fit` and `field` take ``background``.
+    """
+
+    name: str
+    takes_background: bool
+
+    @property
+    def variable(self) -> str:
+        """The variable that was learned; `NotFittedError` before `fit`."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All that the numbers follow from beside the observations, for a product's provenance."""
+        ...
+
+    @property
+    def references(self) -> str:
+        """Where what was used is described, for a product's attribute of that name."""
+        ...
+
+    def fit(self, observations: xr.Dataset, variable: str) -> Self:
+        """Return self after learning from the observations alone."""
+        ...
+
+    def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
+        """Return the field that observations give at targets, for hours of their time axis."""
+        ...
+
+    def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
+        """Return the memory that a field takes, also before `fit`."""
+        ...
+
+
+def fit(
+    method: Method, observations: xr.Dataset, variable: str, background: BackgroundField | None
+) -> Method:
+    """Return the method, fitted, with a background where there is one.
+
+    Raises
+    ------
+    ValueError
+        If the method takes no background and one is given.
+    """
+    return method.fit(observations, variable, **_background(method, background))
+
+
+def predict(
+    method: Method,
+    observations: xr.Dataset,
+    at: Grid | xr.Dataset,
+    *,
+    time: slice | None = None,
+    chunks: Mapping[str, int] | None = None,
+    background: BackgroundField | None = None,
+    statistic: Statistic = "median",
+    quantiles: Sequence[float] = (),
+) -> xr.Dataset:
+    """Return what a fitted method gives on a grid or at stations, lazily.
+
+    Parameters
+    ----------
+    method : Method
+        Fitted.
+    observations : Dataset
+        Stations and values from which to estimate; need not be those of ``fit``.
+    at : Grid or Dataset
+        A grid, or any Dataset with longitude and latitude on ``station``.
+    time : slice of labels, optional
+        Hours to estimate; all by default. Hours around them are still used as input.
+    chunks : mapping, optional
+        Size of a block along the dimensions of the result; the numbers do not depend on it.
+    background : DataArray or Dataset, optional
+        The fields that the method learned with.
+    statistic : {"median", "mean"}
+        What the estimate is.
+    quantiles : sequence of float
+        Probabilities, of each of which a layer gives the quantile.
+
+    Returns
+    -------
+    Dataset
+        As of `predict_blocks`; NaN at hours at which no station reports.
+
+    Raises
+    ------
+    NotFittedError
+        Before ``fit``.
+    ObservationError
+        If the observations lack the variable that was learned.
+    ValueError
+        If too few stations have values, no hour is selected, or a background is given that was not
+        learned, or the reverse.
+    """
+    variable = method.variable
+    if variable not in observations:
+        known = ", ".join(map(str, observations.data_vars)) or "nothing"
+        raise ObservationError(
+            f"the observations have no variable {variable!r}; they have {known}. {method.name} was "
+            "fitted to it: pass observations of it, or fit to another variable"
+        )
+    hours = selected_hours(observations[TIME], time)
+    field = method.field(observations, at, hours, **_background(method, background))
+    observed = observations[variable].transpose(STATION, TIME).notnull().values
+    # Stations without data say nothing of how well a place is supported.
+    stations = observed.any(axis=1)
+    return predict_blocks(
+        field,
+        at=at,
+        network=StationNetwork.from_dataset(observations.isel({STATION: stations})),
+        observed=observed[stations],
+        time=observations[TIME],
+        variable=variable,
+        hours=hours,
+        chunks=chunks,
+        alignment=method.cost(observations, variable, at).alignment,
+        statistic=statistic,
+        quantiles=quantiles,
+    )
+
+
+def check_takes(method: Method, background: BackgroundField | None) -> None:
+    """Refuse a background for a method that takes none.
+
+    Raises
+    ------
+    ValueError
+        Naming the method.
+    """
+    if background is not None and not method.takes_background:
+        raise ValueError(
+            f"only method='neural' takes a background; leave it out for {method.name!r}"
+        )
+
+
+def _background(method: Method, background: BackgroundField | None) -> dict[str, Any]:
+    """Return the keyword of a background, which not every method has."""
+    check_takes(method, background)
+    return {"background": background} if method.takes_background else {}
+
+
+def configuration(method: Any) -> dict[str, Any]:
+    """Return the parameters of a method that is a dataclass, a given variogram left out."""
+    names = [field.name for field in fields(method) if field.init and field.name != "variogram"]
+    return {name: getattr(method, name) for name in names}
+
+
+class Fitted:
+    """What the methods of this package share; others need not inherit it."""
+
+    _variable: str | None = None
+
+    @property
+    def variable(self) -> str:
+        """Name of the variable that was learned.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        if self._variable is None:
+            raise NotFittedError(
+                f"this {type(self).__name__} is not fitted; call fit(observations, variable)"
+            )
+        return self._variable
+
+    def predict(
+        self: Any, observations: xr.Dataset, at: Grid | xr.Dataset, **options: Any
+    ) -> xr.Dataset:
+        """Return estimate, standard error and flag on a grid or at stations, lazily.
+
+        Parameters
+        ----------
+        observations : Dataset
+            Stations and values from which to estimate; need not be those of ``fit``.
+        at : Grid or Dataset
+            Where: a grid, or any Dataset with longitude and latitude on ``station``.
+        **options
+            ``time``, ``chunks``, ``background``, ``statistic`` and ``quantiles`` of
+            `aqreanalysis.methods.predict`.
+        """
+        return predict(self, observations, at, **options)
