@@ -399,12 +399,12 @@ def test_completed_series_survive_a_pickle(network):
 
 
 def test_completed_series_forget_what_is_long_ago(network, monkeypatch):
-    monkeypatch.setattr("aqreanalysis.methods.kriging.completed_series.SPANS_KEPT", 1)
+    monkeypatch.setattr("aqreanalysis.methods.kriging.completed_series.CACHED_SPANS", 1)
     values = network.pm25.values
     parts = (np.nan_to_num(values), np.isfinite(values), NOISELESS_IN_TIME, (0,), 1.0, 4)
     series = CompletedSeries(StationNetwork.from_dataset(network), *parts)
     first = series(0, 62)
-    assert len(series._kept) == 1
+    assert len(series._spans) == 1
     np.testing.assert_array_equal(series(0, 62)[0], first[0])
 
 

@@ -85,7 +85,7 @@ def counted(monkeypatch, module, name, axis=0):
 
 def test_a_cell_is_solved_once_whatever_the_hours(monkeypatch):
     engine = field()
-    alone = counted(monkeypatch, bands_module, "solved")
+    alone = counted(monkeypatch, bands_module, "ordinary_weights")
     together = counted(monkeypatch, sharing, "_solved", axis=-1)
     rows, columns = slice(0, 8), slice(0, 32)
 
@@ -115,7 +115,7 @@ def crowd(step, *, count=116, k=40):
 )
 def test_cells_together_are_estimated_as_each_alone(step, count, monkeypatch):
     places, positions = crowd(step, count=count)
-    alone = counted(monkeypatch, bands_module, "solved")
+    alone = counted(monkeypatch, bands_module, "ordinary_weights")
 
     together = places.of_cells(positions, 0, 0)
     solved_alone = sum(alone)

@@ -1,20 +1,18 @@
 """Inverse distance weighting: the nearest stations that report, the nearer the heavier."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
-from scipy import sparse
 from scipy.optimize import nnls
 
 from aqreanalysis.fields.blocks import Field
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.contract import Fitted, configuration
-from aqreanalysis.methods.kriging.systems import tiles
-from aqreanalysis.methods.series import StationSeries
+from aqreanalysis.methods.series import StationSeries, tiles, weight_matrix
 from aqreanalysis.methods.transform import (
     Transform,
     check_suits,
@@ -125,9 +123,9 @@ class InverseDistance(Fitted):
                 exclude=np.arange(network.size)[tile],
             )
             square = (mean - values[tile]) ** 2
-            known = np.isfinite(square)
-            squares.append(square[known])
-            distances.append(distance[known])
+            valid = np.isfinite(square)
+            squares.append(square[valid])
+            distances.append(np.broadcast_to(distance, square.shape)[valid])
         self.squared_error_ = _growth(np.concatenate(squares), np.concatenate(distances))
         self._variable = variable
         return self
@@ -161,19 +159,14 @@ class InverseDistance(Fitted):
         )
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
-        """Return nothing beside the blocks."""
+        """Return no memory: the blocks are all that a field takes."""
         return Cost()
 
     def _weighting(self, series: StationSeries) -> "_Weighting":
         """Return the weighting of the series' stations."""
-        values, reports = series.on_scale(self.transform)
-        return _Weighting(
-            series.network,
-            values.astype(np.float32),
-            reports,
-            self.neighbours,
-            self.power,
-        )
+        values, reported = series.on_scale(self.transform)
+        values = values.astype(np.float32)
+        return _Weighting(series.network, values, reported, self.neighbours, self.power)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +175,7 @@ class _Weighting:
 
     network: StationNetwork
     values: np.ndarray  # (stations, time), zero where missing
-    reports: np.ndarray  # (stations, time) bool
+    reported: np.ndarray  # (stations, time) bool
     neighbours: int
     power: float
 
@@ -190,106 +183,78 @@ class _Weighting:
         self,
         longitude: np.ndarray,
         latitude: np.ndarray,
-        hours: slice | np.ndarray,
+        hours: slice,
         *,
-        measure: Callable[[np.ndarray], np.ndarray] = np.asarray,
         exclude: np.ndarray | None = None,
-        candidates: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return means, and a measure of the distance to the nearest reporting station.
+        """Return means (n, hours), and the distance to the nearest reporting station in km.
 
-        Both (n, hours), NaN where no station reports.
+        The distance is (n, hours), or (n, 1) where it is the same at all hours. Both are NaN where
+        no station reports.
         """
-        values, reports = self.values[:, hours], self.reports[:, hours]
+        values, reported = self.values[:, hours], self.reported[:, hours]
         others = self.network.size - (exclude is not None)
-        spare = 0 if reports.all() else max(4, self.neighbours // 2)
-        candidates = min(candidates or self.neighbours + spare, others)
+        count = reported.sum(axis=0) - (0 if exclude is None else reported[exclude])
+        wanted = np.minimum(count, self.neighbours).astype(np.min_scalar_type(self.neighbours))
+        wanted = np.broadcast_to(wanted, (longitude.size, values.shape[1]))
+        spare = 0 if reported.all() else max(4, self.neighbours // 2)
+        candidates = min(self.neighbours + spare, others)
         near = self.network.neighbours(longitude, latitude, k=candidates, exclude=exclude)
-        mean, wanted = self._means(near, values, reports, exclude)
-        nearest = _of_first_reporting(measure(near.distance_km), near.index, reports)
-        row, hour = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
-        if row.size and candidates < others:  # farther out, where that is wanted
-            part = np.ix_(row, hour)
-            mean[part], nearest[part] = self(
-                longitude[row],
-                latitude[row],
-                np.arange(self.values.shape[1])[hours][hour],
-                measure=measure,
-                exclude=None if exclude is None else exclude[row],
-                candidates=2 * candidates,
+        mean, nearest_km, short = self._means(near, values, reported, wanted)
+        while candidates < others and short.any():  # farther out, where too few of these report
+            candidates = min(2 * candidates, others)
+            row, hour = (np.flatnonzero(short.any(axis=axis)) for axis in (1, 0))
+            excluded = None if exclude is None else exclude[row]
+            near = self.network.neighbours(
+                longitude[row], latitude[row], k=candidates, exclude=excluded
             )
-        return mean, nearest
+            part = np.ix_(row, hour)
+            mean[part], nearest_km[part], short[part] = self._means(
+                near, values[:, hour], reported[:, hour], wanted[part]
+            )
+        return mean, nearest_km
 
     def _means(
-        self,
-        near: Neighbours,
-        values: np.ndarray,
-        reports: np.ndarray,
-        exclude: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return weighted means, and where farther stations are wanted, (n, hours) each."""
-        # Station after station, so that the order of the sum is the same for any block: a sparse
-        # product sums so, a dense one does not.
-        weights = self._weights(near.distance_km)
-        first = _sparse(near.index[:, : self.neighbours], weights, self.network.size)
+        self, near: Neighbours, values: np.ndarray, reported: np.ndarray, wanted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `__call__` does, and where fewer of the candidates report than wanted."""
+        number = np.float32 if self.power <= FLOAT32_POWER else np.float64
+        weights = np.maximum(near.distance_km, AT_STATION_KM).astype(number) ** -self.power
+        k, stations = self.neighbours, self.network.size
+        first = weight_matrix(near.index[:, :k], weights[:, :k], stations)
         mean = first @ values
-        if reports.all():
-            mean /= first @ np.ones((self.network.size, 1), weights.dtype)  # summed as it is below
-            return mean, np.zeros(mean.shape, bool)
-        total = first @ reports.astype(weights.dtype)
-        small = np.min_scalar_type(self.neighbours)  # four times as many to a register
-        count = first.astype(bool).astype(small) @ reports.astype(small)
-        there = reports.sum(axis=0) if exclude is None else reports.sum(axis=0) - reports[exclude]
-        most = np.minimum(there, self.neighbours).astype(small)
-        wanted = count < most
-        for station, weight in zip(
-            near.index.T[self.neighbours :], weights.T[self.neighbours :], strict=True
-        ):
-            if not wanted.any():
+        if reported.all():
+            mean /= first @ np.ones((stations, 1), number)  # in the order of the sum below
+            return mean, near.distance_km[:, :1], np.zeros((1, 1), dtype=bool)
+        total = first @ reported.astype(number)
+        count = first.astype(bool).astype(wanted.dtype) @ reported.astype(wanted.dtype)
+        short = count < wanted
+        for station, weight in zip(near.index.T[k:], weights.T[k:], strict=True):
+            if not short.any():
                 break
-            steps_in = wanted & reports[station]
-            weighted = steps_in * weight[:, None]
-            total += weighted
-            weighted *= values[station]
-            mean += weighted
-            count += steps_in
-            np.less(count, most, out=wanted)
+            used = short & reported[station]
+            added = used * weight[:, None]
+            total += added
+            added *= values[station]
+            mean += added
+            count += used
+            np.less(count, wanted, out=short)
         with np.errstate(invalid="ignore"):  # no station: 0 / 0 is NaN, as it should be
             mean /= total
-        return mean, wanted
-
-    def _weights(self, distance_km: np.ndarray) -> np.ndarray:
-        """Return the weights (n, candidates) of stations at these distances."""
-        number = np.float32 if self.power <= FLOAT32_POWER else np.float64
-        return np.maximum(distance_km, AT_STATION_KM).astype(number) ** -self.power
+        return mean, _nearest_km(near, reported), short
 
 
-def _sparse(index: np.ndarray, weights: np.ndarray, stations: int) -> sparse.csr_array:
-    """Return the matrix (n, station) of the weights of each target's stations, in their order."""
-    rows = np.arange(len(index) + 1, dtype=np.int32) * index.shape[1]
-    entries = weights[:, : index.shape[1]].ravel()
-    return sparse.csr_array(
-        (entries, index.ravel().astype(np.int32), rows), shape=(len(index), stations)
-    )
-
-
-def _of_first_reporting(table: np.ndarray, index: np.ndarray, reports: np.ndarray) -> np.ndarray:
-    """Return, of a table (n, candidates), what belongs to the nearest station that reports.
-
-    (n, hours), NaN where none of the candidates reports.
-    """
-    if reports.all():
-        return np.broadcast_to(table[:, :1], (len(table), reports.shape[1]))
-    found = np.repeat(table[:, :1], reports.shape[1], axis=1)
-    silent = np.flatnonzero(~reports[index[:, 0]])
-    for column in range(1, index.shape[1]):
-        if not silent.size:
-            return found
-        target, hour = np.divmod(silent, reports.shape[1])
-        found.flat[silent] = table[target, column]
-        silent = silent[~reports[index[target, column], hour]]
-    found.flat[silent] = np.nan
-    return found
+def _nearest_km(near: Neighbours, reported: np.ndarray) -> np.ndarray:
+    """Return the distance (n, hours) to the nearest candidate that reports, NaN without any."""
+    hours, table = reported.shape[1], near.distance_km.astype(np.float32)
+    distance = np.repeat(table[:, :1], hours, axis=1)
+    silent = np.flatnonzero(~reported[near.index[:, 0]])
+    for column in range(1, table.shape[1]):
+        target, hour = np.divmod(silent, hours)
+        distance.flat[silent] = table[target, column]
+        silent = silent[~reported[near.index[target, column], hour]]
+    distance.flat[silent] = np.nan
+    return distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,19 +271,14 @@ class _InverseDistanceField:
         """Return the distribution, (n, hours) float32, hour by hour in memory."""
         shape = (hours.stop - hours.start, longitude.size)
         mean, spread = np.empty(shape, np.float32).T, np.empty(shape, np.float32).T
+        at_station, growth = self.squared_error.astype(np.float32)
+        most = np.float32(max(self.variance, at_station))
         for tile in tiles(*mean.shape, values=TILE_VALUES):
-            mean[tile], spread[tile] = self.weighting(
-                longitude[tile], latitude[tile], hours, measure=self._spread
-            )
-        # What is left beside a station is its own noise.
+            mean[tile], nearest_km = self.weighting(longitude[tile], latitude[tile], hours)
+            spread[tile] = np.sqrt(np.minimum(at_station + growth * nearest_km, most))
+        # What is left next to a station is its own noise.
         noise = np.sqrt(self.squared_error[0])
         return on_scale(mean, spread, self.transform, noise=noise, signed=not self.never_negative)
-
-    def _spread(self, distance_km: np.ndarray) -> np.ndarray:
-        """Return the spread at such a distance from a station that reports."""
-        beside, growth = self.squared_error
-        square = np.minimum(beside + growth * distance_km, max(self.variance, beside))
-        return np.sqrt(square).astype(np.float32)
 
 
 def _growth(squares: np.ndarray, distances: np.ndarray) -> np.ndarray:

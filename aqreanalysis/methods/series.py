@@ -1,11 +1,13 @@
-"""What every baseline reads from a Dataset of observations, and how it hands back a field."""
+"""What the baselines share: the series of the stations, and sums over neighbours."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import xarray as xr
+from scipy import sparse
 
 from aqreanalysis.conventions import TIME, find_pollutant
 from aqreanalysis.methods.transform import Transform, to_scale
@@ -75,15 +77,15 @@ class StationSeries:
                 variable,
                 ", ".join(network.identifiers[~reporting]),
             )
-        kept = np.flatnonzero(reporting)
-        kept = kept[np.argsort(network.identifiers[kept], kind="stable")]
+        rows = np.flatnonzero(reporting)
+        rows = rows[np.argsort(network.identifiers[rows], kind="stable")]
         return cls(
             StationNetwork(
-                network.longitude[kept],
-                network.latitude[kept],
-                identifiers=network.identifiers[kept],
+                network.longitude[rows],
+                network.latitude[rows],
+                identifiers=network.identifiers[rows],
             ),
-            values[kept],
+            values[rows],
             observations[TIME],
             variable,
             step_hours(observations),
@@ -98,6 +100,23 @@ class StationSeries:
         """Return the values on the scale of interpolation, 0 where missing, and where they are."""
         values = to_scale(self.values, transform)
         return np.nan_to_num(values), ~np.isnan(values)
+
+
+def tiles(count: int, hours: int, *, values: int) -> Iterator[slice]:
+    """Return slices over ``count`` targets, each of about so many target-hours."""
+    size = max(1, values // max(hours, 1))
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def weight_matrix(index: np.ndarray, weights: np.ndarray, stations: int) -> sparse.csr_array:
+    """Return the sparse matrix (n, station) of the weights (n, k) of each target's stations.
+
+    Its product with series (station, hours) sums the stations of a target in their order, so that
+    the sum does not depend on which targets are computed together.
+    """
+    rows = np.arange(len(index) + 1, dtype=np.int32) * index.shape[1]
+    columns = index.astype(np.int32).ravel()
+    return sparse.csr_array((weights.ravel(), columns, rows), shape=(len(index), stations))
 
 
 def _check_finite(

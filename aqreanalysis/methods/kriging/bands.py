@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.kriging.covariance import JITTER, Weights, combined, solved
+from aqreanalysis.methods.kriging.covariance import JITTER
+from aqreanalysis.methods.kriging.solver import Weights, leave_one_out, ordinary_weights
 
 #: Widths of a Gaussian at which it is cut.
 CUT = 3.0
@@ -29,17 +30,17 @@ def reach_of(widths: Sequence[float]) -> int:
     return max(math.ceil(CUT * width) for width in widths)
 
 
-def split_bands(value: Tensor, known: Tensor, widths: Sequence[float]) -> Tensor:
+def split_bands(value: Tensor, mask: Tensor, widths: Sequence[float]) -> Tensor:
     """Return the bands of series, fastest first; they add up to the series.
 
     The series is smoothed with a Gaussian of each width, and a band is what lies between one
-    smoothing and the next. Steps at which nothing is known do not count in a smoothing.
+    smoothing and the next. Masked steps do not count in a smoothing.
 
     Parameters
     ----------
     value : (..., time)
-    known : (..., time)
-        1 where the value is worth something, 0 where it stands for nothing.
+    mask : (..., time)
+        1 where there is a value or an estimate of it, 0 where there is neither.
     widths : sequence of float
         Standard deviations in steps, ascending.
 
@@ -58,9 +59,8 @@ def split_bands(value: Tensor, known: Tensor, widths: Sequence[float]) -> Tensor
     rough = value.narrow(-1, reach, core)
     bands = []
     for width in widths:
-        smooth = _smoothed(value * known, width, reach) / _smoothed(known, width, reach).clamp_min(
-            JITTER
-        )
+        share = _smoothed(mask, width, reach).clamp_min(JITTER)
+        smooth = _smoothed(value * mask, width, reach) / share
         bands.append(rough - smooth)
         rough = smooth
     return torch.stack([*bands, rough], -1)
@@ -142,20 +142,19 @@ class BandCovariance(nn.Module):
         Weights
             ``weight`` is (n, k, band) and sums to 1 over neighbours in each band.
         """
-        there = torch.isfinite(distance_km)
-        place = self._stretched(torch.where(there, distance_km, 0.0), bearing)
-        noise, sill = self.log_noise.exp(), self.sill()
+        valid = torch.isfinite(distance_km)
+        place = self._stretched(torch.where(valid, distance_km, 0.0), bearing)
+        sill = self.sill()
         faded = sill[:, None] * fading[:, None]  # (n, band, k)
-        away_km = _length_km(place)
-        vector = self._covariances(away_km[:, None], (-1, 1))
-        diagonal, there = noise[:, None] * log_noise.exp()[:, None] + faded, there[:, None]
+        diagonal = self.noise(log_noise[:, None]) + faded
+        vector = self._covariances(_length_km(place)[:, None], (-1, 1))
         parts = []
         for start in range(0, len(place), SOLVED_AT_ONCE):
             rows = slice(start, start + SOLVED_AT_ONCE)
             matrix = self._covariances(_pair_km(place[rows], place[rows])[:, None], (-1, 1, 1))
             matrix.diagonal(dim1=2, dim2=3).add_(diagonal[rows])
-            parts.append(solved(matrix, vector[rows], there[rows], sill))
-        weight, variance = combined(torch.cat(parts), vector, there, sill)
+            parts.append(ordinary_weights(matrix, vector[rows], valid[rows, None], sill))
+        weight, variance = (torch.cat(each) for each in zip(*parts, strict=True))
         # Fading shapes the weights and is no error of the stations.
         variance = (variance - (weight**2 * faded).sum(-1)).sum(1)
         return Weights(weight.transpose(1, 2), variance.clamp_min(JITTER))
@@ -175,10 +174,18 @@ class BandCovariance(nn.Module):
         """Return the variance of each band, (band,), noise included."""
         return self.log_amplitude.exp().sum(1) + self.log_noise.exp()
 
-    def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
-        """Return the weights (n, n, band) with which each of n stations is found from the others.
+    def noise(self, log_noise: Tensor) -> Tensor:
+        """Return what a station adds to a matrix's diagonal, (..., band, station).
 
-        All follow from one inverse of each kriging system (Dubrule 1983, Mathematical Geology 15).
+        Parameters
+        ----------
+        log_noise : (..., 1, station) float64
+            Logarithm of the factor of each station's noise.
+        """
+        return self.log_noise.exp()[:, None] * log_noise.exp() + JITTER * self.sill()[:, None]
+
+    def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
+        """Return the weights (n, n, band) with which each station is estimated from the others.
 
         Parameters
         ----------
@@ -186,22 +193,11 @@ class BandCovariance(nn.Module):
         log_noise : (n,) float64
             Logarithm of the factor of each station's noise.
         """
-        n = len(distance_km)
-        apart_km = self._apart_km(distance_km, bearing)
-        apart_km = (apart_km + apart_km.T) / 2  # there and back, bearings differ on a sphere
-        system = torch.ones(len(self.log_noise), n + 1, n + 1, dtype=torch.float64)
-        system[:, n, n] = 0
-        system[:, :n, :n] = self._covariances(apart_km, (-1, 1, 1))
-        system[:, :n, :n] += torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
-        inverse = torch.linalg.inv(system)[:, :n, :n]
-        precision = inverse.diagonal(dim1=1, dim2=2)  # (band, n)
-        weights = -inverse / precision[..., None] * (1 - torch.eye(n, dtype=torch.float64))
-        return weights.permute(1, 2, 0)
-
-    def _apart_km(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
-        """Return distances as stretched, of any shape; never 0, where a root has no slope."""
-        place = self._stretched(distance_km, bearing)
-        return _length_km(place)
+        pair_km = _length_km(self._stretched(distance_km, bearing))
+        pair_km = (pair_km + pair_km.T) / 2  # bearings there and back differ on a sphere
+        matrix = self._covariances(pair_km, (-1, 1, 1))
+        matrix = matrix + torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
+        return leave_one_out(matrix).permute(1, 2, 0)
 
     def _stretched(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
         """Return the neighbours' places in the plane around the target, (n, k, 2) km."""

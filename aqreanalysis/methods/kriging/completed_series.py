@@ -1,4 +1,4 @@
-"""Series without gaps: every missing value becomes its own kriging estimate, with its error."""
+"""Series without gaps: every missing value is replaced by its kriging estimate, with its error."""
 
 import threading
 from dataclasses import dataclass, field
@@ -6,26 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from aqreanalysis.methods.kriging.reporting import Reporting, members, nearest_reporting
+from aqreanalysis.methods.kriging.gaps import (
+    Data,
+    NearbyStations,
+    Series,
+    estimated,
+    reporting_at,
+)
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
-from aqreanalysis.methods.kriging.systems import solve_cases, weighted_sum
 from aqreanalysis.network import StationNetwork
 
-#: Hours that are completed at once, and kept for the blocks of the grid that ask for them next.
+#: Hours that are completed at once.
 HOURS_AT_ONCE = 128
-#: Such spans of hours that are kept: a few blocks in time, each asked for by many in space.
-SPANS_KEPT = 16
+#: Spans of hours in the cache: a few blocks in time, each asked for by many in space.
+CACHED_SPANS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class CompletedSeries:
-    """The series of a network, completed where a station is silent.
+    """The series of a network, completed where a station is silent (see `kriging.gaps`).
 
-    Kriging from all stations, the silent ones with their own estimates for values, is kriging from
-    those that report: the best linear estimate of a best linear estimate is the best linear
-    estimate. With completed series, the weights of a target are the same at all hours, so that a
-    grid costs a weighted sum for each cell and hour and no system. With a limited number of
-    neighbours the identity holds nearly: a silent neighbour is estimated from its own neighbours.
+    Spans of hours are completed when a block of the grid first asks for them, and cached for the
+    blocks of the same hours, which may come from several threads.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ class CompletedSeries:
         The n stations.
     values : (n, t) float64
         Their values, zero where missing.
-    reports : (n, t) bool
+    reported : (n, t) bool
         Where a station has a value.
     variogram : SpaceTimeVariogram
         Covariance of the values.
@@ -47,24 +49,25 @@ class CompletedSeries:
 
     network: StationNetwork
     values: np.ndarray
-    reports: np.ndarray
+    reported: np.ndarray
     variogram: SpaceTimeVariogram
     lags: tuple[int, ...]
     step_hours: float
     neighbours: int
-    distance_km: np.ndarray = field(init=False)  # (n, n)
-    _kept: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False)
+    nearby: NearbyStations = field(init=False)
+    _spans: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False)
     _lock: Any = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "distance_km", self.network.distance_matrix_km())
+        nearby = NearbyStations.whole(self.network.distance_matrix_km())
+        object.__setattr__(self, "nearby", nearby)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What is kept, and the lock, stay at home: a copy elsewhere completes what it needs.
+        # Without the cache and its lock: a copy in another process completes what it needs.
         return type(self), (
             self.network,
             self.values,
-            self.reports,
+            self.reported,
             self.variogram,
             self.lags,
             self.step_hours,
@@ -91,27 +94,39 @@ class CompletedSeries:
 
     def _span(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the completed values and errors of one span of hours."""
-        with self._lock:  # blocks that come together would all compute the same
-            if number not in self._kept:
-                while len(self._kept) >= SPANS_KEPT:
-                    del self._kept[next(iter(self._kept))]
-                self._kept[number] = self._complete(number * HOURS_AT_ONCE)
-            return self._kept[number]
+        with self._lock:  # concurrent blocks would all compute the same span
+            if number not in self._spans:
+                while len(self._spans) >= CACHED_SPANS:
+                    del self._spans[next(iter(self._spans))]
+                self._spans[number] = self._complete(number * HOURS_AT_ONCE)
+            return self._spans[number]
 
     def _complete(self, start: int) -> tuple[np.ndarray, np.ndarray]:
         """Return values and errors of `HOURS_AT_ONCE` hours from start."""
         margin = max(map(abs, self.lags))
-        values = self._window(self.values, start - margin, margin)
-        reports = self._window(self.reports, start - margin, margin)
+        span = Series(
+            self._window(self.values, start - margin, margin),
+            self._window(self.reported, start - margin, margin),
+        )
         inside = slice(margin, margin + HOURS_AT_ONCE)
-        completed, errors = values[:, inside].copy(), np.zeros((len(values), HOURS_AT_ONCE))
-        station, hour = np.nonzero(~reports[:, inside])
-        if station.size:
-            near, slots = self._neighbours_of(reports, margin, station, hour)
-            lag = np.repeat(self.lags, near.shape[1] // len(self.lags))
-            estimate, variance = self._estimate(station, near, slots, lag, values, hour + margin)
-            completed[station, hour] = estimate
-            errors[station, hour] = np.sqrt(variance)
+        station, hour = np.nonzero(~span.reported[:, inside])
+        gaps = station, hour + margin
+        data = Data.joined(
+            [
+                reporting_at(
+                    span, self.nearby, gaps, np.full_like(hour, lag), self.neighbours, own=True
+                )
+                for lag in self.lags
+            ]
+        )
+        completed, errors = span.value[:, inside].copy(), np.zeros((len(span.value), HOURS_AT_ONCE))
+        sill = self.variogram.sill
+        errors[station, hour] = np.sqrt(sill)  # where nothing reports at any lag
+        some = data.valid.any(axis=1)
+        station, hour, data = station[some], hour[some], Data(*(part[some] for part in data))
+        gaps = station, hour + margin
+        estimate, variance = estimated(span, self.nearby, gaps, data, self._covariance, sill)
+        completed[station, hour], errors[station, hour] = estimate, np.sqrt(variance)
         return completed, errors
 
     def _window(self, series: np.ndarray, start: int, margin: int) -> np.ndarray:
@@ -123,60 +138,29 @@ class CompletedSeries:
             window[:, low - start : high - start] = series[:, low:high]
         return window
 
-    def _neighbours_of(
-        self, reports: np.ndarray, margin: int, station: np.ndarray, hour: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return stations (gaps, m), and whether they are present, lag after lag."""
-        longitude, latitude = self.network.longitude, self.network.latitude
-        columns = []
-        for lag in self.lags:
-            there = reports[:, margin + lag : margin + lag + HOURS_AT_ONCE]
-            near: Reporting = nearest_reporting(
-                self.network, there, longitude, latitude, k=self.neighbours
-            )
-            single = near.used.shape[2] == 1
-            columns.append(
-                members(near, station, hour * (not single), self.neighbours, self.network.size)[0]
-            )
-        slots = np.concatenate(columns, axis=1)
-        return slots, slots < self.network.size
+    def _covariance(
+        self, distance_km: np.ndarray, lag: np.ndarray, same_station: np.ndarray
+    ) -> np.ndarray:
+        """Return the covariance of two values at a lag in steps."""
+        hours = lag * self.step_hours
+        shared = self.variogram.covariance(distance_km, hours)
+        return shared + same_station * self.variogram.own(hours)
 
-    def _estimate(
-        self,
-        station: np.ndarray,
-        near: np.ndarray,
-        present: np.ndarray,
-        lag: np.ndarray,
-        values: np.ndarray,
-        hour: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return estimate and variance of each gap from its neighbours in space and time."""
-        hours = np.abs(lag) * self.step_hours
-        row = np.minimum(near, self.network.size - 1)
-        cross = self.variogram.covariance(self.distance_km[station[:, None], row], hours)
-        cross += (row == station[:, None]) * self.variogram.own(hours)
-        weights, reduction = solve_cases(
-            near, present, cross * present, lambda sets: self.among(sets, lag)
-        )
-        estimate = weighted_sum(
-            weights.T[:, :, None],
-            (values[r, hour + shift][:, None] for r, shift in zip(row.T, lag, strict=True)),
-            (station.size, 1),
-        )[:, 0]
-        return estimate, np.maximum(self.variogram.sill - reduction, 0.0)
-
-    def among(self, sets: np.ndarray, lag: np.ndarray) -> np.ndarray:
-        """Return the covariance among the measurements of each set, (sets, m, m).
+    def among(self, stations: np.ndarray) -> np.ndarray:
+        """Return the covariance among the values of sets of stations at all lags.
 
         Parameters
         ----------
-        sets : (sets, m) int64
-            Row of the station of each measurement; the size of the network where there is none.
-        lag : (m,) int
-            Lag of each measurement, in steps.
+        stations : (sets, k) int64
+            Rows of the network.
+
+        Returns
+        -------
+        (sets, lags * k, lags * k) float64
+            Lag after lag.
         """
-        row = np.minimum(sets, self.network.size - 1)
+        lag = np.repeat(self.lags, stations.shape[1])
+        row = np.tile(stations, len(self.lags))
         first, second = row[:, :, None], row[:, None, :]
-        hours = np.abs(lag[:, None] - lag) * self.step_hours
-        shared = self.variogram.covariance(self.distance_km[first, second], hours)
-        return shared + (first == second) * self.variogram.own(hours)
+        distance_km = self.nearby.distance_km[first, second]
+        return self._covariance(distance_km, np.abs(lag[:, None] - lag), first == second)

@@ -1,21 +1,17 @@
-"""A learned space-time covariance, and ordinary kriging weights."""
+"""A learned space-time covariance."""
 
-from typing import NamedTuple
-
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from aqreanalysis.methods.kriging.solver import Weights, ordinary_weights
+
+__all__ = ["JITTER", "SpaceTimeCovariance", "Weights", "ordinary_weights"]
 
 #: Relative variance on the diagonal that keeps two stations at one place from a singular system.
 JITTER = 1e-6
 #: Share of the sill by which the variance of a value of which nothing is known may fall below it.
 ROUNDING = 1e-9
-
-
-class Weights(NamedTuple):
-    """Kriging weights and variance of n targets."""
-
-    weight: Tensor  # (n, m), or (n, neighbour, band); rows sum to 1
-    variance: Tensor  # (n,) of the standardised variable, sensor noise included
 
 
 class SpaceTimeCovariance(nn.Module):
@@ -53,6 +49,12 @@ class SpaceTimeCovariance(nn.Module):
         ]
         return shared[0] + shared[1] + shared[2] + same_station * self._own(lag)
 
+    def between(self, distance_km: np.ndarray, lag: np.ndarray, same_station: np.ndarray) -> Tensor:
+        """Return the covariance of data of one shape, a datum with itself kept from singularity."""
+        arrays = (torch.from_numpy(array) for array in (distance_km, lag, same_station))
+        distance, steps, same = arrays
+        return self(distance, steps, same) + JITTER * self.sill() * (same & (steps == 0))
+
     def sill(self) -> Tensor:
         """Return the variance of one measurement, sensor noise included."""
         return (2 * self.log_amplitude).exp().sum() + (2 * self.log_station).exp().sum()
@@ -65,61 +67,6 @@ class SpaceTimeCovariance(nn.Module):
         """Return the part that a station shares with itself alone, at lags in steps."""
         persistent, noise = torch.exp(2 * self.log_station)
         return persistent * torch.exp(-lag * torch.exp(-self.log_station_time)) + noise * (lag == 0)
-
-
-def ordinary_weights(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor) -> Weights:
-    """Return ordinary kriging weights, which sum to 1, and the kriging variance.
-
-    Solves ``K w = k + mu 1`` with ``1' w = 1`` by one Cholesky factor of K (Chiles & Delfiner
-    2012, section 3.4).
-
-    Parameters
-    ----------
-    matrix : (..., m, m) float64
-        Covariance among the data.
-    vector : (..., m) float64
-        Covariance of the data with the target.
-    valid : (..., m) bool
-        Data that are there; the others get weight 0.
-    sill : (...) float64, or one for all
-        Variance of the target.
-
-    Examples
-    --------
-    Two data alike, the third missing:
-
-    >>> matrix = torch.eye(3, dtype=torch.float64)[None]
-    >>> vector = torch.full((1, 3), 0.5, dtype=torch.float64)
-    >>> valid = torch.tensor([[True, True, False]])
-    >>> weight, variance = ordinary_weights(matrix, vector, valid, torch.tensor(1.0))
-    >>> weight.tolist(), round(float(variance), 4)
-    ([[0.5, 0.5, 0.0]], 0.5)
-    """
-    return combined(solved(matrix, vector, valid, sill), vector, valid, sill)
-
-
-def solved(matrix: Tensor, vector: Tensor, valid: Tensor, sill: Tensor) -> Tensor:
-    """Return ``K^-1 [k 1]`` of the systems of `ordinary_weights`, (..., m, 2)."""
-    there = valid.to(matrix.dtype)
-    if not valid.all():
-        matrix = matrix * (there[..., :, None] * there[..., None, :])
-        vector = vector * there
-    matrix = matrix.clone()
-    matrix.diagonal(dim1=-2, dim2=-1).add_(1 - there + JITTER * there * sill[..., None])
-    factor = torch.linalg.cholesky(matrix, upper=True)
-    data = torch.stack([vector, there.expand_as(vector)], -1)
-    return torch.cholesky_solve(data, factor, upper=True)
-
-
-def combined(solution: Tensor, vector: Tensor, valid: Tensor, sill: Tensor) -> Weights:
-    """Return the weights and the variance of `ordinary_weights` from what `solved` returns."""
-    there = valid.to(vector.dtype)
-    simple, ones = solution.unbind(-1)
-    total = (ones * there).sum(-1).clamp_min(1e-12)
-    multiplier = (1 - (simple * there).sum(-1)) / total
-    weight = (simple + multiplier[..., None] * ones) * there
-    variance = sill - (weight * vector).sum(-1) + multiplier
-    return Weights(weight, variance.clamp_min(JITTER))
 
 
 def _logarithms(values: list[float]) -> nn.Parameter:

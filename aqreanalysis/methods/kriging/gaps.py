@@ -1,39 +1,67 @@
-"""Completing the stations' series, so that no pattern of missing values reaches the grid."""
+r"""Gaps in the stations' series, each filled by kriging from what reports around it.
 
-from typing import NamedTuple, Self
+The best linear estimate of a best linear estimate is the best linear estimate. Kriging from all
+stations, those that do not report with their own estimates for values, is therefore kriging from
+those that report, and the weights of a target are the same at all hours: a grid costs a weighted
+sum for each cell and hour and no system. With a limited number of data the identity holds nearly:
+a gap is estimated from its own neighbours, not from those of the target.
 
-import torch
-from torch import Tensor
+What fills a gap is a set of `Data`, chosen by `reporting_at` and `own_values`; `estimated` krigs
+the gap from these with any covariance of distance and lag.
+"""
 
-from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance, ordinary_weights
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+
+from aqreanalysis.methods.kriging.neighbours import first_columns
+from aqreanalysis.methods.kriging.solver import Array, namespace, ordinary_weights
+from aqreanalysis.network import StationNetwork
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
+
+#: From distance (km), lag (steps) and whether two data are of one station to their covariance,
+#: the noise of a datum with itself included; the arrays have one shape.
+Covariance = Callable[[np.ndarray, np.ndarray, np.ndarray], Array]
 
 #: Stations that fill a gap, and steps to either side within which the station's own values do.
 FILLING_STATIONS = 8
 OWN_REACH_STEPS = 24
 #: Nearest stations of which the first that report at a step fill a gap there.
 CANDIDATES = 3 * FILLING_STATIONS
-#: Gaps solved at once: 2000 systems of 10 x 10 fit in the processor's cache.
-BATCH = 2000
+#: Numbers of the systems solved at once: 2000 of 10 x 10 fit in the processor's cache.
+BATCH_NUMBERS = 200_000
+#: Gaps of which the data are chosen at once.
+GAPS_AT_ONCE = 20_000
+#: Stations whose distances are computed at once: what is in between takes some MB.
+STATIONS_AT_ONCE = 128
+#: Steps to a value of a station that has none.
+NEVER = 10**9
 
 
-class Surroundings(NamedTuple):
-    """What lies around each station: all that completing its series needs of the network.
+class NearbyStations(NamedTuple):
+    """The stations from which the gaps of each station are filled.
 
     Attributes
     ----------
-    rows : (station, 1 + candidate) int
-        The station itself, then its nearest others, nearest first: as many as there are, and
-        `CANDIDATES` at most.
+    rows : (station, 1 + candidate) int64
+        The station itself, then its nearest others, nearest first.
     distance_km : (station, 1 + candidate, 1 + candidate) float64
-        Among these.
+        Among these; or (station, station), of the whole network.
     """
 
-    rows: Tensor
-    distance_km: Tensor
+    rows: np.ndarray
+    distance_km: np.ndarray
 
     @classmethod
-    def among(cls, distance_km: Tensor) -> Self:
-        """Return the surroundings of a few stations, of which all distances are at hand.
+    def among(cls, distance_km: np.ndarray | Tensor) -> Self:
+        """Return the `CANDIDATES` nearest of a few stations, of which all distances are at hand.
 
         Parameters
         ----------
@@ -41,41 +69,244 @@ class Surroundings(NamedTuple):
 
         Examples
         --------
-        >>> line = torch.tensor([0.0, 1.0, 3.0])
-        >>> Surroundings.among((line - line[:, None]).abs()).rows.tolist()
+        >>> line = np.array([0.0, 1.0, 3.0])
+        >>> NearbyStations.among(abs(line - line[:, None])).rows.tolist()
         [[0, 1, 2], [1, 0, 2], [2, 1, 0]]
         """
-        others = nearest_others(distance_km, CANDIDATES)
-        rows = torch.cat([torch.arange(len(distance_km))[:, None], others], 1)
-        return cls(rows, distance_km[rows[:, :, None], rows[:, None, :]])
+        rows, distance = cls.whole(np.asarray(distance_km))
+        rows = rows[:, : 1 + CANDIDATES]
+        return cls(rows, distance[rows[:, :, None], rows[:, None, :]])
+
+    @classmethod
+    def of(cls, network: StationNetwork) -> Self:
+        """Return the `CANDIDATES` nearest of a network of any size: its matrix is not made."""
+        nearest = network.nearest_others(k=CANDIDATES).index
+        rows = np.concatenate([np.arange(network.size)[:, None], nearest], 1)
+        distance = np.empty((*rows.shape, rows.shape[1]))
+        for start in range(0, len(rows), STATIONS_AT_ONCE):
+            part = rows[start : start + STATIONS_AT_ONCE]
+            distance[start : start + STATIONS_AT_ONCE] = network.distance_km(
+                part[:, :, None], part[:, None, :]
+            )
+        return cls(rows, distance)
+
+    @classmethod
+    def whole(cls, distance_km: np.ndarray) -> Self:
+        """Return all stations of a network by their distances, (station, station)."""
+        stations = np.arange(len(distance_km))[:, None]
+        others = nearest_others(distance_km, len(stations))
+        return cls(np.concatenate([stations, others], 1), distance_km)
+
+    def pair_km(self, station: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return distances among what is near stations, by columns of ``rows``; they broadcast."""
+        if self.distance_km.ndim == 3:
+            return self.distance_km[station, first, second]
+        return self.distance_km[self.rows[station, first], self.rows[station, second]]
 
 
-def nearest_others(distance_km: Tensor, count: int) -> Tensor:
+class Series(NamedTuple):
+    """The series of stations, (station, time) each."""
+
+    value: np.ndarray  # 0 where missing
+    reported: np.ndarray
+
+    @classmethod
+    def of(cls, value: np.ndarray) -> Self:
+        """Return series with NaN where a value is missing."""
+        return cls(np.nan_to_num(value), np.isfinite(value))
+
+
+class Data(NamedTuple):
+    """The data that fill each gap, (gap, datum) each."""
+
+    place: np.ndarray  # column of `NearbyStations.rows`; 0 is the station itself
+    lag: np.ndarray  # steps from the gap
+    valid: np.ndarray  # whether there is such a datum
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Return the data of several choices."""
+        return cls(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
+
+
+def nearest_others(distance_km: np.ndarray | Tensor, count: int) -> np.ndarray:
     """Return each station's nearest others, nearest first: as many as there are, and so many."""
-    others = distance_km.clone().fill_diagonal_(torch.inf)
-    return others.sort(dim=1, stable=True).indices[:, : min(count, len(others) - 1)]
+    others = np.asarray(distance_km).copy()
+    np.fill_diagonal(others, np.inf)
+    return np.argsort(others, axis=1, kind="stable")[:, : min(count, len(others) - 1)]
+
+
+def reporting_at(
+    series: Series,
+    nearby: NearbyStations,
+    gaps: tuple[np.ndarray, np.ndarray],
+    lag: np.ndarray,
+    count: int,
+    *,
+    own: bool = False,
+) -> Data:
+    """Return the nearest stations that report some steps from each gap.
+
+    Parameters
+    ----------
+    series : Series
+    nearby : NearbyStations
+    gaps : (gap,) int, twice
+        Station and step of each.
+    lag : (gap,) int
+        Steps from the gap, within the series.
+    count : int
+        Stations wanted for each gap.
+    own : bool
+        Whether the station itself may be one of them.
+    """
+    station, step = gaps[0], gaps[1] + lag
+    begin, columns = int(not own), nearby.rows.shape[1]
+    place = np.zeros((station.size, min(count, columns - begin)), dtype=np.int64)
+    valid = np.zeros(place.shape, dtype=bool)
+    width, rest = min(begin + 3 * count, columns), np.arange(station.size)
+    while rest.size:
+        reported = series.reported[nearby.rows[station[rest], begin:width], step[rest, None]]
+        column, valid[rest] = first_columns(reported, place.shape[1])
+        place[rest] = np.where(valid[rest], column + begin, 0)
+        # Farther ones where too few of the nearest report.
+        rest = rest[~valid[rest].all(axis=1)] if width < columns else rest[:0]
+        width = min(2 * width, columns)
+    return Data(place, np.broadcast_to(lag[:, None], place.shape), valid)
+
+
+def own_values(
+    nearest: tuple[np.ndarray, np.ndarray], gaps: tuple[np.ndarray, np.ndarray], reach: int
+) -> Data:
+    """Return the last and the next value of each gap's station, if within so many steps.
+
+    Parameters
+    ----------
+    nearest : (station, time) int, twice
+        From `last_and_next`.
+    gaps : (gap,) int, twice
+    reach : int
+    """
+    lag = np.stack([step[gaps] for step in nearest], 1) - gaps[1][:, None]
+    valid = np.abs(lag) <= reach
+    return Data(np.zeros_like(lag), np.where(valid, lag, 0), valid)
+
+
+def last_and_next(reported: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps of each station's last and next value, (station, time) each.
+
+    Both are that step itself where the station reports, and far away where there is none.
+    """
+    steps = np.arange(reported.shape[1])
+    last = np.maximum.accumulate(np.where(reported, steps, -NEVER), axis=1)
+    backwards = np.where(reported, steps, NEVER)[:, ::-1]
+    return last, np.minimum.accumulate(backwards, axis=1)[:, ::-1]
+
+
+def estimated(
+    series: Series,
+    nearby: NearbyStations,
+    gaps: tuple[np.ndarray, np.ndarray],
+    data: Data,
+    covariance: Covariance[Array],
+    sill: Array | float,
+) -> tuple[Array, Array]:
+    """Return estimate and variance of gaps from their data, (gap,) each.
+
+    Without any data, the estimate is 0, the mean, and the variance is the sill.
+
+    Parameters
+    ----------
+    series, nearby, gaps, data
+        As of `reporting_at`, and what it returns.
+    covariance : callable
+        The arrays that it returns decide of which library the results are.
+    sill : float64
+        Variance of a value, noise included.
+    """
+    size = max(1, BATCH_NUMBERS // data.place.shape[1] ** 2)
+    batches = [slice(start, start + size) for start in range(0, max(len(data.place), 1), size)]
+    parts = [
+        _estimated(
+            series,
+            nearby,
+            (gaps[0][batch], gaps[1][batch]),
+            Data(*(column[batch] for column in data)),
+            covariance,
+            sill,
+        )
+        for batch in batches
+    ]
+    xp = namespace(parts[0][0])
+    estimate, variance = (xp.concatenate(each) for each in zip(*parts, strict=True))
+    return estimate, variance
+
+
+def _estimated(
+    series: Series,
+    nearby: NearbyStations,
+    gaps: tuple[np.ndarray, np.ndarray],
+    data: Data,
+    covariance: Covariance[Array],
+    sill: Array | float,
+) -> tuple[Array, Array]:
+    """Return estimate and variance of few enough gaps for the cache."""
+    (station, step), (place, lag, valid) = gaps, data
+    first, second = place[:, :, None], place[:, None, :]
+    matrix = covariance(
+        nearby.pair_km(station[:, None, None], first, second),
+        np.abs(lag[:, :, None] - lag[:, None, :]),
+        first == second,
+    )
+    own = np.zeros_like(place)
+    vector = covariance(nearby.pair_km(station[:, None], own, place), np.abs(lag), place == own)
+    value = series.value[nearby.rows[station[:, None], place], step[:, None] + lag]
+    xp = namespace(vector)
+    weights = ordinary_weights(matrix, vector, xp.asarray(valid), sill)
+    return (weights.weight * xp.asarray(value)).sum(-1), weights.variance
+
+
+def estimate_gaps(
+    covariance: SpaceTimeCovariance,
+    value: Tensor,
+    nearby: NearbyStations,
+    gaps: Tensor,
+    *,
+    beside: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Return estimate and variance of gaps by a learned covariance, (gap,) each.
+
+    Parameters
+    ----------
+    covariance, value, nearby, beside
+        As of `complete`.
+    gaps : (gap, 2) int
+        Station and step of each.
+    """
+    series = Series.of(value.numpy())
+    places = gaps[:, 0].numpy(), gaps[:, 1].numpy()
+    data = _learned_data(series, nearby, last_and_next(series.reported), places, beside)
+    return estimated(series, nearby, places, data, covariance.between, covariance.sill())
 
 
 def complete(
-    covariance: SpaceTimeCovariance, value: Tensor, around: Surroundings, *, beside: int = 0
+    covariance: SpaceTimeCovariance, value: Tensor, nearby: NearbyStations, *, beside: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return complete series and the variance of what was filled.
+    """Return complete series by a learned covariance, and the variance of what was filled.
 
     A gap is kriged from the nearest stations that report at its step and from the station's own
-    last and next value. Kriging with the completed values then gives what kriging without the
-    missing ones would give, since the best linear estimate of an estimate is itself; the variance
-    adds that of the filled values.
+    last and next value. The variance of a target adds that of the filled values.
 
     Parameters
     ----------
     covariance : SpaceTimeCovariance
     value : (station, time) float64
         Standardised; NaN is missing.
-    around : Surroundings
+    nearby : NearbyStations
     beside : int
-        Nearest stations whose values beside the station's own last and next one are used too: they
-        tell how it differs from them. A field from many stations gains nothing by it; the series
-        of one station does.
+        Nearest stations whose values at the steps of the station's own last and next one are used
+        too: they tell how it differs from them. A field from many stations gains nothing by it; the
+        series of one station does.
 
     Returns
     -------
@@ -84,116 +315,38 @@ def complete(
     variance : (station, time) float64
         0 where measured; the sill where nothing was in reach.
     """
+    import torch  # not above: space-time kriging needs none
+
+    series = Series.of(value.numpy())
+    nearest = last_and_next(series.reported)
+    filled, variance = value.clone(), torch.zeros_like(value)
+    station, step = np.nonzero(~series.reported)
     with torch.no_grad():
-        known = _Known.of(value)
-        filled, variance = known.value.clone(), torch.zeros_like(value)
-        for gaps in torch.split((~known.there).nonzero(), BATCH):
-            estimate, spread = _estimated(covariance, known, around, gaps, beside)
-            filled[tuple(gaps.T)], variance[tuple(gaps.T)] = estimate, spread
+        sill = covariance.sill()
+        for start in range(0, station.size, GAPS_AT_ONCE):
+            gaps = station[start : start + GAPS_AT_ONCE], step[start : start + GAPS_AT_ONCE]
+            data = _learned_data(series, nearby, nearest, gaps, beside)
+            parts = estimated(series, nearby, gaps, data, covariance.between, sill)
+            filled[gaps], variance[gaps] = parts
     return filled, variance
 
 
-def estimate_gaps(
-    covariance: SpaceTimeCovariance,
-    value: Tensor,
-    around: Surroundings,
-    gaps: Tensor,
-    *,
-    beside: int = 0,
-) -> tuple[Tensor, Tensor]:
-    """Return estimate and variance of gaps, (gap,) each.
-
-    Parameters
-    ----------
-    covariance, value, around, beside
-        As of `complete`.
-    gaps : (gap, 2) int
-        Station and step of each.
-    """
-    return _estimated(covariance, _Known.of(value), around, gaps, beside)
-
-
-class _Known(NamedTuple):
-    """What is measured, (station, time) each, found once for all gaps."""
-
-    value: Tensor  # 0 where missing
-    there: Tensor
-    before: Tensor  # step of the station's last value
-    after: Tensor  # step of its next value; both far away if there is none
-
-    @classmethod
-    def of(cls, value: Tensor) -> Self:
-        """Return what is measured in series with NaN where it is missing."""
-        there = torch.isfinite(value)
-        steps, never = torch.arange(value.shape[1]), 10**9
-        before = torch.where(there, steps, -never).cummax(dim=1).values
-        after = torch.where(there, steps, never).flip(1).cummin(dim=1).values.flip(1)
-        return cls(torch.where(there, value, 0.0), there, before, after)
-
-
-class _Data(NamedTuple):
-    """What fills each gap, (gap, datum) each."""
-
-    place: Tensor  # column of the surroundings' rows
-    lag: Tensor  # steps from the gap, float64
-    valid: Tensor  # whether the datum is there
-
-
-def _estimated(
-    covariance: SpaceTimeCovariance,
-    known: _Known,
-    around: Surroundings,
-    gaps: Tensor,
+def _learned_data(
+    series: Series,
+    nearby: NearbyStations,
+    nearest: tuple[np.ndarray, np.ndarray],
+    gaps: tuple[np.ndarray, np.ndarray],
     beside: int,
-) -> tuple[Tensor, Tensor]:
-    """Return estimate and variance of gaps from what is around them."""
-    station, step = gaps.T
-    data = _data_of_gaps(station, step, known, around)
-    if beside:
-        data = _with_data_beside(beside, station, step, known, around, data)
-    place, lag, valid = data
-    matrix = covariance(
-        around.distance_km[station[:, None, None], place[:, :, None], place[:, None, :]],
-        (lag[:, :, None] - lag[:, None, :]).abs(),
-        place[:, :, None] == place[:, None, :],
-    )
-    vector = covariance(around.distance_km[station[:, None], 0, place], lag.abs(), place == 0)
-    weight, spread = ordinary_weights(matrix, vector, valid, covariance.sill())
-    at = (step[:, None] + lag.long()).clamp(0, known.value.shape[1] - 1)
-    estimate = (weight * known.value[around.rows[station[:, None], place], at]).sum(dim=1)
-    reached = valid.any(dim=1)
-    return torch.where(reached, estimate, 0.0), torch.where(reached, spread, covariance.sill())
-
-
-def _data_of_gaps(station: Tensor, step: Tensor, known: _Known, around: Surroundings) -> _Data:
+) -> Data:
     """Return the nearest stations that report at each gap, and the station's own values."""
-    place, valid = _reporting(FILLING_STATIONS, station, step[:, None], known, around)
-    own = torch.stack([known.before[station, step], known.after[station, step]], dim=1)
-    own = own - step[:, None]
-    in_reach = own.abs() <= OWN_REACH_STEPS
-    own = torch.where(in_reach, own, 0)
-    lag = torch.cat([torch.zeros_like(place), own], dim=1).to(torch.float64)
-    place = torch.cat([place, torch.zeros_like(own)], dim=1)
-    return _Data(place, lag, torch.cat([valid, in_reach], dim=1))
+    now = np.zeros_like(gaps[1])
+    own = own_values(nearest, gaps, OWN_REACH_STEPS)
+    parts = [reporting_at(series, nearby, gaps, now, FILLING_STATIONS), own]
+    for lag, valid in zip(own.lag.T, own.valid.T, strict=True) if beside else ():
+        others = reporting_at(series, nearby, gaps, lag, beside)
+        parts.append(others._replace(valid=others.valid & valid[:, None]))
+    return Data.joined(parts)
 
 
-def _with_data_beside(
-    count: int, station: Tensor, step: Tensor, known: _Known, around: Surroundings, data: _Data
-) -> _Data:
-    """Return the data of gaps with those of the nearest stations at the steps of own values."""
-    parts = [data]
-    for column in (-2, -1):  # the station's own last and next value
-        lag, own = data.lag[:, column, None], data.valid[:, column, None]
-        at = (step[:, None] + lag.long()).clamp(0, known.there.shape[1] - 1)
-        place, valid = _reporting(count, station, at, known, around)
-        parts.append(_Data(place, lag.expand_as(place), valid & own))
-    return _Data(*(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True)))
-
-
-def _reporting(
-    count: int, station: Tensor, at: Tensor, known: _Known, around: Surroundings
-) -> tuple[Tensor, Tensor]:
-    """Return places of the nearest candidates that report at steps, and whether each does."""
-    reporting = known.there[around.rows[station, 1:], at]  # (gap, candidate), nearest first
-    rank = torch.where(reporting, 0, 1).sort(dim=1, stable=True).indices[:, :count]
-    return rank + 1, torch.gather(reporting, 1, rank)
+#: Former name of `NearbyStations`.
+Surroundings = NearbyStations

@@ -1,48 +1,40 @@
 """Ordinary kriging: the best linear unbiased estimate from the nearest stations that report."""
 
-import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION
 from aqreanalysis.fields.blocks import Field
-from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
-from aqreanalysis.methods.contract import Fitted, configuration
-from aqreanalysis.methods.kriging.reporting import Reporting, members, nearest_reporting
-from aqreanalysis.methods.kriging.systems import (
-    SYSTEM_VALUES,
+from aqreanalysis.methods.kriging.method import Kriging
+from aqreanalysis.methods.kriging.neighbours import (
+    ReportingNeighbours,
+    first_columns,
     label_rows,
-    solve_cases,
-    tiles,
-    weighted_sum,
+    nearest_reporting,
 )
+from aqreanalysis.methods.kriging.solver import weights_of_sets
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel, fit_variogram
-from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
-from aqreanalysis.methods.transform import (
-    Transform,
-    check_suits,
-    on_scale,
-    to_scale,
-    transform_faults,
-)
+from aqreanalysis.methods.series import StationSeries, tiles, weight_matrix
+from aqreanalysis.methods.transform import Transform, on_scale, to_scale
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.predictive import RootNormal
 
-LOGGER = logging.getLogger(__name__)
+#: Values (target-hours) of which the distinct systems are collected at once: tens of MB.
+SYSTEM_VALUES = 1 << 17
+#: Values that are summed at once: 128 kB in float64, so that a sum stays in the cache.
+SUM_VALUES = 1 << 14
 
 
 @dataclass
-class OrdinaryKriging(Fitted):
+class OrdinaryKriging(Kriging):
     """Ordinary kriging, hour by hour, from the nearest stations that report at that hour.
 
     The mean is unknown and constant around each target; the covariance depends on great-circle
     distance alone and is the same at all hours. The nugget is taken as noise of a station: the
-    estimate at a station is that of a new instrument beside it, and equals the measurement only
+    estimate at a station is that of a new instrument next to it, and equals the measurement only
     where the nugget is zero. The standard error is that of a new measurement, nugget included, and
     is scaled by the sill of the variogram: it is one for all hours without a transform, and grows
     with the concentration with the square root.
@@ -99,42 +91,17 @@ class OrdinaryKriging(Fitted):
     variogram_: Variogram = field(init=False, repr=False, compare=False)
 
     name: ClassVar[str] = "kriging"
-    takes_background: ClassVar[bool] = False
     references: ClassVar[str] = (
         "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151"
     )
 
-    def __post_init__(self) -> None:
-        faults = transform_faults(self.transform)
-        if self.neighbours < 1:
-            faults.append(f"neighbours must be at least 1; found {self.neighbours}")
-        if faults:
-            raise ValueError("; ".join(faults))
-
-    def fit(self, observations: xr.Dataset, variable: str) -> Self:
-        """Return this estimator with the variogram of the observations.
-
-        Raises
-        ------
-        ValueError
-            If fewer than two stations have values, or never two at once, or the transform does not
-            suit the variable.
-        """
-        series = StationSeries.from_dataset(observations, variable)
-        check_suits(self.transform, variable, never_negative=series.never_negative)
-        self._variable = variable
-        self.variogram_ = self.variogram or fit_variogram(
+    def _fitted_variogram(self, series: StationSeries) -> Variogram:
+        """Return the variogram of series on the scale of interpolation."""
+        return fit_variogram(
             to_scale(series.values, self.transform),
             series.network.distance_matrix_km(),
             model=self.model,
         )
-        LOGGER.info("%s of %s: %s", self.name, variable, self.variogram_)
-        return self
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The configuration and what was learned, as plain values."""
-        return {**configuration(self), "variogram": asdict(self.variogram_)}
 
     def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
         """Return the field of observations, which need not be those of `fit`.
@@ -147,11 +114,11 @@ class OrdinaryKriging(Fitted):
             If fewer than two stations have values.
         """
         series = StationSeries.from_dataset(observations, self.variable)
-        values, reports = series.on_scale(self.transform)
+        values, reported = series.on_scale(self.transform)
         return _OrdinaryField(
             series.network,
             values,
-            reports,
+            reported,
             self.variogram_,
             self.variogram_.covariance(series.network.distance_matrix_km())
             + self.variogram_.noise * np.eye(series.network.size),
@@ -160,10 +127,6 @@ class OrdinaryKriging(Fitted):
             series.never_negative,
         )
 
-    def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
-        """Return the memory of the covariance among all stations."""
-        return Cost(fixed_bytes=observations.sizes[STATION] ** 2 * PAIR_BYTES)
-
 
 @dataclass(frozen=True, eq=False)
 class _OrdinaryField:
@@ -171,7 +134,7 @@ class _OrdinaryField:
 
     network: StationNetwork
     values: np.ndarray  # (stations, time) on the scale of interpolation, zero where missing
-    reports: np.ndarray  # (stations, time) bool
+    reported: np.ndarray  # (stations, time) bool
     variogram: Variogram
     covariance: np.ndarray  # (stations, stations), with noise
     neighbours: int
@@ -180,15 +143,15 @@ class _OrdinaryField:
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
         """Return the distribution, (n, hours) float32."""
-        values, reports = self.values[:, hours], self.reports[:, hours]
+        values, reported = self.values[:, hours], self.reported[:, hours]
         mean = np.empty((longitude.size, values.shape[1]), dtype=np.float32)
         spread = np.empty_like(mean)
-        # Blocks of a grid are wide: cut across, they are compact, and what is close shares systems.
+        # Tiles cut across a wide block are compact: adjacent targets share their systems.
         order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
             rows = order[tile]
-            mean[rows], spread[rows] = self._tile(longitude[rows], latitude[rows], values, reports)
-        nothing = ~reports.any(axis=0)
+            mean[rows], spread[rows] = self._tile(longitude[rows], latitude[rows], values, reported)
+        nothing = ~reported.any(axis=0)
         mean[:, nothing] = spread[:, nothing] = np.nan
         return on_scale(
             mean,
@@ -199,51 +162,40 @@ class _OrdinaryField:
         )
 
     def _tile(
-        self, longitude: np.ndarray, latitude: np.ndarray, values: np.ndarray, reports: np.ndarray
+        self, longitude: np.ndarray, latitude: np.ndarray, values: np.ndarray, reported: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and spread of some targets on the scale of interpolation, (n, hours)."""
-        near = nearest_reporting(self.network, reports, longitude, latitude, k=self.neighbours)
-        case, weights, reduction = self._weights(near)
-        mean = np.empty((longitude.size, values.shape[1]))
-        for part in tiles(*mean.shape):
-            mean[part] = weighted_sum(
-                (weight[case[part]] for weight in weights),
-                (values[station] for station in near.index[part].T),
-                mean[part].shape,
-            )
-        spread = np.sqrt(np.maximum(self.variogram.sill - reduction, 0.0))
-        return mean, spread[case]
+        near = nearest_reporting(self.network, reported, longitude, latitude, k=self.neighbours)
+        case, weights, variance = self._weights(near)
+        spread = np.sqrt(variance)[case]
+        if near.used.shape[2] == 1:  # one set of stations for all hours
+            matrix = weight_matrix(near.index, weights.T[case[:, 0]], self.network.size)
+            return matrix @ values, spread
+        mean = np.zeros((longitude.size, values.shape[1]))
+        for part in tiles(*mean.shape, values=SUM_VALUES):
+            for weight, station in zip(weights, near.index[part].T, strict=True):
+                mean[part] += weight[case[part]] * values[station]
+        return mean, spread
 
-    def _weights(self, near: Reporting) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the case of each target-hour, and the weights and variance reduction of each case.
+    def _weights(self, near: ReportingNeighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the case of each target-hour; weights (candidate, case); variance of each case.
 
-        A case is a target with a set of reporting neighbours. Cases of many hours are one, and
-        cases of adjacent targets share one inverted matrix.
+        A case is a target with a set of reporting neighbours: most hours have one of few sets.
         """
-        case, first = label_rows(_case_columns(near.used))
-        target, hour = np.unravel_index(first, near.used.shape[1:])
-        station, slot = members(near, target, hour, self.neighbours, self.network.size)
-        # Of one number more than there are candidates, for absent slots.
-        covariance = np.pad(self.variogram.covariance(near.distance_km), ((0, 0), (0, 1)))
-        cross = covariance[target[:, None], slot]
-        found, reduction = solve_cases(station, station < self.network.size, cross, self._among)
-        weights = np.zeros((len(near.used) + 1, first.size))
-        weights[slot, np.arange(first.size)[:, None]] = found
-        return case.reshape(near.used.shape[1:]), weights[:-1], reduction
+        targets, hours = near.used.shape[1:]
+        target = np.repeat(np.arange(targets), hours)
+        case, first = label_rows([target, *near.used.reshape(-1, target.size)])
+        target = target[first]
+        used = near.used.reshape(-1, case.size)[:, first]
+        slot, valid = first_columns(used.T, min(self.neighbours, len(used)))
+        station = np.where(valid, near.index[target[:, None], slot], self.network.size)
+        vector = self.variogram.covariance(near.distance_km)[target[:, None], slot]
+        solved = weights_of_sets(station, valid, vector, self.variogram.sill, self._among)
+        weights = np.zeros((len(used) + 1, first.size))  # the last row for missing ones
+        weights[np.where(valid, slot, len(used)), np.arange(first.size)[:, None]] = solved.weight
+        return case.reshape(targets, hours), weights[:-1], solved.variance
 
     def _among(self, station: np.ndarray) -> np.ndarray:
         """Return the covariance among the stations of each set, (sets, k, k)."""
-        row = np.minimum(station, self.network.size - 1)  # absent slots count for nothing
+        row = np.minimum(station, self.network.size - 1)  # of a missing one, any will do
         return self.covariance.take(row[:, :, None] * self.network.size + row[:, None, :])
-
-
-def _case_columns(used: np.ndarray) -> list[np.ndarray]:
-    """Return columns that tell cases apart: the target, and its neighbours in words of 32 bits."""
-    candidates, targets, hours = used.shape
-    columns = [np.repeat(np.arange(targets, dtype=np.int64), hours)]
-    for start in range(0, candidates, 32):
-        word = np.zeros((targets, hours), dtype=np.int64)
-        for bit, column in enumerate(used[start : start + 32]):
-            word |= column.astype(np.int64) << bit
-        columns.append(word.ravel())
-    return columns

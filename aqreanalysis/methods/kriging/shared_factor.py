@@ -1,21 +1,40 @@
-"""Kriging weights of targets that lie close: what their stations have in common is factored once.
+r"""Kriging weights of targets that lie close: the stations that they share are factored once.
 
 Of the stations around a few cells of a grid many are neighbours of each cell, and near enough not
-to fade. Those are taken out of the systems of all cells by one factor (a Schur complement), and a
-cell's own system holds the others alone: half as many stations are an eighth of the work.
+to fade. Those are eliminated from the systems of all cells by one factor, and a cell's own system
+holds the others only: half as many stations are an eighth of the work.
+
+With the shared stations s and the others o, the block inverse of the covariance K of
+`aqreanalysis.methods.kriging.solver` needs one Cholesky factor :math:`L L^T = K_{ss}` for all
+targets, and of each target the Schur complement alone, in which the noise :math:`F` that fades its
+outermost stations differs:
+
+.. math::
+
+    H = L^{-1} K_{so}, \qquad S = K_{oo} + F - H^T H,
+
+so that the solution x of :math:`K x = b` is
+
+.. math::
+
+    x_o = S^{-1} (b_o - H^T L^{-1} b_s), \qquad
+    x_s = L^{-T} (L^{-1} b_s - H x_o),
+
+and any product :math:`a^T K^{-1} b`, such as those of the multiplier, is
+
+.. math:: (L^{-1} a_s)^T (L^{-1} b_s) + (a_o - H^T L^{-1} a_s)^T x_o.
 """
 
 import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.kriging.bands import BandCovariance
-from aqreanalysis.methods.kriging.covariance import JITTER, Weights
+from aqreanalysis.methods.kriging.covariance import JITTER
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
+from aqreanalysis.methods.kriging.solver import Weights
 
 #: Fading of a station that is no neighbour: it has no weight.
-GONE = 1e11
-#: Variance of the target and of the condition on the weights, of which a factor's rows are used.
-LARGE = 1e15
+ABSENT = 1e11
 
 
 def shared_weights(
@@ -40,31 +59,32 @@ def shared_weights(
     log_noise : (m,) float64
         Logarithm of the factor of each station's noise.
     """
-    k = int(torch.isfinite(neighbourhood.distance_km[0]).sum())  # all there are, for each target
+    k = int(torch.isfinite(neighbourhood.distance_km[0]).sum())  # all stations, for each target
     index, fading = neighbourhood.index[:, :k], neighbourhood.fading[:, :k]
-    dense = fading.new_full((len(index), len(log_noise)), GONE).scatter_(1, index, fading)
+    dense = fading.new_full((len(index), len(log_noise)), ABSENT).scatter_(1, index, fading)
     alike = (dense == 0).all(0)
     order = torch.argsort(~alike, stable=True)  # the shared ones first
     shared = int(alike.sum())
-    if len(order) - shared > k:  # a cell's own system would be larger than alone
+    if len(order) - shared > k:  # a target's own system would be larger than without sharing
         return None
-    noise, sill = covariance.log_noise.exp(), covariance.sill()
+    sill = covariance.sill()
     stations = stations[order]
     matrix = covariance.between(stations, stations)  # (band, m, m)
-    own_noise = noise[:, None] * log_noise[order].exp() + JITTER * sill[:, None]
-    matrix.diagonal(dim1=1, dim2=2).add_(own_noise)
+    matrix.diagonal(dim1=1, dim2=2).add_(covariance.noise(log_noise[order]))
+    vector = covariance.between(stations, targets)  # (band, m, n)
     faded = sill[:, None] * dense[:, None, order[shared:]]
-    weight, variance = _solved(matrix, covariance.between(stations, targets), faded, shared)
-    column = torch.argsort(order)[index][:, None]  # (n, 1, k)
-    weight = weight.gather(2, column.expand(-1, len(noise), -1))
+    weight, multiplier = _solved(matrix, vector, faded, shared)
     # Fading shapes the weights and is no error of the stations.
-    variance = sill + variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
+    variance = sill + multiplier - (weight * vector.permute(2, 0, 1)).sum(-1)
+    column = torch.argsort(order)[index][:, None]  # (n, 1, k)
+    weight = weight.gather(2, column.expand(-1, len(sill), -1))
+    variance = variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
     padded = nn.functional.pad(weight, (0, neighbourhood.index.shape[1] - k))
     return Weights(padded.transpose(1, 2), variance.sum(1).clamp_min(JITTER))
 
 
 def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple[Tensor, Tensor]:
-    """Return weights (n, band, m) and variance less the sill (n, band) of n targets.
+    """Return weights (n, band, m) and multipliers (n, band) of n targets.
 
     Parameters
     ----------
@@ -76,32 +96,22 @@ def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple
         What is added to the variance of those that are not shared.
     shared : int
     """
-    n, own = vector.shape[2], vector.shape[1] - shared
-    factor = torch.linalg.cholesky(matrix[:, :shared, :shared])
-    condition = torch.ones_like(matrix[:, :, :1])
-    known = torch.cat([matrix[:, :, shared:], vector, condition], 2)  # (band, m, own + n + 1)
-    halved = torch.linalg.solve_triangular(factor, known[:, :shared], upper=False)
-    # What the shared stations leave of the others' covariances, and of the targets' with them.
-    left = torch.baddbmm(known[:, shared:], halved[..., :own].mT, halved, alpha=-1)
-    joint = vector.new_empty(n, len(matrix), own + 2, own + 2)
-    joint[..., :own, :own] = left[..., :own]
-    joint[..., :own, own] = left[..., own:-1].permute(2, 0, 1)
-    joint[..., :own, own + 1] = left[..., -1]
-    joint[..., own, own + 1] = 0
-    diagonal = joint.diagonal(dim1=2, dim2=3)
-    diagonal[..., :own].add_(faded)
-    diagonal[..., own:] = LARGE
-    upper = torch.linalg.cholesky(joint, upper=True)
-    simple, ones = upper[..., :own, own], upper[..., :own, own + 1]  # (n, band, own)
-    simple_shared, ones_shared = halved[..., own:-1], halved[..., -1:]  # (band, shared, n or 1)
-    crossed = (simple * ones).sum(-1) + (simple_shared * ones_shared).sum(1).T
-    total = (ones**2).sum(-1) + (ones_shared**2).sum((1, 2))
-    multiplier = (1 - crossed) / total
-    both = simple + multiplier[..., None] * ones
-    both_shared = simple_shared + multiplier.T[:, None] * ones_shared
-    variance = multiplier - (simple * both).sum(-1) - (simple_shared * both_shared).sum(1).T
-    padded = nn.functional.pad(both, (0, 2))[..., None]
-    weight = torch.linalg.solve_triangular(upper, padded, upper=True)[..., :own, 0]
-    rest = torch.baddbmm(both_shared, halved[..., :own], weight.permute(1, 2, 0), alpha=-1)
+    own, targets = matrix.shape[1] - shared, vector.shape[2]
+    factor = torch.linalg.cholesky(matrix[:, :shared, :shared])  # L
+    right = torch.cat([matrix[:, :, shared:], vector, torch.ones_like(matrix[:, :, :1])], 2)
+    # H = L^-1 [K_so, k_s, 1], and what it leaves of [K_oo, k_o, 1]: (band, own, own + n + 1).
+    halved = torch.linalg.solve_triangular(factor, right[:, :shared], upper=False)
+    left = torch.baddbmm(right[:, shared:], halved[..., :own].mT, halved, alpha=-1)
+    system = left[..., :own] + torch.diag_embed(faded)  # (n, band, own, own)
+    target = left[..., own:-1].permute(2, 0, 1)
+    ones = left[..., -1].expand(targets, -1, -1)
+    simple, dual = torch.linalg.solve(system, torch.stack([target, ones], -1)).unbind(-1)
+    half_target, half_ones = halved[..., own:-1], halved[..., -1:]  # (band, shared, n or 1)
+    whole = (half_target * half_ones).sum(1).T + (simple * ones).sum(-1)  # 1' K^-1 k
+    total = half_ones.square().sum((1, 2)) + (dual * ones).sum(-1)  # 1' K^-1 1
+    multiplier = (1 - whole) / total
+    weight = simple + multiplier[..., None] * dual
+    rest = half_target + multiplier.T[:, None] * half_ones
+    rest = torch.baddbmm(rest, halved[..., :own], weight.permute(1, 2, 0), alpha=-1)
     weight_shared = torch.linalg.solve_triangular(factor.mT, rest, upper=True)
-    return torch.cat([weight_shared.permute(2, 0, 1), weight], 2), variance
+    return torch.cat([weight_shared.permute(2, 0, 1), weight], 2), multiplier

@@ -10,7 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import CANDIDATES, Surroundings, complete, nearest_others
+from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, nearest_others
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.encoder import Encoding
@@ -289,17 +289,9 @@ def station_series(
     return series_around(value, variance, value.float()[nearest], cycles, covariates)
 
 
-def surroundings_of(network: StationNetwork) -> Surroundings:
+def surroundings_of(network: StationNetwork) -> NearbyStations:
     """Return what completing the series of a network needs of it, for any number of stations."""
-    rows = np.arange(network.size)[:, None]
-    rows = np.concatenate([rows, network.nearest_others(k=CANDIDATES).index], 1)
-    distance = np.empty((*rows.shape, rows.shape[1]))
-    for start in range(0, len(rows), STATIONS_TOGETHER):
-        some = rows[start : start + STATIONS_TOGETHER]
-        distance[start : start + STATIONS_TOGETHER] = network.distance_km(
-            some[:, :, None], some[:, None, :]
-        )
-    return Surroundings(torch.from_numpy(rows), torch.from_numpy(distance))
+    return NearbyStations.of(network)
 
 
 def series_around(
@@ -355,7 +347,7 @@ def _part(
     stop = window.start + configuration.window_steps
     pair_km = samples.distance_km(window.visible, window.visible)
     measured = samples.value[visible, window.start : stop]
-    value, variance = complete(covariance, measured, Surroundings.among(pair_km))
+    value, variance = complete(covariance, measured, NearbyStations.among(pair_km))
     longitude = samples.network.longitude
     absolute = samples.first + window.start
     cycles = samples.clock.cycles(

@@ -1,0 +1,186 @@
+r"""The ordinary kriging system, solved: weights that sum to one, and the kriging variance.
+
+With :math:`K` the covariance among the data, :math:`k` that with the target and :math:`s` the
+variance of the target, the weights :math:`w` of the best linear unbiased estimate solve (Chiles &
+Delfiner 2012, Geostatistics, section 3.4)
+
+.. math:: K w = k + \mu 1, \qquad 1^T w = 1.
+
+Both unknowns follow from two solutions of the system without its condition, and so does the
+kriging variance:
+
+.. math::
+
+    w = K^{-1} k + \mu K^{-1} 1, \qquad
+    \mu = \frac{1 - 1^T K^{-1} k}{1^T K^{-1} 1}, \qquad
+    \sigma^2 = s - w^T k + \mu.
+
+All functions take any number of systems at once. Arrays may be of numpy or, where gradients are
+wanted, of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from aqreanalysis.methods.kriging.neighbours import label_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
+
+#: Numbers in one batch of inverted matrices, 32 MB in float64.
+BATCH_NUMBERS = 1 << 22
+#: Targets of which the matrices are gathered at once: those of 16 data fit in the cache.
+TARGETS_AT_ONCE = 256
+
+
+class Weights(NamedTuple, Generic[Array]):
+    """Kriging weights and variance of n targets."""
+
+    weight: Array  # (n, m), or (n, neighbour, band); rows sum to 1
+    variance: Array  # (n,) of a new measurement, noise included
+
+
+def ordinary_weights(
+    matrix: Array, vector: Array, valid: Array, sill: Array | float
+) -> Weights[Array]:
+    """Return ordinary kriging weights, which sum to 1, and the kriging variance.
+
+    Parameters
+    ----------
+    matrix : (..., m, m) float64
+        Covariance among the data, noise included.
+    vector : (..., m) float64
+        Covariance of the data with the target.
+    valid : (..., m) bool
+        Whether there is such a datum; the others get weight 0.
+    sill : (...) float64, or one for all
+        Variance of the target.
+
+    Returns
+    -------
+    Weights
+        ``weight`` is (..., m) and ``variance`` (...). Without any datum, all weights are 0 and the
+        variance is the sill.
+
+    Examples
+    --------
+    Two equal data, the third missing:
+
+    >>> matrix, vector = np.eye(3)[None], np.full((1, 3), 0.5)
+    >>> weight, variance = ordinary_weights(matrix, vector, np.array([[True, True, False]]), 1.0)
+    >>> weight.tolist(), variance.tolist()
+    ([[0.5, 0.5, 0.0]], [0.5])
+    """
+    xp = namespace(vector)
+    if not valid.all():
+        matrix, vector = _without_missing(matrix, valid), vector * valid
+    ones = xp.ones_like(vector) * valid
+    solution = xp.linalg.solve(matrix, xp.stack([vector, ones], -1))
+    return _combined(solution[..., 0], solution[..., 1], vector, sill)
+
+
+def weights_of_sets(
+    station: np.ndarray,
+    valid: np.ndarray,
+    vector: np.ndarray,
+    sill: float,
+    covariance: Callable[[np.ndarray], np.ndarray],
+) -> Weights[np.ndarray]:
+    """Return `ordinary_weights` of many targets, of which many have the same stations.
+
+    The matrix of each distinct set of stations is inverted once.
+
+    Parameters
+    ----------
+    station : (n, stations) int64
+        Rows of the stations of each target, whose data are the same in a set of stations; any
+        number where missing, the same in all.
+    valid : (n, m) bool
+        Whether there is such a datum.
+    vector : (n, m) float64
+        Covariance of the target with each datum.
+    sill : float
+        Variance of the target.
+    covariance : callable
+        From rows of ``station`` to the covariance among their data, (sets, m, m).
+    """
+    number, first = label_rows(station.T)
+    weights = Weights(np.empty_like(vector), np.empty(len(vector)))
+    by_set = np.argsort(number, kind="stable")
+    begins = np.searchsorted(number[by_set], np.arange(first.size + 1))
+    size = max(1, BATCH_NUMBERS // vector.shape[1] ** 2)
+    for start in range(0, first.size, size):
+        sets = first[start : start + size]
+        matrix = covariance(station[sets])
+        if not valid[sets].all():
+            matrix = _without_missing(matrix, valid[sets])
+        inverse = np.linalg.inv(matrix)
+        ones = np.matmul(inverse, valid[sets][:, :, None])[:, :, 0]
+        low, high = begins[start], begins[start + sets.size]
+        for begin in range(low, high, TARGETS_AT_ONCE):
+            rows = by_set[begin : min(begin + TARGETS_AT_ONCE, high)]
+            which, right = number[rows] - start, vector[rows] * valid[rows]
+            simple = np.matmul(inverse.take(which, axis=0), right[:, :, None])[:, :, 0]
+            part = _combined(simple, ones.take(which, axis=0), right, sill)
+            weights.weight[rows], weights.variance[rows] = part
+    return weights
+
+
+def leave_one_out(matrix: Tensor) -> Tensor:
+    r"""Return the weights (..., n, n) with which each of n data is estimated from the others.
+
+    All follow from one inverse (Dubrule 1983, Mathematical Geology 15, 687). With
+
+    .. math::
+
+        B = \begin{pmatrix} K & 1 \\ 1^T & 0 \end{pmatrix}, \qquad
+        w_{ij} = -\frac{(B^{-1})_{ij}}{(B^{-1})_{ii}}, \quad j \ne i,
+
+    since row i of :math:`B^{-1} B = I` is the kriging system of datum i without itself, but for a
+    factor.
+
+    Parameters
+    ----------
+    matrix : (..., n, n) float64
+        Covariance among the data, noise included.
+    """
+    n = matrix.shape[-1]
+    bordered = matrix.new_ones(*matrix.shape[:-2], n + 1, n + 1)
+    bordered[..., n, n] = 0
+    bordered[..., :n, :n] = matrix
+    inverse = bordered.inverse()[..., :n, :n]
+    weights = -inverse / inverse.diagonal(dim1=-2, dim2=-1)[..., None]
+    return weights - weights.diagonal(dim1=-2, dim2=-1).diag_embed()
+
+
+def _combined(simple: Array, ones: Array, vector: Array, sill: Array | float) -> Weights[Array]:
+    """Return weights and variance from ``K^-1 k`` and ``K^-1 1``, (..., m) each."""
+    xp = namespace(vector)
+    total = ones.sum(-1)  # 0 without any datum
+    some = total > 0
+    multiplier = xp.where(some, 1 - simple.sum(-1), 0.0) / xp.where(some, total, 1.0)
+    weight = simple + multiplier[..., None] * ones
+    variance = sill - (weight * vector).sum(-1) + multiplier
+    return Weights(weight, variance.clip(0.0))
+
+
+def _without_missing(matrix: Array, valid: Array) -> Array:
+    """Return the matrix with the rows and columns of missing data as those of the identity."""
+    xp = namespace(matrix)
+    both = valid[..., :, None] & valid[..., None, :]
+    return xp.where(both, matrix, xp.eye(matrix.shape[-1], dtype=matrix.dtype))
+
+
+def namespace(array: np.ndarray | Tensor) -> Any:
+    """Return the library of an array. Kriging without gradients does not need to load torch."""
+    if isinstance(array, np.ndarray):
+        return np
+    import torch
+
+    return torch
