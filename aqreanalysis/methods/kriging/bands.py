@@ -14,7 +14,7 @@ CUT = 3.0
 #: Squared distance below which two stations are one place, km2; it keeps gradients finite.
 SAME_PLACE_KM2 = 1e-6
 #: Targets whose systems are solved at once: those of all bands fit in the processor's cache.
-SOLVED_AT_ONCE = 16
+SOLVED_AT_ONCE = 32
 #: Squared stretch that stands for none, where a root has no slope.
 TINY_STRETCH = 1e-24
 

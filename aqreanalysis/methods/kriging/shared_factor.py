@@ -71,20 +71,18 @@ def shared_weights(
     stations = stations[order]
     matrix = covariance.between(stations, stations)  # (band, m, m)
     matrix.diagonal(dim1=1, dim2=2).add_(covariance.noise(log_noise[order]))
-    vector = covariance.between(stations, targets)  # (band, m, n)
     faded = sill[:, None] * dense[:, None, order[shared:]]
-    weight, multiplier = _solved(matrix, vector, faded, shared)
-    # Fading shapes the weights and is no error of the stations.
-    variance = sill + multiplier - (weight * vector.permute(2, 0, 1)).sum(-1)
+    weight, variance = _solved(matrix, covariance.between(stations, targets), faded, shared)
     column = torch.argsort(order)[index][:, None]  # (n, 1, k)
     weight = weight.gather(2, column.expand(-1, len(sill), -1))
-    variance = variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
+    # Fading shapes the weights and is no error of the stations.
+    variance = sill + variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
     padded = nn.functional.pad(weight, (0, neighbourhood.index.shape[1] - k))
     return Weights(padded.transpose(1, 2), variance.sum(1).clamp_min(JITTER))
 
 
 def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple[Tensor, Tensor]:
-    """Return weights (n, band, m) and multipliers (n, band) of n targets.
+    """Return weights (n, band, m) and variance less the sill (n, band) of n targets.
 
     Parameters
     ----------
@@ -102,16 +100,19 @@ def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple
     # H = L^-1 [K_so, k_s, 1], and what it leaves of [K_oo, k_o, 1]: (band, own, own + n + 1).
     halved = torch.linalg.solve_triangular(factor, right[:, :shared], upper=False)
     left = torch.baddbmm(right[:, shared:], halved[..., :own].mT, halved, alpha=-1)
-    system = left[..., :own] + torch.diag_embed(faded)  # (n, band, own, own)
+    system = left[..., :own].repeat(targets, 1, 1, 1)  # (n, band, own, own)
+    system.diagonal(dim1=2, dim2=3).add_(faded)
     target = left[..., own:-1].permute(2, 0, 1)
     ones = left[..., -1].expand(targets, -1, -1)
     simple, dual = torch.linalg.solve(system, torch.stack([target, ones], -1)).unbind(-1)
     half_target, half_ones = halved[..., own:-1], halved[..., -1:]  # (band, shared, n or 1)
-    whole = (half_target * half_ones).sum(1).T + (simple * ones).sum(-1)  # 1' K^-1 k
+    explained = half_target.square().sum(1).T + (simple * target).sum(-1)  # k' K^-1 k
+    crossed = (half_target * half_ones).sum(1).T + (simple * ones).sum(-1)  # 1' K^-1 k
     total = half_ones.square().sum((1, 2)) + (dual * ones).sum(-1)  # 1' K^-1 1
-    multiplier = (1 - whole) / total
+    multiplier = (1 - crossed) / total
+    variance = multiplier - (explained + multiplier * crossed)
     weight = simple + multiplier[..., None] * dual
     rest = half_target + multiplier.T[:, None] * half_ones
     rest = torch.baddbmm(rest, halved[..., :own], weight.permute(1, 2, 0), alpha=-1)
     weight_shared = torch.linalg.solve_triangular(factor.mT, rest, upper=True)
-    return torch.cat([weight_shared.permute(2, 0, 1), weight], 2), multiplier
+    return torch.cat([weight_shared.permute(2, 0, 1), weight], 2), variance

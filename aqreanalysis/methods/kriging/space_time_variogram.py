@@ -11,6 +11,9 @@ from aqreanalysis.methods.kriging.variogram import (
     EmpiricalVariogram,
     VariogramModel,
     empirical_variogram,
+    exponential,
+    matern32,
+    parameter_faults,
 )
 
 
@@ -57,29 +60,21 @@ class SpaceTimeVariogram:
     nugget: float
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.model not in CORRELATIONS:
-            faults.append(f"model must be one of {', '.join(CORRELATIONS)}; found {self.model!r}")
-        for name in ("partial_sill", "range_km", "range_hours", "local_range_hours"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                faults.append(f"{name} must be positive; found {value}")
-        for name in ("local_sill", "nugget"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
-                faults.append(f"{name} must not be negative; found {value}")
-        if faults:
+        names = ("partial_sill", "range_km", "range_hours", "local_range_hours")
+        positive = {name: getattr(self, name) for name in names}
+        not_negative = {name: getattr(self, name) for name in ("local_sill", "nugget")}
+        if faults := parameter_faults(self.model, positive, not_negative):
             raise ValueError("; ".join(faults))
 
     def covariance(self, distance_km: np.ndarray, lag_hours: np.ndarray) -> np.ndarray:
         """Return the covariance of two stations at a distance in km and hours apart; broadcasts."""
         space = CORRELATIONS[self.model](np.asarray(distance_km, np.float64), self.range_km)
-        return self.partial_sill * space * _matern32(lag_hours, self.range_hours)
+        return self.partial_sill * space * matern32(lag_hours, self.range_hours)
 
     def own(self, lag_hours: np.ndarray) -> np.ndarray:
         """Return what the covariance of a station with itself has beyond `covariance`."""
         lag = np.asarray(lag_hours, dtype=np.float64)
-        local = self.local_sill * np.exp(-lag / self.local_range_hours)
+        local = self.local_sill * exponential(lag, self.local_range_hours)
         noise = max(self.nugget, LEAST_NOISE * self.partial_sill)
         return local + np.where(lag == 0, noise, 0.0)
 
@@ -135,15 +130,15 @@ def fit_space_time_variogram(
     >>> fitted.nugget + fitted.local_sill > 0.9
     True
     """
-    found = empirical_variogram(
+    empirical = empirical_variogram(
         values,
         distance_km,
         lags=tuple(range(min(lags, values.shape[1] - 1) + 1)),
         bins=bins,
         cutoff_km=cutoff_km,
     )
-    scale = max(found.variance, float(np.finfo(np.float64).tiny ** 0.5))
-    fitted = _best_parameters(found, scale, step_hours, model)
+    scale = max(empirical.variance, float(np.finfo(np.float64).tiny ** 0.5))
+    fitted = _best_parameters(empirical, scale, step_hours, model)
     partial_sill, range_km, range_hours, local_sill, local_range_hours, nugget = fitted
     return SpaceTimeVariogram(
         model,
@@ -157,27 +152,29 @@ def fit_space_time_variogram(
 
 
 def _best_parameters(
-    found: EmpiricalVariogram, scale: float, step_hours: float, model: VariogramModel
+    empirical: EmpiricalVariogram, scale: float, step_hours: float, model: VariogramModel
 ) -> tuple[float, ...]:
     """Return sills as shares of the scale, and ranges in km and hours."""
-    distance, lag = np.meshgrid(found.distance_km, found.lag * step_hours)
+    distance, lag = np.meshgrid(empirical.distance_km, empirical.lag * step_hours)
     own = np.zeros(distance.shape, dtype=bool)
-    own[:, 0] = found.lag.size > 1  # the bin of each station with itself
-    use = (found.pairs > 0) & ~(own & (lag == 0))
-    observed = found.semivariance / scale
+    own[:, 0] = empirical.lag.size > 1  # the bin of each station with itself
+    use = (empirical.pairs > 0) & ~(own & (lag == 0))
+    observed = empirical.semivariance / scale
     floor = max(float(observed[use].max()) * 1e-3, 1e-12)
-    weight = np.sqrt(found.pairs) / np.maximum(observed, floor)
+    weight = np.sqrt(empirical.pairs) / np.maximum(observed, floor)
     weight /= weight[use].max()
     correlation = CORRELATIONS[model]
 
     def residuals(parameters: np.ndarray) -> np.ndarray:
         partial, log_km, log_hours, local, log_local_hours, nugget = parameters
-        regional = correlation(distance, np.exp(log_km)) * _matern32(lag, np.exp(log_hours))
-        kept = np.where(own, local * np.exp(-lag / np.exp(log_local_hours)), 0.0)
-        fitted = partial * (1 - regional) + local - kept + nugget
+        regional = correlation(distance, np.exp(log_km)) * matern32(lag, np.exp(log_hours))
+        persistent = np.where(own, local * exponential(lag, np.exp(log_local_hours)), 0.0)
+        fitted = partial * (1 - regional) + local - persistent + nugget
         return (weight * (fitted - observed))[use]
 
-    middle_km = np.log(max(float(np.median(found.distance_km[found.distance_km > 0])), 1e-3))
+    middle_km = np.log(
+        max(float(np.median(empirical.distance_km[empirical.distance_km > 0])), 1e-3)
+    )
     step = np.log(step_hours)
     low = [1e-6, middle_km - np.log(30), step - 2, 0.0, step - 2, 0.0]
     high = [1.0, middle_km + np.log(30), step + 6, 1.0, step + 6, 1.0]
@@ -185,9 +182,3 @@ def _best_parameters(
     solution = least_squares(residuals, start, bounds=(low, high)).x
     solution[[1, 2, 4]] = np.exp(solution[[1, 2, 4]])
     return tuple(float(part) for part in solution)
-
-
-def _matern32(lag_hours: np.ndarray, range_hours: float) -> np.ndarray:
-    """Return the Matérn correlation of smoothness 3/2 in time."""
-    share = np.asarray(lag_hours, dtype=np.float64) / range_hours
-    return (1 + share) * np.exp(-share)

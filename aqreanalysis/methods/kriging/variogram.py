@@ -60,20 +60,12 @@ class Variogram:
     nugget: float
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.model not in CORRELATIONS:
-            faults.append(f"model must be one of {', '.join(CORRELATIONS)}; found {self.model!r}")
-        if not (np.isfinite(self.partial_sill) and self.partial_sill > 0):
-            faults.append(f"partial_sill must be positive; found {self.partial_sill}")
-        if not (np.isfinite(self.range_km) and self.range_km > 0):
-            faults.append(f"range_km must be positive; found {self.range_km}")
-        if not (np.isfinite(self.nugget) and self.nugget >= 0):
-            faults.append(f"nugget must not be negative; found {self.nugget}")
-        if faults:
+        positive = {"partial_sill": self.partial_sill, "range_km": self.range_km}
+        if faults := parameter_faults(self.model, positive, {"nugget": self.nugget}):
             raise ValueError("; ".join(faults))
 
     def __call__(self, distance_km: np.ndarray) -> np.ndarray:
-        """Return the semivariance at distances in km; zero at zero, the nugget just beside it."""
+        """Return the semivariance at distances in km; zero at zero, the nugget just off it."""
         distance = np.asarray(distance_km, dtype=np.float64)
         return np.where(distance > 0, self.sill - self.covariance(distance), 0.0)
 
@@ -158,8 +150,8 @@ def empirical_variogram(
     Two stations that always differ by 2 have a semivariance of 2:
 
     >>> values = np.array([[1.0, 5.0, np.nan], [3.0, 3.0, 7.0]])
-    >>> found = empirical_variogram(values, np.array([[0.0, 10.0], [10.0, 0.0]]))
-    >>> found.distance_km.tolist(), found.semivariance.tolist(), found.pairs.tolist()
+    >>> empirical = empirical_variogram(values, np.array([[0.0, 10.0], [10.0, 0.0]]))
+    >>> empirical.distance_km.tolist(), empirical.semivariance.tolist(), empirical.pairs.tolist()
     ([10.0], [[2.0]], [[2.0]])
     """
     first, second = np.triu_indices(len(values), 0 if any(lags) else 1)
@@ -237,13 +229,13 @@ def fit_variogram(
     >>> round(fitted.partial_sill), round(fitted.range_km, -1), round(fitted.nugget, 1)
     (9, 80.0, 1.0)
     """
-    found = empirical_variogram(values, distance_km, bins=bins, cutoff_km=cutoff_km)
-    distance, observed = found.distance_km, found.semivariance[0]
+    empirical = empirical_variogram(values, distance_km, bins=bins, cutoff_km=cutoff_km)
+    distance, observed = empirical.distance_km, empirical.semivariance[0]
     # Measurements far apart differ no more than unrelated ones: the sill stops at the variance.
-    scale = max(found.variance, float(np.finfo(np.float64).tiny ** 0.5))
+    scale = max(empirical.variance, float(np.finfo(np.float64).tiny ** 0.5))
     # Two co-located stations must not outweigh all others: distances count from a bin's width.
     shortest = max(np.median(distance) / 10, 1e-3)
-    weight = np.sqrt(found.pairs[0]) / np.maximum(distance, shortest)
+    weight = np.sqrt(empirical.pairs[0]) / np.maximum(distance, shortest)
     weight /= weight.max()
     correlation = CORRELATIONS[model]
 
@@ -277,16 +269,16 @@ def _pair_sums(values: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
     return squares + squares.T * off, counts + counts.T * off
 
 
-def _usable(values: np.ndarray, together: np.ndarray) -> np.ndarray:
+def _usable(values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Return the pairs that ever report together; an error if there is none."""
-    if not together.any():
+    if not pairs.any():
         reporting = int((~np.isnan(values)).any(axis=1).sum())
         raise ValueError(
             "a variogram needs two stations that report at the same hour; found "
             f"{reporting} of {len(values)} stations with values, never two at once. "
             "Give more stations or a longer period."
         )
-    return together
+    return pairs
 
 
 def _bin_numbers(distance: np.ndarray, inside: np.ndarray, bins: int) -> np.ndarray:
@@ -296,29 +288,50 @@ def _bin_numbers(distance: np.ndarray, inside: np.ndarray, bins: int) -> np.ndar
     edges = np.geomspace(max(shortest, ascending[-1] / BIN_SPAN, 1e-6), ascending[-1] + 1e-6, bins)
     number = np.full(distance.shape, -1)
     # Numbered without gaps: a bin without any pair is none.
-    found = np.searchsorted(edges[:-1], distance[inside], side="left")
-    number[inside] = np.unique(found, return_inverse=True)[1]
+    bin_of_pair = np.searchsorted(edges[:-1], distance[inside], side="left")
+    number[inside] = np.unique(bin_of_pair, return_inverse=True)[1]
     return number
 
 
-def _exponential(distance_km: np.ndarray, range_km: float) -> np.ndarray:
-    """Return the exponential correlation."""
-    return np.exp(-distance_km / range_km)
+def exponential(distance: np.ndarray, reach: float) -> np.ndarray:
+    """Return the exponential correlation of distance or lag."""
+    return np.exp(-np.asarray(distance, dtype=np.float64) / reach)
 
 
-def _spherical(distance_km: np.ndarray, range_km: float) -> np.ndarray:
-    """Return the spherical correlation."""
-    share = np.minimum(distance_km / range_km, 1.0)
+def spherical(distance: np.ndarray, reach: float) -> np.ndarray:
+    """Return the spherical correlation of distance."""
+    share = np.minimum(np.asarray(distance) / reach, 1.0)
     return 1 - 1.5 * share + 0.5 * share**3
 
 
-def _matern32(distance_km: np.ndarray, range_km: float) -> np.ndarray:
-    """Return the Matérn correlation of smoothness 3/2 of the chord distance."""
-    chord = 2 * EARTH_RADIUS_KM * np.sin(np.asarray(distance_km) / (2 * EARTH_RADIUS_KM))
-    return (1 + chord / range_km) * np.exp(-chord / range_km)
+def matern32(distance: np.ndarray, reach: float) -> np.ndarray:
+    """Return the Matérn correlation of smoothness 3/2 of straight distance or lag."""
+    share = np.asarray(distance, dtype=np.float64) / reach
+    return (1 + share) * np.exp(-share)
+
+
+def _matern32_of_chord(distance_km: np.ndarray, range_km: float) -> np.ndarray:
+    """Return the Matérn correlation of the chord under a great-circle distance."""
+    return matern32(2 * EARTH_RADIUS_KM * np.sin(distance_km / (2 * EARTH_RADIUS_KM)), range_km)
 
 
 #: Correlation of distance (km) and range (km) of each model.
 CORRELATIONS: Mapping[VariogramModel, Callable[[np.ndarray, float], np.ndarray]] = MappingProxyType(
-    {"exponential": _exponential, "spherical": _spherical, "matern32": _matern32}
+    {"exponential": exponential, "spherical": spherical, "matern32": _matern32_of_chord}
 )
+
+
+def parameter_faults(
+    model: str, positive: Mapping[str, float], not_negative: Mapping[str, float]
+) -> list[str]:
+    """Return what is wrong with the parameters of a variogram."""
+    faults = []
+    if model not in CORRELATIONS:
+        faults.append(f"model must be one of {', '.join(CORRELATIONS)}; found {model!r}")
+    for name, value in positive.items():
+        if not (np.isfinite(value) and value > 0):
+            faults.append(f"{name} must be positive; found {value}")
+    for name, value in not_negative.items():
+        if not (np.isfinite(value) and value >= 0):
+            faults.append(f"{name} must not be negative; found {value}")
+    return faults
