@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from aqreanalysis.methods.kriging.neighbours import first_columns
-from aqreanalysis.methods.kriging.solver import Array, namespace, ordinary_weights
+from aqreanalysis.methods.kriging.neighbours import first_columns, label_rows
+from aqreanalysis.methods.kriging.solver import Array, Weights, namespace, ordinary_weights
 from aqreanalysis.network import StationNetwork
 
 if TYPE_CHECKING:
@@ -224,34 +224,29 @@ def estimated(
     sill : float64
         Variance of a value, noise included.
     """
-    size = max(1, BATCH_NUMBERS // data.place.shape[1] ** 2)
-    batches = [slice(start, start + size) for start in range(0, max(len(data.place), 1), size)]
+    (station, step), (place, lag, valid) = gaps, data
+    # Where the same stations report for hours, gaps of a station have the same weights.
+    label, first = label_rows([station, *place.T, *(lag - lag.min(initial=0)).T, *valid.T])
+    size = max(1, BATCH_NUMBERS // place.shape[1] ** 2)
     parts = [
-        _estimated(
-            series,
-            nearby,
-            (gaps[0][batch], gaps[1][batch]),
-            Data(*(column[batch] for column in data)),
-            covariance,
-            sill,
-        )
-        for batch in batches
+        _weights(nearby, station[rows], Data(*(column[rows] for column in data)), covariance, sill)
+        for rows in np.split(first, range(size, first.size, size))
     ]
-    xp = namespace(parts[0][0])
-    estimate, variance = (xp.concatenate(each) for each in zip(*parts, strict=True))
-    return estimate, variance
+    xp = namespace(parts[0].weight)
+    weight, variance = (xp.concatenate(each)[label] for each in zip(*parts, strict=True))
+    value = series.value[nearby.rows[station[:, None], place], step[:, None] + lag]
+    return (weight * xp.asarray(value)).sum(-1), variance
 
 
-def _estimated(
-    series: Series,
+def _weights(
     nearby: NearbyStations,
-    gaps: tuple[np.ndarray, np.ndarray],
+    station: np.ndarray,
     data: Data,
     covariance: Covariance[Array],
     sill: Array | float,
-) -> tuple[Array, Array]:
-    """Return estimate and variance of few enough gaps for the cache."""
-    (station, step), (place, lag, valid) = gaps, data
+) -> Weights[Array]:
+    """Return the weights of few enough gaps for the cache."""
+    place, lag, valid = data
     first, second = place[:, :, None], place[:, None, :]
     matrix = covariance(
         nearby.pair_km(station[:, None, None], first, second),
@@ -260,10 +255,7 @@ def _estimated(
     )
     own = np.zeros_like(place)
     vector = covariance(nearby.pair_km(station[:, None], own, place), np.abs(lag), place == own)
-    value = series.value[nearby.rows[station[:, None], place], step[:, None] + lag]
-    xp = namespace(vector)
-    weights = ordinary_weights(matrix, vector, xp.asarray(valid), sill)
-    return (weights.weight * xp.asarray(value)).sum(-1), weights.variance
+    return ordinary_weights(matrix, vector, namespace(vector).asarray(valid), sill)
 
 
 def estimate_gaps(
