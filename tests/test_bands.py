@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 import aqreanalysis as aqr
 from aqreanalysis.methods.kriging.bands import SAME_PLACE_KM2, BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import JITTER, SpaceTimeCovariance
+from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
 from aqreanalysis.methods.neural.batches import (
     Samples,
     Standardisation,
@@ -19,8 +20,6 @@ from aqreanalysis.methods.neural.batches import (
     surroundings_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.covariances import fit_bands, fit_filling
-from aqreanalysis.methods.neural.validation import crps
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import values_of
 
@@ -263,13 +262,20 @@ def fitted(samples, *, updates, seed=0):
     rng = np.random.default_rng(seed)
     everyone = np.arange(samples.network.size)
     for _ in fit_filling(
-        covariance, samples, updates=updates, rate=0.05, rng=rng, crop=lambda: everyone
+        covariance,
+        samples.value,
+        samples.network,
+        updates=updates,
+        rate=0.05,
+        rng=rng,
+        crop=lambda: everyone,
     ):
         pass
     log_noise = torch.zeros_like(samples.log_noise, requires_grad=True)
     for _ in fit_bands(
         bands,
-        samples,
+        samples.value,
+        samples.network,
         covariance=covariance,
         widths=WIDTHS,
         log_noise=log_noise,

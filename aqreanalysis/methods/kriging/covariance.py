@@ -4,12 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.kriging.solver import Weights, ordinary_weights
+from aqreanalysis.methods.kriging.solver import JITTER, Weights, ordinary_weights
 
 __all__ = ["JITTER", "SpaceTimeCovariance", "Weights", "ordinary_weights"]
 
-#: Relative variance on the diagonal that keeps two stations at one place from a singular system.
-JITTER = 1e-6
 #: Share of the sill by which the variance of a value of which nothing is known may fall below it.
 ROUNDING = 1e-9
 

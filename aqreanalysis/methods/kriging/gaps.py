@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from aqreanalysis.methods.kriging.neighbours import first_columns, label_rows
-from aqreanalysis.methods.kriging.solver import Array, Weights, namespace, ordinary_weights
+from aqreanalysis.methods.kriging.solver import (
+    JITTER,
+    Array,
+    Weights,
+    namespace,
+    ordinary_weights,
+)
 from aqreanalysis.network import StationNetwork
 
 if TYPE_CHECKING:
@@ -224,17 +230,19 @@ def estimated(
     sill : float64
         Variance of a value, noise included.
     """
-    (station, step), (place, lag, valid) = gaps, data
+    station, step = gaps
     # Where the same stations report for hours, gaps of a station have the same weights.
-    label, first = label_rows([station, *place.T, *(lag - lag.min(initial=0)).T, *valid.T])
-    size = max(1, BATCH_NUMBERS // place.shape[1] ** 2)
+    label, first = label_rows(
+        [station, *data.place.T, *(data.lag - data.lag.min(initial=0)).T, *data.valid.T]
+    )
+    size = max(1, BATCH_NUMBERS // data.place.shape[1] ** 2)
     parts = [
         _weights(nearby, station[rows], Data(*(column[rows] for column in data)), covariance, sill)
         for rows in np.split(first, range(size, first.size, size))
     ]
     xp = namespace(parts[0].weight)
     weight, variance = (xp.concatenate(each)[label] for each in zip(*parts, strict=True))
-    value = series.value[nearby.rows[station[:, None], place], step[:, None] + lag]
+    value = series.value[nearby.rows[station[:, None], data.place], step[:, None] + data.lag]
     return (weight * xp.asarray(value)).sum(-1), variance
 
 
@@ -278,7 +286,9 @@ def estimate_gaps(
     series = Series.of(value.numpy())
     places = gaps[:, 0].numpy(), gaps[:, 1].numpy()
     data = _learned_data(series, nearby, last_and_next(series.reported), places, beside)
-    return estimated(series, nearby, places, data, covariance.between, covariance.sill())
+    sill = covariance.sill()
+    estimate, variance = estimated(series, nearby, places, data, covariance.between, sill)
+    return estimate, variance.clamp_min(JITTER)
 
 
 def complete(
@@ -318,8 +328,8 @@ def complete(
         for start in range(0, station.size, GAPS_AT_ONCE):
             gaps = station[start : start + GAPS_AT_ONCE], step[start : start + GAPS_AT_ONCE]
             data = _learned_data(series, nearby, nearest, gaps, beside)
-            parts = estimated(series, nearby, gaps, data, covariance.between, sill)
-            filled[gaps], variance[gaps] = parts
+            estimate, spread = estimated(series, nearby, gaps, data, covariance.between, sill)
+            filled[gaps], variance[gaps] = estimate, spread.clamp_min(JITTER)
     return filled, variance
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Array = TypeVar("Array", np.ndarray, "Tensor")
 
+#: Relative variance on the diagonal that keeps two stations at one place from a singular system.
+JITTER = 1e-6
 #: Numbers in one batch of inverted matrices, 32 MB in float64.
 BATCH_NUMBERS = 1 << 22
 #: Targets of which the matrices are gathered at once: those of 16 data fit in the cache.

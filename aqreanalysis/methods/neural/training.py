@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from aqreanalysis.methods.kriging.covariance import Weights
+from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
 from aqreanalysis.methods.neural.batches import Batch, Samples, Standardisation, Window, assemble
 from aqreanalysis.methods.neural.checkpoint import Learning, identity_of
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.covariances import fit_bands, fit_filling
 from aqreanalysis.methods.neural.devices import best_device, moved
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.outputs import (
@@ -30,7 +30,7 @@ from aqreanalysis.methods.neural.outputs import (
 from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.neural.spread import fit_spread_law
 from aqreanalysis.methods.neural.threads import single_thread
-from aqreanalysis.methods.neural.validation import Look, Validated, calibrate, crps
+from aqreanalysis.methods.neural.validation import Look, Validated, calibrate
 from aqreanalysis.methods.neural.validation_passes import Hiding, Looks
 
 logger = logging.getLogger(__name__)
@@ -187,7 +187,8 @@ class _Trainer:
         bar.set_description("learning the covariance")
         filling = fit_filling(
             model.covariance,
-            self.samples,
+            self.samples.value,
+            self.samples.network,
             updates=schedule.covariance_updates,
             rate=schedule.covariance_rate,
             rng=self.rng,
@@ -198,7 +199,8 @@ class _Trainer:
         log_noise = torch.zeros_like(self.samples.log_noise, requires_grad=True)
         bands = fit_bands(
             model.bands,
-            self.samples,
+            self.samples.value,
+            self.samples.network,
             covariance=model.covariance,
             widths=model.configuration.bands,
             updates=schedule.covariance_updates,

@@ -8,6 +8,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from aqreanalysis.methods.kriging.fitting import crps
 from aqreanalysis.methods.neural.batches import Standardisation
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 
@@ -103,13 +104,3 @@ def _by_station(station: Tensor, *scores: Tensor) -> np.ndarray:
     counts = torch.bincount(station).double()
     means = [torch.bincount(station, score) / counts for score in scores]
     return torch.stack(means, -1)[counts > 0].numpy()
-
-
-def crps(mean: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:
-    """Return the continuous ranked probability score of a normal (Gneiting & Raftery 2007)."""
-    spread = (log_variance / 2).exp()
-    standard = (truth - mean) / spread
-    density = torch.exp(-(standard**2) / 2) / math.sqrt(2 * math.pi)
-    return spread * (
-        standard * torch.erf(standard / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi)
-    )

@@ -1,5 +1,6 @@
-"""Fitting the covariances: of what fills gaps, and of the bands of the day."""
+"""Fitting the covariances: the one that fills gaps, and those of the bands of the day."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -8,34 +9,36 @@ from torch import Tensor
 
 from aqreanalysis.methods.kriging.bands import BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import Surroundings, complete, estimate_gaps
-from aqreanalysis.methods.neural.batches import Samples, surroundings_of
-from aqreanalysis.methods.neural.validation import crps
+from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, estimate_gaps
+from aqreanalysis.network import StationNetwork, bearing_deg
 
 #: Longest outage that is made to learn from, and steps of a stretch in which they are made.
 LONGEST_OUTAGE, STRETCH = 24, 144
-#: Stations found from each other at once, and steps at which they are.
-TOGETHER, AT_ONCE = 128, 600
+#: Stations that are left out in turn in an update, and steps at which they are estimated.
+STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
 #: Weight of the squared logarithm of a station's noise beside the errors.
 SHRINKAGE = 0.01
 
 
 def fit_filling(
     covariance: SpaceTimeCovariance,
-    samples: Samples,
+    value: Tensor,
+    network: StationNetwork,
     *,
     updates: int,
     rate: float,
     rng: np.random.Generator,
     crop: Callable[[], np.ndarray],
 ) -> Iterator[None]:
-    """Fit what fills gaps to values that are taken out, an update at a time.
+    """Fit the covariance that fills gaps to values that are taken out, an update at a time.
 
     Parameters
     ----------
     covariance : SpaceTimeCovariance
         Fitted in place.
-    samples : Samples
+    value : (station, time) float64
+        Standardised; NaN is missing.
+    network : StationNetwork
     updates : int
     rate : float
         Of learning.
@@ -47,11 +50,11 @@ def fit_filling(
     optimiser = torch.optim.Adam(parameters, lr=rate)
     for _ in range(updates):
         rows = crop()
-        value, gaps = _with_outages(samples.value[rows], rng)
-        truth = value[tuple(gaps.T)]
-        value[tuple(gaps.T)] = torch.nan
-        around = Surroundings.among(samples.distance_km(rows, rows))
-        mean, variance = estimate_gaps(covariance, value, around, gaps)
+        stretch, gaps = _with_outages(value[rows], rng)
+        truth = stretch[tuple(gaps.T)]
+        stretch[tuple(gaps.T)] = torch.nan
+        nearby = NearbyStations.among(network.distance_km(rows[:, None], rows))
+        mean, variance = estimate_gaps(covariance, stretch, nearby, gaps)
         if len(gaps):
             optimiser.zero_grad()
             crps(mean, variance.log(), truth).mean().backward()
@@ -74,7 +77,8 @@ def _with_outages(value: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tens
 
 def fit_bands(
     bands: BandCovariance,
-    samples: Samples,
+    value: Tensor,
+    network: StationNetwork,
     *,
     covariance: SpaceTimeCovariance,
     widths: tuple[float, ...],
@@ -83,28 +87,32 @@ def fit_bands(
     rate: float,
     rng: np.random.Generator,
 ) -> Iterator[None]:
-    """Fit the bands to stations found from the others, each at its measured hours.
+    """Fit the bands to stations estimated from the others, each at its measured hours.
 
     Nothing is drawn but hours and, of a large network, its parts: the leave-one-out estimates of
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both. The
     factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
     bands and shrunk towards 1. A station's own values enter the gaps of the others a little.
+    ``value`` and ``network`` are as of `fit_filling`.
     """
-    value, split = _completed_bands(samples, covariance, widths)
-    there = torch.isfinite(samples.value)
-    reporting = there.any(dim=0).nonzero()[:, 0].numpy()
+    measured = torch.isfinite(value)
+    reporting = measured.any(dim=0).nonzero()[:, 0].numpy()
+    value, _ = complete(covariance, value, NearbyStations.of(network))
+    padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
+    split = split_bands(padded, torch.ones_like(padded), widths)  # (station, time, band)
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
     for _ in range(updates):
-        centre = int(rng.integers(samples.network.size))
-        rows = samples.network.nearest_to(centre, count=TOGETHER)
-        steps = torch.from_numpy(rng.choice(reporting, AT_ONCE))
-        weights = bands.leave_one_out(
-            samples.distance_km(rows, rows), samples.bearing(rows, rows), log_noise[rows]
-        )
-        found = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
-        error = (found - value[rows][:, steps])[there[rows][:, steps]]
+        rows = network.nearest_to(int(rng.integers(network.size)), count=STATIONS_OF_UPDATE)
+        steps = torch.from_numpy(rng.choice(reporting, STEPS_OF_UPDATE))
+        lon, lat = network.longitude[rows], network.latitude[rows]
+        bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
+        distance_km = network.distance_km(rows[:, None], rows)
+        places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
+        weights = bands.leave_one_out(*places, log_noise[rows])
+        estimate = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
+        error = (estimate - value[rows][:, steps])[measured[rows][:, steps]]
         loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -114,10 +122,11 @@ def fit_bands(
     bands.requires_grad_(False)
 
 
-def _completed_bands(
-    samples: Samples, covariance: SpaceTimeCovariance, widths: tuple[float, ...]
-) -> tuple[Tensor, Tensor]:
-    """Return completed series (station, time) and their bands (station, time, band)."""
-    value, _ = complete(covariance, samples.value, surroundings_of(samples.network))
-    padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
-    return value, split_bands(padded, torch.ones_like(padded), widths)
+def crps(mean: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:
+    """Return the continuous ranked probability score of a normal (Gneiting & Raftery 2007)."""
+    spread = (log_variance / 2).exp()
+    standard = (truth - mean) / spread
+    density = torch.exp(-(standard**2) / 2) / math.sqrt(2 * math.pi)
+    return spread * (
+        standard * torch.erf(standard / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi)
+    )
