@@ -116,7 +116,7 @@ def _estimated(
             covariance,
             torch.from_numpy(state.standardisation.forward(values)),
             around,
-            beside=BESIDE,
+            at_own_steps=BESIDE,
         )
         nothing = ~covariance.tells(variance).numpy()
         distribution = state.standardisation.distribution(mean, variance)

@@ -160,7 +160,11 @@ def test_the_values_beside_tell_how_a_station_differs_from_its_neighbour():
     value[0, gap] = torch.nan
     around = Surroundings.among(torch.tensor([[0.0, 0.1], [0.1, 0.0]], dtype=torch.float64))
     off = [
-        (complete(covariance, value, around, beside=beside)[0][0, gap] - neighbour[gap] - 0.8).abs()
+        (
+            complete(covariance, value, around, at_own_steps=beside)[0][0, gap]
+            - neighbour[gap]
+            - 0.8
+        ).abs()
         for beside in (0, 1)
     ]
     # The field between the two differs over 100 m by 1 - exp(-0.001) of its variance of 1.

@@ -54,7 +54,7 @@ class InverseDistance(Fitted):
     Attributes
     ----------
     squared_error_ : (2,) ndarray
-        Square of the standard error beside a station, and its growth per km, after `fit`.
+        Square of the standard error next to a station, and its growth per km, after `fit`.
     variance_ : float
         Variance of the data of `fit`, the most that the square of the error may be.
 

@@ -96,7 +96,7 @@ def _pair_km(first: Tensor, second: Tensor) -> Tensor:
 class BandCovariance(nn.Module):
     r"""The covariance of each band at two places, and the ordinary kriging weights that follow.
 
-    In a stationary field the best linear estimate from whole series falls apart by frequency: each
+    In a stationary field the best linear estimate from whole series separates by frequency: each
     has a covariance in space and weights of its own (Chiles & Delfiner 2012, section 5.6). Three
     bands stand for the frequencies. What changes from hour to hour reaches a few kilometres and is
     mostly noise, what changes from day to day reaches hundreds. In band b
@@ -104,7 +104,7 @@ class BandCovariance(nn.Module):
     .. math:: C_b(h) = \sum_{i=1}^2 a_{bi} e^{-|S h| / \ell_{bi}} + n_b [h = 0]
 
     where S stretches the plane around the target, so that the reach may depend on the direction.
-    The noise n of a station that is known to be noisier or quieter than others has a factor.
+    The noise n of a station has a factor, for some are noisier than others.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ class BandCovariance(nn.Module):
             Logarithm of the factor of each station's noise.
         """
         pair_km = _length_km(self._stretched(distance_km, bearing))
-        pair_km = (pair_km + pair_km.T) / 2  # bearings there and back differ on a sphere
+        pair_km = (pair_km + pair_km.T) / 2  # bearings of the way back differ on a sphere
         matrix = self._covariances(pair_km, (-1, 1, 1))
         matrix = matrix + torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
         return leave_one_out(matrix).permute(1, 2, 0)

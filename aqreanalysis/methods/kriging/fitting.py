@@ -16,7 +16,7 @@ from aqreanalysis.network import StationNetwork, bearing_deg
 LONGEST_OUTAGE, STRETCH = 24, 144
 #: Stations that are left out in turn in an update, and steps at which they are estimated.
 STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
-#: Weight of the squared logarithm of a station's noise beside the errors.
+#: Weight of the squared logarithm of a station's noise in the loss.
 SHRINKAGE = 0.01
 
 

@@ -272,27 +272,27 @@ def estimate_gaps(
     nearby: NearbyStations,
     gaps: Tensor,
     *,
-    beside: int = 0,
+    at_own_steps: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Return estimate and variance of gaps by a learned covariance, (gap,) each.
 
     Parameters
     ----------
-    covariance, value, nearby, beside
+    covariance, value, nearby, at_own_steps
         As of `complete`.
     gaps : (gap, 2) int
         Station and step of each.
     """
     series = Series.of(value.numpy())
     places = gaps[:, 0].numpy(), gaps[:, 1].numpy()
-    data = _learned_data(series, nearby, last_and_next(series.reported), places, beside)
+    data = _learned_data(series, nearby, last_and_next(series.reported), places, at_own_steps)
     sill = covariance.sill()
     estimate, variance = estimated(series, nearby, places, data, covariance.between, sill)
     return estimate, variance.clamp_min(JITTER)
 
 
 def complete(
-    covariance: SpaceTimeCovariance, value: Tensor, nearby: NearbyStations, *, beside: int = 0
+    covariance: SpaceTimeCovariance, value: Tensor, nearby: NearbyStations, *, at_own_steps: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return complete series by a learned covariance, and the variance of what was filled.
 
@@ -305,7 +305,7 @@ def complete(
     value : (station, time) float64
         Standardised; NaN is missing.
     nearby : NearbyStations
-    beside : int
+    at_own_steps : int
         Nearest stations whose values at the steps of the station's own last and next one are used
         too: they tell how it differs from them. A field from many stations gains nothing by it; the
         series of one station does.
@@ -327,7 +327,7 @@ def complete(
         sill = covariance.sill()
         for start in range(0, station.size, GAPS_AT_ONCE):
             gaps = station[start : start + GAPS_AT_ONCE], step[start : start + GAPS_AT_ONCE]
-            data = _learned_data(series, nearby, nearest, gaps, beside)
+            data = _learned_data(series, nearby, nearest, gaps, at_own_steps)
             estimate, spread = estimated(series, nearby, gaps, data, covariance.between, sill)
             filled[gaps], variance[gaps] = estimate, spread.clamp_min(JITTER)
     return filled, variance
@@ -338,14 +338,14 @@ def _learned_data(
     nearby: NearbyStations,
     nearest: tuple[np.ndarray, np.ndarray],
     gaps: tuple[np.ndarray, np.ndarray],
-    beside: int,
+    at_own_steps: int,
 ) -> Data:
     """Return the nearest stations that report at each gap, and the station's own values."""
     now = np.zeros_like(gaps[1])
     own = own_values(nearest, gaps, OWN_REACH_STEPS)
     parts = [reporting_at(series, nearby, gaps, now, FILLING_STATIONS), own]
-    for lag, valid in zip(own.lag.T, own.valid.T, strict=True) if beside else ():
-        others = reporting_at(series, nearby, gaps, lag, beside)
+    for lag, valid in zip(own.lag.T, own.valid.T, strict=True) if at_own_steps else ():
+        others = reporting_at(series, nearby, gaps, lag, at_own_steps)
         parts.append(others._replace(valid=others.valid & valid[:, None]))
     return Data.joined(parts)
 

@@ -45,12 +45,12 @@ class Neighbourhood:
 
     def scatter(self, weight: Tensor, stations: int) -> Tensor:
         """Return (n, station, ...) of weights (n, k, ...): zero for all but the neighbours."""
-        there = torch.isfinite(self.distance_km)
-        while there.dim() < weight.dim():
-            there = there[..., None]
+        mask = torch.isfinite(self.distance_km)
+        while mask.dim() < weight.dim():
+            mask = mask[..., None]
         dense = weight.new_zeros(len(weight), stations, *weight.shape[2:])
         rows = torch.arange(len(weight))[:, None]
-        return dense.index_put((rows, self.index), torch.where(there, weight, 0.0), accumulate=True)
+        return dense.index_put((rows, self.index), torch.where(mask, weight, 0.0), accumulate=True)
 
     def mix(self, dense: Tensor, values: Tensor) -> Tensor:
         """Return (n, ...): the sum over stations of (n, station) by (batch, station, ...)."""
@@ -63,7 +63,7 @@ class Neighbourhood:
 def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
     """Return the noise that fades the outermost neighbours, in units of the sill, (n, k).
 
-    A field made from the k nearest stations alone jumps where a station enters or leaves the set.
+    A field made from only the k nearest stations jumps where a station enters or leaves the set.
     Noise that grows without bound towards the radius takes each one's weight to zero before it
     leaves (Rivoirard & Romary 2011, Mathematical Geosciences 43).
 
@@ -86,6 +86,6 @@ def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
 def local_spacing(distance_km: Tensor) -> Tensor:
     """Return the mean distance to the nearest few stations, (n,) km, float32."""
     nearest = distance_km[:, :LOCAL_NEIGHBOURS]
-    there = torch.isfinite(nearest)
-    total = torch.where(there, nearest, 0.0).sum(1)
-    return (total / there.sum(1).clamp_min(1)).float().clamp_min(SHORTEST_KM)
+    mask = torch.isfinite(nearest)
+    total = torch.where(mask, nearest, 0.0).sum(1)
+    return (total / mask.sum(1).clamp_min(1)).float().clamp_min(SHORTEST_KM)

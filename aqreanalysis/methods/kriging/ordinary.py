@@ -79,8 +79,8 @@ class OrdinaryKriging(Kriging):
     >>> kriging = OrdinaryKriging(
     ...     transform=None, variogram=Variogram("exponential", 90.0, 100.0, 10.0)
     ... )
-    >>> found = kriging.fit(observations, "pm25").predict(observations, between)
-    >>> found.pm25.values.round(3).tolist()
+    >>> field = kriging.fit(observations, "pm25").predict(observations, between)
+    >>> field.pm25.values.round(3).tolist()
     [[[20.0]]]
     """
 
@@ -130,7 +130,7 @@ class OrdinaryKriging(Kriging):
 
 @dataclass(frozen=True, eq=False)
 class _OrdinaryField:
-    """The engine: estimates anywhere, each from its own target and hour alone."""
+    """The engine: estimates anywhere, each from its own target and hour only."""
 
     network: StationNetwork
     values: np.ndarray  # (stations, time) on the scale of interpolation, zero where missing

@@ -6,7 +6,7 @@ holds the others only: half as many stations are an eighth of the work.
 
 With the shared stations s and the others o, the block inverse of the covariance K of
 `aqreanalysis.methods.kriging.solver` needs one Cholesky factor :math:`L L^T = K_{ss}` for all
-targets, and of each target the Schur complement alone, in which the noise :math:`F` that fades its
+targets, and of each target only the Schur complement, in which the noise :math:`F` that fades its
 outermost stations differs:
 
 .. math::
@@ -46,7 +46,7 @@ def shared_weights(
 ) -> Weights | None:
     """Return the weights of `BandCovariance.weights`, or None where sharing them is more work.
 
-    All distances are those in the plane around one point amid the targets, not around each.
+    All distances are those in the plane around one point amid the targets, not around each of them.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def shared_weights(
     k = int(torch.isfinite(neighbourhood.distance_km[0]).sum())  # all stations, for each target
     index, fading = neighbourhood.index[:, :k], neighbourhood.fading[:, :k]
     dense = fading.new_full((len(index), len(log_noise)), ABSENT).scatter_(1, index, fading)
-    alike = (dense == 0).all(0)
-    order = torch.argsort(~alike, stable=True)  # the shared ones first
-    shared = int(alike.sum())
+    in_all = (dense == 0).all(0)
+    order = torch.argsort(~in_all, stable=True)  # the shared ones first
+    shared = int(in_all.sum())
     if len(order) - shared > k:  # a target's own system would be larger than without sharing
         return None
     sill = covariance.sill()

@@ -27,7 +27,7 @@ class SpaceTimeKriging(Kriging):
 
     Each estimate takes the values of the nearest stations at the hour and some hours before and
     after, with an unknown mean that is constant in that neighbourhood. Stations that are silent are
-    first completed by kriging from what reports around them, in space and time, so that the weights
+    first completed by kriging from what reports near them, in space and time, so that the weights
     of a target are the same at all hours (`CompletedSeries`). The
     nugget and the local variance are taken as noise of a station, as in `OrdinaryKriging`. The
     standard error is that of a new measurement; it takes the errors of completed values as fully
@@ -77,8 +77,8 @@ class SpaceTimeKriging(Kriging):
     >>> between = Grid((10.0, 10.2, 49.9, 50.1), 0.2)
     >>> variogram = SpaceTimeVariogram("exponential", 90.0, 500.0, 5.0, 0.0, 1.0, 0.0)
     >>> kriging = SpaceTimeKriging(transform=None, variogram=variogram)
-    >>> found = kriging.fit(observations, "pm25").predict(observations, between)
-    >>> found.pm25.values.ravel().round().tolist()
+    >>> field = kriging.fit(observations, "pm25").predict(observations, between)
+    >>> field.pm25.values.ravel().round().tolist()
     [10.0, 20.0, 30.0]
     """
 
