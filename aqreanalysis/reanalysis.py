@@ -12,7 +12,7 @@ from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background
 from aqreanalysis.grid import Grid, size_of
-from aqreanalysis.methods import Method, check_takes, fit, method_of, predict
+from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
@@ -111,7 +111,7 @@ def reanalyse(
     chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
     if not fitted:
         fit(estimator, observations, variable, background)
-    elif estimator.variable != variable:
+    elif variable_of(estimator) != variable:
         raise ValueError(
             f"the fitted model knows {estimator.variable!r}; asked for {variable!r}. "
             f"Pass variable={estimator.variable!r}, or fit another model."

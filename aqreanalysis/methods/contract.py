@@ -125,7 +125,7 @@ def predict(
         If too few stations have values, no hour is selected, or a background is given that was not
         learned, or the reverse.
     """
-    variable = method.variable
+    variable = variable_of(method)
     if variable not in observations:
         known = ", ".join(map(str, observations.data_vars)) or "nothing"
         raise ObservationError(
@@ -150,6 +150,23 @@ def predict(
         statistic=statistic,
         quantiles=quantiles,
     )
+
+
+def variable_of(method: Method) -> str:
+    """Return the variable that a method has learned.
+
+    Raises
+    ------
+    NotFittedError
+        If it has learned none.
+    """
+    try:
+        return method.variable
+    except AttributeError as error:  # a NotFittedError is one
+        raise NotFittedError(
+            f"this {type(method).__name__} is not fitted; call fit(observations, variable)"
+            + (", or Reanalyser.load(folder)" if "load" in str(error) else "")
+        ) from error
 
 
 def check_takes(method: Method, background: BackgroundField | None) -> None:
