@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from aqreanalysis.conventions import MINIMUM_CAPTURE, TIME
+from aqreanalysis.maps.basemap import draw_cities, draw_graticule, draw_lines, draw_scale_bar
 from aqreanalysis.maps.frame import Frame, Region, frame_in, new_frame, project
 from aqreanalysis.maps.labels import words_for
 from aqreanalysis.maps.layers import (
@@ -28,7 +29,6 @@ from aqreanalysis.maps.marks import (
     say,
 )
 from aqreanalysis.maps.period import MapError, Period, Time, select_period
-from aqreanalysis.maps.surroundings import draw_cities, draw_graticule, draw_lines, draw_scale_bar
 
 
 def map_field(

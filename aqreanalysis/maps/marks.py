@@ -11,11 +11,11 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.patheffects import withStroke
 
 from aqreanalysis.conventions import PRODUCT_FLAGS
+from aqreanalysis.maps.basemap import FIELD_Z, HATCH_Z, STATION_Z, WORDS_Z
 from aqreanalysis.maps.frame import TITLE_PT, Frame, centre_of, project
 from aqreanalysis.maps.labels import checked_limits, robust_limits
 from aqreanalysis.maps.layers import Cells, Stations, What, usual_step
 from aqreanalysis.maps.period import MapError
-from aqreanalysis.maps.surroundings import FIELD_Z, HATCH_Z, STATION_Z, WORDS_Z
 
 #: Cells without an estimate.
 NOTHING_COLOUR = "#e6e6e6"

@@ -9,18 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from aqreanalysis.conventions import STATION
-from aqreanalysis.maps.frame import TEXT_PT, Frame, narrow_frame, project
-from aqreanalysis.maps.labels import words_for
-from aqreanalysis.maps.layers import Stations
-from aqreanalysis.maps.marks import NOTHING_COLOUR, Colours, say
-from aqreanalysis.maps.period import MapError
-from aqreanalysis.maps.surroundings import (
+from aqreanalysis.maps.basemap import (
     STATION_Z,
     draw_cities,
     draw_graticule,
     draw_lines,
     draw_scale_bar,
 )
+from aqreanalysis.maps.frame import TEXT_PT, Frame, narrow_frame, project
+from aqreanalysis.maps.labels import words_for
+from aqreanalysis.maps.layers import Stations
+from aqreanalysis.maps.marks import NOTHING_COLOUR, Colours, say
+from aqreanalysis.maps.period import MapError
 from aqreanalysis.network import StationNetwork
 
 #: Lines of half the weight suit a map of half the width.
