@@ -1,12 +1,13 @@
 """``dataset.aqnet``: what can be done with observations and with products, each one call."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from aqreanalysis.conventions import STATION
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 
@@ -359,41 +360,28 @@ class AqnetAccessor:
         self,
         variable: str | None = None,
         *,
-        time: Any = None,
         observations: xr.Dataset | None = None,
-        hidden: Any = None,
+        hidden: xr.Dataset | Iterable[str] | None = None,
         **options: Any,
     ) -> "Figure":
-        """Return a map of a product, or of the observations themselves, as a matplotlib Figure.
+        """Map of a product, or of the observations themselves, as a matplotlib Figure.
 
         Parameters
         ----------
         variable : str, optional
             By default the product's own, or pm25 of observations.
-        time : str or slice, optional
-            An hour, a day or a period, UTC; a period is averaged.
         observations : Dataset, optional
             Stations to draw over a product.
         hidden : Dataset or sequence of str, optional
-            Stations that the product has not seen, drawn with a mark of their own.
+            Stations that the method did not see, drawn with a mark of their own.
         **options
-            Of `aqreanalysis.maps.map_field` and `map_stations`: ``region``, ``limits``,
-            ``what="uncertainty"``, ``title``, ``axes``.
+            ``time``, ``what="uncertainty"``, ``region``, ``limits``, ``title`` and ``axes`` of
+            `aqreanalysis.maps.map_field` and `aqreanalysis.maps.map_stations`.
         """
         from aqreanalysis.maps import map_field, map_stations
 
-        if "station" in self._dataset.dims:
-            from aqreanalysis.observations import default_variable
-
-            chosen = variable or default_variable(self._dataset)
-            if options.pop("what", "value") == "uncertainty":
-                chosen = f"{chosen}_uncertainty"
-            return map_stations(self._dataset, chosen, time=time, hidden=hidden, **options)
+        if STATION in self._dataset.dims:
+            return map_stations(self._dataset, variable, hidden=hidden, **options)
         return map_field(
-            self._dataset,
-            variable=variable,
-            time=time,
-            observations=observations,
-            hidden=hidden,
-            **options,
+            self._dataset, variable=variable, observations=observations, hidden=hidden, **options
         )

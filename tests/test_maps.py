@@ -30,7 +30,7 @@ from aqreanalysis.maps import (
     save_map,
 )
 from aqreanalysis.maps.frame import project, projection_for
-from aqreanalysis.maps.labels import robust_limits
+from aqreanalysis.maps.marks import robust_limits
 from tools import make_natural_earth
 
 HOURS = pd.date_range("2014-11-03", periods=30, freq="h")

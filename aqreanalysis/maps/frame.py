@@ -1,14 +1,17 @@
-"""The sheet that a map is drawn on: projection, figure, window, and the places of its parts."""
+"""The sheet of a map: projection, figure, window, the places of its parts, and its file."""
 
 import io
+import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Region = tuple[float, float, float, float]
+from aqreanalysis.maps.natural_earth import Region
 
 DPI = 150
 #: 1600 pixels.
@@ -26,6 +29,12 @@ _NARROWEST, _WIDEST = 0.85, 2.3
 _SMALL_DEG = 12.0
 #: Text sizes in points, for 1600 pixels.
 TITLE_PT, SUBTITLE_PT, TEXT_PT, SMALL_PT = 15, 11.5, 10, 8.5
+#: Formats by suffix, with metadata that would make the same map differ each time.
+_FORMATS: dict[str, dict[str, None]] = {
+    ".png": {},
+    ".pdf": {"CreationDate": None, "ModDate": None},
+    ".svg": {"Date": None},
+}
 
 
 class MapFigure(Figure):
@@ -249,3 +258,50 @@ def _window(projection: Any, extent: Region) -> Region:
     if east - west > 300:
         west, east = -180.0, 180.0
     return centre + west, centre + east, float(latitude[seen].min()), float(latitude[seen].max())
+
+
+def save_map(figure: Figure, path: str | Path) -> Path:
+    """Write a map to a file, under a temporary name until it is complete.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or Path
+        Ends in .png (1600 pixels wide), .pdf or .svg. A file of that name is replaced.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If the suffix is none of these.
+    OSError
+        If the folder is missing or cannot be written; nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_map(Figure(), Path(folder, "map.png")).name
+    'map.png'
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        raise ValueError(
+            f"a map is written as {', '.join(_FORMATS)}; found {path.name!r}. Change its ending."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} for the map {path.name}; make it first")
+    partial = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{suffix}")
+    try:
+        with matplotlib.rc_context({"svg.hashsalt": path.stem}):
+            figure.savefig(partial, dpi=DPI, format=suffix[1:], metadata=_FORMATS[suffix])
+        partial.replace(path)
+    except OSError as error:
+        raise OSError(f"cannot write the map {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

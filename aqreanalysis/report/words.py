@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.maps.labels import written_units
+from aqreanalysis.maps.legend import written_units
 
 #: Name of each of the package's methods, and how a sentence begins with it.
 _METHODS = {
