@@ -12,10 +12,10 @@ from report_cases import HOSTILE, pairs_of
 
 from aqreanalysis.product import ProductError
 from aqreanalysis.report import check_report_target, tables, write_report
-from aqreanalysis.report.figures.places import time_ticks, worst_weeks
-from aqreanalysis.report.figures.probability import coverage, positions
-from aqreanalysis.report.figures.sheet import colour_of, drawable
 from aqreanalysis.report.findings import Findings, Part
+from aqreanalysis.report.probability import coverage, positions
+from aqreanalysis.report.sheet import colour_of, drawable
+from aqreanalysis.report.stations import time_ticks, worst_weeks
 from aqreanalysis.report.verdict import verdict
 from aqreanalysis.verification import VerificationError, statistics
 

@@ -6,8 +6,8 @@ from aqreanalysis.report.findings import ESTIMATOR, FEW_PLACES, REFERENCE, Findi
 from aqreanalysis.report.words import (
     NO_BREAK,
     counted,
+    enumerated,
     label_of,
-    listed,
     number,
     percent,
     subject_of,
@@ -141,7 +141,7 @@ def _caution(findings: Findings) -> str:
     """Return what weakens the verdict most: failures, or few places."""
     missing = [name for name in findings.methods if name not in findings.scored()]
     if missing:
-        return f"No estimate came from {listed(label_of(name) for name in missing)}."
+        return f"No estimate came from {enumerated(label_of(name) for name in missing)}."
     if findings.places < FEW_PLACES:
         return f"With only {counted(findings.places, 'place')}, this is weak evidence."
     return ""

@@ -1,4 +1,4 @@
-"""How methods, numbers, units and periods are written for a reader."""
+"""Names, numbers and units as a reader writes them."""
 
 import re
 from collections.abc import Iterable
@@ -9,45 +9,47 @@ import xarray as xr
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.maps.legend import written_units
 
-#: Name of each of the package's methods, and how a sentence begins with it.
-_METHODS = {
-    "neural": ("neural kNN", "the neural kNN"),
-    "kriging": ("ordinary kriging", "ordinary kriging"),
-    "space_time_kriging": ("space-time kriging", "space-time kriging"),
-    "idw": ("inverse distance", "inverse distance"),
+#: The package's methods as a reader knows them.
+_LABELS = {
+    "neural": "neural kNN",
+    "kriging": "ordinary kriging",
+    "space_time_kriging": "space-time kriging",
+    "idw": "inverse distance",
 }
+#: Those that take an article in a sentence.
+_WITH_ARTICLE = {"neural"}
 
 NO_BREAK = "\u00a0"
 _MINUS, _THIN = "\u2212", "\u202f"
 
 
 def label_of(method: str) -> str:
-    """Return the name of a method for a reader; foreign names stay as they are.
+    """Name of a method for a reader; names of other methods stay as they are.
 
     Examples
     --------
     >>> label_of("idw"), label_of("My product v2")
     ('inverse distance', 'My product v2')
     """
-    return _METHODS.get(method, (method, method))[0]
+    return _LABELS.get(method, method)
 
 
 def subject_of(method: str, *, opening: bool = False) -> str:
-    """Return a method as the subject of a sentence, capitalised where it opens one.
+    """Name of a method as the subject of a sentence, capitalised where it opens one.
 
     Examples
     --------
     >>> subject_of("neural", opening=True), subject_of("cams", opening=True)
     ('The neural kNN', 'cams')
     """
-    if method not in _METHODS:
+    if method not in _LABELS:
         return method
-    words = _METHODS[method][1]
+    words = f"the {_LABELS[method]}" if method in _WITH_ARTICLE else _LABELS[method]
     return words[0].upper() + words[1:] if opening else words
 
 
 def decimals_for(values: Iterable[float]) -> int:
-    """Return how many decimals show three digits of the largest value, three decimals at most.
+    """Decimals that show three digits of the largest value, three at most.
 
     Examples
     --------
@@ -60,7 +62,7 @@ def decimals_for(values: Iterable[float]) -> int:
 
 
 def number(value: float, decimals: int = 0, *, signed: bool = False) -> str:
-    """Return a number with thousands apart and a true minus sign.
+    """Write a number with separated thousands and a true minus sign.
 
     Examples
     --------
@@ -74,7 +76,7 @@ def number(value: float, decimals: int = 0, *, signed: bool = False) -> str:
 
 
 def percent(share: float, decimals: int = 0, *, signed: bool = False) -> str:
-    r"""Return a share in per cent.
+    r"""Write a share in per cent.
 
     Examples
     --------
@@ -85,7 +87,7 @@ def percent(share: float, decimals: int = 0, *, signed: bool = False) -> str:
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """Return how many there are of something.
+    """Write a count and its noun.
 
     Examples
     --------
@@ -96,7 +98,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def shortened(name: str, longest: int = 60) -> str:
-    """Return a name that fits a title; tables hold it whole.
+    """Shorten a name to fit a title; tables have all of it.
 
     Examples
     --------
@@ -106,12 +108,12 @@ def shortened(name: str, longest: int = 60) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
-def listed(texts: Iterable[str]) -> str:
-    """Return texts as a list in a sentence.
+def enumerated(texts: Iterable[str]) -> str:
+    """Texts as an enumeration in a sentence.
 
     Examples
     --------
-    >>> listed(["a", "b", "c"])
+    >>> enumerated(["a", "b", "c"])
     'a, b and c'
     """
     *first, last = texts
@@ -119,12 +121,12 @@ def listed(texts: Iterable[str]) -> str:
 
 
 def units_of(pairs: xr.Dataset) -> str:
-    """Return the units of the values as they are written in text, with no break within."""
+    """Units of the values for running text, without a line break within."""
     return written_units(str(pairs.attrs["units"])).replace(" ", NO_BREAK)
 
 
 def pollutant_text(variable: str) -> str:
-    """Return the pollutant's name as plain text.
+    """Name of a pollutant as plain text.
 
     Examples
     --------
@@ -135,25 +137,25 @@ def pollutant_text(variable: str) -> str:
 
 
 def pollutant_parts(variable: str) -> tuple[str, str]:
-    """Return the pollutant's name and its subscript, "" where it has none.
+    """Name of a pollutant and its subscript, "" where it has none.
 
     Examples
     --------
     >>> pollutant_parts("pm25"), pollutant_parts("no")
     (('PM', '2.5'), ('NO', ''))
     """
-    found = re.fullmatch(r"(.*)\$_\{?([0-9.]+)\}?\$", drawn_pollutant(variable))
-    return (found[1], found[2]) if found else (drawn_pollutant(variable), "")
+    parts = re.fullmatch(r"(.*)\$_\{?([0-9.]+)\}?\$", drawn_pollutant(variable))
+    return (parts[1], parts[2]) if parts else (drawn_pollutant(variable), "")
 
 
 def drawn_pollutant(variable: str) -> str:
-    """Return the pollutant's name as figures write it."""
+    """Name of a pollutant as mathematical text for figures."""
     known = POLLUTANTS.get(variable)
     return known.label if known else variable
 
 
 def step_name(step_hours: float) -> str:
-    """Return what one value is the mean of.
+    """Averaging period of a value, as an adjective.
 
     Examples
     --------
