@@ -55,14 +55,14 @@ datasets_app.command()(fetch)
 
 def main() -> None:
     """Run the command; a fault of input becomes one message and exit status 1."""
-    heard = stop_cleanly()
+    caught = stop_cleanly()
     try:
         app()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         typer.echo(f"aqreanalysis: {error}", err=True)
         raise SystemExit(1) from error
     except StoppedError as stopped:
-        for number in heard:  # a second one need not wait for the blocks being computed
+        for number in caught:  # a second one need not wait for the blocks being computed
             signal.signal(number, signal.SIG_DFL)
         typer.echo("aqreanalysis: interrupted; nothing was written under the final name", err=True)
         raise SystemExit(128 + stopped.number) from None

@@ -12,7 +12,7 @@ from aqreanalysis.cli.terminal import shows_progress
 @with_reading
 def validate(observations: Observations, *, reading: Reading) -> None:
     """Read a station file and say what is in it, or all that is wrong with it."""
-    obs = reading.open(observations)
+    obs = reading(observations)
     obs.aqnet.validate()
     typer.echo(repr(obs.aqnet.network))
     typer.echo(f"{str(obs.time.values[0])[:16]} to {str(obs.time.values[-1])[:16]} UTC")

@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import (
+    METHODS,
     BackgroundFile,
+    Creator,
     Observations,
     Output,
     Period,
+    Quantiles,
     Reading,
     Seed,
     Variable,
@@ -48,18 +51,15 @@ def reanalyse(
     ] = None,
     time: Period = None,
     method: Annotated[
-        str, typer.Option(help="neural, kriging, space_time_kriging or idw.")
-    ] = "neural",
+        str, typer.Option(help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.")
+    ] = METHODS[0],
     model: Annotated[
         Path | None, typer.Option(help="Folder of a fitted model, instead of training one.")
     ] = None,
     seed: Seed = 0,
-    creator: Annotated[str | None, typer.Option(help="Your name, for the product.")] = None,
+    creator: Creator = None,
     background: BackgroundFile = None,
-    quantile: Annotated[
-        list[float] | None,
-        typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
-    ] = None,
+    quantile: Quantiles = None,
     memory: Annotated[
         str | None,
         typer.Option(help="What the work may take, such as 2GB. Default: half of what is free."),
@@ -90,11 +90,11 @@ def reanalyse(
     from aqreanalysis.reanalysis import reanalyse
 
     check_product_name(output, resume=resume)
-    if model and method != "neural":
+    if model and method != METHODS[0]:
         raise ValueError(f"--model is a fitted model; leave out --method {method}, or --model")
     places = open_stations(at) if at else None
     fitted = Reanalyser.load(model) if model else None
-    obs = reading.open(observations)
+    obs = reading(observations)
     with cluster(scheduler):
         product = reanalyse(
             obs,
@@ -132,7 +132,7 @@ def fit(
 ) -> None:
     """Train a model and save it as a folder of plain files."""
     check_model_folder(output)
-    obs = reading.open(observations)
+    obs = reading(observations)
     fitted = obs.aqnet.fit(
         variable,
         seed=seed,
@@ -176,7 +176,7 @@ def draw(
         drawn = opened.aqnet.map(
             variable,
             time=time,
-            observations=reading.open(observations) if observations else None,
+            observations=reading(observations) if observations else None,
             region=region,
             what="uncertainty" if uncertainty else "value",
             title=title,

@@ -1,6 +1,7 @@
 """The report as a file: what goes where on the page, and the page on the disk."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from aqreanalysis.report.words import (
     pollutant_text,
     step_name,
 )
+from aqreanalysis.verification import check_events, cross_validate
 from aqreanalysis.verification import statistics as statistics_of
 from aqreanalysis.verification.pairs import listed
 
@@ -84,6 +86,46 @@ def write_report(
         # UTF-8 cannot encode a lone surrogate in a station's name.
         partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
     return target
+
+
+def verify_and_report(
+    observations: xr.Dataset,
+    path: str | os.PathLike[str],
+    variable: str | None = None,
+    *,
+    events: Sequence[float] | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Score methods at hidden stations, and write the report.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``(station, time)``.
+    path : str or Path
+        Of the report, as of `write_report`.
+    variable, events
+        As of `aqreanalysis.verification.verify`.
+    **options
+        As of `aqreanalysis.verification.cross_validate`.
+
+    Returns
+    -------
+    Dataset
+        Of `aqreanalysis.verification.statistics`.
+
+    Raises
+    ------
+    ObservationError, VerificationError, ValueError
+        As of `aqreanalysis.verification.verify` and `write_report`.
+    """
+    if events is not None:
+        check_events(events)
+    check_report_target(path)
+    pairs = cross_validate(observations, variable, **options)
+    summed = statistics_of(pairs, events=events)
+    write_report(pairs, path, statistics=summed)
+    return summed
 
 
 def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
