@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import cli, open_observations
-from aqreanalysis.cli import application
+from aqreanalysis import cli, open_observations, reanalysis
+from aqreanalysis.cli import application, options
 from aqreanalysis.grid import MOST_CELLS, Grid
 from aqreanalysis.observations import ObservationError, open_stations
 from aqreanalysis.product import open_product
@@ -124,6 +124,10 @@ def test_columns_and_duplicates_are_chosen_by_options(folder, run):
     both = ("--column", "pm25=dust", "--duplicates", "mean")
     assert run("validate", "twice.csv", *both)[0] == 0
     assert "takes ROLE=NAME" in run("validate", "twice.csv", "--column", "pm25")[2]
+
+
+def test_the_command_names_the_methods_of_the_package():
+    assert tuple(reanalysis.METHODS) == options.METHODS
 
 
 def test_data_sets_are_listed(run):
