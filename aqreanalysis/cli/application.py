@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.looking_ahead import outlook
-from aqreanalysis.cli.options import Observations, Reading, Seed, with_reading
+from aqreanalysis.cli.options import Observations, Reader, Seed, with_reading
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
 from aqreanalysis.cli.terminal import StoppedError, shows_progress, stop_cleanly
 from aqreanalysis.cli.verifying import verify
@@ -42,7 +42,7 @@ def _configure(
 
 
 @with_reading
-def validate(observations: Observations, *, reading: Reading) -> None:
+def validate(observations: Observations, *, reading: Reader) -> None:
     """Read a station file and say what is in it, or all that is wrong with it."""
     obs = reading(observations)
     obs.aqnet.validate()

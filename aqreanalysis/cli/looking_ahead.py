@@ -10,7 +10,7 @@ from aqreanalysis.cli.options import (
     Observations,
     Output,
     Quantiles,
-    Reading,
+    Reader,
     Seed,
     Variable,
     with_reading,
@@ -53,7 +53,7 @@ def outlook(
     creator: Creator = None,
     quantile: Quantiles = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Write what the next days may bring as a CF NetCDF product.
 

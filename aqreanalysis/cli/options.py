@@ -39,7 +39,7 @@ Quantiles = Annotated[
     typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
 ]
 #: Gives the observations of a station file.
-Reading = Callable[[Path], xr.Dataset]
+Reader = Callable[[Path], xr.Dataset]
 
 
 def _reading_option(*names: str, **settings: Any) -> Any:

@@ -13,7 +13,7 @@ from aqreanalysis.cli.options import (
     Output,
     Period,
     Quantiles,
-    Reading,
+    Reader,
     Seed,
     Variable,
     with_reading,
@@ -75,7 +75,7 @@ def reanalyse(
         typer.Option("--resume", help="Keep what is finished; go on from an interrupted run."),
     ] = False,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Write complete fields as a CF NetCDF product, or as Zarr if the name ends in .zarr.
 
@@ -128,7 +128,7 @@ def fit(
     ] = None,
     background: BackgroundFile = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Train a model and save it as a folder of plain files."""
     check_model_folder(output)
@@ -163,7 +163,7 @@ def draw(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Instead of the product's own.")] = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Draw a product as a map with coastlines, borders and, if given, its stations.
 

@@ -9,7 +9,7 @@ from aqreanalysis.cli.options import (
     METHODS,
     Observations,
     Period,
-    Reading,
+    Reader,
     Seed,
     Variable,
     with_reading,
@@ -68,7 +68,7 @@ def verify(
         ),
     ] = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Hide stations, estimate them from the others, and report how good the estimates are.
 

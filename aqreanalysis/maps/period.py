@@ -1,6 +1,7 @@
 """The hours that a map shows: selected by label, text or slice, and described in words."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import TIME
 
-Time = str | pd.Timestamp | np.datetime64 | slice | Any
+Time = str | pd.Timestamp | np.datetime64 | datetime | slice
 
 
 class MapError(ValueError):

@@ -65,7 +65,7 @@ class Table:
 Form = Callable[[float], str]
 
 
-def score_table(findings: Findings) -> Table:
+def method_table(findings: Findings) -> Table:
     """Scores of every method, compared with kriging's."""
     units = units_of(findings.pairs)
     rows = []

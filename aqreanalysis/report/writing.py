@@ -179,7 +179,7 @@ def _content(findings: Findings, title: str | None) -> dict[str, Any]:
         "facts": _facts(findings),
         "design": str(attributes.get("design", "")),
         "verdict": verdict(findings),
-        "scores": tables.score_table(findings),
+        "scores": tables.method_table(findings),
         "failures": listed(attributes.get("failures", [])),
         "remarks": listed(attributes.get("remarks", [])),
         "groups": draw_groups(findings),
