@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import cli, open_observations
-from aqreanalysis.cli import application
+from aqreanalysis import open_observations
 from aqreanalysis.grid import MOST_CELLS, Grid
 from aqreanalysis.observations import ObservationError, open_stations
 from aqreanalysis.product import open_product
@@ -41,24 +40,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table().to_csv("obs.csv", index=False)
     return tmp_path
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Return what runs the command and gives its status, output and errors."""
-    monkeypatch.setattr(application, "stop_cleanly", list)  # the signals of pytest stay its own
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def reanalyse(run, *arguments, source="obs.csv", method="idw"):

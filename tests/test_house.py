@@ -77,7 +77,7 @@ def sources(*folders: str) -> Iterator[Path]:
 def imported(*folders: str) -> dict[str, str]:
     """Return the distributions that the folders' files import, each with one such file."""
     homes = packages_distributions()
-    own = {"aqreanalysis", "benchmarks", *(path.stem for path in sources("tests"))}
+    own = {"aqreanalysis", "benchmarks", "tools", *(path.stem for path in sources("tests"))}
     found = {}
     for path in sources(*folders):
         for top in tops(path) - own - sys.stdlib_module_names:
@@ -136,8 +136,8 @@ def test_the_package_imports_what_it_declares_and_nothing_else():
     assert wanted.keys() - used.keys() == set()
 
 
-def test_tests_and_benchmarks_import_nothing_undeclared():
-    used, wanted = imported("tests", "benchmarks"), declared("test", "peers")
+def test_what_is_not_installed_imports_nothing_undeclared():
+    used, wanted = imported("tests", "benchmarks", "tools"), declared("test", "peers")
     assert {name: path for name, path in used.items() if name not in wanted} == {}
 
 

@@ -1,11 +1,20 @@
-"""From observations to what comes next."""
+"""From observations to a forecast: ``aqreanalysis outlook``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import Observations, Output, Reading, Seed, Variable, with_reading
+from aqreanalysis.cli.options import (
+    Creator,
+    Observations,
+    Output,
+    Quantiles,
+    Reader,
+    Seed,
+    Variable,
+    with_reading,
+)
 from aqreanalysis.cli.outputs import check_model_folder, check_product_name, sizes
 from aqreanalysis.cli.terminal import shows_progress
 
@@ -41,13 +50,10 @@ def outlook(
         Path | None, typer.Option(help="Folder in which the outlook is kept for --model.")
     ] = None,
     seed: Seed = 0,
-    creator: Annotated[str | None, typer.Option(help="Your name, for the product.")] = None,
-    quantile: Annotated[
-        list[float] | None,
-        typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
-    ] = None,
+    creator: Creator = None,
+    quantile: Quantiles = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Write what the next days may bring as a CF NetCDF product.
 
@@ -69,7 +75,7 @@ def outlook(
     starts = starts_between(start, until, every) if start and until else start
     places = open_stations(at) if at else None
     fitted = Outlook.load(model) if model else None
-    obs = reading.open(observations)
+    obs = reading(observations)
     if fitted is None:
         fitted = fit_outlook(
             obs,

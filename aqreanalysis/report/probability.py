@@ -1,18 +1,18 @@
-"""Whether the uncertainty is honest: coverage of intervals, positions of the truth, events."""
+"""Figures of the uncertainty: coverage of intervals, PIT, reliability of event probabilities."""
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from aqreanalysis.report.figures.sheet import (
+from aqreanalysis.report.findings import ESTIMATOR, Findings
+from aqreanalysis.report.sheet import (
     Picture,
     colour_of,
-    marker_of,
+    line_of,
     method_entries,
     new_sheet,
     picture_of,
     write_legend,
 )
-from aqreanalysis.report.findings import ESTIMATOR, Findings
 from aqreanalysis.report.words import number, percent, pollutant_text, subject_of, units_of
 
 #: Bars of the histogram, each of two bins of the statistics.
@@ -22,19 +22,13 @@ _LEAST_VALUES, _LEAST_EVENTS, _LEAST_CLASSES = 30, 50, 3
 
 
 def coverage_figure(findings: Findings) -> Picture:
-    """Return how much of the truth the central intervals of every size hold."""
+    """Observed against nominal coverage of central intervals."""
     figure, axes = new_sheet()
     _diagonal(axes)
     shown = findings.probabilistic()
     for method in reversed(shown):
         nominal, observed = coverage(findings, method)
-        axes.plot(
-            nominal,
-            observed,
-            color=colour_of(method, findings.methods),
-            marker=marker_of(method, findings.methods),
-            markersize=4,
-        )
+        axes.plot(nominal, observed, **line_of(method, findings.methods), markersize=4)
     axes.set_xlabel("Nominal share of the interval")
     axes.set_ylabel("Share of measurements within")
     write_legend(figure, method_entries(shown, findings.methods))
@@ -51,7 +45,7 @@ def coverage_figure(findings: Findings) -> Picture:
 
 
 def coverage(findings: Findings, method: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return nominal and observed share of central intervals, both from above 0 to below 1."""
+    """Nominal and observed coverage of central intervals, both between 0 and 1."""
     count = findings.statistics["pit_count"].sel({ESTIMATOR: method}).sum("station").values
     half = count.size // 2
     # An interval of the share p holds the positions within p / 2 of the middle.
@@ -62,7 +56,7 @@ def coverage(findings: Findings, method: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def position_figure(findings: Findings) -> Picture:
-    """Return the histogram of the positions of the truth in the estimated distributions."""
+    """PIT histogram: positions of the measurements in the estimated distributions."""
     figure, axes = new_sheet()
     shown = findings.probabilistic()
     first, reference = shown[0], findings.reference
@@ -99,51 +93,52 @@ def position_figure(findings: Findings) -> Picture:
 
 
 def positions(findings: Findings, method: str) -> np.ndarray:
-    """Return how often the truth falls in each twentieth, relative to an even share."""
+    """PIT histogram in twenty bins, relative to a uniform one."""
     count = findings.statistics["pit_count"].sel({ESTIMATOR: method}).sum("station").values
     bars = count.reshape(_BARS, -1).sum(axis=1)
     return bars / bars.mean()
 
 
 def reliability_figures(findings: Findings) -> list[Picture | str]:
-    """Return reliability diagrams of the lowest and highest event that occurs often enough."""
-    events = findings.statistics["event"].values
+    """Reliability diagrams of the lowest and the highest event that is frequent enough."""
     first = findings.probabilistic()[0]
-    told = [
+    frequent = [
         float(event)
-        for event in events
+        for event in findings.statistics["event"].values
         if _tables(findings, first, event)[1].sum() >= _LEAST_EVENTS
         and reliability(findings, first, event)[0].size >= _LEAST_CLASSES
     ]
-    if not told:
+    if not frequent:
         return [
             "Reliability of event probabilities is left out: no threshold was reached "
             f"{_LEAST_EVENTS} times with probabilities that vary."
         ]
-    return [_reliability_figure(findings, event) for event in dict.fromkeys([told[0], told[-1]])]
+    chosen = dict.fromkeys([frequent[0], frequent[-1]])
+    return [_reliability_figure(findings, event) for event in chosen]
 
 
 def _reliability_figure(findings: Findings, event: float) -> Picture:
-    """Return how often an event happened where its probability was said to be so much."""
+    """Reliability diagram: observed frequency against estimated probability of an event."""
     figure, axes = new_sheet()
     _diagonal(axes)
     shown = findings.probabilistic()
     for method in reversed(shown):
-        said, happened, count = reliability(findings, method, event)
-        colour = colour_of(method, findings.methods)
-        axes.plot(said, happened, color=colour, linewidth=1.2)
+        stated, observed, count = reliability(findings, method, event)
+        style = line_of(method, findings.methods)
+        axes.plot(stated, observed, color=style["color"], linewidth=1.2)
         area = 12 * np.log10(np.maximum(count, 1)) ** 1.5
-        marker = marker_of(method, findings.methods)
-        axes.scatter(said, happened, area, color=colour, marker=marker, alpha=0.85, zorder=3)
-    _, _, counts = (table.sum() for table in _tables(findings, shown[0], event))
-    rate = float(_tables(findings, shown[0], event)[1].sum() / counts)
+        axes.scatter(stated, observed, area, **style, alpha=0.85, zorder=3)
+    _, events, counts = (table.sum() for table in _tables(findings, shown[0], event))
+    rate = float(events / counts)
     axes.axhline(rate, color="#777777", linestyle=":", linewidth=1.3)
     axes.set_xlabel("Estimated probability of the event")
     axes.set_ylabel("Observed frequency")
     write_legend(figure, method_entries(shown, findings.methods))
     threshold = f"{event:g}{chr(160)}{units_of(findings.pairs)}"
-    said, happened, _ = reliability(findings, shown[0], event)
-    far = f", {percent(happened[-1])} where it says {percent(said[-1])}" if said.size > 1 else ""
+    stated, observed, _ = reliability(findings, shown[0], event)
+    last = ""
+    if stated.size > 1:
+        last = f", {percent(observed[-1])} where it says {percent(stated[-1])}"
     return picture_of(
         figure,
         title=f"Probability of {pollutant_text(findings.variable)} of {threshold} or more",
@@ -151,17 +146,17 @@ def _reliability_figure(findings: Findings, event: float) -> Picture:
         "cases. The larger a mark, the more values. Dotted: the overall frequency, "
         f"{percent(rate, 1)}.",
         alt=f"Reliability diagram for {threshold}. Where {subject_of(shown[0])} says "
-        f"{percent(said[0])}, the event happens in {percent(happened[0])} of the cases{far}.",
+        f"{percent(stated[0])}, the event happens in {percent(observed[0])} of the cases{last}.",
     )
 
 
 def reliability(
     findings: Findings, method: str, event: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean probability, observed frequency and number of values of each class."""
-    said, happened, count = _tables(findings, method, event)
+    """Mean probability, observed frequency and number of values of each class."""
+    stated, observed, count = _tables(findings, method, event)
     enough = count >= _LEAST_VALUES
-    return said[enough] / count[enough], happened[enough] / count[enough], count[enough]
+    return stated[enough] / count[enough], observed[enough] / count[enough], count[enough]
 
 
 def _tables(
@@ -170,8 +165,8 @@ def _tables(
     """Return the sums of probability and of events, and the number of values, of each class."""
     chosen = findings.statistics.sel({ESTIMATOR: method, "event": event})
     names = ("sum_probability", "event_count", "probability_count")
-    said, happened, count = (chosen[name].sum("station").values for name in names)
-    return said, happened, count
+    stated, observed, count = (chosen[name].sum("station").values for name in names)
+    return stated, observed, count
 
 
 def _diagonal(axes: Axes) -> None:

@@ -1,11 +1,13 @@
-"""What a reader finds the way by: coastlines, borders, cities, graticule and scale bar."""
+"""The basemap: coastlines, borders, cities, graticule and scale bar."""
 
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.patheffects import Normal, withStroke
+from matplotlib.ticker import MaxNLocator
 
-from aqreanalysis.maps.frame import SMALL_PT, TEXT_PT, Frame, Region, project
+from aqreanalysis.maps.frame import SMALL_PT, TEXT_PT, Frame, project
 from aqreanalysis.maps.natural_earth import Layer, cities, lines
 from aqreanalysis.network import great_circle_km
 
@@ -21,6 +23,7 @@ _NAME_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 Box = tuple[float, float, float, float]
 
 _COAST = {"colors": "#111111", "linewidths": 0.8}
+_LAKE = {**_COAST, "linewidths": 0.6}
 _BORDER = {"colors": "#111111", "linewidths": 0.9}
 _LINE_HALO = [withStroke(linewidth=2.0, foreground="white", alpha=0.35), Normal()]
 _DISPUTED = {**_BORDER, "linestyles": (0, (4, 3))}
@@ -39,22 +42,39 @@ FIELD_Z, HATCH_Z, LINES_Z, GRATICULE_Z, CITY_Z, STATION_Z, WORDS_Z = (
 )
 
 
-def draw_lines(frame: Frame, *, weight: float = 1.0) -> None:
-    """Draw coastlines, lakes, borders and, where they are not too many, states.
+def draw_basemap(
+    frame: Frame, stations: tuple[np.ndarray, np.ndarray], *, weight: float = 1.0
+) -> None:
+    """Draw all that orients the reader; names of cities leave the stations free.
 
-    The weight multiplies the widths of the lines, which suit a map of 1600 pixels.
+    Parameters
+    ----------
+    frame : Frame
+    stations : tuple of (n,) and (n,)
+        Longitude and latitude of stations, degrees.
+    weight : float
+        Factor on the widths of the lines, which suit a map of 1600 pixels.
     """
-    width = (frame.window[1] - frame.window[0]) * np.cos(np.radians(_middle(frame.window)))
+    _draw_lines(frame, weight)
+    _draw_graticule(frame)
+    _draw_scale_bar(frame)
+    _draw_cities(frame, np.stack(project(frame.projection, *stations), axis=1))
+
+
+def _draw_lines(frame: Frame, weight: float) -> None:
+    """Draw coastlines, lakes, borders and, where they are not too many, states."""
+    west, east, south, north = frame.window
+    width = (east - west) * np.cos(np.radians((south + north) / 2))
     if width <= _STATES_DEG:
-        _draw(frame, "state", None if width <= _ALL_STATES_DEG else 0, _weighed(_STATE, weight))
-    lake = {**_COAST, "linewidths": 0.6}
-    _draw(frame, "lake", None, _weighed(lake, weight), smallest=0.012 / weight)
-    _draw(frame, "coastline", None, _weighed(_COAST, weight), smallest=0.004 / weight)
-    _draw(frame, "border", 0, _weighed(_BORDER, weight))
-    _draw(frame, "border", 1, _weighed(_DISPUTED, weight))
+        rank = None if width <= _ALL_STATES_DEG else 0
+        _draw(frame, "state", _STATE, weight, rank=rank)
+    _draw(frame, "lake", _LAKE, weight, smallest=0.012 / weight)
+    _draw(frame, "coastline", _COAST, weight, smallest=0.004 / weight)
+    _draw(frame, "border", _BORDER, weight, rank=0)
+    _draw(frame, "border", _DISPUTED, weight, rank=1)
 
 
-def draw_graticule(frame: Frame) -> None:
+def _draw_graticule(frame: Frame) -> None:
     """Draw meridians and parallels with their degrees on the left and below."""
     from cartopy.crs import PlateCarree
     from cartopy.mpl.ticker import LatitudeFormatter, LongitudeFormatter
@@ -79,7 +99,7 @@ def draw_graticule(frame: Frame) -> None:
     drawn.xlabel_style = drawn.ylabel_style = {"size": TEXT_PT, "color": "#333333"}
 
 
-def draw_scale_bar(frame: Frame) -> None:
+def _draw_scale_bar(frame: Frame) -> None:
     """Draw a bar of a round number of km, true at its place, in the lower left corner."""
     west, east, south, north = frame.extent
     if frame.window[1] - frame.window[0] > _SCALE_BAR_DEG:
@@ -105,23 +125,16 @@ def draw_scale_bar(frame: Frame) -> None:
     )
 
 
-def draw_cities(frame: Frame, stations_xy: np.ndarray) -> None:
-    """Draw the names of cities where they cover neither each other nor a station.
-
-    Parameters
-    ----------
-    frame : Frame
-    stations_xy : (n, 2)
-        Stations in the units of the projection.
-    """
+def _draw_cities(frame: Frame, stations_xy: np.ndarray) -> None:
+    """Draw cities whose names cover neither each other nor a station, (n, 2) projected."""
     edges = [edge * frame.unit_pt for edge in frame.extent]
     taken = [_box(point, (0, 0), 4.5, 4.5) for point in stations_xy * frame.unit_pt]
     taken.append(_scale_bar_box(edges))
     names: list[Box] = []
-    found = cities(frame.window)[: 3 * _MOST_CITIES]
-    degrees = np.array([(city.longitude, city.latitude) for city in found]).reshape(-1, 2)
+    candidates = cities(frame.window)[: 3 * _MOST_CITIES]
+    degrees = np.array([(city.longitude, city.latitude) for city in candidates]).reshape(-1, 2)
     places = np.stack(project(frame.projection, *degrees.T), axis=1)
-    for city, place in zip(found, places, strict=True):
+    for city, place in zip(candidates, places, strict=True):
         dot = _box(place * frame.unit_pt, (0, 0), 3, 3)
         covered = any(_overlap(dot, name) for name in names) or not _within(dot, edges)
         if len(names) >= 2 * _MOST_CITIES or covered:
@@ -155,30 +168,29 @@ def _draw_city(
     )
 
 
-def _weighed(style: dict[str, Any], weight: float) -> dict[str, Any]:
-    """Return a style with lines of another weight."""
-    return {**style, "linewidths": style["linewidths"] * weight}
-
-
 def _draw(
-    frame: Frame, layer: Layer, rank: int | None, style: dict[str, Any], *, smallest: float = 0.0
+    frame: Frame,
+    layer: Layer,
+    style: dict[str, Any],
+    weight: float,
+    *,
+    rank: int | None = None,
+    smallest: float = 0.0,
 ) -> None:
-    """Draw the lines of a layer longer than a share of the map's width, simplified to a pixel."""
-    from matplotlib.collections import LineCollection
-
+    """Draw the lines of a layer larger than a share of the map's width, simplified to a pixel."""
     width = frame.window[1] - frame.window[0]
-    found = lines(
+    visible = lines(
         layer,
         frame.window,
         rank=rank,
         tolerance_deg=width / 2500,
         smallest_deg=smallest * width,
     )
-    if not found:
+    if not visible:
         return
-    vertices = np.concatenate(found)
+    vertices = np.concatenate(visible)
     x, y = project(frame.projection, vertices[:, 0], vertices[:, 1])
-    ends = np.cumsum([len(line) for line in found])[:-1]
+    ends = np.cumsum([len(line) for line in visible])[:-1]
     projected = np.split(np.stack([x, y], axis=1), ends)
     whole = [line for line in projected if np.isfinite(line).all()]
     frame.axes.add_collection(
@@ -188,21 +200,14 @@ def _draw(
             path_effects=_LINE_HALO,
             capstyle="round",
             joinstyle="round",
-            **style,
+            **{**style, "linewidths": weight * style["linewidths"]},
         ),
         autolim=False,
     )
 
 
-def _middle(region: Region) -> float:
-    """Return the latitude in the middle."""
-    return (region[2] + region[3]) / 2
-
-
 def _ticks(low: float, high: float) -> np.ndarray:
     """Return round degrees within a range."""
-    from matplotlib.ticker import MaxNLocator
-
     span = high - low
     steps = [1, 2, 5, 10] if span < 12 else [1, 1.5, 2, 3, 5, 10] if span < 150 else [1, 3, 6, 10]
     ticks = np.asarray(MaxNLocator(nbins=7, steps=steps).tick_values(low, high))

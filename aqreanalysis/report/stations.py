@@ -1,4 +1,4 @@
-"""Errors at single stations: the map, and the best and the worst station as time series."""
+"""Figures of single stations: the map of errors, and the best and the worst as time series."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +13,21 @@ from matplotlib.patches import Patch
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.maps import map_scores
 from aqreanalysis.predictive import RootNormal
-from aqreanalysis.report.figures.agreement import drawable_pollutant
-from aqreanalysis.report.figures.sheet import (
+from aqreanalysis.report.findings import ESTIMATOR, Findings
+from aqreanalysis.report.sheet import (
     WIDTH_IN,
     Picture,
     colour_of,
+    drawable_pollutant,
     legend_label,
     new_sheet,
     picture_of,
     write_legend,
 )
-from aqreanalysis.report.findings import ESTIMATOR, Findings
 from aqreanalysis.report.words import (
     NO_BREAK,
     counted,
-    listed,
+    enumerated,
     number,
     shortened,
     subject_of,
@@ -35,17 +35,17 @@ from aqreanalysis.report.words import (
 )
 from aqreanalysis.verification.pairs import median_layer
 
-_WINDOW_DAYS = 14
-#: A station is shown only with so much of the window, and so much of what others have in all.
+_DAYS = 14
+#: Least share of values in the weeks shown, and of the stations' median number of values.
 _LEAST_SHARE = 0.5
 _MOST_TICKS = 8
 
 
 def map_figure(findings: Findings) -> Picture | str:
-    """Return the map of the first method's RMSE at every station."""
+    """Map of the first method's RMSE at every station."""
     scores = findings.stations.scores.sel({ESTIMATOR: findings.method})
-    there = np.isfinite(scores["rmse"].values)
-    if not there.any():
+    valid = np.isfinite(scores["rmse"].values)
+    if not valid.any():
         return f"The map is left out: no station has a value of {subject_of(findings.method)}."
     positions = findings.statistics[["longitude", "latitude"]].reset_coords()
     stations = xr.Dataset(
@@ -54,7 +54,7 @@ def map_figure(findings: Findings) -> Picture | str:
         coords={STATION: findings.statistics[STATION].values},
     ).set_coords(["longitude", "latitude"])
     stations["rmse"].attrs = {"long_name": "RMSE", "units": findings.pairs.attrs["units"]}
-    shown = stations.isel({STATION: there})
+    shown = stations.isel({STATION: valid})
     figure = map_scores(
         shown, "rmse", hidden=not findings.of_product, limits=_limits(shown), width_in=WIDTH_IN
     )
@@ -79,44 +79,43 @@ def _limits(shown: xr.Dataset) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
-class Window:
-    """Two weeks, as steps of the time axis, and the day that they were chosen by."""
+class WorstWeeks:
+    """Two weeks as steps of the time axis, and the day they were chosen by."""
 
     steps: slice
     peak: np.datetime64
 
 
-def worst_weeks(pairs: xr.Dataset) -> Window:
-    """Return the 14 days that hold the day (UTC) with the highest mean of all stations.
+def worst_weeks(pairs: xr.Dataset) -> WorstWeeks:
+    """Choose the 14 days around the day (UTC) with the highest mean of all stations.
 
-    Only days count at which as many values are there as on half of the usual day.
+    Days with less than half of the median number of values are not considered.
     """
     truth = pairs["truth"].transpose(STATION, TIME).values
     days = pairs[TIME].values.astype("datetime64[D]")
     unique, day = np.unique(days, return_inverse=True)
-    there = np.isfinite(truth)
-    count = np.bincount(day, there.sum(axis=0), unique.size)
+    count = np.bincount(day, np.isfinite(truth).sum(axis=0), unique.size)
     total = np.bincount(day, np.nansum(truth, axis=0), unique.size)
     usual = count >= 0.5 * np.median(count[count > 0])
     mean = np.where(usual & (count > 0), total / np.maximum(count, 1), -np.inf)
     peak = int(np.argmax(mean))
-    first = int(np.clip(peak - _WINDOW_DAYS // 2, 0, max(unique.size - _WINDOW_DAYS, 0)))
-    last = unique[min(first + _WINDOW_DAYS, unique.size) - 1]
+    first = int(np.clip(peak - _DAYS // 2, 0, max(unique.size - _DAYS, 0)))
+    last = unique[min(first + _DAYS, unique.size) - 1]
     steps = slice(
         int(np.searchsorted(days, unique[first])), int(np.searchsorted(days, last, side="right"))
     )
-    return Window(steps, unique[peak])
+    return WorstWeeks(steps, unique[peak])
 
 
-def chosen_stations(findings: Findings, window: Window) -> list[int]:
-    """Return the rows of the stations with the lowest and the highest RMSE of the first method.
+def chosen_stations(findings: Findings, weeks: WorstWeeks) -> list[int]:
+    """Rows of the stations with the lowest and the highest RMSE of the first method.
 
-    Of those only that report in half of the window, and half as much as is usual.
+    Only stations with values in half of these weeks, and half of the median number in all.
     """
     scores = findings.stations.scores.sel({ESTIMATOR: findings.method})
     order = findings.pairs[STATION].values.tolist()
     scores = scores.sel({STATION: order})
-    inside = findings.pairs["truth"].transpose(STATION, TIME).values[:, window.steps]
+    inside = findings.pairs["truth"].transpose(STATION, TIME).values[:, weeks.steps]
     count = scores["count"].values
     enough = np.isfinite(inside).mean(axis=1) >= _LEAST_SHARE
     enough &= count >= _LEAST_SHARE * np.median(count[count > 0]) if (count > 0).any() else False
@@ -127,19 +126,19 @@ def chosen_stations(findings: Findings, window: Window) -> list[int]:
 
 
 def series_figures(findings: Findings) -> list[Picture | str]:
-    """Return the time series of the best and of the worst station."""
-    window = worst_weeks(findings.pairs)
-    rows = chosen_stations(findings, window)
+    """Time series of the best and of the worst station."""
+    weeks = worst_weeks(findings.pairs)
+    rows = chosen_stations(findings, weeks)
     if not rows:
         return ["Time series are left out: no station reports in half of the worst two weeks."]
     words = ["Lowest RMSE", "Highest RMSE"] if len(rows) == 2 else ["Worst two weeks"]
-    return [_series_figure(findings, window, row, word)
+    return [_series_figure(findings, weeks, row, word)
             for row, word in zip(rows, words, strict=True)]  # fmt: skip
 
 
-def _series_figure(findings: Findings, window: Window, row: int, word: str) -> Picture:
-    """Return measured and estimated values of one station with the 90 % interval."""
-    station = findings.pairs.isel({STATION: row, TIME: window.steps})
+def _series_figure(findings: Findings, weeks: WorstWeeks, row: int, word: str) -> Picture:
+    """Measured and estimated values of one station with the 90 % interval."""
+    station = findings.pairs.isel({STATION: row, TIME: weeks.steps})
     station = station.sel({ESTIMATOR: findings.method})
     figure, axes = new_sheet(3.3)
     entries = _draw_series(axes, findings, station)
@@ -154,7 +153,7 @@ def _series_figure(findings: Findings, window: Window, row: int, word: str) -> P
     short = shortened(name)
     rmse = findings.stations.scores["rmse"].sel({ESTIMATOR: findings.method, STATION: name})
     score = f"{number(float(rmse), findings.decimals)}{NO_BREAK}{units_of(findings.pairs)}"
-    drawn = listed(str(entry.get_label()) for entry in entries)
+    drawn = enumerated(str(entry.get_label()) for entry in entries)
     return picture_of(
         figure,
         title=f"{word}: station {short}",
@@ -165,7 +164,7 @@ def _series_figure(findings: Findings, window: Window, row: int, word: str) -> P
 
 
 def time_ticks(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return at most eight round times within a period, and how an axis writes them.
+    """At most eight round times within a period, and their labels.
 
     Examples
     --------
@@ -209,12 +208,11 @@ def _draw_series(axes: Axes, findings: Findings, station: xr.Dataset) -> list[Li
 
 
 def _draw_line(axes: Axes, times: np.ndarray, values: np.ndarray, **line: Any) -> None:
-    """Draw a line, and as dots the values between gaps that a line would not show."""
-    there = np.isfinite(values)
-    padded = np.concatenate([[False], there, [False]])
-    alone = there & ~padded[:-2] & ~padded[2:]
+    """Draw a line, and isolated values between gaps as dots."""
+    padded = np.concatenate([[False], np.isfinite(values), [False]])
+    isolated = padded[1:-1] & ~padded[:-2] & ~padded[2:]
     axes.plot(times, values, **line)
-    axes.plot(times[alone], values[alone], ".", color=line["color"], markersize=3)
+    axes.plot(times[isolated], values[isolated], ".", color=line["color"], markersize=3)
 
 
 def _where(findings: Findings, station: xr.Dataset) -> str:
@@ -225,12 +223,12 @@ def _where(findings: Findings, station: xr.Dataset) -> str:
     return f", {number(distance, 1)}{NO_BREAK}km from the nearest known station"
 
 
-def window_words(findings: Findings) -> str:
-    """Return how stations and days of the time series were chosen."""
+def series_intro(findings: Findings) -> str:
+    """How stations and days of the time series were chosen, in words."""
     peak = worst_weeks(findings.pairs).peak
     return (
         "Chosen by rule, not by eye: the stations with the lowest and the highest RMSE of "
         f"{subject_of(findings.method)} among those that report in at least half of the days "
-        f"shown, and the {_WINDOW_DAYS} days around {peak}, the day (UTC) with the highest mean "
+        f"shown, and the {_DAYS} days around {peak}, the day (UTC) with the highest mean "
         "of all stations."
     )

@@ -1,25 +1,24 @@
 """Errors in parts: by distance to the nearest known station, by level, hour and month."""
 
 import calendar
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from aqreanalysis.report.figures.sheet import (
+from aqreanalysis.report.findings import ESTIMATOR, Findings, Part
+from aqreanalysis.report.sheet import (
     Picture,
     colour_of,
-    marker_of,
+    line_of,
     method_entries,
     new_sheet,
     picture_of,
     root_ticks,
     write_legend,
 )
-from aqreanalysis.report.findings import ESTIMATOR, Findings, Part
-from aqreanalysis.report.words import label_of, listed, number, subject_of, units_of
+from aqreanalysis.report.words import enumerated, label_of, number, subject_of, units_of
 
 #: Share of the width between two classes over which the methods are spread.
 _SPREAD = 0.5
@@ -27,28 +26,23 @@ _SPREAD = 0.5
 _LEAST_VALUES = 30
 
 
-@dataclass(frozen=True)
-class Axis:
-    """What a part is called on its axis, and one sentence on how it is made."""
-
-    label: str
-    note: str
-
-
+#: Label of the axis of each kind of parts, and a note for the caption.
 _AXES = {
-    "distance": Axis(
+    "distance": (
         "Distance to the nearest known station (km)",
         "Distance is that to the nearest station the methods knew.",
     ),
-    "level": Axis(
+    "level": (
         "Measured concentration",
         "Classes of what was measured. Estimates that are smoother than the air err upward at low "
         "levels and downward at high ones.",
     ),
-    "hour": Axis("Hour of the day, local", "Local is UTC plus the whole hours nearest to "
-                 "longitude / 15."),
-    "month": Axis("Month", "Months are of local time."),
-}  # fmt: skip
+    "hour": (
+        "Hour of the day, local",
+        "Local is UTC plus the whole hours nearest to longitude / 15.",
+    ),
+    "month": ("Month", "Months are of local time."),
+}
 
 
 def distance_figure(findings: Findings) -> Picture | str:
@@ -65,14 +59,14 @@ def distance_figure(findings: Findings) -> Picture | str:
     return picture_of(
         figure,
         title="Error and distance to the nearest known station",
-        caption=f"RMSE; below each class its number of stations. {_AXES['distance'].note}",
+        caption=f"RMSE; below each class its number of stations. {_AXES['distance'][1]}",
         alt=_alt(findings, part, "distance", "km to the nearest known station"),
     )
 
 
 def level_figure(findings: Findings) -> Picture | str:
     """Return RMSE and bias by measured level."""
-    part = _often(findings.parts["level"])
+    part = _frequent_levels(findings.parts["level"])
     counts = [_compact(count) for count in part.scores["count"].max(ESTIMATOR).values]
     figure, axes = _class_figure(findings, part, "level", ("rmse", "bias"), counts)
     axes.set_xlabel(f"Measured concentration ({units_of(findings.pairs)}), values scored below")
@@ -81,13 +75,13 @@ def level_figure(findings: Findings) -> Picture | str:
         figure,
         title="Error by level of pollution",
         caption="RMSE (filled) and bias (open) on a square-root scale; below each class its "
-        f"number of values, {_LEAST_VALUES} at least. {_AXES['level'].note}",
+        f"number of values, {_LEAST_VALUES} at least. {_AXES['level'][1]}",
         alt=_alt(findings, part, "level", units_of(findings.pairs)),
     )
 
 
-def _often(part: Part) -> Part:
-    """Return only levels with enough values to draw; all, where none has."""
+def _frequent_levels(part: Part) -> Part:
+    """Levels with enough values to draw; all levels if none has enough."""
     enough = np.flatnonzero(part.scores["count"].max(ESTIMATOR).values >= _LEAST_VALUES)
     return part.isel({"level": enough if enough.size else slice(None)})
 
@@ -146,7 +140,7 @@ def _class_figure(
     axes.set_xticks(range(len(labels)), [f"{a}\n{b}" for a, b in zip(labels, below, strict=True)])
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.grid(axis="x", visible=False)
-    axes.set_xlabel(_AXES[dim].label)
+    axes.set_xlabel(_AXES[dim][0])
     what = " and bias" if "bias" in names else ""
     axes.set_ylabel(f"RMSE{what} ({units_of(findings.pairs)})")
     write_legend(figure, method_entries(shown, findings.methods, linestyle="none"))
@@ -161,15 +155,15 @@ def _draw_bars(
     low, high = part.ends(method, name)
     # One place in a class has no interval: a point without a bar.
     reach = np.nan_to_num([np.maximum(value - low, 0), np.maximum(high - value, 0)])
-    there = np.isfinite(value)
-    colour = colour_of(method, findings.methods)
+    valid = np.isfinite(value)
+    style = line_of(method, findings.methods)
     axes.errorbar(
-        place[there],
-        value[there],
-        yerr=reach[:, there],
-        fmt=marker_of(method, findings.methods),
-        color=colour,
-        markerfacecolor="white" if name == "bias" else colour,
+        place[valid],
+        value[valid],
+        yerr=reach[:, valid],
+        **style,
+        linestyle="none",
+        markerfacecolor="white" if name == "bias" else style["color"],
         elinewidth=1.3,
     )
 
@@ -183,16 +177,15 @@ def _line_figure(findings: Findings, part: Part, dim: str) -> tuple[Figure, Axes
     axes.fill_between(place, low, high, color=first, alpha=0.15, linewidth=0)
     with_bias = {findings.method, findings.reference}
     for method in reversed(findings.scored()):
-        colour = colour_of(method, findings.methods)
-        marker = marker_of(method, findings.methods)
+        style = line_of(method, findings.methods)
         rmse, bias = (
             part.scores[name].sel({ESTIMATOR: method}).values for name in ("rmse", "bias")
         )
-        axes.plot(place, rmse, color=colour, marker=marker, markersize=4)
+        axes.plot(place, rmse, **style, markersize=4)
         if method in with_bias:
-            axes.plot(place, bias, color=colour, linestyle=(0, (4, 2)), linewidth=1.2)
+            axes.plot(place, bias, color=style["color"], linestyle=(0, (4, 2)), linewidth=1.2)
     axes.axhline(0, color="#555555", linewidth=0.8)
-    axes.set_xlabel(_AXES[dim].label)
+    axes.set_xlabel(_AXES[dim][0])
     axes.set_ylabel(f"RMSE and bias ({units_of(findings.pairs)})")
     entries = method_entries(findings.scored(), findings.methods)
     dashed = Line2D([], [], color="#333333", linestyle=(0, (4, 2)), linewidth=1.2, label="bias")
@@ -210,7 +203,7 @@ def _line_picture(findings: Findings, figure: Figure, part: Part, dim: str, titl
     return picture_of(
         figure,
         title=title,
-        caption=f"RMSE (solid) and bias (dashed).{band} {_AXES[dim].note}",
+        caption=f"RMSE (solid) and bias (dashed).{band} {_AXES[dim][1]}",
         alt=_alt(findings, part, dim, {"hour": "local hour", "month": "month"}[dim]),
     )
 
@@ -238,7 +231,7 @@ def _alt(findings: Findings, part: Part, dim: str, units: str) -> str:
         for end in ((0, -1) if len(labels) > 1 else (0,))
         if np.isfinite(rmse[end])
     ]
-    methods = listed(label_of(method) for method in findings.scored())
+    methods = enumerated(label_of(method) for method in findings.scored())
     return (
         f"Plot of RMSE by {dim} ({units}) for {methods}. RMSE of {subject_of(findings.method)} "
         f"in {units_of(findings.pairs)}: {', '.join(ends) or 'none'}."

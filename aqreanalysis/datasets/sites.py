@@ -1,4 +1,4 @@
-"""Where the towns and the stations of the synthetic network are: on land, in clusters and alone."""
+"""Positions of the towns and the stations of the synthetic network: on land, clustered or rural."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ _LAND = (
 
 @dataclass(frozen=True)
 class Sites:
-    """Places of stations.
+    """Positions of stations.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Sites:
 
 
 def make_towns(*, count: int, emission_t_per_hour: float, seed: int) -> Towns:
-    """Return towns of a seed, the largest first, in the region and its surroundings.
+    """Towns of a seed, the largest first, in the region and its surroundings.
 
     The size of a town falls with its rank as 1 / rank**0.7, somewhat slower than Zipf's law; its
     radius grows with the square root of its size, from 6 km. The three largest lie well inside
@@ -54,7 +54,7 @@ def make_towns(*, count: int, emission_t_per_hour: float, seed: int) -> Towns:
     inner = (west + 0.6, east - 0.6, south + 0.5, north - 0.5)
     outer = (west - SURROUNDINGS, east + SURROUNDINGS, south - SURROUNDINGS, north + SURROUNDINGS)
     large = _scatter(rng, inner, 3, apart_km=90.0)
-    places = _scatter(rng, outer, count, apart_km=25.0, beside=large)
+    places = _scatter(rng, outer, count, apart_km=25.0, existing=large)
     size = _size(np.arange(count))
     east_km, north_km = plane_km(places[:, 0], places[:, 1], origin())
     return Towns(
@@ -68,7 +68,7 @@ def make_towns(*, count: int, emission_t_per_hour: float, seed: int) -> Towns:
 
 
 def make_sites(towns: Towns, *, count: int, urban_share: float, seed: int) -> Sites:
-    """Return places for stations: a share in the towns of the region, the others over the land.
+    """Positions of stations: a share in the towns of the region, the others over the land.
 
     A town has stations in proportion to its size, around its centre and 1 km apart or more;
     rural stations are 20 km apart or more. Where there is no room, both distances shrink.
@@ -81,20 +81,20 @@ def make_sites(towns: Towns, *, count: int, urban_share: float, seed: int) -> Si
     city = _around(rng, towns, town)
     west, east, south, north = REGION
     country = _scatter(
-        rng, (west + 0.1, east - 0.1, south + 0.1, north - 0.1), count, apart_km=20.0, beside=city
+        rng, (west + 0.1, east - 0.1, south + 0.1, north - 0.1), count, apart_km=20.0, existing=city
     )
     names = [*(f"Town {rank + 1}" for rank in town), *(["Rural"] * (count - urban))]
     return Sites(country[:, 0], country[:, 1], np.array(names))
 
 
 def origin() -> tuple[float, float]:
-    """Return longitude and latitude of the middle of the region."""
+    """Longitude and latitude of the middle of the region."""
     west, east, south, north = REGION
     return (west + east) / 2, (south + north) / 2
 
 
 def on_land(longitude: NDArray, latitude: NDArray) -> NDArray:
-    """Return whether places are on land, by the coarse shore of this region."""
+    """Whether positions are on land, by the coarse shore of this region."""
     import shapely
 
     return shapely.contains_xy(shapely.Polygon(_LAND), longitude, latitude)
@@ -122,13 +122,13 @@ def _scatter(
     count: int,
     *,
     apart_km: float,
-    beside: NDArray | None = None,
+    existing: NDArray | None = None,
 ) -> NDArray:
-    """Return places on land in a box, (count, 2), after those given, as far apart as asked.
+    """Return positions on land in a box, (count, 2), existing ones first, at least so far apart.
 
-    Where no room is left, the distance asked for shrinks.
+    Where no room is left, the distance shrinks.
     """
-    places = np.empty((0, 2)) if beside is None else beside
+    places = np.empty((0, 2)) if existing is None else existing
     while len(places) < count:
         west, east, south, north = box
         tries = rng.uniform((west, south), (east, north), (200, 2))

@@ -2,24 +2,21 @@
 
 from dataclasses import dataclass
 
-from aqreanalysis.report.figures.agreement import density_figure, taylor_figure
-from aqreanalysis.report.figures.parts import (
+from aqreanalysis.report.agreement import density_figure, taylor_figure
+from aqreanalysis.report.findings import Findings
+from aqreanalysis.report.parts import (
     distance_figure,
     hour_figure,
     level_figure,
     month_figure,
 )
-from aqreanalysis.report.figures.places import map_figure, series_figures, window_words
-from aqreanalysis.report.figures.probability import (
+from aqreanalysis.report.probability import (
     coverage_figure,
     position_figure,
     reliability_figures,
 )
-from aqreanalysis.report.figures.sheet import Picture, house_style
-from aqreanalysis.report.findings import Findings
-
-__all__ = ["Group", "Picture", "draw_groups"]
-
+from aqreanalysis.report.sheet import Picture, house_style
+from aqreanalysis.report.stations import map_figure, series_figures, series_intro
 
 _ABOUT_INTERVALS = (
     "Bars and bands in all figures are 95 % intervals of a bootstrap over places. All methods are "
@@ -53,7 +50,7 @@ class Group:
 
 
 def draw_groups(findings: Findings) -> list[Group]:
-    """Return all figures of the report."""
+    """Draw all figures of the report."""
     with house_style():
         return [
             Group.of(
@@ -96,5 +93,5 @@ def _series(findings: Findings) -> Group:
     """Return the time series of two stations, or of the only one."""
     drawn = series_figures(findings)
     if len(drawn) == 2:
-        return Group.of("The best and the worst station", drawn, intro=window_words(findings))
+        return Group.of("The best and the worst station", drawn, intro=series_intro(findings))
     return Group.of("Time series", drawn)

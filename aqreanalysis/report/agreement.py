@@ -9,31 +9,30 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 from matplotlib.ticker import NullFormatter
 
-from aqreanalysis.report.figures.sheet import (
+from aqreanalysis.report.findings import ESTIMATOR, Findings, Part
+from aqreanalysis.report.sheet import (
     SQUARE_IN,
     Picture,
     colour_of,
-    drawable,
-    marker_of,
+    drawable_pollutant,
+    line_of,
     method_entries,
     new_sheet,
     picture_of,
     root_ticks,
     write_legend,
 )
-from aqreanalysis.report.findings import ESTIMATOR, Findings, Part
 from aqreanalysis.report.words import (
     counted,
-    drawn_pollutant,
+    enumerated,
     label_of,
-    listed,
     number,
     subject_of,
     units_of,
 )
 
 #: Values beyond this share of all are outside of the plot, on either axis.
-_SEEN = 0.9999
+_SHOWN_SHARE = 0.9999
 #: Leaves a square beside the colour bar.
 _NEARLY_SQUARE_IN = 4.2
 _HALF_CIRCLE_IN = 3.6
@@ -41,7 +40,7 @@ _CORRELATIONS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
 def density_figure(findings: Findings, method: str) -> Picture:
-    """Return the joint density of measured and estimated values, both in square roots."""
+    """Joint density of measured and estimated values, both in square roots."""
     from cmcrameri import cm
 
     count = findings.statistics["density_count"].sel({ESTIMATOR: method})
@@ -50,17 +49,17 @@ def density_figure(findings: Findings, method: str) -> Picture:
     width = 2 * np.sqrt(count["truth_bin"].values[0])
     edges = np.arange(count.sizes["truth_bin"] + 1) * width
     table = count.values
-    seen = _bins_seen(table)
+    shown = _bins_shown(table)
     figure, axes = new_sheet(_NEARLY_SQUARE_IN)
     mesh = axes.pcolormesh(
-        edges[: seen + 1],
-        edges[: seen + 1],
-        np.ma.masked_less(table[:seen, :seen].T, 0.5),
+        edges[: shown + 1],
+        edges[: shown + 1],
+        np.ma.masked_less(table[:shown, :shown].T, 0.5),
         norm=LogNorm(1, max(table.max(), 2)),
         cmap=cm.batlow_r,
         rasterized=True,
     )
-    top = edges[seen]
+    top = edges[shown]
     axes.plot([0, top], [0, top], color="#111111", linestyle=(0, (4, 3)), linewidth=1.2)
     ticks = root_ticks(top**2)
     labels = [f"{tick:g}" for tick in ticks]
@@ -81,14 +80,8 @@ def density_figure(findings: Findings, method: str) -> Picture:
     )
 
 
-def drawable_pollutant(variable: str) -> str:
-    """Return the pollutant's name as a figure can write it."""
-    name = drawn_pollutant(variable)
-    return name if name != variable else drawable(name)
-
-
 def taylor_figure(findings: Findings) -> Picture | str:
-    """Return Taylor's diagram, or why there is none."""
+    """Taylor diagram, or why there is none."""
     marks = {method: _polar(findings.overall, method)[:, 0] for method in findings.methods}
     marks = {method: mark for method, mark in marks.items() if np.isfinite(mark).all()}
     if not marks:
@@ -105,7 +98,7 @@ def taylor_figure(findings: Findings) -> Picture | str:
     inside = (stations[1] <= furthest) & (stations[0] <= widest)
     _draw_marks(figure.axes[0], findings, marks, stations[:, inside])
     write_legend(figure, method_entries([*marks], findings.methods, linestyle="none"))
-    words = listed(
+    words = enumerated(
         f"{label_of(method)} correlation {number(np.cos(angle), 2)}, ratio {number(ratio, 2)}"
         for method, (angle, ratio) in marks.items()
     )
@@ -121,7 +114,7 @@ def taylor_figure(findings: Findings) -> Picture | str:
 
 
 def _polar(part: Part, method: str) -> np.ndarray:
-    """Return a method's place in the diagram, (2, part): angle of correlation, ratio of spreads."""
+    """Position in the diagram, (2, part): angle of correlation, ratio of standard deviations."""
     scores = part.scores.sel({ESTIMATOR: method})
     correlation, truth, estimate = (
         np.atleast_1d(scores[name].values) for name in ("correlation", "sd_truth", "sd_estimate")
@@ -139,8 +132,7 @@ def _draw_marks(
     for method in reversed(marks):
         axes.plot(
             *marks[method],
-            marker=marker_of(method, findings.methods),
-            color=colour_of(method, findings.methods),
+            **line_of(method, findings.methods),
             markersize=8,
             markeredgecolor="white",
             clip_on=False,
@@ -179,10 +171,10 @@ def _taylor_axes(widest: float, furthest: float) -> Figure:
     return figure
 
 
-def _bins_seen(table: np.ndarray) -> int:
+def _bins_shown(table: np.ndarray) -> int:
     """Return how many bins from zero hold nearly all values on both axes."""
     share = np.cumsum(table.sum(axis=0) + table.sum(axis=1)) / max(2 * table.sum(), 1)
-    return min(int(np.searchsorted(share, _SEEN)) + 2, table.shape[0])
+    return min(int(np.searchsorted(share, _SHOWN_SHARE)) + 2, table.shape[0])
 
 
 def _correlation(findings: Findings, method: str) -> str:

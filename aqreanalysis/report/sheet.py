@@ -1,4 +1,4 @@
-"""The sheet that a figure of the report is drawn on, and the picture that becomes of it."""
+"""What all figures of the report share: style, colours, legend, and the encoded picture."""
 
 import base64
 import io
@@ -16,21 +16,21 @@ from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 
-from aqreanalysis.report.words import label_of, shortened
+from aqreanalysis.report.words import drawn_pollutant, label_of, shortened
 
 #: A column of the page; at twice the pixels of a screen it is sharp, also in print.
 WIDTH_IN, HEIGHT_IN, SQUARE_IN, DPI = 5.2, 3.7, 4.6, 220
 
-REFERENCE_COLOUR = "#4d4d4d"
-#: Okabe & Ito 2008, "Color universal design": told apart by the colour-blind too.
-_COLOURS = {
-    "neural": "#0072b2",
-    "kriging": REFERENCE_COLOUR,
-    "space_time_kriging": "#d55e00",
-    "idw": "#009e73",
+#: Colour and marker of a method. Colours by Okabe & Ito 2008, "Color universal design", which
+#: colour-blind readers can distinguish; grey for the reference.
+_STYLES = {
+    "neural": ("#0072b2", "o"),
+    "kriging": ("#4d4d4d", "s"),
+    "space_time_kriging": ("#d55e00", "^"),
+    "idw": ("#009e73", "D"),
 }
-_MARKERS = {"neural": "o", "kriging": "s", "space_time_kriging": "^", "idw": "D"}
-_OTHER_COLOURS, _OTHER_MARKERS = ("#0072b2", "#cc79a7", "#e69f00", "#56b4e9"), ("o", "v", "P", "X")
+#: Of other methods, in their order; the first is the neural method's and free only without it.
+_OTHER_STYLES = (("#0072b2", "o"), ("#cc79a7", "v"), ("#e69f00", "P"), ("#56b4e9", "X"))
 _LONGEST_LABEL = 30
 
 _STYLE: dict[str, Any] = {
@@ -88,13 +88,13 @@ def house_style() -> Iterator[None]:
 
 
 def new_sheet(height_in: float = HEIGHT_IN, **subplot: Any) -> tuple[Figure, Axes]:
-    """Return a figure of the report's width with one plot."""
+    """Make a figure of the report's width, with one plot."""
     figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
     return figure, figure.add_subplot(**subplot)
 
 
 def picture_of(figure: Figure, *, title: str, caption: str, alt: str) -> Picture:
-    """Return the figure as a PNG that needs no file beside the page."""
+    """Encode a figure as a PNG inside the page."""
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=DPI, metadata={"Software": None})
     encoded = base64.b64encode(written.getvalue()).decode("ascii")
@@ -103,43 +103,46 @@ def picture_of(figure: Figure, *, title: str, caption: str, alt: str) -> Picture
 
 
 def colour_of(method: str, methods: list[str]) -> str:
-    """Return the colour of a method, the same in every figure.
+    """Colour of a method, the same in every figure.
 
     Examples
     --------
     >>> colour_of("kriging", ["mine", "kriging"]), colour_of("mine", ["mine", "kriging"])
     ('#4d4d4d', '#0072b2')
     """
-    return _COLOURS.get(method) or _of_the_others(method, methods, _OTHER_COLOURS)
+    return _style_of(method, methods)[0]
 
 
-def marker_of(method: str, methods: list[str]) -> str:
-    """Return the marker of a method, the same in every figure."""
-    return _MARKERS.get(method) or _of_the_others(method, methods, _OTHER_MARKERS)
+def line_of(method: str, methods: list[str]) -> dict[str, Any]:
+    """Colour and marker of a method, as arguments of `matplotlib.axes.Axes.plot`."""
+    colour, marker = _style_of(method, methods)
+    return {"color": colour, "marker": marker}
 
 
-def _of_the_others(method: str, methods: list[str], choices: tuple[str, ...]) -> str:
-    """Return the choice of a foreign method, by its place among those; neural's if that is free."""
-    free = choices if "neural" not in methods else choices[1:]
-    return free[[name for name in methods if name not in _COLOURS].index(method) % len(free)]
+def _style_of(method: str, methods: list[str]) -> tuple[str, str]:
+    """Return colour and marker; other methods take theirs by their place among those."""
+    if method in _STYLES:
+        return _STYLES[method]
+    free = _OTHER_STYLES if "neural" not in methods else _OTHER_STYLES[1:]
+    return free[[name for name in methods if name not in _STYLES].index(method) % len(free)]
 
 
 def legend_label(method: str) -> str:
-    """Return a method's name as a figure can write it."""
+    """Name of a method as a figure can write it."""
     return drawable(shortened(label_of(method), _LONGEST_LABEL))
 
 
 def drawable(text: str) -> str:
-    r"""Return a text without characters that the font lacks or that would begin a formula.
+    r"""Replace characters that the font lacks, and escape those that would begin a formula.
 
     Examples
     --------
     >>> drawable("PM 北京 5 $")
     'PM ?? 5 \\$'
     """
-    known = _characters()
-    seen = "".join(character if ord(character) in known else "?" for character in text)
-    return seen.replace("$", r"\$")
+    available = _characters()
+    text = "".join(character if ord(character) in available else "?" for character in text)
+    return text.replace("$", r"\$")
 
 
 @cache
@@ -155,14 +158,13 @@ def write_legend(figure: Figure, entries: list[Any]) -> None:
 
 
 def method_entries(shown: list[str], methods: list[str], **style_of_line: Any) -> list[Line2D]:
-    """Return the legend's entries of methods: line and marker."""
+    """Legend entries of methods: line and marker."""
     return [
         Line2D(
             [],
             [],
-            color=colour_of(method, methods),
-            marker=marker_of(method, methods),
             label=legend_label(method),
+            **line_of(method, methods),
             **style_of_line,
         )
         for method in shown
@@ -170,9 +172,7 @@ def method_entries(shown: list[str], methods: list[str], **style_of_line: Any) -
 
 
 def root_ticks(highest: float, *, apart: float = 0.1) -> np.ndarray:
-    """Return round values for an axis in square roots, neighbours at least so far apart.
-
-    The distance is a share of the axis.
+    """Round ticks for a square-root axis, at least ``apart`` (a share of the axis) from each other.
 
     Examples
     --------
@@ -185,3 +185,9 @@ def root_ticks(highest: float, *, apart: float = 0.1) -> np.ndarray:
         if np.sqrt(value) - np.sqrt(chosen[-1]) >= apart * np.sqrt(highest):
             chosen.append(float(value))
     return np.array(chosen)
+
+
+def drawable_pollutant(variable: str) -> str:
+    """Name of a pollutant as a figure can write it."""
+    name = drawn_pollutant(variable)
+    return name if name != variable else drawable(name)
