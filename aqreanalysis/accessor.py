@@ -58,10 +58,9 @@ class AqnetAccessor:
     def flag(self, variable: str | None = None) -> xr.Dataset:
         """Return the observations with ``<variable>_flag``: range, flat lines, spikes, neighbours.
 
-        Nothing is deleted; see `aqreanalysis.observations.quality.mask`.
+        Nothing is deleted; see `aqreanalysis.observations.mask`.
         """
-        from aqreanalysis.observations import default_variable
-        from aqreanalysis.observations.quality import flag
+        from aqreanalysis.observations import default_variable, flag
 
         return flag(self._dataset, variable or default_variable(self._dataset))
 

@@ -216,7 +216,7 @@ def test_aqs_gases_and_units_by_row(aqs):
 
 
 def test_aqs_bad_input(aqs, tmp_path):
-    with pytest.raises(ObservationError, match="AQS file needs the columns sitenum; it has"):
+    with pytest.raises(ObservationError, match="an AQS file lacks the columns Site Num; it has"):
         open_observations(aqs.drop(columns="Site Num"), format="aqs")
     twice = pd.concat([aqs, aqs.iloc[[0]].assign(**{"Sample Measurement": 99.0})])
     words = "different values of pm25; for example station 06-037-1103 POC 1, 2019-07-01T00:00"

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from aqreanalysis.observations.sources import FORMATS
+
 Observations = Annotated[
     Path, typer.Argument(metavar="OBS", help="Station file: long or wide table, NetCDF, zip.")
 ]
@@ -41,7 +43,7 @@ class Reading:
     format: Annotated[
         str | None,
         typer.Option(
-            help="long, wide, netcdf, uci, aqs or grin. Default: told by the file.",
+            help=f"{', '.join(FORMATS)}. Default: told by the file.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -91,7 +93,7 @@ class Reading:
 
         return open_observations(
             path,
-            format=self.format,  # type: ignore[arg-type]
+            format=self.format,
             stations=self.stations,
             time_zone=self.time_zone,
             time_label=self.time_label,  # type: ignore[arg-type]

@@ -31,8 +31,13 @@ from aqreanalysis.methods.neural.saved import (
 from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.neural.training import train
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import selected_hours, step_hours, validate, values_of
-from aqreanalysis.product import input_digest
+from aqreanalysis.observations import (
+    input_digest,
+    selected_hours,
+    step_hours,
+    validate,
+    values_of,
+)
 
 logger = logging.getLogger(__name__)
 

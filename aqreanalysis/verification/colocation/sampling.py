@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.network import StationNetwork, great_circle_km
-from aqreanalysis.observations.numbers import SENTINELS
+from aqreanalysis.observations.checks.numbers import SENTINELS
 from aqreanalysis.verification.colocation.blocks import in_blocks, runs
 from aqreanalysis.verification.colocation.cells import GridCells
 from aqreanalysis.verification.errors import VerificationError

@@ -1,21 +1,27 @@
-"""The names that columns go by: which column is the station, the time, a pollutant, the weather."""
+"""The columns of a table: which is the station, the time, a pollutant, the weather."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, find_pollutant
-from aqreanalysis.observations.journal import Journal
-from aqreanalysis.observations.options import ColumnNames
+import numpy as np
+import pandas as pd
 
-#: Spellings of each role, the likeliest first, in lower case and without separators.
+from aqreanalysis.observations.checks.positions import first_rows
+from aqreanalysis.observations.journal import Journal
+from aqreanalysis.observations.sources.options import ColumnNames
+from aqreanalysis.observations.variables import folded, known_variable, listed
+
+#: Spellings of each role, the likeliest first, in lower case and without separators. A monitor,
+#: one of several instruments of a station, is only what the caller or a format names so.
 ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         role: tuple(spellings.split())
         for role, spellings in {
             "station": """station stationid stationcode site siteid sitecode sitenumber aqsid
                 locationid sensor sensorid monitor monitorid stationname sitename location name""",
+            "monitor": "",
             "name": "name stationname sitename localsitename location",
             "time": """time datetime timestamp timeutc datetimeutc utc utctime utcdatetime timegmt
                 datetimegmt gmt validtime localtime datetimelocal timelocal""",
@@ -37,42 +43,8 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Meteorology:
-    """One meteorological variable: its units here, its CF name and its other spellings."""
-
-    units: str
-    standard_name: str
-    spellings: tuple[str, ...]
-
-
-METEOROLOGY: Mapping[str, Meteorology] = MappingProxyType(
-    {
-        "temperature": Meteorology(
-            "degC", "air_temperature", ("temperature", "temp", "airtemperature", "t2m")
-        ),
-        "pressure": Meteorology(
-            "hPa", "air_pressure", ("pressure", "pres", "airpressure", "surfacepressure")
-        ),
-        "dew_point": Meteorology(
-            "degC", "dew_point_temperature", ("dewpoint", "dewp", "dewpointtemperature")
-        ),
-        "relative_humidity": Meteorology(
-            "%", "relative_humidity", ("relativehumidity", "humidity", "rh")
-        ),
-        "wind_speed": Meteorology("m s-1", "wind_speed", ("windspeed", "wspm", "ws")),
-        "wind_direction": Meteorology(
-            "degree", "wind_from_direction", ("winddirection", "wd", "winddir")
-        ),
-        "rain": Meteorology(
-            "mm", "lwe_thickness_of_precipitation_amount", ("rain", "precipitation", "rainfall")
-        ),
-    }
-)
-
-
-@dataclass(frozen=True)
 class Columns:
-    """The columns of a table, told apart.
+    """The columns of a table by what they hold.
 
     Parameters
     ----------
@@ -90,7 +62,7 @@ class Columns:
 
 
 def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> Columns:
-    """Return which column is what, by the caller's word first and by usual names second.
+    """Return the roles of columns, as the caller states them or else by their usual names.
 
     Parameters
     ----------
@@ -99,7 +71,7 @@ def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> 
     given : mapping
         From role or variable to column. A name that is neither becomes a variable of that name.
     journal : Journal
-        Takes the faults (a given column that is not there; two columns for one variable) and
+        Takes the faults (a given column that does not exist; two columns for one variable) and
         the columns that are not used.
 
     Returns
@@ -108,8 +80,9 @@ def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> 
 
     Examples
     --------
-    >>> found = recognise(["site", "lat", "lon", "date", "O3 [ppb]"], {}, journal=Journal("table"))
-    >>> found.roles["time"], found.variables, found.units
+    >>> names = ["site", "lat", "lon", "date", "O3 [ppb]"]
+    >>> columns = recognise(names, {}, journal=Journal("table"))
+    >>> columns.roles["time"], columns.variables, columns.units
     ('date', {'o3': 'O3 [ppb]'}, {'o3': 'ppb'})
     """
     roles: dict[str, str] = {}
@@ -130,56 +103,34 @@ def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> 
     return Columns(roles, variables, units)
 
 
-def attributes_of(variable: str, units: str | None) -> dict[str, str]:
-    """Return the CF attributes of a variable.
+def guess(names: Sequence[str], given: ColumnNames | None = None) -> Columns:
+    """Return the roles of columns as `recognise` does, without log and faults."""
+    return recognise(names, given or {}, journal=Journal("", silent=True))
 
-    Parameters
-    ----------
-    variable : str
-        A pollutant, a meteorological variable, or any other.
-    units : str or None
-        Units of the latter two; None where they are not known, and then none are stated.
 
-    Returns
-    -------
-    dict
+def joined(columns: Sequence[pd.Series], text: Callable[..., str]) -> pd.Series:
+    """Return a text for every row, made once for each combination of the columns' values.
 
     Examples
     --------
-    >>> attributes_of("rain", None)
-    {'standard_name': 'lwe_thickness_of_precipitation_amount', 'long_name': 'rain'}
+    >>> parts = [pd.Series([6, 6]), pd.Series([37, 1])]
+    >>> joined(parts, lambda state, county: f"{state:02}-{county:03}").tolist()
+    ['06-037', '06-001']
     """
-    if variable in POLLUTANTS:
-        found = POLLUTANTS[variable]
-        return {
-            "units": CONCENTRATION_UNITS,
-            "standard_name": found.standard_name,
-            "long_name": found.long_name,
-        }
-    attributes = {"units": units} if units else {}
-    if variable in METEOROLOGY:
-        attributes["standard_name"] = METEOROLOGY[variable].standard_name
-    return {**attributes, "long_name": variable.replace("_", " ")}
-
-
-def folded(name: str) -> str:
-    """Return a column's name in lower case and without separators: ``"Site Num"``, "sitenum"."""
-    return "".join(c for c in str(name).lower() if c.isalnum())
-
-
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """Return names for a message, the first few of many."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + rest if names else "none"
-
-
-def known_variable(name: str) -> str | None:
-    """Return the pollutant or meteorological variable that goes by a name, or None."""
-    found = find_pollutant(name)
-    if found is not None:
-        return found.name
-    key = folded(name)
-    return next((n for n, m in METEOROLOGY.items() if key == folded(n) or key in m.spellings), None)
+    codes, size = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        own, uniques = pd.factorize(column, use_na_sentinel=False)
+        if size * len(uniques) > 2**62:
+            codes, combinations = pd.factorize(codes)
+            size = len(combinations)
+        codes, size = codes * len(uniques) + own, size * len(uniques)
+    codes, combinations = pd.factorize(codes)
+    rows = first_rows(codes, len(combinations))
+    texts = [text(*words) for words in zip(*(c.iloc[rows] for c in columns), strict=True)]
+    words, place = np.unique(np.array(texts, dtype=str), return_inverse=True)
+    return pd.Series(
+        pd.Categorical.from_codes(place[codes], pd.Index(words)), index=columns[0].index
+    )
 
 
 def _add_roles(roles: dict[str, str], free: Sequence[str]) -> None:
@@ -198,10 +149,9 @@ def _add_variables(
     variables: dict[str, str], free: Sequence[str], journal: Journal
 ) -> dict[str, str]:
     """Fill the variables that are not given, and return the units in the columns' names."""
-    units: dict[str, str] = {}
     given = set(variables)
     for column in free:
-        bare, unit = _split_units(column)
+        bare = _split_units(column)[0]
         if bare == "No":
             journal.decide("column 'No' is taken for a row number; columns={'no': 'No'} reads it")
             continue
@@ -215,13 +165,8 @@ def _add_variables(
             )
             continue
         variables[variable] = column
-        if unit:
-            units[variable] = unit
-    for variable in given:
-        unit = _split_units(variables[variable])[1]
-        if unit:
-            units[variable] = unit
-    return units
+    units = {variable: _split_units(column)[1] for variable, column in variables.items()}
+    return {variable: unit for variable, unit in units.items() if unit}
 
 
 def _split_units(column: str) -> tuple[str, str | None]:

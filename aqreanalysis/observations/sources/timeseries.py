@@ -1,4 +1,4 @@
-"""CF timeSeries files and xarray Datasets of any spelling, to the Dataset of this package."""
+"""CF timeSeries files and xarray Datasets with other names, to the Dataset of this package."""
 
 import re
 from collections.abc import Hashable
@@ -10,35 +10,25 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
-from aqreanalysis.observations.assembly import described, time_label
-from aqreanalysis.observations.axis import regular_axis
-from aqreanalysis.observations.columns import METEOROLOGY, ROLES, folded, known_variable, listed
-from aqreanalysis.observations.files import existing
+from aqreanalysis.observations.checks.axis import regular_axis
+from aqreanalysis.observations.checks.numbers import SENTINELS
+from aqreanalysis.observations.checks.positions import station_positions
+from aqreanalysis.observations.checks.times import to_utc
+from aqreanalysis.observations.checks.units import conversion
 from aqreanalysis.observations.journal import Journal, ObservationError
-from aqreanalysis.observations.measurements import converted
-from aqreanalysis.observations.numbers import SENTINELS
-from aqreanalysis.observations.options import Reading, TimeLabel
-from aqreanalysis.observations.positions import station_positions
-from aqreanalysis.observations.stations import identifier, positions_from_table
-from aqreanalysis.observations.times import to_utc
+from aqreanalysis.observations.sources.assembly import described, time_label
+from aqreanalysis.observations.sources.columns import ROLES
+from aqreanalysis.observations.sources.files import existing, first_line
+from aqreanalysis.observations.sources.options import Reading, TimeLabel
+from aqreanalysis.observations.sources.stations import identifier, positions_from_table
+from aqreanalysis.observations.variables import METEOROLOGY, folded, known_variable, listed
 
 
-def read_netcdf(path: Path, *, reading: Reading, journal: Journal) -> xr.Dataset:
-    """Return the Dataset of a CF timeSeries file, in either order of its dimensions.
+def read_netcdf(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
+    """Return the Dataset of a CF timeSeries file, in memory, and close the file.
 
-    Parameters
-    ----------
-    path : path
-        NetCDF with one time axis for all stations (the orthogonal form of CF, section 9.3.1).
-    reading : Reading
-        Options.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    xarray.Dataset
-        In memory; the file is closed.
+    All stations have one time axis (the orthogonal form of CF, section 9.3.1), in either order of
+    the dimensions.
 
     Raises
     ------
@@ -51,21 +41,22 @@ def read_netcdf(path: Path, *, reading: Reading, journal: Journal) -> xr.Dataset
     except ObservationError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ObservationError(f"it cannot be read as NetCDF: {first}", source=path.name) from error
+        raise ObservationError(
+            f"it cannot be read as NetCDF: {first_line(error)}", source=path.name
+        ) from error
     return from_dataset(dataset, reading=reading, journal=journal)
 
 
 def from_dataset(dataset: xr.Dataset, *, reading: Reading, journal: Journal) -> xr.Dataset:
-    """Return a Dataset brought to the names, the order, the units and the axis of this package.
+    """Return a Dataset with the names, the order, the units and the axis of this package.
 
-    Coordinates are found by their CF attributes, then by their usual names; pollutants by their
-    name or their standard name. A Dataset that is valid already comes back with equal values.
+    Coordinates are recognised by their CF attributes, then by their usual names; pollutants by
+    their name or their standard name. A valid Dataset comes back with equal values.
 
     Parameters
     ----------
     dataset : xarray.Dataset
-        One dimension of stations and one of time; it is not changed.
+        One dimension of stations and one of time, in memory or lazy; it is not changed.
     reading : Reading
         Options.
     journal : Journal
@@ -80,21 +71,20 @@ def from_dataset(dataset: xr.Dataset, *, reading: Reading, journal: Journal) -> 
     ObservationError
         With all faults.
     """
-    found = _coordinates(dataset, reading, journal)
+    names = _coordinates(dataset, reading, journal)
     journal.stop_if_faulty()
-    result = _renamed(dataset, found, reading, journal)
+    result = _renamed(dataset, names, reading, journal)
     journal.stop_if_faulty()
-    label = reading.time_label or _label_of(dataset, dataset[found[TIME]])
-    result = _on_regular_time(result, reading, journal)
-    result = _with_positions(result, reading, journal)
+    label = reading.time_label or _label_of(dataset, dataset[names[TIME]])
     result, units = _with_units(result, reading, journal)
-    journal.stop_if_faulty()
-    step = result.attrs.pop("step of the axis")
+    with journal.collecting():
+        result = _with_positions(result, reading, journal)
+    result, step_hours = _sorted_and_regular(result, reading, journal)
     return described(
         result,
         units=units,
         label=time_label(label, journal=journal),
-        step_hours=step,
+        step_hours=step_hours,
         journal=journal,
     )
 
@@ -111,31 +101,28 @@ def _coordinates(dataset: xr.Dataset, reading: Reading, journal: Journal) -> dic
             "Turn it into a long table first"
         )
         return {}
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for role in (TIME, "longitude", "latitude", "altitude", STATION):
         given = reading.columns.get(role)
         if given is not None and given not in list(dataset.variables):
             journal.fault(f"columns names {given!r} for {role}; the Dataset has no such variable")
         name = _by_caller_or_cf(dataset, role, reading) or _by_spelling(dataset, role)
         if name is not None:
-            found[role] = name
+            names[role] = name
     needed = [TIME] if reading.stations is not None else [TIME, "longitude", "latitude"]
     for role in needed:
-        if role not in found:
-            journal.fault(
-                f"no coordinate of {role}; the variables are "
-                f"{listed([str(name) for name in dataset.variables])}"
-            )
-    if TIME in found and dataset[found[TIME]].ndim > 1:
+        if role not in names:
+            journal.fault(f"no coordinate of {role}; the variables are {listed(dataset.variables)}")
+    if TIME in names and dataset[names[TIME]].ndim > 1:
         journal.fault(
-            f"time has the dimensions {dataset[found[TIME]].dims}; expected one axis for all "
+            f"time has the dimensions {dataset[names[TIME]].dims}; expected one axis for all "
             "stations. Turn the Dataset into a long table first"
         )
-    return found
+    return names
 
 
 def _by_caller_or_cf(dataset: xr.Dataset, role: str, reading: Reading) -> str | None:
-    """Return the variable of a role by the caller's word or its CF attributes, if there is one."""
+    """Return the variable of a role by the caller's word or its CF attributes, if known."""
     given = reading.columns.get(role)
     if isinstance(given, str) and given in dataset.variables:
         return given
@@ -148,7 +135,7 @@ def _by_caller_or_cf(dataset: xr.Dataset, role: str, reading: Reading) -> str | 
 
 
 def _by_spelling(dataset: xr.Dataset, role: str) -> str | None:
-    """Return the variable that has a usual name of a role, if there is one."""
+    """Return the variable that has a usual name of a role, if known."""
     by_key = {folded(str(name)): str(name) for name in dataset.variables}
     likely = [by_key[spelling] for spelling in ROLES[role] if spelling in by_key]
     if role == TIME and not likely:
@@ -157,64 +144,66 @@ def _by_spelling(dataset: xr.Dataset, role: str) -> str | None:
 
 
 def _renamed(
-    dataset: xr.Dataset, found: dict[str, str], reading: Reading, journal: Journal
+    dataset: xr.Dataset, names: dict[str, str], reading: Reading, journal: Journal
 ) -> xr.Dataset:
     """Return the Dataset with the names and dimensions of this package, variables recognised."""
-    time = dataset[found[TIME]]
+    time = dataset[names[TIME]]
     if time.ndim == 0:
-        dataset, time = dataset.expand_dims(found[TIME]), time.expand_dims(found[TIME])
+        dataset, time = dataset.expand_dims(names[TIME]), time.expand_dims(names[TIME])
     time_dimension = time.dims[0]
-    dataset, place = _station_dimension(dataset, found, time_dimension)
-    if place is None:
+    dataset, dimension = _station_dimension(dataset, names, time_dimension)
+    if dimension is None:
         journal.fault(
             f"no dimension of stations beside {time_dimension!r}; the dimensions are "
             f"{tuple(str(name) for name in dataset.dims)}"
         )
         return dataset
-    identifiers = _identifiers(dataset, found, place)
+    identifiers = _identifiers(dataset, names, dimension)
     coordinates: dict = {
         STATION: identifiers,
-        TIME: (TIME, np.atleast_1d(dataset[found[TIME]].values)),
+        TIME: (TIME, np.atleast_1d(dataset[names[TIME]].values)),
     }
     for role in ("longitude", "latitude", "altitude"):
-        if role in found:
-            degrees = np.atleast_1d(dataset[found[role]].values).astype(np.float64)
+        if role in names:
+            degrees = np.atleast_1d(dataset[names[role]].values).astype(np.float64)
             coordinates[role] = (STATION, np.broadcast_to(degrees, identifiers.shape).copy())
-    if "name" in dataset.variables and dataset["name"].dims == (place,):
+    if "name" in dataset.variables and dataset["name"].dims == (dimension,):
         coordinates["name"] = (STATION, _decoded(dataset["name"].values))
-    there = {
-        str(name): array.transpose(place, time_dimension)
+    series = {
+        str(name): array.transpose(dimension, time_dimension)
         for name, array in dataset.data_vars.items()
-        if name not in found.values() and set(array.dims) == {place, time_dimension}
+        if name not in names.values() and set(array.dims) == {dimension, time_dimension}
     }
     variables = {
-        known: ((STATION, TIME), there[name].data, there[name].attrs)
-        for name, known in _known_variables(there, reading, journal).items()
+        known: ((STATION, TIME), series[name].data, series[name].attrs)
+        for name, known in _known_variables(series, reading, journal).items()
     }
     return xr.Dataset(variables, coords=coordinates, attrs=dataset.attrs)
 
 
 def _station_dimension(
-    dataset: xr.Dataset, found: dict[str, str], time_dimension: Hashable
+    dataset: xr.Dataset, names: dict[str, str], time_dimension: Hashable
 ) -> tuple[xr.Dataset, Hashable | None]:
     """Return the dimension of stations, and the Dataset, with a new one if it has a station."""
     for role in ("longitude", "latitude", STATION):
-        if role in found and dataset[found[role]].ndim == 1:
-            return dataset, dataset[found[role]].dims[0]
-    if "longitude" not in found:
+        if role in names and dataset[names[role]].ndim == 1:
+            return dataset, dataset[names[role]].dims[0]
+    if "longitude" not in names:
         others = [name for name in dataset.dims if name != time_dimension]
         if others:
             return dataset, others[0] if len(others) == 1 else None
-    names = [name for name in dataset.data_vars if dataset[name].dims == (time_dimension,)]
-    single = dataset.assign({name: dataset[name].expand_dims(STATION) for name in names})
+    series = [name for name in dataset.data_vars if dataset[name].dims == (time_dimension,)]
+    single = dataset.assign({name: dataset[name].expand_dims(STATION) for name in series})
     return single, STATION
 
 
-def _identifiers(dataset: xr.Dataset, found: dict[str, str], place: Hashable) -> NDArray[np.str_]:
+def _identifiers(
+    dataset: xr.Dataset, names: dict[str, str], dimension: Hashable
+) -> NDArray[np.str_]:
     """Return the identifiers of the stations as text."""
-    if STATION not in found:
-        return np.arange(dataset.sizes[place]).astype(str)
-    return _decoded(np.atleast_1d(dataset[found[STATION]].values))
+    if STATION not in names:
+        return np.arange(dataset.sizes[dimension]).astype(str)
+    return _decoded(np.atleast_1d(dataset[names[STATION]].values))
 
 
 def _decoded(values: NDArray) -> NDArray[np.str_]:
@@ -224,7 +213,7 @@ def _decoded(values: NDArray) -> NDArray[np.str_]:
 
 
 def _known_variables(
-    there: dict[str, xr.DataArray], reading: Reading, journal: Journal
+    series: dict[str, xr.DataArray], reading: Reading, journal: Journal
 ) -> dict[str, str]:
     """Return the name in this package of each variable: the caller's word, its own name, or CF's.
 
@@ -233,16 +222,16 @@ def _known_variables(
     """
     roles = {*ROLES, "variable"}
     given = {column: name for name, column in reading.columns.items() if name not in roles}
-    absent = [str(column) for column in given if column not in there]
+    absent = [str(column) for column in given if column not in series]
     if absent:
-        journal.fault(f"columns names {listed(absent)}; the variables are {listed(list(there))}")
-    names = {name: str(given.get(name) or known_variable(name) or name) for name in there}
-    for name, array in there.items():
+        journal.fault(f"columns names {listed(absent)}; the variables are {listed(series)}")
+    names = {name: str(given.get(name) or known_variable(name) or name) for name in series}
+    for name, array in series.items():
         of_standard = _by_standard_name(str(array.attrs.get("standard_name", "")))
         if names[name] == name and of_standard and of_standard not in names.values():
             names[name] = of_standard
     for known in sorted(set(names.values())):
-        same = [name for name in there if names[name] == known]
+        same = [name for name in series if names[name] == known]
         if len(same) > 1:
             journal.fault(f"variables {listed(same)} all look like {known}; drop all but one")
     return names
@@ -270,10 +259,14 @@ def _label_of(dataset: xr.Dataset, time: xr.DataArray) -> TimeLabel | None:
     return None
 
 
-def _on_regular_time(dataset: xr.Dataset, reading: Reading, journal: Journal) -> xr.Dataset:
-    """Return the Dataset on a regular axis in UTC, hours that are not there missing."""
+def _sorted_and_regular(
+    dataset: xr.Dataset, reading: Reading, journal: Journal
+) -> tuple[xr.Dataset, float]:
+    """Return a copy with sorted stations on a regular axis in UTC, and the step in hours.
+
+    Absent hours are missing. Faults so far and those of the time are raised.
+    """
     stamps = pd.Series(dataset[TIME].values)
-    step = dataset[TIME].attrs.get("step_hours")
     if stamps.empty:
         journal.fault("time has no stamps")
     elif stamps.dtype.kind != "M":
@@ -291,39 +284,39 @@ def _on_regular_time(dataset: xr.Dataset, reading: Reading, journal: Journal) ->
     axis = regular_axis(
         utc, np.zeros(utc.size, int), identifiers=np.array(["(all)"]), journal=journal
     )
-    order, counts = np.unique(axis.position, return_counts=True)
+    position, row, counts = np.unique(axis.position, return_index=True, return_counts=True)
     if (counts > 1).any():
-        twice = axis.times[order[counts > 1][0]]
+        twice = axis.times[position[counts > 1][0]]
         journal.fault(f"time holds {np.datetime_as_string(twice, unit='m')} UTC more than once")
     journal.stop_if_faulty()
-    dataset = dataset.assign_coords({TIME: axis.times[axis.position]}).sortby(TIME)
+    stated = dataset[TIME].attrs.get("step_hours")
+    order = np.argsort(dataset[STATION].values, kind="stable")
+    dataset = dataset.isel({STATION: order, TIME: row}).assign_coords({TIME: axis.times[position]})
     if axis.times.size > utc.size:
         journal.decide(f"{axis.times.size - utc.size} absent hours added as missing")
         dataset = dataset.reindex({TIME: axis.times})
-    known = float(step) if utc.size == 1 and step is not None else axis.step_hours
-    return dataset.assign_attrs({"step of the axis": known})
+    if utc.size == 1 and stated is not None:
+        return dataset, float(stated)
+    return dataset, axis.step_hours
 
 
 def _with_positions(dataset: xr.Dataset, reading: Reading, journal: Journal) -> xr.Dataset:
-    """Return the Dataset with checked positions, stations in the order of their identifiers."""
-    identifiers = dataset[STATION].values.astype(str)
+    """Return the Dataset with checked positions."""
+    identifiers = dataset[STATION].values
     if len(identifiers) == 0 or len(set(identifiers)) < len(identifiers):
-        return dataset  # the contract tells these faults
-    with journal.collecting():
-        if reading.stations is not None:
-            places = positions_from_table(reading.stations, identifiers, journal=journal)
-        else:
-            places = station_positions(
-                np.arange(len(identifiers)),
-                dataset["longitude"].values,
-                dataset["latitude"].values,
-                identifiers=identifiers,
-                journal=journal,
-            )
-        for name in ("longitude", "latitude", "altitude", "name"):
-            if getattr(places, name) is not None:
-                dataset = dataset.assign_coords({name: (STATION, getattr(places, name))})
-    return dataset.sortby(STATION)
+        return dataset  # faults of the contract
+    if reading.stations is not None:
+        positions = positions_from_table(reading.stations, identifiers, journal=journal)
+    else:
+        positions = station_positions(
+            np.arange(len(identifiers)),
+            dataset["longitude"].values,
+            dataset["latitude"].values,
+            identifiers=identifiers,
+            journal=journal,
+        )
+    arrays = positions.coordinates()
+    return dataset.assign_coords({name: (STATION, array) for name, array in arrays.items()})
 
 
 def _with_units(
@@ -331,20 +324,22 @@ def _with_units(
 ) -> tuple[xr.Dataset, dict[str, str | None]]:
     """Return the Dataset with pollutants and meteorology in the units of this package."""
     result, units = dataset, {}
-    for name in [str(name) for name in dataset.data_vars]:
+    for name in map(str, dataset.data_vars):
         array = dataset[name]
-        is_pollutant = name in POLLUTANTS
-        if not is_pollutant and name not in METEOROLOGY:
+        if name not in POLLUTANTS and name not in METEOROLOGY:
             continue
         if array.dtype.kind not in "fiu":
             journal.fault(f"{name} must hold numbers; its type is {array.dtype}")
             continue
-        stated = reading.units_of(name, is_pollutant=is_pollutant) or array.attrs.get("units")
-        zero_one, units[name] = converted(name, np.array([0.0, 1.0]), stated, journal=journal)
-        factor, offset = zero_one[1] - zero_one[0], zero_one[0]
+        stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
+        stated = stated or array.attrs.get("units")
+        factor, offset, units[name] = conversion(name, stated, journal=journal)
         kind = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
-        values = array.astype(kind).where(~array.isin(SENTINELS))
+        values = array.astype(kind, copy=False)
+        sentinel = array.isin(SENTINELS)
+        if array.chunks is not None or sentinel.any():  # lazy values stay lazy
+            values = values.where(~sentinel)
         if (factor, offset) != (1.0, 0.0):
-            values = (values * factor + offset).astype(kind)
+            values = (values * factor + offset).astype(kind, copy=False)
         result = result.assign({name: values})
     return result, units

@@ -1,7 +1,6 @@
-"""Time: stamps of any spelling and zone to UTC, and stamps to one regular axis."""
+"""Time stamps of any spelling and zone to UTC."""
 
 import re
-from collections.abc import Callable
 from datetime import timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -9,10 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.observations.journal import Journal, ObservationError
-
-#: Returns a row for a message: its number, and its station and time where they are known.
-Describe = Callable[[int], str]
+from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 
 _ZONE_AT_END = re.compile(r"\d:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$|(?:Z|UTC|GMT)$")
 _DAY_OR_MONTH_FIRST = re.compile(r"^\d{1,2}[./-]\d{1,2}[./-]\d{4}")
@@ -62,7 +58,7 @@ def to_utc(
 ) -> NDArray[np.datetime64]:
     """Return stamps as UTC, whatever their spelling and zone.
 
-    A zone in the stamps themselves holds. Stamps without one are in ``time_zone``; where that is
+    A zone in the stamps takes precedence. Stamps without one are in ``time_zone``; where that is
     None they are read as UTC, with a warning in the log.
 
     Parameters
@@ -88,31 +84,24 @@ def to_utc(
         )
         return np.full(len(stamps), np.datetime64("NaT"), "datetime64[ns]")
     codes, uniques = pd.factorize(stamps)
-    row_of = _FirstRow(codes)
+
+    def describe_code(code: int) -> str:
+        return describe(int(np.argmax(codes == code)))
+
     if (codes < 0).any():
-        missing = int(np.flatnonzero(codes < 0)[0])
+        missing = int(np.argmax(codes < 0))
         journal.fault(f"{describe(missing)} has no time ({int((codes < 0).sum())} such rows)")
-    index = _parsed(pd.Index(uniques), lambda code: describe(row_of(code)), journal)
+    index = _parsed(pd.Index(uniques), describe_code, journal)
     if index.tz is not None and time_zone is not None:
         journal.decide(f"stamps state their zone, so time_zone={time_zone!r} is not used")
     if index.tz is None:
-        index = _localised(index, time_zone, lambda code: describe(row_of(code)), journal)
+        index = _localised(index, time_zone, describe_code, journal)
     far = np.flatnonzero((index.year < 1700) | (index.year > 2200))
     if far.size:
-        journal.fault(f"{describe(row_of(far[0]))} has the time {index[far[0]]}: a wrong date")
+        journal.fault(f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date")
         index = pd.DatetimeIndex(index.where(np.abs(index.year - 1950) <= 250))
     times = index.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")
     return np.append(times, np.datetime64("NaT", "ns"))[codes]
-
-
-class _FirstRow:
-    """The first row of each code, looked up only when a message needs it."""
-
-    def __init__(self, codes: NDArray[np.intp]):
-        self._codes = codes
-
-    def __call__(self, code: int) -> int:
-        return int(np.flatnonzero(self._codes == code)[0])
 
 
 def _parsed(uniques: pd.Index, describe: Describe, journal: Journal) -> pd.DatetimeIndex:
@@ -183,10 +172,10 @@ def _localised(
     if isinstance(place, timezone):
         return index.tz_localize(place)
     winter = np.zeros(len(index), dtype=bool)
-    some = index.tz_localize(place, ambiguous=winter, nonexistent="NaT")
-    sure = index.tz_localize(place, ambiguous="NaT", nonexistent="NaT")
-    known, at_least_once, once = (np.asarray(stamps.notna()) for stamps in (index, some, sure))
-    absent, double = known & ~at_least_once, at_least_once & ~once
+    existing = index.tz_localize(place, ambiguous=winter, nonexistent="NaT")
+    unique = index.tz_localize(place, ambiguous="NaT", nonexistent="NaT")
+    absent = np.asarray(index.notna()) & np.asarray(existing.isna())
+    double = np.asarray(existing.notna()) & np.asarray(unique.isna())
     remedy = (
         "If the network keeps standard time all year, pass a fixed offset such as "
         f"time_zone='{_standard_offset(place)}'; if not, write the offset into the stamps"
@@ -198,7 +187,7 @@ def _localised(
                 f"{describe(first)}: the local time {index[first]} {words} in {time_zone}, where "
                 f"the clocks change ({int(wrong.sum())} such hours). {remedy}"
             )
-    return sure
+    return unique
 
 
 def _standard_offset(place: tzinfo) -> str:

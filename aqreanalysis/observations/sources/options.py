@@ -1,4 +1,4 @@
-"""How a source is to be read: the options of `open_observations` in one place."""
+"""The options of `open_observations` in one place, checked together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,6 @@ from aqreanalysis.observations.journal import ObservationError
 
 TimeLabel = Literal["start", "end"]
 Duplicates = Literal["error", "mean", "first"]
-Format = Literal["long", "wide", "netcdf", "uci", "aqs", "grin"]
 
 #: From the package's name of a role or variable to the column, or columns, of the source.
 ColumnNames = Mapping[str, str | Sequence[str]]
@@ -19,7 +18,7 @@ ColumnNames = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True)
 class Reading:
-    """The options of one reading, checked together.
+    """The options of one reading.
 
     Parameters
     ----------
@@ -61,7 +60,7 @@ class Reading:
         if faults:
             raise ObservationError(faults, source="open_observations")
 
-    def units_of(self, variable: str, *, is_pollutant: bool = True) -> str | None:
+    def units_of(self, variable: str, *, is_pollutant: bool) -> str | None:
         """Return the units that the caller states for a variable, or None."""
         if self.units is None:
             return None

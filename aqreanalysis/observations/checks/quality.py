@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import ObservationError, values_of
+from aqreanalysis.observations.contract import values_of
+from aqreanalysis.observations.journal import ObservationError
 
 logger = logging.getLogger(__name__)
 

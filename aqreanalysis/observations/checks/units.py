@@ -1,8 +1,8 @@
-"""Factors that bring concentrations and meteorology to the units of this package.
+"""Conversion of concentrations and meteorology to the units of this package.
 
-Spellings that networks use are known by heart; any other goes to pint, which is imported only
-then. A mixing ratio (ppb, ppm) becomes a mass concentration with the molar mass of the gas at a
-stated temperature and pressure.
+Usual spellings are folded here; any other goes to pint, which is imported only then. A mixing
+ratio (ppb, ppm) becomes a mass concentration with the molar mass of the gas at a stated
+temperature and pressure.
 """
 
 import re
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, pollutant
-from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.variables import METEOROLOGY
 
 #: Conditions at which US EPA states gases in mass units (40 CFR 50.3): 25 degC and 1 atm.
 REFERENCE_TEMPERATURE_K = 298.15
@@ -126,19 +127,7 @@ def to_concentration(
 
 
 def linear_conversion(units: str, target: str, name: str) -> tuple[float, float]:
-    """Return factor and offset that bring some units of a meteorological variable to others.
-
-    Parameters
-    ----------
-    units, target : str
-        From and to.
-    name : str
-        The variable, for the message.
-
-    Returns
-    -------
-    factor, offset : float
-        ``value * factor + offset`` is in ``target``.
+    """Return factor and offset between units of a meteorological variable, named for the message.
 
     Raises
     ------
@@ -152,6 +141,29 @@ def linear_conversion(units: str, target: str, name: str) -> tuple[float, float]
     (1.0, -273.15)
     """
     return _linear(_spelling(units), _spelling(target), units, name)
+
+
+def conversion(
+    variable: str, stated: str | None, *, journal: Journal
+) -> tuple[float, float, str | None]:
+    """Return factor and offset to the units of this package, and those units where known.
+
+    Pollutants without stated units are taken for ug m-3, and that is logged; other variables
+    without stated units keep their numbers and get no units.
+    """
+    with journal.collecting():
+        if variable in POLLUTANTS:
+            if stated is None:
+                journal.decide(f"{variable} states no units and is taken for ug m-3")
+                return 1.0, 0.0, CONCENTRATION_UNITS
+            factor = concentration_factor(stated, variable)
+            if factor != 1.0:
+                journal.decide(f"{variable} converted from {stated} to ug m-3 (times {factor:.6g})")
+            return factor, 0.0, CONCENTRATION_UNITS
+        if variable in METEOROLOGY and stated is not None:
+            target = METEOROLOGY[variable].units
+            return *linear_conversion(stated, target, variable), target
+    return 1.0, 0.0, stated
 
 
 def _spelling(units: str) -> str:
