@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -180,6 +179,7 @@ def _spelling(units: str) -> str:
     text = re.sub(r"\s*/\s*([A-Za-z]+)\s*(?:\^|\*\*)?\s*(\d?)", _inverse, text)
     text = re.sub(r"\s*[*.·]\s*(?=[A-Za-z])", " ", text)
     text = re.sub(r"(?:\^|\*\*)\s*", "", text)
+    text = re.sub(r"^deg_(?=[CF]$)", "deg", text)
     folded = text.lower()
     known = folded in _MIXING_RATIOS or re.fullmatch(r"[unmk]?g m-3", folded)
     return folded if known else text
@@ -196,34 +196,14 @@ def _linear(spelling: str, target: str, units: str, name: str) -> tuple[float, f
     if spelling == target:
         return 1.0, 0.0
     import pint
+    from cf_xarray.units import units as registry
 
     expected = f"expected units that convert to {target!r}"
     try:
-        registry = _registry()
-        source = registry.Unit(_for_pint(spelling))
-        ends = registry.Quantity(np.array([0.0, 1.0]), source).to(_for_pint(target)).magnitude
+        ends = registry.Quantity(np.array([0.0, 1.0]), registry.Unit(spelling)).to(target).magnitude
     except pint.DimensionalityError as error:
         raise ObservationError(f"{name} cannot be in {units!r}; {expected}") from error
     except Exception as error:  # pint raises many kinds, tokenizer errors among them
         raise ObservationError(f"unknown units {units!r} of {name}; {expected}") from error
     zero, one = (float(end) for end in ends)
     return float(f"{one - zero:.12g}"), zero
-
-
-@lru_cache(maxsize=1)
-def _registry() -> Any:
-    """Return pint's registry, with the names that weather stations use."""
-    import pint
-
-    registry: Any = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-    registry.define("@alias degree_Celsius = Celsius = deg_C")
-    registry.define("@alias degree_Fahrenheit = Fahrenheit = deg_F")
-    return registry
-
-
-def _for_pint(spelling: str) -> str:
-    """Return CF units, such as "kg m-3", as pint reads them: "kg*m**-3"."""
-    if spelling == "%":
-        return "percent"
-    powers = re.sub(r"([A-Za-z])(-?\d+)", r"\1**\2", spelling)
-    return re.sub(r"\s+", "*", powers.strip())
