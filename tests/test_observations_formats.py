@@ -330,6 +330,12 @@ def test_a_valid_dataset_comes_back_equal(cf_file):
     assert lazy.equals(found)
 
 
+def test_a_single_stamp_keeps_its_step(cf_file):
+    daily = open_observations(cf_file).isel(time=[0])
+    daily["time"].attrs["step_hours"] = 24.0
+    assert open_observations(daily).time.attrs["step_hours"] == 24.0
+
+
 def test_the_dataset_given_is_not_changed(cf_file):
     before = cf_file.copy(deep=True)
     open_observations(cf_file, time_zone="UTC+8", units={"pm25": "g m-3"})

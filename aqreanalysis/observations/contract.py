@@ -6,7 +6,7 @@ Dimensions ``(station, time)``. Coordinates ``station`` (unique text), ``longitu
 pollutants in "ug m-3", NaN where missing, and optionally meteorology.
 
 Validation costs one pass over the values without a copy, a few milliseconds for 1500 stations and
-a year of hours; no mark of it is left in a Dataset, since a mark would outlive the next edit.
+a year of hours; a Dataset carries no mark of it, which would outlive the next edit.
 """
 
 from collections.abc import Iterator, Mapping
@@ -186,7 +186,7 @@ def value_range(dataset: xr.Dataset, variable: str) -> tuple[float, float]:
     Returns
     -------
     lowest, highest : float
-        NaN, both, where every value is missing or none is there.
+        NaN, both, where every value is missing or the variable is empty.
 
     Examples
     --------

@@ -52,15 +52,9 @@ class ObservationError(ValueError):
 class Journal:
     """The decisions and the faults of one reading.
 
-    A decision is logged at once and goes into the ``history`` of the Dataset. Faults are collected
-    until `stop_if_faulty`, so that one error lists all of them.
-
-    Parameters
-    ----------
-    source : str
-        What is read: it begins every message.
-    silent : bool
-        Collect decisions without logging them, where a table is only inspected.
+    A decision is logged at once, unless silent, and goes into the ``history`` of the Dataset.
+    Faults are collected until `stop_if_faulty`, so that one error lists all of them. The source
+    begins every message.
     """
 
     def __init__(self, source: str, *, silent: bool = False):

@@ -150,10 +150,7 @@ def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Datas
 
 
 def _read(
-    source: Path | pd.DataFrame | xr.Dataset,
-    format: str | None,
-    reading: Reading,
-    journal: Journal,
+    source: Path | pd.DataFrame | xr.Dataset, format: str | None, reading: Reading, journal: Journal
 ) -> xr.Dataset:
     """Return the Dataset of a source, by the reader of its format."""
     if isinstance(source, xr.Dataset):

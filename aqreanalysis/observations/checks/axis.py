@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.observations.checks import Codes, Names, Times
 from aqreanalysis.observations.journal import Journal
 
 _MINUTE = 60_000_000_000
@@ -33,50 +34,20 @@ Stamps = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Axis:
-    """A regular time axis and the position of every row on it.
+    """A regular time axis, (time,) in UTC, the position on it of every row, and its step."""
 
-    Parameters
-    ----------
-    times : ndarray of datetime64[ns], (time,)
-        Regular and increasing, in UTC.
-    position : ndarray of int64, (row,)
-        Index of each row's stamp on the axis.
-    step_hours : float
-        Hours from one stamp to the next.
-    """
-
-    times: NDArray[np.datetime64]
+    times: Times
     position: NDArray[np.int64]
     step_hours: float
 
 
-def regular_axis(
-    time: NDArray[np.datetime64],
-    station: NDArray[np.intp],
-    *,
-    identifiers: NDArray[np.str_],
-    journal: Journal,
-) -> Axis:
-    """Return the regular axis that holds the stamps of all stations.
+def regular_axis(time: Times, station: Codes, *, identifiers: Names, journal: Journal) -> Axis:
+    """Return the regular axis that holds the stamps of all rows, in any order and none missing.
 
     The step is the one between the stamps of single stations, so that two stations on different
     half hours do not look like a half-hourly network. A stamp within a tenth of a step of the
-    axis is moved onto it, and the move is logged; one farther off is a fault.
-
-    Parameters
-    ----------
-    time : ndarray of datetime64[ns], (row,)
-        Stamps in UTC, in any order; none is missing.
-    station : ndarray of int, (row,)
-        The row's station, as an index of ``identifiers``.
-    identifiers : ndarray of str, (station,)
-        For messages.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    Axis
+    axis is moved onto it, and the move is logged; one farther off is a fault. ``station`` is the
+    row's station as an index of ``identifiers``.
 
     Examples
     --------
@@ -106,9 +77,7 @@ def regular_axis(
     return Axis(times, (place - first)[codes], step / _HOUR)
 
 
-def _step(
-    codes: NDArray[np.intp], uniques: Stamps, station: NDArray[np.intp], journal: Journal
-) -> int:
+def _step(codes: Codes, uniques: Stamps, station: Codes, journal: Journal) -> int:
     """Return the step of the axis, in ns, from the differences within stations.
 
     ============================================  =====================================
@@ -119,7 +88,7 @@ def _step(
     their divisor is a day                        a day (samples every third or sixth day)
     their divisor is an hour, the mode below 24   an hour (3-hourly with a few odd hours)
     half or more equal, no usual step in reach    the mode (say 50 minutes)
-    half or more equal, beside a usual step       that usual step (a few stray stamps)
+    half or more equal, near a usual step         that usual step (a few stray stamps)
     all different                                 the usual step nearest to their median
     ============================================  =====================================
     """
@@ -141,9 +110,7 @@ def _step(
     return mode if has_mode and not usual else nearest
 
 
-def _steps_within_stations(
-    codes: NDArray[np.intp], uniques: Stamps, station: NDArray[np.intp]
-) -> Stamps:
+def _steps_within_stations(codes: Codes, uniques: Stamps, station: Codes) -> Stamps:
     """Return the differences of subsequent stamps of each station, all stations together."""
     order = np.argsort(uniques)
     rank = np.empty_like(order)
@@ -166,10 +133,10 @@ def _phase(uniques: Stamps, step: int) -> int:
 
 def _check_shifts(
     shift: Stamps,
-    codes: NDArray[np.intp],
+    codes: Codes,
     uniques: Stamps,
-    station: NDArray[np.intp],
-    identifiers: NDArray[np.str_],
+    station: Codes,
+    identifiers: Names,
     *,
     step: int,
     journal: Journal,

@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from aqreanalysis.observations.checks import Floats
 from aqreanalysis.observations.journal import Describe, Journal
 
 #: Words that stand for a missing value, in lower case.
@@ -23,30 +23,13 @@ _COMPASS: Mapping[str, float] = MappingProxyType(
 )
 
 
-def numbers(
-    column: pd.Series, *, name: str, describe: Describe, journal: Journal
-) -> NDArray[np.float64]:
-    """Return a column as numbers, NaN where missing.
+def numbers(column: pd.Series, *, name: str, describe: Describe, journal: Journal) -> Floats:
+    """Return a column of numbers or text as float64, (row,), NaN where missing.
 
     Words such as "NA" and sentinels such as -999 are missing; the latter are logged. Compass
     points of a wind direction become degrees. Any other text is a fault. Negative and
-    implausible values stay: `aqreanalysis.observations.flag` flags them.
-
-    Parameters
-    ----------
-    column : pandas.Series
-        Numbers, or text.
-    name : str
-        The variable, for messages and for the compass.
-    describe : callable
-        From row to words, for messages.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    ndarray of float64, (row,)
-        The memory of the column itself where nothing has to be changed.
+    implausible values stay: `aqreanalysis.observations.flag` flags them. The result shares the
+    memory of the column where nothing has to be changed.
 
     Examples
     --------
@@ -72,9 +55,7 @@ def numbers(
     return np.where(sentinel, np.nan, values)
 
 
-def _from_text(
-    column: pd.Series, name: str, describe: Describe, journal: Journal
-) -> NDArray[np.float64]:
+def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journal) -> Floats:
     """Return text as numbers, parsing each different text once."""
     codes, uniques = pd.factorize(column)
     text = [str(word).strip() for word in uniques]

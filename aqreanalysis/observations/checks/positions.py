@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.journal import Journal
 
 #: Positions of a station that differ by less than this are surveys of one place.
@@ -17,24 +18,14 @@ _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
 
 @dataclass(frozen=True)
 class Positions:
-    """The positions of stations.
+    """Positions (station,) in degrees on WGS84, longitude in [-180, 180); altitude in metres."""
 
-    Parameters
-    ----------
-    longitude, latitude : ndarray of float64, (station,)
-        Degrees, WGS84; longitude in [-180, 180).
-    altitude : ndarray of float64, (station,), optional
-        Metres above sea level.
-    name : ndarray of str, (station,), optional
-        Names for people.
-    """
+    longitude: Floats
+    latitude: Floats
+    altitude: Floats | None = None
+    name: Names | None = None
 
-    longitude: NDArray[np.float64]
-    latitude: NDArray[np.float64]
-    altitude: NDArray[np.float64] | None = None
-    name: NDArray[np.str_] | None = None
-
-    def at(self, rows: NDArray[np.intp]) -> "Positions":
+    def at(self, rows: Codes) -> "Positions":
         """Return the positions of some of the stations, or of all in another order."""
         return replace(self, **{name: v[rows] for name, v in self.coordinates().items()})
 
@@ -44,32 +35,13 @@ class Positions:
 
 
 def station_positions(
-    station: NDArray[np.intp],
-    longitude: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    *,
-    identifiers: NDArray[np.str_],
-    journal: Journal,
+    station: Codes, longitude: Floats, latitude: Floats, *, identifiers: Names, journal: Journal
 ) -> Positions:
-    """Return one position a station from the positions in the rows.
+    """Return one position a station from the positions in the rows, in degrees, NaN where missing.
 
-    A station that moves by less than 100 m is put at the median of its positions, and this is
-    logged; one that moves farther is a fault.
-
-    Parameters
-    ----------
-    station : ndarray of int, (row,)
-        The row's station, as an index of ``identifiers``.
-    longitude, latitude : ndarray of float64, (row,)
-        Degrees, NaN where missing; longitudes of 0..360 are wrapped.
-    identifiers : ndarray of str, (station,)
-        Every station has at least one row.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    Positions
+    Longitudes of 0 to 360 are wrapped. A station that moves by less than 100 m is put at the
+    median of its positions, and this is logged; one that moves farther is a fault. ``station`` is
+    the row's station as an index of ``identifiers``; every station has at least one row.
 
     Examples
     --------
@@ -108,8 +80,8 @@ def station_positions(
     return Positions(wrapped(centre_x), centre_y)
 
 
-def wrapped(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return longitudes in [-180, 180), unchanged to the bit where they are there already.
+def wrapped(longitude: Floats) -> Floats:
+    """Return longitudes in [-180, 180), unchanged to the bit where they already are.
 
     Examples
     --------
@@ -120,9 +92,7 @@ def wrapped(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(outside, (longitude + 180.0) % 360.0 - 180.0, longitude)
 
 
-def first_rows(
-    codes: NDArray[np.intp], count: int, *, where: NDArray[np.bool_] | None = None
-) -> NDArray[np.intp]:
+def first_rows(codes: Codes, count: int, *, where: Mask | None = None) -> Codes:
     """Return the first row of each of ``count`` codes, -1 for a code without a row.
 
     Examples
@@ -137,7 +107,7 @@ def first_rows(
 
 
 def to_wgs84(
-    positions: Positions, datum: Sequence[str], *, identifiers: NDArray[np.str_], journal: Journal
+    positions: Positions, datum: Sequence[str], *, identifiers: Names, journal: Journal
 ) -> Positions:
     """Return positions on WGS84 from those on a datum each: "WGS84", "NAD83", "NAD27" or other.
 
@@ -173,12 +143,7 @@ def to_wgs84(
 
 
 def _in_range(
-    station: NDArray[np.intp],
-    longitude: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    *,
-    identifiers: NDArray[np.str_],
-    journal: Journal,
+    station: Codes, longitude: Floats, latitude: Floats, *, identifiers: Names, journal: Journal
 ) -> bool:
     """Return whether all degrees are possible, and collect the faults of those that are not."""
     beyond = np.abs(latitude) > 90.0
@@ -208,11 +173,11 @@ def _in_range(
 
 
 def _check_moves(
-    station: NDArray[np.intp],
+    station: Codes,
     offsets: pd.DataFrame,
-    longitude: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    identifiers: NDArray[np.str_],
+    longitude: Floats,
+    latitude: Floats,
+    identifiers: Names,
     journal: Journal,
 ) -> None:
     """Collect a fault for stations that move far, and log those that move a little."""
@@ -239,9 +204,7 @@ def _check_moves(
         )
 
 
-def _metres(
-    east_deg: NDArray[np.float64], north_deg: NDArray[np.float64], latitude: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _metres(east_deg: Floats, north_deg: Floats, latitude: Floats) -> Floats:
     """Return the length of small differences in degrees."""
     east = east_deg * np.cos(np.radians(latitude))
     return _METRES_PER_DEGREE * np.hypot(east, north_deg)

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from aqreanalysis.observations.checks import Times
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 
 _ZONE_AT_END = re.compile(r"\d:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$|(?:Z|UTC|GMT)$")
@@ -17,17 +17,7 @@ _MIDNIGHT_AS_24 = re.compile(r"(?<=[ T])24:00(?::00)?")
 
 
 def zone(name: str) -> tzinfo:
-    """Return the time zone of a name or a fixed offset.
-
-    Parameters
-    ----------
-    name : str
-        ``"UTC"``, an offset east of Greenwich such as ``"UTC+8"`` or ``"+05:30"``, or a name of
-        the IANA database such as ``"Asia/Shanghai"``.
-
-    Returns
-    -------
-    datetime.tzinfo
+    """Return the time zone of an offset east of Greenwich or of a name of the IANA database.
 
     Raises
     ------
@@ -36,8 +26,8 @@ def zone(name: str) -> tzinfo:
 
     Examples
     --------
-    >>> print(zone("UTC+8"), zone("GMT"), zone("-0330"))
-    UTC+08:00 UTC UTC-03:30
+    >>> print(zone("UTC+8"), zone("GMT"), zone("-0330"), zone("Asia/Shanghai"))
+    UTC+08:00 UTC UTC-03:30 Asia/Shanghai
     """
     match = re.fullmatch(r"(?:UTC|GMT)?\s*(?:([+-])(\d{1,2})(?::?(\d{2}))?)?", str(name).strip())
     if match and str(name).strip():
@@ -55,27 +45,11 @@ def zone(name: str) -> tzinfo:
 
 def to_utc(
     stamps: pd.Series, *, time_zone: str | None, describe: Describe, journal: Journal
-) -> NDArray[np.datetime64]:
-    """Return stamps as UTC, whatever their spelling and zone.
+) -> Times:
+    """Return stamps, text or datetimes, as datetime64[ns] in UTC; NaT where there is a fault.
 
-    A zone in the stamps takes precedence. Stamps without one are in ``time_zone``; where that is
-    None they are read as UTC, with a warning in the log.
-
-    Parameters
-    ----------
-    stamps : pandas.Series
-        Text or datetimes.
-    time_zone : str or None
-        See `zone`.
-    describe : callable
-        From row to words, for messages.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    ndarray of datetime64[ns]
-        One a row; NaT where there is a fault.
+    A zone in the stamps takes precedence. Stamps without one are in ``time_zone`` (see `zone`);
+    where that is None they are read as UTC, with a warning in the log.
     """
     if stamps.dtype.kind in "iuf" and not isinstance(stamps.dtype, pd.CategoricalDtype):
         journal.fault(
@@ -138,9 +112,9 @@ def _from_text(text: pd.Series, *, has_zone: bool, journal: Journal) -> pd.Datet
     if len(text) and text.str.contains(_DAY_OR_MONTH_FIRST).all():
         return _day_or_month_first(text, options, journal)
     times = pd.Series(pd.to_datetime(text, format="ISO8601", **options))
-    left = times.isna() & text.str.contains(r"^\d{4}|[A-Za-z]{3}")
-    if left.any():
-        times[left] = pd.to_datetime(text[left], format="mixed", **options)
+    other = times.isna() & text.str.contains(r"^\d{4}|[A-Za-z]{3}")
+    if other.any():
+        times[other] = pd.to_datetime(text[other], format="mixed", **options)
     return pd.DatetimeIndex(times)
 
 

@@ -11,9 +11,10 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant
+from aqreanalysis.observations.checks import Floats
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.variables import METEOROLOGY
 
@@ -95,7 +96,7 @@ def to_concentration(
     *,
     temperature_k: float = REFERENCE_TEMPERATURE_K,
     pressure_hpa: float = REFERENCE_PRESSURE_HPA,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return values of a pollutant in ug m-3.
 
     Parameters
@@ -181,8 +182,7 @@ def _spelling(units: str) -> str:
     text = re.sub(r"(?:\^|\*\*)\s*", "", text)
     text = re.sub(r"^deg_(?=[CF]$)", "deg", text)
     folded = text.lower()
-    known = folded in _MIXING_RATIOS or re.fullmatch(r"[unmk]?g m-3", folded)
-    return folded if known else text
+    return folded if folded in _MIXING_RATIOS or re.fullmatch(r"[unmk]?g m-3", folded) else text
 
 
 def _inverse(match: re.Match) -> str:

@@ -36,20 +36,11 @@ def _never(names: Sequence[str], reading: Reading) -> bool:
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how it is told from others, and what reads it.
+    """A format: how it is recognised, and what reads it.
 
-    Parameters
-    ----------
-    read : callable
-        From source, `Reading` and `Journal` to the Dataset. The source is a path or a table.
-    recognises : callable, optional
-        Whether the columns of a table are those of the format, given the options.
-    suffixes : tuple of str, optional
-        Of files that can be nothing else.
-    archive : str, optional
-        Pattern of the name of any file in a zip or folder of the format, in lower case.
-    takes_tables : bool
-        Whether the source may be a table in memory.
+    ``recognises`` says whether the columns of a table are those of the format; ``suffixes`` are
+    of files that can be nothing else; ``archive`` is a pattern of the name of any file in a zip or
+    folder of the format, in lower case; ``takes_tables`` allows a table in memory as source.
     """
 
     read: Callable[[Any, Reading, Journal], xr.Dataset]

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.observations.checks import Codes, Floats, Names, Times
 from aqreanalysis.observations.checks.axis import Axis, regular_axis
 from aqreanalysis.observations.checks.positions import Positions
 from aqreanalysis.observations.contract import faults_given_ranges, value_ranges
@@ -21,20 +22,13 @@ from aqreanalysis.observations.variables import attributes_of
 COORDINATE_ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
     STATION: {"long_name": "station identifier", "cf_role": "timeseries_id"},
     TIME: {"standard_name": "time", "long_name": "time, UTC", "axis": "T"},
-    "longitude": {
-        "standard_name": "longitude",
-        "long_name": "station longitude",
-        "units": "degrees_east",
-    },
-    "latitude": {
-        "standard_name": "latitude",
-        "long_name": "station latitude",
-        "units": "degrees_north",
-    },
-    "altitude": {
-        "standard_name": "altitude",
-        "long_name": "station altitude above sea level",
-        "units": "m",
+    **{
+        name: {"standard_name": name, "long_name": f"station {words}", "units": units}
+        for name, words, units in (
+            ("longitude", "longitude", "degrees_east"),
+            ("latitude", "latitude", "degrees_north"),
+            ("altitude", "altitude above sea level", "m"),
+        )
     },
     "name": {"standard_name": "platform_name", "long_name": "station name"},
 }
@@ -44,58 +38,23 @@ COORDINATE_ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
 class Rows:
     """Measurements, one a row, in the units of this package and the order of the source.
 
-    A series is that of a station, or that of one of several monitors of a station.
-
-    Parameters
-    ----------
-    series : ndarray of int, (row,)
-        The row's series, as an index of ``names``.
-    names : ndarray of str, (series,)
-        Unique, for messages.
-    time : ndarray of datetime64[ns], (row,)
-        UTC.
-    values : mapping from variable to ndarray of float64, (row,)
-        NaN is missing.
-    units : mapping from variable to str or None
-        Units of the variables that are no pollutants.
-    station : ndarray of int, (series,), optional
-        The station of each series, where series are those of monitors.
+    ``series`` (row,) is the index of the row's series in ``names`` (series,): that of a station,
+    or that of one of several monitors, and then ``station`` (series,) is its station. Values
+    (row,) are NaN where missing; ``units`` are those of variables that are no pollutants.
     """
 
-    series: NDArray[np.intp]
-    names: NDArray[np.str_]
-    time: NDArray[np.datetime64]
-    values: Mapping[str, NDArray[np.float64]]
+    series: Codes
+    names: Names
+    time: Times
+    values: Mapping[str, Floats]
     units: Mapping[str, str | None]
-    station: NDArray[np.intp] | None = None
+    station: Codes | None = None
 
 
 def assemble(
-    rows: Rows,
-    identifiers: NDArray[np.str_],
-    positions: Positions,
-    *,
-    reading: Reading,
-    journal: Journal,
+    rows: Rows, identifiers: Names, positions: Positions, *, reading: Reading, journal: Journal
 ) -> xr.Dataset:
-    """Return the valid Dataset of the rows, which are one at least.
-
-    Parameters
-    ----------
-    rows : Rows
-        Measurements.
-    identifiers : ndarray of str, (station,)
-        Of the stations, sorted.
-    positions : Positions
-        Of the stations, in that order.
-    reading : Reading
-        Gives the time label and what to do with duplicates.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    xarray.Dataset
+    """Return the valid Dataset of some rows; identifiers are sorted, positions in that order.
 
     Raises
     ------
@@ -238,11 +197,7 @@ def _one_each(
 
 
 def _station_means(
-    name: str,
-    values: NDArray[np.float32],
-    station: NDArray[np.intp],
-    identifiers: NDArray[np.str_],
-    journal: Journal,
+    name: str, values: NDArray[np.float32], station: Codes, identifiers: Names, journal: Journal
 ) -> NDArray[np.float32]:
     """Return one row a station: the mean, hour by hour, of its monitors that report."""
     means = np.full((identifiers.size, values.shape[1]), np.nan, dtype=np.float32)

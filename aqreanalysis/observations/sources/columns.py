@@ -44,17 +44,7 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table by what they hold.
-
-    Parameters
-    ----------
-    roles : mapping
-        From role (``"station"``, ``"time"``, ...) to column.
-    variables : mapping
-        From variable (``"pm25"``, ``"temperature"``, ...) to column.
-    units : mapping
-        From variable to the units in the column's own name: ``"o3 [ppb]"``.
-    """
+    """The columns of a table: of each role, of each variable, and the units in their names."""
 
     roles: Mapping[str, str]
     variables: Mapping[str, str]
@@ -64,19 +54,8 @@ class Columns:
 def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> Columns:
     """Return the roles of columns, as the caller states them or else by their usual names.
 
-    Parameters
-    ----------
-    names : sequence of str
-        The columns of the table.
-    given : mapping
-        From role or variable to column. A name that is neither becomes a variable of that name.
-    journal : Journal
-        Takes the faults (a given column that does not exist; two columns for one variable) and
-        the columns that are not used.
-
-    Returns
-    -------
-    Columns
+    A given name that is neither role nor variable becomes a variable of that name. Given columns
+    that do not exist and two columns for one variable are faults; unused columns are logged.
 
     Examples
     --------

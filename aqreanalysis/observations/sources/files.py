@@ -57,18 +57,6 @@ def existing(path: Path) -> Path:
 def read_table(source: Path | pd.DataFrame, columns: ColumnNames) -> pd.DataFrame:
     """Return a table from a file or from memory, points as longitude and latitude.
 
-    Parameters
-    ----------
-    source : path or DataFrame
-        CSV (also compressed, or the only one in a zip), Parquet, GeoPackage, or a table in memory,
-        which is not changed.
-    columns : mapping
-        From role to column, as the caller states it.
-
-    Returns
-    -------
-    pandas.DataFrame
-
     Raises
     ------
     ObservationError
@@ -110,20 +98,9 @@ def read_csv(
 ) -> pd.DataFrame:
     """Return a CSV file as a table; empty fields and words such as "NA" are missing.
 
-    Parameters
-    ----------
-    source : path or bytes
-        Comma, semicolon or tab separated, UTF-8, with one line of column names.
-    columns : mapping, optional
-        From role to column, as the caller states it; it tells which columns are text.
-    only : iterable of str, optional
-        Read only these columns.
-    categories : iterable of str
-        Columns of text with few different words, which come as categoricals.
-
-    Returns
-    -------
-    pandas.DataFrame
+    It is comma, semicolon or tab separated, in UTF-8, with one line of column names. The caller's
+    ``columns`` tell which are text; only those in ``only`` are read; those in ``categories`` are
+    text with few different words.
 
     Raises
     ------

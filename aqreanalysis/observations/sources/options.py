@@ -18,23 +18,7 @@ ColumnNames = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True)
 class Reading:
-    """The options of one reading.
-
-    Parameters
-    ----------
-    time_zone : str, optional
-        Zone of stamps that state none, such as ``"UTC"``, ``"UTC+8"`` or ``"Asia/Shanghai"``.
-    time_label : {"start", "end"}, optional
-        Which end of its averaging period a stamp is.
-    units : str or mapping, optional
-        Units of the pollutants, or a mapping from variable to units.
-    columns : mapping, optional
-        From the package's name to the column of the source.
-    stations : DataFrame, optional
-        Table of the stations' positions.
-    duplicates : {"error", "mean", "first"}
-        What to do with different values of one station and hour.
-    """
+    """The options of `open_observations`, which documents them; stations are read already."""
 
     time_zone: str | None = None
     time_label: TimeLabel | None = None

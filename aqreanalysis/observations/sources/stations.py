@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from aqreanalysis.observations.checks import Codes, Names
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.positions import (
     Positions,
@@ -29,9 +29,7 @@ def identifier(value: object) -> str:
     return str(value).strip()
 
 
-def station_codes(
-    column: pd.Series, *, journal: Journal
-) -> tuple[NDArray[np.intp], NDArray[np.str_]]:
+def station_codes(column: pd.Series, *, journal: Journal) -> tuple[Codes, Names]:
     """Return the station of each row and the sorted identifiers."""
     codes, uniques = pd.factorize(column)
     names = np.array([identifier(value) for value in uniques] + [""], dtype=str)
@@ -53,8 +51,8 @@ def station_codes(
 def positions_in_rows(
     table: pd.DataFrame,
     roles: dict[str, str],
-    station: NDArray[np.intp],
-    identifiers: NDArray[np.str_],
+    station: Codes,
+    identifiers: Names,
     *,
     describe: Describe,
     journal: Journal,
@@ -83,7 +81,7 @@ def positions_in_rows(
     return Positions(positions.longitude, positions.latitude, altitude, name)
 
 
-def station_table(table: pd.DataFrame, *, journal: Journal) -> tuple[NDArray[np.str_], Positions]:
+def station_table(table: pd.DataFrame, *, journal: Journal) -> tuple[Names, Positions]:
     """Return the identifiers, sorted, and the positions in a table of stations.
 
     Raises
@@ -115,7 +113,7 @@ def station_table(table: pd.DataFrame, *, journal: Journal) -> tuple[NDArray[np.
 
 
 def positions_from_table(
-    stations: pd.DataFrame, identifiers: NDArray[np.str_], *, journal: Journal
+    stations: pd.DataFrame, identifiers: Names, *, journal: Journal
 ) -> Positions:
     """Return the positions of stations from the table of stations.
 
@@ -124,13 +122,13 @@ def positions_from_table(
     ObservationError
         If the table lacks a station or is faulty itself.
     """
-    known, positions = station_table(stations, journal=journal)
-    absent = [str(name) for name in identifiers if name not in set(known)]
-    if absent:
+    listing, positions = station_table(stations, journal=journal)
+    absent = identifiers[~np.isin(identifiers, listing)]
+    if absent.size:
         raise ObservationError(
-            f"the table of stations lacks {listed(absent)}; it has {listed(known)}"
+            f"the table of stations lacks {listed(absent)}; it has {listed(listing)}"
         )
-    spare = len(known) - len(identifiers)
+    spare = len(listing) - len(identifiers)
     if spare:
         journal.decide(f"{spare} stations of the table of stations have no measurements")
-    return positions.at(np.searchsorted(known, identifiers))
+    return positions.at(np.searchsorted(listing, identifiers))

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from aqreanalysis.conventions import POLLUTANTS, UnknownPollutantError, pollutant
+from aqreanalysis.observations.checks import Floats
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.times import to_utc
 from aqreanalysis.observations.checks.units import concentration_factor, conversion
@@ -26,7 +26,7 @@ from aqreanalysis.observations.sources.stations import (
 )
 from aqreanalysis.observations.variables import known_variable, listed
 
-Values = dict[str, NDArray[np.float64]]
+Values = dict[str, Floats]
 Units = dict[str, str | None]
 
 
@@ -35,19 +35,6 @@ def from_long(table: pd.DataFrame, *, reading: Reading, journal: Journal) -> xr.
 
     The table has a column for each pollutant, or one with the pollutant's name and one with its
     value. Several monitors of a station, if the table tells them apart, are averaged.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        See `aqreanalysis.observations.sources.columns` for the names that are recognised.
-    reading : Reading
-        Options; ``reading.stations`` is a DataFrame here, or None.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    xarray.Dataset
 
     Raises
     ------
@@ -251,11 +238,7 @@ def _with_own_label(
 
 
 def _measured_values(
-    table: pd.DataFrame,
-    columns: Columns,
-    describe: Describe,
-    reading: Reading,
-    journal: Journal,
+    table: pd.DataFrame, columns: Columns, describe: Describe, reading: Reading, journal: Journal
 ) -> tuple[Values, Units]:
     """Return every variable's values, one a row of the table, and the variables' units.
 
@@ -281,7 +264,7 @@ def _measured_values(
     units: Units = {}
     for name, column in raw.items():
         stated = reading.units_of(name, is_pollutant=name in POLLUTANTS) or columns.units.get(name)
-        factor: float | NDArray[np.float64]
+        factor: float | Floats
         if stated is None and row_units is not None and name in POLLUTANTS:
             factor, offset = _factors_by_row(name, column, row_units, journal), 0.0
             units[name] = None
@@ -293,7 +276,7 @@ def _measured_values(
 
 
 def _by_parameter(
-    values: NDArray[np.float64], parameter: pd.Series | None, reading: Reading, journal: Journal
+    values: Floats, parameter: pd.Series | None, reading: Reading, journal: Journal
 ) -> Values:
     """Return values split by the word that says what each of them is; NaN on the other rows."""
     if parameter is None:
@@ -312,8 +295,8 @@ def _by_parameter(
 
 
 def _factors_by_row(
-    variable: str, values: NDArray[np.float64], units: pd.Series, journal: Journal
-) -> float | NDArray[np.float64]:
+    variable: str, values: Floats, units: pd.Series, journal: Journal
+) -> float | Floats:
     """Return the factors of a pollutant to ug m-3 from the units of each row; 1.0 if all are 1."""
     codes, uniques = pd.factorize(units)
     measured = codes[~np.isnan(values)]

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.observations.checks import Names
 from aqreanalysis.observations.checks.axis import regular_axis
 from aqreanalysis.observations.checks.numbers import SENTINELS
 from aqreanalysis.observations.checks.positions import station_positions
@@ -17,11 +18,11 @@ from aqreanalysis.observations.checks.times import to_utc
 from aqreanalysis.observations.checks.units import conversion
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.assembly import described, time_label
-from aqreanalysis.observations.sources.columns import ROLES
+from aqreanalysis.observations.sources.columns import ROLES, guess
 from aqreanalysis.observations.sources.files import existing, first_line
 from aqreanalysis.observations.sources.options import Reading, TimeLabel
 from aqreanalysis.observations.sources.stations import identifier, positions_from_table
-from aqreanalysis.observations.variables import METEOROLOGY, folded, known_variable, listed
+from aqreanalysis.observations.variables import METEOROLOGY, known_variable, listed
 
 
 def read_netcdf(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
@@ -51,20 +52,8 @@ def from_dataset(dataset: xr.Dataset, *, reading: Reading, journal: Journal) -> 
     """Return a Dataset with the names, the order, the units and the axis of this package.
 
     Coordinates are recognised by their CF attributes, then by their usual names; pollutants by
-    their name or their standard name. A valid Dataset comes back with equal values.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        One dimension of stations and one of time, in memory or lazy; it is not changed.
-    reading : Reading
-        Options.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    xarray.Dataset
+    their name or their standard name. A valid Dataset comes back with equal values; a lazy one
+    stays lazy.
 
     Raises
     ------
@@ -101,16 +90,25 @@ def _coordinates(dataset: xr.Dataset, reading: Reading, journal: Journal) -> dic
             "Turn it into a long table first"
         )
         return {}
+    usual = guess([str(name) for name in dataset.variables]).roles
     names: dict[str, str] = {}
     for role in (TIME, "longitude", "latitude", "altitude", STATION):
         given = reading.columns.get(role)
-        if given is not None and given not in list(dataset.variables):
+        likely = [given] if given in list(dataset.variables) else []
+        if given is not None and not likely:
             journal.fault(f"columns names {given!r} for {role}; the Dataset has no such variable")
-        name = _by_caller_or_cf(dataset, role, reading) or _by_spelling(dataset, role)
-        if name is not None:
-            names[role] = name
-    needed = [TIME] if reading.stations is not None else [TIME, "longitude", "latitude"]
-    for role in needed:
+        if role == STATION:
+            likely += dataset.cf.cf_roles.get("timeseries_id", [])
+        else:
+            likely += dataset.cf.standard_names.get(role, []) or dataset.cf.coordinates.get(
+                role, []
+            )
+        likely += [usual[role]] if role in usual else []
+        if role == TIME:
+            likely += [name for name, index in dataset.indexes.items() if index.dtype.kind == "M"]
+        if likely:
+            names[role] = str(likely[0])
+    for role in [TIME] if reading.stations is not None else [TIME, "longitude", "latitude"]:
         if role not in names:
             journal.fault(f"no coordinate of {role}; the variables are {listed(dataset.variables)}")
     if TIME in names and dataset[names[TIME]].ndim > 1:
@@ -119,28 +117,6 @@ def _coordinates(dataset: xr.Dataset, reading: Reading, journal: Journal) -> dic
             "stations. Turn the Dataset into a long table first"
         )
     return names
-
-
-def _by_caller_or_cf(dataset: xr.Dataset, role: str, reading: Reading) -> str | None:
-    """Return the variable of a role by the caller's word or its CF attributes, if known."""
-    given = reading.columns.get(role)
-    if isinstance(given, str) and given in dataset.variables:
-        return given
-    names = (
-        dataset.cf.cf_roles.get("timeseries_id", [])
-        if role == STATION
-        else dataset.cf.standard_names.get(role, []) or dataset.cf.coordinates.get(role, [])
-    )
-    return str(names[0]) if names else None
-
-
-def _by_spelling(dataset: xr.Dataset, role: str) -> str | None:
-    """Return the variable that has a usual name of a role, if known."""
-    by_key = {folded(str(name)): str(name) for name in dataset.variables}
-    likely = [by_key[spelling] for spelling in ROLES[role] if spelling in by_key]
-    if role == TIME and not likely:
-        likely = [str(name) for name, index in dataset.indexes.items() if index.dtype.kind == "M"]
-    return likely[0] if likely else None
 
 
 def _renamed(
@@ -154,15 +130,16 @@ def _renamed(
     dataset, dimension = _station_dimension(dataset, names, time_dimension)
     if dimension is None:
         journal.fault(
-            f"no dimension of stations beside {time_dimension!r}; the dimensions are "
+            f"no dimension of stations, only {time_dimension!r}; the dimensions are "
             f"{tuple(str(name) for name in dataset.dims)}"
         )
         return dataset
-    identifiers = _identifiers(dataset, names, dimension)
-    coordinates: dict = {
-        STATION: identifiers,
-        TIME: (TIME, np.atleast_1d(dataset[names[TIME]].values)),
-    }
+    identifiers = (
+        _decoded(np.atleast_1d(dataset[names[STATION]].values))
+        if STATION in names
+        else np.arange(dataset.sizes[dimension]).astype(str)
+    )
+    coordinates: dict = {STATION: identifiers, TIME: (TIME, np.atleast_1d(time.values), time.attrs)}
     for role in ("longitude", "latitude", "altitude"):
         if role in names:
             degrees = np.atleast_1d(dataset[names[role]].values).astype(np.float64)
@@ -175,8 +152,8 @@ def _renamed(
         if name not in names.values() and set(array.dims) == {dimension, time_dimension}
     }
     variables = {
-        known: ((STATION, TIME), series[name].data, series[name].attrs)
-        for name, known in _known_variables(series, reading, journal).items()
+        own: ((STATION, TIME), series[name].data, series[name].attrs)
+        for name, own in _own_names(series, reading, journal).items()
     }
     return xr.Dataset(variables, coords=coordinates, attrs=dataset.attrs)
 
@@ -197,28 +174,19 @@ def _station_dimension(
     return single, STATION
 
 
-def _identifiers(
-    dataset: xr.Dataset, names: dict[str, str], dimension: Hashable
-) -> NDArray[np.str_]:
-    """Return the identifiers of the stations as text."""
-    if STATION not in names:
-        return np.arange(dataset.sizes[dimension]).astype(str)
-    return _decoded(np.atleast_1d(dataset[names[STATION]].values))
-
-
-def _decoded(values: NDArray) -> NDArray[np.str_]:
+def _decoded(values: NDArray) -> Names:
     """Return text from text, bytes or numbers."""
     plain = [v.decode(errors="replace") if isinstance(v, bytes) else v for v in values.tolist()]
     return np.array([identifier(value) for value in plain], dtype=str)
 
 
-def _known_variables(
+def _own_names(
     series: dict[str, xr.DataArray], reading: Reading, journal: Journal
 ) -> dict[str, str]:
     """Return the name in this package of each variable: the caller's word, its own name, or CF's.
 
     A standard name counts only where no variable has the pollutant's own name, since a model's
-    background may carry the same standard name as the measurements beside it.
+    background may carry the same standard name as the measurements.
     """
     roles = {*ROLES, "variable"}
     given = {column: name for name, column in reading.columns.items() if name not in roles}
@@ -230,10 +198,10 @@ def _known_variables(
         of_standard = _by_standard_name(str(array.attrs.get("standard_name", "")))
         if names[name] == name and of_standard and of_standard not in names.values():
             names[name] = of_standard
-    for known in sorted(set(names.values())):
-        same = [name for name in series if names[name] == known]
+    for own in sorted(set(names.values())):
+        same = [name for name in series if names[name] == own]
         if len(same) > 1:
-            journal.fault(f"variables {listed(same)} all look like {known}; drop all but one")
+            journal.fault(f"variables {listed(same)} all look like {own}; drop all but one")
     return names
 
 
