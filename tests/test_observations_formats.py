@@ -330,6 +330,13 @@ def test_a_valid_dataset_comes_back_equal(cf_file):
     assert lazy.equals(found)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_sentinels_of_a_dataset_are_missing(cf_file, kind):
+    spoiled = cf_file.assign(concentration=cf_file.concentration.astype(kind))
+    spoiled["concentration"][0] = [-999.9, -9999.0]
+    assert int(open_observations(spoiled).pm25.isnull().sum()) == 3
+
+
 def test_a_single_stamp_keeps_its_step(cf_file):
     daily = open_observations(cf_file).isel(time=[0])
     daily["time"].attrs["step_hours"] = 24.0

@@ -14,8 +14,9 @@ MISSING_WORDS = frozenset(
     ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "missing", "nd", "<na>", "nat")
 )
 
-#: Numbers that stand for a missing value; none is a possible concentration or weather.
-SENTINELS = (-999.0, -9999.0, -99999.0, -999.9)
+#: Numbers that stand for a missing value, the last as float32 holds it; none is a possible
+#: concentration or weather.
+SENTINELS = (-999.0, -9999.0, -99999.0, -999.9, float(np.float32(-999.9)))
 
 _POINTS = "n nne ne ene e ese se sse s ssw sw wsw w wnw nw nnw"
 _COMPASS: Mapping[str, float] = MappingProxyType(

@@ -50,9 +50,11 @@ class Format:
     takes_tables: bool = True
 
 
-def _documented(layout: Layout, *, archive: str) -> Format:
+def _documented(layout: Layout) -> Format:
     """Return the format of a documented table."""
-    return Format(layout.read, lambda names, _: layout.recognises(names), archive=archive)
+    return Format(
+        layout.read, lambda names, reading: layout.recognises(names), archive=layout.archive
+    )
 
 
 def _read_wide(source: Path | pd.DataFrame, reading: Reading, journal: Journal) -> xr.Dataset:
@@ -73,8 +75,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "netcdf": Format(
             read_netcdf, suffixes=(".nc", ".nc4", ".cdf", ".netcdf"), takes_tables=False
         ),
-        "uci": _documented(UCI, archive="prsa*"),
-        "aqs": _documented(AQS, archive="hourly_*"),
+        "uci": _documented(UCI),
+        "aqs": _documented(AQS),
         "grin": Format(read_grin, suffixes=(".h5", ".hdf5", ".hdf"), takes_tables=False),
     }
 )

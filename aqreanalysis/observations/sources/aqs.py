@@ -86,6 +86,7 @@ AQS = Layout(
     },
     needed=(*_SITE, "latitude", "longitude", "date", "clock", "value"),
     signature=(*_SITE, "latitude", "longitude", "date", "clock", "value"),
+    archive="hourly_*",
     categories=(*_SITE, "poc", "date", "clock", "units", "datum", "parameter"),
     prepare=_long,
 )

@@ -34,8 +34,10 @@ class Layout:
         Roles and variables without which a table cannot be read.
     signature : sequence of str
         Roles and variables whose columns tell a table of this layout from others.
+    archive : str
+        Pattern of the name of any file in a zip or folder of this layout, in lower case.
     files : str
-        Pattern of the names of the CSV files in a zip or folder, in lower case.
+        Pattern of the names of the CSV files to read from it.
     time_zone : str, optional
         Zone of stamps that state none.
     time_label : {"start", "end"}
@@ -61,6 +63,7 @@ class Layout:
     columns: Mapping[str, tuple[str, ...]]
     needed: Sequence[str]
     signature: Sequence[str]
+    archive: str = ""
     files: str = "*"
     time_zone: str | None = None
     time_label: TimeLabel = "start"

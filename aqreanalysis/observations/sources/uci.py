@@ -28,6 +28,7 @@ UCI = Layout(
     columns=_COLUMNS,
     needed=tuple(_COLUMNS),
     signature=("year", "month", "date", "hour", "wind_speed", "station"),
+    archive="prsa*",
     files="*prsa_data*",
     time_zone="UTC+8",
     units={
