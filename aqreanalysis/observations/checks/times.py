@@ -120,10 +120,6 @@ def _from_text(text: pd.Series, *, has_zone: bool, journal: Journal) -> pd.Datet
 
 def _day_or_month_first(text: pd.Series, options: dict, journal: Journal) -> pd.DatetimeIndex:
     """Return stamps such as 13/01/2020 as datetimes; a fault if both orders fit all of them."""
-    orders = [
-        pd.DatetimeIndex(pd.to_datetime(text, format="mixed", dayfirst=first, **options))
-        for first in (False, True)
-    ]
     parts = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})").astype(int)
     month_first, day_first = (parts[1] > 12).any(), (parts[0] > 12).any()
     if month_first == day_first:
@@ -131,7 +127,9 @@ def _day_or_month_first(text: pd.Series, options: dict, journal: Journal) -> pd.
             f"the order of day and month is not clear from stamps such as {text.iloc[0]!r}; "
             "write them as 2015-03-01T00:00Z"
         )
-    return orders[1] if day_first else orders[0]
+    return pd.DatetimeIndex(
+        pd.to_datetime(text, format="mixed", dayfirst=bool(day_first), **options)
+    )
 
 
 def _localised(

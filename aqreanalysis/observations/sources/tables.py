@@ -1,7 +1,7 @@
 """Long and wide tables to Datasets: the measured values, their units, stations and hours."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -50,10 +50,7 @@ def from_long(table: pd.DataFrame, *, reading: Reading, journal: Journal) -> xr.
     needed += ["longitude", "latitude"] if reading.stations is None else []
     for role in needed:
         if role not in roles:
-            journal.fault(
-                f"no column of {role}; the columns are {listed(names)}. "
-                f"Name it with columns={{{role!r}: ...}}"
-            )
+            journal.fault(_no_column(role, names))
     if "value" not in roles and not any(name in POLLUTANTS for name in columns.variables):
         journal.fault(
             f"no column of a pollutant ({', '.join(POLLUTANTS)}); the columns are "
@@ -108,12 +105,8 @@ def from_wide(table: pd.DataFrame, *, reading: Reading, journal: Journal) -> xr.
     identifiers = set(station_table(reading.stations, journal=journal)[0].tolist())
     given = {"time": reading.columns["time"]} if "time" in reading.columns else {}
     time = guess(names, given).roles.get("time")
-    if time is None:
-        journal.fault(
-            f"no column of time; the columns are {listed(names)}. "
-            "Name it with columns={'time': ...}"
-        )
-    journal.stop_if_faulty()
+    if time not in names:
+        raise ObservationError(_no_column("time", names), source=journal.source)
     series = [name for name in names if name != time]
     strangers = [name for name in series if identifier(name) not in identifiers]
     if strangers:
@@ -124,7 +117,7 @@ def from_wide(table: pd.DataFrame, *, reading: Reading, journal: Journal) -> xr.
     if len(table) == 0 or not series:
         journal.fault("the table has no rows" if series else "the table has no station columns")
     journal.stop_if_faulty()
-    variable = single_variable(reading, journal=journal)
+    variable = _single_variable(reading, journal=journal)
     table = table.set_axis(names, axis=1)
     hours, stations = np.arange(len(table)), np.arange(len(series))
     long = pd.DataFrame(
@@ -148,7 +141,15 @@ def looks_wide(names: Sequence[str], reading: Reading) -> bool:
     return reading.stations is not None or not columns.variables
 
 
-def single_variable(reading: Reading, *, journal: Journal) -> str:
+def _no_column(role: str, names: Iterable[object]) -> str:
+    """Return the fault of a role without a column."""
+    return (
+        f"no column of {role}; the columns are {listed(names)}. "
+        f"Name it with columns={{{role!r}: ...}}"
+    )
+
+
+def _single_variable(reading: Reading, *, journal: Journal) -> str:
     """Return the pollutant of a table that does not name it: the caller's word, or PM2.5."""
     given = reading.columns.get("variable")
     if given is None:
@@ -209,10 +210,7 @@ def _stamps(table: pd.DataFrame, roles: Mapping[str, str], journal: Journal) -> 
             [table[roles["date"]], table[roles["hour"]]],
             lambda date, hour: f"{date} {str(hour).zfill(2)}:00",
         )
-    journal.fault(
-        f"no column of time; the columns are {listed(table.columns)}. "
-        "Name it with columns={'time': ...}"
-    )
+    journal.fault(_no_column("time", table.columns))
     return pd.Series([""] * len(table))
 
 
@@ -280,7 +278,7 @@ def _by_parameter(
 ) -> Values:
     """Return values split by the word that says what each of them is; NaN on the other rows."""
     if parameter is None:
-        return {single_variable(reading, journal=journal): values}
+        return {_single_variable(reading, journal=journal): values}
     codes, uniques = pd.factorize(parameter)
     variables = np.array([known_variable(str(word)) or "" for word in uniques] + [""], dtype=object)
     unknown = [str(word) for word, name in zip(uniques, variables, strict=False) if not name]
