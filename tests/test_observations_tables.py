@@ -109,6 +109,7 @@ def test_several_columns_make_one_identifier(table):
         table.assign(net=7, code=table.station), columns={"station": ["net", "code"]}
     )
     assert found.station.values.tolist() == ["7-A", "7-B"]
+    assert "not used" not in found.attrs["history"]
 
 
 def test_leading_zeros_of_identifiers_stay_and_numbers_become_text(table, tmp_path):

@@ -44,7 +44,8 @@ def from_long(table: pd.DataFrame, *, reading: Reading, journal: Journal) -> xr.
     names = [str(name) for name in table.columns]
     parts = _station_parts(names, reading, journal)
     given = {role: column for role, column in reading.columns.items() if column is not parts}
-    columns = recognise(names, given, journal=journal)
+    free = [name for name in names if name not in (parts or ()) or name in given.values()]
+    columns = recognise(free, given, journal=journal)
     roles = columns.roles
     needed = [] if parts else ["station"]
     needed += ["longitude", "latitude"] if reading.stations is None else []
