@@ -56,10 +56,9 @@ class AqnetAccessor:
     def flag(self, variable: str | None = None) -> xr.Dataset:
         """Add ``<variable>_flag``: values out of range, flat lines, spikes, unlike neighbours.
 
-        No value is removed; see `aqreanalysis.observations.quality.mask`.
+        No value is removed; see `aqreanalysis.observations.mask`.
         """
-        from aqreanalysis.observations import default_variable
-        from aqreanalysis.observations.quality import flag
+        from aqreanalysis.observations import default_variable, flag
 
         return flag(self._dataset, variable or default_variable(self._dataset))
 

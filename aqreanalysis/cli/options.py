@@ -10,6 +10,7 @@ import typer
 import xarray as xr
 
 from aqreanalysis import methods
+from aqreanalysis.observations.sources import FORMATS
 
 #: Names of the methods, the default first.
 METHODS = tuple(methods.METHODS)
@@ -61,7 +62,7 @@ def read_stations(
     *,
     format: Annotated[
         str | None,
-        _reading_option(help="long, wide, netcdf, uci, aqs or grin. Default: told by the file."),
+        _reading_option(help=f"{', '.join(FORMATS)}. Default: told by the file."),
     ] = None,
     stations: Annotated[
         Path | None,
@@ -96,7 +97,7 @@ def read_stations(
 
     return open_observations(
         path,
-        format=format,  # type: ignore[arg-type]
+        format=format,
         stations=stations,
         time_zone=time_zone,
         time_label=time_label,  # type: ignore[arg-type]

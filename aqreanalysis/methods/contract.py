@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
@@ -11,7 +12,7 @@ from aqreanalysis.fields.blocks import Field, predict_blocks
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import ObservationError, selected_hours
+from aqreanalysis.observations import ObservationError, selected_hours, stored_values
 from aqreanalysis.predictive import Statistic
 
 #: Fields known everywhere that a method may learn departures from.
@@ -134,7 +135,7 @@ def predict(
         )
     hours = selected_hours(observations[TIME], time)
     field = method.field(observations, at, hours, **_background(method, background))
-    observed = observations[variable].transpose(STATION, TIME).notnull().values
+    observed = np.isfinite(stored_values(observations, variable))
     # Stations without data say nothing of how well a place is supported.
     stations = observed.any(axis=1)
     return predict_blocks(

@@ -11,8 +11,8 @@ import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.observations.contract import DIMENSIONS, validate
-from aqreanalysis.observations.files import CSV_SUFFIXES, PARQUET_SUFFIXES, suffix_of
 from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.sources.files import CSV_SUFFIXES, PARQUET_SUFFIXES, suffix_of
 
 
 def long_table(dataset: xr.Dataset) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from aqreanalysis.methods.neural.batches import clock_of
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.neural.threads import single_thread
-from aqreanalysis.observations import step_hours, validate
+from aqreanalysis.observations import input_digest, step_hours, validate
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction
 from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset
 from aqreanalysis.outlook.inputs import Histories
@@ -32,7 +32,6 @@ from aqreanalysis.outlook.requests import (
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.outlook.training import Examples, Learned, Level, OutlookSchedule, learn
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
-from aqreanalysis.product import input_digest
 
 OutlookMethod = Literal["aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"]
 #: Hours between the starts of the validation examples, and about how many examples to learn from.

@@ -34,8 +34,7 @@ from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.neural.targets import stations_of_a_tile
 from aqreanalysis.methods.neural.training import train
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import step_hours, validate, values_of
-from aqreanalysis.product import input_digest
+from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
 
 logger = logging.getLogger(__name__)
 
@@ -363,7 +362,7 @@ def _reporting(
     observations: xr.Dataset, variable: str, *, fewest: int = FEWEST_STATIONS
 ) -> xr.Dataset:
     """Return the stations that report at all; a silent one would stand in the others' place."""
-    reports = np.isfinite(values_of(observations, variable)).any(axis=1)
+    reports = np.isfinite(stored_values(observations, variable)).any(axis=1)
     silent = observations[STATION].values[~reports]
     if reports.sum() < fewest:
         raise ValueError(

@@ -12,10 +12,10 @@ from aqreanalysis.observations import (
     ObservationError,
     default_variable,
     find_faults,
+    input_digest,
     step_hours,
     values_of,
 )
-from aqreanalysis.product import input_digest
 from aqreanalysis.verification.colocation.averaging import Alignment, align
 from aqreanalysis.verification.colocation.layers import (
     Product,

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.network import StationNetwork, great_circle_km
-from aqreanalysis.observations.numbers import SENTINELS
+from aqreanalysis.observations.checks.numbers import SENTINELS
 from aqreanalysis.verification.colocation.blocks import in_blocks, runs
 from aqreanalysis.verification.colocation.cells import GridCells
 from aqreanalysis.verification.errors import VerificationError
@@ -20,8 +20,6 @@ _ONE_PLACE_KM = 0.5
 #: Stations of one identifier that are further apart are two: coordinates rounded to a few
 #: hundredths of a degree are off by less.
 _ONE_STATION_KM = 5.0
-#: What stands for missing values where a file does not say so, also as float32 holds it.
-_SENTINELS = np.unique([*SENTINELS, *np.array(SENTINELS, np.float32)])
 #: More than any concentration in any unit: fill values are 1e20 or 9.97e36.
 _BEYOND = 1e15
 #: Values that are read at a time: keeps what is in memory of a long product within some 100 MB.
@@ -102,7 +100,7 @@ class Sampling:
     def _weighted(self, picked: xr.Variable, name: Hashable) -> np.ndarray:
         """Return the weighted mean of the cells of each station."""
         corners = np.asarray(picked.transpose("point", ...).values, np.float64)
-        told = np.isin(corners, _SENTINELS) | (np.abs(corners) > _BEYOND)
+        told = np.isin(corners, SENTINELS) | (np.abs(corners) > _BEYOND)
         if told.any():
             raise VerificationError(
                 f"{name!r} of the product holds {corners[told][0]:.6g} ({told.sum()} such values "

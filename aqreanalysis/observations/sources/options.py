@@ -1,4 +1,4 @@
-"""How a source is to be read: the options of `open_observations` in one place."""
+"""The options of `open_observations` in one place, checked together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,6 @@ from aqreanalysis.observations.journal import ObservationError
 
 TimeLabel = Literal["start", "end"]
 Duplicates = Literal["error", "mean", "first"]
-Format = Literal["long", "wide", "netcdf", "uci", "aqs", "grin"]
 
 #: From the package's name of a role or variable to the column, or columns, of the source.
 ColumnNames = Mapping[str, str | Sequence[str]]
@@ -19,23 +18,7 @@ ColumnNames = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True)
 class Reading:
-    """The options of one reading, checked together.
-
-    Parameters
-    ----------
-    time_zone : str, optional
-        Zone of stamps that state none, such as ``"UTC"``, ``"UTC+8"`` or ``"Asia/Shanghai"``.
-    time_label : {"start", "end"}, optional
-        Which end of its averaging period a stamp is.
-    units : str or mapping, optional
-        Units of the pollutants, or a mapping from variable to units.
-    columns : mapping, optional
-        From the package's name to the column of the source.
-    stations : DataFrame, optional
-        Table of the stations' positions.
-    duplicates : {"error", "mean", "first"}
-        What to do with different values of one station and hour.
-    """
+    """The options of `open_observations`, which documents them; stations are read already."""
 
     time_zone: str | None = None
     time_label: TimeLabel | None = None
@@ -61,7 +44,7 @@ class Reading:
         if faults:
             raise ObservationError(faults, source="open_observations")
 
-    def units_of(self, variable: str, *, is_pollutant: bool = True) -> str | None:
+    def units_of(self, variable: str, *, is_pollutant: bool) -> str | None:
         """Return the units that the caller states for a variable, or None."""
         if self.units is None:
             return None

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.observations.files import existing
 from aqreanalysis.observations.journal import Journal, ObservationError
-from aqreanalysis.observations.options import Reading, TimeLabel
-from aqreanalysis.observations.tables import from_wide
+from aqreanalysis.observations.sources.files import existing
+from aqreanalysis.observations.sources.options import Reading, TimeLabel
+from aqreanalysis.observations.sources.tables import from_wide
 
 #: The stamps are local time, and a stamp is the end of its hour: the same values carry labels
 #: one hour earlier in the UCI archive, which counts hours by their beginning.
@@ -19,25 +19,11 @@ TIME_ZONE = "UTC+8"
 TIME_LABEL: TimeLabel = "end"
 
 
-def read_grin(path: Path, *, reading: Reading, journal: Journal) -> xr.Dataset:
+def read_grin(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
     """Return the Dataset of ``small36.h5``: PM2.5 of 36 stations of Beijing.
 
     Only arrays of numbers and bytes are read; the pickled attributes that pandas leaves in such
-    files are not looked at. The mask of the benchmark is not read.
-
-    Parameters
-    ----------
-    path : path
-        HDF5 file with the groups ``pm25`` and ``stations``.
-    reading : Reading
-        Time zone and label are local time and the end of the hour unless the caller says
-        otherwise.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    xarray.Dataset
+    files and the mask of the benchmark are not. The caller's zone and label take precedence.
 
     Raises
     ------

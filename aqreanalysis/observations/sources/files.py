@@ -1,18 +1,23 @@
-"""Tables from files: CSV (compressed or not), Parquet, GeoPackage; and from memory."""
+"""Tables from files (CSV, zips and folders of it, Parquet, GeoPackage) and from memory."""
 
 import csv
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from aqreanalysis.observations.columns import folded, listed, recognise
-from aqreanalysis.observations.journal import Journal, ObservationError
-from aqreanalysis.observations.numbers import MISSING_WORDS
-from aqreanalysis.observations.options import ColumnNames
+from aqreanalysis.observations.checks.numbers import MISSING_WORDS
+from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.sources.columns import guess
+from aqreanalysis.observations.sources.options import ColumnNames
+from aqreanalysis.observations.variables import folded, listed
+
+if TYPE_CHECKING:
+    from pyarrow import NativeFile
 
 CSV_SUFFIXES = (".csv", ".txt", ".tsv")
 COMPRESSIONS = (".gz", ".bz2", ".zst")
@@ -36,13 +41,7 @@ def suffix_of(path: Path) -> str:
 
 
 def existing(path: Path) -> Path:
-    """Return the path if it is a file with something in it.
-
-    Raises
-    ------
-    ObservationError
-        If there is no such file, or it is empty, or cannot be read.
-    """
+    """Return the path of a file; refuse one that is missing, empty, unreadable or a folder."""
     try:
         if path.is_dir():
             raise ObservationError(f"{path} is a folder; expected a file")
@@ -55,29 +54,18 @@ def existing(path: Path) -> Path:
     return path
 
 
-def read_table(source: Path | str | pd.DataFrame, columns: ColumnNames) -> pd.DataFrame:
+def read_table(source: Path | pd.DataFrame, columns: ColumnNames) -> pd.DataFrame:
     """Return a table from a file or from memory, points as longitude and latitude.
-
-    Parameters
-    ----------
-    source : path or DataFrame or GeoDataFrame
-        CSV (``.csv``, ``.txt``, ``.tsv``; ``.gz``, ``.bz2``, ``.zst``; or alone in a ``.zip``),
-        Parquet, GeoPackage, or a table in memory, which is not changed.
-    columns : mapping
-        From role to column, as the caller states it.
-
-    Returns
-    -------
-    pandas.DataFrame
 
     Raises
     ------
     ObservationError
-        If the file is missing, empty, broken, or of a kind that is not known.
+        If the file is missing, empty, broken, or of an unknown kind.
     """
     if isinstance(source, pd.DataFrame):
-        return _with_text_names(_with_points(source))
-    path = existing(Path(source))
+        table = _with_points(source)
+        return table.set_axis(_unique([str(name) for name in table.columns]), axis=1)
+    path = existing(source)
     suffix = suffix_of(path)
     try:
         if suffix in CSV_SUFFIXES:
@@ -93,7 +81,7 @@ def read_table(source: Path | str | pd.DataFrame, columns: ColumnNames) -> pd.Da
     except ObservationError:
         raise
     except Exception as error:  # every library has its own kinds
-        raise ObservationError(f"{path.name} cannot be read: {_first_line(error)}") from error
+        raise ObservationError(f"{path.name} cannot be read: {first_line(error)}") from error
     raise ObservationError(
         f"{path.name} has the suffix {suffix!r}; expected one of "
         f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *VECTOR_SUFFIXES))}, .zip, .nc or .h5. "
@@ -102,42 +90,29 @@ def read_table(source: Path | str | pd.DataFrame, columns: ColumnNames) -> pd.Da
 
 
 def read_csv(
-    source: Path | BinaryIO,
+    source: Path | bytes,
     *,
     columns: ColumnNames | None = None,
     only: Iterable[str] | None = None,
-    categories: Sequence[str] = (),
+    categories: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Return a CSV file as a table; empty fields and words such as "NA" are missing.
 
-    Parameters
-    ----------
-    source : path or binary file
-        Comma, semicolon or tab separated, UTF-8, with one line of column names.
-    columns : mapping, optional
-        From role to column, as the caller states it; it tells which columns are text.
-    only : iterable of str, optional
-        Read these columns alone.
-    categories : sequence of str
-        Columns of text with few different words, which come as categoricals.
-
-    Returns
-    -------
-    pandas.DataFrame
+    It is comma, semicolon or tab separated, in UTF-8, with one line of column names. The caller's
+    ``columns`` tell which are text; only those in ``only`` are read; those in ``categories`` are
+    text with few different words.
 
     Raises
     ------
     ObservationError
-        If there is nothing in it, a name is there twice, or a row has too many fields.
+        If the file is empty, a name occurs twice, or a row has too many fields.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    with _opened(source) as stream:
-        names, delimiter = _header(stream)
-    text = pa.dictionary(pa.int32(), pa.string())
-    types = {name: pa.string() for name in _text_columns(names, columns or {})}
-    types |= dict.fromkeys(categories, text)
+    names, delimiter = _header(source)
+    types = dict.fromkeys(_text_columns(names, columns or {}), pa.string())
+    types |= dict.fromkeys(categories, pa.dictionary(pa.int32(), pa.string()))
     missing = {w for word in MISSING_WORDS for w in (word, word.upper(), word.title())} | {"NaN"}
     try:
         with _opened(source) as stream:
@@ -151,49 +126,96 @@ def read_csv(
                 ),
             )
     except (pa.ArrowInvalid, OSError, EOFError) as error:
-        if "Empty CSV" in str(error):  # a first line of names alone, without its end
+        if "Empty CSV" in str(error):  # only a line of names, without a line end
             return pd.DataFrame(columns=names)
         remedy = ". Save the table in UTF-8" if "UTF8" in str(error) else ""
-        raise ObservationError(f"the CSV cannot be read: {_first_line(error)}{remedy}") from error
-    return table.to_pandas(date_as_object=False)
+        raise ObservationError(f"the CSV cannot be read: {first_line(error)}{remedy}") from error
+    # Each Arrow column is freed once it is converted: a quarter less memory for a large file.
+    return table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
 
 
-def header_of(source: Path | BinaryIO) -> list[str]:
+def header_of(source: Path | bytes) -> list[str]:
     """Return the column names of a CSV file."""
-    with _opened(source) as stream:
-        return _header(stream)[0]
+    return _header(source)[0]
 
 
-def _opened(source: Path | BinaryIO) -> Any:
+def names_in(path: Path) -> list[str]:
+    """Return the names of the files in a folder or a zip, in lower case, without their folders."""
+    if path.is_dir():
+        return [file.name.lower() for file in path.rglob("*")]
+    with _zip(existing(path)) as archive:
+        return [Path(name).name.lower() for name in archive.namelist()]
+
+
+def csv_files(path: Path, pattern: str) -> Iterator[Path | bytes]:
+    """Yield the CSV files of a folder or a zip, also of a zip in it, or the one file itself.
+
+    Names in a folder or zip have to match the pattern, whatever their case.
+    """
+    if path.is_dir():
+        yield from (file for file in sorted(path.rglob("*")) if _is_csv(file.name, pattern))
+    elif path.suffix.lower() == ".zip":
+        yield from _members(existing(path), path.name, pattern)
+    else:
+        yield existing(path)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _is_csv(name: str, pattern: str = "*") -> bool:
+    """Return whether a file is a CSV whose name matches the pattern."""
+    return name.lower().endswith(CSV_SUFFIXES) and fnmatch(Path(name).name.lower(), pattern)
+
+
+def _zip(source: Path | bytes, name: str = "it") -> zipfile.ZipFile:
+    """Return the opened zip."""
+    try:
+        return zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except zipfile.BadZipFile as error:
+        raise ObservationError(f"{name} is no zip file: {error}") from error
+
+
+def _members(source: Path | bytes, name: str, pattern: str) -> Iterator[bytes]:
+    """Yield the contents of the CSV files of a zip, and of the zips in it."""
+    with _zip(source, name) as archive:
+        for member in sorted(archive.namelist()):
+            if member.lower().endswith(".zip"):
+                yield from _members(archive.read(member), member, pattern)
+            elif _is_csv(member, pattern):
+                yield archive.read(member)
+
+
+def _csv_in_zip(path: Path, columns: ColumnNames) -> pd.DataFrame:
+    """Return the only CSV in a zip file."""
+    with _zip(path, path.name) as archive:
+        members = [name for name in archive.namelist() if _is_csv(name)]
+        if len(members) != 1:
+            raise ObservationError(
+                f"{path.name} holds {len(members)} CSV files ({listed(members, 5)}); expected one. "
+                "Name the format with format='uci' or 'aqs', or unpack it"
+            )
+        return read_csv(archive.read(members[0]), columns=columns)
+
+
+def _opened(source: Path | bytes) -> "NativeFile":
     """Return a stream of the text of a file, from its beginning."""
     import pyarrow as pa
 
     if isinstance(source, Path):
         return pa.input_stream(str(source), compression="detect")
-    source.seek(0)
-    return pa.PythonFile(_Unclosed(source), mode="r")
+    return pa.BufferReader(source)
 
 
-class _Unclosed:
-    """A binary file that stays open when its reader closes it, to be read again."""
-
-    def __init__(self, stream: BinaryIO):
-        self._stream = stream
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        return self._stream.read(size)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def _header(stream: Any) -> tuple[list[str], str]:
+def _header(source: Path | bytes) -> tuple[list[str], str]:
     """Return the column names in the first line, and what separates them."""
     try:
-        content = stream.read(1 << 16)
+        with _opened(source) as stream:
+            content = stream.read(1 << 16)
     except (OSError, EOFError, ValueError) as error:
-        raise ObservationError(f"the file cannot be read: {_first_line(error)}") from error
+        raise ObservationError(f"the file cannot be read: {first_line(error)}") from error
     start = content.decode("utf-8-sig", errors="replace")
     line = start.splitlines()[0] if start.strip() else ""
     if "\0" in line or "\ufffd" in line:
@@ -204,33 +226,23 @@ def _header(stream: Any) -> tuple[list[str], str]:
     if not line.strip():
         raise ObservationError("the CSV is empty: expected a first line of column names")
     delimiter = max(",;\t", key=line.count)
-    names = next(csv.reader(io.StringIO(line), delimiter=delimiter))
+    return _unique(next(csv.reader(io.StringIO(line), delimiter=delimiter))), delimiter
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Return column names, each of them once; refuse others."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ObservationError(f"columns are there twice: {listed(twice)}")
-    return names, delimiter
+    return names
 
 
 def _text_columns(names: Sequence[str], columns: ColumnNames) -> set[str]:
     """Return the columns to be read as text."""
-    given = {role: column for role, column in columns.items() if column in names}
-    roles = recognise(names, given, journal=Journal("", silent=True)).roles
+    roles = guess(names, {role: c for role, c in columns.items() if c in names}).roles
     stated = columns.get("station", ())
     parts = {stated} if isinstance(stated, str) else set(stated)
     return {roles[role] for role in _TEXT_ROLES if role in roles} | (parts & set(names))
-
-
-def _csv_in_zip(path: Path, columns: ColumnNames) -> pd.DataFrame:
-    """Return the only CSV in a zip file."""
-    with zipfile.ZipFile(path) as archive:
-        members = [name for name in archive.namelist() if name.lower().endswith(CSV_SUFFIXES)]
-        if len(members) != 1:
-            raise ObservationError(
-                f"{path.name} holds {len(members)} CSV files ({listed(members, 5)}); expected one. "
-                "Name the format with format='uci' or 'aqs', or unpack it"
-            )
-        with archive.open(members[0]) as stream:
-            return read_csv(io.BytesIO(stream.read()), columns=columns)
 
 
 def _parquet(path: Path) -> pd.DataFrame:
@@ -262,17 +274,3 @@ def _with_points(table: pd.DataFrame) -> pd.DataFrame:
     plain = pd.DataFrame(table.drop(columns=points.name))
     taken = [name for name in plain if folded(str(name)) in ("longitude", "latitude", "lon", "lat")]
     return plain.drop(columns=taken).assign(longitude=points.x, latitude=points.y)
-
-
-def _with_text_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with text as column names, each of them once."""
-    names = [str(name) for name in table.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ObservationError(f"columns are there twice: {listed(twice)}")
-    return table.set_axis(names, axis=1)
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of a library's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

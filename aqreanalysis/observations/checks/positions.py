@@ -1,14 +1,16 @@
-"""Where the stations are: one checked position each, on WGS84, longitude in [-180, 180)."""
+"""Positions of stations: one each, checked, on WGS84, longitude in [-180, 180)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.journal import Journal
 
-#: A station whose positions differ by less than this has a better survey, not another place.
+#: Positions of a station that differ by less than this are surveys of one place.
 SAME_PLACE_M = 100.0
 
 _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
@@ -16,59 +18,38 @@ _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
 
 @dataclass(frozen=True)
 class Positions:
-    """The positions of stations.
+    """Positions (station,) in degrees on WGS84, longitude in [-180, 180); altitude in metres."""
 
-    Parameters
-    ----------
-    longitude, latitude : ndarray of float64, (station,)
-        Degrees, WGS84; longitude in [-180, 180).
-    altitude : ndarray of float64, (station,), optional
-        Metres above sea level.
-    name : ndarray of str, (station,), optional
-        Names for people.
-    """
+    longitude: Floats
+    latitude: Floats
+    altitude: Floats | None = None
+    name: Names | None = None
 
-    longitude: NDArray[np.float64]
-    latitude: NDArray[np.float64]
-    altitude: NDArray[np.float64] | None = None
-    name: NDArray[np.str_] | None = None
+    def at(self, rows: Codes) -> "Positions":
+        """Return the positions of some of the stations, or of all in another order."""
+        return replace(self, **{name: v[rows] for name, v in self.coordinates().items()})
+
+    def coordinates(self) -> dict[str, NDArray]:
+        """Return the arrays that are known, by name."""
+        return {name: values for name, values in vars(self).items() if values is not None}
 
 
 def station_positions(
-    station: NDArray[np.intp],
-    longitude: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    *,
-    identifiers: NDArray[np.str_],
-    journal: Journal,
+    station: Codes, longitude: Floats, latitude: Floats, *, identifiers: Names, journal: Journal
 ) -> Positions:
-    """Return one position a station from the positions in the rows.
+    """Return one position a station from the positions in the rows, in degrees, NaN where missing.
 
-    A station that moves by less than 100 m is put at the median of its positions, and this is
-    logged; one that moves farther is a fault.
-
-    Parameters
-    ----------
-    station : ndarray of int, (row,)
-        The row's station, as an index of ``identifiers``.
-    longitude, latitude : ndarray of float64, (row,)
-        Degrees, NaN where missing; longitudes of 0..360 are wrapped.
-    identifiers : ndarray of str, (station,)
-        Every station has at least one row.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    Positions
+    Longitudes of 0 to 360 are wrapped. A station that moves by less than 100 m is put at the
+    median of its positions, and this is logged; one that moves farther is a fault. ``station`` is
+    the row's station as an index of ``identifiers``; every station has at least one row.
 
     Examples
     --------
-    >>> found = station_positions(
+    >>> positions = station_positions(
     ...     np.array([0, 1, 0]), np.array([350.0, 10.0, 350.0]), np.array([50.0, 51.0, 50.0]),
     ...     identifiers=np.array(["A", "B"]), journal=Journal("table"),
     ... )
-    >>> found.longitude, found.latitude
+    >>> positions.longitude, positions.latitude
     (array([-10.,  10.]), array([50., 51.]))
     """
     if not _in_range(station, longitude, latitude, identifiers=identifiers, journal=journal):
@@ -80,7 +61,8 @@ def station_positions(
             f"longitudes of 180 to 360 degrees wrapped to -180 to 180 ({int(east.sum())} rows; "
             f"for example station {identifiers[station[np.argmax(east)]]})"
         )
-    first = _first_rows(station, longitude, latitude, len(identifiers))
+    located = ~(np.isnan(longitude) | np.isnan(latitude))
+    first = first_rows(station, len(identifiers), where=located)
     missing = first < 0
     if missing.any():
         journal.fault(
@@ -90,16 +72,16 @@ def station_positions(
     centre_x, centre_y = longitude[first], latitude[first]
     offset_x = wrapped(longitude - centre_x[station])
     offset_y = latitude - centre_y[station]
-    offsets = pd.DataFrame({"x": offset_x, "y": offset_y})
-    if np.nanmax(np.abs(offsets.to_numpy()), initial=0.0) > 0.0:
+    if (np.abs(offset_x) + np.abs(offset_y) > 0.0).any():
+        offsets = pd.DataFrame({"x": offset_x, "y": offset_y})
         _check_moves(station, offsets, centre_x, centre_y, identifiers, journal)
         median = offsets.groupby(station).median().reindex(range(len(identifiers)))
         centre_x, centre_y = centre_x + median["x"].to_numpy(), centre_y + median["y"].to_numpy()
     return Positions(wrapped(centre_x), centre_y)
 
 
-def wrapped(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return longitudes in [-180, 180), unchanged to the bit where they are there already.
+def wrapped(longitude: Floats) -> Floats:
+    """Return longitudes in [-180, 180), unchanged to the bit where they already are.
 
     Examples
     --------
@@ -110,35 +92,30 @@ def wrapped(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(outside, (longitude + 180.0) % 360.0 - 180.0, longitude)
 
 
+def first_rows(codes: Codes, count: int, *, where: Mask | None = None) -> Codes:
+    """Return the first row of each of ``count`` codes, -1 for a code without a row.
+
+    Examples
+    --------
+    >>> first_rows(np.array([1, 0, 1]), 3)
+    array([ 1,  0, -1])
+    """
+    rows = (np.arange(codes.size) if where is None else np.flatnonzero(where))[::-1]
+    first = np.full(count, -1, dtype=np.intp)
+    first[codes[rows]] = rows  # of repeated indices the last assignment holds
+    return first
+
+
 def to_wgs84(
-    positions: Positions,
-    datum: NDArray[np.str_],
-    *,
-    identifiers: NDArray[np.str_],
-    journal: Journal,
+    positions: Positions, datum: Sequence[str], *, identifiers: Names, journal: Journal
 ) -> Positions:
-    """Return positions on WGS84.
+    """Return positions on WGS84 from those on a datum each: "WGS84", "NAD83", "NAD27" or other.
 
     NAD27 is transformed by PROJ with what is installed, never by a download. NAD83 differs from
     WGS84 by less than 2 m and is taken for it. A datum that is unknown is taken for WGS84 too:
     if it was NAD27, the position is wrong by up to about 100 m (200 m in Alaska).
-
-    Parameters
-    ----------
-    positions : Positions
-        As they were read.
-    datum : ndarray of str, (station,)
-        ``"WGS84"``, ``"NAD83"``, ``"NAD27"`` or another word.
-    identifiers : ndarray of str, (station,)
-        For messages.
-    journal : Journal
-        Takes the decisions.
-
-    Returns
-    -------
-    Positions
     """
-    words = np.char.upper(np.char.strip(datum.astype(str)))
+    words = np.array([word.strip().upper() for word in datum])
     old, similar = words == "NAD27", words == "NAD83"
     other = ~old & ~similar & (words != "WGS84")
     if similar.any():
@@ -162,18 +139,13 @@ def to_wgs84(
         f"{old.sum()} stations on NAD27 transformed to WGS84, by up to {metres.max():.0f} m; "
         f"for example station {identifiers[old][0]}"
     )
-    return Positions(wrapped(longitude), latitude, positions.altitude, positions.name)
+    return replace(positions, longitude=wrapped(longitude), latitude=latitude)
 
 
 def _in_range(
-    station: NDArray[np.intp],
-    longitude: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    *,
-    identifiers: NDArray[np.str_],
-    journal: Journal,
+    station: Codes, longitude: Floats, latitude: Floats, *, identifiers: Names, journal: Journal
 ) -> bool:
-    """Return whether all degrees are possible; keep a fault for those that are not."""
+    """Return whether all degrees are possible, and collect the faults of those that are not."""
     beyond = np.abs(latitude) > 90.0
     would_fit = bool((np.abs(longitude[~np.isnan(longitude)]) <= 90.0).all())
     if beyond.mean() > 0.5 and would_fit and np.nanmax(np.abs(latitude)) <= 360.0:
@@ -200,28 +172,15 @@ def _in_range(
     return not (beyond.any() or far.any())
 
 
-def _first_rows(
-    station: NDArray[np.intp],
-    longitude: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    count: int,
-) -> NDArray[np.int64]:
-    """Return the first row of each station that has a position, -1 where none has."""
-    rows = np.flatnonzero(~(np.isnan(longitude) | np.isnan(latitude)))[::-1]
-    first = np.full(count, -1, dtype=np.int64)
-    first[station[rows]] = rows  # of repeated indices the last one written stays
-    return first
-
-
 def _check_moves(
-    station: NDArray[np.intp],
+    station: Codes,
     offsets: pd.DataFrame,
-    longitude: NDArray[np.float64],
-    latitude: NDArray[np.float64],
-    identifiers: NDArray[np.str_],
+    longitude: Floats,
+    latitude: Floats,
+    identifiers: Names,
     journal: Journal,
 ) -> None:
-    """Keep a fault for stations that move far, and log those that move a little."""
+    """Collect a fault for stations that move far, and log those that move a little."""
     x, y = offsets["x"].to_numpy(), offsets["y"].to_numpy()
     metres = np.nan_to_num(_metres(x, y, latitude[station]))
     far = metres >= SAME_PLACE_M
@@ -245,9 +204,7 @@ def _check_moves(
         )
 
 
-def _metres(
-    east_deg: NDArray[np.float64], north_deg: NDArray[np.float64], latitude: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _metres(east_deg: Floats, north_deg: Floats, latitude: Floats) -> Floats:
     """Return the length of small differences in degrees."""
     east = east_deg * np.cos(np.radians(latitude))
     return _METRES_PER_DEGREE * np.hypot(east, north_deg)

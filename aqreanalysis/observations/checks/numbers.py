@@ -5,18 +5,18 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from aqreanalysis.observations.journal import Journal
-from aqreanalysis.observations.times import Describe
+from aqreanalysis.observations.checks import Floats
+from aqreanalysis.observations.journal import Describe, Journal
 
 #: Words that stand for a missing value, in lower case.
 MISSING_WORDS = frozenset(
     ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "missing", "nd", "<na>", "nat")
 )
 
-#: Numbers that stand for a missing value; none is a possible concentration or weather.
-SENTINELS = (-999.0, -9999.0, -99999.0, -999.9)
+#: Numbers that stand for a missing value, the last as float32 holds it; none is a possible
+#: concentration or weather.
+SENTINELS = (-999.0, -9999.0, -99999.0, -999.9, float(np.float32(-999.9)))
 
 _POINTS = "n nne ne ene e ese se sse s ssw sw wsw w wnw nw nnw"
 _COMPASS: Mapping[str, float] = MappingProxyType(
@@ -24,29 +24,13 @@ _COMPASS: Mapping[str, float] = MappingProxyType(
 )
 
 
-def numbers(
-    column: pd.Series, *, name: str, describe: Describe, journal: Journal
-) -> NDArray[np.float64]:
-    """Return a column as numbers, NaN where missing.
+def numbers(column: pd.Series, *, name: str, describe: Describe, journal: Journal) -> Floats:
+    """Return a column of numbers or text as float64, (row,), NaN where missing.
 
     Words such as "NA" and sentinels such as -999 are missing; the latter are logged. Compass
     points of a wind direction become degrees. Any other text is a fault. Negative and
-    implausible values stay: `aqreanalysis.observations.quality` flags them.
-
-    Parameters
-    ----------
-    column : pandas.Series
-        Numbers, or text.
-    name : str
-        The variable, for messages and for the compass.
-    describe : callable
-        From row to words, for messages.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    ndarray of float64, (row,)
+    implausible values stay: `aqreanalysis.observations.flag` flags them. The result shares the
+    memory of the column where nothing has to be changed.
 
     Examples
     --------
@@ -60,39 +44,37 @@ def numbers(
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind not in "iufb":
         values = _from_text(column, name, describe, journal)
     else:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     sentinel = np.isin(values, SENTINELS)
-    if sentinel.any():
-        row = int(np.argmax(sentinel))
-        journal.decide(
-            f"{int(sentinel.sum())} values of {name} are sentinels such as {values[row]:g} and "
-            f"read as missing; for example {describe(row)}"
-        )
-        values[sentinel] = np.nan
-    return values
+    if not sentinel.any():
+        return values
+    row = int(np.argmax(sentinel))
+    journal.decide(
+        f"{int(sentinel.sum())} values of {name} are sentinels such as {values[row]:g} and "
+        f"read as missing; for example {describe(row)}"
+    )
+    return np.where(sentinel, np.nan, values)
 
 
-def _from_text(
-    column: pd.Series, name: str, describe: Describe, journal: Journal
-) -> NDArray[np.float64]:
-    """Return text as numbers, reading each different text once."""
+def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journal) -> Floats:
+    """Return text as numbers, parsing each different text once."""
     codes, uniques = pd.factorize(column)
     text = [str(word).strip() for word in uniques]
     compass = _COMPASS if name == "wind_direction" else {}
-    found = np.array([_number(word, compass) for word in text] + [np.nan], dtype=object)
-    bad = np.array([number is None for number in found])
+    parsed = np.array([_number(word, compass) for word in text] + [np.nan], dtype=object)
+    bad = np.array([number is None for number in parsed])
     if bad.any():
         rows = np.flatnonzero(bad[codes])
         journal.fault(
             f"{describe(int(rows[0]))}: {name} must be a number or missing; found "
             f"{text[codes[rows[0]]]!r} ({rows.size} such values)"
         )
-        found[bad] = np.nan
-    return found.astype(np.float64)[codes]
+        parsed[bad] = np.nan
+    return parsed.astype(np.float64)[codes]
 
 
 def _number(word: str, compass: Mapping[str, float]) -> float | None:
-    """Return the number that a word stands for, NaN for missing, None for none."""
+    """Return the number of a word, NaN for missing, None for what is no number."""
     if word.lower() in MISSING_WORDS:
         return np.nan
     if word.lower() in compass:

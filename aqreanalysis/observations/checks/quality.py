@@ -13,24 +13,18 @@ from types import MappingProxyType
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import ObservationError, values_of
+from aqreanalysis.observations.checks import Floats, Mask
+from aqreanalysis.observations.contract import values_of
+from aqreanalysis.observations.journal import ObservationError
 
 logger = logging.getLogger(__name__)
 
 #: Meaning of the values of ``<variable>_flag`` in observations.
 FLAGS: Mapping[str, int] = MappingProxyType(
-    {
-        "good": 0,
-        "missing": 1,
-        "out_of_range": 2,
-        "flat_line": 3,
-        "spike": 4,
-        "neighbour_outlier": 5,
-    }
+    {"good": 0, "missing": 1, "out_of_range": 2, "flat_line": 3, "spike": 4, "neighbour_outlier": 5}
 )
 
 #: From the median of absolute deviations to a standard deviation, for a normal distribution.
@@ -50,7 +44,7 @@ class QualityLimits:
     """Limits of the checks; together they flag two to four hours in a thousand.
 
     The shares were counted on PM2.5 of Beijing (2013-2017) and of the US (2011), networks that
-    had been checked before: what is flagged there is weather, and a few stuck instruments.
+    had been checked before: their flagged values are weather, and a few stuck instruments.
 
     Parameters
     ----------
@@ -89,7 +83,7 @@ class QualityLimits:
 
 
 def flag(dataset: xr.Dataset, variable: str, *, limits: QualityLimits | None = None) -> xr.Dataset:
-    """Return the observations with ``<variable>_flag`` beside the variable, values untouched.
+    """Return the observations with ``<variable>_flag``, values untouched.
 
     Parameters
     ----------
@@ -124,14 +118,13 @@ def flag(dataset: xr.Dataset, variable: str, *, limits: QualityLimits | None = N
     values = values_of(dataset, variable)
     flags = np.where(np.isnan(values), FLAGS["missing"], FLAGS["good"]).astype(np.int8)
     checks = {
-        "out_of_range": lambda left: _out_of_range(left, variable),
-        "flat_line": lambda left: _flat_line(left, limits),
-        "spike": lambda left: _spike(left, limits),
-        "neighbour_outlier": lambda left: _neighbour_outlier(left, dataset, limits),
+        "out_of_range": lambda good: _out_of_range(good, variable),
+        "flat_line": lambda good: _flat_line(good, limits),
+        "spike": lambda good: _spike(good, limits),
+        "neighbour_outlier": lambda good: _neighbour_outlier(good, dataset, limits),
     }
     for meaning, check in checks.items():
-        left = np.where(flags == FLAGS["good"], values, np.nan)
-        flags[check(left)] = FLAGS[meaning]
+        flags[check(np.where(flags == FLAGS["good"], values, np.nan))] = FLAGS[meaning]
     counts = ", ".join(f"{word} {int((flags == FLAGS[word]).sum())}" for word in checks)
     logger.info("%s: of %d values flagged: %s", variable, np.isfinite(values).sum(), counts)
     name = f"{variable}_flag"
@@ -199,7 +192,7 @@ def mask(
     return dataset.assign({variable: dataset[variable].where(~bad)})
 
 
-def _out_of_range(values: NDArray[np.float64], variable: str) -> NDArray[np.bool_]:
+def _out_of_range(values: Floats, variable: str) -> Mask:
     """Return where a value is beyond the plausible range, with room below for noise about zero.
 
     The room is 0.5 % of the upper limit: down to -10 ug m-3 for PM2.5, which is the lowest
@@ -211,7 +204,7 @@ def _out_of_range(values: NDArray[np.float64], variable: str) -> NDArray[np.bool
     return (values < low - 0.005 * high) | (values > high)
 
 
-def _flat_line(values: NDArray[np.float64], limits: QualityLimits) -> NDArray[np.bool_]:
+def _flat_line(values: Floats, limits: QualityLimits) -> Mask:
     """Return where a value is in a run of equal ones; a missing value ends a run."""
     count = values.shape[1]
     begins = np.ones(values.shape, dtype=bool)
@@ -234,24 +227,22 @@ def _flat_line(values: NDArray[np.float64], limits: QualityLimits) -> NDArray[np
     return flat
 
 
-def _spike(values: NDArray[np.float64], limits: QualityLimits) -> NDArray[np.bool_]:
-    """Return where a value is far from the mean of the two beside it, and those agree."""
+def _spike(values: Floats, limits: QualityLimits) -> Mask:
+    """Return where a value is far from the mean of its neighbours in time, and those agree."""
     root = np.sqrt(np.maximum(values, 0.0))
-    away = np.full(values.shape, np.nan)
-    apart = np.full(values.shape, np.nan)
-    away[:, 1:-1] = root[:, 1:-1] - (root[:, 2:] + root[:, :-2]) / 2
-    apart[:, 1:-1] = np.abs(root[:, 2:] - root[:, :-2])
-    scatter = np.maximum(_SIGMA_OF_MAD * _median(np.abs(away)), _SMALLEST_SCATTER)
-    size = np.abs(np.nan_to_num(away))
+    deviation = np.full(values.shape, np.nan)
+    difference = np.full(values.shape, np.nan)
+    deviation[:, 1:-1] = root[:, 1:-1] - (root[:, 2:] + root[:, :-2]) / 2
+    difference[:, 1:-1] = np.abs(root[:, 2:] - root[:, :-2])
+    scatter = np.maximum(_SIGMA_OF_MAD * _median(np.abs(deviation)), _SMALLEST_SCATTER)
+    size = np.abs(np.nan_to_num(deviation))
     return (size > limits.spike_sigma * np.nan_to_num(scatter[:, None], nan=np.inf)) & (
-        np.nan_to_num(apart, nan=np.inf) < size
+        np.nan_to_num(difference, nan=np.inf) < size
     )
 
 
-def _neighbour_outlier(
-    values: NDArray[np.float64], dataset: xr.Dataset, limits: QualityLimits
-) -> NDArray[np.bool_]:
-    """Return where a value is off the median of the nearest stations, beside its usual offset."""
+def _neighbour_outlier(values: Floats, dataset: xr.Dataset, limits: QualityLimits) -> Mask:
+    """Return where a value is off the median of the nearest stations, its usual offset removed."""
     outlier = np.zeros(values.shape, dtype=bool)
     network = StationNetwork.from_dataset(dataset)
     if network.size <= _FEWEST_NEIGHBOURS:
@@ -264,24 +255,24 @@ def _neighbour_outlier(
         exclude=np.arange(network.size),
     ).index
     for station in range(network.size):
-        around = root[near[station][near[station] >= 0]]  # (neighbour, time)
-        middle = _median(around.T)
-        spread = _SIGMA_OF_MAD * _median(np.abs(around - middle).T)
+        nearest = root[near[station][near[station] >= 0]]  # (neighbour, time)
+        middle = _median(nearest.T)
+        spread = _SIGMA_OF_MAD * _median(np.abs(nearest - middle).T)
         offset = root[station] - middle
         offset = offset - _median(offset)
         usual = _SIGMA_OF_MAD * _median(np.abs(offset))
         scatter = np.sqrt(spread**2 + usual**2 + _SMALLEST_SCATTER**2)
-        enough = (~np.isnan(around)).sum(axis=0) >= _FEWEST_NEIGHBOURS
+        enough = (~np.isnan(nearest)).sum(axis=0) >= _FEWEST_NEIGHBOURS
         outlier[station] = enough & (np.abs(offset) > limits.neighbour_sigma * scatter)
     return outlier
 
 
-def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median of what is there along the last axis, NaN where nothing is."""
+def _median(values: Floats) -> Floats:
+    """Return the median along the last axis without NaN, NaN where all are."""
     return _quantile(values, 0.5)
 
 
-def _quantile(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+def _quantile(values: Floats, share: float) -> Floats:
     """Return a quantile, halfway between two values if it falls between them, or NaN."""
     ordered = np.sort(values, axis=-1)  # NaN go last
     place = np.maximum((~np.isnan(values)).sum(axis=-1, keepdims=True) - 1, 0) * share

@@ -1,18 +1,14 @@
-"""Time: stamps of any spelling and zone to UTC, and stamps to one regular axis."""
+"""Time stamps of any spelling and zone to UTC."""
 
 import re
-from collections.abc import Callable
 from datetime import timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from aqreanalysis.observations.journal import Journal, ObservationError
-
-#: Returns a row for a message: its number, and its station and time where they are known.
-Describe = Callable[[int], str]
+from aqreanalysis.observations.checks import Times
+from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 
 _ZONE_AT_END = re.compile(r"\d:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$|(?:Z|UTC|GMT)$")
 _DAY_OR_MONTH_FIRST = re.compile(r"^\d{1,2}[./-]\d{1,2}[./-]\d{4}")
@@ -21,17 +17,7 @@ _MIDNIGHT_AS_24 = re.compile(r"(?<=[ T])24:00(?::00)?")
 
 
 def zone(name: str) -> tzinfo:
-    """Return the time zone of a name or a fixed offset.
-
-    Parameters
-    ----------
-    name : str
-        ``"UTC"``, an offset east of Greenwich such as ``"UTC+8"`` or ``"+05:30"``, or a name of
-        the IANA database such as ``"Asia/Shanghai"``.
-
-    Returns
-    -------
-    datetime.tzinfo
+    """Return the time zone of an offset east of Greenwich or of a name of the IANA database.
 
     Raises
     ------
@@ -40,8 +26,8 @@ def zone(name: str) -> tzinfo:
 
     Examples
     --------
-    >>> print(zone("UTC+8"), zone("GMT"), zone("-0330"))
-    UTC+08:00 UTC UTC-03:30
+    >>> print(zone("UTC+8"), zone("GMT"), zone("-0330"), zone("Asia/Shanghai"))
+    UTC+08:00 UTC UTC-03:30 Asia/Shanghai
     """
     match = re.fullmatch(r"(?:UTC|GMT)?\s*(?:([+-])(\d{1,2})(?::?(\d{2}))?)?", str(name).strip())
     if match and str(name).strip():
@@ -59,27 +45,11 @@ def zone(name: str) -> tzinfo:
 
 def to_utc(
     stamps: pd.Series, *, time_zone: str | None, describe: Describe, journal: Journal
-) -> NDArray[np.datetime64]:
-    """Return stamps as UTC, whatever their spelling and zone.
+) -> Times:
+    """Return stamps, text or datetimes, as datetime64[ns] in UTC; NaT where there is a fault.
 
-    A zone in the stamps themselves holds. Stamps without one are in ``time_zone``; where that is
-    None they are read as UTC, with a warning in the log.
-
-    Parameters
-    ----------
-    stamps : pandas.Series
-        Text or datetimes.
-    time_zone : str or None
-        See `zone`.
-    describe : callable
-        From row to words, for messages.
-    journal : Journal
-        Takes decisions and faults.
-
-    Returns
-    -------
-    ndarray of datetime64[ns]
-        One a row; NaT where there is a fault.
+    A zone in the stamps takes precedence. Stamps without one are in ``time_zone`` (see `zone`);
+    where that is None they are read as UTC, with a warning in the log.
     """
     if stamps.dtype.kind in "iuf" and not isinstance(stamps.dtype, pd.CategoricalDtype):
         journal.fault(
@@ -88,31 +58,24 @@ def to_utc(
         )
         return np.full(len(stamps), np.datetime64("NaT"), "datetime64[ns]")
     codes, uniques = pd.factorize(stamps)
-    row_of = _FirstRow(codes)
+
+    def describe_code(code: int) -> str:
+        return describe(int(np.argmax(codes == code)))
+
     if (codes < 0).any():
-        missing = int(np.flatnonzero(codes < 0)[0])
+        missing = int(np.argmax(codes < 0))
         journal.fault(f"{describe(missing)} has no time ({int((codes < 0).sum())} such rows)")
-    index = _parsed(pd.Index(uniques), lambda code: describe(row_of(code)), journal)
+    index = _parsed(pd.Index(uniques), describe_code, journal)
     if index.tz is not None and time_zone is not None:
         journal.decide(f"stamps state their zone, so time_zone={time_zone!r} is not used")
     if index.tz is None:
-        index = _localised(index, time_zone, lambda code: describe(row_of(code)), journal)
+        index = _localised(index, time_zone, describe_code, journal)
     far = np.flatnonzero((index.year < 1700) | (index.year > 2200))
     if far.size:
-        journal.fault(f"{describe(row_of(far[0]))} has the time {index[far[0]]}: a wrong date")
+        journal.fault(f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date")
         index = pd.DatetimeIndex(index.where(np.abs(index.year - 1950) <= 250))
     times = index.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")
     return np.append(times, np.datetime64("NaT", "ns"))[codes]
-
-
-class _FirstRow:
-    """The first row of each code, looked up only when a message needs it."""
-
-    def __init__(self, codes: NDArray[np.intp]):
-        self._codes = codes
-
-    def __call__(self, code: int) -> int:
-        return int(np.flatnonzero(self._codes == code)[0])
 
 
 def _parsed(uniques: pd.Index, describe: Describe, journal: Journal) -> pd.DatetimeIndex:
@@ -149,18 +112,14 @@ def _from_text(text: pd.Series, *, has_zone: bool, journal: Journal) -> pd.Datet
     if len(text) and text.str.contains(_DAY_OR_MONTH_FIRST).all():
         return _day_or_month_first(text, options, journal)
     times = pd.Series(pd.to_datetime(text, format="ISO8601", **options))
-    left = times.isna() & text.str.contains(r"^\d{4}|[A-Za-z]{3}")
-    if left.any():
-        times[left] = pd.to_datetime(text[left], format="mixed", **options)
+    other = times.isna() & text.str.contains(r"^\d{4}|[A-Za-z]{3}")
+    if other.any():
+        times[other] = pd.to_datetime(text[other], format="mixed", **options)
     return pd.DatetimeIndex(times)
 
 
 def _day_or_month_first(text: pd.Series, options: dict, journal: Journal) -> pd.DatetimeIndex:
     """Return stamps such as 13/01/2020 as datetimes; a fault if both orders fit all of them."""
-    orders = [
-        pd.DatetimeIndex(pd.to_datetime(text, format="mixed", dayfirst=first, **options))
-        for first in (False, True)
-    ]
     parts = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})").astype(int)
     month_first, day_first = (parts[1] > 12).any(), (parts[0] > 12).any()
     if month_first == day_first:
@@ -168,7 +127,9 @@ def _day_or_month_first(text: pd.Series, options: dict, journal: Journal) -> pd.
             f"the order of day and month is not clear from stamps such as {text.iloc[0]!r}; "
             "write them as 2015-03-01T00:00Z"
         )
-    return orders[1] if day_first else orders[0]
+    return pd.DatetimeIndex(
+        pd.to_datetime(text, format="mixed", dayfirst=bool(day_first), **options)
+    )
 
 
 def _localised(
@@ -183,10 +144,10 @@ def _localised(
     if isinstance(place, timezone):
         return index.tz_localize(place)
     winter = np.zeros(len(index), dtype=bool)
-    some = index.tz_localize(place, ambiguous=winter, nonexistent="NaT")
-    sure = index.tz_localize(place, ambiguous="NaT", nonexistent="NaT")
-    known, at_least_once, once = (np.asarray(stamps.notna()) for stamps in (index, some, sure))
-    absent, double = known & ~at_least_once, at_least_once & ~once
+    existing = index.tz_localize(place, ambiguous=winter, nonexistent="NaT")
+    unique = index.tz_localize(place, ambiguous="NaT", nonexistent="NaT")
+    absent = np.asarray(index.notna()) & np.asarray(existing.isna())
+    double = np.asarray(existing.notna()) & np.asarray(unique.isna())
     remedy = (
         "If the network keeps standard time all year, pass a fixed offset such as "
         f"time_zone='{_standard_offset(place)}'; if not, write the offset into the stamps"
@@ -198,7 +159,7 @@ def _localised(
                 f"{describe(first)}: the local time {index[first]} {words} in {time_zone}, where "
                 f"the clocks change ({int(wrong.sum())} such hours). {remedy}"
             )
-    return sure
+    return unique
 
 
 def _standard_offset(place: tzinfo) -> str:

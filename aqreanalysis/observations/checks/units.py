@@ -1,21 +1,22 @@
-"""Factors that bring concentrations and meteorology to the units of this package.
+"""Conversion of concentrations and meteorology to the units of this package.
 
-Spellings that networks use are known by heart; any other goes to pint, which is imported only
-then. A mixing ratio (ppb, ppm) becomes a mass concentration with the molar mass of the gas at a
-stated temperature and pressure.
+Usual spellings are folded here; any other goes to pint, which is imported only then. A mixing
+ratio (ppb, ppm) becomes a mass concentration with the molar mass of the gas at a stated
+temperature and pressure.
 """
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, pollutant
-from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant
+from aqreanalysis.observations.checks import Floats
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.variables import METEOROLOGY
 
 #: Conditions at which US EPA states gases in mass units (40 CFR 50.3): 25 degC and 1 atm.
 REFERENCE_TEMPERATURE_K = 298.15
@@ -95,7 +96,7 @@ def to_concentration(
     *,
     temperature_k: float = REFERENCE_TEMPERATURE_K,
     pressure_hpa: float = REFERENCE_PRESSURE_HPA,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return values of a pollutant in ug m-3.
 
     Parameters
@@ -126,19 +127,7 @@ def to_concentration(
 
 
 def linear_conversion(units: str, target: str, name: str) -> tuple[float, float]:
-    """Return factor and offset that bring some units of a meteorological variable to others.
-
-    Parameters
-    ----------
-    units, target : str
-        From and to.
-    name : str
-        The variable, for the message.
-
-    Returns
-    -------
-    factor, offset : float
-        ``value * factor + offset`` is in ``target``.
+    """Return factor and offset between units of a meteorological variable, named for the message.
 
     Raises
     ------
@@ -152,6 +141,29 @@ def linear_conversion(units: str, target: str, name: str) -> tuple[float, float]
     (1.0, -273.15)
     """
     return _linear(_spelling(units), _spelling(target), units, name)
+
+
+def conversion(
+    variable: str, stated: str | None, *, journal: Journal
+) -> tuple[float, float, str | None]:
+    """Return factor and offset to the units of this package, and those units where known.
+
+    Pollutants without stated units are taken for ug m-3, and that is logged; other variables
+    without stated units keep their numbers and get no units.
+    """
+    with journal.collecting():
+        if variable in POLLUTANTS:
+            if stated is None:
+                journal.decide(f"{variable} states no units and is taken for ug m-3")
+                return 1.0, 0.0, CONCENTRATION_UNITS
+            factor = concentration_factor(stated, variable)
+            if factor != 1.0:
+                journal.decide(f"{variable} converted from {stated} to ug m-3 (times {factor:.6g})")
+            return factor, 0.0, CONCENTRATION_UNITS
+        if variable in METEOROLOGY and stated is not None:
+            target = METEOROLOGY[variable].units
+            return *linear_conversion(stated, target, variable), target
+    return 1.0, 0.0, stated
 
 
 def _spelling(units: str) -> str:
@@ -168,9 +180,9 @@ def _spelling(units: str) -> str:
     text = re.sub(r"\s*/\s*([A-Za-z]+)\s*(?:\^|\*\*)?\s*(\d?)", _inverse, text)
     text = re.sub(r"\s*[*.·]\s*(?=[A-Za-z])", " ", text)
     text = re.sub(r"(?:\^|\*\*)\s*", "", text)
+    text = re.sub(r"^deg_(?=[CF]$)", "deg", text)
     folded = text.lower()
-    known = folded in _MIXING_RATIOS or re.fullmatch(r"[unmk]?g m-3", folded)
-    return folded if known else text
+    return folded if folded in _MIXING_RATIOS or re.fullmatch(r"[unmk]?g m-3", folded) else text
 
 
 def _inverse(match: re.Match) -> str:
@@ -184,34 +196,14 @@ def _linear(spelling: str, target: str, units: str, name: str) -> tuple[float, f
     if spelling == target:
         return 1.0, 0.0
     import pint
+    from cf_xarray.units import units as registry
 
     expected = f"expected units that convert to {target!r}"
     try:
-        registry = _registry()
-        source = registry.Unit(_for_pint(spelling))
-        ends = registry.Quantity(np.array([0.0, 1.0]), source).to(_for_pint(target)).magnitude
+        ends = registry.Quantity(np.array([0.0, 1.0]), registry.Unit(spelling)).to(target).magnitude
     except pint.DimensionalityError as error:
         raise ObservationError(f"{name} cannot be in {units!r}; {expected}") from error
     except Exception as error:  # pint raises many kinds, tokenizer errors among them
         raise ObservationError(f"unknown units {units!r} of {name}; {expected}") from error
     zero, one = (float(end) for end in ends)
     return float(f"{one - zero:.12g}"), zero
-
-
-@lru_cache(maxsize=1)
-def _registry() -> Any:
-    """Return pint's registry, with the names that weather stations use."""
-    import pint
-
-    registry: Any = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-    registry.define("@alias degree_Celsius = Celsius = deg_C")
-    registry.define("@alias degree_Fahrenheit = Fahrenheit = deg_F")
-    return registry
-
-
-def _for_pint(spelling: str) -> str:
-    """Return CF units, such as "kg m-3", as pint reads them: "kg*m**-3"."""
-    if spelling == "%":
-        return "percent"
-    powers = re.sub(r"([A-Za-z])(-?\d+)", r"\1**\2", spelling)
-    return re.sub(r"\s+", "*", powers.strip())
