@@ -13,7 +13,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.fields.blocks import predict_blocks
-from aqreanalysis.foreign.background import Background, BackgroundError, Trend
+from aqreanalysis.foreign.background import Background, BackgroundError
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.covariates import Scaling
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
@@ -30,6 +30,7 @@ from aqreanalysis.methods.neural.saved import (
 )
 from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.neural.training import train
+from aqreanalysis.methods.neural.trend import Trend
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import selected_hours, step_hours, validate, values_of
 from aqreanalysis.product import input_digest
