@@ -201,9 +201,9 @@ def _covariates(data: xr.Dataset) -> list[str]:
         if values.dtype.kind in "fiu" and values.ndim and name not in serving
     }
     for name in numeric:
-        for keys in (("longitude", "latitude"), ("X", "Y")):
-            found = find_coordinates(data, name, keys) or ()
-            serving.update(str(coordinate.name) for coordinate in found)
+        positions = find_coordinates(data, name, ("longitude", "latitude"))
+        axes = positions or find_coordinates(data, name, ("X", "Y")) or ()
+        serving.update(str(axis.name) for axis in axes)
     names = [str(name) for name in data.data_vars if name in numeric - serving]
     if not names:
         raise ForeignError("it holds no numeric variable")

@@ -9,7 +9,7 @@ class ForeignError(ValueError):
 
 
 @contextmanager
-def raising(error: type[ValueError], subject: str) -> Iterator[None]:
+def raising(error: type[Exception], subject: str) -> Iterator[None]:
     """Turn a `ForeignError` into the error of the caller, which says what was read.
 
     Examples

@@ -3,54 +3,29 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.foreign.coordinates import (
-    find_bounds,
-    find_coordinates,
-    find_crs,
-)
+from aqreanalysis.foreign.axes import TOLERANCE, GridAxis, at_ends, in_one_run
+from aqreanalysis.foreign.coordinates import find_bounds, find_coordinates, find_crs
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.sampling import Sampling
 from aqreanalysis.network import StationNetwork, great_circle_km
+from aqreanalysis.observations import ObservationError
 from aqreanalysis.observations.units import linear_conversion
 
 if TYPE_CHECKING:
     from pyproj import CRS, Transformer
 
 SamplingMethod = Literal["cell", "linear"]
+Places: TypeAlias = "RegularGrid | Points"
 
-#: Share of a cell within which a place is taken to lie on an edge or a centre: coordinates in
-#: float32 are off by up to 1.5e-5 degrees.
-_TOLERANCE = 1e-3
-#: Ratio of neighbouring steps above which there is a gap, and no cell that only is larger.
-_MOST_UNEVEN = 3.0
 #: Nearest centres whose adjoining quadrilaterals are searched for a place on a curvilinear grid.
 _CENTRES = 4
 #: Newton steps that invert a bilinear map; on a parallelogram one is exact.
 _NEWTON_STEPS = 8
-
-
-class Places(Protocol):
-    """Where the values of a layer lie."""
-
-    @property
-    def dims(self) -> tuple[Hashable, ...]:
-        """The horizontal dimensions of the layer."""
-
-    def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return longitude and latitude that span the layer, degrees."""
-
-    def locate(
-        self, longitude: np.ndarray, latitude: np.ndarray, method: SamplingMethod
-    ) -> Sampling:
-        """Return the values that stand for places (n,), in degrees, and the share of each."""
-
-    def reach_km(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-        """Return the distance (n,) within which another place may be in the same cell."""
 
 
 def find_places(dataset: xr.Dataset, name: str, *, same_place_km: float = 0.5) -> Places:
@@ -116,154 +91,6 @@ def extent(places: Places) -> tuple[float, float, float, float]:
 
 
 @dataclass(frozen=True)
-class GridAxis:
-    """Centres and edges of the cells along one axis, in ascending order.
-
-    Attributes
-    ----------
-    name : str
-    centres : (n,) float64
-        Longitudes run on across the date line.
-    position : (n,) int
-        Where each cell is along the axis of the file.
-    bounds : (n, 2) float64 or None
-        Stated edges of the cells, if they adjoin.
-    period : float or None
-        After which coordinates repeat: 360 for longitudes.
-    size : float or None
-        Of a cell, should there be only one and no bounds.
-    """
-
-    name: str
-    centres: np.ndarray
-    position: np.ndarray
-    bounds: np.ndarray | None = None
-    period: float | None = None
-    size: float | None = None
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        values: np.ndarray,
-        bounds: np.ndarray | None = None,
-        *,
-        period: float | None = None,
-        size: float | None = None,
-    ) -> "GridAxis":
-        """Return an axis of centres in any order, and of bounds (n, 2) in the same order.
-
-        Raises
-        ------
-        ForeignError
-            If a coordinate is missing, or there twice.
-        """
-        centres = np.asarray(values, np.float64)
-        if period is not None:
-            centres = _in_one_run(centres, period)
-        position = np.argsort(centres, kind="stable")
-        if period is not None:  # a column that closes the circle is there twice, as 0 and as 360
-            position = position[np.diff(centres[position], prepend=-np.inf) != 0]
-        ordered = centres[position]
-        if not np.isfinite(ordered).all() or (np.diff(ordered) <= 0).any():
-            raise ForeignError(
-                f"each {name} of the grid must be there once, and none be missing; found "
-                f"{ordered.size} of which {np.unique(ordered).size} differ"
-            )
-        if bounds is not None:
-            bounds = np.asarray(bounds, np.float64)
-            if period is not None:
-                # Each edge as near to its centre as it goes, whichever way around it was written.
-                apart = bounds - centres[:, None] + period / 2
-                bounds = centres[:, None] + apart % period - period / 2
-            bounds = _adjoining(np.sort(bounds, axis=1)[position])
-        return cls(name, ordered, position, bounds, period, size)
-
-    @cached_property
-    def edges(self) -> np.ndarray:
-        """The edges of the cells, (n + 1,): as stated, or else midway between centres.
-
-        Raises
-        ------
-        ForeignError
-            If there is a gap between the cells, or a single cell has no size.
-        """
-        if self.bounds is not None:
-            return np.append(self.bounds[:, 0], self.bounds[-1, 1])
-        centres = self.centres
-        if centres.size == 1:
-            if self.size is None:
-                raise ForeignError(
-                    "the grid has a single cell and does not say its size: give it bounds along "
-                    "both axes"
-                )
-            return centres + self.size * np.array([-0.5, 0.5])
-        steps = np.diff(centres)
-        uneven = np.flatnonzero(np.abs(np.diff(np.log(steps))) > np.log(_MOST_UNEVEN))
-        if uneven.size:
-            first = centres[uneven[0] : uneven[0] + 3]
-            first = first if self.period is None else (first + 180) % 360 - 180
-            raise ForeignError(
-                f"the {self.name} of the grid has a gap: {', '.join(f'{c:g}' for c in first)}. "
-                "Take one side of it, or give it bounds that tell how far its cells reach"
-            )
-        ends = centres[0] - steps[0] / 2, centres[-1] + steps[-1] / 2
-        return np.concatenate([ends[:1], (centres[:-1] + centres[1:]) / 2, ends[1:]])
-
-    @property
-    def tolerance(self) -> float:
-        """What two coordinates may differ by and still be the same."""
-        steps = np.diff(self.centres if self.centres.size > 1 else self.edges)
-        return _TOLERANCE * float(steps.min())
-
-    @cached_property
-    def closes(self) -> bool:
-        """Whether the cells go once around the globe."""
-        if self.period is None or self.centres.size < 2:
-            return False
-        steps = np.diff(self.centres)
-        around = self.centres[-1] - self.centres[0] + (steps[0] + steps[-1]) / 2
-        if self.bounds is not None:
-            around = self.bounds[-1, 1] - self.bounds[0, 0]
-        return bool(around >= self.period - self.tolerance)
-
-    def holding(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the cell that holds each coordinate, and whether there is one."""
-        low, high = self.edges[0] - self.tolerance, self.edges[-1] + self.tolerance
-        values = self._eastwards(values, low)
-        cell = np.searchsorted(self.edges, values, side="right") - 1
-        return np.clip(cell, 0, self.centres.size - 1), (values >= low) & (values <= high)
-
-    def between(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the cells on both sides, (2, n), the share of each, and whether they exist.
-
-        Raises
-        ------
-        ForeignError
-            If there is only one.
-        """
-        centres, count = self.centres, self.centres.size
-        if count < 2:
-            raise ForeignError(
-                f"linear interpolation needs two cells at least along each axis; {self.name} has "
-                "one. Pass a field of two cells or more each way, or take the cell itself "
-                "(sampling='cell')"
-            )
-        if self.closes:
-            centres = np.append(centres, centres[0] + (self.period or 0.0))
-        values = self._eastwards(values, centres[0] - self.tolerance)
-        low = np.clip(np.searchsorted(centres, values, side="right") - 1, 0, centres.size - 2)
-        share = (values - centres[low]) / (centres[low + 1] - centres[low])
-        share, inside = _at_ends(share)
-        return np.stack([low, low + 1]) % count, np.stack([1 - share, share]), inside
-
-    def _eastwards(self, values: np.ndarray, first: float) -> np.ndarray:
-        """Return coordinates that count on from the first of the axis, if they repeat."""
-        values = np.asarray(values, np.float64)
-        return values if self.period is None else first + (values - first) % self.period
-
-
-@dataclass(frozen=True)
 class RegularGrid:
     """A grid on two axes: longitude and latitude, or those of a projection.
 
@@ -302,7 +129,7 @@ class RegularGrid:
         >>> grid.x.edges.tolist(), grid.y.position.tolist()
         ([359.0, 360.0, 361.0], [1, 0])
         """
-        east = _in_one_run(longitude.astype(np.float64), 360)
+        east = in_one_run(longitude.astype(np.float64), 360)
         steps = [np.diff(np.sort(axis)).max() for axis in (east, latitude) if axis.size > 1]
         size = float(steps[0]) if steps else None
         x = GridAxis.of("longitude", east, longitude_bounds, period=360.0, size=size)
@@ -380,13 +207,17 @@ class Points:
     ) -> Sampling:
         """Return the nearest point if it is near, whatever the method."""
         cell, distance_km = self._nearest(longitude, latitude, 1)
-        inside = np.flatnonzero(distance_km[:, 0] <= self.reach_km(longitude, latitude))
+        inside = np.flatnonzero((distance_km <= self._near_km[cell])[:, 0])
         return self._sampling(inside, cell[inside].T, np.ones((1, inside.size)))
 
     def reach_km(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
         """Return how far from the nearest point a place may be to have its value."""
-        cell = self._nearest(longitude, latitude, 1)[0][:, 0]
-        return np.broadcast_to(self.near_km, self.longitude.shape).ravel()[cell]
+        return self._near_km[self._nearest(longitude, latitude, 1)[0][:, 0]]
+
+    @cached_property
+    def _near_km(self) -> np.ndarray:
+        """How far from each point, by its number, a place may be."""
+        return np.broadcast_to(self.near_km, self.longitude.shape).ravel()
 
     @cached_property
     def _placed(self) -> tuple[np.ndarray, StationNetwork]:
@@ -462,7 +293,7 @@ class CurvilinearGrid(Points):
         east = (self.longitude.ravel()[corners] - longitude + 180) % 360 - 180
         north = self.latitude.ravel()[corners] - latitude
         s, t = _inverse_bilinear(east, north)
-        (s, inside_s), (t, inside_t) = _at_ends(s), _at_ends(t)
+        (s, inside_s), (t, inside_t) = at_ends(s), at_ends(t)
         share = np.stack([(1 - t) * (1 - s), (1 - t) * s, t * (1 - s), t * s])
         return corners, np.where(exists & inside_s & inside_t, share, np.nan)
 
@@ -477,11 +308,18 @@ def _projected(dataset: xr.Dataset, name: str) -> RegularGrid:
             f"{', '.join(map(str, dataset.variables)) or 'none'}. Assign them as coordinates, with "
             "units 'degrees_east' and 'degrees_north', or axes x and y with a grid mapping"
         )
-    x, y = (GridAxis.of(str(a.name), a.values, find_bounds(dataset, a)) for a in axes)
+    periods = (360.0, None) if crs.is_geographic else (None, None)  # of a rotated pole
+    x, y = (
+        GridAxis.of(str(axis.name), axis.values, find_bounds(dataset, axis), period=period)
+        for axis, period in zip(axes, periods, strict=True)
+    )
     unit, units = 1.0, str(axes[0].attrs.get("units", ""))
     if units and crs.is_projected:
-        metres = linear_conversion(units, "m", str(axes[0].name))[0]
-        unit = metres / crs.axis_info[0].unit_conversion_factor
+        try:
+            unit = linear_conversion(units, "m", str(axes[0].name))[0]
+        except ObservationError as error:
+            raise ForeignError(f"the axes of {name!r}: {error}") from error
+        unit /= crs.axis_info[0].unit_conversion_factor
     return RegularGrid(x, y, (axes[0].dims[0], axes[1].dims[0]), crs, unit)
 
 
@@ -514,35 +352,6 @@ def _half_diagonals_km(east: np.ndarray, north: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(sides[0]) + np.square(sides[-1])) / 2
 
 
-def _in_one_run(longitude: np.ndarray, period: float) -> np.ndarray:
-    """Return longitudes that run on from the eastern end of their widest gap."""
-    around = longitude % period
-    ordered = np.sort(around)
-    if not np.isfinite(ordered).all():
-        return longitude
-    gaps = np.diff(ordered, append=ordered[0] + period)
-    west = ordered[(int(np.argmax(gaps)) + 1) % ordered.size]
-    return np.where(around >= west, around, around + period)
-
-
-def _adjoining(bounds: np.ndarray) -> np.ndarray | None:
-    """Return bounds (n, 2) if each cell has a size and ends where the next begins."""
-    low, high = bounds.T
-    close = _TOLERANCE * np.abs(high - low).min()
-    adjoin = np.allclose(high[:-1], low[1:], rtol=0, atol=close)
-    return bounds if (high > low).all() and adjoin else None
-
-
-def _at_ends(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares that are 0 or 1 where nearly so, and whether they lie within 0 to 1.
-
-    At a centre the other cell has no part then, and may be missing.
-    """
-    for end in (0.0, 1.0):
-        share = np.where(np.abs(share - end) <= _TOLERANCE, end, share)
-    return share, (share >= 0) & (share <= 1)
-
-
 def _inverse_bilinear(east: np.ndarray, north: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where the origin lies in quadrilaterals, as shares of their sides; NaN if nowhere.
 
@@ -553,14 +362,9 @@ def _inverse_bilinear(east: np.ndarray, north: np.ndarray) -> tuple[np.ndarray, 
     east, north : (4, n) float64
         The corners at (s, t) = (0, 0), (1, 0), (0, 1) and (1, 1).
     """
-    p, q, r = (
-        np.stack([a, b]) for a, b in (
-            (east[0], north[0]),
-            (east[1] - east[0], north[1] - north[0]),
-            (east[2] - east[0], north[2] - north[0]),
-        )
-    )  # fmt: skip
-    k = np.stack([east[3], north[3]]) - p - q - r
+    corners = np.stack([east, north], axis=1)  # (corner, coordinate, place)
+    p, q, r = corners[0], corners[1] - corners[0], corners[2] - corners[0]
+    k = corners[3] - p - q - r
     s = t = np.full(east.shape[1], 0.5)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(_NEWTON_STEPS):
@@ -569,5 +373,5 @@ def _inverse_bilinear(east: np.ndarray, north: np.ndarray) -> tuple[np.ndarray, 
             s = s - (value[0] * by_t[1] - value[1] * by_t[0]) / determinant
             t = t - (by_s[0] * value[1] - by_s[1] * value[0]) / determinant
         rest = np.abs(p + q * s + r * t + k * s * t).max(axis=0)
-    solved = rest <= _TOLERANCE * np.abs(np.stack([q, r])).max(axis=(0, 1))
+    solved = rest <= TOLERANCE * np.abs(np.stack([q, r])).max(axis=(0, 1))
     return np.where(solved, s, np.nan), np.where(solved, t, np.nan)

@@ -65,32 +65,42 @@ class Sampling:
             If a concentration has such values, which stand for missing ones.
         """
         variable = in_blocks(layer.variable, time)
-        points = {dim: xr.Variable("point", index.ravel()) for dim, index in self.index.items()}
-        if time is None or hours is None:
-            return self._weighted(variable.isel(points), layer.name, concentration)
-        order = np.argsort(hours, kind="stable")
-        values = np.empty((self.place.size, hours.size))
-        chunks = dict(zip(variable.dims, variable.chunks or (), strict=True))[time]
-        most = max(1, _VALUES_AT_A_TIME // max(self.weight.size, 1))
-        first = 0
-        for run in runs(chunks, hours[order], most):
-            # A slice where there is no gap: backends read it in one go.
-            whole = run[-1] - run[0] + 1 == run.size
-            wanted = slice(run[0], run[-1] + 1) if whole else run
-            picked = variable.isel({time: wanted}).isel(points)
-            columns = order[first : first + run.size]
-            values[:, columns] = self._weighted(picked, layer.name, concentration)
-            first += run.size
-        return values
+        shape = tuple(variable.sizes[dim] for dim in self.index)
+        cells, numbers = np.unique(
+            np.ravel_multi_index(tuple(self.index.values()), shape), return_inverse=True
+        )  # each cell is read once, however many places it has a share in
+        rows = np.unravel_index(cells, shape)
+        points = {dim: xr.Variable("cell", row) for dim, row in zip(self.index, rows, strict=True)}
+        corners = numbers.reshape(self.weight.shape)
+        order = np.zeros(1, int)
+        selections: list[dict[Hashable, slice | np.ndarray]] = [{}]
+        if time is not None and hours is not None:
+            order = np.argsort(hours, kind="stable")
+            chunks = dict(zip(variable.dims, variable.chunks or (), strict=True))[time]
+            most = max(1, _VALUES_AT_A_TIME // max(self.weight.size, 1))
+            selections = [{time: _as_slice(run)} for run in runs(chunks, hours[order], most)]
+        sampled = []
+        for selected in selections:
+            picked = variable.isel(selected).isel(points).transpose("cell", ...)
+            values = np.asarray(picked.values, np.float64).reshape(cells.size, -1)
+            if concentration:
+                _refuse_fill_values(values, layer.name)
+            sampled.append(self._mean(values, corners))
+        return np.concatenate(sampled, axis=1)[:, np.argsort(order)]
 
-    def _weighted(self, picked: xr.Variable, name: Hashable, concentration: bool) -> np.ndarray:
-        """Return the weighted mean of the cells of each place."""
-        corners = np.asarray(picked.transpose("point", ...).values, np.float64)
-        if concentration:
-            _refuse_fill_values(corners, name)
-        corners = corners.reshape(*self.weight.shape, -1)
-        weight = self.weight[..., None]
-        return np.where(weight > 0, weight * corners, 0.0).sum(axis=0)
+    def _mean(self, values: np.ndarray, corners: np.ndarray) -> np.ndarray:
+        """Return the weighted mean (m, hours) of cells (c, hours), of which k belong to a place."""
+        mean = np.zeros((self.place.size, values.shape[1]))
+        for weight, cell in zip(self.weight, corners, strict=True):
+            share = weight[:, None]
+            mean += np.where(share > 0, share * values[cell], 0.0)
+        return mean
+
+
+def _as_slice(positions: np.ndarray) -> slice | np.ndarray:
+    """Return ascending positions as a slice if there is no gap: backends read it in one go."""
+    gapless = positions[-1] - positions[0] + 1 == positions.size
+    return slice(positions[0], positions[-1] + 1) if gapless else positions
 
 
 def _refuse_fill_values(values: np.ndarray, name: Hashable) -> None:
