@@ -1,10 +1,13 @@
 """One field in many guises: what others write differently is read as the same values."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pyproj
 import pytest
 import xarray as xr
+from dask.base import tokenize
 
 from aqreanalysis.foreign.background import Background, BackgroundError
 from aqreanalysis.foreign.coordinates import find_crs
@@ -309,3 +312,32 @@ def test_uneven_axes_are_interpolated_though_their_cells_are_unknown():
     found = Background(field(latitude=latitude)).at(LONGITUDE, LATITUDE, HOURS)[..., 0]
     np.testing.assert_allclose(found, truth())
     assert RegularGrid.of(np.arange(3.0), np.array([0.0, 1.0])).y.edges.tolist() == [-0.5, 0.5, 1.5]
+
+
+def test_cells_without_a_position_are_left_out_of_a_curvilinear_grid():
+    data = _turned(field())
+    data["nav_lat"] = data.nav_lat.where(data.nav_lon < 0.7)
+    found = Background(data).at(LONGITUDE, LATITUDE, HOURS)[..., 0]
+    assert np.isfinite(found).all(axis=1).tolist() == [True, True, False, True]
+
+
+def test_places_where_a_projection_has_no_end_lie_outside():
+    x = np.arange(-2e6, 2e6, 1e5)
+    data = xr.Dataset(
+        {"height": (("y", "x"), x + x[:, None])},
+        coords={"x": x, "y": x},
+    )
+    crs = pyproj.CRS("+proj=ortho +lat_0=50 +lon_0=10 +datum=WGS84")
+    data = data.assign_coords(crs=((), 0, crs.to_cf()))
+    found = Background(data).at(np.array([10.0, -170.0]), np.array([50.0, -50.0]), HOURS[:1])
+    np.testing.assert_allclose(found.ravel(), [0.0, np.nan], atol=1e-6)
+
+
+def test_a_background_is_the_same_in_another_process():
+    background = Background(_turned(field()))
+    again = pickle.loads(pickle.dumps(background))
+    assert tokenize(again) == tokenize(background) != tokenize(Background(field()))
+    np.testing.assert_array_equal(
+        again.at(LONGITUDE, LATITUDE, HOURS), background.at(LONGITUDE, LATITUDE, HOURS)
+    )
+    assert tokenize(again) == tokenize(background)

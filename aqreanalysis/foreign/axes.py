@@ -55,13 +55,13 @@ class GridAxis:
         Raises
         ------
         ForeignError
-            If a coordinate is missing, or there twice.
+            If a coordinate is missing or occurs twice.
         """
         centres = np.asarray(values, np.float64)
         if period is not None:
             centres = in_one_run(centres, period)
         position = np.argsort(centres, kind="stable")
-        if period is not None:  # a column that closes the circle is there twice, as 0 and as 360
+        if period is not None:  # a column that closes the circle occurs twice, as 0 and as 360
             position = position[np.diff(centres[position], prepend=-np.inf) != 0]
         ordered = centres[position]
         if not np.isfinite(ordered).all() or (np.diff(ordered) <= 0).any():

@@ -178,7 +178,7 @@ class _Layer:
             )
 
         if not (axis.stated and isinstance(time, xr.DataArray) and "time_label" in time.attrs):
-            return _interpolated(read, axis.stamps, np.asarray(time))
+            return _interpolated(read, axis.stamps, np.asarray(time, "datetime64[ns]"))
         hours = xr.Dataset(coords={TIME: (TIME, time.values, time.attrs)})
         wanted = seconds(time_bounds(hours))
         bounds, _ = axis.periods(step_hours=step_hours(hours))
@@ -238,19 +238,18 @@ def _factor(values: xr.DataArray) -> float:
 def _interpolated(
     read: Callable[[slice], np.ndarray], instants: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray:
-    """Return values at the wanted instants: linear between, held for one step beyond the ends."""
-    instants, wanted = (at.astype("datetime64[ns]").astype(np.int64) for at in (instants, wanted))
-    last = instants.size - 1
-    step = np.diff(instants).min() if last else 3_600_000_000_000
-    inside = (wanted > instants[0] - step) & (wanted < instants[-1] + step)
-    within = np.clip(wanted, instants[0], instants[-1])
-    low = np.clip(np.searchsorted(instants, within, side="right") - 1, 0, max(last - 1, 0))
-    high = np.minimum(low + 1, last)
-    share = (within - instants[low]) / np.maximum(instants[high] - instants[low], 1)
-    values = read(slice(low.min(), high.max() + 1))
-    before, after = values[:, low - low.min()], values[:, high - low.min()]
+    """Return values at instants: linear between, constant for one step beyond the ends."""
+    begin, last = instants[0], instants.size - 1
+    own, at = ((times - begin) / np.timedelta64(1, "s") for times in (instants, wanted))
+    step = np.diff(own).min() if last else 3600.0
+    row = np.interp(at, own, np.arange(own.size))
+    low = np.minimum(row.astype(int), max(last - 1, 0))
+    share = row - low
+    values = read(slice(low.min(), min(low.max() + 1, last) + 1))
+    before = values[:, low - low.min()]
+    after = values[:, np.minimum(low + 1, last) - low.min()]
     mixed = np.where(share > 0, share * after, 0) + np.where(share < 1, (1 - share) * before, 0)
-    return np.where(inside, mixed, np.nan)
+    return np.where((at > own[0] - step) & (at < own[-1] + step), mixed, np.nan)
 
 
 def _middles(bounds: np.ndarray) -> np.ndarray:

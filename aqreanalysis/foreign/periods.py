@@ -56,7 +56,7 @@ class TimeAxis:
         Raises
         ------
         ForeignError
-            If a stamp is there twice or missing, or the calendar is not that of the clock.
+            If a stamp is missing or occurs twice, or the calendar is not that of the clock.
 
         Examples
         --------
@@ -99,7 +99,7 @@ class TimeAxis:
     ) -> tuple[np.ndarray, list[str]]:
         """Return the averaging period of each time stamp, (p, 2) datetime64[s], and remarks.
 
-        They are told by the CF bounds of the time, or else by the label and the attribute
+        They follow from the CF bounds of the time, or else by the label and the attribute
         ``step_hours`` or the distance between stamps. A value at an instant ("time: point")
         stands for the hour that its stamp begins or ends.
 
@@ -309,7 +309,7 @@ def _stamps(time: xr.DataArray) -> np.ndarray:
 
 
 def _check_once(stamps: np.ndarray, name: Hashable) -> None:
-    """Refuse stamps that are there twice."""
+    """Refuse stamps that occur twice."""
     twice = stamps[1:][stamps[1:] == stamps[:-1]]
     if twice.size:
         raise ForeignError(
@@ -323,9 +323,9 @@ def _bounds(dataset: xr.Dataset, time: xr.DataArray) -> np.ndarray | None:
     for name in bounds_names(time):
         if name not in dataset.variables:
             continue
-        found = dataset[name]
-        if found.shape == (*time.shape, 2) and _is_dated(found.variable):
-            return np.sort(_stamps(found).reshape(-1, 2), axis=1)
+        bounds = dataset[name]
+        if bounds.shape == (*time.shape, 2) and _is_dated(bounds.variable):
+            return np.sort(_stamps(bounds).reshape(-1, 2), axis=1)
     return None
 
 

@@ -58,19 +58,17 @@ def find_places(dataset: xr.Dataset, name: str, *, same_place_km: float = 0.5) -
     positions = find_coordinates(dataset, name, ("longitude", "latitude"))
     if positions is None:
         return _projected(dataset, name)
-    longitude, latitude = positions
-    east, north = (position.astype(np.float64) for position in positions)
+    longitude, latitude = (position.astype(np.float64) for position in positions)
+    east, north = longitude.values, latitude.values
     if longitude.dims == latitude.dims and longitude.ndim == 1:
-        return Points(longitude.dims, east.values, north.values, same_place_km)
+        return Points(longitude.dims, east, north, same_place_km)
     if longitude.ndim == latitude.ndim == 2:
-        north = north.transpose(*east.dims)
-        if (east == east[0]).all() and (north == north[:, 0]).all():  # axes after all
-            return RegularGrid.of(east[0].values, north[:, 0].values, dims=east.dims[::-1])
-        return CurvilinearGrid.of(east, north)
+        north = latitude.transpose(*longitude.dims).values
+        if (east == east[0]).all() and (north[:, 0] == north.T).all():  # axes after all
+            return RegularGrid.of(east[0], north[:, 0], dims=longitude.dims[::-1])
+        return CurvilinearGrid(longitude.dims, east, north, _half_diagonals_km(east, north))
     if longitude.ndim == latitude.ndim == 1:
-        bounds = [find_bounds(dataset, position) for position in positions]
-        dims = longitude.dims[0], latitude.dims[0]
-        return RegularGrid.of(east.values, north.values, *bounds, dims=dims)
+        return _on_axes(dataset, positions)
     raise ForeignError(
         f"longitude is on {longitude.dims} and latitude on {latitude.dims}; expected one axis "
         "each, or both on the same one or two dimensions"
@@ -114,14 +112,16 @@ class RegularGrid:
     @classmethod
     def of(
         cls,
-        longitude: np.ndarray,
-        latitude: np.ndarray,
-        longitude_bounds: np.ndarray | None = None,
-        latitude_bounds: np.ndarray | None = None,
+        x: np.ndarray,
+        y: np.ndarray,
+        x_bounds: np.ndarray | None = None,
+        y_bounds: np.ndarray | None = None,
         *,
         dims: tuple[Hashable, ...] = ("lon", "lat"),
+        crs: "CRS | None" = None,
+        unit: float = 1.0,
     ) -> "RegularGrid":
-        """Return the grid of longitudes (n,) and latitudes (m,), in any order and convention.
+        """Return the grid of axes x (n,) and y (m,), in any order and convention of longitude.
 
         Examples
         --------
@@ -129,11 +129,14 @@ class RegularGrid:
         >>> grid.x.edges.tolist(), grid.y.position.tolist()
         ([359.0, 360.0, 361.0], [1, 0])
         """
-        east = in_one_run(longitude.astype(np.float64), 360)
-        steps = [np.diff(np.sort(axis)).max() for axis in (east, latitude) if axis.size > 1]
+        names = ("longitude", "latitude") if crs is None else ("x axis", "y axis")
+        period = 360.0 if crs is None or crs.is_geographic else None  # also of a rotated pole
+        x = x if period is None else in_one_run(x.astype(np.float64), period)
+        steps = [np.diff(np.sort(axis)).max() for axis in (x, y) if axis.size > 1]
         size = float(steps[0]) if steps else None
-        x = GridAxis.of("longitude", east, longitude_bounds, period=360.0, size=size)
-        return cls(x, GridAxis.of("latitude", latitude, latitude_bounds, size=size), dims)
+        columns = GridAxis.of(names[0], x, x_bounds, period=period, size=size)
+        rows = GridAxis.of(names[1], y, y_bounds, size=size)
+        return cls(columns, rows, dims, crs, unit)
 
     def centres(self) -> tuple[np.ndarray, np.ndarray]:
         """Return longitude and latitude of the corners of the grid, degrees."""
@@ -246,12 +249,6 @@ class Points:
 class CurvilinearGrid(Points):
     """A grid whose longitude and latitude, (ny, nx) degrees, are two-dimensional."""
 
-    @classmethod
-    def of(cls, longitude: xr.DataArray, latitude: xr.DataArray) -> "CurvilinearGrid":
-        """Return the grid of two coordinates of the same dimensions."""
-        east, north = longitude.values, latitude.values
-        return cls(longitude.dims, east, north, _half_diagonals_km(east, north))
-
     def locate(
         self, longitude: np.ndarray, latitude: np.ndarray, method: SamplingMethod
     ) -> Sampling:
@@ -298,6 +295,18 @@ class CurvilinearGrid(Points):
         return corners, np.where(exists & inside_s & inside_t, share, np.nan)
 
 
+def _on_axes(
+    dataset: xr.Dataset,
+    axes: tuple[xr.DataArray, xr.DataArray],
+    crs: "CRS | None" = None,
+    unit: float = 1.0,
+) -> RegularGrid:
+    """Return the grid of two axes, with their bounds."""
+    bounds = (find_bounds(dataset, axis) for axis in axes)
+    dims = axes[0].dims[0], axes[1].dims[0]
+    return RegularGrid.of(axes[0].values, axes[1].values, *bounds, dims=dims, crs=crs, unit=unit)
+
+
 def _projected(dataset: xr.Dataset, name: str) -> RegularGrid:
     """Return the grid of a layer that has axes of a projection, and no longitude and latitude."""
     axes = find_coordinates(dataset, name, ("X", "Y"))
@@ -308,11 +317,6 @@ def _projected(dataset: xr.Dataset, name: str) -> RegularGrid:
             f"{', '.join(map(str, dataset.variables)) or 'none'}. Assign them as coordinates, with "
             "units 'degrees_east' and 'degrees_north', or axes x and y with a grid mapping"
         )
-    periods = (360.0, None) if crs.is_geographic else (None, None)  # of a rotated pole
-    x, y = (
-        GridAxis.of(str(axis.name), axis.values, find_bounds(dataset, axis), period=period)
-        for axis, period in zip(axes, periods, strict=True)
-    )
     unit, units = 1.0, str(axes[0].attrs.get("units", ""))
     if units and crs.is_projected:
         try:
@@ -320,7 +324,7 @@ def _projected(dataset: xr.Dataset, name: str) -> RegularGrid:
         except ObservationError as error:
             raise ForeignError(f"the axes of {name!r}: {error}") from error
         unit /= crs.axis_info[0].unit_conversion_factor
-    return RegularGrid(x, y, (axes[0].dims[0], axes[1].dims[0]), crs, unit)
+    return _on_axes(dataset, axes, crs, unit)
 
 
 @lru_cache(maxsize=8)

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trend:
-    """What covariates tell of a standardised variable: a weighted sum of them.
+    """A linear regression of a standardised variable on covariates.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class Trend:
             If a covariate is missing wherever something was measured.
         """
         columns = _rooted(columns, background.rooted)
-        there = np.isfinite(values)
-        used = np.isfinite(columns) & there[..., None]
+        measured = np.isfinite(values)
+        used = np.isfinite(columns) & measured[..., None]
         for name, some in zip(background.names, used.any(axis=(0, 1)), strict=True):
             if not some:
                 raise BackgroundError(
@@ -62,16 +62,16 @@ class Trend:
         centre = np.nanmean(taken, axis=(0, 1))
         scale = np.nanstd(taken, axis=(0, 1))
         scale[scale == 0] = 1.0
-        _tell_missing(background.names, there, used)
-        regular = np.nan_to_num((columns - centre) / scale)[there]
+        _warn_of_missing(background.names, measured, used)
+        regular = np.nan_to_num((columns - centre) / scale)[measured]
         design = np.column_stack([regular, np.ones(len(regular))])
-        solved = np.linalg.lstsq(design, values[there], rcond=None)[0][:-1]
+        solved = np.linalg.lstsq(design, values[measured], rcond=None)[0][:-1]
         numbers = (tuple(array.tolist()) for array in (centre, scale, solved))
         return cls(background.names, background.rooted, *numbers)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """Return the trend that `facts` told."""
+        """Return the trend of `facts`."""
         return cls(**{name: tuple(values) for name, values in facts.items()})
 
     def facts(self) -> dict[str, Any]:
@@ -97,16 +97,16 @@ def _rooted(columns: np.ndarray, rooted: tuple[bool, ...]) -> np.ndarray:
     return np.where(rooted, np.sqrt(np.clip(columns, 0, None)), columns)
 
 
-def _tell_missing(names: tuple[str, ...], there: np.ndarray, used: np.ndarray) -> None:
+def _warn_of_missing(names: tuple[str, ...], measured: np.ndarray, used: np.ndarray) -> None:
     """Say where a covariate is missing although something was measured."""
     for number, name in enumerate(names):
-        missing = there & ~used[..., number]
+        missing = measured & ~used[..., number]
         if missing.any():
             logger.warning(
                 "the background %r is missing at %d of %d measurements (%d stations); it counts "
                 "as its mean there",
                 name,
                 missing.sum(),
-                there.sum(),
+                measured.sum(),
                 missing.any(axis=1).sum(),
             )

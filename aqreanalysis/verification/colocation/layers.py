@@ -65,8 +65,8 @@ def find_standard_error(product: xr.Dataset, name: str) -> str | None:
         if candidate not in product.variables:
             continue
         variable = product[candidate]
-        told = " ".join(str(variable.attrs.get("standard_name", "")).split())
-        fits = candidate == f"{name}_uncertainty" or told == standing
+        stated = " ".join(str(variable.attrs.get("standard_name", "")).split())
+        fits = candidate == f"{name}_uncertainty" or stated == standing
         if fits and set(variable.dims) == set(layer.dims):
             return candidate
     return None
@@ -95,12 +95,12 @@ def _only_layer(product: xr.Dataset, target: Pollutant) -> str:
     }
     called = [key for key in numeric if pollutant_by_name(key) == target]
     standing = [key for key in numeric if pollutant_by_standard_name(numeric[key]) == target]
-    found = standing or called
-    if len(found) == 1:
-        return found[0]
+    layers = standing or called
+    if len(layers) == 1:
+        return layers[0]
     words = (
-        f"several variables for {target.name}: {', '.join(found)}"
-        if found
+        f"several variables for {target.name}: {', '.join(layers)}"
+        if layers
         else f"no variable that is {target.name} by its standard name or its own"
     )
     raise VerificationError(

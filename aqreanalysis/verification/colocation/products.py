@@ -128,14 +128,14 @@ def match_product(
         match = _Match(level, layer, target, places, time, align(periods, observations))
         estimate, standard_error, converted = match.values()
         distance_km = match.distance_km()
-        seen, unknown = _provenance(dataset, observations, target.name, places, distance_km)
+        used, unknown = _provenance(dataset, observations, target.name, places, distance_km)
         label = name or method_name(dataset)
     identifiers = network.identifiers[places.station]
-    warned = [*places.remarks, *seen, *_without_estimate(identifiers, estimate)]
+    warned = [*places.remarks, *used, *_without_estimate(identifiers, estimate)]
     for remark in warned:
         logger.warning("%s: %s", label, remark)
     return build_pairs(
-        match.kept(observations),
+        match.measurements(observations),
         target.name,
         truth=match.truth(observations),
         estimate=estimate[None],
@@ -226,17 +226,17 @@ class _Match:
                 f"The product's {units} were converted to {CONCENTRATION_UNITS} at 25 °C and "
                 "1013.25 hPa."
             )
-        found = find_standard_error(self.product, self.layer)
-        if found is not None and self.alignment.averaged == "product":
+        name = find_standard_error(self.product, self.layer)
+        if name is not None and self.alignment.averaged == "product":
             remarks.append(
                 "The product's standard error is left out: those of shorter periods do not tell "
                 "that of their mean."
             )
-        elif found is not None:
-            layer = self.product[found]
+        elif name is not None:
+            layer = self.product[name]
             layer = layer.assign_attrs(units=layer.attrs.get("units", units))
             try:
-                error = self._read(found) * units_factor(layer, self.target)[0]
+                error = self._read(name) * units_factor(layer, self.target)[0]
             except ForeignError as fault:
                 remarks.append(f"The product's standard error is left out: {fault}.")
         return estimate, np.where(error >= 0, error, np.nan), remarks
@@ -246,8 +246,8 @@ class _Match:
         measured = values_of(observations, self.target.name)[self.places.station]
         return self.alignment.truth(measured)
 
-    def kept(self, observations: xr.Dataset) -> xr.Dataset:
-        """Return the stations in the product and the periods of the pairs."""
+    def measurements(self, observations: xr.Dataset) -> xr.Dataset:
+        """Return the stations in the product, in the periods of the pairs, without values."""
         stations = observations.isel({STATION: self.places.station})
         layer = np.empty((self.places.station.size, self.alignment.time.size), np.int8)
         return xr.Dataset(
