@@ -6,10 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from aqreanalysis.foreign.errors import ForeignError
+from aqreanalysis.foreign.sampling import TOLERANCE
 
-#: Share of a cell within which a place is taken to lie on an edge or a centre: coordinates in
-#: float32 are off by up to 1.5e-5 degrees.
-TOLERANCE = 1e-3
 #: Ratio of neighbouring steps above which there is a gap, and no cell that only is larger.
 _MOST_UNEVEN = 3.0
 
@@ -153,8 +151,7 @@ class GridAxis:
         values = self._eastwards(values, centres[0] - self.tolerance)
         low = np.clip(np.searchsorted(centres, values, side="right") - 1, 0, centres.size - 2)
         share = (values - centres[low]) / (centres[low + 1] - centres[low])
-        share, inside = at_ends(share)
-        share = np.where(inside, share, 0.0)  # a projection has no end
+        share, inside = within_ends(share)
         return np.stack([low, low + 1]) % count, np.stack([1 - share, share]), inside
 
     def _eastwards(self, values: np.ndarray, first: float) -> np.ndarray:
@@ -174,14 +171,9 @@ def in_one_run(longitude: np.ndarray, period: float) -> np.ndarray:
     return np.where(around >= west, around, around + period)
 
 
-def at_ends(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares that are 0 or 1 where nearly so, and whether they lie within 0 to 1.
-
-    At a centre the other cell has no part then, and may be missing.
-    """
-    for end in (0.0, 1.0):
-        share = np.where(np.abs(share - end) <= TOLERANCE, end, share)
-    return share, (share >= 0) & (share <= 1)
+def within_ends(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return shares clipped to 0 to 1, and whether they lie within but for the tolerance."""
+    return np.clip(share, 0.0, 1.0), (share >= -TOLERANCE) & (share <= 1 + TOLERANCE)
 
 
 def _adjoining(bounds: np.ndarray) -> np.ndarray | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.foreign.axes import TOLERANCE, GridAxis, at_ends, in_one_run
+from aqreanalysis.foreign.axes import GridAxis, in_one_run, within_ends
 from aqreanalysis.foreign.coordinates import find_bounds, find_coordinates, find_crs
 from aqreanalysis.foreign.errors import ForeignError
-from aqreanalysis.foreign.sampling import Sampling
+from aqreanalysis.foreign.sampling import TOLERANCE, Sampling
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
 from aqreanalysis.observations.units import linear_conversion
@@ -290,7 +290,7 @@ class CurvilinearGrid(Points):
         east = (self.longitude.ravel()[corners] - longitude + 180) % 360 - 180
         north = self.latitude.ravel()[corners] - latitude
         s, t = _inverse_bilinear(east, north)
-        (s, inside_s), (t, inside_t) = at_ends(s), at_ends(t)
+        (s, inside_s), (t, inside_t) = within_ends(s), within_ends(t)
         share = np.stack([(1 - t) * (1 - s), (1 - t) * s, t * (1 - s), t * s])
         return corners, np.where(exists & inside_s & inside_t, share, np.nan)
 

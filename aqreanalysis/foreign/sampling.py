@@ -10,6 +10,9 @@ from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.files import in_blocks, runs
 from aqreanalysis.observations.numbers import SENTINELS
 
+#: Share of a cell within which a place is taken to lie on an edge or a centre: coordinates in
+#: float32 are off by up to 1.5e-5 degrees.
+TOLERANCE = 1e-3
 #: What stands for missing values where a file does not say so, also as float32 holds it.
 _SENTINELS = np.unique([*SENTINELS, *np.array(SENTINELS, np.float32)])
 #: More than any concentration in any unit: fill values are 1e20 or 9.97e36.
@@ -47,7 +50,7 @@ class Sampling:
         """Return the values of a layer at the places, (m, hours) float64; NaN where missing.
 
         Of a lazy layer only the blocks are read that hold a place, some hours at a time. Where
-        a cell with a share in a place is missing, so is the place's value.
+        a cell with a share of more than `TOLERANCE` in a place is missing, so is its value.
 
         Parameters
         ----------
@@ -90,11 +93,16 @@ class Sampling:
 
     def _mean(self, values: np.ndarray, corners: np.ndarray) -> np.ndarray:
         """Return the weighted mean (m, hours) of cells (c, hours), of which k belong to a place."""
-        mean = np.zeros((self.place.size, values.shape[1]))
-        for weight, cell in zip(self.weight, corners, strict=True):
-            share = weight[:, None]
-            mean += np.where(share > 0, share * values[cell], 0.0)
-        return mean
+        shares = list(zip(self.weight[..., None], corners, strict=True))
+        present = np.isfinite(values)
+        if present.all():
+            return sum(weight * values[cell] for weight, cell in shares)
+        total, weights = np.zeros((2, self.place.size, values.shape[1]))
+        for weight, cell in shares:
+            used = (weight > TOLERANCE) | present[cell]
+            total += np.where(used, weight * values[cell], 0.0)
+            weights += np.where(used, weight, 0.0)
+        return total / weights
 
 
 def _as_slice(positions: np.ndarray) -> slice | np.ndarray:
