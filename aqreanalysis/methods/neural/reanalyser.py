@@ -14,7 +14,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.fields.blocks import Field
 from aqreanalysis.fields.memory import Cost
-from aqreanalysis.foreign.background import Background, BackgroundError, Trend
+from aqreanalysis.foreign.background import Background, BackgroundError
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
 from aqreanalysis.methods.covariates import COVARIATE_BYTES, Scaling, covariates_of
@@ -33,6 +33,7 @@ from aqreanalysis.methods.neural.saved import (
 from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.neural.targets import stations_of_a_tile
 from aqreanalysis.methods.neural.training import train
+from aqreanalysis.methods.neural.trend import Trend
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
 
@@ -267,7 +268,7 @@ class Reanalyser(Fitted):
             covariates=Scaling.from_facts(state.facts["scaling"]).forward(near)[..., 1:],
             log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
         )
-        time = observations[TIME].values
+        time = observations[TIME]
         return NeuralField(
             state.model,
             state.standardisation,
@@ -382,7 +383,7 @@ def _reporting(
 def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:
     """Return a background's covariates at the stations, (station, time, covariate)."""
     network = StationNetwork.from_dataset(observations)
-    return field.at(network.longitude, network.latitude, observations[TIME].values)
+    return field.at(network.longitude, network.latitude, observations[TIME])
 
 
 def _trend_of(
@@ -397,7 +398,7 @@ def _trend_of(
 def _trend_at(
     trend: Trend,
     field: Background,
-    time: np.ndarray,
+    time: xr.DataArray,
     longitude: np.ndarray,
     latitude: np.ndarray,
     hours: slice,
