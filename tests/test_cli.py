@@ -322,10 +322,10 @@ SLOW_COMMAND = """
 import time
 from pathlib import Path
 from aqreanalysis.cli import application
-from aqreanalysis.atomic import written_aside
+from aqreanalysis.atomic import atomic_file
 
 def app():
-    with written_aside(Path("out.nc")) as partial:
+    with atomic_file(Path("out.nc")) as partial:
         partial.write_text("half")
         time.sleep(60)
 

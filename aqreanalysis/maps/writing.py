@@ -1,11 +1,11 @@
 """Maps as files: whole or not at all."""
 
-import uuid
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from aqreanalysis.atomic import atomic_file
 from aqreanalysis.maps.frame import DPI
 
 #: Formats by suffix, with metadata that would make the same map differ each time.
@@ -17,7 +17,7 @@ _FORMATS: dict[str, dict[str, None]] = {
 
 
 def save_map(figure: Figure, path: str | Path) -> Path:
-    """Return the path of the map, written aside and renamed when it is whole.
+    """Return the path of the map; the file appears when it is whole.
 
     Parameters
     ----------
@@ -51,13 +51,9 @@ def save_map(figure: Figure, path: str | Path) -> Path:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} for the map {path.name}; make it first")
-    aside = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{suffix}")
     try:
-        with matplotlib.rc_context({"svg.hashsalt": path.stem}):
-            figure.savefig(aside, dpi=DPI, format=suffix[1:], metadata=_FORMATS[suffix])
-        aside.replace(path)
+        with atomic_file(path) as partial, matplotlib.rc_context({"svg.hashsalt": path.stem}):
+            figure.savefig(partial, dpi=DPI, format=suffix[1:], metadata=_FORMATS[suffix])
     except OSError as error:
         raise OSError(f"cannot write the map {path}: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
     return path

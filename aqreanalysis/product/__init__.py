@@ -1,6 +1,5 @@
 """Products: a field becomes a CF NetCDF file that GIS tools open, and comes back from it."""
 
-from aqreanalysis.atomic import check_target, put_in_place
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.leads import LEAD, REFERENCE
@@ -19,12 +18,10 @@ __all__ = [
     "build_product",
     "check_quantiles",
     "check_store",
-    "check_target",
     "crs_of",
     "input_digest",
     "interrupted_blocks",
     "open_product",
-    "put_in_place",
     "quantile_name",
     "restore_metadata",
     "with_quantiles",

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.atomic import write_bytes
 from aqreanalysis.product.regions import Region
 from aqreanalysis.product.variables import ProductError
 
@@ -64,7 +65,7 @@ class FinishedRegions:
         if not journal.exists() or not len(finished):
             finished.folder.mkdir(exist_ok=True)
             told = {"product": digest, "regions": count, "blocks": blocks}
-            _write_whole(journal, json.dumps(told).encode())
+            write_bytes(journal, json.dumps(told).encode())
             return finished
         if json.loads(journal.read_text()).get("product") != digest:
             before = interrupted_blocks(target)
@@ -80,7 +81,7 @@ class FinishedRegions:
         return finished
 
     def __len__(self) -> int:
-        return len(list(self.folder.glob("*.npz")))
+        return len(list(self.folder.glob("[0-9]*.npz")))
 
     def get(self, number: int, layers: xr.Dataset) -> xr.Dataset | None:
         """Return the layers of a region, if it is finished; a damaged file is none."""
@@ -101,7 +102,7 @@ class FinishedRegions:
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {str(name): array.values for name, array in computed.items()}
         np.savez(buffer, **arrays)
-        _write_whole(self._path(number), buffer.getvalue())
+        write_bytes(self._path(number), buffer.getvalue())
 
     def remove(self) -> None:
         """Remove all of it: the product is whole."""
@@ -168,13 +169,3 @@ def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) 
 def _folder_beside(target: Path) -> Path:
     """Return the folder of a file's finished regions."""
     return target.with_name(f".{target.name}.finished")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name when its bytes have reached the disk."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

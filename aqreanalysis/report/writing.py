@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.atomic import check_target, explained, written_aside
+from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.report import tables
 from aqreanalysis.report.figures import draw_groups
@@ -51,7 +51,7 @@ def write_report(
         Of `aqreanalysis.verification.cross_validate` or of a product and observations. The first
         method is the one that is verified.
     path : str or Path
-        Ends in ``.html``. Written aside and renamed when it is whole.
+        Ends in ``.html``. The file appears when it is whole.
     statistics : Dataset, optional
         Of these pairs, for example with other events; made here if they are not given.
     title : str, optional
@@ -66,7 +66,9 @@ def write_report(
     Raises
     ------
     ValueError
-        If the path does not end in ``.html``, or cannot be written to.
+        If the path does not end in ``.html``.
+    aqreanalysis.atomic.WriteError
+        If the file cannot be written.
     aqreanalysis.verification.VerificationError
         If there are no pairs, or none is scored.
 
@@ -83,7 +85,7 @@ def write_report(
     check_target(target, overwrite=overwrite)
     summed = statistics_of(pairs) if statistics is None else statistics
     page = render(Findings.of(pairs, summed), title)
-    with written_aside(target) as partial, explained(target):
+    with explained(target), atomic_file(target) as partial:
         # A lone surrogate in a station's name has no place in UTF-8.
         partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
     return target
@@ -95,8 +97,9 @@ def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True)
     Raises
     ------
     ValueError
-        If it does not end in ``.html`` or ``.htm``, there is no such folder, or a file of that
-        name must stay.
+        If it does not end in ``.html`` or ``.htm``.
+    aqreanalysis.atomic.WriteError
+        If there is no such folder, or a file of that name must stay.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aqreanalysis.atomic import atomic_file
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.validation import Look, Validated
@@ -51,7 +51,7 @@ class Learning:
     update: int = 0
 
     def save(self, path: Path, identity: str) -> None:
-        """Write all of it aside and rename; nothing in the file is code."""
+        """Write all of it to one file, which appears when it is whole and holds no code."""
         from safetensors.torch import save_file
 
         told = {
@@ -63,16 +63,10 @@ class Learning:
             "update": self.update,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            # A clone of each: averaged and learning weights may share memory.
-            tensors = {
-                name: tensor.clone().contiguous() for name, tensor in self._tensors().items()
-            }
-            save_file(tensors, aside, {"identity": identity, "told": json.dumps(told)})
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        # A clone of each: averaged and learning weights may share memory.
+        tensors = {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
+        with atomic_file(path) as partial:
+            save_file(tensors, partial, {"identity": identity, "told": json.dumps(told)})
 
     def restore(self, path: Path, identity: str) -> None:
         """Go on where the file left off.
