@@ -133,7 +133,7 @@ def _fill(
                 computed = _computed(layers, cut)
                 if finished is not None:
                     with explained(target, ProductError):
-                        finished.keep(number, computed)
+                        finished.store(number, computed)
             _finish(written, target)
             # Compression takes as long as a fast method: one region is written while the next is
             # computed.

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,10 @@ from aqreanalysis.atomic import atomic_file
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.validation import Look, Validated
+
+#: Number of how training computes and what a checkpoint holds. Raise it with every change of
+#: either: a training that an earlier version began is then refused.
+FORMAT = 1
 
 
 class CheckpointError(ValueError):
@@ -131,8 +134,8 @@ class Learning:
 
 
 def identity_of(samples: Samples, *settings: Any) -> str:
-    """Return a digest of the observations and of everything that training depends on."""
-    about = (version("aqreanalysis"), samples.first, samples.clock, *settings)
+    """Return a digest of everything that training depends on: observations, settings, `FORMAT`."""
+    about = (FORMAT, samples.first, samples.clock, *settings)
     digest = hashlib.sha256(repr(about).encode())
     network = samples.network
     tensors = (samples.value.numpy(), samples.covariates.numpy())
