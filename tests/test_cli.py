@@ -334,6 +334,7 @@ application.main()
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_run_leaves_the_earlier_file_and_no_other(folder, name):
     (folder / "out.nc").write_text("earlier")
