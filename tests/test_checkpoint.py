@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import aqreanalysis as aqr
+from aqreanalysis.methods.neural import checkpoint
 from aqreanalysis.methods.neural.checkpoint import CheckpointError
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.training import _Trainer
@@ -93,3 +94,19 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_left(observations, tmp_path
     with pytest.raises(CheckpointError, match=r"stations.csv is no checkpoint of a training"):
         learner(path).fit(observations, "pm25")
     assert path.read_text() == "station,time\n"
+
+
+def test_a_training_goes_on_in_another_release_that_computes_the_same(
+    observations, tmp_path, monkeypatch
+):
+    path = tmp_path / "training.safetensors"
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            learner(path).fit(observations, "pm25")
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+        with pytest.raises(CheckpointError, match="other observations, settings, seed or version"):
+            learner(path).fit(observations, "pm25")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9.9")
+    assert learner(path).fit(observations, "pm25").variable == "pm25"

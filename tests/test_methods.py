@@ -171,6 +171,20 @@ def test_the_estimate_is_the_median_and_the_mean_one_keyword_away(method, obs):
         reanalyse(obs, grid=GRID, method=method, statistic="mode")
 
 
+def test_a_product_of_means_is_verified_by_its_own_distribution(obs):
+    known, hidden = obs.isel(station=slice(2, None)), obs.isel(station=slice(0, 2))
+    sums = {
+        statistic: aqr.verify_product(
+            reanalyse(known, at=hidden, method="idw", statistic=statistic).compute(), hidden
+        )
+        for statistic in ("median", "mean")
+    }
+    median, mean = (metrics(summed).squeeze() for summed in sums.values())
+    assert float(mean.bias) > float(median.bias)
+    # The mean leaves out a monitor's noise, which a file does not tell.
+    assert float(mean.crps) == pytest.approx(float(median.crps), rel=0.02)
+
+
 def test_a_product_says_how_it_was_made(method, obs):
     product = reanalyse(obs, grid=GRID, method=method)
     settings = json.loads(product.attrs["method_settings"])

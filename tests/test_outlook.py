@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import aqreanalysis as aqr
 from aqreanalysis.cli import app
-from aqreanalysis.methods.neural.saved import SavedModelError
+from aqreanalysis.methods.saved_model import SavedModelError
 from aqreanalysis.outlook import OUTLOOK_METHODS, Outlook, starts_between
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.requests import horizon_steps

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from report_cases import HOSTILE, pairs_of
 
-from aqreanalysis.product import ProductError
+from aqreanalysis.atomic import WriteError
 from aqreanalysis.report import check_report_target, tables, write_report
 from aqreanalysis.report.findings import Findings, Part
 from aqreanalysis.report.probability import coverage, positions
@@ -292,12 +292,12 @@ def test_a_report_ends_in_html(tmp_path, name):
 
 
 def test_a_target_that_cannot_be_written_is_refused_before_the_work(tmp_path):
-    with pytest.raises(ProductError, match="there is no folder"):
+    with pytest.raises(WriteError, match="there is no folder"):
         check_report_target(tmp_path / "nowhere" / "report.html")
     there = tmp_path / "REPORT.HTML"
     there.write_text("old")
     assert check_report_target(there) == there
-    with pytest.raises(ProductError, match="exists, and overwrite is False"):
+    with pytest.raises(WriteError, match="exists, and overwrite is False"):
         check_report_target(there, overwrite=False)
 
 

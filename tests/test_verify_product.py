@@ -154,7 +154,8 @@ def test_a_product_across_the_date_line():
     places = ((179.9, -179.9, 180.6), (0.1, 0.1, 0.1))
     east = np.arange(179.25, 181, 0.5)
     product = grid(east, np.array([-0.25, 0.25]))
-    product["pm25"] = product.pm25 * 0 + product.lon
+    with xr.set_options(keep_attrs=True):
+        product["pm25"] = product.pm25 * 0 + product.lon
     observations = stations(places).assign_coords(longitude=("station", [179.9, -179.9, -179.4]))
     np.testing.assert_array_equal(estimate(product, observations)[:, 0], [179.75, 180.25, 180.75])
     wrapped = product.assign_coords(lon=(product.lon + 180) % 360 - 180)
@@ -164,7 +165,8 @@ def test_a_product_across_the_date_line():
 def test_stations_at_the_poles_and_on_the_edges_of_a_global_grid():
     places = ((123.4, -179.999, 180.0, 0.0), (90.0, -90.0, 0.0, 0.0))
     product = grid(np.arange(0.0, 360), np.arange(-90.0, 91))
-    product["pm25"] = product.pm25 * 0 + 1000 * product.lat + product.lon
+    with xr.set_options(keep_attrs=True):
+        product["pm25"] = product.pm25 * 0 + 1000 * product.lat + product.lon
     found = estimate(product, stations(places))[:, 0]
     np.testing.assert_array_equal(found, [90_123, -90_000 + 180, 180, 0])
 
@@ -177,7 +179,8 @@ def test_linear_sampling_is_exact_for_a_bilinear_field():
 
 def test_linear_sampling_goes_around_the_globe():
     product = grid(np.arange(0.5, 360), np.array([-0.5, 0.5]))
-    product["pm25"] = product.pm25 * 0 + np.abs(product.lon - 180)  # symmetric about Greenwich
+    with xr.set_options(keep_attrs=True):
+        product["pm25"] = product.pm25 * 0 + np.abs(product.lon - 180)  # symmetric about Greenwich
     found = estimate(product, stations(((0.25, -0.25), (0.0, 0.0))), sampling="linear")
     np.testing.assert_allclose(found, 179.5)  # between cells of 179.5 each
 

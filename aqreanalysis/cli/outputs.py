@@ -9,7 +9,8 @@ from typing import Any
 
 def check_product_name(path: Path, *, resume: bool = False) -> None:
     """Refuse a name that no product can be written to, before the computation."""
-    from aqreanalysis.product import check_store, check_target
+    from aqreanalysis.atomic import check_target
+    from aqreanalysis.product import check_store
 
     if path.suffix.lower() == ".zarr":
         if resume:

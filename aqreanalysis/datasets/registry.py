@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from aqreanalysis.atomic import atomic_file
+
 _LOGGER = logging.getLogger(__name__)
 
 #: Environment variable that names a folder with the files of the registry.
@@ -170,12 +172,12 @@ def _download(dataset: PublicDataset, target: Path, url: str) -> Path:
     _LOGGER.info("downloading %s from %s to %s", dataset.name, url, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            archive = Path(scratch) / "download"
-            pooch.HTTPDownloader()(url, str(archive), None)
-            ready = _unpacked(archive, dataset.member)
-            _verify(ready, dataset, called=f"what {url} serves")
-            os.replace(ready, target)
+        with atomic_file(target) as partial:
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                archive = Path(scratch) / "download"
+                pooch.HTTPDownloader()(url, str(archive), None)
+                _unpack(archive, dataset.member, partial)
+            _verify(partial, dataset, called=f"what {url} serves")
     except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
         raise DatasetError(
             f"could not download {dataset.name} from {url} to {target}: {error}. Without a "
@@ -185,17 +187,16 @@ def _download(dataset: PublicDataset, target: Path, url: str) -> Path:
     return target
 
 
-def _unpacked(archive: Path, member: str | None) -> Path:
-    """Return the archive itself, or its member unpacked next to it."""
+def _unpack(archive: Path, member: str | None, target: Path) -> None:
+    """Put a member of the archive, or the archive itself if there is none, under another name."""
     if member is None:
-        return archive
-    ready = archive.with_name("member")
+        os.replace(archive, target)
+        return
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
         inside = next((name for name in names if PurePosixPath(name).name == member), member)
-        with packed.open(inside) as source, ready.open("wb") as sink:
+        with packed.open(inside) as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink)
-    return ready
 
 
 def _verify(path: Path, dataset: PublicDataset, *, called: str) -> None:

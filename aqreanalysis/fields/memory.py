@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +28,13 @@ MEASUREMENT_BYTES = 48
 #: Bytes of the regions that are computed, compressed and written while others are, at most, and
 #: for each value of the product.
 WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
+#: Files that tell the memory used in a container (cgroups of version 2 and 1), and what the part of
+#: it is called that can be dropped.
+_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP_USAGE = {
+    "memory.current": "inactive_file",
+    "memory/memory.usage_in_bytes": "total_inactive_file",
+}
 #: Share of what is free that is taken by default: others use the machine, too.
 SHARE_OF_FREE = 0.5
 
@@ -180,13 +186,29 @@ def _told(number: float) -> str:
 
 
 def _free_bytes() -> int:
-    """Return the memory that is free now, within the limit of a container if there is one."""
-    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, StopIteration):  # Linux alone has these files
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    folder = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # "max" is no limit
-        limit = int((folder / "memory.max").read_text())
-        free = min(free, limit - int((folder / "memory.current").read_text()))
-    return max(free, 1)
+    """Return the memory that is free now: of the machine, and within the limit of a container.
+
+    distributed knows the limits: cgroups of both versions and the process's own (RLIMIT_RSS).
+    """
+    import psutil
+    from distributed import system
+
+    within_limit = system.memory_limit() - _used_bytes()
+    return max(min(psutil.virtual_memory().available, within_limit), 1)
+
+
+def _used_bytes() -> int:
+    """Return what counts against the limit: the container's memory, or else this process's.
+
+    Files that were read stay in memory as long as there is room. They are counted as used, but
+    make way for anything else.
+    """
+    import psutil
+
+    for name, cache in _CGROUP_USAGE.items():
+        usage = _CGROUP / name
+        with suppress(OSError, ValueError):  # Linux alone has these files
+            lines = usage.with_name("memory.stat").read_text().splitlines()
+            parts = dict(line.split() for line in lines)
+            return int(usage.read_text()) - int(parts.get(cache, 0))
+    return psutil.Process().memory_info().rss

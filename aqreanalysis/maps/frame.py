@@ -1,7 +1,6 @@
 """The sheet of a map: projection, figure, window, the places of its parts, and its file."""
 
 import io
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aqreanalysis.atomic import atomic_file
 from aqreanalysis.maps.natural_earth import Region
 
 #: Left, bottom, width and height, or margins, in inches or as shares of a figure.
@@ -316,13 +316,9 @@ def save_map(figure: Figure, path: str | Path) -> Path:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} for the map {path.name}; make it first")
-    partial = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{suffix}")
     try:
-        with matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        with atomic_file(path) as partial, matplotlib.rc_context({"svg.hashsalt": path.stem}):
             figure.savefig(partial, dpi=DPI, format=suffix[1:], metadata=_FORMATS[suffix])
-        partial.replace(path)
     except OSError as error:
         raise OSError(f"cannot write the map {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path

@@ -1,6 +1,5 @@
 """Products: a field becomes a CF NetCDF file that GIS tools open, and comes back from it."""
 
-from aqreanalysis.atomic import check_target, put_in_place
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.leads import LEAD, REFERENCE
@@ -17,11 +16,9 @@ __all__ = [
     "ProductError",
     "build_product",
     "check_store",
-    "check_target",
     "crs_of",
     "interrupted_blocks",
     "open_product",
-    "put_in_place",
     "restore_metadata",
     "write_netcdf",
     "write_zarr",

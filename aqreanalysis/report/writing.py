@@ -11,7 +11,7 @@ import jinja2
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.atomic import check_target, explained, written_aside
+from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.report import tables
 from aqreanalysis.report.figures import draw_groups
@@ -68,7 +68,9 @@ def write_report(
     Raises
     ------
     ValueError
-        If the path does not end in ``.html``, or cannot be written to.
+        If the path does not end in ``.html``.
+    aqreanalysis.atomic.WriteError
+        If the file cannot be written.
     aqreanalysis.verification.VerificationError
         If there are no pairs, or none is scored.
 
@@ -82,7 +84,7 @@ def write_report(
     target = check_report_target(path, overwrite=overwrite)
     summed = statistics_of(pairs) if statistics is None else statistics
     page = render(Findings.of(pairs, summed), title)
-    with written_aside(target) as partial, explained(target):
+    with explained(target), atomic_file(target) as partial:
         # UTF-8 cannot encode a lone surrogate in a station's name.
         partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
     return target
@@ -134,8 +136,9 @@ def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True)
     Raises
     ------
     ValueError
-        If it does not end in ``.html`` or ``.htm``, there is no such folder, or a file of that
-        name must not be replaced.
+        If it does not end in ``.html`` or ``.htm``.
+    aqreanalysis.atomic.WriteError
+        If there is no such folder, or a file of that name must not be replaced.
 
     Examples
     --------

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aqreanalysis.atomic import atomic_file
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.validation import Look, Validated
+
+#: Number of how training computes and what a checkpoint holds. Raise it with every change of
+#: either: a training that an earlier version began is then refused.
+FORMAT = 1
 
 
 class CheckpointError(ValueError):
@@ -51,7 +54,7 @@ class Learning:
     update: int = 0
 
     def save(self, path: Path, identity: str) -> None:
-        """Write all of it aside and rename; nothing in the file is code."""
+        """Write all of it to one file, which appears when it is whole and holds no code."""
         from safetensors.torch import save_file
 
         told = {
@@ -63,16 +66,10 @@ class Learning:
             "update": self.update,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            # A clone of each: averaged and learning weights may share memory.
-            tensors = {
-                name: tensor.clone().contiguous() for name, tensor in self._tensors().items()
-            }
-            save_file(tensors, aside, {"identity": identity, "told": json.dumps(told)})
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        # A clone of each: averaged and learning weights may share memory.
+        tensors = {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
+        with atomic_file(path) as partial:
+            save_file(tensors, partial, {"identity": identity, "told": json.dumps(told)})
 
     def restore(self, path: Path, identity: str) -> None:
         """Go on where the file left off.
@@ -137,8 +134,8 @@ class Learning:
 
 
 def identity_of(samples: Samples, *settings: Any) -> str:
-    """Return a digest of the observations and of everything that training depends on."""
-    about = (version("aqreanalysis"), samples.first, samples.clock, *settings)
+    """Return a digest of everything that training depends on: observations, settings, `FORMAT`."""
+    about = (FORMAT, samples.first, samples.clock, *settings)
     digest = hashlib.sha256(repr(about).encode())
     network = samples.network
     tensors = (samples.value.numpy(), samples.covariates.numpy())

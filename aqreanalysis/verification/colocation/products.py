@@ -28,6 +28,7 @@ from aqreanalysis.observations import (
     step_hours,
     values_of,
 )
+from aqreanalysis.predictive import RootNormal
 from aqreanalysis.verification.colocation.averaging import Alignment, align
 from aqreanalysis.verification.colocation.layers import (
     find_layer,
@@ -130,6 +131,7 @@ def match_product(
         distance_km = match.distance_km()
         used, unknown = _provenance(dataset, observations, target.name, places, distance_km)
         label = name or method_name(dataset)
+        statistic = dataset[layer].attrs.get("statistic", "median")
     identifiers = network.identifiers[places.station]
     warned = [*places.remarks, *used, *_without_estimate(identifiers, estimate)]
     for remark in warned:
@@ -140,6 +142,9 @@ def match_product(
         truth=match.truth(observations),
         estimate=estimate[None],
         standard_error=standard_error[None],
+        median=RootNormal.from_mean(estimate, standard_error).median[None]
+        if statistic == "mean"
+        else None,
         methods=[label],
         stations={
             "distance_km": distance_km,
@@ -149,6 +154,7 @@ def match_product(
         attributes={
             "by": "product",
             "design": match.design(),
+            "statistic": statistic,
             "failures": [],
             "remarks": [*warned, *assumed, *converted, *unknown],
         },
