@@ -25,9 +25,6 @@ from aqreanalysis.observations import step_hours, time_bounds
 
 logger = logging.getLogger(__name__)
 
-#: Values at points belong to places no further away than this.
-SAME_PLACE_KM = 1.0
-
 
 class BackgroundError(ValueError):
     """A background that cannot be used: no coordinates, or elsewhere than what is asked for."""
@@ -139,7 +136,7 @@ class _Layer:
     @classmethod
     def of(cls, data: xr.Dataset, name: str) -> "_Layer":
         """Return a variable of a Dataset as a covariate."""
-        places = find_places(data, name, same_place_km=SAME_PLACE_KM)
+        places = find_places(data, name)
         level, time = at_one_level(data, name, places.dims)
         if time is not None and time.dimension is None:
             time = None  # the date of a map

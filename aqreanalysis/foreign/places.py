@@ -12,7 +12,7 @@ from aqreanalysis.foreign.axes import GridAxis, in_one_run, within_ends
 from aqreanalysis.foreign.coordinates import find_bounds, find_coordinates, find_crs
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.sampling import TOLERANCE, Sampling
-from aqreanalysis.network import StationNetwork, great_circle_km
+from aqreanalysis.network import SAME_PLACE_KM, StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
 from aqreanalysis.observations.checks.units import linear_conversion
 
@@ -28,19 +28,17 @@ _CENTRES = 4
 _NEWTON_STEPS = 8
 
 
-def find_places(dataset: xr.Dataset, name: str, *, same_place_km: float = 0.5) -> Places:
+def find_places(dataset: xr.Dataset, name: str) -> Places:
     """Return where the values of a layer lie.
 
     Longitude and latitude of the layer come first; without them its projected axes are taken,
-    through the grid mapping.
+    through the grid mapping. Of points, those within `SAME_PLACE_KM` are at a place.
 
     Parameters
     ----------
     dataset : Dataset
     name : str
         The layer.
-    same_place_km : float
-        How far from a point a place may be to have its value.
 
     Raises
     ------
@@ -61,7 +59,7 @@ def find_places(dataset: xr.Dataset, name: str, *, same_place_km: float = 0.5) -
     longitude, latitude = (position.astype(np.float64) for position in positions)
     east, north = longitude.values, latitude.values
     if longitude.dims == latitude.dims and longitude.ndim == 1:
-        return Points(longitude.dims, east, north, same_place_km)
+        return Points(longitude.dims, east, north, SAME_PLACE_KM)
     if longitude.ndim == latitude.ndim == 2:
         north = latitude.transpose(*longitude.dims).values
         if (east == east[0]).all() and (north[:, 0] == north.T).all():  # axes after all

@@ -14,10 +14,8 @@ from aqreanalysis.methods.neural.batches import Standardisation
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.saved_model import ModelFolder
-from aqreanalysis.network import StationNetwork, great_circle_km
+from aqreanalysis.network import MOVED_KM, StationNetwork, great_circle_km
 
-#: A station of one name is the same within this distance.
-SAME_PLACE_KM = 0.1
 NETWORK = "network.nc"
 #: What a description tells of a fitted model, beside its configuration and standardisation.
 FACTS = (
@@ -117,5 +115,5 @@ def known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
     away_km = great_circle_km(
         known.longitude[row], known.latitude[row], network.longitude, network.latitude
     )
-    there = (row >= 0) & (away_km <= SAME_PLACE_KM)
+    there = (row >= 0) & (away_km <= MOVED_KM)
     return np.where(there, learned["log_noise"].values[row], 0.0)

@@ -7,11 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.network import MOVED_KM
 from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.journal import Journal
-
-#: Positions of a station that differ by less than this are surveys of one place.
-SAME_PLACE_M = 100.0
 
 _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
 
@@ -183,7 +181,7 @@ def _check_moves(
     """Collect a fault for stations that move far, and log those that move a little."""
     x, y = offsets["x"].to_numpy(), offsets["y"].to_numpy()
     metres = np.nan_to_num(_metres(x, y, latitude[station]))
-    far = metres >= SAME_PLACE_M
+    far = metres >= 1000 * MOVED_KM
     if far.any():
         row = int(np.argmax(far))
         home = station[row]
