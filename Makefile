@@ -1,7 +1,7 @@
 # Every target makes what it needs in .venv: a fresh machine needs Python 3.11 or later and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest lint style types imports notebooks clean
+.PHONY: help demo test test-lowest lint style types imports notebooks docs clean
 
 # The first of these that is new enough; or say which: make test PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
@@ -49,6 +49,9 @@ imports: $(VENV)/.installed-dev
 
 notebooks: $(VENV)/.installed-test  ## Run the notebooks from top to bottom
 	$(IN)python -m pytest --nbmake --nbmake-timeout=300 notebooks
+
+docs: $(VENV)/.installed-dev  ## The pages of docs/ as HTML, in build/docs; a warning is an error
+	$(IN)python -m sphinx -q -W --keep-going -b html docs build/docs
 
 clean:  ## Remove the environment, the caches and the demo's files
 	rm -rf $(VENV) $(LOWEST) demo build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache \

@@ -7,7 +7,6 @@ import threading
 import numpy as np
 import pytest
 import torch
-from aqreanalysis.maps.writing import save_map
 from matplotlib.figure import Figure
 from product_cases import make_product
 from safetensors.torch import save_file
@@ -20,6 +19,7 @@ from aqreanalysis.atomic import (
     explained,
     write_bytes,
 )
+from aqreanalysis.maps import save_map
 from aqreanalysis.methods.saved_model import ModelFolder
 from aqreanalysis.product import write_netcdf, write_zarr
 
