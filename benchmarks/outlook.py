@@ -1,12 +1,11 @@
 """P9: two weeks of the 12 Beijing stations in, the next one out, at visible and hidden stations."""
 
-import csv
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.training import OutlookSchedule
 from aqreanalysis.predictive import RootNormal, Statistic
 from benchmarks.progress import Reporter
-from benchmarks.record import source_digest
+from benchmarks.record import append, source_digest
 from benchmarks.sources import beijing12
 
 VARIABLE = "pm25"
@@ -131,36 +130,28 @@ def measure(
                 reporter.start(f"fold {fold} seed {seed} {method}")
                 rows = list(_run(split, ways[fold], method, seed))
                 if path is not None:
-                    _append(path, rows)
+                    append(path, rows)
                 found += rows
-                reporter.finish(_told(rows))
+                reporter.finish(_summary(rows))
     return found
 
 
-def _run(
-    split: Split, way: "Way", method: str, seed: int, statistic: Statistic = "mean"
-) -> Iterator[dict[str, Any]]:
-    """Yield the record of one method on one split."""
+def _run(split: Split, way: "Way", method: str, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the record of one method on one split, both statistics of one fit."""
     name, settings = METHODS[method]
     began = perf_counter()
     model = Outlook(name, seed=seed, progress=False, between=way.between, **settings)
     first, last = (instant - ZONE for instant in VALIDATION)
     model.fit(split.learned_from, VARIABLE, validation=slice(first, last))
     fitted = perf_counter()
-    issued = model.issue(split.visible, split.columns)
+    forecast = model.issue(split.visible, split.columns).distribution
     predicted = perf_counter()
     past = split.visible[VARIABLE].transpose("station", "time").values
-    hidden = way.hidden(issued.root, past, split.columns)
-    spread = way.spread(hidden, issued.root, issued.spread)
-    visible, elsewhere = (
-        RootNormal(root, own, own if issued.root_of_mean else 0.0).estimate(statistic)
-        for root, own in ((issued.root, issued.spread), (hidden, spread))
-    )
-    places = {
-        "visible": (visible, split.truth(split.visible)),
-        "hidden": (elsewhere, split.truth(split.hidden)),
-        "hidden, inverse distance": (way.inverse_distance(visible), split.truth(split.hidden)),
-    }
+    root = way.hidden(forecast.root, past, split.columns)
+    spread = way.spread(root, forecast.root, forecast.spread)
+    noise = spread if np.any(forecast.noise) else 0.0  # a mean was estimated
+    hidden = RootNormal(root, spread, noise)
+    truths = (split.truth(split.visible), split.truth(split.hidden))
     head = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "fold": split.fold,
@@ -172,9 +163,17 @@ def _run(
         "predict_seconds": round(predicted - fitted, 1),
         "source": source_digest(),
     }
-    for place, (estimate, truth) in places.items():
-        for target, sums in _sums(estimate, truth):
-            yield {**head, "place": place, "target": target, **sums, **tail}
+    for statistic in get_args(Statistic):
+        visible = forecast.estimate(statistic)
+        places = {
+            "visible": (visible, truths[0]),
+            "hidden": (hidden.estimate(statistic), truths[1]),
+            "hidden, inverse distance": (way.inverse_distance(visible), truths[1]),
+        }
+        for place, (estimate, truth) in places.items():
+            for target, sums in _sums(estimate, truth):
+                part = {"statistic": statistic, "place": place, "target": target}
+                yield {**head, **part, **sums, **tail}
 
 
 def _sums(estimate: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -347,25 +346,17 @@ class Spread:
 REACH = 24
 
 
-def _told(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the scores of a run in one line."""
-    told = [
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the scores of a run's means in one line."""
+    scores = [
         f"{row['place']} {row['target']} {np.sqrt(row['squares'] / row['values']):.2f}"
         for row in rows
-        if row["target"] in ("hour 6", "hour 24", "7 days, hourly") and "inv" not in row["place"]
+        if row["target"] in ("hour 6", "hour 24", "7 days, hourly")
+        and "inv" not in row["place"]
+        and row["statistic"] == "mean"
     ]
     head = rows[0]
     return (
-        f"fold {head['fold']} seed {head['seed']} {head['method']}: {', '.join(told)}; "
+        f"fold {head['fold']} seed {head['seed']} {head['method']}: {', '.join(scores)}; "
         f"fit {head['fit_seconds']} s, predict {head['predict_seconds']} s"
     )
-
-
-def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to a CSV file, which is made if it is not there."""
-    fresh = not path.is_file()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)

@@ -6,12 +6,12 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from aqreanalysis.outlook.dataset import attention_by_day
 from matplotlib.dates import ConciseDateFormatter, DayLocator
 from matplotlib.figure import Figure
 
 from aqreanalysis import Outlook
 from aqreanalysis.conventions import pollutant
-from aqreanalysis.outlook.dataset import attention_by_day
 from benchmarks.outlook import VALIDATION, VARIABLE, ZONE, Split
 
 #: A start of the test period, local, and which of the visible stations is drawn.

@@ -19,10 +19,15 @@ from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.observations import step_hours, validate
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction
-from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset
 from aqreanalysis.outlook.inputs import Histories
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, covariates_for
 from aqreanalysis.outlook.periods import check_validation, split_hours, stations_with_values
+from aqreanalysis.outlook.product import (
+    Forecast,
+    Request,
+    attention_by_day,
+    forecast_product,
+)
 from aqreanalysis.outlook.requests import (
     LEAST_HISTORY_HOURS,
     Starts,
@@ -31,7 +36,7 @@ from aqreanalysis.outlook.requests import (
 )
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.outlook.training import Examples, Learned, Level, OutlookSchedule, learn
-from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
+from aqreanalysis.predictive import RootNormal, Statistic, check_quantiles, check_statistic
 from aqreanalysis.product import input_digest
 
 OutlookMethod = Literal["aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"]
@@ -135,6 +140,11 @@ class Outlook:
         """What a product's provenance tells of the model."""
         facts = self._fitted().facts
         return {k: facts[k] for k in ("seed", "stations", "period", "covariates", "data_hash")}
+
+    @property
+    def references(self) -> str:
+        """Where the method is described."""
+        return OUTLOOK_METHODS[self.name].references
 
     def fit(
         self, observations: xr.Dataset, variable: str, *, validation: slice | None = None
@@ -243,18 +253,14 @@ class Outlook:
         longest = state.configuration.leads
         leads = longest if horizon is None else horizon_steps(horizon, step, longest)
         columns = start_columns(observations, start)
-        found = self.issue(observations, columns, attention=attention)
-        return outlook_dataset(
-            found,
+        return forecast_product(
+            self.issue(observations, columns, attention=attention),
             observations,
-            variable=variable,
-            leads=leads,
-            at=at,
+            Request(variable, leads, at, statistic, quantiles),
             between=self.between,
             method=self.name,
             settings={**self.settings, "horizon_hours": leads * step},
-            statistic=statistic,
-            quantiles=quantiles,
+            references=self.references,
             creator=creator,
         )
 
@@ -290,7 +296,7 @@ class Outlook:
 
     def issue(
         self, observations: xr.Dataset, columns: np.ndarray, *, attention: bool = False
-    ) -> Issued:
+    ) -> Forecast:
         """Return what the model says before columns of the observations, at their stations.
 
         It is what `predict` makes its product of: roots and their spread, without any place
@@ -323,11 +329,11 @@ class Outlook:
             joined = torch.cat(weights).double().numpy()
             by_day = attention_by_day(joined, self.configuration, facts["step_hours"])
             by_day = by_day.reshape(*shape[:2], *by_day.shape[1:]).swapaxes(0, 1)
-        return Issued(
+        scaled = level.scale * spread
+        root = level.centre + level.scale * mean
+        return Forecast(
             columns,
-            np.clip(level.centre + level.scale * mean, 0, None),
-            level.scale * spread,
-            model.root_of_mean,
+            RootNormal(root, scaled, scaled if model.root_of_mean else np.zeros_like(scaled)),
             history,
             (seen > 0).numpy().T,
             by_day,
