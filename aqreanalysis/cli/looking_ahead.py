@@ -1,4 +1,4 @@
-"""From observations to what comes next."""
+"""From observations to a forecast: ``aqreanalysis outlook``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,10 +35,10 @@ def outlook(
         typer.Option(help="aqnet, paper, lstm, patchtst, ridge, climatology or persistence."),
     ] = "aqnet",
     model: Annotated[
-        Path | None, typer.Option(help="Folder of a saved outlook, instead of learning one.")
+        Path | None, typer.Option(help="Folder of a saved outlook, instead of training one.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Folder in which the outlook is kept for --model.")
+        Path | None, typer.Option(help="Folder in which the trained outlook is saved, for --model.")
     ] = None,
     seed: Seed = 0,
     creator: Annotated[str | None, typer.Option(help="Your name, for the product.")] = None,
@@ -46,20 +46,25 @@ def outlook(
         list[float] | None,
         typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
     ] = None,
+    statistic: Annotated[
+        str, typer.Option(help="What the estimate is: median or mean.")
+    ] = "median",
     *,
     reading: Reading,
 ) -> None:
-    """Write what the next days may bring as a CF NetCDF product.
+    """Write forecasts of the next days as a CF NetCDF product.
 
-    An outlook is learned from OBS before the start, then given for each station, for the places of
-    --at, or on a grid. Example:
+    A model is trained on OBS before the start, then applied to each station, to the places of --at,
+    or to a grid. Example:
 
     aqreanalysis outlook stations.csv -o next.nc --start 2017-01-15 --horizon 168 --grid 0.1
     """
     from aqreanalysis.observations import open_stations
     from aqreanalysis.outlook import Outlook, fit_outlook, outlook, starts_between
+    from aqreanalysis.predictive import check_statistic
 
     check_product_name(output)
+    check_statistic(statistic)
     if save:
         check_model_folder(save, "outlook.json")
     if model and method != "aqnet":
@@ -89,6 +94,7 @@ def outlook(
         at=places,
         method=fitted,
         creator=creator,
+        statistic=statistic,  # type: ignore[arg-type]
         quantiles=quantile or (),
     )
     written = product.aqnet.to_netcdf(output, progress=shows_progress())

@@ -4,13 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.neural.neural_knn import CYCLES
-from aqreanalysis.outlook.aqnet import (
-    OTHERS,
-    History,
-    OutlookConfiguration,
-    OutlookModule,
-    Prediction,
-)
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, Prediction
+from aqreanalysis.outlook.inputs import OTHERS, Examples, History, Level
 
 #: Of the released code: layers and width of the LSTM, heads, dropout, steps in which attention
 #: fades, and the weight of the attention's entropy in the loss.
@@ -36,7 +31,7 @@ class PaperNetwork(OutlookModule):
     Times are local solar, and the cycle of the year stands for that of the months.
     """
 
-    root_of_mean = True
+    estimates_mean = True
     level: Tensor
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
@@ -58,6 +53,18 @@ class PaperNetwork(OutlookModule):
         self.leave = nn.Linear(WIDTH, configuration.leads)
         self.register_buffer("level", torch.tensor([0.0, 1.0]))
         self.register_buffer("spread", torch.zeros(configuration.leads))
+
+    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+        """Set the level, in units of which concentrations are learned."""
+        self.level = torch.tensor(level)
+
+    def loss(self, history: History, truth: Tensor, level: Level, share: float) -> Tensor:
+        """Return the squared error, in units of the level's squared scale, and the entropy."""
+        prediction = self(history, attention=True)
+        observed = torch.isfinite(truth)
+        expected = level.concentration(truth.nan_to_num())[observed]
+        error = (level.concentration(prediction.mean)[observed] - expected) / level.scale**2
+        return error.square().mean() + ENTROPY_SHARE * entropy(prediction.attention)
 
     def forward(self, history: History, *, attention: bool = False) -> Prediction:
         """Return the standardised root of a concentration that softplus keeps positive."""

@@ -15,8 +15,9 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.methods import Method
 from aqreanalysis.methods.inverse_distance import InverseDistance
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import step_hours, time_bounds
+from aqreanalysis.observations import step_hours
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
+from aqreanalysis.outlook.periods import step_begins
 from aqreanalysis.predictive import RootNormal, Statistic
 from aqreanalysis.product import LEAD, REFERENCE, build_product, restore_metadata
 
@@ -94,7 +95,7 @@ def forecast_product(
     """
     products, name = [], pollutant(request.variable).long_name
     for number, column in enumerate(forecast.columns.tolist()):
-        begin = pd.Timestamp(_step_begins(observations)[column])
+        begin = pd.Timestamp(step_begins(observations)[column])
         stations = _StationForecasts.of(forecast, number, observations, request)
         interpolated = request.at is not None or not forecast.reported[number].all()
         sources = (references, between.references if between and interpolated else "")
@@ -106,7 +107,7 @@ def forecast_product(
                 {TIME: slice(max(column - forecast.history, 0), column)}
             ),
             method=f"{method} outlook",
-            settings=settings | ({"between": between.name} if between and interpolated else {}),
+            settings={**settings, "between": between.name if between and interpolated else None},
             references="; ".join(filter(None, sources)),
             title=f"{name} outlook by {method} from {begin:%Y-%m-%dT%H:%MZ}",
             creator=creator,
@@ -171,7 +172,7 @@ class _StationForecasts:
         if not reported.any():
             raise ValueError(
                 f"no station has a value of {variable!r} in the history before "
-                f"{_step_begins(observations)[column]}; start earlier"
+                f"{step_begins(observations)[column]}; start earlier"
             )
         part, of_all = (number, reported, slice(steps)), forecast.distribution
         distribution = RootNormal(of_all.root[part], of_all.spread[part], of_all.noise[part])
@@ -330,9 +331,3 @@ def _set_of(products: Sequence[xr.Dataset]) -> xr.Dataset:
     time = xr.Variable((LEAD, REFERENCE), np.zeros((joined.sizes[LEAD], len(products))))
     time.attrs = dict(products[0][TIME].attrs)
     return restore_metadata(joined.assign_coords({TIME: time}).assign_attrs(attributes))
-
-
-def _step_begins(observations: xr.Dataset) -> np.ndarray:
-    """Return when each column's averaging period begins, and the end of the last."""
-    bounds = time_bounds(observations)
-    return np.append(bounds[:, 0], bounds[-1, 1])
