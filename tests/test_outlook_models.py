@@ -63,8 +63,7 @@ def test_another_station_changes_the_outlook_through_the_mean_of_the_others(obse
     changed["pm25"][{"station": 0}] = changed["pm25"][{"station": 0}] * 4
     again = ForecastInputs.of(changed, scaling, leads=24, seasons=False)
     before, after = (
-        h.history(torch.tensor([1]), torch.tensor([200]), edges=SIZES.edges, leads=24).value[0]
-        for h in (inputs, again)
+        Examples.of(each, [200]).history(SIZES.edges, 24).value[1] for each in (inputs, again)
     )
     assert torch.equal(before[:, 0], after[:, 0])
     assert not torch.equal(before[:, 1], after[:, 1])
@@ -79,7 +78,7 @@ def test_tokens_are_means_of_what_is_there_and_gaps_repeat_what_came_before(obse
     gappy["pm25"] = gappy.pm25.copy(data=values)
     inputs, scaling = inputs_of(gappy, covariates=[])
     edges = (0, 2, 4, 8, 10, 20)
-    history = inputs.history(torch.tensor([0]), torch.tensor([200]), edges=edges, leads=1)
+    history = Examples.of(inputs, [200]).history(edges, 1)
     level = scaling.variable
     roots = history.value[0, :, 0] * level.scale + level.centre
     # Periods before hour 200: 198-199 and 196-197 missing, 192-195, 190-191, 180-189 missing.

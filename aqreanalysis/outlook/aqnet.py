@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -200,15 +201,7 @@ class OutlookNetwork(OutlookModule):
 
 
 def _interpolation(configuration: OutlookConfiguration) -> Tensor:
-    """Return weights (lead, knot) of straight lines between the knots."""
-    knots = torch.tensor(configuration.knots, dtype=torch.float64)
-    leads = torch.arange(1, configuration.leads + 1, dtype=torch.float64)
-    weights = torch.zeros(len(leads), len(knots), dtype=torch.float64)
-    above = torch.searchsorted(knots, leads).clamp(max=len(knots) - 1)
-    below = (above - 1).clamp_min(0)
-    span = (knots[above] - knots[below]).clamp_min(1)
-    part = torch.where(above == below, 1.0, (leads - knots[below]) / span)
-    rows = torch.arange(len(leads))
-    weights[rows, below] += 1 - part
-    weights[rows, above] += part
-    return weights.float()
+    """Return the weights (lead, knot) of linear interpolation between the knots."""
+    leads, knots = np.arange(1, configuration.leads + 1), configuration.knots
+    weights = [np.interp(leads, knots, unit) for unit in np.eye(len(knots))]
+    return torch.from_numpy(np.stack(weights, 1)).float()

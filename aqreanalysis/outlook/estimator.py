@@ -25,12 +25,10 @@ from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, OutlookMethod, covariates_for
 from aqreanalysis.outlook.periods import (
     LEAST_HISTORY_HOURS,
+    Periods,
     Starts,
-    check_validation,
     horizon_steps,
-    split_hours,
     start_columns,
-    stations_with_values,
 )
 from aqreanalysis.outlook.product import Forecast, Request, attention_by_day, forecast_product
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
@@ -179,16 +177,13 @@ class Outlook:
         """
         validate(observations)
         leads = self.configuration.leads
-        reporting = stations_with_values(observations, variable)
-        first, last = split_hours(reporting, validation, leads=leads)
-        learned_from = stations_with_values(reporting.isel({TIME: slice(0, first)}), variable)
-        used = reporting.isel({TIME: slice(0, last)}).sel({STATION: learned_from[STATION]})
-        check_validation(used.isel({TIME: slice(first, None)}), variable)
+        used, first = Periods.of(observations, variable, validation, leads=leads)
+        learned_from = used.isel({TIME: slice(0, first)})
         covariates = covariates_for(self.name, used, variable, self.covariates)
         scaling = Scaling.of(learned_from, variable, covariates)
         seasons = clock_of(learned_from)[0].seasons
         inputs = ForecastInputs.of(used, scaling, leads=leads, seasons=seasons)
-        trained = self._train(inputs, Level.of(scaling), first, last, step_hours(used))
+        trained = self._train(inputs, Level.of(scaling), first, step_hours(used))
         self.between = self._given
         if self.between is None and used.sizes[STATION] >= FEWEST_STATIONS:
             quick = Schedule(updates=0)
@@ -350,14 +345,13 @@ class Outlook:
             columns, RootNormal(root, spread, noise), history, (reports > 0).numpy().T, by_day
         )
 
-    def _train(
-        self, inputs: ForecastInputs, level: Level, first: int, last: int, step: float
-    ) -> Trained:
-        """Return the model, trained before the validation period, columns first to last."""
+    def _train(self, inputs: ForecastInputs, level: Level, first: int, step: float) -> Trained:
+        """Return the model, trained on the steps before the first of the validation period."""
         day = round(LEAST_HISTORY_HOURS / step) or 1
         ends = first - self.configuration.leads + 1
         every = max(1, round((ends - day) * len(inputs.value) / EXAMPLES))
-        validated = range(first, last, max(1, round(VALIDATION_EVERY / step)))
+        steps = inputs.value.shape[1]
+        validated = range(first, steps, max(1, round(VALIDATION_EVERY / step)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = OUTLOOK_METHODS[self.name].network(self.configuration, inputs.channels)

@@ -98,42 +98,13 @@ class ForecastInputs:
         """Number of channels."""
         return self.sums.shape[-1]
 
-    def history(
-        self, station: Tensor, start: Tensor, *, edges: Sequence[int], leads: int
-    ) -> History:
-        """Return the histories of stations before starts; nothing at or after a start is used.
-
-        Parameters
-        ----------
-        station, start : (batch,) int64
-            A start is the column of the first predicted step.
-        edges : sequence of int
-            Steps before the start at which one period ends and the next begins, ascending from 0.
-        leads : int
-            Predicted steps.
-        """
-        steps = torch.tensor(edges)
-        columns = (start[:, None] - steps).clamp_min(0)  # (batch, edge)
-        sums, counts = (t[station[:, None], columns] for t in (self.sums, self.counts))
-        total, count = sums[:, :-1] - sums[:, 1:], counts[:, :-1] - counts[:, 1:]
-        value = (total / count.clamp_min(1)).float()  # (batch, token, channel)
-        share = (count / (steps[1:] - steps[:-1])[:, None]).float()
-        cycles = self.cycles[station[:, None], start[:, None] + torch.arange(leads)]
-        past = self.cycles[station[:, None], columns[:, 1:]]
-        return History(_filled(value, share > 0), share, past, cycles, self.place[station])
-
-    def truth(self, station: Tensor, start: Tensor, leads: int) -> Tensor:
-        """Return the values after the starts, (batch, lead), NaN where missing or not yet known."""
-        padded = torch.nn.functional.pad(self.value, (0, leads), value=torch.nan)
-        return padded[station[:, None], start[:, None] + torch.arange(leads)]
-
 
 class Examples(NamedTuple):
     """Pairs of a station and a start, each with a history and the values that followed."""
 
     inputs: ForecastInputs
     station: Tensor  # (n,) int64
-    start: Tensor  # (n,) int64
+    start: Tensor  # (n,) int64, column of the first predicted step
 
     @classmethod
     def of(cls, inputs: ForecastInputs, starts: Sequence[int]) -> "Examples":
@@ -152,12 +123,30 @@ class Examples(NamedTuple):
             yield self.take(rows)
 
     def history(self, edges: Sequence[int], leads: int) -> History:
-        """Return the histories, averaged between edges."""
-        return self.inputs.history(self.station, self.start, edges=edges, leads=leads)
+        """Return the histories before the starts; nothing at or after a start is used.
+
+        Parameters
+        ----------
+        edges : sequence of int
+            Steps before the start at which one period ends and the next begins, ascending from 0.
+        leads : int
+            Predicted steps.
+        """
+        inputs, station, start = self.inputs, self.station[:, None], self.start[:, None]
+        steps = torch.tensor(edges)
+        columns = (start - steps).clamp_min(0)  # (n, edge)
+        sums, counts = inputs.sums[station, columns], inputs.counts[station, columns]
+        total, count = sums[:, :-1] - sums[:, 1:], counts[:, :-1] - counts[:, 1:]
+        value = (total / count.clamp_min(1)).float()  # (n, token, channel)
+        share = (count / (steps[1:] - steps[:-1])[:, None]).float()
+        cycles = inputs.cycles[station, start + torch.arange(leads)]
+        past = inputs.cycles[station, columns[:, 1:]]
+        return History(_filled(value, share > 0), share, past, cycles, inputs.place[self.station])
 
     def truth(self, leads: int) -> Tensor:
-        """Return the values that followed, (n, lead)."""
-        return self.inputs.truth(self.station, self.start, leads)
+        """Return the values after the starts, (n, lead), NaN where missing or not yet known."""
+        padded = torch.nn.functional.pad(self.inputs.value, (0, leads), value=torch.nan)
+        return padded[self.station[:, None], self.start[:, None] + torch.arange(leads)]
 
 
 def _distance_features(network: StationNetwork) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -123,81 +123,78 @@ def starts_between(first: str, last: str, every_hours: float) -> pd.DatetimeInde
     return starts
 
 
-def split_hours(
-    observations: xr.Dataset, validation: slice | None, *, leads: int
-) -> tuple[int, int]:
-    """Return the first column of the validation period and the one after its last.
+class Periods(NamedTuple):
+    """Observations of the stations that report in the training period.
 
-    By default the period is the last sixth of the hours, a day at least.
-
-    Raises
-    ------
-    ValueError
-        If what comes before is shorter than a day and a horizon, or the period than a day.
+    Attributes
+    ----------
+    observations : Dataset
+        Up to the end of the validation period.
+    training : int
+        Number of the first hours, which are learned from and scaled by.
     """
-    hours, step = observations.sizes[TIME], step_hours(observations)
-    day = round(LEAST_HISTORY_HOURS / step) or 1
-    if validation is None:
+
+    observations: xr.Dataset
+    training: int
+
+    @classmethod
+    def of(
+        cls, observations: xr.Dataset, variable: str, validation: slice | None, *, leads: int
+    ) -> "Periods":
+        """Return the periods; by default the last sixth is validated on, a day at least.
+
+        Raises
+        ------
+        ValueError
+            If the training is shorter than a day and a horizon, or the validation than a day, or
+            either is without any value.
+        """
+        hours, step = observations.sizes[TIME], step_hours(observations)
+        day = round(LEAST_HISTORY_HOURS / step) or 1
         first, last = hours - max(day, round(VALIDATION_SHARE * hours)), hours
-    else:
-        selected = selected_hours(observations[TIME], validation)
-        first, last = selected.start, selected.stop
-    if first < day + leads or last - first < day:
-        raise ValueError(
-            f"an outlook of {leads * step:g} h learns from at least {(day + leads) * step:g} h, "
-            f"and a day more to validate on; found {max(first, 0) * step:g} h and "
-            f"{(last - first) * step:g} h. Ask for a shorter horizon, or give more hours"
-        )
-    return first, last
+        if validation is not None:
+            selected = selected_hours(observations[TIME], validation)
+            first, last = selected.start, selected.stop
+        if first < day + leads or last - first < day:
+            raise ValueError(
+                f"an outlook of {leads * step:g} h learns from at least {(day + leads) * step:g} "
+                f"h, and a day more to validate on; found {max(first, 0) * step:g} h and "
+                f"{(last - first) * step:g} h. Ask for a shorter horizon, or give more hours"
+            )
+        reporting = _reporting(observations.isel({TIME: slice(0, first)}), variable)
+        used = observations.isel({TIME: slice(0, last), STATION: reporting})
+        validated = used.isel({TIME: slice(first, None)})
+        if not np.isfinite(values_of(validated, variable)).any():
+            begin, end = np.datetime_as_string(validated[TIME].values[[0, -1]], unit="m")
+            raise ValueError(
+                f"no station has a value of {variable!r} in the validation period, {begin} to "
+                f"{end} UTC; end the observations where measurements end, or give "
+                "validation=slice(...)"
+            )
+        return cls(used, first)
 
 
-def stations_with_values(observations: xr.Dataset, variable: str) -> xr.Dataset:
-    """Return the stations that report at all.
-
-    Raises
-    ------
-    ValueError
-        If none does.
-    """
-    reports = np.isfinite(values_of(observations, variable)).any(axis=1)
-    if not reports.any():
+def _reporting(observations: xr.Dataset, variable: str) -> np.ndarray:
+    """Return which stations report at all, which one must, (station,) bool."""
+    reporting: np.ndarray = np.isfinite(values_of(observations, variable)).any(axis=1)
+    if not reporting.any():
         raise ValueError(f"no station has a value of {variable!r} in the hours to learn from")
-    if not reports.all():
+    if not reporting.all():
         logger.warning(
             "%d stations never report %s and are left out, for example %s",
-            (~reports).sum(),
+            (~reporting).sum(),
             variable,
-            observations[STATION].values[~reports][0],
+            observations[STATION].values[~reporting][0],
         )
-    return observations.isel({STATION: reports})
-
-
-def check_validation(observations: xr.Dataset, variable: str) -> None:
-    """Refuse a validation period without any value, on which nothing can be calibrated.
-
-    Raises
-    ------
-    ValueError
-        If no station has a value in it.
-    """
-    if not np.isfinite(values_of(observations, variable)).any():
-        first, last = np.datetime_as_string(observations[TIME].values[[0, -1]], unit="m")
-        raise ValueError(
-            f"no station has a value of {variable!r} in the validation period, {first} to {last} "
-            "UTC; end the observations where measurements end, or give validation=slice(...)"
-        )
+    return reporting
 
 
 def _hours(horizon: int | float | str) -> float:
     """Return a span of time in hours."""
-    number = isinstance(horizon, str) and re.fullmatch(r"\s*\d+(\.\d*)?\s*", horizon)
     try:
-        if isinstance(horizon, np.timedelta64) or not (
-            number or isinstance(horizon, int | float | np.number)
-        ):
-            hours = pd.Timedelta(horizon) / pd.Timedelta(hours=1)
-        else:
-            hours = float(horizon)
+        if re.fullmatch(r"\s*\d+(\.\d*)?\s*", str(horizon)):  # pandas reads it as nanoseconds
+            return float(horizon)
+        hours = pd.Timedelta(horizon) / pd.Timedelta(hours=1)
         if not np.isfinite(hours):
             raise ValueError("no span of time")
         return hours

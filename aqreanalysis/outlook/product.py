@@ -304,17 +304,10 @@ def _set_of(products: Sequence[xr.Dataset]) -> xr.Dataset:
         product.drop_vars(f"{TIME}_bnds").swap_dims({TIME: LEAD}).drop_vars(TIME)
         for product in products
     ]
-    layers = {str(name) for name in by_lead[0].data_vars}
-    by_start = [
-        product.drop_vars(REFERENCE)
-        .assign({name: product[name].expand_dims(REFERENCE) for name in layers})
-        .assign_coords({REFERENCE: [product[REFERENCE].values]})
-        for product in by_lead
-    ]
     joined = xr.concat(
-        by_start,
+        by_lead,
         REFERENCE,
-        data_vars="minimal",
+        data_vars="all",
         coords="minimal",
         compat="override",
         combine_attrs="override",
