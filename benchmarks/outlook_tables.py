@@ -107,7 +107,7 @@ def _name(rows: Sequence[Mapping[str, Any]], method: str) -> str:
     folds = {str(row["fold"]) for row in own}
     said = f", mean of {len(seeds)} seeds" if len(seeds) > 1 else ""
     if folds != {str(row["fold"]) for row in rows}:
-        said += f", fold {', '.join(sorted(folds))} alone"
+        said += f", fold {', '.join(sorted(folds))} only"
     return method + said
 
 

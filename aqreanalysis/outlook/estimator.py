@@ -38,7 +38,7 @@ from aqreanalysis.product import input_digest
 
 #: Hours between the starts of the validation examples, and about how many examples to learn from.
 VALIDATION_EVERY, EXAMPLES = 12, 70_000
-#: Stations without which nothing can be learned of the places between them.
+#: Least stations to learn a covariance of the places between them.
 FEWEST_STATIONS = 3
 #: Steps ahead that a model may learn here: a month of hours.
 MOST_STEPS = 744
@@ -165,8 +165,8 @@ class Outlook:
         variable : str
             Pollutant to predict.
         validation : slice of labels, optional
-            Period, UTC, that learning is stopped and spreads are calibrated by; what comes before
-            it is learned from and scaled by. By default the last sixth of the hours.
+            Period, UTC, for early stopping and the calibration of spreads; the hours before it
+            are for training and scaling. By default the last sixth of the hours.
 
         Raises
         ------
@@ -431,7 +431,7 @@ def outlook(
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
 ) -> xr.Dataset:
-    """Return the outlook of observations; a method's name is fitted to what lies before the start.
+    """Return the outlook of observations; a method given by name is fitted to the hours before it.
 
     Parameters
     ----------
@@ -443,7 +443,7 @@ def outlook(
         Pollutant; pm25 if it is there, else the only one.
     start : time or sequence of times, optional
         Beginning of the first predicted hour, UTC; by default the end of the observations.
-        Observations from the earliest start on are never learned from.
+        Training uses no observation from the earliest start on.
     grid : Grid or float, optional
         A grid, or the size of a cell in degrees, instead of the stations.
     at : Dataset, optional
@@ -509,7 +509,7 @@ def fit_outlook(
     seed: int = 0,
     progress: bool = True,
 ) -> Outlook:
-    """Return an outlook of that horizon, fitted to what lies before the earliest start.
+    """Return an outlook of that horizon, fitted to the hours before the earliest start.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from aqreanalysis.methods.neural.neural_knn import CYCLES
 from aqreanalysis.outlook.inputs import BATCH, OTHERS, Examples, History, Level
 
 #: How much more a weight of a covariate is penalised than one of the predicted variable: there are
-#: many of them, and they tell less. From 10 to 100 does about as well.
+#: many of them, with less information each. Values from 10 to 100 give about the same scores.
 COVARIATE_PENALTY = 30.0
 #: Penalties that are tried, in numbers of training examples.
 PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)

@@ -26,7 +26,7 @@ class _Method(NamedTuple):
     schedule: OutlookSchedule = OutlookSchedule()
 
 
-#: Rates and batches of the released code; there it is 50 epochs at most.
+#: Rates and batches of the released code, which trains for 50 epochs at most.
 _RELEASED = OutlookSchedule(
     updates=2000, batch=16, rate=1e-3, decay=0.01, check_every=200, patience=10
 )

@@ -22,7 +22,7 @@ class PaperNetwork(OutlookModule):
 
     Four errors of that code are not repeated:
 
-    - its scaler was fitted to all data; here the training period alone is scaled by;
+    - its scaler was fitted to all data; here it is fitted to the training period;
     - the additive term of its attention, ``exp(-key / 50)`` with the oldest hour as key 0, favours
       the oldest hour; here it falls with the age of an hour;
     - its neural kNN had predictions averaged over all windows; here each start is its own;
@@ -75,8 +75,8 @@ class PaperNetwork(OutlookModule):
         state = self.drop(self.recurrent(series)[0])  # (batch, step, WIDTH), oldest first
         age = torch.arange(steps - 1, -1, -1, dtype=state.dtype, device=state.device)
         fading = torch.exp(-age / FADING).expand(steps, steps)
-        heard, weights = self.attention(state, state, state, attn_mask=fading)
-        pooled = self.normalise(heard).mean(1)
+        context, weights = self.attention(state, state, state, attn_mask=fading)
+        pooled = self.normalise(context).mean(1)
         centre, scale = self.level
         # In units of the squared scale of the root, of which concentrations are a few.
         concentration = nn.functional.softplus(self.leave(pooled)) * scale**2

@@ -1,4 +1,4 @@
-"""The hours of an outlook: horizons, starts, and the periods that are learned from."""
+"""The hours of an outlook: horizons, starts, periods of training and validation."""
 
 import logging
 import re
@@ -131,7 +131,7 @@ class Periods(NamedTuple):
     observations : Dataset
         Up to the end of the validation period.
     training : int
-        Number of the first hours, which are learned from and scaled by.
+        Number of the first hours, for training and scaling.
     """
 
     observations: xr.Dataset
@@ -176,7 +176,7 @@ class Periods(NamedTuple):
 
 def _reporting(observations: xr.Dataset, variable: str) -> np.ndarray:
     """Return which stations report at all, which one must, (station,) bool."""
-    reporting: np.ndarray = np.isfinite(values_of(observations, variable)).any(axis=1)
+    reporting = np.asarray(np.isfinite(values_of(observations, variable)).any(axis=1))
     if not reporting.any():
         raise ValueError(f"no station has a value of {variable!r} in the hours to learn from")
     if not reporting.all():
