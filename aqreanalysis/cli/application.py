@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.inspecting import demo, fetch, list_datasets, validate
-from aqreanalysis.cli.looking_ahead import outlook
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
 from aqreanalysis.cli.terminal import StoppedError, stop_cleanly
 from aqreanalysis.cli.verifying import verify

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant, quantile_name
-from aqreanalysis.fields.blocks import Field, predict_blocks
+from aqreanalysis.fields.blocks import Field, GridField, predict_blocks
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods import Method
 from aqreanalysis.methods.inverse_distance import InverseDistance
@@ -234,11 +234,13 @@ class _StationForecasts:
             {variable: series[variable].copy(data=np.pad(self.distribution.spread, lead_in))}
         )
         weighting = InverseDistance(transform=None).fit(spreads, variable)
-        field = _FieldOfForecasts(
-            method.field(series, at, self.hours),
-            weighting.field(spreads, at, self.hours),
-            of_mean=bool(np.any(self.distribution.noise)),
-        )
+        median = method.field(series, at, self.hours)
+        spread = weighting.field(spreads, at, self.hours)
+        of_mean = bool(np.any(self.distribution.noise))
+        field = _FieldOfForecasts(median, spread, of_mean)
+        if isinstance(at, Grid) and isinstance(median, GridField):
+            positions = np.stack(at.longitude_latitude())
+            field = _GridOfForecasts(median, spread, of_mean, positions)
         return predict_blocks(
             field,
             at=at,
@@ -263,10 +265,35 @@ class _FieldOfForecasts:
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
         """Return the distribution, (n, hours) float32."""
-        interpolated = self.median(longitude, latitude, hours)
+        return self._with_spread(
+            self.median(longitude, latitude, hours), longitude, latitude, hours
+        )
+
+    def _with_spread(
+        self, median: RootNormal, longitude: np.ndarray, latitude: np.ndarray, hours: slice
+    ) -> RootNormal:
+        """Return the distribution of which the variance has that of the forecasts added."""
         own = self.spread(longitude, latitude, hours).median
-        spread = np.sqrt(interpolated.spread**2 + own**2)
-        return RootNormal(interpolated.root, spread, spread if self.of_mean else 0.0)
+        spread = np.sqrt(median.spread**2 + own**2)
+        return RootNormal(median.root, spread, spread if self.of_mean else 0.0)
+
+
+@dataclass(frozen=True)
+class _GridOfForecasts(_FieldOfForecasts):
+    """The same on a grid, of which the field of medians evaluates rectangular blocks."""
+
+    median: Any  # a Field that is a GridField
+    positions: np.ndarray  # (longitude and latitude, row, column)
+
+    def prepared(self, hours: slice) -> Any:
+        """Return what the field of medians needs for hours."""
+        return self.median.prepared(hours)
+
+    def over(self, rows: slice, columns: slice, hours: slice, prepared: Any) -> RootNormal:
+        """Return the distribution at cells, (rows x columns, hours) float32."""
+        longitude, latitude = self.positions[:, rows, columns].reshape(2, -1)
+        median = self.median.over(rows, columns, hours, prepared)
+        return self._with_spread(median, longitude, latitude, hours)
 
 
 def _layers(
