@@ -147,7 +147,8 @@ class AqnetAccessor:
             Pollutant; pm25 if it is present, else the only one.
         **options
             Of `aqreanalysis.outlook.outlook`: ``start``, one in the past for a hindcast or several
-            for a set, ``grid`` or ``at``, ``method``, ``quantiles``, ``attention``, ``seed``.
+            for a set, ``grid`` or ``at``, ``method``, ``statistic``, ``quantiles``, ``attention``,
+            ``seed``.
 
         Examples
         --------

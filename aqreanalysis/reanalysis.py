@@ -230,10 +230,10 @@ def _label(time: Any) -> Any:
 def _tell_implausible(observations: xr.Dataset, variable: str) -> None:
     """Say that values outside the plausible range are used as they are."""
     low, high = pollutant(variable).plausible
+    values = stored_values(observations, variable)
     lowest, highest = value_range(observations, variable)
     if not (lowest < low or highest > high):
         return
-    values = stored_values(observations, variable)
     station, hour = np.nonzero((values < low) | (values > high))
     logger.warning(
         "%d values of %s are outside the plausible %g to %g ug m-3 and used as they are, for "

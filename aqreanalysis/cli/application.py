@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.looking_ahead import outlook
+from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Observations, Reader, Seed, with_reading
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
 from aqreanalysis.cli.terminal import StoppedError, shows_progress, stop_cleanly

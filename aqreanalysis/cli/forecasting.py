@@ -12,6 +12,7 @@ from aqreanalysis.cli.options import (
     Quantiles,
     Reader,
     Seed,
+    StatisticName,
     Variable,
     with_reading,
 )
@@ -44,28 +45,31 @@ def outlook(
         typer.Option(help="aqnet, paper, lstm, patchtst, ridge, climatology or persistence."),
     ] = "aqnet",
     model: Annotated[
-        Path | None, typer.Option(help="Folder of a saved outlook, instead of learning one.")
+        Path | None, typer.Option(help="Folder of a saved outlook, instead of training one.")
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Folder in which the outlook is kept for --model.")
+        Path | None, typer.Option(help="Folder in which the trained outlook is saved, for --model.")
     ] = None,
     seed: Seed = 0,
     creator: Creator = None,
     quantile: Quantiles = None,
+    statistic: StatisticName = "median",
     *,
     reading: Reader,
 ) -> None:
-    """Write what the next days may bring as a CF NetCDF product.
+    """Write forecasts of the next days as a CF NetCDF product.
 
-    An outlook is learned from OBS before the start, then given for each station, for the places of
-    --at, or on a grid. Example:
+    A model is trained on OBS before the start, then applied to each station, to the places of --at,
+    or to a grid. Example:
 
     aqreanalysis outlook stations.csv -o next.nc --start 2017-01-15 --horizon 168 --grid 0.1
     """
     from aqreanalysis.observations import open_stations
     from aqreanalysis.outlook import Outlook, fit_outlook, outlook, starts_between
+    from aqreanalysis.predictive import check_statistic
 
     check_product_name(output)
+    check_statistic(statistic)
     if save:
         check_model_folder(save, "outlook.json")
     if model and method != "aqnet":
@@ -95,6 +99,7 @@ def outlook(
         at=places,
         method=fitted,
         creator=creator,
+        statistic=statistic,  # type: ignore[arg-type]
         quantiles=quantile or (),
     )
     written = product.aqnet.to_netcdf(output, progress=shows_progress())
