@@ -227,8 +227,8 @@ class _Blocks:
         from dask.base import tokenize
         from dask.delayed import delayed
 
-        # One key of the graph, to which all blocks refer: a cluster that is there has it from now
-        # on, and sends it to each worker once.
+        # One key of the graph, to which all blocks refer: an active cluster holds it from now on,
+        # and sends it to each worker once.
         engine = delayed(self, name=f"engine-{tokenize(self)}", traverse=False).persist()
         hours = _steps(spans[0].start, [span.stop - span.start for span in spans])
         rows, columns = (_steps(0, cuts) for cuts in self._cuts(sizes))
@@ -361,7 +361,7 @@ def block_sizes(
 ) -> dict[str, int]:
     """Return the size of a block along each dimension of the result.
 
-    Blocks are long in time and narrow in space: what belongs to a cell is found once for all its
+    Blocks are long in time and narrow in space: the geometry of a cell is computed once for all its
     steps in a block.
 
     Parameters

@@ -14,9 +14,9 @@ from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.covariates import Scaling
 from aqreanalysis.methods.neural.batches import clock_of
+from aqreanalysis.methods.neural.configuration import Schedule
+from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
-from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.observations import step_hours, validate
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction
 from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset
