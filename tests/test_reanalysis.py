@@ -807,7 +807,14 @@ def test_stations_at_one_place_reach_any_grid():
     assert made.pm25.sizes["lat"] == 2
 
 
-def test_stations_out_of_reach_of_a_grid_change_nothing(deep, monkeypatch):
+@pytest.mark.parametrize(
+    "at",
+    [
+        Grid((115.5, 115.8, 39.5, 39.8), 0.02),
+        places(np.linspace(115.5, 115.8, 150), np.linspace(39.5, 39.8, 150)),
+    ],
+)
+def test_stations_out_of_reach_of_the_targets_change_nothing(deep, monkeypatch, at):
     made, sizes = reanalyser.NeuralField, []
 
     def noted(model, standardisation, samples, **options):
@@ -816,10 +823,9 @@ def test_stations_out_of_reach_of_a_grid_change_nothing(deep, monkeypatch):
 
     monkeypatch.setattr(reanalyser, "NeuralField", noted)
     many = observations(900, 30, seed=3)
-    part = Grid((115.5, 115.8, 39.5, 39.8), 0.02)
-    restricted = deep.predict(many, part).compute()
+    restricted = deep.predict(many, at).compute()
     monkeypatch.setattr(targets_module, "FEWEST_STATIONS", 10**9)
 
-    alike(deep.predict(many, part), restricted)
+    alike(deep.predict(many, at), restricted)
     assert sizes[0] < 200
     assert sizes[1] == 900

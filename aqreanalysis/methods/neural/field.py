@@ -270,9 +270,9 @@ class NeuralField:
                     shift = None if trend is None else moved(trend[tile.rows, columns], device)
                     root, spread = self._estimate(part, geometry, shift)
                     if gaps:
-                        known = part.constrained[geometry.stations].float()
-                        nothing = geometry.neighbours @ known == 0
-                        root, spread = (t.masked_fill(nothing, torch.nan) for t in (root, spread))
+                        unknown = _unconstrained(part, geometry)
+                        root.masked_fill_(unknown, torch.nan)
+                        spread.masked_fill_(unknown, torch.nan)
                     buffer.add(root, spread, tile.rows, columns)
         return RootNormal(*buffer.arrays())
 
@@ -362,6 +362,12 @@ def _cuts(span: slice, size: int, end: int) -> Iterator[tuple[slice, slice]]:
     for start in range(span.start // size * size, span.stop, size):
         whole = slice(start, min(start + size, end))
         yield whole, slice(max(start, span.start), min(whole.stop, span.stop))
+
+
+def _unconstrained(encoded: EncodedSteps, geometry: TargetGeometry) -> Tensor:
+    """Return where data constrain the value of no neighbour, (n, step) bool."""
+    constrained = encoded.constrained[geometry.stations].float()
+    return geometry.neighbours @ constrained == 0
 
 
 def _at_phases(cycles: Tensor, phases: Tensor) -> Tensor:
