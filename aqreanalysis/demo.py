@@ -12,8 +12,8 @@ import xarray as xr
 from aqreanalysis.datasets import SyntheticNetwork, synthetic_network
 from aqreanalysis.maps import save_map
 from aqreanalysis.methods import METHODS, Method, predict
+from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import open_observations
 from aqreanalysis.reanalysis import reanalyse

@@ -13,11 +13,10 @@ import xarray as xr
 
 from aqreanalysis import Outlook, Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
-from aqreanalysis.methods.neural.batches import nearest_stations
+from aqreanalysis.methods.neural.batches import neighbourhood_of
 from aqreanalysis.methods.neural.neural_knn import LEAST_SQUARE, spread_features
 from aqreanalysis.methods.neural.saved import State, known_noise
-from aqreanalysis.network import StationNetwork, bearing_deg, great_circle_km
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.training import OutlookSchedule
 from aqreanalysis.predictive import RootNormal, Statistic
@@ -316,14 +315,14 @@ class Spread:
     def of(cls, state: State, visible: StationNetwork, hidden: StationNetwork) -> "Spread":
         """Return the law at hidden stations, from visible ones that it was learned from."""
         model = state.model
-        targets = (hidden.longitude[:, None], hidden.latitude[:, None])
-        distance, bearing = (
-            torch.from_numpy(way(*targets, visible.longitude, visible.latitude))
-            for way in (great_circle_km, bearing_deg)
-        )
         noise = torch.from_numpy(known_noise(state.network, visible))
-        near = nearest_stations(distance, bearing.deg2rad(), noise, model.configuration.neighbours)
-        place = Neighbourhood(torch.zeros(hidden.size, dtype=torch.int64), *near)
+        place = neighbourhood_of(
+            visible,
+            hidden.longitude,
+            hidden.latitude,
+            noise,
+            neighbours=model.configuration.neighbours,
+        )
         weights = model.weights(place)
         shares = place.scatter(model.shares(weights), visible.size)
         return cls(state, shares.double().numpy(), weights.variance.numpy())
@@ -338,7 +337,7 @@ class Spread:
         parts = (estimate, mean, np.sqrt(np.clip(square, 0, None) + LEAST_SQUARE), kriging)
         features = spread_features(*(torch.from_numpy(part.copy()) for part in parts))
         model = self.state.model
-        log_variance = model.by_law(features) + model.log_spread.detach()
+        log_variance = model.log_variance(features).detach()
         return scale.scale**2 * log_variance.exp().numpy()
 
 

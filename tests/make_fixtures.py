@@ -16,9 +16,8 @@ from product_cases import make_field, make_observations
 
 from aqreanalysis.datasets import synthetic_network
 from aqreanalysis.grid import Grid
-from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.outlook import Outlook
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.training import OutlookSchedule

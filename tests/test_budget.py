@@ -92,14 +92,14 @@ def test_covariates_cost_what_belongs_to_each_measurement():
 
 
 @pytest.mark.parametrize("on_grid", [True, False])
-def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
+def test_what_is_said_to_be_cached_is_cached(monkeypatch, on_grid):
     engines, said = [], []
-    make, tell = reanalyser.NeuralField, reanalyser.places_bytes
+    make, tell = reanalyser.NeuralField, reanalyser.geometry_bytes
     monkeypatch.setattr(
         reanalyser, "NeuralField", lambda *a, **o: engines.append(make(*a, **o)) or engines[-1]
     )
     monkeypatch.setattr(
-        reanalyser, "places_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
+        reanalyser, "geometry_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
     )
     obs = observations(150)
     grid = Grid((115.4, 116.6, 39.4, 40.6), 0.05)
@@ -109,9 +109,9 @@ def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
 
     reanalyse(obs, method=fitted(heads=True), **where).compute(scheduler="synchronous")
 
-    kept = engines[0]._kept_places.nbytes
-    assert 0.7 * kept < said[0] < 1.4 * kept
-    (windows,) = {window.nbytes for window in engines[0]._kept_windows._results.values()}
+    cached = engines[0]._cached_geometry.nbytes
+    assert 0.7 * cached < said[0] < 1.4 * cached
+    (windows,) = {window.nbytes for window in engines[0]._cached_windows._results.values()}
     assert windows == window_bytes(engines[0].model.configuration, 150)
 
 

@@ -17,8 +17,8 @@ from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
 from aqreanalysis.methods.kriging.variogram import Variogram
+from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
 from aqreanalysis.predictive import RootNormal

@@ -16,9 +16,8 @@ import xarray as xr
 from safetensors.torch import load_file, save_file
 
 from aqreanalysis.grid import Grid
-from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.methods.saved_model import SavedModelError
 
 SMALL = Configuration(

@@ -15,9 +15,9 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.methods import Method, NotFittedError
 from aqreanalysis.methods.covariates import Scaling
 from aqreanalysis.methods.neural.batches import clock_of
+from aqreanalysis.methods.neural.configuration import Schedule
+from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
-from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, input_digest, step_hours, validate
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction

@@ -9,8 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.neural.devices import best_device, moved
-from aqreanalysis.methods.neural.threads import single_thread
+from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.methods.neural.validation import COVERAGE, HALF_WIDTH, SMALLEST
 from aqreanalysis.outlook.aqnet import OutlookModule
 from aqreanalysis.outlook.inputs import Examples, Level

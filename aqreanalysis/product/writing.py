@@ -13,7 +13,6 @@ import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION, TIME
-from aqreanalysis.fields.cluster import held_by_workers
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.leads import in_set_order, is_set
 from aqreanalysis.product.netcdf_file import ProductFile
@@ -85,7 +84,7 @@ def write_netcdf(
     check_target(target, overwrite=overwrite, error=ProductError)
     restored = _ordered(restore_metadata(product), dimension_order)
     _check_space(restored, target.parent, _share(compress, significant_digits))
-    layers = held_by_workers(restored.drop_vars(list(restored.coords)))
+    layers = restored.drop_vars(list(restored.coords))
     cuts = regions(layers)
     finished = None
     if resume:

@@ -13,7 +13,7 @@ from torch import Tensor
 from aqreanalysis.atomic import atomic_file
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
-from aqreanalysis.methods.neural.validation import Look, Validated
+from aqreanalysis.methods.neural.validation import Scores, Validated
 
 #: Number of how training computes and what a checkpoint holds. Raise it with every change of
 #: either: a training that an earlier version began is then refused.
@@ -36,7 +36,7 @@ class Learning:
     rng : Generator
     kept : Validated
         How ``best`` does.
-    history : list of Look
+    history : list of Scores
     gains : list of float
     update : int
         Updates that are done.
@@ -49,7 +49,7 @@ class Learning:
     falling: torch.optim.lr_scheduler.LRScheduler
     rng: np.random.Generator
     kept: Validated
-    history: list[Look]
+    history: list[Scores]
     gains: list[float]
     update: int = 0
 
@@ -59,7 +59,7 @@ class Learning:
 
         told = {
             "rng": self.rng.bit_generator.state,
-            "look": self.kept.look,
+            "look": self.kept.scores,
             "by_station": self.kept.by_station.tolist(),
             "history": self.history,
             "gains": self.gains,
@@ -95,8 +95,8 @@ class Learning:
             )
         self._take(tensors)
         self.rng.bit_generator.state = told["rng"]
-        self.kept = Validated(Look(*told["look"]), np.array(told["by_station"]))
-        self.history = [Look(*look) for look in told["history"]]
+        self.kept = Validated(Scores(*told["look"]), np.array(told["by_station"]))
+        self.history = [Scores(*scores) for scores in told["history"]]
         self.gains, self.update = told["gains"], told["update"]
         self.optimiser.step()  # without gradients it changes nothing, but the rate may now fall
         for _ in range(self.update):

@@ -1,4 +1,4 @@
-"""Fitting the covariances: of what fills gaps, and of the bands of the day."""
+"""Fitting the covariances: the one that fills gaps, and those of the bands of the day."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,8 +14,8 @@ from aqreanalysis.methods.neural.validation import crps
 
 #: Longest outage that is made to learn from, and steps of a stretch in which they are made.
 LONGEST_OUTAGE, STRETCH = 24, 144
-#: Stations found from each other at once, and steps at which they are.
-TOGETHER, AT_ONCE = 128, 600
+#: Stations that are left out in turn in an update, and steps at which they are estimated.
+STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
 #: Weight of the squared logarithm of a station's noise beside the errors.
 SHRINKAGE = 0.01
 
@@ -29,7 +29,7 @@ def fit_filling(
     rng: np.random.Generator,
     crop: Callable[[], np.ndarray],
 ) -> Iterator[None]:
-    """Fit what fills gaps to values that are taken out, an update at a time.
+    """Fit the covariance that fills gaps to values that are taken out, an update at a time.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def fit_bands(
     rate: float,
     rng: np.random.Generator,
 ) -> Iterator[None]:
-    """Fit the bands to stations found from the others, each at its measured hours.
+    """Fit the bands to stations estimated from the others, each at its measured hours.
 
     Nothing is drawn but hours and, of a large network, its parts: the leave-one-out estimates of
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
@@ -92,19 +92,19 @@ def fit_bands(
     bands and shrunk towards 1. A station's own values enter the gaps of the others a little.
     """
     value, split = _completed_bands(samples, covariance, widths)
-    there = torch.isfinite(samples.value)
-    reporting = there.any(dim=0).nonzero()[:, 0].numpy()
+    measured = torch.isfinite(samples.value)
+    reporting = measured.any(dim=0).nonzero()[:, 0].numpy()
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
     for _ in range(updates):
         centre = int(rng.integers(samples.network.size))
-        rows = samples.network.nearest_to(centre, count=TOGETHER)
-        steps = torch.from_numpy(rng.choice(reporting, AT_ONCE))
+        rows = samples.network.nearest_to(centre, count=STATIONS_OF_UPDATE)
+        steps = torch.from_numpy(rng.choice(reporting, STEPS_OF_UPDATE))
         weights = bands.leave_one_out(
             samples.distance_km(rows, rows), samples.bearing(rows, rows), log_noise[rows]
         )
-        found = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
-        error = (found - value[rows][:, steps])[there[rows][:, steps]]
+        estimate = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
+        error = (estimate - value[rows][:, steps])[measured[rows][:, steps]]
         loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
         optimiser.zero_grad()
         loss.backward()
