@@ -1,33 +1,39 @@
 # Every target makes what it needs in .venv: a fresh machine needs Python 3.11 or later and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint style types imports notebooks clean
+.PHONY: help demo test test-lowest lint style types imports notebooks docs clean
 
 # The first of these that is new enough; or say which: make test PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
+NO_PYTHON := aqreanalysis needs Python 3.11 or later, and none of python3, python3.11, \
+	python3.12, python3.13 is. Name one: make PYTHON=/path/to/python
 VENV := .venv
+LOWEST := .venv-lowest
 IN := $(VENV)/bin/
 OUTPUT ?= demo
 
 # Only errors are shown; `make test PIP_OPTIONS=` shows what pip does.
 PIP_OPTIONS ?= -qq
-PIP = $(IN)python -m pip install $(PIP_OPTIONS) --progress-bar off --disable-pip-version-check \
-	--no-input -c constraints.txt
+PIP_INSTALL = -m pip install $(PIP_OPTIONS) --progress-bar off --disable-pip-version-check --no-input
+PIP = $(IN)python $(PIP_INSTALL) -c constraints.txt
 
 # The tensors are small: sharing one among threads costs more than it gains. Where there are
 # many cores, blocks of a product run beside each other instead.
 export OMP_NUM_THREADS ?= 1
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps and scores in ./demo
 	$(IN)aqreanalysis demo --output $(OUTPUT)
 
 test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
 	$(IN)python -m pytest $(PYTEST_OPTIONS)
+
+test-lowest: $(LOWEST)/.installed  ## The quick tests with the lowest versions of all dependencies
+	$(LOWEST)/bin/python -m pytest -m 'not slow' $(PYTEST_OPTIONS)
 
 lint: style types imports  ## Style and format, types, and who may import whom
 
@@ -44,8 +50,11 @@ imports: $(VENV)/.installed-dev
 notebooks: $(VENV)/.installed-test  ## Run the notebooks from top to bottom
 	$(IN)python -m pytest --nbmake --nbmake-timeout=300 notebooks
 
+docs: $(VENV)/.installed-dev  ## The pages of docs/ as HTML, in build/docs; a warning is an error
+	$(IN)python -m sphinx -q -W --keep-going -b html docs build/docs
+
 clean:  ## Remove the environment, the caches and the demo's files
-	rm -rf $(VENV) demo build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) $(LOWEST) demo build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -62,8 +71,15 @@ $(STAMP) $(STAMP)-test $(STAMP)-dev: pyproject.toml constraints.txt | $(IN)pip
 	$(PIP) -e '.$(EXTRA)'
 	@touch $@ $(STAMPS)
 
+# Wheels of these versions exist for Python 3.11 on most systems, for later ones on few.
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
+	@echo "Installing aqreanalysis[test] into $(LOWEST); this takes some minutes"
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python $(PIP_INSTALL) -c constraints-lowest.txt -e '.[test]'
+	@touch $@
+
 # pip is the last thing that venv puts there, so an interrupted run begins again.
 $(IN)pip:
-	@test -n "$(PYTHON)" || { echo "aqreanalysis needs Python 3.11 or later, and none of \
-	python3, python3.11, python3.12, python3.13 is. Name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

@@ -25,7 +25,7 @@ _HOMES = {
     "OrdinaryKriging": "aqreanalysis.methods.kriging.ordinary",
     "Outlook": "aqreanalysis.outlook",
     "Reanalyser": "aqreanalysis.methods.neural.reanalyser",
-    "Schedule": "aqreanalysis.methods.neural.schedule",
+    "Schedule": "aqreanalysis.methods.neural.configuration",
     "SpaceTimeKriging": "aqreanalysis.methods.kriging.space_time",
     "open_observations": "aqreanalysis.observations",
     "open_product": "aqreanalysis.product",

@@ -1,27 +1,24 @@
-"""``dataset.aqnet``: what can be done with observations and with products, each one call."""
+"""``dataset.aqnet``: the functions for observations and for products, as methods of a Dataset."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from aqreanalysis.grid import Grid
+from aqreanalysis.conventions import STATION
 from aqreanalysis.network import StationNetwork
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from aqreanalysis.methods import Method
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
-    from aqreanalysis.predictive import Statistic
-    from aqreanalysis.verification import Design
 
 
 @xr.register_dataset_accessor("aqnet")
 class AqnetAccessor:
-    """What can be done with observations ``(station, time)`` and with products.
+    """Methods of observations ``(station, time)`` and of products; each calls one function.
 
     Parameters
     ----------
@@ -45,24 +42,23 @@ class AqnetAccessor:
         return StationNetwork.from_dataset(self._dataset)
 
     def validate(self) -> None:
-        """Return nothing if the observations are valid; raise one error with all faults if not.
+        """Check the observations; one error names all faults.
 
         Raises
         ------
         ObservationError
-            With every fault: dimensions, positions, time axis, units, values.
+            Dimensions, positions, time axis, units or values are not valid.
         """
         from aqreanalysis.observations import validate
 
         validate(self._dataset)
 
     def flag(self, variable: str | None = None) -> xr.Dataset:
-        """Return the observations with ``<variable>_flag``: range, flat lines, spikes, neighbours.
+        """Add ``<variable>_flag``: values out of range, flat lines, spikes, unlike neighbours.
 
-        Nothing is deleted; see `aqreanalysis.observations.quality.mask`.
+        No value is removed; see `aqreanalysis.observations.mask`.
         """
-        from aqreanalysis.observations import default_variable
-        from aqreanalysis.observations.quality import flag
+        from aqreanalysis.observations import default_variable, flag
 
         return flag(self._dataset, variable or default_variable(self._dataset))
 
@@ -70,94 +66,44 @@ class AqnetAccessor:
         self,
         variable: str | None = None,
         *,
-        seed: int = 0,
-        progress: bool = True,
         background: xr.DataArray | xr.Dataset | None = None,
         **settings: Any,
     ) -> "Reanalyser":
-        """Return a neural kNN trained on the observations.
+        """Train a neural kNN on the observations.
 
         Parameters
         ----------
         variable : str, optional
-            Pollutant; pm25 if it is there, else the only one.
-        seed : int
-            The same seed gives the same model on the same machine.
-        progress : bool
-            Whether a progress bar is shown.
+            Pollutant; pm25 if it is present, else the only one.
         background : DataArray or Dataset, optional
-            Fields known everywhere; the departures of the stations from them are learned.
+            Fields known everywhere, of which the departures of the stations are learned.
         **settings
-            ``configuration``, ``schedule`` and ``checkpoint`` of `aqreanalysis.Reanalyser`.
+            ``seed``, ``progress``, ``configuration``, ``schedule`` and ``checkpoint`` of
+            `aqreanalysis.Reanalyser`.
         """
         from aqreanalysis.methods.neural.reanalyser import Reanalyser
         from aqreanalysis.observations import default_variable
 
-        model = Reanalyser(seed=seed, progress=progress, **settings)
         variable = variable or default_variable(self._dataset)
-        return model.fit(self._dataset, variable, background=background)
+        return Reanalyser(**settings).fit(self._dataset, variable, background=background)
 
-    def reanalyse(
-        self,
-        variable: str | None = None,
-        *,
-        grid: "Grid | float | None" = None,
-        region: tuple[float, float, float, float] | None = None,
-        at: xr.Dataset | None = None,
-        method: "str | Method" = "neural",
-        time: slice | None = None,
-        chunks: Mapping[str, int] | None = None,
-        seed: int = 0,
-        progress: bool = True,
-        creator: str | None = None,
-        background: xr.DataArray | xr.Dataset | None = None,
-        statistic: "Statistic" = "median",
-        quantiles: Sequence[float] = (),
-        memory: str | float | None = None,
-    ) -> xr.Dataset:
-        """Return complete fields on a grid, or series at given stations, as a lazy CF product.
+    def reanalyse(self, variable: str | None = None, **options: Any) -> xr.Dataset:
+        """Complete fields on a grid, or series at given stations, as a lazy CF product.
 
         Parameters
         ----------
         variable : str, optional
-            Pollutant; pm25 if it is there, else the only one.
-        grid : Grid or float, optional
-            A grid, or the size of a cell in degrees; by default from the stations' spacing.
-        region : tuple of float, optional
-            West, east, south, north in degrees; by default the stations' extent and a margin.
-        at : Dataset, optional
-            Stations to estimate instead of a grid: longitude and latitude on ``station``.
-        method : {"neural", "kriging", "space_time_kriging", "idw"} or Method
-            A name is fitted on the spot; a fitted model is used as it is.
-        time : slice of labels, optional
-            Hours to give, UTC; all by default.
-        chunks : mapping, optional
-            Size of a block of the lazy result; the numbers do not depend on it.
-        seed, progress
-            Of the training.
-        creator : str, optional
-            Written into the product.
-        background : DataArray or Dataset, optional
-            Fields known everywhere, such as that of a chemistry model or elevation, on any grid.
-        statistic : {"median", "mean"}
-            What the estimate is.
-        quantiles : sequence of float, optional
-            Probabilities, such as 0.05, of each of which a layer ``<variable>_q05`` is added.
-        memory : str or number, optional
-            What the work may take, such as ``"2GB"``; half of what is free by default.
+            Pollutant; pm25 if it is present, else the only one.
+        **options
+            Of `aqreanalysis.reanalysis.reanalyse`: ``grid`` and ``region``, or ``at`` for
+            stations; ``method``, ``time``, ``background``, ``statistic``,
+            ``quantiles``, ``seed``, ``progress``, ``creator``, ``memory``, ``chunks``.
 
         Returns
         -------
         Dataset
             The variable, ``<variable>_uncertainty`` (one standard error), ``<variable>_flag`` and
             ``distance_to_nearest_station``.
-
-        Raises
-        ------
-        ObservationError
-            If the observations are not valid.
-        ValueError
-            If the request does not fit: method, region, period, too few stations.
 
         Examples
         --------
@@ -169,74 +115,40 @@ class AqnetAccessor:
         """
         from aqreanalysis.reanalysis import reanalyse
 
-        return reanalyse(
-            self._dataset,
-            variable,
-            grid=grid,
-            region=region,
-            at=at,
-            method=method,
-            time=time,
-            chunks=chunks,
-            seed=seed,
-            progress=progress,
-            creator=creator,
-            background=background,
-            statistic=statistic,
-            quantiles=quantiles,
-            memory=memory,
-        )
+        return reanalyse(self._dataset, variable, **options)
 
-    def fill(
-        self,
-        variable: str | None = None,
-        *,
-        method: "Reanalyser | None" = None,
-        seed: int = 0,
-        progress: bool = True,
-    ) -> xr.Dataset:
-        """Return the observations with gaps filled, an uncertainty, and where values come from.
+    def fill(self, variable: str | None = None, **options: Any) -> xr.Dataset:
+        """Fill gaps of the observations; measurements stay as they are.
 
-        What was measured stays as it is. ``<variable>_origin`` is 0 measured, 1 estimated, 2 no
-        estimate; ``<variable>_uncertainty`` is the standard error of what was estimated.
+        ``<variable>_origin`` is 0 measured, 1 estimated, 2 no estimate;
+        ``<variable>_uncertainty`` is the standard error of an estimate.
 
         Parameters
         ----------
         variable : str, optional
-            Pollutant; pm25 if it is there, else the only one.
-        method : Reanalyser, optional
-            A fitted model; by default a covariance is learned, which takes seconds.
-        seed, progress
-            Of the learning.
-
-        Raises
-        ------
-        ObservationError, ValueError
-            As `aqreanalysis.filling.fill`.
+            Pollutant; pm25 if it is present, else the only one.
+        **options
+            ``method``, ``seed`` and ``progress`` of `aqreanalysis.filling.fill`.
         """
         from aqreanalysis.filling import fill
 
-        return fill(self._dataset, variable, method=method, seed=seed, progress=progress)
+        return fill(self._dataset, variable, **options)
 
     def outlook(
         self, horizon: int | float | str = "7D", variable: str | None = None, **options: Any
     ) -> xr.Dataset:
-        """Return the next days at the stations, at other places or on a grid, as a CF product.
+        """Forecast at the stations, at other places or on a grid, as a CF product.
 
         Parameters
         ----------
         horizon : number of hours or str
             How far ahead.
         variable : str, optional
-            Pollutant; pm25 if it is there, else the only one.
+            Pollutant; pm25 if it is present, else the only one.
         **options
             Of `aqreanalysis.outlook.outlook`: ``start``, one in the past for a hindcast or several
-            for a set, ``grid`` or ``at``, ``method``, ``quantiles``, ``attention``, ``seed``.
-
-        Raises
-        ------
-        ObservationError, ValueError
-            As there.
+            for a set, ``grid`` or ``at``, ``method``, ``statistic``, ``quantiles``, ``attention``,
+            ``seed``.
 
         Examples
         --------
@@ -254,51 +166,23 @@ class AqnetAccessor:
         self,
         variable: str | None = None,
         *,
-        methods: "Sequence[str | Method] | None" = None,
-        by: "Design" = "station",
-        folds: int = 5,
-        buffer_km: float | None = None,
-        time: slice | None = None,
-        statistic: "Statistic" = "median",
-        events: Sequence[float] | None = None,
-        seed: int = 0,
-        progress: bool = True,
         report: str | os.PathLike[str] | None = None,
+        **options: Any,
     ) -> xr.Dataset:
-        """Return how good methods are at hidden stations, as sums of `verification.statistics`.
+        """Score methods at hidden stations, as sums of `aqreanalysis.verification.statistics`.
 
-        `aqreanalysis.verification.metrics` makes scores of the sums, in all and by distance,
-        level, hour, month and station; ``intervals`` and ``differences`` tell what is certain.
+        `aqreanalysis.verification.metrics` turns the sums into scores, overall and by distance,
+        level, hour, month and station; ``intervals`` and ``differences`` into intervals.
 
         Parameters
         ----------
         variable : str, optional
-            Pollutant; pm25 if it is there, else the only one.
-        methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Method
-            Each is fitted anew in each fold.
-        by : {"station", "block", "month", "leave_one_out"}
-            What is hidden together, see `aqreanalysis.verification.cross_validate`.
-        folds : int
-            Number of folds.
-        buffer_km : float, optional
-            Stations this near to a hidden one are not known either.
-        time : slice of labels, optional
-            Hours to score, in UTC unless a label states its zone; all by default.
-        statistic : {"median", "mean"}
-            What the estimates are.
-        events : sequence of float, optional
-            Thresholds of events, ug m-3; by default those of the pollutant.
-        seed : int
-            Of folds and training.
-        progress : bool
-            Whether a progress bar is shown.
+            Pollutant; pm25 if it is present, else the only one.
         report : path, optional
             HTML file to write with tables, maps and curves.
-
-        Raises
-        ------
-        ObservationError, ValueError
-            As `aqreanalysis.verification.cross_validate`.
+        **options
+            Of `aqreanalysis.verification.verify`: ``methods``, ``by``, ``folds``, ``buffer_km``,
+            ``time``, ``statistic``, ``events``, ``seed``, ``progress``.
 
         Examples
         --------
@@ -310,38 +194,20 @@ class AqnetAccessor:
         >>> bool(scores.rmse.sel(estimator="kriging") < scores.rmse.sel(estimator="idw"))
         True
         """
-        from aqreanalysis.methods import METHODS
-        from aqreanalysis.verification import check_events, cross_validate, statistics
-
-        if events is not None:
-            check_events(events)
         if report is not None:
-            from aqreanalysis.report import check_report_target, write_report
+            from aqreanalysis.report import verify_and_report
 
-            check_report_target(report)
-        pairs = cross_validate(
-            self._dataset,
-            variable,
-            methods=list(METHODS) if methods is None else methods,
-            by=by,
-            folds=folds,
-            buffer_km=buffer_km,
-            time=time,
-            statistic=statistic,
-            seed=seed,
-            progress=progress,
-        )
-        summed = statistics(pairs, events=events)
-        if report is not None:
-            write_report(pairs, report, statistics=summed)
-        return summed
+            return verify_and_report(self._dataset, report, variable, **options)
+        from aqreanalysis.verification import verify
+
+        return verify(self._dataset, variable, **options)
 
     def to_netcdf(
         self, path: str | os.PathLike[str], *, progress: bool = True, **options: Any
     ) -> Path:
-        """Return the path of the CF NetCDF file that now holds this product.
+        """Write this product as CF NetCDF; the file appears when it is complete.
 
-        The file appears when it is complete. Options are those of
+        Options are those of
         `aqreanalysis.product.write_netcdf`: ``overwrite``, ``compress``,
         ``significant_digits``, ``dimension_order``, ``resume``.
         """
@@ -350,7 +216,7 @@ class AqnetAccessor:
         return write_netcdf(self._dataset, path, progress=progress, **options)
 
     def to_zarr(self, path: str | os.PathLike[str], **options: Any) -> Path:
-        """Return the path of the Zarr store that now holds this product, written in parallel.
+        """Write this product as a Zarr store, in parallel.
 
         Options are those of `aqreanalysis.product.write_zarr`: ``overwrite``,
         ``significant_digits``.
@@ -360,7 +226,7 @@ class AqnetAccessor:
         return write_zarr(self._dataset, path, **options)
 
     def to_table(self, path: str | os.PathLike[str]) -> Path:
-        """Return the path of a table of these observations: .csv, .csv.gz, .parquet or .gpkg."""
+        """Write these observations as a table: .csv, .csv.gz, .parquet or .gpkg."""
         from aqreanalysis.observations import write_table
 
         return write_table(self._dataset, path)
@@ -369,41 +235,28 @@ class AqnetAccessor:
         self,
         variable: str | None = None,
         *,
-        time: Any = None,
         observations: xr.Dataset | None = None,
-        hidden: Any = None,
+        hidden: xr.Dataset | Iterable[str] | None = None,
         **options: Any,
     ) -> "Figure":
-        """Return a map of a product, or of the observations themselves, as a matplotlib Figure.
+        """Map of a product, or of the observations themselves, as a matplotlib Figure.
 
         Parameters
         ----------
         variable : str, optional
             By default the product's own, or pm25 of observations.
-        time : str or slice, optional
-            An hour, a day or a period, UTC; a period is averaged.
         observations : Dataset, optional
             Stations to draw over a product.
         hidden : Dataset or sequence of str, optional
-            Stations that the product has not seen, drawn with a mark of their own.
+            Stations that the method did not see, drawn with a mark of their own.
         **options
-            Of `aqreanalysis.maps.map_field` and `map_stations`: ``region``, ``limits``,
-            ``what="uncertainty"``, ``title``, ``axes``.
+            ``time``, ``what="uncertainty"``, ``region``, ``limits``, ``title`` and ``axes`` of
+            `aqreanalysis.maps.map_field` and `aqreanalysis.maps.map_stations`.
         """
         from aqreanalysis.maps import map_field, map_stations
 
-        if "station" in self._dataset.dims:
-            from aqreanalysis.observations import default_variable
-
-            chosen = variable or default_variable(self._dataset)
-            if options.pop("what", "value") == "uncertainty":
-                chosen = f"{chosen}_uncertainty"
-            return map_stations(self._dataset, chosen, time=time, hidden=hidden, **options)
+        if STATION in self._dataset.dims:
+            return map_stations(self._dataset, variable, hidden=hidden, **options)
         return map_field(
-            self._dataset,
-            variable=variable,
-            time=time,
-            observations=observations,
-            hidden=hidden,
-            **options,
+            self._dataset, variable=variable, observations=observations, hidden=hidden, **options
         )

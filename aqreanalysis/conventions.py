@@ -8,8 +8,6 @@ import numpy as np
 
 STATION = "station"
 TIME = "time"
-#: Prefix of the key of a graph that holds what computes all blocks of a field.
-ENGINE = "engine"
 
 #: Units in which every concentration is kept after reading.
 CONCENTRATION_UNITS = "ug m-3"

@@ -1,4 +1,4 @@
-"""The demonstration: the whole path on a synthetic network whose truth is known everywhere."""
+"""The demonstration: the whole workflow on a synthetic network with a known truth."""
 
 import logging
 import time
@@ -12,8 +12,8 @@ import xarray as xr
 from aqreanalysis.datasets import SyntheticNetwork, synthetic_network
 from aqreanalysis.maps import save_map
 from aqreanalysis.methods import METHODS, Method, predict
+from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import open_observations
 from aqreanalysis.reanalysis import reanalyse
@@ -30,12 +30,12 @@ SCHEDULE = Schedule(updates=150, windows=4)
 
 
 def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
-    """Return the table of scores, after writing stations, model, product and maps to a folder.
+    """Write stations, model, product, maps and report to a folder, and return the scores as text.
 
     Parameters
     ----------
     folder : Path
-        Made if it is not there. It then holds ``stations.csv``, ``hidden.csv``, ``model/``,
+        Created if needed. It then holds ``stations.csv``, ``hidden.csv``, ``model/``,
         ``pm25.nc``, ``pm25.png``, ``uncertainty.png``, ``truth.png``, ``scores.csv`` and
         ``report.html``.
     seed : int
@@ -44,35 +44,36 @@ def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
         Whether progress bars are shown.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    say = _speaker()
-    say("Making a synthetic network: towns, wind, plumes, sensors with errors and gaps")
+    log = _timed_log()
+    log("Making a synthetic network: towns, wind, plumes, sensors with errors and gaps")
     synthetic = synthetic_network(seed=seed)
     synthetic.observations.aqnet.to_table(folder / "stations.csv")
     synthetic.hidden[[VARIABLE]].aqnet.to_table(folder / "hidden.csv")
     obs = open_observations(folder / "stations.csv")
-    say(f"Training on {obs.aqnet.network!r}")
+    log(f"Training on {obs.aqnet.network!r}")
     model = Reanalyser(schedule=SCHEDULE, seed=seed, progress=progress).fit(obs, VARIABLE)
     model.save(folder / "model")
     scored = slice(*obs.time.values[[-SCORED_HOURS, -1]])
-    say("Writing pm25.nc with the trained model")
+    log("Writing pm25.nc with the trained model")
     product = reanalyse(obs, VARIABLE, grid=synthetic.grid, method=model, time=scored)
     product.aqnet.to_netcdf(folder / "pm25.nc", progress=progress)
-    say("Scoring every method on the truth grid and at hidden stations")
-    baselines = ("kriging", "space_time_kriging", "idw")
-    fitted: dict[str, Method] = {"neural": model}
-    fitted |= {name: METHODS[name].make().fit(obs, VARIABLE) for name in baselines}
+    log("Scoring every method on the truth grid and at hidden stations")
+    fitted: dict[str, Method] = {
+        name: model if name == model.name else known.make().fit(obs, VARIABLE)
+        for name, known in METHODS.items()
+    }
     pairs = _pairs(obs, synthetic, fitted, scored)
     summed = statistics(pairs)
     scores = score_table(summed).join(_on_truth_grid(obs, synthetic, fitted, scored))
     scores.to_csv(folder / "scores.csv", float_format="%.4g")
     write_report(pairs, folder / "report.html", statistics=summed)
-    say("Drawing maps")
+    log("Drawing maps")
     _draw(folder, product, obs, synthetic)
     return _report(folder, scores)
 
 
-def _speaker() -> Callable[[str], None]:
-    """Return a function that says what is being done, and when it began."""
+def _timed_log() -> Callable[[str], None]:
+    """Return a function that logs a message with the seconds since the start."""
     begin = time.perf_counter()
     return lambda text: logger.info("[%3.0f s] %s", time.perf_counter() - begin, text)
 
@@ -88,7 +89,7 @@ def _pairs(
     at = StationNetwork.from_dataset(hidden)
     network = StationNetwork.from_dataset(observations)
     positions = hidden.coords.to_dataset()  # of the hidden stations, without what they measured
-    found = [
+    fields = [
         predict(model, observations, positions, time=scored).compute() for model in fitted.values()
     ]
     nearest = network.neighbours(at.longitude, at.latitude, k=1).distance_km[:, 0]
@@ -96,8 +97,8 @@ def _pairs(
         hidden,
         VARIABLE,
         truth=hidden[VARIABLE].values,
-        estimate=np.stack([field[VARIABLE].values for field in found]),
-        standard_error=np.stack([field[f"{VARIABLE}_uncertainty"].values for field in found]),
+        estimate=np.stack([field[VARIABLE].values for field in fields]),
+        standard_error=np.stack([field[f"{VARIABLE}_uncertainty"].values for field in fields]),
         methods=list(fitted),
         stations={"distance_km": nearest, "place": at.colocated_groups()},
         attributes={
@@ -157,9 +158,5 @@ def _report(folder: Path, scores: pd.DataFrame) -> str:
         f"{row.coverage_90:>16.1%}"
         for name, row in scores.iterrows()
     ]
-    return "\n".join([*lines, f"Written to {folder}: " + ", ".join(_names(folder))])
-
-
-def _names(folder: Path) -> list[str]:
-    """Return the names in a folder, in order."""
-    return sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
+    return "\n".join([*lines, f"Written to {folder}: {', '.join(names)}"])

@@ -10,10 +10,10 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.methods.kriging.gaps import complete
 from aqreanalysis.methods.neural.batches import surroundings_of
+from aqreanalysis.methods.neural.configuration import Schedule
+from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.saved import State
-from aqreanalysis.methods.neural.schedule import Schedule
-from aqreanalysis.methods.neural.threads import single_thread
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, validate, values_of
 

@@ -13,6 +13,12 @@ EARTH_RADIUS_KM = 6371.0088
 #: is off by up to 2 m near the antipode, where float64 loses half of its digits.
 _TIED_KM = 4e-3
 
+#: Within this distance, km, there is one place: monitors on one site, or a point of a file and the
+#: station that it is about. They are hidden together, and one stands for the other.
+SAME_PLACE_KM = 0.5
+#: Surveys of one monitor differ by less than this, km; farther away, it has moved.
+MOVED_KM = 0.1
+
 
 def great_circle_km(
     longitude_a: np.ndarray | float,
@@ -295,7 +301,7 @@ class StationNetwork:
         east += 360 if east < west else 0
         return west, east, float(self.latitude.min()), float(self.latitude.max())
 
-    def colocated_groups(self, within_km: float = 0.5) -> np.ndarray:
+    def colocated_groups(self, within_km: float = SAME_PLACE_KM) -> np.ndarray:
         """Return a group number for each station; stations in reach of each other share one."""
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
@@ -306,7 +312,7 @@ class StationNetwork:
         graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
         return connected_components(graph, directed=False)[1]
 
-    def folds(self, count: int, *, seed: int, within_km: float = 0.5) -> np.ndarray:
+    def folds(self, count: int, *, seed: int, within_km: float = SAME_PLACE_KM) -> np.ndarray:
         """Return a random fold number for each station; co-located stations share a fold.
 
         Raises

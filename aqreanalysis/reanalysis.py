@@ -12,9 +12,15 @@ from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background
 from aqreanalysis.grid import Grid, size_of
-from aqreanalysis.methods import Method, check_takes, fit, method_of, predict
+from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
+from aqreanalysis.observations import (
+    default_variable,
+    selected_hours,
+    stored_values,
+    validate,
+    value_range,
+)
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 from aqreanalysis.product import build_product
 
@@ -111,7 +117,7 @@ def reanalyse(
     chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
     if not fitted:
         fit(estimator, observations, variable, background)
-    elif estimator.variable != variable:
+    elif variable_of(estimator) != variable:
         raise ValueError(
             f"the fitted model knows {estimator.variable!r}; asked for {variable!r}. "
             f"Pass variable={estimator.variable!r}, or fit another model."
@@ -224,20 +230,22 @@ def _label(time: Any) -> Any:
 def _tell_implausible(observations: xr.Dataset, variable: str) -> None:
     """Say that values outside the plausible range are used as they are."""
     low, high = pollutant(variable).plausible
-    values = values_of(observations, variable)
+    values = stored_values(observations, variable)
+    lowest, highest = value_range(observations, variable)
+    if not (lowest < low or highest > high):
+        return
     station, hour = np.nonzero((values < low) | (values > high))
-    if station.size:
-        logger.warning(
-            "%d values of %s are outside the plausible %g to %g ug m-3 and used as they are, for "
-            "example station %s, %s UTC: %g; obs.aqnet.flag() flags such values",
-            station.size,
-            variable,
-            low,
-            high,
-            observations[STATION].values[station[0]],
-            np.datetime_as_string(observations[TIME].values[hour[0]], unit="m"),
-            values[station[0], hour[0]],
-        )
+    logger.warning(
+        "%d values of %s are outside the plausible %g to %g ug m-3 and used as they are, for "
+        "example station %s, %s UTC: %g; obs.aqnet.flag() flags such values",
+        station.size,
+        variable,
+        low,
+        high,
+        observations[STATION].values[station[0]],
+        np.datetime_as_string(observations[TIME].values[hour[0]], unit="m"),
+        values[station[0], hour[0]],
+    )
 
 
 def _check_reach(grid: Grid, network: StationNetwork) -> None:

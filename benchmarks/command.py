@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
+from aqreanalysis.predictive import check_statistic
 from benchmarks import measuring, record, speed_commands, tables
 from benchmarks.filling import filling_table
 from benchmarks.measuring import Measured
@@ -56,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     hidden.add_argument(
         "--by", type=_words, default=[], help="also errors by distance, level or both"
     )
+    hidden.add_argument(
+        "--statistic", type=_words, default=["median"],
+        help="what the estimates are: median (default), mean, or both by comma, of one fit",
+    )  # fmt: skip
     hidden.add_argument("--csv", type=Path, help="file to which the record is added")
     hidden.add_argument("--data", type=Path, help="folder of data (default: AQREANALYSIS_DATA_DIR)")
     hidden.set_defaults(run=_hidden)
@@ -79,6 +84,8 @@ def _hidden(options: argparse.Namespace) -> None:
     wrong = [name for name in options.by if name not in measuring.STRATA]
     if wrong:
         raise ValueError(f"--by takes {', '.join(measuring.STRATA)}; found {', '.join(wrong)}")
+    for statistic in options.statistic:
+        check_statistic(statistic)
     protocols = options.protocols or list(PROTOCOLS)
     for key in protocols:
         PROTOCOLS[key].chosen(options.folds)
@@ -90,9 +97,10 @@ def _hidden(options: argparse.Namespace) -> None:
         splits = protocol.splits(folder, folds=options.folds)
         with reporting(len(splits) * len(runs)) as reporter:
             results = [
-                _measured(protocol, split, method, seed, options, reporter, folder)
+                result
                 for method, seed in runs
                 for split in splits
+                for result in _measured(protocol, split, method, seed, options, reporter, folder)
             ]
         _print(results, options)
 
@@ -105,19 +113,20 @@ def _measured(
     options: argparse.Namespace,
     reporter: Reporter,
     folder: Path,
-) -> Measured:
-    """Return one result, recorded and reported."""
+) -> list[Measured]:
+    """Return the results of one fit, recorded and reported."""
     what = f"{protocol.key} {split.name} {method}" + (f" seed {seed}" if seed is not None else "")
     reporter.start(what)
-    result = measuring.measure(protocol, split, method, seed, folder)
-    if options.csv:
-        record.append(options.csv, list(record.rows(result, options.by)))
-    scores = result.scores
+    results = measuring.measure(protocol, split, method, seed, folder, options.statistic)
+    for result in results:
+        if options.csv:
+            record.append(options.csv, list(record.rows(result, options.by)))
+    scores = results[0].scores
     reporter.finish(
-        f"{what}: RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f}, fit {result.fit_seconds:.1f} s, "
-        f"predict {result.predict_seconds:.1f} s"
+        f"{what}: RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f}, "
+        f"fit {results[0].fit_seconds:.1f} s, predict {results[0].predict_seconds:.1f} s"
     )
-    return result
+    return results
 
 
 def _print(results: list[Measured], options: argparse.Namespace) -> None:

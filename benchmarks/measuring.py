@@ -13,7 +13,14 @@ from aqreanalysis import Configuration, Reanalyser
 from aqreanalysis.methods import METHODS, Method, fit
 from aqreanalysis.methods.neural.configuration import PARTS
 from aqreanalysis.predictive import Statistic
-from aqreanalysis.verification import build_pairs, combine, estimate_hidden, metrics, statistics
+from aqreanalysis.verification import (
+    HiddenEstimates,
+    build_pairs,
+    combine,
+    estimate_hidden,
+    metrics,
+    statistics,
+)
 from benchmarks.protocols import Protocol, Split
 from benchmarks.scores import Scores, mean_scores, scores_by, scores_of
 
@@ -104,51 +111,63 @@ def measure(
     method: str,
     seed: int | None,
     folder: Path | None = None,
-    statistic: Statistic = "median",
-) -> Measured:
-    """Return what a method estimates on a split, fitted on the split's training alone."""
+    estimates: Sequence[Statistic] = ("median",),
+) -> list[Measured]:
+    """Return what a method estimates on a split, fitted once on the split's training alone.
+
+    One for each statistic that the estimate may be.
+    """
     estimator, background = _method(protocol, method, seed), None
     if method == BACKGROUND and protocol.background is not None and folder is not None:
         background = protocol.background(folder)
     began = perf_counter()
     fit(estimator, split.training, split.variable, background)
     fitted = perf_counter()
-    estimated = estimate_hidden(
+    hidden = estimate_hidden(
         estimator,
         split.observations,
         split.variable,
         split.fold,
-        statistic=statistic,
+        statistic="mean",
         background=background,
     )
     predicted = perf_counter()
-    hidden = split.observations.isel(station=split.fold.hidden)
+    return [
+        Measured(
+            protocol,
+            split.name,
+            method,
+            seed,
+            _summed(split, method, estimate, hidden),
+            _relative_errors(split.truth, estimate, protocol.mape_above),
+            fitted - began,
+            predicted - fitted,
+            f"{estimator!r} {dict(estimator.settings)}",
+            statistic,
+        )
+        for statistic in estimates
+        for estimate in [hidden.median if statistic == "median" else hidden.estimate]
+    ]
+
+
+def _summed(split: Split, method: str, estimate: np.ndarray, hidden: HiddenEstimates) -> xr.Dataset:
+    """Return the statistics of estimates, and of the distributions that they are of."""
+    stations = split.observations.isel(station=split.fold.hidden)
     # Hidden by two splits a station has two distances to what is known: it is another sample.
-    names = [f"{name}, {split.name}" for name in hidden["station"].values]
+    names = [f"{name}, {split.name}" for name in stations["station"].values]
     pairs = build_pairs(
-        hidden.assign_coords(station=names),
+        stations.assign_coords(station=names),
         split.variable,
         truth=split.truth,
-        estimate=estimated.estimate[None],
-        standard_error=estimated.standard_error[None],
-        median=estimated.median[None],
+        estimate=estimate[None],
+        standard_error=hidden.standard_error[None],
+        median=hidden.median[None],
         methods=[method],
         stations={"distance_km": split.fold.distance_km(split.observations)},
         attributes={"by": "protocol"},
     )
-    return Measured(
-        protocol,
-        split.name,
-        method,
-        seed,
-        # The index of agreement, which needs a reference, is not shown.
-        statistics(pairs, reference=0.0),
-        _relative_errors(split.truth, estimated.estimate, protocol.mape_above),
-        fitted - began,
-        predicted - fitted,
-        f"{estimator!r} {dict(estimator.settings)}",
-        statistic,
-    )
+    # The index of agreement, which needs a reference, is not shown.
+    return statistics(pairs, reference=0.0)
 
 
 def combined(results: Sequence[Measured]) -> Scores:

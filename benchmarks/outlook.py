@@ -1,12 +1,11 @@
 """P9: two weeks of the 12 Beijing stations in, the next one out, at visible and hidden stations."""
 
-import csv
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,16 +13,15 @@ import xarray as xr
 
 from aqreanalysis import Outlook, Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
-from aqreanalysis.methods.neural.batches import nearest_stations
+from aqreanalysis.methods.neural.batches import neighbourhood_of
 from aqreanalysis.methods.neural.neural_knn import LEAST_SQUARE, spread_features
 from aqreanalysis.methods.neural.saved import State, known_noise
-from aqreanalysis.network import StationNetwork, bearing_deg, great_circle_km
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.training import OutlookSchedule
 from aqreanalysis.predictive import RootNormal, Statistic
 from benchmarks.progress import Reporter
-from benchmarks.record import source_digest
+from benchmarks.record import append, source_digest
 from benchmarks.sources import beijing12
 
 VARIABLE = "pm25"
@@ -74,7 +72,7 @@ class Split:
     ----------
     fold : int
     visible, hidden : Dataset
-        Observations, of which a hidden one's are for scores alone.
+        Observations; those of hidden stations are for scores only.
     learned_from : Dataset
         The visible stations up to the end of the validation period.
     columns : (start,) int64
@@ -93,14 +91,14 @@ class Split:
         local = observations["time"].values + ZONE
         hidden = np.arange(observations.sizes["station"]) % FOLDS == fold
         stop = int(np.searchsorted(local, VALIDATION[1])) + 1
-        asked = np.arange(STARTS[0], STARTS[1], np.timedelta64(12, "h"))
+        starts = np.arange(STARTS[0], STARTS[1], np.timedelta64(12, "h"))
         visible = observations.isel(station=~hidden)
         return cls(
             fold,
             visible,
             observations[[VARIABLE]].isel(station=hidden),
             visible.isel(time=slice(0, stop)),
-            np.searchsorted(local, asked),
+            np.searchsorted(local, starts),
         )
 
     def truth(self, observations: xr.Dataset) -> np.ndarray:
@@ -120,7 +118,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Return the record of all runs, also appended to a CSV file as they end."""
     source_digest()
-    found: list[dict[str, Any]] = []
+    record: list[dict[str, Any]] = []
     splits = {fold: Split.of(folder, fold) for fold in folds}
     ways = {fold: Way.of(split) for fold, split in splits.items()}
     for seed in seeds:
@@ -131,36 +129,28 @@ def measure(
                 reporter.start(f"fold {fold} seed {seed} {method}")
                 rows = list(_run(split, ways[fold], method, seed))
                 if path is not None:
-                    _append(path, rows)
-                found += rows
-                reporter.finish(_told(rows))
-    return found
+                    append(path, rows)
+                record += rows
+                reporter.finish(_summary(rows))
+    return record
 
 
-def _run(
-    split: Split, way: "Way", method: str, seed: int, statistic: Statistic = "mean"
-) -> Iterator[dict[str, Any]]:
-    """Yield the record of one method on one split."""
+def _run(split: Split, way: "Way", method: str, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the record of one method on one split, both statistics of one fit."""
     name, settings = METHODS[method]
     began = perf_counter()
     model = Outlook(name, seed=seed, progress=False, between=way.between, **settings)
     first, last = (instant - ZONE for instant in VALIDATION)
     model.fit(split.learned_from, VARIABLE, validation=slice(first, last))
     fitted = perf_counter()
-    issued = model.issue(split.visible, split.columns)
+    forecast = model.issue(split.visible, split.columns).distribution
     predicted = perf_counter()
     past = split.visible[VARIABLE].transpose("station", "time").values
-    hidden = way.hidden(issued.root, past, split.columns)
-    spread = way.spread(hidden, issued.root, issued.spread)
-    visible, elsewhere = (
-        RootNormal(root, own, own if issued.root_of_mean else 0.0).estimate(statistic)
-        for root, own in ((issued.root, issued.spread), (hidden, spread))
-    )
-    places = {
-        "visible": (visible, split.truth(split.visible)),
-        "hidden": (elsewhere, split.truth(split.hidden)),
-        "hidden, inverse distance": (way.inverse_distance(visible), split.truth(split.hidden)),
-    }
+    root = way.hidden(forecast.root, past, split.columns)
+    spread = way.spread(root, forecast.root, forecast.spread)
+    noise = spread if np.any(forecast.noise) else 0.0  # a mean was estimated
+    hidden = RootNormal(root, spread, noise)
+    truths = (split.truth(split.visible), split.truth(split.hidden))
     head = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "fold": split.fold,
@@ -172,9 +162,17 @@ def _run(
         "predict_seconds": round(predicted - fitted, 1),
         "source": source_digest(),
     }
-    for place, (estimate, truth) in places.items():
-        for target, sums in _sums(estimate, truth):
-            yield {**head, "place": place, "target": target, **sums, **tail}
+    for statistic in get_args(Statistic):
+        visible = forecast.estimate(statistic)
+        places = {
+            "visible": (visible, truths[0]),
+            "hidden": (hidden.estimate(statistic), truths[1]),
+            "hidden, inverse distance": (way.inverse_distance(visible), truths[1]),
+        }
+        for place, (estimate, truth) in places.items():
+            for target, sums in _sums(estimate, truth):
+                part = {"statistic": statistic, "place": place, "target": target}
+                yield {**head, **part, **sums, **tail}
 
 
 def _sums(estimate: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -184,9 +182,9 @@ def _sums(estimate: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, dict[s
     shape = (*truth.shape[:2], LEADS // DAY, DAY)
     enough = np.isfinite(truth).reshape(shape).sum(-1) >= FEWEST_HOURS
     # An hour without truth takes part in neither of the two means.
-    there = np.where(np.isfinite(truth), 1.0, np.nan)
+    mask = np.where(np.isfinite(truth), 1.0, np.nan)
     daily = [
-        np.where(enough, np.nansum((each * there).reshape(shape), -1), np.nan)
+        np.where(enough, np.nansum((each * mask).reshape(shape), -1), np.nan)
         / np.maximum(np.isfinite(truth).reshape(shape).sum(-1), 1)
         for each in (estimate, truth)
     ]
@@ -198,8 +196,8 @@ def _sums(estimate: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, dict[s
 
 def _summed(estimate: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """Return sums from which scores of any union of runs follow."""
-    there = np.isfinite(truth)
-    known, error = truth[there], (estimate - truth)[there]
+    observed = np.isfinite(truth)
+    known, error = truth[observed], (estimate - truth)[observed]
     sums = {
         "squares": (error**2).sum(),
         "absolute": np.abs(error).sum(),
@@ -207,7 +205,7 @@ def _summed(estimate: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         "truth": known.sum(),
         "truth_squares": (known**2).sum(),
     }
-    return {"values": int(there.sum()), **{name: round(float(s), 3) for name, s in sums.items()}}
+    return {"values": int(observed.sum()), **{name: round(float(s), 3) for name, s in sums.items()}}
 
 
 @dataclass(frozen=True)
@@ -215,7 +213,7 @@ class Way:
     """How outlooks of visible stations get to hidden ones, as `Outlook.predict` does it.
 
     Where all series are complete, a learned covariance is a fixed linear filter of the roots over
-    stations and hours. It is found once, as the response to impulses, so that hundreds of starts
+    stations and hours. It is computed once, as the response to impulses, so that hundreds of starts
     take a second.
 
     Attributes
@@ -223,7 +221,7 @@ class Way:
     between : Reanalyser
     response : (target, station, lag) float64
     own : Spread
-        What stations cannot tell of the targets.
+        Variance of the interpolation.
     weights : (target, station) float64
         Of inverse distance.
     """
@@ -240,10 +238,10 @@ class Way:
         learned_from = split.learned_from[[VARIABLE]].sel(time=slice(None, until))
         quick = Schedule(updates=0)
         between = Reanalyser(schedule=quick, progress=False).fit(learned_from, VARIABLE)
-        stations, apart = split.visible.sizes["station"], 2 * REACH + 1
+        stations, spacing = split.visible.sizes["station"], 2 * REACH + 1
         level, impulse = 10.0, 4.0
-        roots = np.full((stations, (stations + 2) * apart), level)
-        peaks = (1 + np.arange(stations)) * apart + REACH
+        roots = np.full((stations, (stations + 2) * spacing), level)
+        peaks = (1 + np.arange(stations)) * spacing + REACH
         roots[np.arange(stations), peaks] += impulse
         series = split.visible[[VARIABLE]].isel(time=slice(0, roots.shape[1]))
         series = series.assign(
@@ -317,14 +315,14 @@ class Spread:
     def of(cls, state: State, visible: StationNetwork, hidden: StationNetwork) -> "Spread":
         """Return the law at hidden stations, from visible ones that it was learned from."""
         model = state.model
-        there = (hidden.longitude[:, None], hidden.latitude[:, None])
-        apart, bearing = (
-            torch.from_numpy(way(*there, visible.longitude, visible.latitude))
-            for way in (great_circle_km, bearing_deg)
-        )
         noise = torch.from_numpy(known_noise(state.network, visible))
-        near = nearest_stations(apart, bearing.deg2rad(), noise, model.configuration.neighbours)
-        place = Neighbourhood(torch.zeros(hidden.size, dtype=torch.int64), *near)
+        place = neighbourhood_of(
+            visible,
+            hidden.longitude,
+            hidden.latitude,
+            noise,
+            neighbours=model.configuration.neighbours,
+        )
         weights = model.weights(place)
         shares = place.scatter(model.shares(weights), visible.size)
         return cls(state, shares.double().numpy(), weights.variance.numpy())
@@ -337,9 +335,9 @@ class Spread:
         square = np.einsum("bsl,ts->btl", value**2, self.shares) - mean**2
         kriging = np.broadcast_to(self.kriging[:, None], mean.shape)
         parts = (estimate, mean, np.sqrt(np.clip(square, 0, None) + LEAST_SQUARE), kriging)
-        told = spread_features(*(torch.from_numpy(part.copy()) for part in parts))
+        features = spread_features(*(torch.from_numpy(part.copy()) for part in parts))
         model = self.state.model
-        log_variance = model.by_law(told) + model.log_spread.detach()
+        log_variance = model.log_variance(features).detach()
         return scale.scale**2 * log_variance.exp().numpy()
 
 
@@ -347,25 +345,17 @@ class Spread:
 REACH = 24
 
 
-def _told(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the scores of a run in one line."""
-    told = [
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the scores of a run's means in one line."""
+    scores = [
         f"{row['place']} {row['target']} {np.sqrt(row['squares'] / row['values']):.2f}"
         for row in rows
-        if row["target"] in ("hour 6", "hour 24", "7 days, hourly") and "inv" not in row["place"]
+        if row["target"] in ("hour 6", "hour 24", "7 days, hourly")
+        and "inv" not in row["place"]
+        and row["statistic"] == "mean"
     ]
     head = rows[0]
     return (
-        f"fold {head['fold']} seed {head['seed']} {head['method']}: {', '.join(told)}; "
+        f"fold {head['fold']} seed {head['seed']} {head['method']}: {', '.join(scores)}; "
         f"fit {head['fit_seconds']} s, predict {head['predict_seconds']} s"
     )
-
-
-def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to a CSV file, which is made if it is not there."""
-    fresh = not path.is_file()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)

@@ -1,9 +1,10 @@
-"""The part of the command line that is about outlooks."""
+"""The commands ``outlook`` and ``outlook-pictures`` of the benchmarks."""
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from aqreanalysis.predictive import Statistic
 from benchmarks import outlook, outlook_tables
 from benchmarks.progress import reporting
 from benchmarks.sources import data_folder
@@ -20,6 +21,12 @@ def add_outlook(commands: Any) -> None:
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2], help="default: 0,1,2")
     parser.add_argument("--csv", type=Path, help="file to which the record is added")
     parser.add_argument("--from-csv", type=Path, help="print the tables of a record, run nothing")
+    parser.add_argument(
+        "--statistic",
+        choices=get_args(Statistic),
+        default="mean",
+        help="estimate of the tables (default: mean); the record has both",
+    )
     parser.add_argument("--data", type=Path, help="folder of data (default: AQREANALYSIS_DATA_DIR)")
     parser.set_defaults(run=_outlook)
     pictures = commands.add_parser("outlook-pictures", help="a hindcast week, attention, cycles")
@@ -34,7 +41,7 @@ def _outlook(options: argparse.Namespace) -> None:
     if wrong:
         raise ValueError(f"methods are {', '.join(outlook.METHODS)}; found {', '.join(wrong)}")
     if options.from_csv:
-        print(outlook_tables.tables(outlook_tables.read(options.from_csv)))
+        print(outlook_tables.tables(outlook_tables.read(options.from_csv), options.statistic))
         return
     seeded = [name for name in options.methods if name not in outlook.UNSEEDED]
     others = len(options.methods) - len(seeded)
@@ -48,7 +55,7 @@ def _outlook(options: argparse.Namespace) -> None:
             path=options.csv,
             reporter=reporter,
         )
-    print(outlook_tables.tables(rows))
+    print(outlook_tables.tables(rows, options.statistic))
 
 
 def _pictures(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from aqreanalysis import Outlook
 from aqreanalysis.conventions import pollutant
-from aqreanalysis.outlook.dataset import attention_by_day
+from aqreanalysis.outlook.product import attention_by_day
 from benchmarks.outlook import VALIDATION, VARIABLE, ZONE, Split
 
 #: A start of the test period, local, and which of the visible stations is drawn.
@@ -79,13 +79,13 @@ def attention(split: Split, model: Outlook) -> Figure:
 
     It is relative to even attention to all tokens: the last day has more of them than others.
     """
-    issued = model.issue(split.visible, split.columns[::ATTENTION_EVERY], attention=True)
-    if issued.attention is None:
+    forecast = model.issue(split.visible, split.columns[::ATTENTION_EVERY], attention=True)
+    if forecast.attention is None:
         raise ValueError(f"method {model.name!r} gives no attention")
     sizes = model.configuration
     tokens = len(sizes.edges) - 1
     even = attention_by_day(np.full((1, len(sizes.knots), tokens), 1 / tokens), sizes, 1.0)[0]
-    share = issued.attention.mean((0, 1)) / even  # (predicted day, past day)
+    share = forecast.attention.mean((0, 1)) / even  # (predicted day, past day)
     most = float(abs(share - 1).max())
     figure, axes = plt.subplots(figsize=(8.5, 3.6), layout="constrained")
     image = axes.imshow(share[:, ::-1], cmap="RdBu_r", aspect="auto", vmin=1 - most, vmax=1 + most)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.predictive import Statistic
+
 PLACES = {
     "visible": "Visible stations",
     "hidden": "Hidden stations",
@@ -27,9 +29,18 @@ _SUMS = ("values", "squares", "absolute", "errors", "truth", "truth_squares")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a record."""
+    """Return the rows of a record.
+
+    Raises
+    ------
+    ValueError
+        If it does not say of which statistic its rows are.
+    """
     with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
+        rows = list(csv.DictReader(stream))
+    if not rows or "statistic" not in rows[0]:
+        raise ValueError(f"{path} has no rows with a column 'statistic'; measure it anew")
+    return rows
 
 
 def scores(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
@@ -53,8 +64,17 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
     )
 
 
-def tables(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the tables of a record, Markdown: each place, then times."""
+def tables(rows: Sequence[Mapping[str, Any]], statistic: Statistic = "mean") -> str:
+    """Return the tables of a statistic in a record, Markdown: each place, then times.
+
+    Raises
+    ------
+    ValueError
+        If the record has no row of the statistic.
+    """
+    rows = [row for row in rows if row["statistic"] == statistic]
+    if not rows:
+        raise ValueError(f"the record has no rows of the {statistic}; choose another --statistic")
     parts = []
     for place, title in PLACES.items():
         parts += [f"### {title}", ""]
@@ -87,7 +107,7 @@ def _name(rows: Sequence[Mapping[str, Any]], method: str) -> str:
     folds = {str(row["fold"]) for row in own}
     said = f", mean of {len(seeds)} seeds" if len(seeds) > 1 else ""
     if folds != {str(row["fold"]) for row in rows}:
-        said += f", fold {', '.join(sorted(folds))} alone"
+        said += f", fold {', '.join(sorted(folds))} only"
     return method + said
 
 

@@ -266,7 +266,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "p1", "Beijing-30, March 2015, three published folds of 10 hidden stations", "pm25",
             sources.beijing30, published_folds, 3, "mean",
-            lambda: InverseDistance(99, 3.0), "idw, all stations, power 3",
+            lambda: InverseDistance(99, 3.0, transform=None), "idw, all stations, power 3",
         ),
         Protocol(
             "p2", "Beijing-36, stations 1014 and 1031 hidden in turn (GRIN)", "pm25",
@@ -275,17 +275,18 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "p3", "Beijing-36, 9 hidden stations, last 30 % of a year (INCREASE)", "pm25",
             sources.beijing36, increase, 1, "pooled",
-            lambda: InverseDistance(5, 2.0), "idw, 5 stations, power 2", mape_above=10.0,
+            lambda: InverseDistance(5, 2.0, transform=None), "idw, 5 stations, power 2",
+            mape_above=10.0,
         ),
         Protocol(
             "p4", "Beijing-36, about half of the stations hidden, five seeds (KITS)", "pm25",
             sources.beijing36, half_hidden, 5, "mean",
-            lambda: InverseDistance(99, 3.0), "idw, all stations, power 3",
+            lambda: InverseDistance(99, 3.0, transform=None), "idw, all stations, power 3",
         ),
         Protocol(
             "p6", "US EPA 2011, 158 sites, five folds, last 30 % of the hours", "pm25",
             sources.usepa, us_folds, 5, "pooled",
-            lambda: InverseDistance(8, 1.0), "idw, 8 stations, power 1",
+            lambda: InverseDistance(8, 1.0, transform=None), "idw, 8 stations, power 1",
         ),
         Protocol(
             "p7", "Germany, rural PM10, daily 2005, leave one out", "pm10",

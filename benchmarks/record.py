@@ -39,6 +39,7 @@ def rows(result: Measured, by: Sequence[str]) -> Iterator[dict[str, Any]]:
         "split": result.split,
         "method": result.method,
         "seed": "" if result.seed is None else result.seed,
+        "statistic": result.statistic,
     }
     tail = {
         "fit_seconds": round(result.fit_seconds, 2),

@@ -46,7 +46,7 @@ def _speed(options: argparse.Namespace) -> None:
     if options.training:
         (split,) = PROTOCOLS["p3"].splits(data_folder(options.data))
         for method, seed in (("kriging", None), ("neural", 0)):
-            found = measure(PROTOCOLS["p3"], split, method, seed)
+            (found,) = measure(PROTOCOLS["p3"], split, method, seed)
             scores = found.scores
             print(
                 f"{method} on p3: fit in {found.fit_seconds:.0f} s, "

@@ -45,14 +45,15 @@ def strata_table(results: Sequence[Measured], by: str) -> str:
         scores = [column[name] for column in found]
         cells = [f"{s.rmse:.2f} / {s.mae:.2f} / {s.bias:+.2f}" for s in scores]
         body.append([name, str(scores[0].count), *cells])
-    return _markdown([[unit, "values", *(group[0].method for group in groups)], *body])
+    return _markdown([[unit, "values", *map(_label, groups)], *body])
 
 
 def _groups(results: Sequence[Measured], *, each: bool) -> list[list[Measured]]:
     """Return the results of each method, or of each method and split."""
-    found: dict[tuple[str, str], list[Measured]] = {}
+    found: dict[tuple[str, str, str], list[Measured]] = {}
     for result in results:
-        found.setdefault((result.split if each else "", result.method), []).append(result)
+        key = (result.split if each else "", result.method, result.statistic)
+        found.setdefault(key, []).append(result)
     return list(found.values())
 
 
@@ -60,7 +61,9 @@ def _label(group: Sequence[Measured]) -> str:
     """Return the name of a group's method; the reference says what it is."""
     first = group[0]
     name = f"reference: {first.protocol.reference_name}"
-    return name if first.method == "reference" else first.method
+    return (name if first.method == "reference" else first.method) + (
+        ", mean" if first.statistic == "mean" else ""
+    )
 
 
 def _published_row(figure: Figure) -> list[str]:

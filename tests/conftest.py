@@ -1,11 +1,15 @@
 """Fixtures that every test file shares."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from aqreanalysis import cli
+from aqreanalysis.cli import application
 from aqreanalysis.network import StationNetwork
 
 
@@ -33,3 +37,23 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(StationNetwork, "neighbours", counting)
     return asked
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Return what runs the command and gives its status, output and errors."""
+    monkeypatch.setattr(application, "stop_cleanly", list)  # the signals of pytest stay its own
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call

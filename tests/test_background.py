@@ -8,7 +8,8 @@ import xarray as xr
 
 import aqreanalysis as aqr
 from aqreanalysis.filling import fill
-from aqreanalysis.foreign.background import Background, BackgroundError, Trend
+from aqreanalysis.foreign.background import Background, BackgroundError
+from aqreanalysis.methods.neural.trend import Trend
 
 HOURS = np.arange("2024-01-01", "2024-01-03", dtype="datetime64[h]").astype("datetime64[ns]")
 QUICK = aqr.Schedule(covariance_updates=10, updates=0)
@@ -100,7 +101,10 @@ def test_points_are_found_at_their_place_and_nowhere_else():
     [
         ({"pm25": 1}, "is an xarray DataArray or Dataset; found dict"),
         (xr.Dataset({"name": ("lat", ["a"])}), "holds no numeric variable"),
-        (xr.Dataset({"pm25": (("a", "b"), [[1.0]])}), "no one-dimensional latitude; found .* none"),
+        (
+            xr.Dataset({"pm25": (("a", "b"), [[1.0]])}),
+            r"no longitude and latitude on the dim.* \('a', 'b'\) of 'pm25'; it has pm25\. Assign",
+        ),
     ],
 )
 def test_what_is_no_background_is_refused(background, told):

@@ -16,11 +16,11 @@ from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
 from aqreanalysis.methods.neural.batches import (
     Samples,
     Standardisation,
-    nearest_stations,
+    neighbourhood_of,
     surroundings_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.network import StationNetwork, bearing_deg
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import values_of
 
 universal = settings(deadline=None, max_examples=30)
@@ -142,18 +142,12 @@ def test_a_cluster_does_not_count_as_many():
 def krige_along(covariance, network, values, longitudes):
     """Return kriged values and variances along a parallel, from the four nearest stations."""
     lon = np.asarray(longitudes)
-    lat = np.full(lon.size, 40.0)
-    both = StationNetwork(
-        np.concatenate([lon, network.longitude]), np.concatenate([lat, network.latitude])
-    )
-    apart = torch.from_numpy(both.distance_matrix_km()[: lon.size, lon.size :])
-    bearing = np.radians(
-        bearing_deg(lon[:, None], lat[:, None], network.longitude, network.latitude)
-    )
     even = torch.zeros(network.size).double()
-    index, *near = nearest_stations(apart, torch.from_numpy(bearing), even, 4)
-    weight, variance = covariance.weights(*near)
-    return (weight.mean(-1) * values[index]).sum(1).numpy(), variance.numpy()
+    near = neighbourhood_of(network, lon, np.full(lon.size, 40.0), even, neighbours=4)
+    weight, variance = covariance.weights(
+        near.distance_km, near.bearing, near.fading, near.log_noise
+    )
+    return (weight.mean(-1) * values[near.index]).sum(1).numpy(), variance.numpy()
 
 
 def test_the_field_has_no_jump_where_the_neighbours_change():

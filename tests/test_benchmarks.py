@@ -139,7 +139,7 @@ def test_values_of_hidden_stations_are_in_no_input(short_year, make):
 
 def test_measured_values_stand_at_their_hours(short_year):
     (split,) = protocols.increase(short_year)
-    found = measuring.measure(PROTOCOLS["p3"], split, "idw", None).scores
+    found = measuring.measure(PROTOCOLS["p3"], split, "idw", None)[0].scores
     again = measuring.METHODS["idw"].make().fit(split.training, "pm25")
     field = again.predict(split.known, split.hidden).pm25.values.astype(float)
     error = (field - split.truth)[np.isfinite(split.truth)]
@@ -153,7 +153,7 @@ def test_measured_values_stand_at_their_hours(short_year):
 def test_seeds_are_averaged_and_splits_are_pooled_as_the_protocol_says(beijing36):
     into_june = beijing36.isel(time=slice(650, 850))
     splits = protocols.half_hidden(into_june)[:2]
-    results = [measuring.measure(PROTOCOLS["p4"], split, "idw", None) for split in splits]
+    results = [measuring.measure(PROTOCOLS["p4"], split, "idw", None)[0] for split in splits]
     mean = np.mean([result.scores.rmse for result in results])
     assert measuring.combined(results).rmse == pytest.approx(mean)
     parts = dict(measuring.stratified(results, "distance"))
@@ -164,7 +164,8 @@ def test_seeds_are_averaged_and_splits_are_pooled_as_the_protocol_says(beijing36
 def test_the_published_three_folds_give_the_known_score_of_inverse_distance(data_dir):
     protocol = PROTOCOLS["p1"]
     results = [
-        measuring.measure(protocol, split, "reference", None) for split in protocol.splits(data_dir)
+        measuring.measure(protocol, split, "reference", None)[0]
+        for split in protocol.splits(data_dir)
     ]
     found = measuring.combined(results)
     assert (round(found.rmse, 2), round(found.mae, 2), round(found.r2, 3)) == (24.61, 14.31, 0.892)
@@ -174,7 +175,7 @@ def test_the_published_three_folds_give_the_known_score_of_inverse_distance(data
 def test_the_us_folds_give_the_known_score_of_inverse_distance(data_dir):
     protocol = PROTOCOLS["p6"]
     results = [
-        measuring.measure(protocol, split, "reference", None)
+        measuring.measure(protocol, split, "reference", None)[0]
         for split in protocol.splits(data_dir, folds=[0, 1])
     ]
     found = measuring.combined(results)

@@ -1,6 +1,7 @@
 """P9: what is scored is what `Outlook.predict` gives, and scores are what they say."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
 from aqreanalysis import Outlook
+from aqreanalysis.outlook.training import OutlookSchedule
 from benchmarks import outlook, outlook_tables
 from benchmarks.outlook import LEADS, VALIDATION, VARIABLE, ZONE, Split, Way
 
@@ -33,10 +35,10 @@ def test_hidden_stations_are_estimated_as_the_outlook_does_it(split):
     recent = split.learned_from.isel(time=slice(-24 * 60, None))
     model = Outlook("persistence", between=way.between, progress=False).fit(recent, VARIABLE)
     columns = split.columns[[150]]
-    issued = model.issue(split.visible, columns)
+    forecast = model.issue(split.visible, columns).distribution
     past = split.visible[VARIABLE].transpose("station", "time").values
-    root = way.hidden(issued.root, past, columns)[0]
-    spread = way.spread(root[None], issued.root, issued.spread)[0]
+    root = way.hidden(forecast.root, past, columns)[0]
+    spread = way.spread(root[None], forecast.root, forecast.spread)[0]
     start = split.visible.time.values[columns[0]]
     product = model.predict(split.visible, split.hidden, start=start).compute()
     # The product is float32, and at its end nothing follows where the filter repeats the last.
@@ -68,6 +70,39 @@ def test_sums_become_the_scores_of_their_definitions():
 
 def test_the_committed_record_prints_its_tables():
     rows = outlook_tables.read(Path(outlook.__file__).with_suffix(".csv"))
-    printed = outlook_tables.tables(rows)
+    assert {row["statistic"] for row in rows} <= {"mean", "median"}
+    printed = outlook_tables.tables(rows, "mean")
     assert all(f"\n| {method}" in printed for method in outlook.METHODS)
     assert "### Hidden stations" in printed
+
+
+def test_both_statistics_come_of_one_fit_and_tables_are_those_of_one(split, tmp_path, monkeypatch):
+    quick = {"schedule": OutlookSchedule(updates=2), "covariates": ()}
+    monkeypatch.setitem(outlook.METHODS, "aqnet", ("aqnet", quick))
+    way = Way.of(split)
+    few = replace(split, columns=split.columns[::60])
+    rows = list(outlook._run(few, way, "ridge", 0)) + list(outlook._run(few, way, "aqnet", 0))
+    record = tmp_path / "record.csv"
+    outlook.append(record, rows)
+    read = outlook_tables.read(record)
+    assert [row["statistic"] for row in read].count("mean") == len(read) / 2
+    printed = {kind: outlook_tables.tables(read, kind) for kind in ("mean", "median")}
+    ridge, aqnet = (
+        [
+            next(line for line in text.splitlines() if line.startswith(f"| {method}"))
+            for text in printed.values()
+        ]
+        for method in ("ridge", "aqnet")
+    )
+    # The root of ridge regression is that of a mean, so that both statistics are the same.
+    assert ridge[0] == ridge[1]
+    assert aqnet[0] != aqnet[1]
+
+
+def test_a_record_without_the_statistic_is_refused(tmp_path):
+    record = tmp_path / "record.csv"
+    record.write_text("date,fold\n2026-01-01,0\n")
+    with pytest.raises(ValueError, match="no rows with a column 'statistic'; measure it anew"):
+        outlook_tables.read(record)
+    with pytest.raises(ValueError, match="no rows of the median; choose another --statistic"):
+        outlook_tables.tables([{"statistic": "mean"}], "median")

@@ -8,6 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
+pytest.importorskip("resource", reason="Windows does not tell the most memory that was in use")
+
 from aqreanalysis.product import open_product
 from benchmarks import command, growth, month, profiling, speed
 from benchmarks.invented import stations_of

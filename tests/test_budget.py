@@ -1,8 +1,11 @@
 """Blocks fit into the memory that is allowed; what cannot fit is refused with what would."""
 
 import logging
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from test_reanalysis import fitted, observations, places
 
@@ -89,14 +92,14 @@ def test_covariates_cost_what_belongs_to_each_measurement():
 
 
 @pytest.mark.parametrize("on_grid", [True, False])
-def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
+def test_what_is_said_to_be_cached_is_cached(monkeypatch, on_grid):
     engines, said = [], []
-    make, tell = reanalyser.NeuralField, reanalyser.places_bytes
+    make, tell = reanalyser.NeuralField, reanalyser.geometry_bytes
     monkeypatch.setattr(
         reanalyser, "NeuralField", lambda *a, **o: engines.append(make(*a, **o)) or engines[-1]
     )
     monkeypatch.setattr(
-        reanalyser, "places_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
+        reanalyser, "geometry_bytes", lambda *a, **o: said.append(tell(*a, **o)) or said[-1]
     )
     obs = observations(150)
     grid = Grid((115.4, 116.6, 39.4, 40.6), 0.05)
@@ -106,9 +109,9 @@ def test_what_is_said_to_be_kept_is_kept(monkeypatch, on_grid):
 
     reanalyse(obs, method=fitted(heads=True), **where).compute(scheduler="synchronous")
 
-    kept = engines[0]._kept_places.nbytes
-    assert 0.7 * kept < said[0] < 1.4 * kept
-    (windows,) = {window.nbytes for window in engines[0]._kept_windows._results.values()}
+    cached = engines[0]._cached_geometry.nbytes
+    assert 0.7 * cached < said[0] < 1.4 * cached
+    (windows,) = {window.nbytes for window in engines[0]._cached_windows._results.values()}
     assert windows == window_bytes(engines[0].model.configuration, 150)
 
 
@@ -132,3 +135,61 @@ def test_what_is_no_memory_is_refused(memory):
 
 def test_by_default_half_of_what_is_free_is_taken():
     assert 1e6 < memory_bytes(None) < 1e15
+
+
+GB = 10**9
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Return a function that pretends a machine: its free memory, its limit, files of cgroups."""
+
+    def pretend(available: float, limit: float, files: dict[str, str] | None = None) -> None:
+        monkeypatch.setattr("aqreanalysis.fields.memory._CGROUP", tmp_path)
+        for name, text in (files or {}).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        found = SimpleNamespace(available=int(available), total=int(limit))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: found)
+        monkeypatch.setattr("distributed.system.memory_limit", lambda: int(limit))
+
+    return pretend
+
+
+def test_what_is_free_is_what_the_machine_has_available(machine):
+    machine(available=4 * GB, limit=64 * GB)
+    assert memory_bytes(None) == 2 * GB
+
+
+def test_windows_which_has_no_sysconf_tells_what_is_free(machine, monkeypatch):
+    monkeypatch.delattr("os.sysconf", raising=False)
+    machine(available=6 * GB, limit=64 * GB)
+    assert memory_bytes(None) == 3 * GB
+
+
+@pytest.mark.parametrize(
+    ("usage", "cache"),
+    [
+        ("memory.current", "inactive_file"),
+        ("memory/memory.usage_in_bytes", "total_inactive_file"),
+    ],
+    ids=["cgroups v2", "cgroups v1"],
+)
+def test_a_container_counts_what_it_uses_but_for_files_in_memory(machine, usage, cache):
+    stat = (Path(usage).parent / "memory.stat").as_posix()
+    # Of 8 GB 5 are used, 3 of them by files that were read and can be dropped.
+    files = {usage: f"{5 * GB}\n", stat: f"anon 7\n{cache} {3 * GB}\n"}
+    machine(available=100 * GB, limit=8 * GB, files=files)
+    assert memory_bytes(None) == 3 * GB
+
+
+def test_a_limit_of_the_process_counts_what_the_process_uses(machine):
+    used = psutil.Process().memory_info().rss
+    machine(available=100 * GB, limit=8 * GB)
+    assert memory_bytes(None) == pytest.approx((8 * GB - used) / 2, rel=0.02)
+
+
+def test_a_full_container_has_next_to_nothing_free(machine):
+    files = {"memory.current": str(8 * GB), "memory.stat": ""}
+    machine(available=100 * GB, limit=8 * GB, files=files)
+    assert memory_bytes(None) == 0

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import aqreanalysis as aqr
+from aqreanalysis.methods.neural import checkpoint
 from aqreanalysis.methods.neural.checkpoint import CheckpointError
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.training import _Trainer
+from aqreanalysis.methods.neural.training import _Learner
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=6, encoder_width=8, decoder_width=8
@@ -29,16 +30,16 @@ def learner(checkpoint=None, seed=0):
 
 
 def cut_off(monkeypatch, after):
-    """Let training stop like a machine that is switched off, after some looks."""
-    look, done = _Trainer._look, []
+    """Let training stop like a machine that is switched off, after some validations."""
+    validate, done = _Learner._validate, []
 
-    def looks(self, *arguments):
+    def validated(self):
         if len(done) == after:
             raise KeyboardInterrupt
         done.append(None)
-        look(self, *arguments)
+        return validate(self)
 
-    monkeypatch.setattr(_Trainer, "_look", looks)
+    monkeypatch.setattr(_Learner, "_validate", validated)
 
 
 def test_what_was_cut_off_goes_on_to_the_same_model_bit_for_bit(
@@ -64,8 +65,8 @@ def test_going_on_leaves_out_what_is_done(observations, tmp_path, monkeypatch):
         cut_off(patched, after=3)
         with pytest.raises(KeyboardInterrupt):
             learner(path).fit(observations, "pm25")
-    steps, step = [], _Trainer._step
-    monkeypatch.setattr(_Trainer, "_step", lambda *a: (steps.append(None), step(*a)))
+    steps, step = [], _Learner._step
+    monkeypatch.setattr(_Learner, "_step", lambda *a: (steps.append(None), step(*a)))
     learner(path).fit(observations, "pm25")
     updates = SCHEDULE.updates_for(observations.sizes["station"])
     assert len(steps) == updates - 3 * SCHEDULE.check_every
@@ -93,3 +94,19 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_left(observations, tmp_path
     with pytest.raises(CheckpointError, match=r"stations.csv is no checkpoint of a training"):
         learner(path).fit(observations, "pm25")
     assert path.read_text() == "station,time\n"
+
+
+def test_a_training_goes_on_in_another_release_that_computes_the_same(
+    observations, tmp_path, monkeypatch
+):
+    path = tmp_path / "training.safetensors"
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            learner(path).fit(observations, "pm25")
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+        with pytest.raises(CheckpointError, match="other observations, settings, seed or version"):
+            learner(path).fit(observations, "pm25")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9.9")
+    assert learner(path).fit(observations, "pm25").variable == "pm25"

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import cli, open_observations
-from aqreanalysis.cli import application
+from aqreanalysis import open_observations
 from aqreanalysis.grid import MOST_CELLS, Grid
 from aqreanalysis.observations import ObservationError, open_stations
 from aqreanalysis.product import open_product
@@ -41,24 +40,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table().to_csv("obs.csv", index=False)
     return tmp_path
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Return what runs the command and gives its status, output and errors."""
-    monkeypatch.setattr(application, "stop_cleanly", list)  # the signals of pytest stay its own
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["aqreanalysis", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def reanalyse(run, *arguments, source="obs.csv", method="idw"):
@@ -322,10 +303,10 @@ SLOW_COMMAND = """
 import time
 from pathlib import Path
 from aqreanalysis.cli import application
-from aqreanalysis.atomic import written_aside
+from aqreanalysis.atomic import atomic_file
 
 def app():
-    with written_aside(Path("out.nc")) as partial:
+    with atomic_file(Path("out.nc")) as partial:
         partial.write_text("half")
         time.sleep(60)
 
@@ -334,6 +315,7 @@ application.main()
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_run_leaves_the_earlier_file_and_no_other(folder, name):
     (folder / "out.nc").write_text("earlier")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from dask.distributed import LocalCluster
-from test_cli import assert_refused, folder, reanalyse, run  # noqa: F401
+from test_cli import assert_refused, folder, reanalyse  # noqa: F401
 
 from aqreanalysis.product import open_product
 

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aqreanalysis import cli, synthetic_network
-from aqreanalysis.cli import application
+from aqreanalysis import synthetic_network
 from aqreanalysis.verification import metrics, verify
 
 METHODS = "kriging,idw"
@@ -19,23 +18,9 @@ def stations(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Return what runs the command in an empty folder and gives status, output and errors."""
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(application, "stop_cleanly", list)
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["aqreanalysis", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_stations_become_a_report_and_a_row_for_each_method(stations, run, tmp_path):

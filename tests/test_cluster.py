@@ -93,7 +93,7 @@ def test_nothing_but_a_store_is_replaced(product: xr.Dataset, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_same_bits_also_when_a_worker_dies(
+def test_a_cluster_gives_the_same_also_when_a_worker_dies(
     product: xr.Dataset, expected: xr.Dataset, cluster: Client, tmp_path: Path
 ) -> None:
     layer = product["pm25"]
@@ -118,7 +118,6 @@ def test_workers_write_the_chunks_of_a_store(
 
 @pytest.mark.slow
 def test_the_engine_is_with_the_workers_while_a_file_is_written_region_by_region(
-    product: xr.Dataset,
     expected: xr.Dataset,
     cluster: Client,
     tmp_path: Path,
@@ -130,6 +129,9 @@ def test_the_engine_is_with_the_workers_while_a_file_is_written_region_by_region
         NeuralField, "__getstate__", lambda self: (pickled.append(1), state(self))[1]
     )
     monkeypatch.setattr("aqreanalysis.product.regions.REGION_BYTES", 1)
+    product = reanalyse(
+        observations(), grid=GRID, method=fitted(heads=True), chunks=CHUNKS, quantiles=(0.9,)
+    )
 
     write_netcdf(product, tmp_path / "pm25.nc", significant_digits=None, progress=False)
 

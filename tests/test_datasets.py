@@ -24,9 +24,9 @@ from aqreanalysis.datasets import (
     registry,
     synthetic_network,
 )
-from aqreanalysis.datasets.places import on_land
 from aqreanalysis.datasets.plumes import PUFF_HOURS, Puffs, Towns, emission_profile, plume_field
 from aqreanalysis.datasets.sensors import measured, missing_mask, with_faults
+from aqreanalysis.datasets.sites import on_land
 from aqreanalysis.datasets.weather import (
     SPIN_UP_HOURS,
     Weather,

@@ -3,8 +3,10 @@
 import ast
 import importlib
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -21,10 +23,12 @@ import aqreanalysis
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "aqreanalysis"
 README = (ROOT / "README.md").read_text()
-LONGEST_FILE = 400
 #: What need not be installed, by the name under which it is imported.
 OPTIONAL = {"sklearn": "scikit-learn"}
 TOO_VAGUE = {"utils", "helpers", "core", "common", "base"}
+
+#: Tried in a later version than promised.
+NOT_AT_ITS_LOWEST = {"torch": "earlier builds for processors alone are not on PyPI"}
 
 #: Packages that a start of the command or of a script must not wait for.
 HEAVY = (
@@ -40,7 +44,6 @@ HEAVY = (
 #: What packages are called on conda-forge where that differs from their name in pyproject.toml.
 CONDA_NAMES = {
     "cf-xarray": {"cf_xarray"},
-    "dask": {"dask", "distributed"},
     "matplotlib": {"matplotlib-base"},
     "torch": {"pytorch"},
 }
@@ -61,9 +64,9 @@ def declared(*extras: str) -> dict[str, Requirement]:
     return {str(canonicalize_name(r.name)): r for r in requirements if r.name != "aqreanalysis"}
 
 
-def pins() -> dict[str, Requirement]:
-    """Return the constraints by normalised name."""
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
+def pins(name: str = "constraints.txt") -> dict[str, Requirement]:
+    """Return the constraints of a file by normalised name."""
+    lines = (ROOT / name).read_text().splitlines()
     found = [Requirement(line) for line in lines if line and not line.startswith("#")]
     return {str(canonicalize_name(pin.name)): pin for pin in found}
 
@@ -77,7 +80,7 @@ def sources(*folders: str) -> Iterator[Path]:
 def imported(*folders: str) -> dict[str, str]:
     """Return the distributions that the folders' files import, each with one such file."""
     homes = packages_distributions()
-    own = {"aqreanalysis", "benchmarks", *(path.stem for path in sources("tests"))}
+    own = {"aqreanalysis", "benchmarks", "tools", *(path.stem for path in sources("tests"))}
     found = {}
     for path in sources(*folders):
         for top in tops(path) - own - sys.stdlib_module_names:
@@ -116,7 +119,21 @@ def test_conda_installs_what_pip_installs():
     lines = [Requirement(entry) for entry in entries if isinstance(entry, str)]
     from_conda = {(line.name, str(line.specifier)) for line in lines if line.name != "pip"}
     assert from_conda == from_pip
-    assert {"pip": ["-e ."]} in entries
+    # Bounds that are the same leave nothing for pip to install but the package itself.
+    assert [entry for entry in entries if isinstance(entry, dict)] == [{"pip": ["."]}]
+
+
+def test_the_lowest_versions_that_are_tried_are_those_that_are_promised():
+    pinned = pins("constraints-lowest.txt")
+    for name, requirement in declared("zarr").items():
+        (bound,) = requirement.specifier
+        assert bound.operator == ">=", requirement
+        (pin,) = pinned[name].specifier
+        assert pin.operator == "==", pin
+        if name in NOT_AT_ITS_LOWEST:
+            assert Version(pin.version) in requirement.specifier
+        else:
+            assert Version(pin.version) == Version(bound.version)
 
 
 def test_constraints_pin_every_direct_dependency_within_its_bounds():
@@ -136,8 +153,8 @@ def test_the_package_imports_what_it_declares_and_nothing_else():
     assert wanted.keys() - used.keys() == set()
 
 
-def test_tests_and_benchmarks_import_nothing_undeclared():
-    used, wanted = imported("tests", "benchmarks"), declared("test", "peers")
+def test_what_is_not_installed_imports_nothing_undeclared():
+    used, wanted = imported("tests", "benchmarks", "tools"), declared("test", "peers")
     assert {name: path for name, path in used.items() if name not in wanted} == {}
 
 
@@ -172,16 +189,14 @@ def test_an_unknown_name_is_named_in_the_error():
 def test_folders_of_modules_export_names_that_exist():
     for path in sorted(PACKAGE.glob("*/__init__.py")):
         module = importlib.import_module(f"aqreanalysis.{path.parent.name}")
-        missing = [name for name in module.__all__ if not hasattr(module, name)]
+        missing = [name for name in vars(module).get("__all__", []) if not hasattr(module, name)]
         assert missing == [], f"aqreanalysis.{path.parent.name}.__all__"
 
 
-def test_a_file_tells_one_stage_under_a_name_that_says_which():
+def test_a_file_has_a_name_that_says_which_stage_it_is():
     for path in sources("aqreanalysis"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        assert set(parts) & TOO_VAGUE == set()
-        length = len(path.read_text().splitlines())
-        assert length <= LONGEST_FILE, f"{path.relative_to(ROOT)}: which stage should move out?"
+        assert set(parts) & TOO_VAGUE == set(), path.relative_to(ROOT)
 
 
 def test_the_readme_names_commands_that_exist():
@@ -225,6 +240,76 @@ def shortened(code: str, shorter: dict[str, str]) -> str:
     return code
 
 
-def test_the_readme_links_to_files_that_exist():
-    links = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", README)
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_the_links_of_the_readme_work_where_it_is_shown():
+    """Package indexes show the README too, without the files beside it."""
+    own = project()["urls"]["Homepage"]
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    for picture, link in re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", README):
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+            continue
+        assert link.startswith("https://"), f"{link} is relative"
+        if link.startswith(own):
+            folder = f"{own}/raw/main/" if picture else f"{own}/blob/main/"
+            assert link.startswith(folder), link
+            assert (ROOT / link.removeprefix(folder)).is_file(), link
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    table = project()
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == table["version"]
+    assert citation["license"] == table["license"]
+    assert citation["repository-code"] == table["urls"]["Homepage"]
+    assert citation["authors"] == table["authors"]
+
+
+def test_the_workflows_call_commands_that_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    (path,) = (ROOT / ".github" / "workflows").glob("*.yml")
+    workflow = yaml.safe_load(path.read_text())
+    systems, called = set(), set()
+    for job in workflow["jobs"].values():
+        systems |= set(job.get("strategy", {}).get("matrix", {}).get("os", [job["runs-on"]]))
+        for line in (step["run"] for step in job["steps"] if "run" in step):
+            if found := re.match(r"make ([a-z-]+)", line):
+                called.add(found[1])
+            else:
+                assert line.startswith(("python -m pip install ", "python -m pytest ")), line
+    assert {name.partition("-")[0] for name in systems} == {"ubuntu", "macos", "windows"}
+    assert {"lint", "test", "test-lowest"} <= called <= targets
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory) -> set[str]:
+    """Return the files of a source distribution of a copy of this tree."""
+    copy = tmp_path_factory.mktemp("tree") / "aqreanalysis"
+    left_out = shutil.ignore_patterns(".git", ".venv*", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, copy, ignore=left_out)
+    build = "import setuptools.build_meta as b; b.build_sdist('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, capture_output=True)
+    (archive,) = copy.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        return {name.partition("/")[2] for name in packed.getnames()}
+
+
+@pytest.mark.parametrize("folder", ["aqreanalysis", "benchmarks", "tests", "notebooks", ".github"])
+def test_the_source_distribution_holds_whole_folders(folder, sdist):
+    passing = {"__pycache__", ".ipynb_checkpoints"}
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and not passing & set(path.parts)
+    }
+    assert files
+    assert files - sdist == set()
+
+
+def test_the_source_distribution_holds_what_tests_read_at_the_top(sdist):
+    names = {"Makefile", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE"}
+    names |= {"pyproject.toml", "environment.yml", "constraints.txt", "constraints-lowest.txt"}
+    assert names - sdist == set()
+    assert not any("__pycache__" in name or ".venv" in name for name in sdist)

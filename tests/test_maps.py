@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cartopy
 import cartopy.crs as ccrs
+import geopandas
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +23,6 @@ from matplotlib.patches import PathPatch
 from aqreanalysis.grid import Grid
 from aqreanalysis.maps import (
     MapError,
-    make_natural_earth,
     map_field,
     map_scores,
     map_stations,
@@ -30,7 +30,8 @@ from aqreanalysis.maps import (
     save_map,
 )
 from aqreanalysis.maps.frame import project, projection_for
-from aqreanalysis.maps.labels import robust_limits
+from aqreanalysis.maps.marks import robust_limits
+from tools import make_natural_earth
 
 HOURS = pd.date_range("2014-11-03", periods=30, freq="h")
 BEIJING = (115.9, 117.2, 39.4, 40.6)
@@ -564,7 +565,7 @@ def test_a_map_that_cannot_be_a_file_is_refused(tmp_path):
 
 
 def test_the_shipped_world_is_small_and_has_every_layer():
-    assert natural_earth.DATA.stat().st_size < 1.5e6
+    assert natural_earth.DATA.stat().st_size < 2e6
     world = (-180.0, 180.0, -90.0, 90.0)
     for layer in ("coastline", "lake", "border", "state"):
         lines = natural_earth.lines(layer, world, tolerance_deg=0.5, smallest_deg=2.0)
@@ -605,8 +606,6 @@ def test_lines_across_the_date_line_continue_the_regions_longitudes():
 
 
 def test_finer_lines_of_cartopy_are_drawn_where_they_lie_on_this_machine(tmp_path, monkeypatch):
-    import geopandas
-
     region = (116.0, 117.0, 39.0, 40.0)
     shipped = natural_earth.lines("coastline", region)
     folder = tmp_path / "shapefiles" / "natural_earth" / "physical"
@@ -621,25 +620,20 @@ def test_finer_lines_of_cartopy_are_drawn_where_they_lie_on_this_machine(tmp_pat
     assert not shipped
 
 
-def test_rows_of_the_shipped_file_give_back_their_vertices_within_half_a_unit(
-    tmp_path, monkeypatch
-):
+def test_the_maker_keeps_vertices_within_half_a_unit_and_leaves_out_what_becomes_a_point(tmp_path):
     lines = [
         np.array([[179.0, -89.0], [-179.0, 89.0], [0.00049, 0.0]]),
         np.array([[116.3974, 39.9093], [116.3974, 39.9093], [117.0, 40.0]]),
+        np.array([[10.0, 50.0], [10.00001, 50.0]]),
     ]
-    rows = [make_natural_earth._row("border", i, "", line) for i, line in enumerate(lines)]
-    monkeypatch.setattr(natural_earth, "DATA", tmp_path / "small.parquet")
-    make_natural_earth._write(rows, natural_earth.DATA)
-    natural_earth._table.cache_clear()
-    try:
-        for rank, line in enumerate(lines):
-            vertices, owner = natural_earth._vertices(natural_earth._rows("border", rank))
-            kept = line[[True, *np.any(np.diff(line, axis=0) != 0, axis=1)]]
-            np.testing.assert_allclose(vertices, kept, atol=natural_earth.UNIT_DEG / 2 + 1e-12)
-            assert not owner.any()
-    finally:
-        natural_earth._table.cache_clear()
+    geometry = geopandas.GeoSeries([shapely.linestrings(line) for line in lines])
+    features = make_natural_earth._features("border", 1, "", geometry)
+    make_natural_earth._write(features, tmp_path / "small.parquet")
+    read = geopandas.read_parquet(tmp_path / "small.parquet")
+    assert read["rank"].tolist() == [1, 1]
+    expected = np.concatenate([lines[0], lines[1][1:]])
+    half = make_natural_earth.UNIT_DEG / 2
+    np.testing.assert_allclose(read.get_coordinates(), expected, atol=half, rtol=0)
 
 
 def test_the_maker_refuses_a_package_whose_shapes_are_not_those_it_knows(tmp_path):

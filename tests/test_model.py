@@ -17,14 +17,15 @@ from aqreanalysis.methods.kriging.gaps import (
     OWN_REACH_STEPS,
     Surroundings,
     complete,
+    nearest_others,
 )
-from aqreanalysis.methods.kriging.neighbourhood import FADING_FROM, Neighbourhood, fade
-from aqreanalysis.methods.neural.batches import narrowed, nearest_stations, station_series
+from aqreanalysis.methods.kriging.neighbourhood import FADING_FROM, fade
+from aqreanalysis.methods.neural.batches import neighbourhood_of, station_series
 from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.encoder import TemporalEncoder
 from aqreanalysis.methods.neural.neural_knn import CYCLES, NeuralKNN, StationSeries
-from aqreanalysis.methods.neural.threads import single_thread
-from aqreanalysis.network import StationNetwork, bearing_deg
+from aqreanalysis.network import StationNetwork
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
@@ -322,20 +323,20 @@ def test_kriging_with_completed_values_is_kriging_without_the_missing(missing):
 def test_the_encoder_sees_both_ways_and_no_other_station():
     torch.manual_seed(0)
     encoder = TemporalEncoder(3, SMALL)
-    inputs = torch.randn(1, 2, 20, 3)
+    inputs = torch.randn(2, 20, 3)
     changed = inputs.clone()
-    changed[0, 0, 10] += 1
+    changed[0, 10] += 1
 
     first, second = encoder(inputs), encoder(changed)
 
-    assert not torch.equal(first.score[0, 0, 0], second.score[0, 0, 0])  # ten steps before
-    assert not torch.equal(first.score[0, 0, -1], second.score[0, 0, -1])  # and nine after
+    assert not torch.equal(first.score[0, 0], second.score[0, 0])  # ten steps before
+    assert not torch.equal(first.score[0, -1], second.score[0, -1])  # and nine after
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_allclose(one[0, 1].detach(), other[0, 1].detach(), atol=1e-6)
+        np.testing.assert_allclose(one[1].detach(), other[1].detach(), atol=1e-6)
 
 
 def test_the_encoder_starts_without_a_correction():
-    assert (TemporalEncoder(3, SMALL)(torch.randn(2, 3, 20, 3)).correction == 0).all()
+    assert (TemporalEncoder(3, SMALL)(torch.randn(6, 20, 3)).correction == 0).all()
 
 
 # --- neural kNN
@@ -352,22 +353,18 @@ def scene(network, *, configuration=SMALL, targets=5, longitudes=None, seed=0, g
     cycles = torch.sin(torch.arange(steps * CYCLES).reshape(1, steps, CYCLES) / 7).float()
     at_stations = cycles.expand(network.size, -1, -1)
     nothing = torch.zeros(network.size, steps, 0)
-    series = station_series(filled, variance, pair_km(network), at_stations, nothing, neighbours=4)
+    others = filled[nearest_others(pair_km(network), 4)]
+    series = station_series(filled, variance, others, at_stations, nothing)
     lon, lat = 116 + rng.uniform(-1, 1, targets), 40 + rng.uniform(-1, 1, targets)
     if longitudes is not None:
         targets, lon, lat = len(longitudes), longitudes, np.full(len(longitudes), 40.0)
-    both = StationNetwork(
-        np.concatenate([lon, network.longitude]), np.concatenate([lat, network.latitude])
-    )
-    apart = torch.from_numpy(both.distance_matrix_km()[:targets, targets:])
-    direction = torch.from_numpy(
-        np.radians(bearing_deg(lon[:, None], lat[:, None], network.longitude, network.latitude))
-    )
     even = torch.zeros(network.size).double()
-    near = nearest_stations(apart, direction, even, configuration.neighbours)
-    neighbourhood = Neighbourhood(torch.zeros(targets, dtype=torch.int64), *near)
+    neighbourhood = neighbourhood_of(
+        network, np.asarray(lon), np.asarray(lat), even, neighbours=configuration.neighbours
+    )
     margin, core = configuration.margin_steps, configuration.core_steps
-    return series, neighbourhood, cycles[:, margin : margin + core].expand(targets, -1, -1)
+    at_targets = cycles[:, margin : margin + core].expand(targets, -1, -1).permute(2, 0, 1)
+    return series, neighbourhood, at_targets
 
 
 def model_of(network, *, configuration=SMALL, trained=False, seed=0):
@@ -382,9 +379,21 @@ def model_of(network, *, configuration=SMALL, trained=False, seed=0):
 
 def outputs_of(model, series, neighbourhood, cycles):
     """Return mean and log-variance of the whole network."""
-    encoding = narrowed(model.encode(series), model.configuration)
-    narrow = narrowed(series, model.configuration)
-    return model(narrow, encoding, neighbourhood, model.weights(neighbourhood), cycles)
+    tables = model.station_tables(series, model.encode(series))
+    return model(tables, matrices_of(model, series, neighbourhood, heads=True), cycles)
+
+
+def kriging_of(model, series, neighbourhood, weights=None):
+    """Return mean and log-variance of the covariance head alone."""
+    matrices = matrices_of(model, series, neighbourhood, weights)
+    return model(model.station_tables(series, None), matrices, None)
+
+
+def matrices_of(model, series, neighbourhood, weights=None, *, heads=False):
+    """Return the matrices of targets over the stations of series."""
+    weights = weights or model.weights(neighbourhood)
+    count = len(series.value)
+    return model.target_matrices(neighbourhood, weights, stations=count, heads=heads)
 
 
 @pytest.mark.parametrize("stations", [2, 3, 12])
@@ -395,8 +404,7 @@ def test_the_untrained_network_is_kriging_to_the_last_bit(stations):
 
     found = outputs_of(model, series, neighbourhood, cycles)
 
-    narrow = narrowed(series, SMALL)
-    kriged = model.krige(narrow, neighbourhood, model.weights(neighbourhood))
+    kriged = kriging_of(model, series, neighbourhood)
     assert torch.equal(found[0], kriged[0])
     assert torch.equal(found[1], kriged[1])
 
@@ -407,9 +415,9 @@ def test_kriging_over_the_window_is_the_weights_times_the_bands():
     series, neighbourhood, _ = scene(network)
     weights = model.weights(neighbourhood)
 
-    mean, log_variance = model.krige(narrowed(series, SMALL), neighbourhood, weights)
+    mean, log_variance = kriging_of(model, series, neighbourhood)
 
-    value, variance = series.value[0].numpy(), series.variance[0].numpy()
+    value, variance = series.value.numpy(), series.variance.numpy()
     smooth = [value, *(gaussian_filter1d(value, w, truncate=3.01) for w in SMALL.bands)]
     bands = np.stack([*(-np.diff(smooth, axis=0)), smooth[-1]], -1)  # (station, time, band)
     weight, index = weights.weight.numpy(), neighbourhood.index.numpy()
@@ -451,8 +459,7 @@ def test_with_no_departure_the_mean_is_kriging_and_the_spread_is_learned():
     model.departure.fill_(0.0)
     series, neighbourhood, cycles = scene(network)
     mean, log_variance = outputs_of(model, series, neighbourhood, cycles)
-    narrow = narrowed(series, SMALL)
-    kriged, spread = model.krige(narrow, neighbourhood, model.weights(neighbourhood))
+    kriged, spread = kriging_of(model, series, neighbourhood)
     assert torch.equal(mean, kriged)
     assert not torch.allclose(log_variance, spread)
 
@@ -463,7 +470,7 @@ def test_a_field_without_differences_stays_as_it_is_under_kriging():
     series, neighbourhood, _ = scene(network, gaps=0.0)
     constant = series._replace(value=torch.full_like(series.value, 1.25))
 
-    mean, _ = model.krige(narrowed(constant, SMALL), neighbourhood, model.weights(neighbourhood))
+    mean, _ = kriging_of(model, constant, neighbourhood)
 
     np.testing.assert_allclose(mean, 1.25, atol=1e-5)
 
@@ -485,10 +492,9 @@ def test_the_order_of_stations_does_not_matter():
         series = station_series(
             filled,
             variance,
-            pair_km(stations),
-            series.cycles[0],
-            series.covariates[0],
-            neighbours=4,
+            filled[nearest_others(pair_km(stations), 4)],
+            series.cycles,
+            series.covariates,
         )
         bearing = double(directions[rows])[neighbourhood.index]
         place = replace(neighbourhood, bearing=bearing)
@@ -498,11 +504,11 @@ def test_the_order_of_stations_does_not_matter():
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def test_stations_that_pad_a_batch_change_nothing():
+def test_stations_that_are_no_neighbours_change_nothing():
     network = network_of(6)
     model = model_of(network, trained=True)
     series, neighbourhood, cycles = scene(network)
-    padded = StationSeries(*(torch.cat([t, t[:, :1] * 0 + 9], 1) for t in series))
+    padded = StationSeries(*(torch.cat([t, t[:1] * 0 + 9]) for t in series))
 
     for one, other in zip(
         outputs_of(model, series, neighbourhood, cycles),
@@ -564,6 +570,21 @@ def test_every_learned_number_has_a_finite_gradient():
     assert idle == []
 
 
+def test_wider_margins_change_no_kriging():
+    network = network_of(6)
+    model = model_of(network)
+    series, neighbourhood, _ = scene(network)
+    wide = StationSeries(*(torch.cat([t[:, :2], t, t[:, :2]], 1) for t in series))
+    wider = model_of(network, configuration=replace(SMALL, margin_steps=6))
+    wider.load_state_dict(model.state_dict())
+    for one, other in zip(
+        kriging_of(model, series, neighbourhood),
+        kriging_of(wider, wide, neighbourhood),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
 # --- threads
 
 
@@ -607,14 +628,14 @@ def test_the_spread_grows_with_distance_and_with_disagreement():
     model = model_of(network)
     model.spread_law.copy_(torch.tensor([0.5, 0.1, 1.0]))
     series, neighbourhood, _ = scene(network)
-    narrow, weights = narrowed(series, SMALL), model.weights(neighbourhood)
+    weights = model.weights(neighbourhood)
 
-    _, spread = model.krige(narrow, neighbourhood, weights)
+    _, spread = kriging_of(model, series, neighbourhood)
     further = weights._replace(variance=weights.variance * 2)
-    _, far = model.krige(narrow, neighbourhood, further)
+    _, far = kriging_of(model, series, neighbourhood, further)
     # Twice as far from their mean at every station and hour: four times the disagreement.
-    apart = narrow._replace(value=2 * narrow.value)
-    mean, wide = model.krige(apart, neighbourhood, weights)
+    apart = series._replace(value=2 * series.value)
+    mean, wide = kriging_of(model, apart, neighbourhood)
     level = 0.1 * mean / 2
 
     assert (far > spread).all()

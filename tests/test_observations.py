@@ -1,6 +1,8 @@
 """What a valid Dataset is: every fault is found and named, all at once; what is taken from one."""
 
+import hashlib
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ from aqreanalysis.observations import (
     ObservationError,
     default_variable,
     find_faults,
+    input_digest,
     step_hours,
+    stored_values,
     time_bounds,
     validate,
+    value_range,
     values_of,
 )
 
@@ -158,6 +163,53 @@ def test_values_are_a_copy_station_by_time_also_of_lazy_data(valid):
     np.testing.assert_array_equal(values, valid["pm25"].values.astype(float))
     values[:] = 0.0
     assert float(valid["pm25"][0, 0]) == 1.0
+
+
+def test_stored_values_are_a_view_that_cannot_be_written_to(valid):
+    values = stored_values(valid, "pm25")
+    assert values.dtype == np.float32
+    assert np.shares_memory(values, valid["pm25"].values)
+    with pytest.raises(ValueError, match="read-only"):
+        values[:] = 0.0
+    turned = stored_values(valid.transpose("time", "station"), "pm25")
+    np.testing.assert_array_equal(turned, values)
+    assert value_range(valid, "pm25") == (1.0, 6.0)
+    assert np.isnan(value_range(valid * np.nan, "pm25")).all()
+
+
+def test_validation_copies_no_values(valid):
+    """One pass over 40 MB, in memory that does not grow with the number of the values."""
+    time = valid.time.values[0] + np.arange(100_000) * np.timedelta64(1, "h")
+    values = np.ones((100, time.size), np.float32)
+    values[:, ::7] = np.nan
+    long = xr.Dataset(
+        {"pm25": (("station", "time"), values, valid.pm25.attrs)},
+        coords={
+            "station": [f"s{number}" for number in range(100)],
+            "time": ("time", time, valid.time.attrs),
+            "longitude": ("station", np.linspace(0, 10, 100)),
+            "latitude": ("station", np.linspace(40, 50, 100)),
+        },
+    )
+    validate(long)
+    tracemalloc.start()
+    validate(long)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < values.nbytes / 10
+
+
+def test_the_digest_is_that_of_the_values_whatever_their_type_order_and_missing_bits(valid):
+    digest = input_digest(valid, "pm25")
+    other_bits = valid.pm25.values.astype(np.float64)
+    other_bits[0, 2] = np.uint64(0xFFF8000000000001).view(np.float64)  # another NaN
+    same = valid.assign(pm25=valid.pm25.copy(data=other_bits)).isel(station=[1, 0])
+    assert input_digest(same.transpose("time", "station"), "pm25") == digest
+    parts = [valid.time.values.astype("<i8").tobytes()]
+    for name, longitude, latitude, row in (("A", 10.0, 50.0, 0), ("B", 11.0, 51.0, 1)):
+        series = valid.pm25.values[row].astype("<f8")
+        parts += [name.encode(), np.array([longitude, latitude]).tobytes(), series.tobytes()]
+    assert digest == hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def test_values_of_an_unknown_variable_name_what_is_there(valid):

@@ -216,7 +216,7 @@ def test_aqs_gases_and_units_by_row(aqs):
 
 
 def test_aqs_bad_input(aqs, tmp_path):
-    with pytest.raises(ObservationError, match="AQS file needs the columns sitenum; it has"):
+    with pytest.raises(ObservationError, match="an AQS file lacks the columns Site Num; it has"):
         open_observations(aqs.drop(columns="Site Num"), format="aqs")
     twice = pd.concat([aqs, aqs.iloc[[0]].assign(**{"Sample Measurement": 99.0})])
     words = "different values of pm25; for example station 06-037-1103 POC 1, 2019-07-01T00:00"
@@ -328,6 +328,19 @@ def test_a_valid_dataset_comes_back_equal(cf_file):
     lazy = open_observations(found.chunk(time=1))
     assert lazy.chunks
     assert lazy.equals(found)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_sentinels_of_a_dataset_are_missing(cf_file, kind):
+    spoiled = cf_file.assign(concentration=cf_file.concentration.astype(kind))
+    spoiled["concentration"][0] = [-999.9, -9999.0]
+    assert int(open_observations(spoiled).pm25.isnull().sum()) == 3
+
+
+def test_a_single_stamp_keeps_its_step(cf_file):
+    daily = open_observations(cf_file).isel(time=[0])
+    daily["time"].attrs["step_hours"] = 24.0
+    assert open_observations(daily).time.attrs["step_hours"] == 24.0
 
 
 def test_the_dataset_given_is_not_changed(cf_file):

@@ -5,8 +5,8 @@ import pytest
 
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.observations import ObservationError, concentration_factor, to_concentration
-from aqreanalysis.observations.columns import METEOROLOGY
-from aqreanalysis.observations.units import linear_conversion
+from aqreanalysis.observations.checks.units import linear_conversion
+from aqreanalysis.observations.variables import METEOROLOGY
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 """The outlook as users call it: starts, horizons, places, products, saved models, bad input."""
 
+import json
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +14,13 @@ from typer.testing import CliRunner
 
 import aqreanalysis as aqr
 from aqreanalysis.cli import app
-from aqreanalysis.methods.neural.saved import SavedModelError
+from aqreanalysis.methods import NotFittedError
+from aqreanalysis.methods.saved_model import SavedModelError
 from aqreanalysis.outlook import OUTLOOK_METHODS, Outlook, starts_between
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
-from aqreanalysis.outlook.requests import horizon_steps
+from aqreanalysis.outlook.periods import horizon_steps
 from aqreanalysis.outlook.training import OutlookSchedule
+from aqreanalysis.predictive import RootNormal
 
 SIZES = OutlookConfiguration(history=48, leads=24, width=16)
 QUICK = OutlookSchedule(updates=4, check_every=2, batch=16)
@@ -32,10 +39,9 @@ def observations(network):
     return obs.isel(station=np.flatnonzero(~silent)[:12])
 
 
-def fitted(observations, method="aqnet"):
-    return Outlook(method, configuration=SIZES, schedule=QUICK, progress=False).fit(
-        observations, "pm25"
-    )
+def fitted(observations, method="aqnet", between=None):
+    options = {"configuration": SIZES, "schedule": QUICK, "between": between}
+    return Outlook(method, progress=False, **options).fit(observations, "pm25")
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +50,8 @@ def aqnet(observations):
 
 
 @pytest.fixture(scope="module")
-def persistence(observations):
-    return fitted(observations, "persistence")
+def persistence(observations, aqnet):
+    return fitted(observations, "persistence", aqnet.between)
 
 
 def test_an_outlook_begins_where_the_observations_end(aqnet, observations):
@@ -174,13 +180,127 @@ def test_a_saved_outlook_predicts_the_same(aqnet, observations, tmp_path, networ
         Outlook.load(folder)
 
 
-@pytest.mark.parametrize("method", [m for m in OUTLOOK_METHODS if m != "paper"])
-def test_every_method_keeps_the_contract(method, observations, tmp_path):
-    model = fitted(observations, method)
-    ahead = Outlook.load(model.save(tmp_path / method)).predict(observations, horizon="12h")
-    assert model.name == method
+SOURCES = {
+    "aqnet": "2502.11941",
+    "paper": "2502.11941",
+    "lstm": "Hochreiter and Schmidhuber 1997",
+    "patchtst": "2211.14730",
+    "ridge": "Hoerl and Kennard 1970",
+    "climatology": "Wilks",
+    "persistence": "Wilks",
+}
+
+
+@pytest.fixture(scope="module", params=list(OUTLOOK_METHODS))
+def method(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def with_pollutants(observations):
+    return observations.assign(no2=observations.pm25 / 2)
+
+
+@pytest.fixture(scope="module")
+def each(method, with_pollutants, aqnet):
+    return fitted(with_pollutants, method, aqnet.between)
+
+
+def test_every_method_comes_back_from_its_folder_and_is_calibrated(
+    each, method, with_pollutants, tmp_path
+):
+    ahead = Outlook.load(each.save(tmp_path / method)).predict(with_pollutants, horizon="12h")
+    assert each.name == method
     assert bool(np.isfinite(ahead.pm25).all() and (ahead.pm25 >= 0).all())
-    assert 0.8 < model.scores["coverage"] <= 1
+    assert 0.8 < each.scores["coverage"] <= 1
+
+
+def test_every_method_can_be_pickled(each, with_pollutants):
+    again = pickle.loads(pickle.dumps(each))
+    expected = each.predict(with_pollutants, horizon=3)
+    xr.testing.assert_equal(again.predict(with_pollutants, horizon=3), expected)
+    assert repr(again) == repr(each)
+
+
+def test_every_method_says_what_it_is(each, method):
+    assert repr(Outlook(method, seed=3)) == f"<Outlook ({method}): not fitted, seed 3>"
+    assert repr(each).startswith(f"<Outlook pm25 ({method}): 48 h to the next 24 h, 12 stations")
+
+
+def test_every_method_says_that_it_is_not_fitted(method, observations, tmp_path):
+    model = Outlook(method)
+    for use in (
+        lambda: model.predict(observations),
+        lambda: model.issue(observations, np.array([100])),
+        lambda: model.save(tmp_path / "model"),
+        lambda: model.variable,
+        lambda: model.settings,
+        lambda: model.scores,
+    ):
+        with pytest.raises(NotFittedError, match=r"not fitted; call fit\(observations, variable\)"):
+            use()
+    assert issubclass(NotFittedError, ValueError)
+
+
+def test_every_method_refuses_another_pollutant(each, observations):
+    other = observations[["pm25"]].rename(pm25="pm10")
+    with pytest.raises(ValueError, match="this outlook learned 'pm25'; the observations have pm10"):
+        each.predict(other)
+
+
+def test_every_product_says_where_its_numbers_come_from(each, method, network, with_pollutants):
+    own = each.predict(with_pollutants, horizon=3)
+    settings = json.loads(own.attrs["method_settings"])
+    assert settings["seed"] == 0
+    assert settings["stations"] == 12
+    assert (settings["history_hours"], settings["horizon_hours"]) == (48, 3)
+    assert len(settings["data_hash"]) == 64
+    assert SOURCES[method] in own.attrs["references"]
+    assert own.attrs["method"] == f"{method} outlook"
+    between = each.predict(with_pollutants, network.hidden, horizon=3)
+    assert json.loads(between.attrs["method_settings"])["between"] == "neural"
+    assert between.attrs["references"] == (f"{own.attrs['references']}; {each.between.references}")
+
+
+@pytest.mark.parametrize("places", ["stations", "between"])
+def test_every_product_is_the_statistic_that_it_names(each, network, with_pollutants, places):
+    at = network.hidden if places == "between" else None
+    products = {
+        kind: each.predict(with_pollutants, at, horizon=6, statistic=kind, quantiles=(0.5,)).load()
+        for kind in ("median", "mean")
+    }
+    for kind, product in products.items():
+        assert product.pm25.attrs["statistic"] == kind
+        assert f": {kind} of pm25 by" in product.attrs["history"]
+    median, mean = products.values()
+    xr.testing.assert_equal(each.predict(with_pollutants, at, horizon=6).pm25, median.pm25)
+    xr.testing.assert_equal(median.pm25_uncertainty, mean.pm25_uncertainty)
+    np.testing.assert_allclose(median.pm25, median.pm25_q50, rtol=1e-5)
+    if OUTLOOK_METHODS[each.name].network.estimates_mean:
+        # The root is that of an estimated mean concentration, to which no variance is added.
+        np.testing.assert_allclose(mean.pm25, median.pm25, rtol=1e-5)
+    else:
+        # With median m^2 and squared error 4 m^2 s^2 + 2 s^4 the mean is m^2 + s^2.
+        square = RootNormal.from_median(median.pm25.values, median.pm25_uncertainty.values).spread
+        np.testing.assert_allclose(mean.pm25 - median.pm25, square**2, rtol=2e-3, atol=1e-3)
+
+
+def test_no_other_statistic_is_given(persistence, observations):
+    with pytest.raises(ValueError, match="statistic must be 'median' or 'mean'; found 'mode'"):
+        persistence.predict(observations, statistic="mode")
+
+
+def test_a_reanalysis_loads_no_forecasting_code():
+    script = """
+import sys
+import aqreanalysis as aqr
+observations = aqr.synthetic_network(hours=48, seed=0).observations
+observations.aqnet.reanalyse(grid=1.0, method="idw").compute()
+import aqreanalysis.methods.neural.reanalyser, aqreanalysis.verification
+print([name for name in sys.modules if "outlook" in name])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_no_model_is_saved_over_something_else(aqnet, tmp_path):
@@ -227,8 +347,6 @@ def test_observations_that_do_not_fit_are_refused(persistence, observations):
         fitted(observations).predict(observations, observations, attention=True)
     with pytest.raises(ValueError, match="learns from at least 48 h, and a day more"):
         fitted(observations.isel(time=slice(0, 60)))
-    with pytest.raises(ValueError, match="not fitted"):
-        Outlook().predict(observations)
     with pytest.raises(ValueError, match="method is one of aqnet"):
         Outlook("prophet")
 
@@ -270,9 +388,10 @@ def test_the_command_writes_a_hindcast_and_keeps_its_model(observations, tmp_pat
         assert written.sizes["time"] == 12
         assert pd.Timestamp(written.forecast_reference_time.values) == pd.Timestamp("2020-11-08")
     again = [*call, "--model", str(model), "--until", "2020-11-09", "--every", "12"]
-    done = CliRunner().invoke(app, [*again, "--grid", "1.0"])
+    done = CliRunner().invoke(app, [*again, "--grid", "1.0", "--statistic", "mean"])
     assert done.exit_code == 0, done.output
     with aqr.open_product(out) as written:
+        assert written.pm25.attrs["statistic"] == "mean"
         assert written.pm25.dims == ("lead_time", "forecast_reference_time", "lat", "lon")
         assert written.sizes["forecast_reference_time"] == 3
 

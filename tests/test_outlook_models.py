@@ -10,10 +10,11 @@ from aqreanalysis.datasets import synthetic_network
 from aqreanalysis.methods.covariates import Scaling
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookNetwork
 from aqreanalysis.outlook.baselines import Climatology, LSTMOutlook, Persistence, Ridge
-from aqreanalysis.outlook.inputs import Histories
+from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
+from aqreanalysis.outlook.linear import design
 from aqreanalysis.outlook.paper import PaperNetwork
 from aqreanalysis.outlook.patchtst import PatchTST, patch_count
-from aqreanalysis.outlook.training import Examples, Level, OutlookSchedule, learn
+from aqreanalysis.outlook.training import OutlookSchedule, train
 
 SIZES = OutlookConfiguration(history=96, leads=24, width=16)
 NETWORKS = (OutlookNetwork, LSTMOutlook, PatchTST, PaperNetwork)
@@ -26,9 +27,9 @@ def observations():
     return obs.assign(wind_speed=abs(wind), temperature=wind)
 
 
-def histories_of(observations, covariates=None):
+def inputs_of(observations, covariates=None):
     scaling = Scaling.of(observations, "pm25", covariates)
-    return Histories.of(observations, scaling, leads=SIZES.leads, seasons=False), scaling
+    return ForecastInputs.of(observations, scaling, leads=SIZES.leads, seasons=False), scaling
 
 
 def made(network, channels):
@@ -43,27 +44,26 @@ def test_nothing_from_the_start_on_is_seen(network, observations):
     changed = observations.copy(deep=True)
     for name in ("pm25", "wind_speed", "temperature"):
         changed[name][{"time": slice(column, None)}] = 3 * later[name] + 50
-    _, scaling = histories_of(observations)
+    _, scaling = inputs_of(observations)
     predictions = []
     for dataset in (observations, changed):
-        histories = Histories.of(dataset, scaling, leads=SIZES.leads, seasons=False)
-        model = made(network, histories.sums.shape[-1])
-        if hasattr(model, "weight"):
+        inputs = ForecastInputs.of(dataset, scaling, leads=SIZES.leads, seasons=False)
+        model = made(network, inputs.channels)
+        if network in (OutlookNetwork, Ridge):
             model.weight = torch.randn(model.weight.shape, generator=torch.manual_seed(1))
         with torch.no_grad():
-            examples = Examples.of(histories, [column])
-            predictions.append(model(examples.history(model)).mean)
+            examples = Examples.of(inputs, [column])
+            predictions.append(model(examples.history(model.edges, model.leads)).mean)
     assert torch.equal(*predictions)
 
 
 def test_another_station_changes_the_outlook_through_the_mean_of_the_others(observations):
-    histories, scaling = histories_of(observations)
+    inputs, scaling = inputs_of(observations)
     changed = observations.copy(deep=True)
     changed["pm25"][{"station": 0}] = changed["pm25"][{"station": 0}] * 4
-    again = Histories.of(changed, scaling, leads=24, seasons=False)
+    again = ForecastInputs.of(changed, scaling, leads=24, seasons=False)
     before, after = (
-        h.at(torch.tensor([1]), torch.tensor([200]), edges=SIZES.edges, leads=24).value[0]
-        for h in (histories, again)
+        Examples.of(each, [200]).history(SIZES.edges, 24).value[1] for each in (inputs, again)
     )
     assert torch.equal(before[:, 0], after[:, 0])
     assert not torch.equal(before[:, 1], after[:, 1])
@@ -76,9 +76,9 @@ def test_tokens_are_means_of_what_is_there_and_gaps_repeat_what_came_before(obse
     values[1] = 9.0
     values[1, ::2] = 25.0
     gappy["pm25"] = gappy.pm25.copy(data=values)
-    histories, scaling = histories_of(gappy, covariates=[])
+    inputs, scaling = inputs_of(gappy, covariates=[])
     edges = (0, 2, 4, 8, 10, 20)
-    history = histories.at(torch.tensor([0]), torch.tensor([200]), edges=edges, leads=1)
+    history = Examples.of(inputs, [200]).history(edges, 1)
     level = scaling.variable
     roots = history.value[0, :, 0] * level.scale + level.centre
     # Periods before hour 200: 198-199 and 196-197 missing, 192-195, 190-191, 180-189 missing.
@@ -108,13 +108,11 @@ def test_scaling_refuses_covariates_that_are_not_there(observations):
 
 
 def test_the_untrained_network_is_its_linear_outlook(observations):
-    histories, _ = histories_of(observations)
-    model = made(OutlookNetwork, histories.sums.shape[-1])
-    examples = Examples.of(histories, [150, 200])
+    inputs, _ = inputs_of(observations)
+    model = made(OutlookNetwork, inputs.channels)
+    examples = Examples.of(inputs, [150, 200])
     model.weight = torch.randn(model.weight.shape, generator=torch.manual_seed(0))
-    from aqreanalysis.outlook.aqnet import design
-
-    history = examples.history(model)
+    history = examples.history(model.edges, model.leads)
     with torch.no_grad():
         found = model(history, attention=True)
     np.testing.assert_allclose(found.mean, design(history, cycles=True) @ model.weight, atol=1e-4)
@@ -122,12 +120,12 @@ def test_the_untrained_network_is_its_linear_outlook(observations):
 
 
 def test_without_cycles_the_time_of_day_changes_nothing(observations):
-    histories, _ = histories_of(observations)
+    inputs, _ = inputs_of(observations)
     torch.manual_seed(0)
     sizes = OutlookConfiguration(history=96, leads=24, width=16, cycles=False)
-    model = OutlookNetwork(sizes, histories.sums.shape[-1]).eval()
+    model = OutlookNetwork(sizes, inputs.channels).eval()
     torch.nn.init.normal_(model.leave.weight)
-    history = Examples.of(histories, [200]).history(model)
+    history = Examples.of(inputs, [200]).history(model.edges, model.leads)
     with torch.no_grad():
         plain = model(history).mean
         shifted = model(history._replace(cycles=-history.cycles, past=-history.past)).mean
@@ -142,47 +140,47 @@ def test_ridge_errs_no_more_than_it_must():
     for hour in range(1, 1500):
         values[:, hour] = 50 + keep * (values[:, hour - 1] - 50) + rng.normal(0, noise, 6)
     obs["pm25"] = obs.pm25.copy(data=values.astype(np.float32))
-    histories, scaling = histories_of(obs, [])
-    level = Level(scaling.variable.centre, scaling.variable.scale)
-    model = made(Ridge, histories.sums.shape[-1])
+    inputs, scaling = inputs_of(obs, [])
+    level = Level.of(scaling)
+    model = made(Ridge, inputs.channels)
     parts = (
-        Examples.of(histories, range(100, 1100, 3)),
-        Examples.of(histories, range(1124, 1470, 2)),
+        Examples.of(inputs, range(100, 1100, 3)),
+        Examples.of(inputs, range(1124, 1470, 2)),
     )
-    learned = learn(model, *parts, level=level, schedule=OutlookSchedule(), seed=0)
+    trained = train(model, *parts, level=level, schedule=OutlookSchedule(), seed=0)
     # The variance at lead k is noise^2 (1 - keep^2k) / (1 - keep^2).
     ahead = 1 - keep ** (2 * np.arange(1, 25))
     least = np.sqrt((noise**2 * ahead / (1 - keep**2)).mean())
-    assert learned.scores["rmse"] < 1.08 * least  # sampling: 2000 independent errors
-    assert math.isclose(learned.scores["coverage"], 0.9, abs_tol=0.01)
+    assert trained.scores["rmse"] < 1.08 * least  # sampling: 2000 independent errors
+    assert math.isclose(trained.scores["coverage"], 0.9, abs_tol=0.01)
 
 
 def test_climatology_is_the_mean_of_each_hour_of_the_day():
     obs = synthetic_network(hours=240, seed=3).observations.isel(station=slice(0, 4))
     hour = np.tile(np.arange(24.0), 10)
     obs["pm25"] = obs.pm25.copy(data=np.tile(10 + hour, (4, 1)).astype(np.float32))
-    histories, scaling = histories_of(obs, [])
-    level = Level(scaling.variable.centre, scaling.variable.scale)
-    model = made(Climatology, histories.sums.shape[-1])
-    parts = Examples.of(histories, range(24, 180)), Examples.of(histories, range(180, 216))
-    learned = learn(model, *parts, level=level, schedule=OutlookSchedule(), seed=0)
+    inputs, scaling = inputs_of(obs, [])
+    level = Level.of(scaling)
+    model = made(Climatology, inputs.channels)
+    parts = Examples.of(inputs, range(24, 180)), Examples.of(inputs, range(180, 216))
+    trained = train(model, *parts, level=level, schedule=OutlookSchedule(), seed=0)
     with torch.no_grad():
-        found = level.of(learned.model(parts[1].history(model)).mean)
-    np.testing.assert_allclose(found, level.of(parts[1].truth(24)), rtol=1e-4)
+        found = level.concentration(trained.model(parts[1].history(model.edges, model.leads)).mean)
+    np.testing.assert_allclose(found, level.concentration(parts[1].truth(24)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_training_lowers_the_error_and_depends_on_the_seed_alone(network, observations):
-    histories, scaling = histories_of(observations, [] if network is PatchTST else None)
-    level = Level(scaling.variable.centre, scaling.variable.scale)
-    parts = Examples.of(histories, range(24, 300, 4)), Examples.of(histories, range(300, 380, 4))
+    inputs, scaling = inputs_of(observations, [] if network is PatchTST else None)
+    level = Level.of(scaling)
+    parts = Examples.of(inputs, range(24, 300, 4)), Examples.of(inputs, range(300, 380, 4))
 
     few = 2 if network is PaperNetwork else 12
 
     def trained(updates):
-        model = made(network, histories.sums.shape[-1])
+        model = made(network, inputs.channels)
         schedule = OutlookSchedule(updates=updates, batch=16, check_every=updates, rate=5e-3)
-        return learn(model, *parts, level=level, schedule=schedule, seed=0)
+        return train(model, *parts, level=level, schedule=schedule, seed=0)
 
     first, again = trained(few), trained(few)
     for name, tensor in first.model.state_dict().items():
@@ -216,9 +214,9 @@ def test_patchtst_sees_each_series_alone_and_scales_with_it():
 
 
 def test_aqnet_as_released_sees_no_history_of_the_variable_and_favours_the_newest(observations):
-    histories, _ = histories_of(observations)
-    model = made(PaperNetwork, histories.sums.shape[-1])
-    history = Examples.of(histories, [200]).history(model)
+    inputs, _ = inputs_of(observations)
+    model = made(PaperNetwork, inputs.channels)
+    history = Examples.of(inputs, [200]).history(model.edges, model.leads)
     with torch.no_grad():
         found = model(history, attention=True)
         value = history.value.clone()

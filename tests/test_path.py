@@ -7,7 +7,7 @@ import xarray as xr
 
 import aqreanalysis as aqr
 from aqreanalysis import demo
-from aqreanalysis.methods.neural.schedule import Schedule
+from aqreanalysis.methods.neural.configuration import Schedule
 
 QUICK = Schedule(covariance_updates=8, updates=4, windows=2, check_every=2, validation_windows=4)
 SCORED = slice("2020-11-03T00", "2020-11-04T23")

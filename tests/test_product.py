@@ -23,10 +23,10 @@ from product_cases import (
 )
 
 from aqreanalysis.grid import Grid
+from aqreanalysis.observations import input_digest
 from aqreanalysis.product import (
     ProductError,
     build_product,
-    input_digest,
     open_product,
     restore_metadata,
     write_netcdf,

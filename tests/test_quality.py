@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from aqreanalysis.observations import ObservationError, find_faults, open_observations
-from aqreanalysis.observations.quality import FLAGS, QualityLimits, flag, mask
+from aqreanalysis.observations import (
+    FLAGS,
+    ObservationError,
+    QualityLimits,
+    find_faults,
+    flag,
+    mask,
+    open_observations,
+)
 
 HOURS = 400
 
@@ -141,7 +148,9 @@ def test_mask_rejects_what_is_named_and_keeps_the_rest(clean):
 
 
 def test_mask_needs_flags_and_known_names(clean):
-    with pytest.raises(ObservationError, match=r"must be there; use obs.aqnet.flag\(\) first"):
+    with pytest.raises(
+        ObservationError, match=r"pm25_flag must be there; use obs.aqnet.flag\(\) first"
+    ):
         mask(clean, "pm25")
     with pytest.raises(ObservationError, match="no such flags: odd; there are good, missing"):
         mask(flag(clean, "pm25"), "pm25", reject=("odd",))

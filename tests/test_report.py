@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from report_cases import HOSTILE, pairs_of
 
-from aqreanalysis.product import ProductError
+from aqreanalysis.atomic import WriteError
 from aqreanalysis.report import check_report_target, tables, write_report
-from aqreanalysis.report.figures.places import time_ticks, worst_weeks
-from aqreanalysis.report.figures.probability import coverage, positions
-from aqreanalysis.report.figures.sheet import colour_of, drawable
 from aqreanalysis.report.findings import Findings, Part
+from aqreanalysis.report.probability import coverage, positions
+from aqreanalysis.report.sheet import colour_of, drawable
+from aqreanalysis.report.stations import time_ticks, worst_weeks
 from aqreanalysis.report.verdict import verdict
 from aqreanalysis.verification import VerificationError, statistics
 
@@ -148,7 +148,7 @@ def test_intervals_that_are_right_or_too_narrow_are_called_so(findings):
 def test_no_standard_error_is_said(findings):
     silent = with_score(findings, "neural", crps=(np.nan,) * 3, coverage_90=(np.nan,) * 3)
     assert "It gives no standard errors" in said(silent)
-    row = tables.score_table(silent).rows[0]
+    row = tables.method_table(silent).rows[0]
     assert [cell.text for cell in row.cells[5:7]] == ["no standard error"] * 2
 
 
@@ -166,7 +166,7 @@ def test_the_verdict_is_at_most_three_sentences(findings):
 def test_the_table_of_scores_holds_what_the_pairs_give(findings):
     error = (findings.pairs.estimate - findings.pairs.truth).values
     truth = np.broadcast_to(findings.pairs.truth.values, error.shape)
-    table = tables.score_table(findings)
+    table = tables.method_table(findings)
     assert [row.head for row in table.rows] == [
         "neural kNN",
         "ordinary kriging",
@@ -183,12 +183,12 @@ def test_the_table_of_scores_holds_what_the_pairs_give(findings):
 
 
 def test_differences_stand_beside_kriging_with_their_interval(findings):
-    first, reference, last = tables.score_table(findings).rows
+    first, reference, last = tables.method_table(findings).rows
     assert re.fullmatch(r"−\d+\.\d\u00a0%", first.cells[1].text)
     assert re.fullmatch(r"\+\d+\.\d\u00a0%", last.cells[1].text)
     assert re.fullmatch(r"−[\d.]+ to −[\d.]+", first.cells[1].interval)
     assert reference.cells[1].text == "the reference"
-    without = tables.score_table(only(findings, "neural", "idw"))
+    without = tables.method_table(only(findings, "neural", "idw"))
     assert [name for name, _ in without.columns][2] == "MAE"
 
 
@@ -292,12 +292,12 @@ def test_a_report_ends_in_html(tmp_path, name):
 
 
 def test_a_target_that_cannot_be_written_is_refused_before_the_work(tmp_path):
-    with pytest.raises(ProductError, match="there is no folder"):
+    with pytest.raises(WriteError, match="there is no folder"):
         check_report_target(tmp_path / "nowhere" / "report.html")
     there = tmp_path / "REPORT.HTML"
     there.write_text("old")
     assert check_report_target(there) == there
-    with pytest.raises(ProductError, match="exists, and overwrite is False"):
+    with pytest.raises(WriteError, match="exists, and overwrite is False"):
         check_report_target(there, overwrite=False)
 
 
@@ -461,7 +461,7 @@ def test_a_method_that_always_failed_has_a_verdict_of_its_own(findings):
     nothing = {name: (np.nan,) * 3 for name in ("rmse", "crps", "coverage_90")}
     failed = with_score(findings, "neural", count=(0.0, 0.0, 0.0), missing=(9.0,) * 3, **nothing)
     assert verdict(failed) == ["The neural kNN gave no estimate that could be scored."]
-    assert tables.score_table(failed).rows[0].cells[0].text == "no estimate"
+    assert tables.method_table(failed).rows[0].cells[0].text == "no estimate"
     others = said(only(failed, "kriging", "neural"))
     assert "The others gave no estimates: there is no other method" in others
     assert others.endswith("No estimate came from neural kNN.")

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import Surroundings, complete
+from aqreanalysis.methods.kriging.gaps import Surroundings, complete, nearest_others
 from aqreanalysis.methods.neural.batches import (
     Clock,
+    Example,
     Samples,
     Standardisation,
-    Window,
     assemble,
     clock_of,
-    narrowed,
     station_series,
     surroundings_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.neural_knn import CYCLES, NeuralKNN, StationSeries
+from aqreanalysis.methods.neural.neural_knn import CYCLES, NeuralKNN
+from aqreanalysis.methods.neural.validation import network_outputs
 from aqreanalysis.network import StationNetwork
 
 SMALL = Configuration(
@@ -290,38 +290,15 @@ def test_the_surroundings_of_a_station_are_its_nearest_others():
         torch.tensor([[0.0], [1.0], [2.0], [50.0]]).double() - torch.tensor([0, 1, 2, 50])
     ).abs()
 
+    others = value[nearest_others(apart, 2)]
     series = station_series(
-        value,
-        value * 0,
-        apart,
-        torch.zeros(4, 1, CYCLES),
-        torch.zeros(4, 1, 0),
-        neighbours=2,
+        value, value * 0, others, torch.zeros(4, 1, CYCLES), torch.zeros(4, 1, 0)
     )
 
     # Of the first: stations 2 and 4, mean 3, spread 1. Of the last: 2 and 4 again.
-    assert series.mean[0, [0, 3], 0].tolist() == [3.0, 3.0]
-    assert series.spread[0, [0, 3], 0].tolist() == [1.0, 1.0]
-    assert series.mean[0, 1, 0] == 2.5
-
-
-def test_narrowed_is_the_core_and_what_its_bands_need():
-    value = torch.arange(SMALL.window_steps, dtype=torch.float32).expand(1, 3, -1)
-    series = station_series(
-        value[0].double(),
-        value[0] * 0,
-        torch.rand(3, 3).double(),
-        torch.zeros(3, 20, CYCLES),
-        torch.zeros(3, 20, 2),
-        neighbours=2,
-    )
-
-    narrow = narrowed(series, SMALL)
-
-    assert narrow.value[0, 0].tolist() == list(range(20))  # 4 to 15, and four on either side
-    wide = replace(SMALL, margin_steps=6)
-    series = StationSeries(*(torch.cat([t[:, :, :2], t, t[:, :, :2]], 2) for t in series))
-    assert narrowed(series, wide).value[0, 0].tolist() == list(range(20))
+    assert series.mean[[0, 3], 0].tolist() == [3.0, 3.0]
+    assert series.spread[[0, 3], 0].tolist() == [1.0, 1.0]
+    assert series.mean[1, 0] == 2.5
 
 
 # --- nothing of the hidden
@@ -330,7 +307,7 @@ def test_narrowed_is_the_core_and_what_its_bands_need():
 def windows_of(samples, *, hidden, start=0):
     """Return one window with some stations hidden."""
     everyone = np.arange(samples.network.size)
-    return [Window(start, np.setdiff1d(everyone, hidden), np.asarray(hidden))]
+    return [Example(start, np.setdiff1d(everyone, hidden), np.asarray(hidden))]
 
 
 def trained_model(spacing_km):
@@ -344,11 +321,7 @@ def trained_model(spacing_km):
 
 def outputs_of(model, batch):
     """Return mean and log-variance of the whole network at a batch's targets."""
-    encoding = narrowed(model.encode(batch.series), SMALL)
-    series = narrowed(batch.series, SMALL)
-    return model(
-        series, encoding, batch.neighbourhood, model.weights(batch.neighbourhood), batch.cycles
-    )
+    return network_outputs(model, batch, model.weights(batch.neighbourhood))
 
 
 @universal
@@ -411,16 +384,16 @@ def test_the_truth_of_a_batch_is_the_core_of_the_hidden_series():
     cycles = samples.clock.cycles(
         samples.network.longitude[[3, 5]], samples.first + 11, samples.first + 23
     )
-    assert torch.equal(batch.cycles, cycles)
+    assert torch.equal(batch.cycles, cycles.permute(2, 0, 1))
 
 
 def test_windows_side_by_side_are_as_alone():
-    # Windows with few and with many visible stations are padded to one size.
+    # Windows with few and with many visible stations follow each other.
     samples = samples_of(observations(9, 60))
     model = trained_model(20.0)
     windows = [
-        Window(0, np.array([0, 1, 2]), np.array([3, 4])),
-        Window(30, np.array([1, 2, 3, 5, 6, 7, 8]), np.array([0])),
+        Example(0, np.array([0, 1, 2]), np.array([3, 4])),
+        Example(30, np.array([1, 2, 3, 5, 6, 7, 8]), np.array([0])),
     ]
 
     def predict(some):
@@ -451,7 +424,7 @@ def test_neighbours_of_a_hidden_station_are_the_nearest_visible():
     for row in range(2):
         order = np.argsort(distance[row].numpy())[:4]
         np.testing.assert_array_equal(visible[place.index[row]], visible[order])
-        np.testing.assert_array_equal(place.distance_km[row], distance[row, order])
+        np.testing.assert_allclose(place.distance_km[row], distance[row, order], rtol=1e-9)
         np.testing.assert_array_equal(place.bearing[row], bearing[row, order])
 
 
@@ -460,10 +433,10 @@ def test_gaps_of_a_window_are_filled_from_visible_stations_of_that_window():
     covariance = SpaceTimeCovariance(20.0)
     visible = np.arange(1, 9)
     batch = assemble(
-        samples, [Window(10, visible, np.array([0]))], covariance=covariance, configuration=SMALL
+        samples, [Example(10, visible, np.array([0]))], covariance=covariance, configuration=SMALL
     )
 
     around = Surroundings.among(samples.distance_km(visible, visible))
     value, variance = complete(covariance, samples.value[1:, 10:30], around)
-    assert torch.equal(batch.series.value[0], value.float())
-    assert torch.equal(batch.series.variance[0], variance.float())
+    assert torch.equal(batch.series.value, value.float())
+    assert torch.equal(batch.series.variance, variance.float())

@@ -16,10 +16,9 @@ import xarray as xr
 from safetensors.torch import load_file, save_file
 
 from aqreanalysis.grid import Grid
-from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.saved import SavedModelError
-from aqreanalysis.methods.neural.schedule import Schedule
+from aqreanalysis.methods.saved_model import SavedModelError
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8

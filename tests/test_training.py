@@ -9,13 +9,17 @@ import pytest
 import torch
 import xarray as xr
 
-from aqreanalysis.methods.neural.batches import Samples, Standardisation, Window, assemble, narrowed
-from aqreanalysis.methods.neural.configuration import Configuration
+from aqreanalysis.methods.neural.batches import Example, Samples, Standardisation, assemble
+from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
-from aqreanalysis.methods.neural.schedule import Schedule
-from aqreanalysis.methods.neural.spread import fit_spread_law
 from aqreanalysis.methods.neural.training import FEWEST_FOR_HEADS, train
-from aqreanalysis.methods.neural.validation import Look, Validated
+from aqreanalysis.methods.neural.validation import (
+    Scores,
+    Validated,
+    fit_spread_law,
+    kriging_outputs,
+    network_outputs,
+)
 from aqreanalysis.network import StationNetwork, great_circle_km
 
 SMALL = Configuration(
@@ -86,11 +90,7 @@ def trained(dataset, *, schedule=QUICK, seed=0, configuration=SMALL):
 def outputs_of(model, batch, *, heads):
     """Return mean and log-variance of a model at a batch's targets."""
     weights = model.weights(batch.neighbourhood)
-    series = narrowed(batch.series, model.configuration)
-    if not heads:
-        return model.krige(series, batch.neighbourhood, weights)
-    encoding = narrowed(model.encode(batch.series), model.configuration)
-    return model(series, encoding, batch.neighbourhood, weights, batch.cycles)
+    return (network_outputs if heads else kriging_outputs)(model, batch, weights)
 
 
 def crps_at(model, samples, hidden, *, heads):
@@ -98,7 +98,7 @@ def crps_at(model, samples, hidden, *, heads):
     configuration = model.configuration
     visible = np.setdiff1d(np.arange(samples.network.size), hidden)
     last = samples.value.shape[1] - configuration.window_steps
-    windows = [Window(s, visible, hidden) for s in range(0, last + 1, configuration.core_steps)]
+    windows = [Example(s, visible, hidden) for s in range(0, last + 1, configuration.core_steps)]
     batch = assemble(samples, windows, covariance=model.covariance, configuration=configuration)
     mean, log_variance = outputs_of(model, batch, heads=heads)
     there = torch.isfinite(batch.truth)
@@ -187,7 +187,7 @@ def batches(monkeypatch):
         return batch
 
     monkeypatch.setattr("aqreanalysis.methods.neural.training.assemble", recorded)
-    monkeypatch.setattr("aqreanalysis.methods.neural.validation_passes.assemble", recorded)
+    monkeypatch.setattr("aqreanalysis.methods.neural.validation.assemble", recorded)
     return seen
 
 
@@ -305,8 +305,8 @@ def test_training_stops_after_looks_without_gain():
 
 
 def validated(by_station):
-    look = Look(0, rmse=10.0, mae=4.0, crps=1.0, coverage=0.9)
-    return Validated(look, np.asarray(by_station))
+    scores = Scores(0, rmse=10.0, mae=4.0, crps=1.0, coverage=0.9)
+    return Validated(scores, np.asarray(by_station))
 
 
 def test_a_gain_counts_as_far_as_its_stations_prove_it():

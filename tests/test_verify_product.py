@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 from product_cases import GRIDS, make_observations, make_product
 
+from aqreanalysis.foreign.files import in_blocks, runs
+from aqreanalysis.foreign.places import RegularGrid
 from aqreanalysis.network import great_circle_km
 from aqreanalysis.product import write_netcdf
 from aqreanalysis.verification import VerificationError, metrics
-from aqreanalysis.verification.colocation.blocks import in_blocks, runs
-from aqreanalysis.verification.colocation.cells import GridCells
 from aqreanalysis.verification.colocation.products import match_product, verify_product
 
 HOURS = pd.date_range("2020-01-01", periods=48, freq="h")
@@ -154,7 +154,8 @@ def test_a_product_across_the_date_line():
     places = ((179.9, -179.9, 180.6), (0.1, 0.1, 0.1))
     east = np.arange(179.25, 181, 0.5)
     product = grid(east, np.array([-0.25, 0.25]))
-    product["pm25"] = product.pm25 * 0 + product.lon
+    with xr.set_options(keep_attrs=True):
+        product["pm25"] = product.pm25 * 0 + product.lon
     observations = stations(places).assign_coords(longitude=("station", [179.9, -179.9, -179.4]))
     np.testing.assert_array_equal(estimate(product, observations)[:, 0], [179.75, 180.25, 180.75])
     wrapped = product.assign_coords(lon=(product.lon + 180) % 360 - 180)
@@ -164,7 +165,8 @@ def test_a_product_across_the_date_line():
 def test_stations_at_the_poles_and_on_the_edges_of_a_global_grid():
     places = ((123.4, -179.999, 180.0, 0.0), (90.0, -90.0, 0.0, 0.0))
     product = grid(np.arange(0.0, 360), np.arange(-90.0, 91))
-    product["pm25"] = product.pm25 * 0 + 1000 * product.lat + product.lon
+    with xr.set_options(keep_attrs=True):
+        product["pm25"] = product.pm25 * 0 + 1000 * product.lat + product.lon
     found = estimate(product, stations(places))[:, 0]
     np.testing.assert_array_equal(found, [90_123, -90_000 + 180, 180, 0])
 
@@ -177,7 +179,8 @@ def test_linear_sampling_is_exact_for_a_bilinear_field():
 
 def test_linear_sampling_goes_around_the_globe():
     product = grid(np.arange(0.5, 360), np.array([-0.5, 0.5]))
-    product["pm25"] = product.pm25 * 0 + np.abs(product.lon - 180)  # symmetric about Greenwich
+    with xr.set_options(keep_attrs=True):
+        product["pm25"] = product.pm25 * 0 + np.abs(product.lon - 180)  # symmetric about Greenwich
     found = estimate(product, stations(((0.25, -0.25), (0.0, 0.0))), sampling="linear")
     np.testing.assert_allclose(found, 179.5)  # between cells of 179.5 each
 
@@ -711,8 +714,8 @@ def test_no_other_cell_is_touched():
 
 @pytest.mark.parametrize("chunks", [None, (7, 2, 3)])
 def test_blocks_of_a_file_change_nothing(tmp_path, monkeypatch, chunks):
-    monkeypatch.setattr("aqreanalysis.verification.colocation.blocks.BLOCK_BYTES", 2000)
-    monkeypatch.setattr("aqreanalysis.verification.colocation.sampling._VALUES_AT_A_TIME", 20)
+    monkeypatch.setattr("aqreanalysis.foreign.files.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("aqreanalysis.foreign.sampling._VALUES_AT_A_TIME", 20)
     encoding = {"pm25": {"chunksizes": chunks}} if chunks else {}
     grid().to_netcdf(tmp_path / "grid.nc", encoding=encoding)
     np.testing.assert_allclose(estimate(str(tmp_path / "grid.nc")), expected(), rtol=1e-6)
@@ -764,11 +767,11 @@ def test_observations_that_are_none_are_refused():
 
 
 def test_a_cyclic_column_and_edges_written_the_other_way_round():
-    cells = GridCells.of(np.array([0.0, 90, 180, 270, 360]), np.array([-45.0, 45]))
-    assert cells.longitude.closes
-    column, inside = cells.longitude.holding(cells.eastwards(np.array([-44.0, 359.0, 46.0])))
+    grid = RegularGrid.of(np.array([0.0, 90, 180, 270, 360]), np.array([-45.0, 45]))
+    assert grid.x.closes
+    column, inside = grid.x.holding(np.array([-44.0, 359.0, 46.0]))
     assert inside.all()
-    assert cells.longitude.position[column].tolist() == [0, 0, 1]
+    assert grid.x.position[column].tolist() == [0, 0, 1]
     edges = np.array([[178.5, -179.5], [-179.5, -177.5]])  # of 179.5 E and 178.5 W
-    cells = GridCells.of(np.array([179.5, -178.5]), np.array([0.0, 1.0]), edges)
-    assert cells.longitude.edges.tolist() == [178.5, 180.5, 182.5]
+    grid = RegularGrid.of(np.array([179.5, -178.5]), np.array([0.0, 1.0]), edges)
+    assert grid.x.edges.tolist() == [178.5, 180.5, 182.5]

@@ -1,16 +1,17 @@
-"""The application: which commands there are, and how a run of one ends."""
+"""The application: its commands, the short ones themselves, and how a run ends."""
 
 import logging
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.inspecting import demo, fetch, list_datasets, validate
-from aqreanalysis.cli.looking_ahead import outlook
+from aqreanalysis.cli.forecasting import outlook
+from aqreanalysis.cli.options import Observations, Reader, Seed, with_reading
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
-from aqreanalysis.cli.terminal import StoppedError, stop_cleanly
+from aqreanalysis.cli.terminal import StoppedError, shows_progress, stop_cleanly
 from aqreanalysis.cli.verifying import verify
 
 app = typer.Typer(
@@ -40,6 +41,47 @@ def _configure(
     logging.getLogger("distributed").setLevel(logging.WARNING)
 
 
+@with_reading
+def validate(observations: Observations, *, reading: Reader) -> None:
+    """Read a station file and say what is in it, or all that is wrong with it."""
+    obs = reading(observations)
+    obs.aqnet.validate()
+    typer.echo(repr(obs.aqnet.network))
+    typer.echo(f"{str(obs.time.values[0])[:16]} to {str(obs.time.values[-1])[:16]} UTC")
+    for name, values in obs.data_vars.items():
+        if {"station", "time"} == set(values.dims):
+            missing = float(values.isnull().mean())
+            typer.echo(f"{name}: {values.attrs.get('units', 'no units')}, {missing:.1%} missing")
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("demo"),
+    seed: Seed = 0,
+) -> None:
+    """Run the whole path on a synthetic network whose truth is known everywhere."""
+    from aqreanalysis.demo import run
+
+    typer.echo(run(output, seed=seed, progress=shows_progress()))
+
+
+def list_datasets() -> None:
+    """List the public data sets."""
+    from aqreanalysis.datasets import describe, list_datasets
+
+    for name in list_datasets():
+        typer.echo(f"{name}: {describe(name).title}")
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets list'.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to put it. Default: a cache.")] = None,
+) -> None:
+    """Fetch a public data set, check its hash, and say where it is."""
+    from aqreanalysis.datasets import fetch
+
+    typer.echo(fetch(name, folder=folder))
+
+
 # Help lists them in this order.
 app.command()(reanalyse)
 app.command()(fit)
@@ -55,14 +97,14 @@ datasets_app.command()(fetch)
 
 def main() -> None:
     """Run the command; a fault of input becomes one message and exit status 1."""
-    heard = stop_cleanly()
+    caught = stop_cleanly()
     try:
         app()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         typer.echo(f"aqreanalysis: {error}", err=True)
         raise SystemExit(1) from error
     except StoppedError as stopped:
-        for number in heard:  # a second one need not wait for the blocks being computed
+        for number in caught:  # a second one need not wait for the blocks being computed
             signal.signal(number, signal.SIG_DFL)
         typer.echo("aqreanalysis: interrupted; nothing was written under the final name", err=True)
         raise SystemExit(128 + stopped.number) from None

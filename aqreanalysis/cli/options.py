@@ -3,12 +3,25 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import xarray as xr
 
+from aqreanalysis import methods
+from aqreanalysis.observations.sources import FORMATS
+
+#: Names of the methods, the default first.
+METHODS = tuple(methods.METHODS)
+
+StatisticName = Annotated[
+    str,
+    typer.Option(
+        "--statistic",
+        help="What the estimate is: median, or mean, of which averages are unbiased.",
+    ),
+]
 Observations = Annotated[
     Path, typer.Argument(metavar="OBS", help="Station file: long or wide table, NetCDF, zip.")
 ]
@@ -30,95 +43,87 @@ BackgroundFile = Annotated[
         help="NetCDF of fields known everywhere, such as a model's: the stations tell the rest.",
     ),
 ]
+Creator = Annotated[str | None, typer.Option(help="Your name, for the product.")]
+Quantiles = Annotated[
+    list[float] | None,
+    typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
+]
+#: Gives the observations of a station file.
+Reader = Callable[[Path], xr.Dataset]
 
-_PANEL = "How to read OBS"
+
+def _reading_option(*names: str, **settings: Any) -> Any:
+    """Return an option of how to read OBS, in a panel of its own."""
+    return typer.Option(*names, rich_help_panel="How to read OBS", **settings)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How to read a station file; each field is an option of the commands that do."""
-
+def read_stations(
+    path: Path,
+    *,
     format: Annotated[
         str | None,
-        typer.Option(
-            help="long, wide, netcdf, uci, aqs or grin. Default: told by the file.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None
+        _reading_option(help=f"{', '.join(FORMATS)}. Default: told by the file."),
+    ] = None,
     stations: Annotated[
         Path | None,
-        typer.Option(
-            help="Table with station, longitude, latitude, where OBS has none.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None
+        _reading_option(help="Table with station, longitude, latitude, where OBS has none."),
+    ] = None,
     time_zone: Annotated[
         str | None,
-        typer.Option(
-            help="Zone of times that name none: UTC+8, Asia/Shanghai.", rich_help_panel=_PANEL
-        ),
-    ] = None
+        _reading_option(help="Zone of times that name none: UTC+8, Asia/Shanghai."),
+    ] = None,
     time_label: Annotated[
         str | None,
-        typer.Option(
-            help="Whether a time labels the start or the end of its hour.", rich_help_panel=_PANEL
-        ),
-    ] = None
+        _reading_option(help="Whether a time labels the start or the end of its hour."),
+    ] = None,
     units: Annotated[
-        str | None,
-        typer.Option(help="Units of the values, where OBS does not tell.", rich_help_panel=_PANEL),
-    ] = None
+        str | None, _reading_option(help="Units of the values, where OBS does not tell.")
+    ] = None,
     duplicates: Annotated[
         str,
-        typer.Option(
-            help="Different values of one station and hour: error, mean or first.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = "error"
+        _reading_option(help="Different values of one station and hour: error, mean or first."),
+    ] = "error",
     column: Annotated[
         list[str] | None,
-        typer.Option(
+        _reading_option(
             "--column",
             metavar="ROLE=NAME",
             help="Column of a role or pollutant: station=code, pm25=value. May be repeated.",
-            rich_help_panel=_PANEL,
         ),
-    ] = None
+    ] = None,
+) -> xr.Dataset:
+    """Return the observations of a station file; the keywords are options of every command."""
+    from aqreanalysis.observations import open_observations
 
-    def open(self, path: Path) -> Any:
-        """Return the observations of a file."""
-        from aqreanalysis.observations import open_observations
-
-        return open_observations(
-            path,
-            format=self.format,  # type: ignore[arg-type]
-            stations=self.stations,
-            time_zone=self.time_zone,
-            time_label=self.time_label,  # type: ignore[arg-type]
-            units=self.units,
-            duplicates=self.duplicates,  # type: ignore[arg-type]
-            columns=_named_columns(self.column or []),
-        )
+    return open_observations(
+        path,
+        format=format,
+        stations=stations,
+        time_zone=time_zone,
+        time_label=time_label,  # type: ignore[arg-type]
+        units=units,
+        duplicates=duplicates,  # type: ignore[arg-type]
+        columns=_named_columns(column or []),
+    )
 
 
 def with_reading(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with the fields of `Reading` as options instead of its `reading`.
+    """Replace the parameter ``reading`` of a command by the options of `read_stations`.
 
-    Typer makes an option of each parameter of a signature, and none of a dataclass.
+    The command gets `read_stations` with these options set. Typer reads a command's options from
+    its signature alone, so the signature lists both.
     """
-    options = inspect.signature(Reading).parameters
+    _, *options = inspect.signature(read_stations).parameters.values()
     own = inspect.signature(command)
-    kept = [parameter for name, parameter in own.parameters.items() if name != "reading"]
+    parameters = [parameter for name, parameter in own.parameters.items() if name != "reading"]
 
     @functools.wraps(command)
-    def called(**given: Any) -> None:
-        reading = Reading(**{name: given.pop(name) for name in options})
-        command(**given, reading=reading)
+    def run(**given: Any) -> None:
+        settings = {option.name: given.pop(option.name) for option in options}
+        command(**given, reading=functools.partial(read_stations, **settings))
 
-    called.__signature__ = own.replace(  # type: ignore[attr-defined]
-        parameters=[*kept, *options.values()]
-    )
-    return called
+    run.__signature__ = own.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
+    return run
 
 
 def _named_columns(pairs: list[str]) -> dict[str, str]:

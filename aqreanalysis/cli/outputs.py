@@ -1,4 +1,4 @@
-"""What a command writes: its name is checked beforehand, its sizes are told afterwards."""
+"""Inputs and outputs that several commands share: products, models, backgrounds, a cluster."""
 
 import os
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ from typing import Any
 
 
 def check_product_name(path: Path, *, resume: bool = False) -> None:
-    """Refuse a name that no product can be written to, before hours are spent on it."""
-    from aqreanalysis.product import check_store, check_target
+    """Refuse a name that no product can be written to, before the computation."""
+    from aqreanalysis.atomic import check_target
+    from aqreanalysis.product import check_store
 
     if path.suffix.lower() == ".zarr":
         if resume:
@@ -24,7 +25,7 @@ def check_product_name(path: Path, *, resume: bool = False) -> None:
 
 
 def blocks_to_resume(path: Path, *, at_stations: bool) -> dict[str, int] | None:
-    """Return the blocks of an interrupted run, unless they are of another kind of product."""
+    """Blocks of an interrupted run, unless they are of another kind of product."""
     from aqreanalysis.conventions import STATION
     from aqreanalysis.product import interrupted_blocks
 
@@ -33,7 +34,7 @@ def blocks_to_resume(path: Path, *, at_stations: bool) -> dict[str, int] | None:
 
 
 def write_product(product: Any, path: Path, *, progress: bool, resume: bool) -> Path:
-    """Return the path of the NetCDF file or Zarr store that now holds the product."""
+    """Write a product as NetCDF or Zarr, and return its path."""
     if path.suffix.lower() == ".zarr":
         return product.aqnet.to_zarr(path)
     return product.aqnet.to_netcdf(path, progress=progress, resume=resume)
@@ -41,7 +42,7 @@ def write_product(product: Any, path: Path, *, progress: bool, resume: bool) -> 
 
 @contextmanager
 def cluster(scheduler: str | None) -> Iterator[None]:
-    """Let blocks be computed on the dask cluster of an address, if one is given."""
+    """Compute blocks on the dask cluster of an address, if one is given."""
     if scheduler is None:
         yield
         return
@@ -68,12 +69,12 @@ def check_model_folder(folder: Path, description: str = "reanalyser.json") -> No
 
 
 def sizes(product: Any) -> str:
-    """Return the sizes of a product in words."""
+    """Sizes of a product in words."""
     return ", ".join(f"{size} {name}" for name, size in product.sizes.items() if "bnds" not in name)
 
 
 def open_background(path: Path | None) -> Any:
-    """Return the lazy Dataset of a file of background fields, if one is given."""
+    """Open a file of background fields lazily, if one is given."""
     if path is None:
         return None
     import xarray as xr

@@ -6,12 +6,16 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import (
+    METHODS,
     BackgroundFile,
+    Creator,
     Observations,
     Output,
     Period,
-    Reading,
+    Quantiles,
+    Reader,
     Seed,
+    StatisticName,
     Variable,
     with_reading,
 )
@@ -48,18 +52,16 @@ def reanalyse(
     ] = None,
     time: Period = None,
     method: Annotated[
-        str, typer.Option(help="neural, kriging, space_time_kriging or idw.")
-    ] = "neural",
+        str, typer.Option(help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.")
+    ] = METHODS[0],
     model: Annotated[
         Path | None, typer.Option(help="Folder of a fitted model, instead of training one.")
     ] = None,
     seed: Seed = 0,
-    creator: Annotated[str | None, typer.Option(help="Your name, for the product.")] = None,
+    creator: Creator = None,
     background: BackgroundFile = None,
-    quantile: Annotated[
-        list[float] | None,
-        typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
-    ] = None,
+    statistic: StatisticName = "median",
+    quantile: Quantiles = None,
     memory: Annotated[
         str | None,
         typer.Option(help="What the work may take, such as 2GB. Default: half of what is free."),
@@ -75,7 +77,7 @@ def reanalyse(
         typer.Option("--resume", help="Keep what is finished; go on from an interrupted run."),
     ] = False,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Write complete fields as a CF NetCDF product, or as Zarr if the name ends in .zarr.
 
@@ -90,11 +92,11 @@ def reanalyse(
     from aqreanalysis.reanalysis import reanalyse
 
     check_product_name(output, resume=resume)
-    if model and method != "neural":
+    if model and method != METHODS[0]:
         raise ValueError(f"--model is a fitted model; leave out --method {method}, or --model")
     places = open_stations(at) if at else None
     fitted = Reanalyser.load(model) if model else None
-    obs = reading.open(observations)
+    obs = reading(observations)
     with cluster(scheduler):
         product = reanalyse(
             obs,
@@ -108,6 +110,7 @@ def reanalyse(
             progress=shows_progress(),
             creator=creator,
             background=open_background(background),
+            statistic=statistic,  # type: ignore[arg-type]
             quantiles=quantile or (),
             memory=memory,
             chunks=blocks_to_resume(output, at_stations=at is not None) if resume else None,
@@ -128,11 +131,11 @@ def fit(
     ] = None,
     background: BackgroundFile = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Train a model and save it as a folder of plain files."""
     check_model_folder(output)
-    obs = reading.open(observations)
+    obs = reading(observations)
     fitted = obs.aqnet.fit(
         variable,
         seed=seed,
@@ -163,7 +166,7 @@ def draw(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Instead of the product's own.")] = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Draw a product as a map with coastlines, borders and, if given, its stations.
 
@@ -176,7 +179,7 @@ def draw(
         drawn = opened.aqnet.map(
             variable,
             time=time,
-            observations=reading.open(observations) if observations else None,
+            observations=reading(observations) if observations else None,
             region=region,
             what="uncertainty" if uncertainty else "value",
             title=title,

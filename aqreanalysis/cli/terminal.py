@@ -1,4 +1,4 @@
-"""The terminal: signals that end a run, whether somebody watches it, how much loggers say."""
+"""The terminal: signals that end a run, progress bars, and the level of loggers."""
 
 import logging
 import signal
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class StoppedError(BaseException):
-    """A signal asks to end; no library takes this for an error of its own."""
+    """Raised by a signal to end the run; no library handles it as an error of its own."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -16,30 +16,30 @@ class StoppedError(BaseException):
 
 
 def stop_cleanly() -> list[signal.Signals]:
-    """Return the signals that now end the run through all that removes incomplete files."""
+    """Return the signals that now raise an exception, so that incomplete files are removed."""
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     # One that is ignored, as under nohup, stays ignored.
-    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
     def stop(number: int, _: object) -> None:
-        for other in heard:
+        for other in handled:
             signal.signal(other, signal.SIG_IGN)
         raise StoppedError(number)
 
-    for number in heard:
+    for number in handled:
         signal.signal(number, stop)
-    return heard
+    return handled
 
 
 def shows_progress() -> bool:
-    """Return whether somebody watches: a progress bar in a log file is noise."""
+    """Whether standard error is a terminal; a progress bar in a log file is noise."""
     return sys.stderr.isatty()
 
 
 @contextmanager
-def warnings_alone(*names: str) -> Iterator[None]:
-    """Let loggers say no more than warnings for a while."""
+def warnings_only(*names: str) -> Iterator[None]:
+    """Silence loggers below warnings for a while."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     try:

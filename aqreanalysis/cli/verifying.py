@@ -1,12 +1,21 @@
 """How good methods or a product are: ``aqreanalysis verify``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.options import Observations, Period, Reading, Seed, Variable, with_reading
-from aqreanalysis.cli.terminal import shows_progress, warnings_alone
+from aqreanalysis.cli.options import (
+    METHODS,
+    Observations,
+    Period,
+    Reader,
+    Seed,
+    StatisticName,
+    Variable,
+    with_reading,
+)
+from aqreanalysis.cli.terminal import shows_progress, warnings_only
 
 _FOREIGN = "To verify a field that exists already"
 _OF_PRODUCT = ("product_variable", "product_time_label")
@@ -23,7 +32,7 @@ def verify(
     variable: Variable = None,
     methods: Annotated[
         str, typer.Option(help="By comma, the first is the one that the report is about.")
-    ] = "neural,kriging,space_time_kriging,idw",
+    ] = ",".join(METHODS),
     by: Annotated[
         str, typer.Option(help="What is hidden together: station, block, month or leave_one_out.")
     ] = "station",
@@ -40,6 +49,7 @@ def verify(
         typer.Option(metavar="NUMBERS", help="Thresholds of events by comma, ug m-3: 35,75,150."),
     ] = None,
     time: Period = None,
+    statistic: StatisticName = "median",
     seed: Seed = 0,
     product: Annotated[
         Path | None,
@@ -60,7 +70,7 @@ def verify(
         ),
     ] = None,
     *,
-    reading: Reading,
+    reading: Reader,
 ) -> None:
     """Hide stations, estimate them from the others, and report how good the estimates are.
 
@@ -82,11 +92,14 @@ def verify(
     )
 
     check_report_target(output)
-    _check_effect(context, ("methods", "by", "folds", "buffer", "seed") if product else _OF_PRODUCT)
+    _check_effect(
+        context,
+        ("methods", "by", "folds", "buffer", "statistic", "seed") if product else _OF_PRODUCT,
+    )
     thresholds = check_events(_numbers(events)).tolist() if events else None
     if csv:
         _check_csv(csv)
-    obs = reading.open(observations)
+    obs = reading(observations)
     if product:
         pairs = match_product(
             product,
@@ -98,8 +111,8 @@ def verify(
         if time:
             pairs = pairs.isel(time=selected_hours(pairs["time"], slice(*time)))
     else:
-        # What a method says of itself would be said once a fold.
-        with warnings_alone("aqreanalysis.methods"):
+        # A method's messages would come once a fold.
+        with warnings_only("aqreanalysis.methods"):
             pairs = cross_validate(
                 obs,
                 variable,
@@ -108,6 +121,7 @@ def verify(
                 folds=folds,
                 buffer_km=buffer,
                 time=slice(*time) if time else None,
+                statistic=statistic,  # type: ignore[arg-type]
                 seed=seed,
                 progress=shows_progress(),
             )
@@ -115,22 +129,22 @@ def verify(
     table = score_table(summed)
     if csv:
         table.to_csv(csv, float_format="%.6g")
-    typer.echo(_told(table))
+    shown = table[["rmse", "mae", "bias", "r2", "crps", "coverage_90"]]
+    typer.echo(shown.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-"))
     typer.echo(write_report(pairs, output, statistics=summed))
 
 
 def _check_effect(context: typer.Context, without: tuple[str, ...]) -> None:
     """Refuse options that are given and would do nothing."""
     sources = {name: context.get_parameter_source(name) for name in without}
-    given = [f"--{name.replace('_', '-')}" for name in without if _is_given(sources[name])]
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    ]
     if given:
         other = "without" if without == _OF_PRODUCT else "with"
         raise ValueError(f"{', '.join(given)}: of no effect {other} --product; leave that out")
-
-
-def _is_given(source: Any) -> bool:
-    """Return whether an option stands on the command line."""
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _words(text: str) -> list[str]:
@@ -150,9 +164,3 @@ def _check_csv(path: Path) -> None:
     """Refuse a name that no table can be written to, before hours are spent on it."""
     if path.suffix.lower() != ".csv" or not path.absolute().parent.is_dir():
         raise ValueError(f"--csv takes the name of a .csv file in a folder that exists: {path}")
-
-
-def _told(table: Any) -> str:
-    """Return the main scores as text."""
-    shown = table[["rmse", "mae", "bias", "r2", "crps", "coverage_90"]]
-    return shown.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-")

@@ -1,4 +1,4 @@
-"""Towns that emit, and the plumes that the wind draws out of them: a puff model without a grid."""
+"""Emissions of towns and their plumes: a Lagrangian puff model without a grid."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,8 +14,8 @@ from aqreanalysis.datasets.weather import (
     solar_hour,
 )
 
-#: Hours for which a puff is followed. With a lifetime of a day, 22 % of it is left then, spread
-#: over some 70 km; it is let go.
+#: Age at which a puff is dropped. With a lifetime of a day, 22 % of it is left then, spread over
+#: some 70 km.
 PUFF_HOURS = SPIN_UP_HOURS
 
 _NO2_PER_PM25 = 0.55
@@ -124,15 +124,15 @@ class Puffs:
         across = _bell((north_km - self.north_km[near][:, None]) / sigma_north[:, None])
         # 1 t = 1e12 ug; 1 km2 = 1e6 m2.
         strength = 1e6 / (2 * np.pi * sigma_east * sigma_north * self.depth_m[near])
-        there = np.ones((PUFF_HOURS, 1))
-        there[newest] = 0.5
-        peak = (self.mass_t * there)[:, near] * strength  # (species, puff)
-        # What is left of old NO2 is not worth its share of the products.
-        lively = peak[1] > 1e-3
+        released = np.ones((PUFF_HOURS, 1))
+        released[newest] = 0.5
+        peak = (self.mass_t * released)[:, near] * strength  # (species, puff)
+        # Old puffs have next to no NO2 left.
+        active = peak[1] > 1e-3
         return np.stack(
             [
                 (across.T * peak[0]) @ along,
-                (across[lively].T * peak[1, lively]) @ along[lively],
+                (across[active].T * peak[1, active]) @ along[active],
             ]
         )
 

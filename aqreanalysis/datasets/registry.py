@@ -1,4 +1,4 @@
-"""Public measurements used by the benchmarks: where they are, what they are, and fetching them."""
+"""Registry of the public measurements that the benchmarks use, and fetching them."""
 
 import hashlib
 import logging
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+
+from aqreanalysis.atomic import atomic_file
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class PublicDataset:
 
 
 def list_datasets() -> tuple[str, ...]:
-    """Return the names of all sets in the registry.
+    """Names of all sets in the registry.
 
     Examples
     --------
@@ -83,7 +85,7 @@ def list_datasets() -> tuple[str, ...]:
 
 
 def describe(name: str) -> PublicDataset:
-    """Return what is known of a set; as text it is a paragraph.
+    """Describe a set; as text the description is a paragraph.
 
     Raises
     ------
@@ -101,18 +103,18 @@ def describe(name: str) -> PublicDataset:
 
 
 def fetch(name: str, *, folder: str | Path | None = None) -> Path:
-    """Return the path of a set's file, downloaded if need be, and checked.
+    """Return the path of a set's file, downloaded if need be, after checking its hash.
 
-    It is looked for in ``folder`` if given; then in the folder named by ``AQREANALYSIS_DATA_DIR``;
-    then in the cache of this package. If it is nowhere, it is downloaded to ``folder`` or the
-    cache. A file appears under its name only when it is complete and has the right contents.
+    Searched are ``folder`` if given, the folder named by ``AQREANALYSIS_DATA_DIR``, and the cache
+    of this package, in this order; a download goes to ``folder`` or the cache. A file appears
+    under its name only when it is complete and has the right contents.
 
     Parameters
     ----------
     name : str
         One of `list_datasets`.
     folder : str or Path, optional
-        Where to look first, and where to put a download.
+        Searched first, and the target of a download.
 
     Returns
     -------
@@ -126,7 +128,7 @@ def fetch(name: str, *, folder: str | Path | None = None) -> Path:
     """
     dataset = describe(name)
     home = Path(folder) if folder is not None else _cache()
-    for path in _places(dataset, home):
+    for path in _candidates(dataset, home):
         if path.is_file():
             _verify(path, dataset, called=str(path))
             return path
@@ -138,13 +140,12 @@ def fetch(name: str, *, folder: str | Path | None = None) -> Path:
     return _download(dataset, home / dataset.file, dataset.url)
 
 
-def _places(dataset: PublicDataset, home: Path) -> Iterator[Path]:
-    """Yield where the file may lie, best first."""
-    named = os.environ.get(DATA_DIR_VARIABLE)
+def _candidates(dataset: PublicDataset, home: Path) -> Iterator[Path]:
+    """Yield possible paths of the file, the preferred first."""
+    variable = os.environ.get(DATA_DIR_VARIABLE)
     cache = _cache()
-    # What the call names comes first, then what the environment names; the cache comes last.
     folders = [home] if home != cache else []
-    folders += [Path(named)] if named else []
+    folders += [Path(variable)] if variable else []
     for folder in [*folders, cache]:
         yield folder / dataset.file
         yield folder / PurePosixPath(dataset.file).name
@@ -152,9 +153,9 @@ def _places(dataset: PublicDataset, home: Path) -> Iterator[Path]:
 
 def _searched(dataset: PublicDataset, home: Path) -> str:
     """Return the folders that were looked through, for a message."""
-    folders = dict.fromkeys(str(path) for path in _places(dataset, home))
-    named = "" if os.environ.get(DATA_DIR_VARIABLE) else f" ({DATA_DIR_VARIABLE} is not set)"
-    return ", ".join(folders) + named
+    paths = dict.fromkeys(str(path) for path in _candidates(dataset, home))
+    unset = "" if os.environ.get(DATA_DIR_VARIABLE) else f" ({DATA_DIR_VARIABLE} is not set)"
+    return ", ".join(paths) + unset
 
 
 def _cache() -> Path:
@@ -165,18 +166,18 @@ def _cache() -> Path:
 
 
 def _download(dataset: PublicDataset, target: Path, url: str) -> Path:
-    """Return the target after downloading, unpacking and checking the file beside it."""
+    """Download, unpack and check the file, then move it to the target and return that."""
     import pooch
 
     _LOGGER.info("downloading %s from %s to %s", dataset.name, url, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as aside:
-            archive = Path(aside) / "download"
-            pooch.HTTPDownloader()(url, str(archive), None)
-            ready = _unpacked(archive, dataset.member)
-            _verify(ready, dataset, called=f"what {url} serves")
-            os.replace(ready, target)
+        with atomic_file(target) as partial:
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                archive = Path(scratch) / "download"
+                pooch.HTTPDownloader()(url, str(archive), None)
+                _unpack(archive, dataset.member, partial)
+            _verify(partial, dataset, called=f"what {url} serves")
     except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
         raise DatasetError(
             f"could not download {dataset.name} from {url} to {target}: {error}. Without a "
@@ -186,21 +187,20 @@ def _download(dataset: PublicDataset, target: Path, url: str) -> Path:
     return target
 
 
-def _unpacked(archive: Path, member: str | None) -> Path:
-    """Return the file to keep: the archive itself, or its member written beside it."""
+def _unpack(archive: Path, member: str | None, target: Path) -> None:
+    """Put a member of the archive, or the archive itself if there is none, under another name."""
     if member is None:
-        return archive
-    ready = archive.with_name("member")
+        os.replace(archive, target)
+        return
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
         inside = next((name for name in names if PurePosixPath(name).name == member), member)
-        with packed.open(inside) as source, ready.open("wb") as sink:
+        with packed.open(inside) as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink)
-    return ready
 
 
 def _verify(path: Path, dataset: PublicDataset, *, called: str) -> None:
-    """Raise unless the contents are those of the registry; say so where it knows none."""
+    """Raise unless the contents have the registered hash; warn if none is registered."""
     found = _digest(path)
     if dataset.sha256 is None:
         _LOGGER.warning(

@@ -1,4 +1,4 @@
-"""What monitors make of the truth: errors, gaps, spikes, and a station that hangs."""
+"""Errors of monitors: noise, drift, gaps, spikes, and stations that repeat a value."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -24,7 +24,7 @@ class Sensors:
         Standard deviation of a relative error that changes over hours: what the street, the wind
         and the humidity do to a single inlet.
     drift_hours : float
-        Time in which that error forgets itself.
+        Autocorrelation time of that error.
     noise : float
         Standard deviation of the relative error of a single hour.
     noise_ug_m3 : float
@@ -69,7 +69,7 @@ class Sensors:
 
 
 def measured(truth: NDArray, sensors: Sensors, rng: np.random.Generator) -> NDArray:
-    """Return the truth (station, hour) with a monitor's errors; never negative, nothing missing.
+    """Add a monitor's errors to the truth (station, hour); never negative, nothing missing.
 
     value = truth * exp(bias + drift + noise) + additive noise, the relative errors with mean one.
     """
@@ -99,7 +99,7 @@ def missing_mask(
     outage = np.repeat(down[None, :], stations, axis=0)
     # Both together leave (1 - single)(1 - outage) of the values.
     wanted = (sensors.missing - single) / (1 - single) * stations * hours
-    # Outages are drawn until the share is there: a fixed number of them would miss it widely.
+    # Outages are drawn until the share is reached: a fixed number of them would miss it widely.
     while (lacking := round(wanted - outage.sum())) > 0:
         lasts = min(6 + int(rng.lognormal(np.log(24), 0.6)), lacking)
         begins = int(rng.integers(-lasts + 1, hours))
@@ -126,7 +126,7 @@ def stuck_mask(shape: tuple[int, int], sensors: Sensors, rng: np.random.Generato
 def with_faults(
     values: NDArray, spikes: NDArray, stuck: NDArray, rng: np.random.Generator
 ) -> NDArray:
-    """Return values (station, hour) with spikes, and held where a station is stuck."""
+    """Add spikes to values (station, hour), and repeat the last value where a station is stuck."""
     spiked = np.where(spikes, values * rng.uniform(3, 8, values.shape) + 50.0, values)
     # For every hour the last hour before it that is not stuck.
     last = np.maximum.accumulate(np.where(stuck, 0, np.arange(values.shape[1])), axis=1)

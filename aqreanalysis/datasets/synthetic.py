@@ -1,4 +1,4 @@
-"""A synthetic network: stations under an invented sky, with the truth known everywhere."""
+"""A synthetic network: stations in a simulated atmosphere, with the truth known everywhere."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, STATION, TIME, pollutant
-from aqreanalysis.datasets.places import REGION, Sites, make_sites, make_towns, origin
 from aqreanalysis.datasets.plumes import Towns, plume_field
 from aqreanalysis.datasets.sensors import (
     Sensors,
@@ -17,6 +16,7 @@ from aqreanalysis.datasets.sensors import (
     stuck_mask,
     with_faults,
 )
+from aqreanalysis.datasets.sites import REGION, Sites, make_sites, make_towns, origin
 from aqreanalysis.datasets.weather import (
     SPIN_UP_HOURS,
     Atmosphere,
@@ -29,6 +29,7 @@ from aqreanalysis.datasets.weather import (
 )
 from aqreanalysis.grid import Grid
 
+_POLLUTANTS = ("pm25", "pm10", "no2")
 _TOWNS = 26
 _URBAN_SHARE = 0.6
 _MONDAY = np.datetime64("1969-12-29T00", "h")
@@ -36,7 +37,7 @@ _MONDAY = np.datetime64("1969-12-29T00", "h")
 
 @dataclass(frozen=True, repr=False)
 class SyntheticNetwork:
-    """Stations to learn from, stations to be judged at, and the truth on a grid.
+    """Stations to learn from, hidden stations to verify at, and the truth on a grid.
 
     Attributes
     ----------
@@ -158,7 +159,7 @@ def synthetic_network(
     return SyntheticNetwork(
         observations=observed.isel(station=seen).assign_attrs(origins),
         hidden=observed.isel(station=unseen)
-        .assign(_truth_of(exact.isel(station=unseen)))
+        .assign({f"{name}_truth": exact[name].isel(station=unseen) for name in _POLLUTANTS})
         .assign_attrs(origins),
         truth=_truth(fields, grid, times).assign_attrs(origins),
         faults=faults,
@@ -284,16 +285,15 @@ def _measure(
     exact: xr.Dataset, seen: NDArray, sensors: Sensors, seed: int
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Return what all stations report, and the faults of those in the observations."""
-    names = [name for name in exact.data_vars if name in ("pm25", "pm10", "no2")]
     shape = (exact.sizes[STATION], exact.sizes[TIME])
     rng = np.random.default_rng([seed, 6])
-    missing = missing_mask((len(names), *shape), sensors, rng)
+    missing = missing_mask((len(_POLLUTANTS), *shape), sensors, rng)
     spikes, stuck = np.zeros(shape, bool), np.zeros(shape, bool)
     spikes[seen] = spike_mask((seen.size, shape[1]), sensors, rng)
     stuck[seen] = stuck_mask((seen.size, shape[1]), sensors, rng)
     spikes &= ~stuck
     reported = {}
-    for name, gaps in zip(names, missing, strict=True):
+    for name, gaps in zip(_POLLUTANTS, missing, strict=True):
         # Gas monitors read low levels better than particle monitors do.
         additive = sensors.noise_ug_m3 / (3 if name == "no2" else 1)
         monitor = replace(sensors, noise_ug_m3=additive)
@@ -301,17 +301,12 @@ def _measure(
         if name == "pm25":
             values = with_faults(values, spikes, stuck, rng)
         values = np.where(gaps, np.nan, np.round(values, 3))
-        reported[name] = _variable((STATION, TIME), values, str(name))
+        reported[name] = _variable((STATION, TIME), values, name)
     masks = {"spike": spikes & ~missing[0], "stuck": stuck & ~missing[0]}
     faults = xr.Dataset(
         {name: ((STATION, TIME), mask) for name, mask in masks.items()}, exact.coords
     )
     return exact.assign(reported), faults.isel(station=seen)
-
-
-def _truth_of(exact: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the pollutants under the names that tell the truth from the measurement."""
-    return {f"{name}_truth": exact[name] for name in ("pm25", "pm10", "no2")}
 
 
 def _truth(fields: dict[str, NDArray], grid: Grid, times: xr.DataArray) -> xr.Dataset:

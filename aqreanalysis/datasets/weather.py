@@ -1,4 +1,4 @@
-"""An invented weather: a turning wind with eddies, calm spells, a mixing layer that breathes."""
+"""Synthetic weather: a turning wind with eddies, calm spells, a diurnal mixing layer."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Atmosphere:
     eddy_share : float
         Root mean square of the wind's variation across the region, as a share of its speed.
     stagnation_hours : float
-        Time in which calm and windy spells forget themselves; sets the length of episodes.
+        Autocorrelation time of calm and windy spells; sets the length of episodes.
     night_layer_m, day_layer_m : float
         Depth of the mixing layer at night and at its highest, at 14 h solar time. Ceilometers in
         Beijing see about 300 to 1200 m (Tang et al. 2016, doi:10.5194/acp-16-2459-2016).

@@ -1,4 +1,4 @@
-"""Fields over grids and stations, block by block: lazy, and the same numbers for any chunking."""
+"""Fields over grids and stations, block by block: lazy, and alike for any chunking."""
 
 import itertools
 import operator
@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import ENGINE, PRODUCT_FLAGS, STATION, TIME, quantile_name
+from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, quantile_name
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import Neighbours, StationNetwork
 from aqreanalysis.predictive import RootNormal, Statistic
@@ -32,7 +32,7 @@ ROW_VALUES = 2**17
 class Field(Protocol):
     """A predictive distribution anywhere, at hours of the observations' time axis.
 
-    A field is pure and thread-safe, and gives the same values for any split of targets and hours.
+    A field is pure and thread-safe; splits of targets and hours change values by 1e-5 at most.
     One that evaluates rectangular blocks of its own grid is a `GridField` as well.
     """
 
@@ -46,7 +46,7 @@ class GridField(Protocol):
     """A field that evaluates rectangular blocks of its own grid, not only lists of points."""
 
     def prepared(self, hours: slice) -> Any:
-        """Return what hours need, whatever the cells: made once for all blocks of these hours."""
+        """Return what all cells share at these hours: computed once for all their blocks."""
         ...
 
     def over(self, rows: slice, columns: slice, hours: slice, prepared: Any) -> RootNormal:
@@ -88,7 +88,7 @@ def predict_blocks(
         Part of the time axis to predict; all of it by default.
     chunks : mapping, optional
         Size of a block along the dimensions of the result; missing ones follow from
-        `BLOCK_VALUES`. The numbers do not depend on it.
+        `BLOCK_VALUES`. The numbers depend on it by rounding alone.
     alignment : int
         Blocks of time begin at multiples of this many steps since 1970 by default, so that an
         engine that works in windows does none of them twice.
@@ -134,8 +134,7 @@ def predict_blocks(
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
-    engine = blocks.engine()
-    values, distance = blocks.layers(engine, spans, sizes), blocks.distance(engine, sizes)
+    values, distance = blocks.arrays(spans, sizes)
     return _dataset(values, layers, targets, distance, time[start:stop])
 
 
@@ -152,23 +151,25 @@ class _Targets:
     @classmethod
     def of(cls, at: Grid | xr.Dataset) -> "_Targets":
         """Return the targets of a grid or of a Dataset of stations."""
+        coordinates: dict[str, Any]
         if isinstance(at, Grid):
-            coordinates: dict[str, Any] = {at.dims[0]: at.y, at.dims[1]: at.x}
+            coordinates = {at.dims[0]: at.y, at.dims[1]: at.x}
             if at.is_geographic:
                 return cls(at.x[None], at.y[:, None], at.shape, at.dims, coordinates)
             longitude, latitude = at.longitude_latitude()
             coordinates |= {"lat": (at.dims, latitude), "lon": (at.dims, longitude)}
             return cls(longitude, latitude, at.shape, at.dims, coordinates)
         network = StationNetwork.from_dataset(at)
-        kept: dict[str, Any] = {
+        coordinates = {
             str(name): coordinate.variable
             for name, coordinate in at.coords.items()
             if coordinate.dims == (STATION,)
         }
-        kept |= {name: at[name].variable for name in ("longitude", "latitude") if name not in kept}
-        kept.setdefault(STATION, (STATION, network.identifiers))
+        positions = {"longitude", "latitude"} - coordinates.keys()
+        coordinates |= {name: at[name].variable for name in sorted(positions)}
+        coordinates.setdefault(STATION, (STATION, network.identifiers))
         longitude, latitude = network.longitude[:, None], network.latitude[:, None]
-        return cls(longitude, latitude, (network.size,), (STATION,), kept)
+        return cls(longitude, latitude, (network.size,), (STATION,), coordinates)
 
     def within(self, row: slice, column: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return longitude and latitude of the targets of a block, in order."""
@@ -220,96 +221,87 @@ class _Blocks:
     reach_km: float
     written: _Layers
 
-    def engine(self) -> Any:
-        """Return this as one key of a graph, to which blocks refer.
-
-        A cluster sends it to each worker once, not with every block.
-        """
+    def arrays(self, spans: list[slice], sizes: Mapping[str, int]) -> tuple[list[Any], Any]:
+        """Return the layers (time, *targets) and the distance (*targets) as lazy arrays."""
+        import dask.array as da
         from dask.base import tokenize
         from dask.delayed import delayed
 
-        return delayed(self, name=f"{ENGINE}-{tokenize(self)}", traverse=False)
-
-    def layers(self, engine: Any, spans: list[slice], sizes: Mapping[str, int]) -> list[Any]:
-        """Return the layers as lazy arrays, (time, *targets)."""
-        import dask.array as da
-        from dask.base import tokenize
-        from dask.highlevelgraph import HighLevelGraph
-
-        axes = (spans, *self._cuts(sizes))
-        name = f"block-{tokenize(engine.key, axes)}"
-        prepared = f"prepared-{name}"
-        tasks: dict[Any, Any] = {
-            (prepared, number): (_Blocks.prepared, engine.key, span)
-            for number, span in enumerate(spans)
-        }
-        for number in np.ndindex(*map(len, axes)):
-            extent = (axis[place] for axis, place in zip(axes, number, strict=True))
-            common = (prepared, number[0])
-            tasks[name, *number] = (_Blocks.compute, engine.key, *extent, common)
-        graph = HighLevelGraph.from_collections(name, tasks, dependencies=[engine])
-        chunks = tuple(tuple(span.stop - span.start for span in axis) for axis in axes)
-        blocks = da.Array(graph, name, chunks, dtype=object)  # each a tuple of its layers
+        # One key of the graph, to which all blocks refer: an active cluster holds it from now on,
+        # and sends it to each worker once.
+        engine = delayed(self, name=f"engine-{tokenize(self)}", traverse=False).persist()
+        hours = _steps(spans[0].start, [span.stop - span.start for span in spans])
+        rows, columns = (_steps(0, cuts) for cuts in self._cuts(sizes))
+        # Not a layer of blocks: dask would fuse it into theirs, and prepare hours for each of them.
+        prepare = delayed(_Blocks.prepared, pure=True, traverse=False)
+        prepared = da.concatenate(
+            [
+                da.from_delayed(prepare(engine, span), (span.stop - span.start,), object)
+                for span in spans
+            ]
+        )
+        nothing = np.empty((0, 0, 0))
+        blocks = da.blockwise(  # each a tuple of its layers
+            *(_Blocks.compute, "trc", engine, None, hours, "t", rows, "r", columns, "c"),
+            *(prepared, "t"),
+            meta=nothing.astype(object),
+            align_arrays=False,
+        )
         layers = [
-            da.map_blocks(operator.itemgetter(place), blocks, meta=np.empty((0, 0, 0), number_type))
-            for place, number_type in enumerate(self.written.types.values())
+            da.map_blocks(operator.itemgetter(number), blocks, meta=nothing.astype(number_type))
+            for number, number_type in enumerate(self.written.types.values())
         ]
-        return layers if len(self.targets.shape) == 2 else [layer[..., 0] for layer in layers]
+        distance = da.blockwise(
+            *(_Blocks.nearest_km, "rc", engine, None, rows, "r", columns, "c"),
+            meta=np.empty((0, 0), np.float32),
+            align_arrays=False,
+        )
+        if len(self.targets.shape) == 2:
+            return layers, distance
+        return [layer[..., 0] for layer in layers], distance[..., 0]
 
-    def distance(self, engine: Any, sizes: Mapping[str, int]) -> Any:
-        """Return the lazy distance to the nearest station, km, (*targets) float32."""
-        import dask.array as da
-        from dask.delayed import delayed
-
-        rows, columns = self._cuts(sizes)
-        nearest = delayed(_Blocks.nearest_km, pure=True, traverse=False)
-
-        def block(row: slice, column: slice) -> Any:
-            """Return one block, not yet computed."""
-            extent = (row.stop - row.start, column.stop - column.start)
-            return da.from_delayed(nearest(engine, row, column), extent, np.float32)
-
-        distance = da.block([[block(r, c) for c in columns] for r in rows])
-        return distance if len(self.targets.shape) == 2 else distance[..., 0]
-
-    def nearest_km(self, row: slice, column: slice) -> np.ndarray:
+    def nearest_km(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the distance to the nearest station in one block, (rows, columns) float32."""
-        found = self.network.neighbours(*self.targets.within(row, column), k=1)
-        return found.distance_km.reshape(row.stop - row.start, -1).astype(np.float32)
+        nearest = self.network.neighbours(*self.targets.within(_span(rows), _span(columns)), k=1)
+        return nearest.distance_km.reshape(rows.size, -1).astype(np.float32)
 
-    def _cuts(self, sizes: Mapping[str, int]) -> tuple[list[slice], list[slice]]:
-        """Return the rows and the columns of the blocks."""
+    def _cuts(self, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the sizes of the blocks along rows and columns."""
+        from dask.array.core import normalize_chunks
+
         dims, shape = self.targets.dims, self.targets.shape
         last = shape[1] if len(shape) == 2 else 1
-        return _spans(0, shape[0], sizes[dims[0]], 0), _spans(0, last, sizes.get(dims[-1], last), 0)
+        rows, columns = sizes[dims[0]], sizes[dims[1]] if len(shape) == 2 else 1
+        return normalize_chunks((rows, columns), (shape[0], last))
 
     def prepared(self, span: slice) -> Any:
-        """Return what the blocks of a time have in common, if there is something."""
+        """Return what the blocks of some hours share, if they share anything."""
         return None if (field := self._of_grid) is None else field.prepared(span)
 
     @property
     def _of_grid(self) -> GridField | None:
-        """The field, if it takes blocks of the grid for what they are."""
+        """The field, if it evaluates rectangular blocks of its grid."""
         on_grid = isinstance(self.field, GridField) and len(self.targets.shape) == 2
         return cast(GridField, self.field) if on_grid else None
 
     def compute(
-        self, span: slice, row: slice, column: slice, prepared: Any
+        self, hours: np.ndarray, rows: np.ndarray, columns: np.ndarray, prepared: Any
     ) -> tuple[np.ndarray, ...]:
-        """Return the layers of one block, (hours, rows, columns) each."""
+        """Return the layers of one block of consecutive hours, rows and columns, in this order."""
+        span, row, column = _span(hours), _span(rows), _span(columns)
         longitude, latitude = self.targets.within(row, column)
         if (field := self._of_grid) is not None:
             distribution = field.over(row, column, span, prepared)
         else:
             distribution = self.field(longitude, latitude, span)
-        expected = (longitude.size, span.stop - span.start)
-        if (given := np.shape(distribution.root)) != expected:
+        expected = (longitude.size, hours.size)
+        if (shape := np.shape(distribution.root)) != expected:
             raise ValueError(
-                f"a field gives one value for each target and hour, {expected}; found {given}"
+                f"a field gives one value for each target and hour, {expected}; found {shape}"
             )
         near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
         flag = self._flag(near, span, np.isnan(distribution.root))
-        shape = (-1, row.stop - row.start, column.stop - column.start)
+        shape = (hours.size, rows.size, columns.size)
         # No copy where an engine keeps its values hour by hour in memory.
         return tuple(
             np.ascontiguousarray(values.T, number_type).reshape(shape)
@@ -346,6 +338,18 @@ def _steps_since_epoch(time: xr.DataArray) -> int:
     return int((time.values[0] - np.datetime64(0, "ns")) // step)
 
 
+def _steps(start: int, sizes: Sequence[int]) -> Any:
+    """Return consecutive numbers from a start as a dask array with blocks of these sizes."""
+    import dask.array as da
+
+    return da.arange(start, start + sum(sizes), chunks=(tuple(sizes),))
+
+
+def _span(numbers: np.ndarray) -> slice:
+    """Return the slice of consecutive numbers."""
+    return slice(int(numbers[0]), int(numbers[-1]) + 1)
+
+
 def _spans(start: int, stop: int, size: int, offset: int) -> list[slice]:
     """Return slices of at most ``size`` that cover start to stop; boundaries at start + offset."""
     edges = sorted({start, *range(start + offset, stop, size), stop})
@@ -357,7 +361,7 @@ def block_sizes(
 ) -> dict[str, int]:
     """Return the size of a block along each dimension of the result.
 
-    Blocks are long in time and narrow in space: what belongs to a cell is found once for all its
+    Blocks are long in time and narrow in space: the geometry of a cell is computed once for all its
     steps in a block.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Results that are kept for the next block, as long as there is room."""
+"""A thread-safe cache of the last results, bounded in bytes."""
 
 import threading
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Sized(Protocol):
-    """What tells how large it is."""
+    """A result of known size."""
 
     @property
     def nbytes(self) -> int:
@@ -19,59 +19,59 @@ class Sized(Protocol):
 Result = TypeVar("Result", bound=Sized)
 
 
-class Kept(Generic[Result]):
-    """The last results by key within so many bytes, safe among threads.
+class Cache(Generic[Result]):
+    """A thread-safe cache bounded in bytes, of which the least recently used result goes first.
 
-    A result that one thread makes is waited for by the others that need it.
+    A result that one thread computes is waited for by the others that need it.
 
     Parameters
     ----------
     most_bytes : int
     fewest : int
-        The last so many are kept whatever their size.
+        The last so many stay whatever their size.
 
     Examples
     --------
     >>> import numpy as np
-    >>> kept = Kept(most_bytes=100)
-    >>> [float(kept.get(key, lambda: np.full(10, key))[0]) for key in (1, 2, 1)]
+    >>> cache = Cache(most_bytes=100)
+    >>> [float(cache.get(key, lambda: np.full(10, key))[0]) for key in (1, 2, 1)]
     [1.0, 2.0, 1.0]
-    >>> kept.nbytes  # of both, one is left
+    >>> cache.nbytes  # of both, one is left
     80
     """
 
     def __init__(self, most_bytes: int, *, fewest: int = 1) -> None:
         self._most, self._fewest, self._lock = most_bytes, fewest, threading.Lock()
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
-        self._making: dict[Hashable, Future[Result]] = {}
+        self._pending: dict[Hashable, Future[Result]] = {}
         self.nbytes = 0
 
-    def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
-        """Return the result of that key, made now if it is not kept."""
+    def get(self, key: Hashable, compute: Callable[[], Result]) -> Result:
+        """Return the result of that key, computed now if it is not in the cache."""
         with self._lock:
             if key in self._results:
                 self._results.move_to_end(key)
                 return self._results[key]
-            made = self._making.get(key)
-            if mine := made is None:
-                made = self._making[key] = Future()
-        if not mine:
-            return made.result()
+            pending = self._pending.get(key)
+            if first := pending is None:
+                pending = self._pending[key] = Future()
+        if not first:
+            return pending.result()
         try:
-            result = make()
+            result = compute()
         except BaseException as error:
             with self._lock:
-                del self._making[key]
-            made.set_exception(error)
+                del self._pending[key]
+            pending.set_exception(error)
             raise
-        self._keep(key, result)
-        made.set_result(result)
+        self._store(key, result)
+        pending.set_result(result)
         return result
 
-    def _keep(self, key: Hashable, result: Result) -> None:
-        """Keep a result that was being made, and let go of the longest unused."""
+    def _store(self, key: Hashable, result: Result) -> None:
+        """Add a result that was pending, and drop the least recently used."""
         with self._lock:
-            del self._making[key]
+            del self._pending[key]
             self._results[key] = result
             self.nbytes += result.nbytes
             while self.nbytes > self._most and len(self._results) > self._fewest:

@@ -1,8 +1,7 @@
-"""The memory that a request takes: blocks are cut to fit, and what cannot fit is refused."""
+"""The memory of a request: blocks are cut to fit, and a request that cannot fit is refused."""
 
 import logging
 import math
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +17,7 @@ from aqreanalysis.grid import Grid
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a target of a projected grid, the most: its position, here and with the engine.
+#: Bytes of a target of a projected grid, the most: its position, in the request and the engine.
 TARGET_BYTES = 96
 #: Bytes of work on one value of a block, measured on blocks of all methods.
 VALUE_BYTES = 64
@@ -29,12 +28,19 @@ MEASUREMENT_BYTES = 48
 #: Bytes of the regions that are computed, compressed and written while others are, at most, and
 #: for each value of the product.
 WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
+#: Files that tell the memory used in a container (cgroups of version 2 and 1), and what the part of
+#: it is called that can be dropped.
+_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP_USAGE = {
+    "memory.current": "inactive_file",
+    "memory/memory.usage_in_bytes": "total_inactive_file",
+}
 #: Share of what is free that is taken by default: others use the machine, too.
 SHARE_OF_FREE = 0.5
 
 
 class Cost(NamedTuple):
-    """What a method needs beside the blocks that it computes.
+    """The memory of a method, in addition to the blocks that it computes.
 
     Attributes
     ----------
@@ -52,7 +58,7 @@ class Cost(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is asked for, in numbers, and what its method needs for it."""
+    """The size of a request, and the cost of its method."""
 
     cells: int
     steps: int
@@ -74,10 +80,10 @@ class Request(NamedTuple):
         )
 
     def windows_bytes(self, hours: int) -> float:
-        """Return the bytes of what all cells need, where blocks have so many steps.
+        """Return the bytes of what all cells share, where blocks have so many steps.
 
-        Each worker may be at another time, and once more they are kept one by one. The windows of
-        a time begin before it and end after it.
+        Each worker may be at another time, and once more they are in the cache one by one. The
+        windows of a block begin before it and end after it.
         """
         times = min(self.workers, -(-self.steps // hours))
         return (times + 1) * (2 + hours / self.cost.alignment) * self.cost.window_bytes
@@ -108,12 +114,12 @@ def memory_bytes(memory: str | float | None) -> int:
     try:
         if isinstance(memory, bool) or (isinstance(memory, str) and not re.search(r"\d", memory)):
             raise ValueError("it names no number")
-        found = parse_bytes(memory) if isinstance(memory, str) else float(memory)
-        if not (math.isfinite(found) and found > 0):
+        number = parse_bytes(memory) if isinstance(memory, str) else float(memory)
+        if not (math.isfinite(number) and number > 0):
             raise ValueError("it is not positive")
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"memory must be as '2GB' or '500MB'; found {memory!r}") from error
-    return int(found)
+    return int(number)
 
 
 def fitted_blocks(
@@ -131,7 +137,7 @@ def fitted_blocks(
         Targets.
     request : Request
     memory : str, number or None
-        Of `memory_bytes`. It is what the work takes beside the program and its libraries.
+        Of `memory_bytes`; the program and its libraries are not counted.
     chunks : mapping, optional
         Sizes that were asked for; they stay as they are.
 
@@ -149,19 +155,19 @@ def fitted_blocks(
     block = math.prod(sizes.values()) * VALUE_BYTES
     windows = request.windows_bytes(sizes[TIME])
     needed = request.fixed_bytes + windows + request.workers * block
-    told = (
+    summary = (
         f"{request.cells:,} cells x {request.steps:,} hours from {request.stations:,} stations: "
-        f"about {_told(request.fixed_bytes + windows)} for what is kept and written and "
-        f"{request.workers} x {_told(block)} for blocks of "
+        f"about {_in_words(request.fixed_bytes + windows)} for what is kept and written and "
+        f"{request.workers} x {_in_words(block)} for blocks of "
         + " x ".join(f"{size} {name}" for name, size in sizes.items())
     )
     if needed > allowed:
         raise ValueError(
-            f"memory={_told(allowed)} does not hold this request; {told}. Give "
+            f"memory={_in_words(allowed)} does not hold this request; {summary}. Give "
             f"memory='{math.ceil(needed / 1e6)}MB' or more, a coarser grid or a smaller region"
             + (", or smaller chunks; a resumed run keeps those it began with." if chunks else ".")
         )
-    logger.info("%s, of %s allowed", told, _told(allowed))
+    logger.info("%s, of %s allowed", summary, _in_words(allowed))
     return sizes
 
 
@@ -170,23 +176,38 @@ def workers() -> int:
     import dask
     from dask.system import CPU_COUNT
 
-    found = dask.config.get("num_workers", None)
-    return int(found or CPU_COUNT)
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 
-def _told(number: float) -> str:
+def _in_words(number: float) -> str:
     """Return a number of bytes in words."""
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{math.ceil(number / 1e6):,} MB"
 
 
 def _free_bytes() -> int:
-    """Return the memory that is free now, within the limit of a container if there is one."""
-    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, StopIteration):  # Linux alone has these files
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    folder = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # "max" is no limit
-        limit = int((folder / "memory.max").read_text())
-        free = min(free, limit - int((folder / "memory.current").read_text()))
-    return max(free, 1)
+    """Return the memory that is free now: of the machine, and within the limit of a container.
+
+    distributed knows the limits: cgroups of both versions and the process's own (RLIMIT_RSS).
+    """
+    import psutil
+    from distributed import system
+
+    within_limit = system.memory_limit() - _used_bytes()
+    return max(min(psutil.virtual_memory().available, within_limit), 1)
+
+
+def _used_bytes() -> int:
+    """Return what counts against the limit: the container's memory, or else this process's.
+
+    Files that were read stay in memory as long as there is room. They are counted as used, but
+    make way for anything else.
+    """
+    import psutil
+
+    for name, cache in _CGROUP_USAGE.items():
+        usage = _CGROUP / name
+        with suppress(OSError, ValueError):  # Linux alone has these files
+            lines = usage.with_name("memory.stat").read_text().splitlines()
+            parts = dict(line.split() for line in lines)
+            return int(usage.read_text()) - int(parts.get(cache, 0))
+    return psutil.Process().memory_info().rss

@@ -1,26 +1,15 @@
-"""Estimates on their way from where they are computed into the arrays that are asked for."""
-
-from typing import NamedTuple
+"""A buffer between the device that computes a field and the arrays that are asked for."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-class _Part(NamedTuple):
-    """Where a part of a tile goes, and from where in it."""
+class OutputBuffer:
+    """Roots and their spreads, (target, hour), filled tile by tile.
 
-    rows: np.ndarray
-    columns: slice
-    taken: np.ndarray
-    inside: slice
-
-
-class Answers:
-    """Means and standard errors, (target, hour), tile by tile.
-
-    From a graphics card they are copied while it works on the next tiles: nothing waits for it
-    until all are asked for.
+    From a graphics card they are copied while it works on the next tiles; `arrays` waits for the
+    last copy.
 
     Parameters
     ----------
@@ -28,50 +17,41 @@ class Answers:
 
     Examples
     --------
-    >>> answers = Answers(2, 3)
-    >>> both = torch.full((4, 5), 7.0), torch.ones(4, 5)
-    >>> answers.add(both, np.array([0, 1]), slice(1, 3), np.array([2, 3]), slice(0, 2))
-    >>> answers.all()[0].tolist()
+    >>> buffer = OutputBuffer(2, 3)
+    >>> buffer.add(torch.full((2, 2), 7.0), torch.ones(2, 2), np.array([0, 1]), slice(1, 3))
+    >>> buffer.arrays()[0].tolist()
     [[nan, 7.0, 7.0], [nan, 7.0, 7.0]]
     """
 
     def __init__(self, targets: int, hours: int) -> None:
         # Hour by hour in memory, as a product has them.
-        self._found = [np.full((hours, targets), np.nan, np.float32).T for _ in range(2)]
-        self._coming: list[tuple[tuple[Tensor, ...], _Part]] = []
+        self._arrays = [np.full((hours, targets), np.nan, np.float32).T for _ in range(2)]
+        self._copies: list[tuple[Tensor, Tensor, np.ndarray, slice]] = []
 
-    def add(
-        self,
-        both: tuple[Tensor, Tensor],
-        rows: np.ndarray,
-        columns: slice,
-        taken: np.ndarray,
-        inside: slice,
-    ) -> None:
-        """Take mean and standard error of some rows and steps of a tile for rows and columns."""
-        part = _Part(rows, columns, taken, inside)
-        if both[0].is_cuda:
-            self._coming.append((tuple(map(_coming, both)), part))
+    def add(self, root: Tensor, spread: Tensor, rows: np.ndarray, hours: slice) -> None:
+        """Add the values (row, hour) of some targets and hours."""
+        if root.is_cuda:
+            self._copies.append((_copied(root), _copied(spread), rows, hours))
         else:
-            self._keep(both, part)
+            self._store(root, spread, rows, hours)
 
-    def all(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return means and standard errors, (target, hour) float32; NaN where nothing was added."""
-        if self._coming:
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return roots and spreads, (target, hour) float32; NaN where nothing was added."""
+        if self._copies:
             torch.cuda.current_stream().synchronize()
-        for both, part in self._coming:
-            self._keep(both, part)
-        self._coming.clear()
-        mean, error = self._found
-        return mean, error
+        for copy in self._copies:
+            self._store(*copy)
+        self._copies.clear()
+        root, spread = self._arrays
+        return root, spread
 
-    def _keep(self, both: tuple[Tensor, ...], part: _Part) -> None:
-        """Put a part of a tile where it belongs."""
-        for to, found in zip(self._found, both, strict=True):
-            to[part.rows, part.columns] = found.numpy()[part.taken, part.inside]
+    def _store(self, root: Tensor, spread: Tensor, rows: np.ndarray, hours: slice) -> None:
+        """Write values to the arrays."""
+        for array, values in zip(self._arrays, (root, spread), strict=True):
+            array[rows, hours] = values.numpy()
 
 
-def _coming(found: Tensor) -> Tensor:
-    """Return where a tensor of a graphics card will be; its copy is on the way."""
-    to = torch.empty_like(found, device="cpu", pin_memory=True)
-    return to.copy_(found, non_blocking=True)
+def _copied(values: Tensor) -> Tensor:
+    """Return the tensor to which a copy from a graphics card is on its way."""
+    copy = torch.empty_like(values, device="cpu", pin_memory=True)
+    return copy.copy_(values, non_blocking=True)

@@ -1,22 +1,29 @@
-"""Background fields: what a model or a map knows everywhere, as a trend under the stations."""
+"""Background fields: what a model or a map knows everywhere, as covariates at any place."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.conventions import CONCENTRATION_UNITS, TIME
+from aqreanalysis.foreign.averaging import lengths, mean_by_group, nest
+from aqreanalysis.foreign.coordinates import bounds_names, find_coordinates
+from aqreanalysis.foreign.errors import ForeignError, raising
+from aqreanalysis.foreign.files import in_blocks
+from aqreanalysis.foreign.periods import TimeAxis, at_one_level, seconds
+from aqreanalysis.foreign.places import Places, extent, find_places
+from aqreanalysis.foreign.sampling import Sampling
+from aqreanalysis.foreign.variables import (
+    pollutant_by_name,
+    pollutant_by_standard_name,
+    units_factor,
+)
+from aqreanalysis.observations import step_hours, time_bounds
 
 logger = logging.getLogger(__name__)
-
-#: Names under which a grid's coordinates are found, beside those that CF attributes tell.
-LATITUDES, LONGITUDES = ("lat", "latitude"), ("lon", "longitude")
-#: Values at points belong to places no further away than this.
-SAME_PLACE_KM = 1.0
 
 
 class BackgroundError(ValueError):
@@ -26,17 +33,22 @@ class BackgroundError(ValueError):
 class Background:
     """One or more fields that are known at stations and targets alike.
 
+    Longitude and latitude, averaging periods and units are read by the same rules as those of a
+    product that is verified.
+
     Parameters
     ----------
     data : DataArray or Dataset
-        Every numeric variable is a covariate: on ``lat, lon`` (a map, such as elevation), on
-        ``time, lat, lon`` (a model), or at points, on ``station`` or ``station, time`` with
-        longitude and latitude.
+        Every numeric variable is a covariate: a map, such as elevation, or a field in time, such
+        as that of a model. It lies on a grid, with longitude and latitude on axes of any order or
+        in two dimensions, or with axes x and y and a grid mapping; or at points. A pollutant whose
+        units are known is converted to ug m-3; any other covariate is taken as it is.
 
     Raises
     ------
     BackgroundError
-        If there is no numeric variable, or no coordinates are found.
+        If there is no numeric variable, or one has no position, several, or a dimension beside
+        place and time.
 
     Examples
     --------
@@ -59,207 +71,185 @@ class Background:
             raise BackgroundError(
                 f"a background is an xarray DataArray or Dataset; found {type(data).__name__}"
             )
-        positions = (*LATITUDES, *LONGITUDES)
-        self.names = tuple(
-            str(name)
-            for name, values in data.data_vars.items()
-            if values.dtype.kind in "fiu" and values.ndim and name not in positions
-        )
-        if not self.names:
-            raise BackgroundError("the background holds no numeric variable")
-        self.points = STATION in data.dims
-        self.data = data if self.points else _on_grid(data)
-        self.network = StationNetwork.from_dataset(data) if self.points else None
-        self.rooted = tuple(_is_concentration(name, data[name]) for name in self.names)
+        self.data = data
+        with raising(BackgroundError, "the background"):
+            self._layers = [_Layer.of(data, name) for name in _covariates(data)]
+        self.names = tuple(str(layer.values.name) for layer in self._layers)
+        self.rooted = tuple(layer.concentration for layer in self._layers)
 
-    def at(self, longitude: np.ndarray, latitude: np.ndarray, time: np.ndarray) -> np.ndarray:
+    def at(
+        self, longitude: np.ndarray, latitude: np.ndarray, time: np.ndarray | xr.DataArray
+    ) -> np.ndarray:
         """Return (n, t, covariate): bilinear in space, linear in time, NaN outside of the field.
+
+        Where both the field and the hours say which averaging period a stamp stands for, a value
+        belongs to the middle of its period, and a field that averages shorter than the hours is
+        averaged over all of each. Otherwise stamps are compared with stamps.
 
         Parameters
         ----------
         longitude, latitude : (n,) degrees
         time : (t,) datetime64
-        """
-        columns = [self._placed(name, longitude, latitude, time) for name in self.names]
-        return np.stack(columns, -1)
-
-    def _placed(
-        self, name: str, longitude: np.ndarray, latitude: np.ndarray, time: np.ndarray
-    ) -> np.ndarray:
-        """Return one variable at places and hours, (n, t) float64."""
-        values = self.data[name]
-        if TIME in values.dims:
-            values = _around(values, time)
-        if self.network is not None:
-            nearest = self.network.neighbours(longitude, latitude, k=1)
-            found = values.isel({STATION: nearest.index[:, 0]})
-            near = nearest.distance_km[:, 0] <= SAME_PLACE_KM
-            found = found.where(xr.DataArray(near, dims=STATION))
-            found = found.rename({STATION: "place"})
-        else:
-            first = float(values["lon"].min())
-            turned = (np.asarray(longitude) - first) % 360 + first  # 350 and -10 are one meridian
-            found = values.interp(
-                lat=xr.DataArray(latitude, dims="place"), lon=xr.DataArray(turned, dims="place")
-            )
-        if TIME in found.dims:
-            found = _in_time(found, time).transpose("place", TIME)
-            return found.values.astype(np.float64)
-        return np.repeat(found.values.astype(np.float64)[:, None], len(time), axis=1)
-
-
-@dataclass(frozen=True)
-class Trend:
-    """What covariates tell of a standardised variable: a weighted sum of them.
-
-    Attributes
-    ----------
-    names : tuple of str
-    rooted : tuple of bool
-        Whether the square root of a covariate is used, as for concentrations.
-    centre, scale, coefficient : tuple of float
-        Of each covariate over the training stations and hours.
-    """
-
-    names: tuple[str, ...]
-    rooted: tuple[bool, ...]
-    centre: tuple[float, ...]
-    scale: tuple[float, ...]
-    coefficient: tuple[float, ...]
-
-    @classmethod
-    def of(cls, background: Background, columns: np.ndarray, values: np.ndarray) -> Self:
-        """Return the trend of standardised values (n, t), by least squares.
-
-        Parameters
-        ----------
-        background : Background
-        columns : (n, t, covariate)
-            Of `Background.at` at the stations.
-        values : (n, t)
-            NaN where missing.
+            A DataArray of observations tells its periods with ``time_label``.
 
         Raises
         ------
         BackgroundError
-            If a covariate is missing wherever something was measured.
+            If a concentration holds fill values, or a grid has a single row or column.
         """
-        columns = _rooted(columns, background.rooted)
-        there = np.isfinite(values)
-        used = np.isfinite(columns) & there[..., None]
-        for name, some in zip(background.names, used.any(axis=(0, 1)), strict=True):
-            if not some:
-                raise BackgroundError(
-                    f"the background {name!r} has no value at any measurement: "
-                    f"{_extent(background.data)}. Pass a field of two cells or more each way that "
-                    "covers the stations' region and period and is not missing there"
-                )
-        taken = np.where(used, columns, np.nan)
-        centre = np.nanmean(taken, axis=(0, 1))
-        scale = np.nanstd(taken, axis=(0, 1))
-        scale[scale == 0] = 1.0
-        _tell_missing(background.names, there, used)
-        regular = np.nan_to_num((columns - centre) / scale)[there]
-        design = np.column_stack([regular, np.ones(len(regular))])
-        solved = np.linalg.lstsq(design, values[there], rcond=None)[0][:-1]
-        numbers = (tuple(array.tolist()) for array in (centre, scale, solved))
-        return cls(background.names, background.rooted, *numbers)
+        with raising(BackgroundError, "the background"):
+            return np.stack([layer.at(longitude, latitude, time) for layer in self._layers], -1)
+
+    def extent(self) -> str:
+        """Return where and when the first covariate is, in words."""
+        layer = self._layers[0]
+        west, east, south, north = extent(layer.places)
+        words = f"lat {south} to {north}, lon {west} to {east}"
+        if layer.time is None:
+            return words
+        return f"{words}, {layer.time.name} {layer.time.stamps[0]} to {layer.time.stamps[-1]}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what follows from the data."""
+        return {"data": self.data}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Background.__init__(self, state["data"])
+
+    def __dask_tokenize__(self) -> Any:
+        """Return what tells this background from others, the same in every process."""
+        from dask.base import normalize_token
+
+        return normalize_token((type(self).__name__, self.data))
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One covariate: its values, places and time, and the factor to the units it is used in."""
+
+    values: xr.DataArray
+    places: Places
+    time: TimeAxis | None
+    factor: float
+    concentration: bool
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """Return the trend that `facts` told."""
-        return cls(**{name: tuple(values) for name, values in facts.items()})
+    def of(cls, data: xr.Dataset, name: str) -> "_Layer":
+        """Return a variable of a Dataset as a covariate."""
+        places = find_places(data, name)
+        level, time = at_one_level(data, name, places.dims)
+        if time is not None and time.dimension is None:
+            time = None  # the date of a map
+        values = level[name]
+        blocks = in_blocks(values.variable, time and time.dimension)
+        return cls(
+            values.copy(data=blocks.data),
+            places,
+            time,
+            _factor(values),
+            _is_concentration(name, values),
+        )
 
-    def facts(self) -> dict[str, Any]:
-        """Return plain lists, for the record of a saved model."""
-        return {name: list(values) for name, values in asdict(self).items()}
+    def at(
+        self, longitude: np.ndarray, latitude: np.ndarray, time: np.ndarray | xr.DataArray
+    ) -> np.ndarray:
+        """Return the covariate at places and hours, (n, t) float64."""
+        sampling = self.places.locate(longitude, latitude, "linear")
+        values = np.full((len(longitude), len(time)), np.nan)
+        if sampling.place.size:
+            values[sampling.place] = self._in_time(sampling, time) * self.factor
+        return values
 
-    def __call__(self, columns: np.ndarray) -> np.ndarray:
-        """Return the trend (n, t) of covariates (n, t, covariate); a missing one counts as mean."""
-        regular = (_rooted(columns, self.rooted) - np.array(self.centre)) / np.array(self.scale)
-        return np.nan_to_num(regular) @ np.array(self.coefficient)
+    def _in_time(self, sampling: Sampling, time: np.ndarray | xr.DataArray) -> np.ndarray:
+        """Return the covariate at the places of a sampling, (m, t)."""
+        axis = self.time
+        if axis is None:
+            return sampling.read(self.values, concentration=self.concentration)
 
-    def check(self, background: Background) -> None:
-        """Refuse a background of other variables than those learned."""
-        if background.names != self.names:
-            raise BackgroundError(
-                f"this model learned with the background {', '.join(self.names)}; found "
-                f"{', '.join(background.names)}. Pass the same variables in the same order."
+        def read(rows: slice) -> np.ndarray:
+            return sampling.read(
+                self.values,
+                axis.dimension,
+                axis.position[rows],
+                concentration=self.concentration,
             )
 
+        if not (axis.stated and isinstance(time, xr.DataArray) and "time_label" in time.attrs):
+            return _interpolated(read, axis.stamps, np.asarray(time, "datetime64[ns]"))
+        hours = xr.Dataset(coords={TIME: (TIME, time.values, time.attrs)})
+        wanted = seconds(time_bounds(hours))
+        bounds, _ = axis.periods(step_hours=step_hours(hours))
+        if np.median(lengths(bounds)) < np.median(lengths(wanted)):
+            group, count = nest(bounds, wanted, "background", "measurements")
+            used = np.flatnonzero((group >= 0) & (count[group] > 0))
+            rows = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
+            return mean_by_group(read(rows), group[rows], np.where(count > 0, count, np.inf))
+        return _interpolated(read, _middles(bounds), _middles(wanted))
 
-def _on_grid(data: xr.Dataset) -> xr.Dataset:
-    """Return a gridded Dataset with coordinates lat and lon that ascend."""
-    import cf_xarray  # noqa: F401 - finds coordinates by their attributes
 
-    renamed = {}
-    for axis, names in (("latitude", LATITUDES), ("longitude", LONGITUDES)):
-        known = [name for name in names if name in data.coords]
-        known += [str(name) for name in data.cf.coordinates.get(axis, [])]
-        if not known or data[known[0]].ndim != 1:
-            raise BackgroundError(
-                f"the background has no one-dimensional {axis}; found the coordinates "
-                f"{', '.join(map(str, data.coords)) or 'none'}. Give it lat and lon in degrees, or "
-                "values at points on 'station'."
-            )
-        renamed[known[0]] = axis[:3]
-    data = data.rename({old: new for old, new in renamed.items() if old != new})
-    for name in ("lat", "lon"):
-        if not data.indexes[name].is_unique:
-            twice = data.indexes[name][data.indexes[name].duplicated()][0]
-            raise BackgroundError(f"the background has {name} {twice:g} twice; give each once")
-    return data.sortby(["lat", "lon"])
+def _covariates(data: xr.Dataset) -> list[str]:
+    """Return the numeric variables that are no coordinates of others."""
+    serving = {"lat", "latitude", "lon", "longitude"}
+    for variable in data.variables:
+        serving.update(map(str, bounds_names(data[variable])))
+    numeric = {
+        str(name)
+        for name, values in data.data_vars.items()
+        if values.dtype.kind in "fiu" and values.ndim and name not in serving
+    }
+    for name in numeric:
+        positions = find_coordinates(data, name, ("longitude", "latitude"))
+        axes = positions or find_coordinates(data, name, ("X", "Y")) or ()
+        serving.update(str(axis.name) for axis in axes)
+    names = [str(name) for name in data.data_vars if name in numeric - serving]
+    if not names:
+        raise ForeignError("it holds no numeric variable")
+    return names
 
 
 def _is_concentration(name: str, values: xr.DataArray) -> bool:
     """Return whether a variable is that of a pollutant, which is used as its square root."""
     standard = str(values.attrs.get("standard_name", ""))
-    return name.lower() in POLLUTANTS or standard.startswith(("mass_concentration", "mole_"))
+    known = pollutant_by_standard_name(values) or pollutant_by_name(name)
+    return known is not None or standard.startswith(("mass_concentration", "mole_"))
 
 
-def _rooted(columns: np.ndarray, rooted: tuple[bool, ...]) -> np.ndarray:
-    """Return covariates with the square root of those that are concentrations."""
-    return np.where(rooted, np.sqrt(np.clip(columns, 0, None)), columns)
+def _factor(values: xr.DataArray) -> float:
+    """Return the factor that brings a pollutant to ug m-3; 1 for any other covariate."""
+    known = pollutant_by_standard_name(values) or pollutant_by_name(values.name)
+    if known is None or not values.attrs.get("units"):
+        return 1.0
+    try:
+        return units_factor(values, known)[0]
+    except ForeignError as error:
+        logger.warning(
+            "the background %r is used in its own units, and must be given in the same ones "
+            "always, since they do not convert to %s: %s",
+            values.name,
+            CONCENTRATION_UNITS,
+            error,
+        )
+        return 1.0
 
 
-def _around(values: xr.DataArray, time: np.ndarray) -> xr.DataArray:
-    """Return the part of a field's time axis that the hours need; no more of it is read."""
-    axis = values[TIME].values
-    first = max(int(np.searchsorted(axis, time.min(), "right")) - 1, 0)
-    last = int(np.searchsorted(axis, time.max(), "left")) + 1
-    return values.isel({TIME: slice(min(first, axis.size - 1), max(last, first + 1))})
+def _interpolated(
+    read: Callable[[slice], np.ndarray], instants: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Return values at instants: linear between, constant for one step beyond the ends."""
+    begin, last = instants[0], instants.size - 1
+    own, at = ((times - begin) / np.timedelta64(1, "s") for times in (instants, wanted))
+    step = np.diff(own).min() if last else 3600.0
+    row = np.interp(at, own, np.arange(own.size))
+    low = np.minimum(row.astype(int), max(last - 1, 0))
+    share = row - low
+    values = read(slice(low.min(), min(low.max() + 1, last) + 1))
+    before = values[:, low - low.min()]
+    after = values[:, np.minimum(low + 1, last) - low.min()]
+    mixed = np.where(share > 0, share * after, 0) + np.where(share < 1, (1 - share) * before, 0)
+    return np.where((at > own[0] - step) & (at < own[-1] + step), mixed, np.nan)
 
 
-def _in_time(found: xr.DataArray, time: np.ndarray) -> xr.DataArray:
-    """Return a field at hours: linear between its own, and held for one step beyond its ends."""
-    axis = found[TIME].values
-    step = np.diff(axis).min() if axis.size > 1 else np.timedelta64(1, "h")
-    inside = (time > axis[0] - step) & (time < axis[-1] + step)
-    held = np.clip(time, axis[0], axis[-1])
-    placed = found.interp({TIME: held}) if axis.size > 1 else found.isel({TIME: [0] * len(time)})
-    return placed.where(xr.DataArray(inside, dims=TIME))
-
-
-def _tell_missing(names: tuple[str, ...], there: np.ndarray, used: np.ndarray) -> None:
-    """Say where a covariate is missing although something was measured."""
-    for number, name in enumerate(names):
-        missing = there & ~used[..., number]
-        if missing.any():
-            logger.warning(
-                "the background %r is missing at %d of %d measurements (%d stations); it counts "
-                "as its mean there",
-                name,
-                missing.sum(),
-                there.sum(),
-                missing.any(axis=1).sum(),
-            )
-
-
-def _extent(data: xr.Dataset) -> str:
-    """Return where and when a background is, in words."""
-    parts = [
-        f"{name} {data[name].values.min()} to {data[name].values.max()}"
-        for name in (*LATITUDES, *LONGITUDES, TIME)
-        if name in data.variables
-    ]
-    return "it has " + ", ".join(parts)
+def _middles(bounds: np.ndarray) -> np.ndarray:
+    """Return the middles of periods."""
+    bounds = bounds.astype("datetime64[ns]")
+    return bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) // 2

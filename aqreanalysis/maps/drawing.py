@@ -1,4 +1,4 @@
-"""Maps of a product or of observations: what is selected, drawn on a sheet, put into words."""
+"""Maps of a product, of observations, or of one number at each station."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,28 +7,34 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from aqreanalysis.conventions import MINIMUM_CAPTURE, TIME
-from aqreanalysis.maps.frame import Frame, Region, frame_in, new_frame, project
-from aqreanalysis.maps.labels import words_for
+from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
+from aqreanalysis.maps.basemap import STATION_Z, draw_basemap
+from aqreanalysis.maps.frame import Frame, Region, frame_in, narrow_frame, new_frame, project
 from aqreanalysis.maps.layers import (
     Cells,
     Stations,
     What,
     cells_of,
+    check_what,
     mapped_variable,
     stations_of,
 )
-from aqreanalysis.maps.legend import Sheet, write_sheet
+from aqreanalysis.maps.legend import Sheet, draw_colour_bar, words_for, write_sheet
 from aqreanalysis.maps.marks import (
+    NO_ESTIMATE_COLOUR,
     Colours,
     draw_field,
     draw_stations,
-    fields_in_sight,
-    inside,
-    say,
+    on_map,
+    visible_meshes,
+    write_message,
 )
 from aqreanalysis.maps.period import MapError, Period, Time, select_period
-from aqreanalysis.maps.surroundings import draw_cities, draw_graticule, draw_lines, draw_scale_bar
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import default_variable
+
+#: Width of the lines of a map of half the width, relative to those of a full one.
+_NARROW_LINE_WEIGHT = 0.55
 
 
 def map_field(
@@ -44,11 +50,11 @@ def map_field(
     what: What = "value",
     title: str | None = None,
 ) -> Figure:
-    """Return a map of a gridded product at one hour or of its mean over a period.
+    """Map of a gridded product at one hour, or of its mean over a period.
 
-    Cells are drawn as they are, without smoothing, and stations over them in the colours of
-    their own values, so that a good field makes its stations vanish. Coastlines, borders and
-    cities come with the package; nothing is ever downloaded.
+    Cells are drawn without smoothing, and stations over them on the same colour scale: where the
+    field fits, the stations vanish. Coastlines, borders and cities come with the package; nothing
+    is downloaded.
 
     Parameters
     ----------
@@ -84,7 +90,7 @@ def map_field(
     Returns
     -------
     matplotlib.figure.Figure
-        Not held by pyplot. Save it with `save_map`.
+        Not registered with pyplot. Save it with `save_map`.
 
     Raises
     ------
@@ -107,18 +113,19 @@ def map_field(
     """
     variable = mapped_variable(product, variable)
     if TIME not in product[variable].dims and TIME in product.dims:
-        # A layer without time, such as the distance to the nearest station.
+        # A variable without time, such as the distance to the nearest station.
         product = product[[variable]].drop_vars(TIME, errors="ignore")
     selected, period = select_period(product, time)
     cells = cells_of(selected, variable, what=what)
     stations = stations_of(observations, hidden, variable, period)
     frame = _frame(axes, region or cells.region())
-    fields = fields_in_sight(frame, cells)
-    on_map = np.concatenate([field.values.ravel() for field in fields])
-    shown = stations.values[inside(frame, stations)] if what == "value" else np.array([])
-    colours = Colours.of(what, limits, on_map, shown)
-    entries = draw_field(frame, fields, colours)
-    marks = _draw_over(frame, stations, colours if what == "value" else None)
+    meshes = visible_meshes(frame, cells)
+    cell_values = np.concatenate([mesh.values.ravel() for mesh in meshes])
+    station_values = stations.values[on_map(frame, stations)] if what == "value" else np.array([])
+    colours = Colours.of(what, limits, cell_values, station_values)
+    entries = draw_field(frame, meshes, colours)
+    draw_basemap(frame, stations.places)
+    marks = draw_stations(frame, stations, colours if what == "value" else None)
     words = words_for(product, variable, what)
     write_sheet(
         frame,
@@ -136,25 +143,28 @@ def map_field(
 
 def map_stations(
     observations: xr.Dataset,
-    variable: str,
+    variable: str | None = None,
     *,
     time: Time | None = None,
     hidden: xr.Dataset | Iterable[str] | None = None,
     region: Region | None = None,
     axes: Any = None,
     limits: tuple[float, float] | None = None,
+    what: What = "value",
     title: str | None = None,
 ) -> Figure:
-    """Return a map of the stations alone, in the colours of their values.
+    """Map of stations, coloured by their values.
 
     Parameters
     ----------
     observations : Dataset
         ``(station, time)`` with longitude and latitude on ``station``.
-    variable : str
-        Name of the variable.
+    variable : str, optional
+        Pollutant; pm25 if it is present, else the only one.
     time, hidden, region, axes, limits, title
         As of `map_field`; the region is by default that of the stations.
+    what : {"value", "uncertainty"}
+        The variable, or its standard error ``<variable>_uncertainty``.
 
     Returns
     -------
@@ -180,13 +190,18 @@ def map_stations(
     >>> [entry.get_text() for entry in figure.legends[0].get_texts()]
     ['observed station']
     """
+    check_what(what)
+    variable = variable or default_variable(observations)
+    if what == "uncertainty":
+        variable = f"{variable}_uncertainty"
     selected, period = select_period(observations, time)
     stations = stations_of(selected, hidden, variable, period)
     frame = _frame(axes, region or stations.region())
-    colours = Colours.of("value", limits, np.array([]), stations.values[inside(frame, stations)])
+    colours = Colours.of("value", limits, np.array([]), stations.values[on_map(frame, stations)])
     if not colours.present:
-        say(frame, "no station has a value at this time")
-    marks = _draw_over(frame, stations, colours)
+        write_message(frame, "no station has a value at this time")
+    draw_basemap(frame, stations.places)
+    marks = draw_stations(frame, stations, colours)
     words = words_for(observations, variable)
     caption = _caption(observations, period, None, stations)
     write_sheet(
@@ -195,8 +210,72 @@ def map_stations(
     return frame.figure
 
 
+def map_scores(
+    stations: xr.Dataset,
+    variable: str,
+    *,
+    hidden: bool = True,
+    limits: tuple[float, float] | None = None,
+    width_in: float = 5.2,
+) -> Figure:
+    """Map of one number at each station, such as a score; without title and legend.
+
+    Parameters
+    ----------
+    stations : Dataset
+        ``variable`` on ``station``, with ``long_name`` and ``units`` for the colour bar;
+        longitude and latitude on ``station``. NaN is drawn grey.
+    variable : str
+    hidden : bool
+        Whether the stations were hidden: diamonds, as on all maps; otherwise circles.
+    limits : tuple of float, optional
+        Of the colours; by default round numbers that hold nearly all values.
+    width_in : float
+        Of the figure; its height follows from the region.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not registered with pyplot.
+
+    Raises
+    ------
+    MapError
+        If there is no such variable, or it has other dimensions than ``station``.
+
+    Examples
+    --------
+    >>> stations = xr.Dataset(
+    ...     {"rmse": ("station", [3.0, 4.0], {"long_name": "RMSE", "units": "ug m-3"})},
+    ...     coords={
+    ...         "station": ["a", "b"],
+    ...         "longitude": ("station", [116.0, 117.0]),
+    ...         "latitude": ("station", [39.0, 40.0]),
+    ...     },
+    ... )
+    >>> map_scores(stations, "rmse").axes[1].get_xlabel()
+    'RMSE (μg m⁻³)'
+    """
+    if variable not in stations or stations[variable].dims != (STATION,):
+        dims = {str(name): values.dims for name, values in stations.data_vars.items()}
+        raise MapError(f"expected {variable!r} on ('station',); found {dims or 'no variable'}")
+    network = StationNetwork.from_dataset(stations)
+    values = stations[variable].values.astype(np.float64)
+    marks = Stations(
+        network.longitude, network.latitude, values, np.full(network.size, hidden, bool)
+    )
+    frame = narrow_frame(marks.region(), width_in)
+    colours = Colours.of("value", limits, np.array([]), values)
+    draw_basemap(frame, marks.places, weight=_NARROW_LINE_WEIGHT)
+    _draw_scores(frame, marks, colours)
+    draw_colour_bar(frame, colours, words_for(stations, variable).label, below=True)
+    if not colours.present:
+        write_message(frame, "no station has a value")
+    return frame.figure
+
+
 def _frame(axes: Any, region: Region) -> Frame:
-    """Return a new sheet, or the caller's axes, for a region that is checked."""
+    """Check the region, and return a new sheet or the caller's axes for it."""
     numbers = np.asarray(region, np.float64)
     if numbers.shape != (4,) or not np.isfinite(numbers).all():
         raise MapError(f"region needs four numbers west, east, south, north; found {region}")
@@ -213,16 +292,6 @@ def _frame(axes: Any, region: Region) -> Frame:
         raise MapError(f"region: {'; '.join(faults)}")
     checked = (west, east, south, north)
     return new_frame(checked) if axes is None else frame_in(axes, checked)
-
-
-def _draw_over(frame: Frame, stations: Stations, colours: Colours | None) -> list[Any]:
-    """Draw all that lies over the field; return the legend's entries of the stations."""
-    draw_lines(frame)
-    draw_graticule(frame)
-    draw_scale_bar(frame)
-    entries = draw_stations(frame, stations, colours)
-    draw_cities(frame, np.stack(project(frame.projection, *stations.places), axis=1))
-    return entries
 
 
 def _caption(dataset: xr.Dataset, period: Period, cells: Cells | None, stations: Stations) -> str:
@@ -242,3 +311,23 @@ def _caption(dataset: xr.Dataset, period: Period, cells: Cells | None, stations:
         parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
     parts.append("Coastlines, borders and cities: Natural Earth")
     return ". ".join(parts) + "."
+
+
+def _draw_scores(frame: Frame, stations: Stations, colours: Colours) -> None:
+    """Draw stations, those without a value at the bottom, the highest values on top."""
+    order = np.argsort(stations.values)  # NaN last
+    valued = np.isfinite(stations.values[order])
+    x, y = project(frame.projection, *stations.places)
+    style: dict[str, Any] = {
+        "s": float(np.clip(2500 / max(x.size, 1), 14, 40)),
+        "marker": "D" if stations.hidden.any() else "o",
+        "edgecolors": "#222222",
+        "linewidths": 0.7,
+        "transform": frame.axes.transData,
+    }
+    missing, valid = order[~valued], order[valued]
+    frame.axes.scatter(
+        x[missing], y[missing], color=NO_ESTIMATE_COLOUR, zorder=STATION_Z - 0.1, **style
+    )
+    colouring = {"c": stations.values[valid], "cmap": colours.map, "norm": colours.norm}
+    frame.axes.scatter(x[valid], y[valid], zorder=STATION_Z, **colouring, **style)

@@ -1,14 +1,21 @@
-"""The sheet that a map is drawn on: projection, figure, window, and the places of its parts."""
+"""The sheet of a map: projection, figure, window, the places of its parts, and its file."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Region = tuple[float, float, float, float]
+from aqreanalysis.atomic import atomic_file
+from aqreanalysis.maps.natural_earth import Region
+
+#: Left, bottom, width and height, or margins, in inches or as shares of a figure.
+Rectangle = tuple[float, float, float, float]
 
 DPI = 150
 #: 1600 pixels.
@@ -26,6 +33,12 @@ _NARROWEST, _WIDEST = 0.85, 2.3
 _SMALL_DEG = 12.0
 #: Text sizes in points, for 1600 pixels.
 TITLE_PT, SUBTITLE_PT, TEXT_PT, SMALL_PT = 15, 11.5, 10, 8.5
+#: Formats by suffix, with metadata that would make the same map differ each time.
+_FORMATS: dict[str, dict[str, None]] = {
+    ".png": {},
+    ".pdf": {"CreationDate": None, "ModDate": None},
+    ".svg": {"Date": None},
+}
 
 
 class MapFigure(Figure):
@@ -136,41 +149,58 @@ def centre_of(projection: Any) -> float:
 
 
 def new_frame(region: Region) -> Frame:
-    """Return a new figure, 1600 pixels wide, with an empty map of the region."""
-    projection = projection_for(region)
-    extent = _extent(projection, region)
-    map_width = WIDTH_IN - LEFT_IN - RIGHT_IN
-    map_height = map_width * (extent[3] - extent[2]) / (extent[1] - extent[0])
-    height = TOP_IN + map_height + LABELS_IN
-    figure = MapFigure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="white")
-    box = (
-        LEFT_IN / WIDTH_IN,
-        LABELS_IN / height,
-        map_width / WIDTH_IN,
-        map_height / height,
+    """Make a figure, 1600 pixels wide, with an empty map of the region and its colour bar."""
+    return _empty_frame(
+        region,
+        WIDTH_IN,
+        margins=(LEFT_IN, RIGHT_IN, LABELS_IN, TOP_IN),
+        bar=lambda width, height: (LEFT_IN + width + 0.26, LABELS_IN, 0.2, height),
+        narrowest=_NARROWEST,
     )
-    axes = figure.add_axes(box, projection=projection)
-    bar_left = box[0] + box[2] + 0.26 / WIDTH_IN
-    bar = figure.add_axes((bar_left, box[1], 0.2 / WIDTH_IN, box[3]))
-    return _framed(axes, bar, extent)
 
 
 def narrow_frame(region: Region, width_in: float) -> Frame:
-    """Return a figure of a width, for a page: an empty map with its colour bar below.
+    """Make a figure for a page: an empty map with its colour bar below, and no titles."""
+    return _empty_frame(
+        region,
+        width_in,
+        margins=(
+            _NARROW_LEFT_IN,
+            _NARROW_RIGHT_IN,
+            LABELS_IN + _NARROW_BAR_IN,
+            _NARROW_TOP_IN,
+        ),
+        bar=lambda width, height: (_NARROW_LEFT_IN, 0.47, width, 0.13),
+        narrowest=_NARROW_SHAPE,
+    )
 
-    Nothing is written around it but degrees; the words belong to the page.
+
+def _empty_frame(
+    region: Region,
+    width_in: float,
+    *,
+    margins: Rectangle,
+    bar: Callable[[float, float], Rectangle],
+    narrowest: float,
+) -> Frame:
+    """Make a figure with an empty map.
+
+    Margins are left, right, below and above; ``bar`` gives left, bottom, width and height of the
+    colour bar from width and height of the map; all in inches.
     """
     projection = projection_for(region)
-    extent = _extent(projection, region, narrowest=_NARROW_SHAPE)
-    map_width = width_in - _NARROW_LEFT_IN - _NARROW_RIGHT_IN
+    extent = _extent(projection, region, narrowest=narrowest)
+    left, right, below, above = margins
+    map_width = width_in - left - right
     map_height = map_width * (extent[3] - extent[2]) / (extent[1] - extent[0])
-    height = _NARROW_TOP_IN + map_height + LABELS_IN + _NARROW_BAR_IN
-    figure = MapFigure(figsize=(width_in, height), dpi=DPI, facecolor="white")
-    left, width = _NARROW_LEFT_IN / width_in, map_width / width_in
-    bottom = (LABELS_IN + _NARROW_BAR_IN) / height
-    axes = figure.add_axes((left, bottom, width, map_height / height), projection=projection)
-    bar = figure.add_axes((left, 0.47 / height, width, 0.13 / height))
-    return _framed(axes, bar, extent)
+    height_in = above + map_height + below
+    figure = MapFigure(figsize=(width_in, height_in), dpi=DPI, facecolor="white")
+
+    def share(box: Rectangle) -> Rectangle:
+        return box[0] / width_in, box[1] / height_in, box[2] / width_in, box[3] / height_in
+
+    axes = figure.add_axes(share((left, below, map_width, map_height)), projection=projection)
+    return _framed(axes, figure.add_axes(share(bar(map_width, map_height))), extent)
 
 
 def frame_in(axes: Any, region: Region) -> Frame:
@@ -209,7 +239,7 @@ def _framed(axes: Any, bar: Axes | None, extent: Region) -> Frame:
     return Frame(axes.figure, axes, bar, _window(axes.projection, extent))
 
 
-def _extent(projection: Any, region: Region, *, narrowest: float | None = _NARROWEST) -> Region:
+def _extent(projection: Any, region: Region, *, narrowest: float | None) -> Region:
     """Return the box around a region, in the units of the projection, of a pleasant shape.
 
     None leaves the region's own shape.
@@ -249,3 +279,46 @@ def _window(projection: Any, extent: Region) -> Region:
     if east - west > 300:
         west, east = -180.0, 180.0
     return centre + west, centre + east, float(latitude[seen].min()), float(latitude[seen].max())
+
+
+def save_map(figure: Figure, path: str | Path) -> Path:
+    """Write a map to a file, under a temporary name until it is complete.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or Path
+        Ends in .png (1600 pixels wide), .pdf or .svg. A file of that name is replaced.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If the suffix is none of these.
+    OSError
+        If the folder is missing or cannot be written; nothing is left behind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_map(Figure(), Path(folder, "map.png")).name
+    'map.png'
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        raise ValueError(
+            f"a map is written as {', '.join(_FORMATS)}; found {path.name!r}. Change its ending."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} for the map {path.name}; make it first")
+    try:
+        with atomic_file(path) as partial, matplotlib.rc_context({"svg.hashsalt": path.stem}):
+            figure.savefig(partial, dpi=DPI, format=suffix[1:], metadata=_FORMATS[suffix])
+    except OSError as error:
+        raise OSError(f"cannot write the map {path}: {error.strerror or error}") from error
+    return path

@@ -1,8 +1,8 @@
-"""What lies on a map: the field's cells and the stations, each with its value in the period."""
+"""The data of a map: cells of a field and stations, each with its mean over the period."""
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
@@ -78,12 +78,12 @@ class Stations:
 
 
 def mapped_variable(product: xr.Dataset, variable: str | None) -> str:
-    """Return the variable to draw; without one, the product's only variable.
+    """Name of the variable to draw; by default the product's only one.
 
     Raises
     ------
     MapError
-        If it is not there, or there are several to choose from.
+        If there is no such variable, or there are several to choose from.
 
     Examples
     --------
@@ -99,28 +99,33 @@ def mapped_variable(product: xr.Dataset, variable: str | None) -> str:
             )
         return variable
     if len(known) != 1:
-        found = ", ".join(known or names) or "none"
-        raise MapError(f"name the variable to draw: variable=...; the product has {found}")
+        present = ", ".join(known or names) or "none"
+        raise MapError(f"name the variable to draw: variable=...; the product has {present}")
     return known[0]
 
 
+def check_what(what: str) -> None:
+    """Refuse a layer that is neither the value nor its standard error."""
+    if what not in ("value", "uncertainty"):
+        raise MapError(f"what must be 'value' or 'uncertainty'; found {what!r}")
+
+
 def cells_of(product: xr.Dataset, variable: str, *, what: What = "value") -> Cells:
-    """Return the cells of a product whose hours are already selected.
+    """Cells of a product whose hours are already selected, averaged over them.
 
     Raises
     ------
     MapError
         If the product lies on no grid, or has no such layer.
     """
-    if what not in ("value", "uncertainty"):
-        raise MapError(f"what must be 'value' or 'uncertainty'; found {what!r}")
+    check_what(what)
     layer = variable if what == "value" else f"{variable}_uncertainty"
     if layer not in product:
         raise MapError(f"the product has no {layer!r}; what='uncertainty' needs it")
     longitude, latitude, dims = _centres(product)
     flag_name = f"{variable}_flag"
     hourly = product[flag_name] if flag_name in product else xr.zeros_like(product[layer], np.int8)
-    # One pass over lazy blocks: a year of a large grid never lies in memory.
+    # One pass over lazy blocks: a year of a large grid is never in memory.
     summary = xr.merge(
         [_mean(product[layer]).rename("mean"), _most_frequent(hourly).rename("flag")],
         compat="override",
@@ -138,7 +143,7 @@ def stations_of(
     variable: str,
     period: Period,
 ) -> Stations:
-    """Return observed and hidden stations with their values in the period.
+    """Observed and hidden stations with their mean over the period.
 
     Parameters
     ----------
@@ -172,13 +177,13 @@ def stations_of(
         parts.append(_placed(observations, variable, period, np.isin(_names(observations), names)))
     if isinstance(hidden, xr.Dataset):
         if observations is not None:
-            parts = [_only(parts[0], ~parts[0].hidden)]
+            observed = ~parts[0].hidden
+            parts = [Stations(*(values[observed] for values in astuple(parts[0])))]
         parts.append(_placed(hidden, variable, period, np.ones(names.size, bool)))
     if not parts:
         nothing = np.empty(0)
         return Stations(nothing, nothing, nothing, np.empty(0, bool))
-    fields = ("longitude", "latitude", "values", "hidden")
-    return Stations(*(np.concatenate([getattr(p, name) for p in parts]) for name in fields))
+    return Stations(*map(np.concatenate, zip(*map(astuple, parts), strict=True)))
 
 
 def _centres(product: xr.Dataset) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
@@ -237,7 +242,7 @@ def _names(stations: xr.Dataset) -> np.ndarray:
 
 
 def _check_known(names: np.ndarray, observations: xr.Dataset | None) -> None:
-    """Refuse hidden stations that nobody knows the place of."""
+    """Refuse hidden stations whose positions are unknown."""
     if observations is None:
         raise MapError("hidden stations given by name need observations, which hold their places")
     unknown = sorted(set(names) - set(_names(observations)))
@@ -271,19 +276,9 @@ def _values_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarra
 def _check_same_hours(time: xr.DataArray, period: Period) -> None:
     """Refuse stations whose label does not mean the same hours as the field's."""
     for attribute, drawn in (("time_label", period.time_label), ("step_hours", period.step_hours)):
-        found = time.attrs.get(attribute)
-        if None not in (found, drawn) and found != drawn:
+        own = time.attrs.get(attribute)
+        if None not in (own, drawn) and own != drawn:
             raise MapError(
-                f"the stations have {attribute}={found!r}, the field has {drawn!r}: the same label "
+                f"the stations have {attribute}={own!r}, the field has {drawn!r}: the same label "
                 "is not the same time. Pass the observations that the product was made from."
             )
-
-
-def _only(stations: Stations, chosen: np.ndarray) -> Stations:
-    """Return some of the stations."""
-    return Stations(
-        stations.longitude[chosen],
-        stations.latitude[chosen],
-        stations.values[chosen],
-        stations.hidden[chosen],
-    )

@@ -4,8 +4,11 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+import xarray as xr
 from matplotlib.cm import ScalarMappable
+from matplotlib.ticker import MaxNLocator
 
+from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS
 from aqreanalysis.maps.frame import (
     LEFT_IN,
     SMALL_PT,
@@ -16,12 +19,58 @@ from aqreanalysis.maps.frame import (
     Frame,
     lay_out,
 )
+from aqreanalysis.maps.layers import What
 from aqreanalysis.maps.marks import Colours
 
 _ROW_IN, _LINE_IN, _GAP_IN = 0.23, 0.165, 0.12
 #: Width of a character of a legend at TEXT_PT, and of a mark with the gaps around it.
 _CHARACTER_IN, _MARK_IN = 0.076, 0.55
 _CAPTION_CHARACTERS = 145
+
+
+@dataclass(frozen=True)
+class Words:
+    """How the variable is called on the map: title and colour bar."""
+
+    title: str
+    label: str
+
+
+def words_for(dataset: xr.Dataset, variable: str, what: What = "value") -> Words:
+    """Return title and colour bar label of a variable, with its units as a reader writes them.
+
+    Examples
+    --------
+    >>> words_for(xr.Dataset({"pm25": ((), 1.0, {"units": "ug m-3"})}), "pm25").label
+    'PM$_{2.5}$ (μg m⁻³)'
+    """
+    attributes = dataset[variable].attrs
+    known = POLLUTANTS.get(variable)
+    name = known.label if known else str(attributes.get("long_name", variable))
+    units = str(attributes.get("units", CONCENTRATION_UNITS if known else ""))
+    suffix = f" ({written_units(units)})" if units not in ("", "1") else ""
+    title = f"{name} concentration" if known else name
+    if what == "uncertainty":
+        return Words(f"{title}: standard error", f"{name} standard error{suffix}")
+    return Words(title, f"{name}{suffix}")
+
+
+def written_units(units: str) -> str:
+    """Return units with Greek letter and raised exponents.
+
+    Examples
+    --------
+    >>> written_units("ug m-3")
+    'μg m⁻³'
+    """
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    words = []
+    for word in units.split():
+        base = word.rstrip("-0123456789")
+        exponent = word[len(base) :]
+        base = f"μ{base[1:]}" if base in ("ug", "um", "umol") else base
+        words.append(base + exponent.translate(raised) if base else word)
+    return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -52,7 +101,7 @@ def write_sheet(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]
     figure.text(
         left, _GAP_IN / height, "\n".join(caption), size=SMALL_PT, va="bottom", color="#555555"
     )
-    _write_colour_bar(frame, sheet, colours)
+    draw_colour_bar(frame, colours, sheet.label)
     if entries:
         figure.legend(
             handles=entries,
@@ -77,8 +126,8 @@ def _columns(entries: list[Any]) -> int:
     return -(-len(entries) // rows)
 
 
-def _write_colour_bar(frame: Frame, sheet: Sheet, colours: Colours) -> None:
-    """Draw the colour bar; without any value there is none."""
+def draw_colour_bar(frame: Frame, colours: Colours, label: str, *, below: bool = False) -> None:
+    """Draw the colour bar, right of the map or below it; without any value there is none."""
     if frame.colour_bar is None:
         return
     if not colours.present:
@@ -87,10 +136,15 @@ def _write_colour_bar(frame: Frame, sheet: Sheet, colours: Colours) -> None:
     bar = frame.figure.colorbar(
         ScalarMappable(colours.norm, colours.map),
         cax=frame.colour_bar,
+        orientation="horizontal" if below else "vertical",
         extend=colours.extend,
         extendfrac=0.03,
+        ticks=MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]) if below else None,
     )
-    bar.set_label(sheet.label, size=SUBTITLE_PT, labelpad=8)
+    if below:
+        bar.set_label(label, size=TEXT_PT)
+    else:
+        bar.set_label(label, size=SUBTITLE_PT, labelpad=8)
     bar.ax.tick_params(labelsize=TEXT_PT)
 
 

@@ -1,6 +1,7 @@
-"""The hours that a map shows: found on a time axis by label, text or slice, and named in words."""
+"""The hours that a map shows: selected by label, text or slice, and described in words."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import TIME
 
-Time = str | pd.Timestamp | np.datetime64 | slice | Any
+Time = str | pd.Timestamp | np.datetime64 | datetime | slice
 
 
 class MapError(ValueError):
@@ -58,7 +59,7 @@ class Period:
 
 
 def select_period(dataset: xr.Dataset, time: Time | None) -> tuple[xr.Dataset, Period]:
-    """Return the hours asked for, on a ``time`` dimension, and what they are.
+    """Select hours of a Dataset, on a ``time`` dimension, and describe them.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def select_period(dataset: xr.Dataset, time: Time | None) -> tuple[xr.Dataset, P
     Raises
     ------
     MapError
-        If no hour is found; the nearest ones are named.
+        If no hour is selected; the nearest ones are named.
     """
     if TIME not in dataset.coords:
         if time is not None:
@@ -98,7 +99,7 @@ def _step(index: pd.DatetimeIndex, attributes: dict[Any, Any]) -> float | None:
 
 
 def _positions(index: pd.DatetimeIndex, time: Time | None) -> list[int]:
-    """Return where the hours asked for are on the time axis."""
+    """Return the positions of the selected hours on the time axis."""
     if isinstance(time, slice):
         wanted: Any = slice(_utc(time.start), _utc(time.stop))
         inside = index.slice_indexer(wanted.start, wanted.stop)
@@ -108,10 +109,11 @@ def _positions(index: pd.DatetimeIndex, time: Time | None) -> list[int]:
     else:
         wanted = _utc(time)
         try:
-            found = index.get_loc(wanted)
+            location = index.get_loc(wanted)
         except KeyError:
-            raise MapError(_not_there(index, wanted)) from None
-        positions = list(range(index.size))[found] if isinstance(found, slice) else [int(found)]
+            raise MapError(_missing_hour(index, wanted)) from None
+        every = list(range(index.size))
+        positions = every[location] if isinstance(location, slice) else [int(location)]
     if not positions:
         raise MapError(
             f"no hour within time={time!r}; "
@@ -137,8 +139,8 @@ def _utc(time: Any) -> str | pd.Timestamp | None:
     return time if isinstance(time, str) else stamp
 
 
-def _not_there(index: pd.DatetimeIndex, wanted: str | pd.Timestamp) -> str:
-    """Return the message for an hour that is not there."""
+def _missing_hour(index: pd.DatetimeIndex, wanted: str | pd.Timestamp) -> str:
+    """Return the message for an hour that is not on the time axis."""
     stamp = pd.Timestamp(wanted)
     after = int(index.searchsorted(stamp))
     near = [_clock(label) for label in index.values[max(after - 1, 0) : after + 1]]

@@ -16,6 +16,7 @@ from aqreanalysis.methods.contract import (
     check_takes,
     fit,
     predict,
+    variable_of,
 )
 
 __all__ = [
@@ -28,13 +29,14 @@ __all__ = [
     "fit",
     "method_of",
     "predict",
+    "variable_of",
 ]
 
-#: Members without which something is no method; ``variable`` may come with ``fit``.
+#: Members without which something is no method; ``variable`` and ``settings`` may come
+#: with ``fit``.
 _MEMBERS = (
     "name",
     "takes_background",
-    "settings",
     "references",
     "fit",
     "field",
@@ -113,7 +115,7 @@ def method_of(method: str | Method, *, seed: int = 0, progress: bool = True) -> 
     Examples
     --------
     >>> method_of("idw")
-    (InverseDistance(neighbours=12, power=2.0, transform=None), False)
+    (InverseDistance(neighbours=12, power=2.0, transform='sqrt'), False)
     """
     if isinstance(method, str):
         if method not in METHODS:

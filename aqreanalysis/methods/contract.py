@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
@@ -11,7 +12,7 @@ from aqreanalysis.fields.blocks import Field, predict_blocks
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import ObservationError, selected_hours
+from aqreanalysis.observations import ObservationError, selected_hours, stored_values
 from aqreanalysis.predictive import Statistic
 
 #: Fields known everywhere that a method may learn departures from.
@@ -125,7 +126,7 @@ def predict(
         If too few stations have values, no hour is selected, or a background is given that was not
         learned, or the reverse.
     """
-    variable = method.variable
+    variable = variable_of(method)
     if variable not in observations:
         known = ", ".join(map(str, observations.data_vars)) or "nothing"
         raise ObservationError(
@@ -134,7 +135,7 @@ def predict(
         )
     hours = selected_hours(observations[TIME], time)
     field = method.field(observations, at, hours, **_background(method, background))
-    observed = observations[variable].transpose(STATION, TIME).notnull().values
+    observed = np.isfinite(stored_values(observations, variable))
     # Stations without data say nothing of how well a place is supported.
     stations = observed.any(axis=1)
     return predict_blocks(
@@ -150,6 +151,23 @@ def predict(
         statistic=statistic,
         quantiles=quantiles,
     )
+
+
+def variable_of(method: Method) -> str:
+    """Return the variable that a method has learned.
+
+    Raises
+    ------
+    NotFittedError
+        If it has learned none.
+    """
+    try:
+        return method.variable
+    except AttributeError as error:  # a NotFittedError is one
+        raise NotFittedError(
+            f"this {type(method).__name__} is not fitted; call fit(observations, variable)"
+            + (", or Reanalyser.load(folder)" if "load" in str(error) else "")
+        ) from error
 
 
 def check_takes(method: Method, background: BackgroundField | None) -> None:

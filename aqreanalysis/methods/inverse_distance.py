@@ -36,11 +36,11 @@ FLOAT32_POWER = 4.0
 class InverseDistance(Fitted):
     """Inverse distance weighting, hour by hour, of the nearest stations that report at that hour.
 
-    The estimate is ``sum(w z) / sum(w)`` with ``w = 1 / distance ** power`` (Shepard 1968, ACM
-    National Conference, 517). At a power of 2 or more it equals the measurement at a station that
-    reports. The standard error is that of leaving out each station in turn of the data of `fit`;
-    its square grows linearly with the distance to the nearest station that reports, up to the
-    variance of the data.
+    The root's mean is ``sum(w z) / sum(w)`` of the neighbours' square roots z, with
+    ``w = 1 / distance ** power`` (Shepard 1968, ACM National Conference, 517). At a power of 2 or
+    more the estimate equals the measurement at a station that reports. The spread is the error of
+    leaving out each station in turn of the data of `fit`; its square grows linearly with the
+    distance to the nearest station that reports, up to the variance of the data.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ class InverseDistance(Fitted):
     power : float
         Exponent of the distance.
     transform : {None, "sqrt"}
-        Scale of interpolation. Without a transform the weighted mean is taken as the median.
+        Scale of interpolation, as in `OrdinaryKriging`. Without a transform this is Shepard's
+        weighted mean of concentrations, which is then taken for the median.
 
     Attributes
     ----------
@@ -77,13 +78,14 @@ class InverseDistance(Fitted):
     ...     },
     ... )
     >>> at = xr.Dataset(coords={"longitude": ("station", [1.0]), "latitude": ("station", [0.0])})
-    >>> InverseDistance().fit(observations, "pm25").predict(observations, at).pm25.values.round(3)
+    >>> shepard = InverseDistance(transform=None).fit(observations, "pm25")
+    >>> shepard.predict(observations, at).pm25.values.round(3)
     array([[20.]], dtype=float32)
     """
 
     neighbours: int = 12
     power: float = 2.0
-    transform: Transform | None = None
+    transform: Transform | None = "sqrt"
     squared_error_: np.ndarray = field(init=False, repr=False, compare=False)
     variance_: float = field(init=False, repr=False, compare=False)
 

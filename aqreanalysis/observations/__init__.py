@@ -1,32 +1,45 @@
 """Observations: what a valid (station, time) Dataset is, and how one is made of any source."""
 
+from aqreanalysis.observations.checks.quality import FLAGS, QualityLimits, flag, mask
+from aqreanalysis.observations.checks.units import concentration_factor, to_concentration
 from aqreanalysis.observations.contract import (
     default_variable,
     find_faults,
+    period_bounds,
     selected_hours,
     step_hours,
+    stored_values,
     time_bounds,
     validate,
+    value_range,
     values_of,
 )
+from aqreanalysis.observations.digest import input_digest
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.reading import open_observations, open_stations
-from aqreanalysis.observations.units import concentration_factor, to_concentration
 from aqreanalysis.observations.writing import long_table, write_table
 
 __all__ = [
+    "FLAGS",
     "ObservationError",
+    "QualityLimits",
     "concentration_factor",
     "default_variable",
     "find_faults",
+    "flag",
+    "input_digest",
     "long_table",
+    "mask",
     "open_observations",
     "open_stations",
+    "period_bounds",
     "selected_hours",
     "step_hours",
+    "stored_values",
     "time_bounds",
     "to_concentration",
     "validate",
+    "value_range",
     "values_of",
     "write_table",
 ]

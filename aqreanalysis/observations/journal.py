@@ -1,14 +1,18 @@
-"""What a reader decided, for log and history, and what it found wrong, for the error."""
+"""Decisions of a reading, for log and history, and its faults, for one error with all of them."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 logger = logging.getLogger("aqreanalysis.observations")
 
+#: Returns a row for a message: its number, and its station and time where they are known.
+Describe = Callable[[int], str]
+
 
 class ObservationError(ValueError):
-    """Observations that cannot be used, with every fault that was found.
+    """Observations that cannot be used, with all of their faults.
 
     Parameters
     ----------
@@ -41,22 +45,16 @@ class ObservationError(ValueError):
         super().__init__(f"{head}{len(self.faults)} faults{lines}")
 
     def __reduce__(self) -> tuple:
-        """Let the error cross a process boundary."""
-        return _rebuild, (self.faults, self.source)
+        """Pickle by the faults, since a message alone does not make the error again."""
+        return partial(ObservationError, source=self.source), (self.faults,)
 
 
 class Journal:
     """The decisions and the faults of one reading.
 
-    A decision is logged when it is taken and goes into the ``history`` of the Dataset. A fault
-    is kept until `stop_if_faulty`, so that one error lists all of them.
-
-    Parameters
-    ----------
-    source : str
-        What is read: it begins every message.
-    silent : bool
-        Keep decisions without logging them, for a look ahead at a table.
+    A decision is logged at once, unless silent, and goes into the ``history`` of the Dataset.
+    Faults are collected until `stop_if_faulty`, so that one error lists all of them. The source
+    begins every message.
     """
 
     def __init__(self, source: str, *, silent: bool = False):
@@ -66,7 +64,7 @@ class Journal:
         self.faults: list[str] = []
 
     def decide(self, decision: str, *, level: int = logging.INFO) -> None:
-        """Log a decision and keep it for the history."""
+        """Log a decision and add it to the history."""
         self.decisions.append(decision)
         if not self._silent:
             logger.log(level, "%s: %s", self.source, decision)
@@ -76,12 +74,12 @@ class Journal:
         self.decide(decision, level=logging.WARNING)
 
     def fault(self, fault: str) -> None:
-        """Keep a fault for the error."""
+        """Add a fault to the error."""
         self.faults.append(fault)
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Keep the faults of an `ObservationError` raised inside, and go on after the block."""
+        """Collect the faults of an `ObservationError` raised inside, and go on after the block."""
         try:
             yield
         except ObservationError as error:
@@ -91,8 +89,3 @@ class Journal:
         """Raise an `ObservationError` with all the faults so far, if there are any."""
         if self.faults:
             raise ObservationError(self.faults, source=self.source)
-
-
-def _rebuild(faults: tuple[str, ...], source: str) -> ObservationError:
-    """Return the error that was pickled."""
-    return ObservationError(faults, source=source)

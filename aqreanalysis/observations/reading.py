@@ -1,33 +1,21 @@
-"""One door for every source of observations."""
+"""`open_observations`: any source of measurements to a valid Dataset."""
 
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.observations.aqs import looks_like_aqs, read_aqs
-from aqreanalysis.observations.columns import ROLES, known_variable
-from aqreanalysis.observations.files import (
-    CSV_SUFFIXES,
-    existing,
-    header_of,
-    read_table,
-    suffix_of,
-)
-from aqreanalysis.observations.grin import read_grin
 from aqreanalysis.observations.journal import Journal, ObservationError
-from aqreanalysis.observations.options import ColumnNames, Duplicates, Format, Reading, TimeLabel
-from aqreanalysis.observations.stations import station_table
-from aqreanalysis.observations.tables import from_long, from_wide, looks_wide
-from aqreanalysis.observations.timeseries import from_dataset, read_netcdf
-from aqreanalysis.observations.uci import looks_like_uci, read_uci
-
-NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf")
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
+from aqreanalysis.observations.sources import FORMATS, format_of_path, format_of_table
+from aqreanalysis.observations.sources.columns import ROLES
+from aqreanalysis.observations.sources.files import read_table
+from aqreanalysis.observations.sources.options import ColumnNames, Duplicates, Reading, TimeLabel
+from aqreanalysis.observations.sources.stations import station_table
+from aqreanalysis.observations.sources.timeseries import from_dataset
+from aqreanalysis.observations.variables import known_variable
 
 Source = str | PathLike[str] | pd.DataFrame | xr.Dataset
 
@@ -35,7 +23,7 @@ Source = str | PathLike[str] | pd.DataFrame | xr.Dataset
 def open_observations(
     path_or_table: Source,
     *,
-    format: Format | None = None,
+    format: str | None = None,
     time_zone: str | None = None,
     time_label: TimeLabel | None = None,
     units: str | Mapping[str, str] | None = None,
@@ -50,7 +38,7 @@ def open_observations(
     and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
     of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
     any order, absent hours are missing. Values are never corrected: negative and implausible
-    ones stay, and `aqreanalysis.observations.quality` flags them.
+    ones stay, and `flag` flags them.
 
     Parameters
     ----------
@@ -115,10 +103,8 @@ def open_observations(
         stations=None if stations is None else _station_frame(stations),
         duplicates=duplicates,
     )
-    if format is not None and format not in get_args(Format):
-        raise ObservationError(
-            f"format must be one of {', '.join(get_args(Format))}; found {format!r}"
-        )
+    if format is not None and format not in FORMATS:
+        raise ObservationError(f"format must be one of {', '.join(FORMATS)}; found {format!r}")
     source, journal = _source(path_or_table)
     try:
         return _read(source, format, reading, journal)
@@ -156,98 +142,36 @@ def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Datas
     """
     journal = _source(path_or_table)[1]
     try:
-        table = station_table(_station_frame(path_or_table), journal=journal)
+        identifiers, positions = station_table(_station_frame(path_or_table), journal=journal)
     except ObservationError as error:
         raise ObservationError(error.faults, source=journal.source) from error
-    places = {str(name): ("station", column.to_numpy()) for name, column in table.items()}
-    return xr.Dataset(coords={"station": table.index.to_numpy(dtype=str), **places})
+    places = {name: ("station", array) for name, array in positions.coordinates().items()}
+    return xr.Dataset(coords={"station": identifiers, **places})
 
 
 def _read(
-    source: Path | pd.DataFrame | xr.Dataset,
-    format: Format | None,
-    reading: Reading,
-    journal: Journal,
+    source: Path | pd.DataFrame | xr.Dataset, format: str | None, reading: Reading, journal: Journal
 ) -> xr.Dataset:
     """Return the Dataset of a source, by the reader of its format."""
     if isinstance(source, xr.Dataset):
         return from_dataset(source, reading=reading, journal=journal)
-    format = format or _format_of_file(source)
-    if format == "netcdf":
-        return read_netcdf(_path(source, format), reading=reading, journal=journal)
-    if format == "grin":
-        return read_grin(_path(source, format), reading=reading, journal=journal)
-    if format == "uci":
-        return read_uci(source, reading=reading, journal=journal)
-    if format == "aqs":
-        return read_aqs(source, reading=reading, journal=journal)
-    table = read_table(source, reading.columns)
-    format = format or _format_of_table([str(name) for name in table.columns], reading)
-    if format == "aqs":
-        return read_aqs(table, reading=reading, journal=journal)
-    if format == "uci":
-        return read_uci(table, reading=reading, journal=journal)
-    if format == "wide":
-        return from_wide(table, reading=reading, journal=journal)
-    return from_long(table, reading=reading, journal=journal)
-
-
-def _format_of_file(source: Path | pd.DataFrame) -> Format | None:
-    """Return the format that a file's suffix or first line tells, or None."""
-    if isinstance(source, pd.DataFrame):
-        return None
-    suffix = suffix_of(source)
-    if suffix in NETCDF_SUFFIXES:
-        return "netcdf"
-    if suffix in HDF5_SUFFIXES:
-        return "grin"
-    if source.is_dir() and next(source.glob("**/PRSA_Data_*.csv"), None):
-        return "uci"
-    if suffix == ".zip":
-        return _format_of_zip(existing(source))
-    if suffix in CSV_SUFFIXES and looks_like_aqs(header_of(existing(source))):
-        return "aqs"
-    return None
-
-
-def _format_of_zip(path: Path) -> Format | None:
-    """Return the format that the members of a zip tell, or None."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [Path(name).name.lower() for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
-        raise ObservationError(f"it is no zip file: {error}") from error
-    if any(name.startswith("prsa") for name in members):
-        return "uci"
-    return "aqs" if any(name.startswith("hourly_") for name in members) else None
-
-
-def _format_of_table(names: Sequence[str], reading: Reading) -> Format:
-    """Return the format that the columns of a table tell."""
-    if looks_like_aqs(names):
-        return "aqs"
-    if looks_like_uci(names):
-        return "uci"
-    if "station" not in reading.columns and looks_wide(names, reading.stations):
-        return "wide"
-    return "long"
-
-
-def _path(source: Path | pd.DataFrame, format: Format) -> Path:
-    """Return the source if it is a path."""
-    if isinstance(source, pd.DataFrame):
+    if format is None and isinstance(source, Path):
+        format = format_of_path(source, reading)
+    if format is None:
+        source = read_table(source, reading.columns)
+        format = format_of_table(list(source.columns), reading) or "long"
+    if isinstance(source, pd.DataFrame) and not FORMATS[format].takes_tables:
         raise ObservationError(f"format={format!r} needs a path; found a table")
-    return source
+    return FORMATS[format].read(source, reading, journal)
 
 
 def _source(path_or_table: Any) -> tuple[Path | pd.DataFrame | xr.Dataset, Journal]:
     """Return the source and a journal under its name."""
     if isinstance(path_or_table, xr.DataArray):
-        name = path_or_table.name or "pm25"
-        return path_or_table.to_dataset(name=name), Journal("DataArray")
+        return path_or_table.to_dataset(name=path_or_table.name or "pm25"), Journal("DataArray")
     if isinstance(path_or_table, (pd.DataFrame, xr.Dataset)):
-        return path_or_table, Journal("table" if isinstance(path_or_table, pd.DataFrame)
-                                      else "Dataset")  # fmt: skip
+        name = "table" if isinstance(path_or_table, pd.DataFrame) else "Dataset"
+        return path_or_table, Journal(name)
     if isinstance(path_or_table, (str, PathLike)):
         path = Path(path_or_table).expanduser()
         return path, Journal(path.name)
@@ -260,9 +184,8 @@ def _source(path_or_table: Any) -> tuple[Path | pd.DataFrame | xr.Dataset, Journ
 def _station_frame(stations: Any) -> pd.DataFrame:
     """Return the table of stations from a path or from memory."""
     if isinstance(stations, (xr.Dataset, xr.DataArray)):
-        wanted = ["station", "longitude", "latitude", "altitude", "name"]
-        coordinates = {n: stations[n].values for n in wanted if n in stations.coords}
-        return pd.DataFrame(coordinates)
+        names = ["station", "longitude", "latitude", "altitude", "name"]
+        return pd.DataFrame({n: stations[n].values for n in names if n in stations.coords})
     if not isinstance(stations, (pd.DataFrame, str, PathLike)):
         raise ObservationError(
             f"stations must be a path or a table; found {type(stations).__name__}"

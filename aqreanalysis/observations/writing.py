@@ -1,6 +1,5 @@
 """Observations to long tables, and their stations to points."""
 
-import os
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -9,10 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.atomic import atomic_file
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.observations.contract import DIMENSIONS, validate
-from aqreanalysis.observations.files import CSV_SUFFIXES, PARQUET_SUFFIXES, suffix_of
 from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.sources.files import CSV_SUFFIXES, PARQUET_SUFFIXES, suffix_of
 
 
 def long_table(dataset: xr.Dataset) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def long_table(dataset: xr.Dataset) -> pd.DataFrame:
 def write_table(dataset: xr.Dataset, path: str | PathLike[str]) -> Path:
     """Return the path to which the observations were written.
 
-    The file is written aside and renamed, so that an interruption leaves no half of it.
+    The file appears under its name when it is whole, so that an interruption leaves no half of it.
 
     Parameters
     ----------
@@ -87,28 +87,25 @@ def write_table(dataset: xr.Dataset, path: str | PathLike[str]) -> Path:
         write = _csv_writer(long_table(dataset), compressed=target.suffix.lower() == ".gz")
     elif suffix in PARQUET_SUFFIXES:
         table = long_table(dataset)
-        write = lambda aside: table.to_parquet(aside, index=False)  # noqa: E731
+        write = lambda partial: table.to_parquet(partial, index=False)  # noqa: E731
     elif suffix == ".gpkg":
         write = _points_writer(dataset)
     else:
         raise ObservationError(
             f"{target.name} has the suffix {suffix!r}; expected .csv, .csv.gz, .parquet or .gpkg"
         )
-    aside = target.with_name(f".{target.stem}.part{suffix}")
     try:
-        write(aside)
-        os.replace(aside, target)
+        with atomic_file(target) as partial:
+            write(partial)
     except Exception as error:  # every library has its own kinds
         raise ObservationError(f"{target} cannot be written: {error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
     return target
 
 
 def _csv_writer(table: pd.DataFrame, *, compressed: bool) -> Callable[[Path], None]:
     """Return what writes the table as CSV."""
 
-    def write(aside: Path) -> None:
+    def write(partial: Path) -> None:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
@@ -117,7 +114,7 @@ def _csv_writer(table: pd.DataFrame, *, compressed: bool) -> Callable[[Path], No
         content = pa.Table.from_pandas(table.assign(time=words[codes]), preserve_index=False)
         compression = "gzip" if compressed else None
         options = arrow_csv.WriteOptions(quoting_style="needed")
-        with pa.output_stream(str(aside), compression=compression) as stream:
+        with pa.output_stream(str(partial), compression=compression) as stream:
             arrow_csv.write_csv(content, stream, options)
 
     return write
@@ -136,12 +133,12 @@ def _points_writer(dataset: xr.Dataset) -> Callable[[Path], None]:
             columns[f"{name}_share"] = array.notnull().mean(TIME).values
             columns[f"{name}_mean"] = array.mean(TIME).values
 
-    def write(aside: Path) -> None:
+    def write(partial: Path) -> None:
         import geopandas
 
         points = geopandas.points_from_xy(dataset["longitude"].values, dataset["latitude"].values)
         geopandas.GeoDataFrame(columns, geometry=points, crs="EPSG:4326").to_file(
-            aside, driver="GPKG", layer="stations"
+            partial, driver="GPKG", layer="stations"
         )
 
     return write

@@ -1,34 +1,26 @@
-"""The network of the outlook: a causal LSTM with attention over the past, heads for all leads."""
+"""AQ-Net for the outlook: a causal LSTM with attention over the past, heads for all leads."""
 
 from dataclasses import dataclass, fields
 from itertools import accumulate
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.neural.configuration import is_size
 from aqreanalysis.methods.neural.neural_knn import CYCLES
+from aqreanalysis.methods.neural.validation import crps
+from aqreanalysis.outlook.inputs import Examples, History, Level
+from aqreanalysis.outlook.linear import design, design_size, solve_linear
 
-#: How much more a weight of a covariate is penalised than one of the predicted variable: there are
-#: many of them, and they tell less. From 10 to 100 does about as well.
-COVARIATE_PENALTY = 30.0
-#: Channels that are the predicted variable itself: the station's own, the mean of the others.
-OWN, OTHERS = 0, 1
-
-
-class History(NamedTuple):
-    """What is known at a start, newest first, and the cyclic time of what is to come."""
-
-    value: Tensor  # (batch, token, channel), standardised means over periods, gaps carried over
-    share: Tensor  # (batch, token, channel), of the hours of a period that have values
-    past: Tensor  # (batch, token, CYCLES), at the beginning of each period
-    cycles: Tensor  # (batch, lead, CYCLES), of the predicted hours
-    place: Tensor  # (batch, 4): least, mean, greatest and spread of the distances to the others
+#: Error, in units of the root at the mean level, up to which the error in concentration counts
+#: squared: haze is what an outlook is for.
+QUADRATIC = 10.0
 
 
 class Prediction(NamedTuple):
-    """The root of the concentration at each lead, standardised, and where the model looked."""
+    """The root of the concentration at each lead, standardised, and the attention weights."""
 
     mean: Tensor  # (batch, lead)
     log_spread: Tensor  # (batch, lead)
@@ -44,13 +36,40 @@ class OutlookModule(nn.Module):
         Steps before a start between which its history is averaged, ascending from 0.
     spread : (lead,) Tensor
         Log-spread at each lead, to which what the module learns of it is added.
-    root_of_mean : bool
+    estimates_mean : bool
         Whether the root is that of an estimated mean concentration, which is then its square.
+    trainable : bool
+        Whether weights are trained by gradient, after `solve`.
     """
 
     edges: tuple[int, ...]
     spread: Tensor
-    root_of_mean: bool = False
+    estimates_mean: ClassVar[bool] = False
+    trainable: ClassVar[bool] = True
+
+    @property
+    def leads(self) -> int:
+        """Number of predicted steps."""
+        return len(self.spread)
+
+    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+        """Set the part of the module that has a closed form; here none has."""
+
+    def loss(self, history: History, truth: Tensor, level: Level, share: float) -> Tensor:
+        """Return the loss of a batch, of which truth (batch, lead) is NaN where missing.
+
+        It is the CRPS of the standardised root and a share of a Huber loss of the mean
+        concentration, in units of the root at the mean level.
+        """
+        prediction = self(history)
+        observed = torch.isfinite(truth)
+        truth = truth.nan_to_num()
+        variance = (level.scale * prediction.log_spread.exp()) ** 2
+        estimate = (level.concentration(prediction.mean) + variance)[observed]
+        expected, unit = level.concentration(truth)[observed], 2 * level.centre * level.scale
+        huber = nn.functional.smooth_l1_loss(estimate / unit, expected / unit, beta=QUADRATIC)
+        score = crps(prediction.mean, 2 * prediction.log_spread, truth)[observed].mean()
+        return score + share * huber
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,7 @@ class OutlookConfiguration:
     Parameters
     ----------
     history : int
-        Steps before a start that are looked at.
+        Steps before a start that are used.
     leads : int
         Steps ahead.
     width : int
@@ -115,48 +134,18 @@ class OutlookConfiguration:
 
     @property
     def knots(self) -> tuple[int, ...]:
-        """Leads at which the network answers; between them its answer is a straight line."""
+        """Leads of the network's output, which is interpolated linearly between them."""
         near = [1, 2, 3, 5, 7, 9, 12, 15, 18, 21, 24, *range(30, self.leads, 6)]
         return (*(knot for knot in near if knot < self.leads), self.leads)
 
 
-def design(history: History, *, cycles: bool) -> Tensor:
-    """Return what a linear outlook weighs, (batch, feature): tokens, cycles, some products."""
-    value = history.value.flatten(1)
-    constant = torch.ones_like(value[:, :1])
-    if not cycles:
-        return torch.cat([value, constant], 1)
-    start = history.cycles[:, 0]
-    hour, year = start[:, :4], start[:, -2:]
-    products = (hour[:, :, None] * year[:, None, :]).flatten(1)
-    # How fast the air forgets depends on the hour and the season.
-    recent = history.value[:, :8, : OTHERS + 1].flatten(1)
-    varying = (recent[:, :, None] * torch.cat([hour[:, :2], year], 1)[:, None, :]).flatten(1)
-    return torch.cat([value, constant, start, products, varying], 1)
-
-
-def penalties(tokens: int, channels: int, features: int) -> Tensor:
-    """Return how much each feature of `design` is penalised, (feature,)."""
-    found = torch.ones(features)
-    of_tokens = found[: tokens * channels].view(tokens, channels)  # (token, channel)
-    of_tokens[:, OTHERS + 1 :] = COVARIATE_PENALTY
-    return found
-
-
-def design_size(tokens: int, channels: int, *, cycles: bool) -> int:
-    """Return the number of features of `design`."""
-    empty = torch.zeros(1, tokens, channels)
-    cyclic = torch.zeros(1, tokens, CYCLES)
-    return design(History(empty, empty, cyclic, cyclic, empty), cycles=cycles).shape[1]
-
-
 class OutlookNetwork(OutlookModule):
-    """AQ-Net's encoder made causal: what a linear outlook misses, learned from zero on.
+    """AQ-Net's encoder made causal, a correction of a linear forecast.
 
-    A causal LSTM runs from the oldest token to the newest. Each predicted time asks, by its
-    cyclic time and its lead, the states of the past through multi-head attention, and a decoder
-    turns what it hears into a correction of mean and spread. The decoder starts at zero, so the
-    untrained network is the linear outlook.
+    A causal LSTM runs from the oldest token to the newest. Each predicted time, by its cyclic
+    encoding and its lead, is a query of multi-head attention over the states of the past, and a
+    decoder maps the result to a correction of mean and spread. The decoder starts at zero, so that
+    the untrained network is the linear forecast.
     """
 
     weight: Tensor
@@ -187,34 +176,32 @@ class OutlookNetwork(OutlookModule):
         self.register_buffer("between", _interpolation(configuration))
         self.register_buffer("at_knots", knots - 1)
 
+    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+        """Set the weights of the linear forecast of the standardised root."""
+        self.weight = solve_linear(
+            training, validation, edges=self.edges, leads=self.leads, cycles=self.cycles
+        )
+
     def forward(self, history: History, *, attention: bool = False) -> Prediction:
-        """Return the prediction of a batch, with the attention weights if asked for."""
-        if not self.configuration.cycles:
-            nothing = torch.zeros_like
-            history = history._replace(past=nothing(history.past), cycles=nothing(history.cycles))
-        first = design(history, cycles=self.configuration.cycles) @ self.weight
+        """Return the prediction of a batch, with the attention weights on request."""
+        if not self.cycles:
+            past, cycles = torch.zeros_like(history.past), torch.zeros_like(history.cycles)
+            history = history._replace(past=past, cycles=cycles)
+        linear = design(history, cycles=self.cycles) @ self.weight
         tokens = torch.cat([self.drop(history.value), history.share, history.past], -1).flip(1)
         state, _ = self.recurrent(self.drop(torch.relu(self.enter(tokens))))  # oldest first
         cycles = history.cycles[:, self.at_knots]  # (batch, knot, CYCLES)
-        question = self.ask(cycles) + self.lead
-        heard, weights = self.attention(question, state, state, need_weights=attention)
-        last = state[:, -1:].expand(-1, heard.shape[1], -1)
-        joined = self.drop(self.normalise(torch.cat([heard, last], -1)))
-        out = self.leave(self.decode(torch.cat([joined, cycles], -1)))  # (batch, knot, 2)
-        mean, spread = (self.between @ out).unbind(-1)  # (batch, lead)
-        return Prediction(first + mean, self.spread + spread, weights)
+        query = self.ask(cycles) + self.lead
+        context, weights = self.attention(query, state, state, need_weights=attention)
+        last = state[:, -1:].expand(-1, context.shape[1], -1)
+        joined = self.drop(self.normalise(torch.cat([context, last], -1)))
+        output = self.leave(self.decode(torch.cat([joined, cycles], -1)))  # (batch, knot, 2)
+        mean, spread = (self.between @ output).unbind(-1)  # (batch, lead)
+        return Prediction(linear + mean, self.spread + spread, weights)
 
 
 def _interpolation(configuration: OutlookConfiguration) -> Tensor:
-    """Return weights (lead, knot) of straight lines between the knots."""
-    knots = torch.tensor(configuration.knots, dtype=torch.float64)
-    leads = torch.arange(1, configuration.leads + 1, dtype=torch.float64)
-    weights = torch.zeros(len(leads), len(knots), dtype=torch.float64)
-    above = torch.searchsorted(knots, leads).clamp(max=len(knots) - 1)
-    below = (above - 1).clamp_min(0)
-    span = (knots[above] - knots[below]).clamp_min(1)
-    part = torch.where(above == below, 1.0, (leads - knots[below]) / span)
-    rows = torch.arange(len(leads))
-    weights[rows, below] += 1 - part
-    weights[rows, above] += part
-    return weights.float()
+    """Return the weights (lead, knot) of linear interpolation between the knots."""
+    leads, knots = np.arange(1, configuration.leads + 1), configuration.knots
+    weights = [np.interp(leads, knots, unit) for unit in np.eye(len(knots))]
+    return torch.from_numpy(np.stack(weights, 1)).float()

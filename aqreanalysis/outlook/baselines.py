@@ -1,7 +1,4 @@
-"""What an outlook has to beat: persistence, climatology, ridge regression and a plain LSTM.
-
-Each takes a `History` and gives a `Prediction`, as the outlook's own network does.
-"""
+"""Baselines of the outlook: persistence, climatology, ridge regression and a plain LSTM."""
 
 import math
 
@@ -9,24 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.neural.neural_knn import CYCLES
-from aqreanalysis.outlook.aqnet import (
-    OWN,
-    History,
-    OutlookConfiguration,
-    OutlookModule,
-    Prediction,
-    design,
-    design_size,
-)
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, Prediction
+from aqreanalysis.outlook.inputs import OWN, Examples, History, Level
+from aqreanalysis.outlook.linear import design, design_size, solve_linear
 
 #: Parts of the year and hours of the day of the climatology's table.
 PARTS, HOURS = 12, 24
 
 
 class Persistence(OutlookModule):
-    """The last value that was measured, at every lead."""
+    """The last measured value, at every lead."""
 
-    root_of_mean = True
+    estimates_mean = True
+    trainable = False
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
         super().__init__()
@@ -34,7 +26,7 @@ class Persistence(OutlookModule):
         self.register_buffer("spread", torch.zeros(configuration.leads))
 
     def forward(self, history: History, *, attention: bool = False) -> Prediction:
-        """Return the newest token of the variable, whatever the lead."""
+        """Return the newest token of the variable at every lead."""
         last = history.value[:, :1, OWN].expand(-1, len(self.spread))
         return Prediction(last, self.spread.expand_as(last))
 
@@ -45,7 +37,8 @@ class Climatology(OutlookModule):
     The hour is that of the local solar time. A table cell without training values has the mean.
     """
 
-    root_of_mean = True
+    estimates_mean = True
+    trainable = False
     table: Tensor
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
@@ -54,13 +47,25 @@ class Climatology(OutlookModule):
         self.register_buffer("table", torch.zeros(PARTS * HOURS))
         self.register_buffer("spread", torch.zeros(configuration.leads))
 
+    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+        """Fill the table with the mean concentrations of the training period."""
+        total, count = torch.zeros_like(self.table), torch.zeros_like(self.table)
+        for part in training.batches():
+            truth = level.concentration(part.truth(self.leads))
+            observed = torch.isfinite(truth)
+            cell = table_cells(part.history(self.edges, self.leads).cycles)[observed]
+            total += torch.bincount(cell, truth[observed], minlength=len(total))
+            count += torch.bincount(cell, minlength=len(total))
+        mean = torch.where(count > 0, total / count.clamp_min(1), total.sum() / count.sum())
+        self.table.copy_((mean.sqrt() - level.centre) / level.scale)
+
     def forward(self, history: History, *, attention: bool = False) -> Prediction:
         """Return the table's value at the predicted hours."""
-        mean = self.table[cells(history.cycles)]
+        mean = self.table[table_cells(history.cycles)]
         return Prediction(mean, self.spread.expand_as(mean))
 
 
-def cells(cycles: Tensor) -> Tensor:
+def table_cells(cycles: Tensor) -> Tensor:
     """Return the cell of the climatology's table of cyclic times, (...) int64.
 
     Examples
@@ -71,7 +76,7 @@ def cells(cycles: Tensor) -> Tensor:
     >>> cycles = torch.zeros(2, CYCLES)
     >>> cycles[:, 0], cycles[:, 1] = angle.sin(), angle.cos()
     >>> cycles[:, -2], cycles[:, -1] = angle.sin(), angle.cos()
-    >>> cells(cycles).tolist()
+    >>> table_cells(cycles).tolist()
     [0, 287]
     """
     day = torch.atan2(cycles[..., 0], cycles[..., 1]) / (2 * math.pi) % 1
@@ -81,13 +86,14 @@ def cells(cycles: Tensor) -> Tensor:
 
 
 class Ridge(OutlookModule):
-    """Linear regression, penalised and direct: each lead its own weights, on the concentration.
+    """Direct ridge regression of the concentration: each lead has its own weights.
 
-    It weighs all that the network sees: the history of all channels, the cyclic time at the start,
-    which at a lead is that of the target, and some products of the two.
+    Its features are all inputs of the network: the history of all channels, the cyclic time at the
+    start, which at a lead is that of the target, and some products of the two.
     """
 
-    root_of_mean = True
+    estimates_mean = True
+    trainable = False
     weight: Tensor
     level: Tensor
 
@@ -98,6 +104,18 @@ class Ridge(OutlookModule):
         self.register_buffer("weight", torch.zeros(features, configuration.leads))
         self.register_buffer("level", torch.tensor([0.0, 1.0]))
         self.register_buffer("spread", torch.zeros(configuration.leads))
+
+    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+        """Set the weights."""
+        self.level = torch.tensor(level)
+        self.weight = solve_linear(
+            training,
+            validation,
+            edges=self.edges,
+            leads=self.leads,
+            cycles=self.cycles,
+            level=level,
+        )
 
     def forward(self, history: History, *, attention: bool = False) -> Prediction:
         """Return the standardised root of the weighted sum, which is never below zero."""

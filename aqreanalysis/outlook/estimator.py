@@ -1,75 +1,86 @@
-"""The `Outlook`: from the last two weeks of a network to its next one, and to places between."""
+"""The `Outlook`: forecasts of the next days from the last two weeks of a network."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods import Method, NotFittedError
 from aqreanalysis.methods.covariates import Scaling
 from aqreanalysis.methods.neural.batches import clock_of
+from aqreanalysis.methods.neural.configuration import Schedule
+from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.neural.schedule import Schedule
-from aqreanalysis.methods.neural.threads import single_thread
-from aqreanalysis.observations import step_hours, validate
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import default_variable, input_digest, step_hours, validate
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction
-from aqreanalysis.outlook.dataset import Issued, attention_by_day, outlook_dataset
-from aqreanalysis.outlook.inputs import Histories
-from aqreanalysis.outlook.methods import OUTLOOK_METHODS, covariates_for
-from aqreanalysis.outlook.periods import check_validation, split_hours, stations_with_values
-from aqreanalysis.outlook.requests import (
+from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
+from aqreanalysis.outlook.methods import OUTLOOK_METHODS, OutlookMethod, covariates_for
+from aqreanalysis.outlook.periods import (
     LEAST_HISTORY_HOURS,
+    Periods,
     Starts,
     horizon_steps,
     start_columns,
 )
+from aqreanalysis.outlook.product import Forecast, Request, attention_by_day, forecast_product
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
-from aqreanalysis.outlook.training import Examples, Learned, Level, OutlookSchedule, learn
-from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
-from aqreanalysis.product import input_digest
+from aqreanalysis.outlook.training import OutlookSchedule, Trained, train
+from aqreanalysis.predictive import RootNormal, Statistic, check_quantiles, check_statistic
 
-OutlookMethod = Literal["aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"]
 #: Hours between the starts of the validation examples, and about how many examples to learn from.
 VALIDATION_EVERY, EXAMPLES = 12, 70_000
-#: Stations without which nothing can be learned of the places between them.
+#: Least stations to learn a covariance of the places between them.
 FEWEST_STATIONS = 3
+#: Steps ahead that a model may learn here: a month of hours.
+MOST_STEPS = 744
+#: Parts of a description that a product's provenance contains.
+SETTINGS = (
+    "seed",
+    "stations",
+    "period",
+    "validation",
+    "history_hours",
+    "covariates",
+    "data_hash",
+)
 
 
 class Outlook:
-    """What comes next: from the history of each station to all leads at once, with an uncertainty.
+    """Forecasts of all leads at once from the history of each station, with an uncertainty.
 
     The method of AQ-Net (arXiv 2502.11941) for the near future: a causal LSTM over the last 336
-    hours of a station, its surroundings and its meteorology, multi-head attention that each
-    predicted time directs by its cyclic encoding, and heads for all leads. Its output starts as a
-    penalised linear regression, of which it learns what is missing. Stations' outlooks go to
-    places without a station as observations would, through the learned covariance of the neural
-    kNN.
+    hours of a station, its surroundings and its meteorology, multi-head attention of which the
+    queries are the cyclic encodings of the predicted times, and heads for all leads. The network
+    corrects a penalised linear regression. Forecasts are interpolated between stations as
+    observations would be, by the learned covariance of the neural kNN.
 
     Parameters
     ----------
     method : {"aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"}
         ``"paper"`` is AQ-Net as its code was released, less its errors, see
-        `aqreanalysis.outlook.paper.PaperNetwork`; the last five are what an outlook has to beat.
+        `aqreanalysis.outlook.paper.PaperNetwork`; the last five are baselines.
     configuration : OutlookConfiguration, optional
         Length of history and horizon, sizes of the network.
     schedule : OutlookSchedule, optional
         How long and how fast to learn.
     covariates : sequence of str, optional
-        Variables beside the predicted one that are used; all that the observations have by
-        default. A station that lacks one counts it as missing.
+        Further variables that are used; all that the observations have by default. At a station
+        that lacks one it is missing.
     seed : int
         The same seed gives the same model on the same machine.
     progress : bool
         Whether learning shows a progress bar.
-    between : Estimator, optional
-        A fitted estimator that takes outlooks to places without a station. By default the
-        covariance of a `Reanalyser` is learned in seconds, from three stations on.
+    between : Method, optional
+        A fitted method that interpolates forecasts between stations. By default the covariance of
+        a `Reanalyser` is learned in seconds, from three stations on.
 
     Attributes
     ----------
@@ -96,13 +107,13 @@ class Outlook:
         covariates: Sequence[str] | None = None,
         seed: int = 0,
         progress: bool = True,
-        between: Any = None,
+        between: Method | None = None,
     ) -> None:
         if method not in OUTLOOK_METHODS:
             raise ValueError(
                 f"an outlook's method is one of {', '.join(OUTLOOK_METHODS)}; found {method!r}"
             )
-        self.name: str = method
+        self.name: OutlookMethod = method
         self.configuration = configuration or OutlookConfiguration()
         self.schedule = schedule or OUTLOOK_METHODS[method].schedule
         self.covariates = None if covariates is None else tuple(covariates)
@@ -132,9 +143,14 @@ class Outlook:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What a product's provenance tells of the model."""
+        """All that the numbers follow from, for a product's provenance."""
         facts = self._fitted().facts
-        return {k: facts[k] for k in ("seed", "stations", "period", "covariates", "data_hash")}
+        return {name: facts[name] for name in SETTINGS}
+
+    @property
+    def references(self) -> str:
+        """Where the method is described."""
+        return OUTLOOK_METHODS[self.name].references
 
     def fit(
         self, observations: xr.Dataset, variable: str, *, validation: slice | None = None
@@ -148,8 +164,8 @@ class Outlook:
         variable : str
             Pollutant to predict.
         validation : slice of labels, optional
-            Period, UTC, that learning is stopped and spreads are calibrated by; what comes before
-            it is learned from and scaled by. By default the last sixth of the hours.
+            Period, UTC, for early stopping and the calibration of spreads; the hours before it
+            are for training and scaling. By default the last sixth of the hours.
 
         Raises
         ------
@@ -159,25 +175,23 @@ class Outlook:
             If there are too few hours for one history, one horizon and a validation of a day.
         """
         validate(observations)
-        kept = stations_with_values(observations, variable)
-        first, last = split_hours(kept, validation, leads=self.configuration.leads)
-        learned_from = stations_with_values(kept.isel({TIME: slice(0, first)}), variable)
-        kept = kept.isel({TIME: slice(0, last)}).sel({STATION: learned_from[STATION]})
-        check_validation(kept.isel({TIME: slice(first, None)}), variable)
-        chosen = covariates_for(self.name, kept, variable, self.covariates)
-        scaling = Scaling.of(learned_from, variable, chosen)
+        leads = self.configuration.leads
+        used, first = Periods.of(observations, variable, validation, leads=leads)
+        learned_from = used.isel({TIME: slice(0, first)})
+        covariates = covariates_for(self.name, used, variable, self.covariates)
+        scaling = Scaling.of(learned_from, variable, covariates)
         seasons = clock_of(learned_from)[0].seasons
-        histories = Histories.of(kept, scaling, leads=self.configuration.leads, seasons=seasons)
-        learned = self._learn(histories, scaling, first, last, step_hours(kept))
+        inputs = ForecastInputs.of(used, scaling, leads=leads, seasons=seasons)
+        trained = self._train(inputs, Level.of(scaling), first, step_hours(used))
         self.between = self._given
-        if self.between is None and kept.sizes[STATION] >= FEWEST_STATIONS:
+        if self.between is None and used.sizes[STATION] >= FEWEST_STATIONS:
             quick = Schedule(updates=0)
             between = Reanalyser(schedule=quick, seed=self.seed, progress=self.progress)
             self.between = between.fit(learned_from, variable)
-        facts = self._facts(kept, variable, first, scaling)
-        facts |= {"seasons": seasons, "scores": learned.scores}
+        facts = self._facts(used, variable, first, scaling)
+        facts |= {"seasons": seasons, "scores": trained.scores}
         self._state = OutlookState(
-            self.configuration, learned.model, learned.log_factor, scaling, facts
+            self.configuration, trained.model, trained.log_factor, scaling, facts
         )
         return self
 
@@ -198,7 +212,7 @@ class Outlook:
         Parameters
         ----------
         observations : Dataset
-            Its values before a start are the history; later ones are not looked at. May be another
+            Its values before a start are the history; later ones are not used. May be another
             period or other stations than those learned from.
         at : Grid or Dataset, optional
             Places instead of the stations themselves.
@@ -206,32 +220,34 @@ class Outlook:
             Beginning of the first predicted hour, UTC; by default the end of the observations. One
             in the past gives a hindcast, several a set of them.
         horizon : number of hours or str, optional
-            How far, such as 24 or "7D"; by default as far as was learned.
+            Such as 24 or "7D"; by default that of the training.
         attention : bool
-            Whether ``attention`` tells how each predicted day weighed the past days.
+            Whether the layer ``attention`` has the weight of each past day for each predicted day.
         statistic : {"median", "mean"}
             What the estimate is.
         quantiles : sequence of float, optional
-            Probabilities, of each of which a layer ``<variable>_q05`` is added.
+            Probabilities, for each of which a layer such as ``<variable>_q05`` is added.
         creator : str, optional
             Written into the product.
 
         Returns
         -------
         Dataset
-            ``(station, time)`` or ``(time, lat, lon)``: the variable (the mean of what may come),
-            ``<variable>_uncertainty`` (one standard error), ``<variable>_flag`` and
-            ``distance_to_nearest_station``, with ``forecast_reference_time`` and ``lead_time``. A
-            set has the dimensions ``forecast_reference_time`` and ``lead_time``, and ``time`` on
-            both. A station without any value in the history is estimated like a hidden one, which
-            is logged.
+            ``(station, time)`` or ``(time, lat, lon)``: the variable, of which the attribute
+            ``statistic`` says whether it is the median or the mean, ``<variable>_uncertainty``
+            (one standard error), ``<variable>_flag`` and ``distance_to_nearest_station``, with
+            ``forecast_reference_time`` and ``lead_time``. A set has the dimensions
+            ``forecast_reference_time`` and ``lead_time``, and ``time`` on both. A station without
+            any value in the history is estimated like a hidden one, which is logged.
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         ValueError
-            If the model is not fitted or has no such part, the step differs, the history is
-            shorter than a day, a start or a horizon cannot be, or no station has a value in a
-            history.
+            If the variable or the step differs from the learned one, the method has no attention,
+            the history is shorter than a day, a start or a horizon is not possible, or no station
+            has a value in a history.
         """
         state = self._fitted()
         self._check(observations, attention)
@@ -243,18 +259,14 @@ class Outlook:
         longest = state.configuration.leads
         leads = longest if horizon is None else horizon_steps(horizon, step, longest)
         columns = start_columns(observations, start)
-        found = self.issue(observations, columns, attention=attention)
-        return outlook_dataset(
-            found,
+        return forecast_product(
+            self.issue(observations, columns, attention=attention),
             observations,
-            variable=variable,
-            leads=leads,
-            at=at,
+            Request(variable, leads, at, statistic, quantiles),
             between=self.between,
             method=self.name,
             settings={**self.settings, "horizon_hours": leads * step},
-            statistic=statistic,
-            quantiles=quantiles,
+            references=self.references,
             creator=creator,
         )
 
@@ -263,8 +275,10 @@ class Outlook:
 
         Raises
         ------
+        NotFittedError
+            Before `fit`.
         ValueError
-            If what takes outlooks between stations is no `Reanalyser`, which alone can be saved.
+            If the method between stations is no `Reanalyser`, which alone can be saved.
         """
         return save_outlook(self._fitted(), self.between, Path(folder))
 
@@ -290,66 +304,61 @@ class Outlook:
 
     def issue(
         self, observations: xr.Dataset, columns: np.ndarray, *, attention: bool = False
-    ) -> Issued:
-        """Return what the model says before columns of the observations, at their stations.
+    ) -> Forecast:
+        """Return the forecasts of the stations from columns of the observations.
 
-        It is what `predict` makes its product of: roots and their spread, without any place
-        between the stations.
+        `predict` makes a product of them, at the stations or between them.
         """
         state = self._fitted()
-        facts, model = state.facts, state.model
-        level = Level(state.scaling.variable.centre, state.scaling.variable.scale)
+        facts, model, level = state.facts, state.model, Level.of(state.scaling)
         history, leads = state.configuration.history, state.configuration.leads
         begin = max(int(columns.min()) - history, 0)
         needed = observations.isel({TIME: slice(begin, int(columns.max()))})
-        histories = Histories.of(needed, state.scaling, leads=leads, seasons=facts["seasons"])
-        examples = Examples.of(histories, (columns - begin).tolist())
-        means, spreads, weights = [], [], []
+        inputs = ForecastInputs.of(needed, state.scaling, leads=leads, seasons=facts["seasons"])
+        starts = torch.from_numpy(columns - begin)
+        roots, spreads, weights = [], [], []
         with torch.inference_mode(), single_thread():
-            for part in examples.batches():
-                found: Prediction = model(part.history(model), attention=attention)
-                means.append(found.mean.double())
-                spreads.append((found.log_spread + state.log_factor).double().exp())
-                if attention and found.attention is not None:
-                    weights.append(found.attention)
-        shape = (observations.sizes[STATION], columns.size, -1)
-        mean, spread = (
-            torch.cat(t).numpy().reshape(shape).swapaxes(0, 1) for t in (means, spreads)
-        )
-        counts, starts = histories.counts[..., 0], torch.from_numpy(columns - begin)
-        seen = counts[:, starts] - counts[:, (starts - history).clamp_min(0)]
+            for part in Examples.of(inputs, starts.tolist()).batches():
+                prediction: Prediction = model(
+                    part.history(model.edges, leads), attention=attention
+                )
+                roots.append(level.centre + level.scale * prediction.mean.double())
+                log_spread = prediction.log_spread + state.log_factor
+                spreads.append(level.scale * log_spread.double().exp())
+                if prediction.attention is not None:
+                    weights.append(prediction.attention.double())
+
+        def by_start(values: np.ndarray) -> np.ndarray:
+            shape = (observations.sizes[STATION], columns.size, *values.shape[1:])
+            return values.reshape(shape).swapaxes(0, 1)
+
+        root, spread = (by_start(torch.cat(parts).numpy()) for parts in (roots, spreads))
+        noise = spread if model.estimates_mean else np.zeros_like(spread)
+        counts = inputs.counts[..., 0]
+        reports = counts[:, starts] - counts[:, (starts - history).clamp_min(0)]
         by_day = None
-        if weights:
-            joined = torch.cat(weights).double().numpy()
-            by_day = attention_by_day(joined, self.configuration, facts["step_hours"])
-            by_day = by_day.reshape(*shape[:2], *by_day.shape[1:]).swapaxes(0, 1)
-        return Issued(
-            columns,
-            np.clip(level.centre + level.scale * mean, 0, None),
-            level.scale * spread,
-            model.root_of_mean,
-            history,
-            (seen > 0).numpy().T,
-            by_day,
+        if attention and weights:
+            joined = torch.cat(weights).numpy()
+            by_day = by_start(attention_by_day(joined, state.configuration, facts["step_hours"]))
+        return Forecast(
+            columns, RootNormal(root, spread, noise), history, (reports > 0).numpy().T, by_day
         )
 
-    def _learn(
-        self, histories: Histories, scaling: Scaling, first: int, last: int, step: float
-    ) -> Learned:
-        """Return what was learned before the first column of the validation period."""
+    def _train(self, inputs: ForecastInputs, level: Level, first: int, step: float) -> Trained:
+        """Return the model, trained on the steps before the first of the validation period."""
         day = round(LEAST_HISTORY_HOURS / step) or 1
         ends = first - self.configuration.leads + 1
-        every = max(1, round((ends - day) * len(histories.value) / EXAMPLES))
-        looked_at = range(first, last, max(1, round(VALIDATION_EVERY / step)))
+        every = max(1, round((ends - day) * len(inputs.value) / EXAMPLES))
+        steps = inputs.value.shape[1]
+        validated = range(first, steps, max(1, round(VALIDATION_EVERY / step)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            channels = histories.sums.shape[-1]
-            model = OUTLOOK_METHODS[self.name].network(self.configuration, channels)
-        return learn(
+            model = OUTLOOK_METHODS[self.name].network(self.configuration, inputs.channels)
+        return train(
             model,
-            Examples.of(histories, range(day, ends, every)),
-            Examples.of(histories, looked_at),
-            level=Level(scaling.variable.centre, scaling.variable.scale),
+            Examples.of(inputs, range(day, ends, every)),
+            Examples.of(inputs, validated),
+            level=level,
             schedule=self.schedule,
             seed=self.seed,
             progress=self.progress,
@@ -358,7 +367,7 @@ class Outlook:
     def _facts(
         self, learned_from: xr.Dataset, variable: str, first: int, scaling: Scaling
     ) -> dict[str, Any]:
-        """Return what a description tells of the model, beside its scores."""
+        """Return the description of the model, without scores."""
         stamps = pd.DatetimeIndex(learned_from[TIME].values).strftime("%Y-%m-%dT%H:%M")
         step = step_hours(learned_from)
         return {
@@ -377,16 +386,16 @@ class Outlook:
         }
 
     def _fitted(self) -> OutlookState:
-        """Return the state, or an error that tells how to come by one."""
+        """Return the state, or raise an error that says how to get one."""
         if self._state is None:
-            raise ValueError(
+            raise NotFittedError(
                 "this Outlook is not fitted; call fit(observations, variable), "
                 "or Outlook.load(folder)"
             )
         return self._state
 
     def _check(self, observations: xr.Dataset, attention: bool) -> None:
-        """Refuse observations that are not valid, another pollutant or step, and absent parts."""
+        """Refuse invalid observations, another pollutant or step, and attention without any."""
         validate(observations)
         facts = self._fitted().facts
         variable = facts["variable"]
@@ -395,11 +404,124 @@ class Outlook:
                 f"this outlook learned {variable!r}; the observations have "
                 f"{', '.join(map(str, observations.data_vars))}. Fit one for another pollutant"
             )
-        found = step_hours(observations)
-        if found != facts["step_hours"]:
+        step = step_hours(observations)
+        if step != facts["step_hours"]:
             raise ValueError(
                 f"this outlook learned steps of {facts['step_hours']:g} h; found observations "
-                f"every {found:g} h. Fit another one to them"
+                f"every {step:g} h. Fit another one to them"
             )
         if attention and self.name != "aqnet":
             raise ValueError(f"method {self.name!r} gives no attention by day; 'aqnet' does")
+
+
+def outlook(
+    observations: xr.Dataset,
+    horizon: int | float | str = "7D",
+    variable: str | None = None,
+    *,
+    start: Starts | None = None,
+    grid: Grid | float | None = None,
+    at: xr.Dataset | None = None,
+    method: OutlookMethod | Outlook = "aqnet",
+    seed: int = 0,
+    progress: bool = True,
+    creator: str | None = None,
+    attention: bool = False,
+    statistic: Statistic = "median",
+    quantiles: Sequence[float] = (),
+) -> xr.Dataset:
+    """Return the outlook of observations; a method given by name is fitted to the hours before it.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``(station, time)``.
+    horizon : number of hours or str
+        How far ahead.
+    variable : str, optional
+        Pollutant; pm25 if it is there, else the only one.
+    start : time or sequence of times, optional
+        Beginning of the first predicted hour, UTC; by default the end of the observations.
+        Training uses no observation from the earliest start on.
+    grid : Grid or float, optional
+        A grid, or the size of a cell in degrees, instead of the stations.
+    at : Dataset, optional
+        Places instead of the stations, with longitude and latitude on ``station``.
+    method : str or Outlook
+        A name is fitted first; a fitted outlook is used as it is.
+    seed, progress
+        Of the learning.
+    creator, attention, statistic, quantiles
+        As of `Outlook.predict`.
+
+    Raises
+    ------
+    ObservationError
+        If the observations are not valid.
+    ValueError
+        If the request does not fit, as of `Outlook.fit` and `Outlook.predict`.
+    """
+    validate(observations)
+    variable = pollutant(variable).name if variable else default_variable(observations)
+    if grid is not None and at is not None:
+        raise ValueError("give either grid= or at=, not both")
+    target: Grid | xr.Dataset | None = at
+    if grid is not None:
+        network = StationNetwork.from_dataset(observations)
+        target = grid if isinstance(grid, Grid) else Grid.around(network, grid)
+    if isinstance(method, Outlook):
+        model = method
+    else:
+        model = fit_outlook(
+            observations,
+            horizon,
+            variable,
+            start=start,
+            method=method,
+            seed=seed,
+            progress=progress,
+        )
+    if model.variable != variable:
+        raise ValueError(
+            f"the fitted outlook knows {model.variable!r}; asked for {variable!r}. "
+            f"Pass variable={model.variable!r}, or fit another one"
+        )
+    return model.predict(
+        observations,
+        target,
+        start=start,
+        horizon=horizon,
+        attention=attention,
+        statistic=statistic,
+        quantiles=quantiles,
+        creator=creator,
+    )
+
+
+def fit_outlook(
+    observations: xr.Dataset,
+    horizon: int | float | str = "7D",
+    variable: str | None = None,
+    *,
+    start: Starts | None = None,
+    method: OutlookMethod = "aqnet",
+    seed: int = 0,
+    progress: bool = True,
+) -> Outlook:
+    """Return an outlook of that horizon, fitted to the hours before the earliest start.
+
+    Raises
+    ------
+    ObservationError, ValueError
+        As `outlook`.
+    """
+    validate(observations)
+    variable = pollutant(variable).name if variable else default_variable(observations)
+    step = step_hours(observations)
+    leads = horizon_steps(horizon, step, MOST_STEPS)
+    first = int(start_columns(observations, start).min())
+    # As much history in hours, whatever the step.
+    history = max(1, round(OutlookConfiguration().history / step))
+    sizes = OutlookConfiguration(history=history, leads=leads)
+    model = Outlook(method, configuration=sizes, seed=seed, progress=progress)
+    return model.fit(observations.isel({TIME: slice(0, first)}), variable)

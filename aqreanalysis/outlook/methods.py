@@ -1,53 +1,64 @@
-"""The methods of an outlook by name, and what each of them looks at."""
+"""The methods of an outlook by name, with their covariates, schedules and sources."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.methods.covariates import covariates_of
+from aqreanalysis.methods.neural.reanalyser import AQ_NET
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, OutlookNetwork
 from aqreanalysis.outlook.baselines import Climatology, LSTMOutlook, Persistence, Ridge
 from aqreanalysis.outlook.paper import PaperNetwork
 from aqreanalysis.outlook.patchtst import PatchTST
 from aqreanalysis.outlook.training import OutlookSchedule
 
+OutlookMethod = Literal["aqnet", "paper", "lstm", "patchtst", "ridge", "climatology", "persistence"]
+
 
 class _Method(NamedTuple):
-    """How a method is made, and how it learns by default."""
+    """How a method is made, where it is described, what it uses and how it is trained."""
 
     network: Callable[[OutlookConfiguration, int], OutlookModule]
+    references: str
+    covariates: Literal["all", "pollutants", "none"] = "all"
     schedule: OutlookSchedule = OutlookSchedule()
 
 
-#: Rates and batches of the released code; there it is 50 epochs at most.
+#: Rates and batches of the released code, which trains for 50 epochs at most.
 _RELEASED = OutlookSchedule(
     updates=2000, batch=16, rate=1e-3, decay=0.01, check_every=200, patience=10
 )
+_LSTM = "Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735"
+_PATCHTST = "PatchTST, https://arxiv.org/abs/2211.14730"
+_RIDGE = "Hoerl and Kennard 1970, https://doi.org/10.1080/00401706.1970.10488634"
+#: Reference forecasts.
+_WILKS = "Wilks 2019, Statistical Methods in the Atmospheric Sciences, chapter 9"
 
-OUTLOOK_METHODS: Mapping[str, _Method] = {
-    "aqnet": _Method(OutlookNetwork),
-    "paper": _Method(PaperNetwork, _RELEASED),
-    "lstm": _Method(LSTMOutlook),
-    "patchtst": _Method(PatchTST),
-    "ridge": _Method(Ridge),
-    "climatology": _Method(Climatology),
-    "persistence": _Method(Persistence),
+OUTLOOK_METHODS: Mapping[OutlookMethod, _Method] = {
+    "aqnet": _Method(OutlookNetwork, AQ_NET),
+    "paper": _Method(PaperNetwork, AQ_NET, "pollutants", _RELEASED),
+    "lstm": _Method(LSTMOutlook, _LSTM),
+    "patchtst": _Method(PatchTST, _PATCHTST, "none"),
+    "ridge": _Method(Ridge, _RIDGE),
+    "climatology": _Method(Climatology, _WILKS, "none"),
+    "persistence": _Method(Persistence, _WILKS, "none"),
 }
 
 
 def covariates_for(
-    method: str, observations: xr.Dataset, variable: str, asked: Sequence[str] | None
+    method: OutlookMethod, observations: xr.Dataset, variable: str, requested: Sequence[str] | None
 ) -> list[str]:
     """Return the covariates that a method takes.
 
     By default all that the observations have; AQ-Net as released takes the pollutants among
-    them; persistence, climatology and PatchTST look at the variable alone.
+    them; persistence, climatology and PatchTST use the variable alone.
     """
-    if method in ("persistence", "climatology", "patchtst"):
+    kind = OUTLOOK_METHODS[method].covariates
+    if kind == "none":
         return []
-    if asked is not None:
-        return list(asked)
-    there = covariates_of(observations, variable)
-    return [name for name in there if method != "paper" or name in POLLUTANTS]
+    if requested is not None:
+        return list(requested)
+    available = covariates_of(observations, variable)
+    return [name for name in available if kind == "all" or name in POLLUTANTS]

@@ -4,13 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.neural.neural_knn import CYCLES
-from aqreanalysis.outlook.aqnet import (
-    OTHERS,
-    History,
-    OutlookConfiguration,
-    OutlookModule,
-    Prediction,
-)
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, Prediction
+from aqreanalysis.outlook.inputs import OTHERS, Examples, History, Level
 
 #: Of the released code: layers and width of the LSTM, heads, dropout, steps in which attention
 #: fades, and the weight of the attention's entropy in the loss.
@@ -27,7 +22,7 @@ class PaperNetwork(OutlookModule):
 
     Four errors of that code are not repeated:
 
-    - its scaler was fitted to all data; here the training period alone is scaled by;
+    - its scaler was fitted to all data; here it is fitted to the training period;
     - the additive term of its attention, ``exp(-key / 50)`` with the oldest hour as key 0, favours
       the oldest hour; here it falls with the age of an hour;
     - its neural kNN had predictions averaged over all windows; here each start is its own;
@@ -36,7 +31,7 @@ class PaperNetwork(OutlookModule):
     Times are local solar, and the cycle of the year stands for that of the months.
     """
 
-    root_of_mean = True
+    estimates_mean = True
     level: Tensor
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
@@ -59,6 +54,18 @@ class PaperNetwork(OutlookModule):
         self.register_buffer("level", torch.tensor([0.0, 1.0]))
         self.register_buffer("spread", torch.zeros(configuration.leads))
 
+    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+        """Set the level, in units of which concentrations are learned."""
+        self.level = torch.tensor(level)
+
+    def loss(self, history: History, truth: Tensor, level: Level, share: float) -> Tensor:
+        """Return the squared error, in units of the level's squared scale, and the entropy."""
+        prediction = self(history, attention=True)
+        observed = torch.isfinite(truth)
+        expected = level.concentration(truth.nan_to_num())[observed]
+        error = (level.concentration(prediction.mean)[observed] - expected) / level.scale**2
+        return error.square().mean() + ENTROPY_SHARE * entropy(prediction.attention)
+
     def forward(self, history: History, *, attention: bool = False) -> Prediction:
         """Return the standardised root of a concentration that softplus keeps positive."""
         steps = history.value.shape[1]
@@ -68,8 +75,8 @@ class PaperNetwork(OutlookModule):
         state = self.drop(self.recurrent(series)[0])  # (batch, step, WIDTH), oldest first
         age = torch.arange(steps - 1, -1, -1, dtype=state.dtype, device=state.device)
         fading = torch.exp(-age / FADING).expand(steps, steps)
-        heard, weights = self.attention(state, state, state, attn_mask=fading)
-        pooled = self.normalise(heard).mean(1)
+        context, weights = self.attention(state, state, state, attn_mask=fading)
+        pooled = self.normalise(context).mean(1)
         centre, scale = self.level
         # In units of the squared scale of the root, of which concentrations are a few.
         concentration = nn.functional.softplus(self.leave(pooled)) * scale**2

@@ -3,13 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.outlook.aqnet import (
-    OWN,
-    History,
-    OutlookConfiguration,
-    OutlookModule,
-    Prediction,
-)
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, Prediction
+from aqreanalysis.outlook.inputs import OWN, History
 
 #: Of the paper: length and stride of a patch, and what keeps a constant series finite.
 PATCH, STRIDE, LEAST_VARIANCE = 16, 8, 1e-5
@@ -22,8 +17,8 @@ class PatchTST(OutlookModule):
     padded at its end by its last value, a stride long; cut into patches of 16 steps every 8;
     projected, given learned positions; encoded by layers of multi-head attention and a pointwise
     network, each with a residual connection and batch normalisation; flattened and mapped to all
-    leads by one linear head. All series share the weights and none sees another (sections 3.1 and
-    3.2). The model takes no gaps: `History` repeats the last value there.
+    leads by one linear head. All series share the weights and are independent of each other
+    (sections 3.1 and 3.2). The model takes no gaps: `History` repeats the last value there.
 
     Parameters
     ----------
@@ -91,8 +86,8 @@ class _Layer(nn.Module):
 
     def forward(self, state: Tensor) -> Tensor:
         """Return the encoded patches (series, patch, width)."""
-        heard, _ = self.attention(state, state, state, need_weights=False)
-        state = _over_batch(self.after_attention, state + self.drop(heard))
+        mixed, _ = self.attention(state, state, state, need_weights=False)
+        state = _over_batch(self.after_attention, state + self.drop(mixed))
         return _over_batch(self.after_pointwise, state + self.drop(self.pointwise(state)))
 
 

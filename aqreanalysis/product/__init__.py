@@ -1,10 +1,9 @@
 """Products: a field becomes a CF NetCDF file that GIS tools open, and comes back from it."""
 
-from aqreanalysis.atomic import check_target, put_in_place
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.leads import LEAD, REFERENCE
-from aqreanalysis.product.provenance import build_product, input_digest
+from aqreanalysis.product.provenance import build_product
 from aqreanalysis.product.reading import open_product
 from aqreanalysis.product.resuming import interrupted_blocks
 from aqreanalysis.product.variables import ProductError
@@ -17,12 +16,9 @@ __all__ = [
     "ProductError",
     "build_product",
     "check_store",
-    "check_target",
     "crs_of",
-    "input_digest",
     "interrupted_blocks",
     "open_product",
-    "put_in_place",
     "restore_metadata",
     "write_netcdf",
     "write_zarr",

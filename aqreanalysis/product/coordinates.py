@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.foreign.coordinates import find_bounds, find_crs, is_grid_mapping
+from aqreanalysis.foreign.errors import raising
 from aqreanalysis.product.leads import is_set, restore_leads, restore_set
 from aqreanalysis.product.periods import restore_periods
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
@@ -82,7 +84,7 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
     secondary = [name for name in product.data_vars if _is_secondary(str(name))]
     restored = product.set_coords(secondary)
     crs = crs_of(restored)
-    mappings = [name for name in restored.coords if _is_mapping(restored[name])]
+    mappings = [name for name in restored.coords if is_grid_mapping(restored[name])]
     restored = restored.drop_vars(mappings).assign_coords({CRS: _crs_variable(crs)})
     if layout == "stations":
         restored = _with_stations(restored)
@@ -109,9 +111,10 @@ def crs_of(product: xr.Dataset) -> Any:
     """
     import pyproj
 
-    mappings = [variable for variable in product.variables.values() if _is_mapping(variable)]
-    if mappings:
-        return pyproj.CRS.from_cf(mappings[0].attrs)
+    with raising(ProductError, "the product"):
+        crs = find_crs(product)
+    if crs is not None:
+        return crs
     if layout_of(product) == "projected":
         raise ProductError(
             f"the projected coordinates x and y have lost their CRS: no variable {CRS!r} with "
@@ -159,11 +162,6 @@ def _is_secondary(name: str) -> bool:
     return name in (CRS, "spatial_ref", "station_id") or name.endswith("_bnds")
 
 
-def _is_mapping(variable: Any) -> bool:
-    """Return whether a variable holds a CRS."""
-    return variable.ndim == 0 and "crs_wkt" in variable.attrs
-
-
 def _crs_variable(crs: Any) -> xr.Variable:
     """Return the scalar that holds the CRS in its attributes."""
     attributes = {"long_name": "coordinate reference system", **crs_attributes(crs)}
@@ -180,7 +178,7 @@ def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
     for name, axis, attributes in zip(names, "YX", _axis_attributes(layout, crs), strict=True):
         bounds_name = f"{name}_bnds"
         size = sizes[name] or (abs(known[0]) if known else None)
-        bounds = _kept_bounds(product, name)
+        bounds = _stated_bounds(product, name)
         if bounds is None and size is not None:
             bounds = cell_bounds(centres[name], size)
         extra = {"axis": axis}
@@ -222,15 +220,15 @@ def _spacing(centres: np.ndarray) -> float | None:
     return float((centres[-1] - centres[0]) / (centres.size - 1))
 
 
-def _kept_bounds(product: xr.Dataset, name: str) -> np.ndarray | None:
+def _stated_bounds(product: xr.Dataset, name: str) -> np.ndarray | None:
     """Return the bounds that the product still has, if they hold the coordinate."""
-    bounds = product.coords.get(f"{name}_bnds")
-    if bounds is None or bounds.shape != (product.sizes[name], 2):
+    bounds = find_bounds(product, product[name])
+    if bounds is None:
         return None
-    low, high = np.sort(bounds.values, axis=1).T
+    low, high = np.sort(bounds, axis=1).T
     centres = product[name].values
     inside = bool(np.all((low <= centres) & (centres <= high) & (low < high)))
-    return bounds.values.astype(np.float64) if inside else None
+    return bounds.astype(np.float64) if inside else None
 
 
 def _degrees(product: xr.Dataset, crs: Any) -> dict[str, xr.Variable]:

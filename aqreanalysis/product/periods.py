@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import TIME
+from aqreanalysis.observations import period_bounds
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
 
 TIME_ATTRIBUTES = {
@@ -15,31 +16,14 @@ TIME_ATTRIBUTES = {
 }
 
 
-def time_bounds(time: xr.DataArray, *, time_label: str, step_hours: float) -> np.ndarray:
-    """Return begin and end of each averaging period, (n, 2) datetime64[ns].
-
-    Parameters
-    ----------
-    time : (n,) DataArray of datetime64
-    time_label : str
-        "start": a label t means t to t + step; "end": t - step to t.
-    step_hours : float
-
-    Examples
-    --------
-    >>> time = xr.DataArray(np.array(["2024-01-01T08"], "datetime64[ns]"), dims="time")
-    >>> time_bounds(time, time_label="end", step_hours=1).astype("M8[h]").tolist()[0]
-    [datetime.datetime(2024, 1, 1, 7, 0), datetime.datetime(2024, 1, 1, 8, 0)]
-    """
+def labelled_bounds(labels: np.ndarray, time_label: str, step_hours: float) -> np.ndarray:
+    """Return begin and end of each averaging period, (n, 2) datetime64[ns]; refuse other labels."""
     if time_label not in ("start", "end"):
         raise ProductError(
             f"time_label must be 'start' or 'end' of the averaging period; found {time_label!r}. "
             "Set product.time.attrs['time_label']."
         )
-    step = np.timedelta64(round(step_hours * 3.6e12), "ns")
-    labels = time.values.astype("datetime64[ns]")
-    begin = labels if time_label == "start" else labels - step
-    return np.stack([begin, begin + step], axis=1)
+    return period_bounds(labels, time_label=time_label, step_hours=step_hours)
 
 
 def restore_periods(product: xr.Dataset) -> xr.Dataset:
@@ -98,7 +82,7 @@ def _averaging_periods(product: xr.Dataset) -> tuple[np.ndarray, str, float]:
             f"the labels of time are {apart.min():g} h apart, but step_hours is {step:g} "
             f"and time_bnds is lost, so an average cannot be told from a selection. {remedy}"
         )
-    return time_bounds(product[TIME], time_label=label, step_hours=step), label, step
+    return labelled_bounds(labels, label, step), label, step
 
 
 def time_units(labels: np.ndarray) -> str:

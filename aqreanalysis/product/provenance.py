@@ -1,6 +1,5 @@
 """From a bare field to the CF product, with where it comes from written into it."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,9 +12,10 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
+from aqreanalysis.observations import input_digest
 from aqreanalysis.product.attributes import iso_time, restore_metadata
 from aqreanalysis.product.coordinates import CRS, cell_bounds, crs_attributes
-from aqreanalysis.product.periods import time_bounds
+from aqreanalysis.product.periods import labelled_bounds
 from aqreanalysis.product.variables import EDGES, ProductError
 
 _CREATOR_KEYS = ("name", "email", "url", "type", "institution")
@@ -91,43 +91,6 @@ def build_product(
     return restore_metadata(product.assign_attrs({**provenance, **given}))
 
 
-def input_digest(observations: xr.Dataset, variable: str) -> str:
-    """Return the sha256 of the measurements of a variable, whatever the order of the stations.
-
-    It covers, station by station in the order of the identifiers: the identifier, longitude and
-    latitude, the time labels, and the values as float64, with one bit pattern for missing ones.
-
-    Examples
-    --------
-    >>> observations = xr.Dataset(
-    ...     {"pm25": (("station", "time"), [[1.0], [2.0]])},
-    ...     coords={
-    ...         "station": ["a", "b"],
-    ...         "time": np.array(["2024-01-01"], "datetime64[ns]"),
-    ...         "longitude": ("station", [10.0, 11.0]),
-    ...         "latitude": ("station", [50.0, 50.0]),
-    ...     },
-    ... )
-    >>> digest = input_digest(observations, "pm25")
-    >>> digest == input_digest(observations.isel(station=[1, 0]), "pm25")
-    True
-    >>> digest == input_digest(observations * 2, "pm25")
-    False
-    """
-    digest = hashlib.sha256()
-    labels = observations[TIME].values.astype("datetime64[ns]").astype("<i8")
-    digest.update(labels.tobytes())
-    identifiers = observations[STATION].values.astype(str)
-    values = observations[variable].transpose(STATION, TIME)
-    for row in np.argsort(identifiers):
-        place = [float(observations[name].values[row]) for name in ("longitude", "latitude")]
-        series = values[row].values.astype("<f8")
-        series = np.where(np.isnan(series), np.nan, series)
-        digest.update(identifiers[row].encode() + np.array(place, "<f8").tobytes())
-        digest.update(series.tobytes())
-    return digest.hexdigest()
-
-
 def _variable_faults(field: xr.Dataset, observations: xr.Dataset, variable: str) -> list[str]:
     """Return what is missing for a product of that variable."""
     name = pollutant(variable).name
@@ -193,7 +156,7 @@ def _time_coordinates(field: xr.Dataset, observations: xr.Dataset) -> dict[str, 
         )
     label, step = attributes["time_label"], float(attributes["step_hours"])
     time = field[TIME].assign_attrs(time_label=label, step_hours=step)
-    bounds = time_bounds(time, time_label=label, step_hours=step)
+    bounds = labelled_bounds(time.values, label, step)
     return {TIME: time.variable, f"{TIME}_bnds": ((TIME, EDGES), bounds)}
 
 

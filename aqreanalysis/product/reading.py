@@ -6,6 +6,8 @@ from pathlib import Path
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.foreign.errors import ForeignError
+from aqreanalysis.foreign.files import open_netcdf
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.leads import is_set
 from aqreanalysis.product.variables import ProductError
@@ -36,9 +38,9 @@ def open_product(path: str | os.PathLike[str]) -> xr.Dataset:
     if not source.is_file():
         raise ProductError(f"there is no file {source}")
     try:
-        found = xr.open_dataset(source, engine="netcdf4", chunks={}, decode_timedelta=False)
-    except (OSError, ValueError) as error:
-        raise ProductError(f"{source} cannot be read as NetCDF: {error}") from error
+        found = open_netcdf(source, chunks={})
+    except ForeignError as error:
+        raise ProductError(str(error)) from error
     try:
         named = found.set_coords([n for n in found.data_vars if str(n).endswith("_bnds")])
         loaded = named.assign_coords({name: named[name].load() for name in named.coords})

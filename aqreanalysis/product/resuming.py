@@ -1,4 +1,4 @@
-"""Finished regions of a long run, kept beside the target so that an interrupted run goes on."""
+"""Finished regions of a long run, stored beside the target so that an interrupted run goes on."""
 
 import hashlib
 import io
@@ -8,28 +8,31 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.atomic import write_bytes
 from aqreanalysis.product.regions import Region
 from aqreanalysis.product.variables import ProductError
 
 logger = logging.getLogger(__name__)
 
+#: Number of how a product is computed and its regions are stored. Raise it with every change of
+#: the computation, of any method: an interrupted run of an earlier version is then refused.
+FORMAT = 1
 _JOURNAL = "journal.json"
 
 
 class FinishedRegions:
     """The computed regions of one product, each in a file of its own, in a folder with a journal.
 
-    A region is there when its file has its name, so that no interruption leaves half of one. The
-    journal says of which product they are: of which measurements, model, request and blocks. The
-    size of the blocks follows from the memory that is free, so it is written down for the next
-    run to take (`interrupted_blocks`).
+    A region is finished when its file has its name, since no interruption leaves half of one. The
+    journal tells which product they belong to: its measurements, model, request and blocks. The
+    size of the blocks follows from the memory that is free, so it is recorded for the next run
+    (`interrupted_blocks`).
 
     Parameters
     ----------
@@ -63,8 +66,8 @@ class FinishedRegions:
         journal = finished.folder / _JOURNAL
         if not journal.exists() or not len(finished):
             finished.folder.mkdir(exist_ok=True)
-            told = {"product": digest, "regions": count, "blocks": blocks}
-            _write_whole(journal, json.dumps(told).encode())
+            description = {"product": digest, "regions": count, "blocks": blocks}
+            write_bytes(journal, json.dumps(description).encode())
             return finished
         if json.loads(journal.read_text()).get("product") != digest:
             before = interrupted_blocks(target)
@@ -80,10 +83,10 @@ class FinishedRegions:
         return finished
 
     def __len__(self) -> int:
-        return len(list(self.folder.glob("*.npz")))
+        return len(list(self.folder.glob("[0-9]*.npz")))
 
     def get(self, number: int, layers: xr.Dataset) -> xr.Dataset | None:
-        """Return the layers of a region, if it is finished; a damaged file is none."""
+        """Return the layers of a region if it is finished and its file can be read."""
         path = self._path(number)
         if not path.exists():
             return None
@@ -95,16 +98,16 @@ class FinishedRegions:
             logger.warning("%s cannot be read and is computed again: %s", path, error)
             return None
 
-    def keep(self, number: int, computed: xr.Dataset) -> None:
-        """Keep a region that is finished."""
+    def store(self, number: int, computed: xr.Dataset) -> None:
+        """Store a finished region."""
         self.folder.mkdir(exist_ok=True)
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {str(name): array.values for name, array in computed.items()}
         np.savez(buffer, **arrays)
-        _write_whole(self._path(number), buffer.getvalue())
+        write_bytes(self._path(number), buffer.getvalue())
 
     def remove(self) -> None:
-        """Remove all of it: the product is whole."""
+        """Remove all regions, when the product is whole."""
         shutil.rmtree(self.folder, ignore_errors=True)  # another run may have been as quick
 
     def _path(self, number: int) -> Path:
@@ -142,9 +145,9 @@ def block_sizes_of(layers: xr.Dataset) -> dict[str, int]:
 def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) -> str:
     """Return a sha256 of all that the values in the file follow from, as far as it is known.
 
-    A lazy layer is told by its name in the graph, which stands for the method, what it learned,
-    the measurements and the blocks; any other layer by its values. Attributes, which tell when and
-    by whom, do not count.
+    A lazy layer counts by its name in the graph, which stands for the method, what it learned, the
+    measurements and the blocks; any other layer by its values. Attributes, which tell when and
+    by whom, do not count; neither does the version of the package, but `FORMAT` does.
 
     Examples
     --------
@@ -154,27 +157,24 @@ def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) 
     >>> product_digest(product, []) == product_digest(product * 2, [])
     False
     """
-    digest = hashlib.sha256(version("aqreanalysis").encode())
+    digest = hashlib.sha256(f"format {FORMAT}".encode())
     for name, layer in sorted(product.variables.items(), key=lambda item: str(item[0])):
-        digest.update(f"{name} {layer.dims} {layer.shape} {layer.dtype}".encode())
-        lazy = getattr(layer.data, "name", None)
-        values = layer.values if lazy is None else np.array(lazy)
-        digest.update((values.astype(str) if values.dtype.kind == "O" else values).tobytes())
+        digest.update(f"{name} {layer.dims} {layer.shape} {_kind(layer.dtype)}".encode())
+        if layer.chunks is None:
+            digest.update(layer.values.astype(_kind(layer.dtype)).tobytes())
+        else:
+            digest.update(str(layer.data.name).encode())
     plain = [{name: (cut.start, cut.stop) for name, cut in region.items()} for region in cuts]
     digest.update(json.dumps([plain, options], sort_keys=True).encode())
     return digest.hexdigest()
 
 
+def _kind(dtype: np.dtype) -> str:
+    """Return the type of values, the same whichever type a version of pandas has for times."""
+    kinds = {"M": "datetime64[ns]", "m": "timedelta64[ns]", "O": "str", "U": "str", "T": "str"}
+    return kinds.get(dtype.kind, dtype.str)
+
+
 def _folder_beside(target: Path) -> Path:
     """Return the folder of a file's finished regions."""
     return target.with_name(f".{target.name}.finished")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name when its bytes have reached the disk."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

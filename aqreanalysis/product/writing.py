@@ -1,4 +1,4 @@
-"""Writing a product: region by region, aside, and renamed when it is complete."""
+"""Writing a product: region by region, to a temporary name until the file is complete."""
 
 import logging
 import os
@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from aqreanalysis.atomic import check_target, explained, written_aside
+from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION, TIME
-from aqreanalysis.fields.cluster import held_by_workers
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.leads import in_set_order, is_set
 from aqreanalysis.product.netcdf_file import ProductFile
@@ -82,19 +81,19 @@ def write_netcdf(
     if significant_digits is not None and not 1 <= significant_digits <= 7:
         raise ProductError(f"significant_digits must be 1 to 7 or None; found {significant_digits}")
     target = Path(os.path.realpath(path))
-    check_target(target, overwrite=overwrite)
+    check_target(target, overwrite=overwrite, error=ProductError)
     restored = _ordered(restore_metadata(product), dimension_order)
     _check_space(restored, target.parent, _share(compress, significant_digits))
-    layers = held_by_workers(restored.drop_vars(list(restored.coords)))
+    layers = restored.drop_vars(list(restored.coords))
     cuts = regions(layers)
     finished = None
     if resume:
         digest = product_digest(restored, cuts, digits=significant_digits)
-        with explained(target):
+        with explained(target, ProductError):
             blocks = block_sizes_of(layers)
             finished = FinishedRegions.beside(target, digest, len(cuts), blocks)
-    with written_aside(target) as partial:
-        with explained(target):
+    with atomic_file(target, error=ProductError) as partial:
+        with explained(target, ProductError):
             file = ProductFile(
                 partial, restored, compress=compress, significant_digits=significant_digits
             )
@@ -105,7 +104,7 @@ def write_netcdf(
             with suppress(OSError, RuntimeError):
                 file.close()
             raise
-        with explained(target):
+        with explained(target, ProductError):
             file.close()
     if finished is not None:
         finished.remove()
@@ -121,7 +120,7 @@ def _fill(
     finished: FinishedRegions | None,
 ) -> None:
     """Compute the layers region by region, those that are finished left out, and write each."""
-    with explained(target):
+    with explained(target, ProductError):
         file.define()
     if finished is not None and len(finished):
         _logger.info("going on after %d of %d regions", len(finished), len(cuts))
@@ -132,8 +131,8 @@ def _fill(
             if computed is None:
                 computed = _computed(layers, cut)
                 if finished is not None:
-                    with explained(target):
-                        finished.keep(number, computed)
+                    with explained(target, ProductError):
+                        finished.store(number, computed)
             _finish(written, target)
             # Compression takes as long as a fast method: one region is written while the next is
             # computed.
@@ -146,7 +145,7 @@ def _fill(
 def _finish(written: Future[None] | None, target: Path) -> None:
     """Wait for the region that is being written, if there is one."""
     if written is not None:
-        with explained(target):
+        with explained(target, ProductError):
             written.result()
 
 

@@ -1,8 +1,6 @@
 """Writing a product as Zarr: every worker writes the chunks that it computes."""
 
 import os
-import secrets
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.atomic import check_target, explained, put_in_place
+from aqreanalysis.atomic import atomic_folder, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.netcdf_file import quantization_attributes
@@ -55,13 +53,8 @@ def write_zarr(
     target = Path(os.path.realpath(path))
     check_store(target, overwrite=overwrite)
     restored = _stored(restore_metadata(product), significant_digits)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}-{secrets.token_hex(3)}")
-    try:
-        with explained(target):
-            restored.to_zarr(partial, mode="w-", zarr_format=2, consolidated=True)
-            put_in_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with explained(target, ProductError), atomic_folder(target) as partial:
+        restored.to_zarr(partial, mode="w-", zarr_format=2, consolidated=True)
     return Path(path)
 
 
@@ -74,7 +67,7 @@ def check_store(target: Path, *, overwrite: bool) -> None:
         As `check_target`, or if a folder of that name is no Zarr store or must stay.
     """
     if not target.is_dir():
-        check_target(target, overwrite=overwrite)
+        check_target(target, overwrite=overwrite, error=ProductError)
     elif not overwrite or not (target / ".zgroup").is_file():
         raise ProductError(
             f"{target} exists"
@@ -91,16 +84,16 @@ def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
     stored = product.chunk(sizes) if sizes else product
     for name, layer in stored.data_vars.items():
         if layer.dtype.kind == "f" and significant_digits is not None:
-            kept: Any = layer.astype(np.float32)
+            coarse: Any = layer.astype(np.float32)
             if layer.chunks is not None:
-                kept.data = kept.data.map_blocks(rounded, significant_digits, dtype=np.float32)
+                coarse.data = coarse.data.map_blocks(rounded, significant_digits, dtype=np.float32)
             else:
-                kept = kept.copy(data=rounded(kept.values, significant_digits))
-            kept.attrs = layer.attrs | {
+                coarse = coarse.copy(data=rounded(coarse.values, significant_digits))
+            coarse.attrs = layer.attrs | {
                 key: value.item() if isinstance(value, np.generic) else value
                 for key, value in quantization_attributes(significant_digits).items()
             }
-            stored[name] = kept
+            stored[name] = coarse
     for variable in stored.variables.values():
         variable.encoding = {
             key: value for key, value in variable.encoding.items() if key in ("units", "calendar")

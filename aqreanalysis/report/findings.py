@@ -1,4 +1,4 @@
-"""Findings: every score that the report tells, computed once from the statistics."""
+"""Findings: every score of the report, computed once from the statistics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the report tells.
+    """All scores of the report.
 
     Attributes
     ----------
@@ -142,17 +142,21 @@ class Findings:
 
     @property
     def step_hours(self) -> float:
-        """What one value is the mean of."""
+        """Averaging period of a value."""
         return step_hours(self.pairs)
 
     @cached_property
     def places(self) -> int:
-        """How many places have a value that was scored."""
-        return _scored_places(self.statistics)
+        """Number of places with a scored value."""
+        count = self.statistics["count"].isel(resolution=0, stratum=0).max(ESTIMATOR).values
+        place = np.arange(count.size)
+        if "place" in self.statistics:
+            place = self.statistics["place"].values
+        return np.unique(place[count > 0]).size
 
     @cached_property
     def decimals(self) -> int:
-        """How many decimals a concentration is written with."""
+        """Decimals of a concentration."""
         return decimals_for(self.overall.scores["rmse"].values)
 
     def rmse(self, method: str) -> float:
@@ -160,37 +164,37 @@ class Findings:
         return float(self.overall.scores["rmse"].sel({ESTIMATOR: method}))
 
     def relative(self, method: str, score: str = "rmse") -> tuple[float, float, float]:
-        """Return a score over kriging's less 1, and the ends of its interval; NaN where unknown."""
+        """Relative difference of a score from kriging's, and its interval; NaN where unknown."""
         if self.change is None:
             return (np.nan,) * 3
-        found = self.change[f"relative_{score}"].sel(
-            {ESTIMATOR: method, "bound": ["value", "low", "high"]}
-        )
-        value, low, high = (float(number) for number in found)
+        bounds = {ESTIMATOR: method, "bound": ["value", "low", "high"]}
+        value, low, high = (float(n) for n in self.change[f"relative_{score}"].sel(bounds))
         return value, low, high
 
     def stations_by_distance(self) -> list[int]:
-        """Return how many stations with a scored value lie in each class of distance."""
+        """Count the stations with a scored value in each class of distance."""
         scored = self.stations.scores["count"].max(ESTIMATOR).values > 0
         distance = self.statistics["distance_km"].values
         distance = distance[scored & np.isfinite(distance)]
-        found = np.array(interval_labels(DISTANCE_KM))[part_of(distance, DISTANCE_KM)]
+        classes = np.array(interval_labels(DISTANCE_KM))[part_of(distance, DISTANCE_KM)]
         labels = self.parts["distance"].scores["distance"].values
-        return [int((found == label).sum()) for label in labels]
+        return [int((classes == label).sum()) for label in labels]
 
     def probabilistic(self) -> list[str]:
-        """Return the methods with standard errors."""
-        told = np.isfinite(self.overall.scores["crps"].values)
-        return [method for method, there in zip(self.methods, told, strict=True) if there]
+        """Methods with standard errors."""
+        return self._methods_where(np.isfinite(self.overall.scores["crps"].values))
 
     def scored(self) -> list[str]:
-        """Return the methods with any value scored."""
-        there = self.overall.scores["count"].values > 0
-        return [method for method, some in zip(self.methods, there, strict=True) if some]
+        """Methods with any value scored."""
+        return self._methods_where(self.overall.scores["count"].values > 0)
+
+    def _methods_where(self, mask: np.ndarray) -> list[str]:
+        """Return the methods of a mask, (estimator,)."""
+        return [method for method, chosen in zip(self.methods, mask, strict=True) if chosen]
 
 
 def points(scores: xr.Dataset) -> list[Point]:
-    """Return scores of one method as one mapping for each part; scores of events apart.
+    """Scores of one method as a mapping for each part, without those of events.
 
     Examples
     --------
@@ -219,13 +223,6 @@ def _check_together(pairs: xr.Dataset, statistics: xr.Dataset) -> None:
             "no value was scored: there is no hour with both a measurement and an estimate "
             "of every method, so there is nothing to report"
         )
-
-
-def _scored_places(statistics: xr.Dataset) -> int:
-    """Return how many places have a value that was scored."""
-    count = statistics["count"].isel(resolution=0, stratum=0).max(ESTIMATOR).values
-    place = statistics["place"].values if "place" in statistics else np.arange(count.size)
-    return int(np.unique(place[count > 0]).size)
 
 
 def _part(statistics: xr.Dataset, kind: str | None, resolution: str | None) -> Part:

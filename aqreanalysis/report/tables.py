@@ -1,10 +1,9 @@
-"""The tables of the report: each number with its interval, or the reason why there is none."""
+"""Tables of the report: each number with its interval, or the reason why it is undefined."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import xarray as xr
 
 from aqreanalysis.conventions import STATION
 from aqreanalysis.report.findings import ESTIMATOR, REFERENCE, Findings, Part, Point
@@ -13,7 +12,7 @@ from aqreanalysis.report.words import decimals_for, label_of, number, percent, u
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, its interval, and whether the text says why there is no number."""
+    """A number as text with its interval, or the reason why it is undefined."""
 
     text: str
     interval: str = ""
@@ -29,7 +28,7 @@ class Row:
     head : str
     cells : list of Cell
     first : bool
-        Whether it is that of the method which is verified.
+        Whether it is the row of the verified method.
     """
 
     head: str
@@ -66,48 +65,33 @@ class Table:
 Form = Callable[[float], str]
 
 
-def score_table(findings: Findings) -> Table:
-    """Return the scores of every method beside kriging."""
+def method_table(findings: Findings) -> Table:
+    """Scores of every method, compared with kriging's."""
     units = units_of(findings.pairs)
-    compared = findings.change is not None
-    difference = [("RMSE against kriging", "95 % interval")] if compared else []
+    rows = []
+    for method in findings.methods:
+        (point,) = findings.overall.points(method)
+        cells = _cells(
+            findings,
+            point,
+            ("rmse", "mae", "bias", "r2", "crps", "coverage_90"),
+            findings.overall.ends(method, "rmse")[:, 0],
+        )
+        if findings.change is not None:
+            cells.insert(1, _difference(findings, method, point))
+        rows.append(_method_row(findings, method, cells))
+    difference = [("RMSE against kriging", "95 % interval")] if findings.change is not None else []
     return Table(
         "Scores of all methods",
         _samples(findings),
-        [
-            ("Method", ""),
-            ("RMSE", f"{units}, 95 % interval"),
-            *difference,
-            ("MAE", units),
-            ("Bias", units),
-            ("R²", ""),
-            ("CRPS", units),
-            ("90 % coverage", ""),
-        ],
-        [_score_row(findings, method) for method in findings.methods],
-    )
-
-
-def _score_row(findings: Findings, method: str) -> Row:
-    """Return the row of a method."""
-    (point,) = findings.overall.points(method)
-    digits = findings.decimals
-    plain, signed = _form(digits), _form(digits, signed=True)
-    cells = [
-        _cell(point, "rmse", plain, findings.overall.ends(method, "rmse")[:, 0]),
-        _cell(point, "mae", plain),
-        _cell(point, "bias", signed),
-        _cell(point, "r2", _form(2)),
-        _cell(point, "crps", plain),
-        _cell(point, "coverage_90", lambda share: percent(share, 1)),
-    ]
-    if findings.change is not None:
-        cells.insert(1, _difference(findings, method, point))
-    return Row(label_of(method), cells, first=method == findings.method)
+        [("Method", ""), ("RMSE", f"{units}, 95 % interval"), *difference, ("MAE", units),
+         ("Bias", units), ("R²", ""), ("CRPS", units), ("90 % coverage", "")],
+        rows,
+    )  # fmt: skip
 
 
 def _difference(findings: Findings, method: str, point: Point) -> Cell:
-    """Return how much the RMSE differs from kriging's, in per cent."""
+    """Relative difference of the RMSE from kriging's, in per cent."""
     if method == REFERENCE:
         return Cell("the reference", undefined=True)
     value, low, high = findings.relative(method)
@@ -125,11 +109,13 @@ def _difference(findings: Findings, method: str, point: Point) -> Cell:
 
 def _samples(findings: Findings) -> str:
     """Return which values were scored, and how many lack an estimate."""
-    said = "Every method is scored on the same values" if len(findings.methods) > 1 else ""
-    counts = findings.overall.scores["count"].values
-    if said and np.ptp(counts) > 0:
-        said = "At each station, methods that answer there are scored on the same values"
-    return " ".join(part for part in (f"{said}." if said else "", _missing(findings)) if part)
+    missing = _missing(findings)
+    if len(findings.methods) == 1:
+        return missing
+    note = "Every method is scored on the same values."
+    if np.ptp(findings.overall.scores["count"].values) > 0:
+        note = "At each station, methods that answer there are scored on the same values."
+    return f"{note} {missing}".rstrip()
 
 
 def _missing(findings: Findings) -> str:
@@ -148,22 +134,17 @@ def _missing(findings: Findings) -> str:
 
 
 def daily_table(findings: Findings) -> Table | None:
-    """Return the scores of daily means; None where the values are daily."""
-    if findings.daily is None:
-        return None
-    units, digits = units_of(findings.pairs), findings.decimals
+    """Scores of daily means; None where the values are daily."""
     daily = findings.daily
+    if daily is None:
+        return None
+    units = units_of(findings.pairs)
     rows = []
     for method in findings.methods:
         (point,) = daily.points(method)
-        cells = [
-            Cell(number(point["count"])),
-            _cell(point, "rmse", _form(digits), daily.ends(method, "rmse")[:, 0]),
-            _cell(point, "mae", _form(digits)),
-            _cell(point, "bias", _form(digits, signed=True)),
-            _cell(point, "r2", _form(2)),
-        ]
-        rows.append(Row(label_of(method), cells, first=method == findings.method))
+        scores = ("rmse", "mae", "bias", "r2")
+        cells = _cells(findings, point, scores, daily.ends(method, "rmse")[:, 0])
+        rows.append(_method_row(findings, method, [Cell(number(point["count"])), *cells]))
     return Table(
         "Daily means",
         "Of local days with at least 75 % of their values. Standard errors of single values do "
@@ -175,25 +156,20 @@ def daily_table(findings: Findings) -> Table | None:
 
 
 def event_table(findings: Findings) -> Table:
-    """Return hit rate, false-alarm ratio and critical success index of every threshold."""
-    units = units_of(findings.pairs)
+    """Hit rate, false-alarm ratio and critical success index at every threshold."""
     rows = []
     for event in findings.overall.scores["event"].values:
         for method in findings.methods:
             at = findings.overall.scores.sel({ESTIMATOR: method, "event": event})
             point = {str(name): float(at[name]) for name in at.data_vars}
-            cells = [
-                Cell(label_of(method)),
-                Cell(number(point["event_total"])),
-                _cell(point, "hit_rate", _form(2)),
-                _cell(point, "false_alarm_ratio", _form(2)),
-                _cell(point, "critical_success_index", _form(2)),
-            ]
+            scores = ("hit_rate", "false_alarm_ratio", "critical_success_index")
+            cells = [Cell(label_of(method)), Cell(number(point["event_total"]))]
+            cells += _cells(findings, point, scores)
             rows.append(Row(f"≥ {event:g}", cells, first=method == findings.method))
     return Table(
         "Events",
         "An event is a value at or above the threshold.",
-        [("Threshold", units), ("Method", ""), ("Events", ""), ("Hit rate", ""),
+        [("Threshold", units_of(findings.pairs)), ("Method", ""), ("Events", ""), ("Hit rate", ""),
          ("False-alarm ratio", ""), ("Critical success index", "")],
         rows,
         words=2,
@@ -201,7 +177,7 @@ def event_table(findings: Findings) -> Table:
 
 
 def distance_table(findings: Findings) -> Table | None:
-    """Return the RMSE of all methods by distance; None where it is unknown."""
+    """RMSE of all methods by distance; None where that is unknown."""
     part = findings.parts.get("distance")
     if part is None:
         return None
@@ -220,7 +196,7 @@ def distance_table(findings: Findings) -> Table | None:
 
 
 def level_table(findings: Findings) -> Table:
-    """Return RMSE and bias of all methods by measured level."""
+    """RMSE and bias of all methods by measured level."""
     part, units = findings.parts["level"], units_of(findings.pairs)
     # Errors at the highest levels are the largest by far.
     digits = min(findings.decimals, decimals_for(part.scores["rmse"].values.ravel()) + 1)
@@ -245,41 +221,33 @@ def _part_rows(findings: Findings, part: Part, dim: str, forms: dict[str, Form])
     by_method = {method: part.points(method) for method in findings.methods}
     rows = []
     for index, label in enumerate(part.scores[dim].values):
-        most = max(found[index]["count"] for found in by_method.values())
-        cells = [Cell(number(most))]
+        cells = [Cell(number(max(points[index]["count"] for points in by_method.values())))]
         for name, form in forms.items():
-            cells += [
-                _cell(found[index], name, form, _ends(part, method, name, index))
-                for method, found in by_method.items()
-            ]
+            for method, points in by_method.items():
+                # The interval of the bias would make the table too wide.
+                ends = part.ends(method, name)[:, index] if name == "rmse" else ()
+                cells.append(_cell(points[index], name, form, ends))
         rows.append(Row(str(label).replace("-", "–"), cells))
     return rows
 
 
-def _ends(part: Part, method: str, name: str, index: int) -> Iterable[float]:
-    """Return the interval of an RMSE; in parts that of the bias would make the table too wide."""
-    return part.ends(method, name)[:, index] if name == "rmse" else ()
-
-
 def station_table(findings: Findings) -> Table:
-    """Return the first method's scores at every station, the largest error first."""
-    scores = findings.stations.scores
-    found = findings.stations.points(findings.method)
-    distance = _distances(findings.statistics)
-    rmse = np.array([point["rmse"] for point in found])
-    digits = findings.decimals
+    """Scores of the first method at every station, the largest error first."""
+    points = findings.stations.points(findings.method)
+    stations = findings.stations.scores[STATION].values
+    distance = np.full(stations.size, np.nan)
+    if "distance_km" in findings.statistics.coords:
+        distance = findings.statistics["distance_km"].values
+    rmse = np.array([point["rmse"] for point in points])
     rows = []
     for index in np.argsort(np.where(np.isfinite(rmse), -rmse, np.inf), kind="stable"):
-        point = found[index]
-        far = distance[index]
+        km = distance[index]
         cells = [
-            Cell(number(far, 1)) if np.isfinite(far) else Cell("unknown", undefined=True),
-            Cell(number(point["count"])),
-            _cell(point, "rmse", _form(digits)),
-            _cell(point, "bias", _form(digits, signed=True)),
-            _cell(point, "r2", _form(2)),
+            Cell(number(km, 1)) if np.isfinite(km) else Cell("unknown", undefined=True),
+            Cell(number(points[index]["count"])),
+            *_cells(findings, points[index], ("rmse", "bias", "r2")),
         ]
-        rows.append(Row(str(scores[STATION].values[index]), cells))
+        rows.append(Row(str(stations[index]), cells))
     units = units_of(findings.pairs)
     return Table(
         f"All stations, {label_of(findings.method)}",
@@ -290,15 +258,8 @@ def station_table(findings: Findings) -> Table:
     )  # fmt: skip
 
 
-def _distances(statistics: xr.Dataset) -> np.ndarray:
-    """Return each station's distance to the nearest known one, NaN where unknown."""
-    if "distance_km" in statistics.coords:
-        return statistics["distance_km"].values
-    return np.full(statistics.sizes[STATION], np.nan)
-
-
 def why_undefined(name: str, point: Point) -> str:
-    """Return why a score has no value.
+    """Reason why a score has no value.
 
     Examples
     --------
@@ -318,6 +279,29 @@ def why_undefined(name: str, point: Point) -> str:
     if point["count"] == 1:
         return "undefined: one value"
     return f"undefined: {'truth' if not point['sd_truth'] > 0 else 'estimate'} is constant"
+
+
+def _method_row(findings: Findings, method: str, cells: list[Cell]) -> Row:
+    """Return the row of a method."""
+    return Row(label_of(method), cells, first=method == findings.method)
+
+
+def _cells(
+    findings: Findings, point: Point, scores: Iterable[str], rmse_ends: Iterable[float] = ()
+) -> list[Cell]:
+    """Return scores as cells, the RMSE with its interval."""
+    concentration = _form(findings.decimals)
+    forms = {
+        "rmse": concentration,
+        "mae": concentration,
+        "bias": _form(findings.decimals, signed=True),
+        "crps": concentration,
+        "coverage_90": lambda share: percent(share, 1),
+    }
+    return [
+        _cell(point, name, forms.get(name, _form(2)), rmse_ends if name == "rmse" else ())
+        for name in scores
+    ]
 
 
 def _cell(point: Point, name: str, form: Form, ends: Iterable[float] = ()) -> Cell:

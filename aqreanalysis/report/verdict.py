@@ -1,4 +1,4 @@
-"""The verdict: one to three sentences that say no more than the numbers do."""
+"""The verdict: one to three sentences that claim no more than the intervals allow."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from aqreanalysis.report.findings import ESTIMATOR, FEW_PLACES, REFERENCE, Findi
 from aqreanalysis.report.words import (
     NO_BREAK,
     counted,
+    enumerated,
     label_of,
-    listed,
     number,
     percent,
     subject_of,
@@ -19,9 +19,9 @@ _NOMINAL = 0.9
 
 
 def verdict(findings: Findings) -> list[str]:
-    """Return what is found of the first method: against kriging, its intervals, a caution.
+    """Conclude on the first method: compared with kriging, its intervals, a caution.
 
-    A difference counts only where its interval lies on one side of nothing.
+    A difference counts only where its interval excludes zero.
     """
     if findings.method not in findings.scored():
         return [
@@ -58,8 +58,8 @@ def _skill(findings: Findings) -> str:
     opening = f"{subject_of(method, opening=True)}'s RMSE is {_rmse(findings, method)}"
     others = [name for name in findings.scored() if name != method]
     if not others:
-        alone = len(findings.methods) == 1
-        why = "There is" if alone else "The others gave no estimates: there is"
+        only_one = len(findings.methods) == 1
+        why = "There is" if only_one else "The others gave no estimates: there is"
         return f"{opening}{_own_interval(findings)}. {why} no other method to compare it with."
     if method == REFERENCE:
         return f"{opening}{_own_interval(findings)}{_best_beside_kriging(findings, others)}."
@@ -93,7 +93,7 @@ def _best_beside_kriging(findings: Findings, others: list[str]) -> str:
 
 
 def _against_kriging(findings: Findings, method: str) -> str:
-    """Return how much a method's RMSE is below or above kriging's, or that nobody can tell."""
+    """Return how much a method's RMSE is below or above kriging's, or that it is not known."""
     value, low, high = findings.relative(method)
     kriging = subject_of(REFERENCE)
     if not np.isfinite(value):
@@ -114,7 +114,7 @@ def _against_kriging(findings: Findings, method: str) -> str:
 
 
 def _mae(findings: Findings, method: str) -> str:
-    """Return how the mean absolute error differs, where that is certain and the RMSE is not."""
+    """Return how the mean absolute error differs, where its interval excludes zero."""
     value, low, high = findings.relative(method, "mae")
     if not np.isfinite([value, low, high]).all() or low <= 0 <= high:
         return ""
@@ -123,25 +123,29 @@ def _mae(findings: Findings, method: str) -> str:
 
 
 def _uncertainty(findings: Findings) -> str:
-    """Return how much of the truth the 90 % intervals of the first method hold."""
+    """Return the coverage of the first method's 90 % intervals, in words."""
     method = findings.method
     if method not in findings.probabilistic():
         return "It gives no standard errors: how uncertain an estimate is, it does not say."
     share = float(findings.overall.scores["coverage_90"].sel({ESTIMATOR: method}))
     low, high = findings.overall.ends(method, "coverage_90")[:, 0]
-    said = f"Its {percent(_NOMINAL)} intervals hold {percent(share)} of the measurements"
+    coverage = f"Its {percent(_NOMINAL)} intervals hold {percent(share)} of the measurements"
     if not np.isfinite([low, high]).all():
-        return f"{said}."
+        return f"{coverage}."
     if high < _NOMINAL:
-        return f"{said}: too narrow."
-    return f"{said}: wider than they need be." if low > _NOMINAL else f"{said}, as they should."
+        return f"{coverage}: too narrow."
+    return (
+        f"{coverage}: wider than they need be."
+        if low > _NOMINAL
+        else f"{coverage}, as they should."
+    )
 
 
 def _caution(findings: Findings) -> str:
     """Return what weakens the verdict most: failures, or few places."""
     missing = [name for name in findings.methods if name not in findings.scored()]
     if missing:
-        return f"No estimate came from {listed(label_of(name) for name in missing)}."
+        return f"No estimate came from {enumerated(label_of(name) for name in missing)}."
     if findings.places < FEW_PLACES:
         return f"With only {counted(findings.places, 'place')}, this is weak evidence."
     return ""

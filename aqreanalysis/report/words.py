@@ -1,4 +1,4 @@
-"""How methods, numbers, units and periods are written for a reader."""
+"""Names, numbers and units as a reader writes them."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS
-from aqreanalysis.maps.labels import written_units
+from aqreanalysis.maps.legend import written_units
 from aqreanalysis.methods import METHODS
 
 NO_BREAK = "\u00a0"
@@ -15,7 +15,7 @@ _MINUS, _THIN = "\u2212", "\u202f"
 
 
 def label_of(method: str) -> str:
-    """Return the name of a method for a reader; foreign names stay as they are.
+    """Name of a method for a reader; names of other methods stay as they are.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def label_of(method: str) -> str:
 
 
 def subject_of(method: str, *, opening: bool = False) -> str:
-    """Return a method as the subject of a sentence, capitalised where it opens one.
+    """Name of a method as the subject of a sentence, capitalised where it opens one.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def subject_of(method: str, *, opening: bool = False) -> str:
 
 
 def decimals_for(values: Iterable[float]) -> int:
-    """Return how many decimals show three digits of the largest value, three decimals at most.
+    """Decimals that show three digits of the largest value, three at most.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def decimals_for(values: Iterable[float]) -> int:
 
 
 def number(value: float, decimals: int = 0, *, signed: bool = False) -> str:
-    """Return a number with thousands apart and a true minus sign.
+    """Write a number with separated thousands and a true minus sign.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def number(value: float, decimals: int = 0, *, signed: bool = False) -> str:
 
 
 def percent(share: float, decimals: int = 0, *, signed: bool = False) -> str:
-    r"""Return a share in per cent.
+    r"""Write a share in per cent.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def percent(share: float, decimals: int = 0, *, signed: bool = False) -> str:
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """Return how many there are of something.
+    """Write a count and its noun.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def shortened(name: str, longest: int = 60) -> str:
-    """Return a name that fits a title; tables hold it whole.
+    """Shorten a name to fit a title; tables have all of it.
 
     Examples
     --------
@@ -99,12 +99,12 @@ def shortened(name: str, longest: int = 60) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
-def listed(texts: Iterable[str]) -> str:
-    """Return texts as a list in a sentence.
+def enumerated(texts: Iterable[str]) -> str:
+    """Texts as an enumeration in a sentence.
 
     Examples
     --------
-    >>> listed(["a", "b", "c"])
+    >>> enumerated(["a", "b", "c"])
     'a, b and c'
     """
     *first, last = texts
@@ -112,12 +112,12 @@ def listed(texts: Iterable[str]) -> str:
 
 
 def units_of(pairs: xr.Dataset) -> str:
-    """Return the units of the values as they are written in text, with no break within."""
+    """Units of the values for running text, without a line break within."""
     return written_units(str(pairs.attrs["units"])).replace(" ", NO_BREAK)
 
 
 def pollutant_text(variable: str) -> str:
-    """Return the pollutant's name as plain text.
+    """Name of a pollutant as plain text.
 
     Examples
     --------
@@ -128,25 +128,25 @@ def pollutant_text(variable: str) -> str:
 
 
 def pollutant_parts(variable: str) -> tuple[str, str]:
-    """Return the pollutant's name and its subscript, "" where it has none.
+    """Name of a pollutant and its subscript, "" where it has none.
 
     Examples
     --------
     >>> pollutant_parts("pm25"), pollutant_parts("no")
     (('PM', '2.5'), ('NO', ''))
     """
-    found = re.fullmatch(r"(.*)\$_\{?([0-9.]+)\}?\$", drawn_pollutant(variable))
-    return (found[1], found[2]) if found else (drawn_pollutant(variable), "")
+    parts = re.fullmatch(r"(.*)\$_\{?([0-9.]+)\}?\$", drawn_pollutant(variable))
+    return (parts[1], parts[2]) if parts else (drawn_pollutant(variable), "")
 
 
 def drawn_pollutant(variable: str) -> str:
-    """Return the pollutant's name as figures write it."""
+    """Name of a pollutant as mathematical text for figures."""
     known = POLLUTANTS.get(variable)
     return known.label if known else variable
 
 
 def step_name(step_hours: float) -> str:
-    """Return what one value is the mean of.
+    """Averaging period of a value, as an adjective.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """The report as a file: what goes where on the page, and the page on the disk."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,21 +11,22 @@ import jinja2
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.atomic import check_target, explained, written_aside
+from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.report import tables
 from aqreanalysis.report.figures import draw_groups
 from aqreanalysis.report.findings import Findings
-from aqreanalysis.report.texts import DEFINITIONS, LIMITS, how_done
 from aqreanalysis.report.verdict import verdict
 from aqreanalysis.report.words import (
     counted,
+    enumerated,
     label_of,
     number,
     pollutant_parts,
     pollutant_text,
     step_name,
 )
+from aqreanalysis.verification import check_events, cross_validate
 from aqreanalysis.verification import statistics as statistics_of
 from aqreanalysis.verification.pairs import listed
 
@@ -39,11 +41,10 @@ def write_report(
     title: str | None = None,
     overwrite: bool = True,
 ) -> Path:
-    """Return the path of a report on how good the first method is, as one HTML file.
+    """Write a report on how good the first method is, as one HTML file.
 
-    The file needs nothing beside it and no network: figures are in it. It opens with a verdict
-    and the scores beside kriging; figures, tables, definitions and limits follow. It can be
-    printed.
+    The file contains its figures and needs no network. It opens with a verdict and the scores
+    compared with kriging; figures, tables, definitions and limits follow. It can be printed.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def write_report(
         Of `aqreanalysis.verification.cross_validate` or of a product and observations. The first
         method is the one that is verified.
     path : str or Path
-        Ends in ``.html``. Written aside and renamed when it is whole.
+        Ends in ``.html``. The file appears under this name when it is complete.
     statistics : Dataset, optional
         Of these pairs, for example with other events; made here if they are not given.
     title : str, optional
@@ -62,11 +63,14 @@ def write_report(
     Returns
     -------
     Path
+        Of the report.
 
     Raises
     ------
     ValueError
-        If the path does not end in ``.html``, or cannot be written to.
+        If the path does not end in ``.html``.
+    aqreanalysis.atomic.WriteError
+        If the file cannot be written.
     aqreanalysis.verification.VerificationError
         If there are no pairs, or none is scored.
 
@@ -77,26 +81,64 @@ def write_report(
         ...
     ValueError: a report is written as .html; found 'report.pdf'. Change its ending.
     """
-    target = Path(path)
-    if target.suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"a report is written as .html; found {target.name!r}. Change its ending.")
-    check_target(target, overwrite=overwrite)
+    target = check_report_target(path, overwrite=overwrite)
     summed = statistics_of(pairs) if statistics is None else statistics
     page = render(Findings.of(pairs, summed), title)
-    with written_aside(target) as partial, explained(target):
-        # A lone surrogate in a station's name has no place in UTF-8.
+    with explained(target), atomic_file(target) as partial:
+        # UTF-8 cannot encode a lone surrogate in a station's name.
         partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
     return target
 
 
+def verify_and_report(
+    observations: xr.Dataset,
+    path: str | os.PathLike[str],
+    variable: str | None = None,
+    *,
+    events: Sequence[float] | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Score methods at hidden stations, and write the report.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``(station, time)``.
+    path : str or Path
+        Of the report, as of `write_report`.
+    variable, events
+        As of `aqreanalysis.verification.verify`.
+    **options
+        As of `aqreanalysis.verification.cross_validate`.
+
+    Returns
+    -------
+    Dataset
+        Of `aqreanalysis.verification.statistics`.
+
+    Raises
+    ------
+    ObservationError, VerificationError, ValueError
+        As of `aqreanalysis.verification.verify` and `write_report`.
+    """
+    if events is not None:
+        check_events(events)
+    check_report_target(path)
+    pairs = cross_validate(observations, variable, **options)
+    summed = statistics_of(pairs, events=events)
+    write_report(pairs, path, statistics=summed)
+    return summed
+
+
 def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
-    """Return the path, if a report can be written there.
+    """Check that a report can be written to a path, and return it.
 
     Raises
     ------
     ValueError
-        If it does not end in ``.html`` or ``.htm``, there is no such folder, or a file of that
-        name must stay.
+        If it does not end in ``.html`` or ``.htm``.
+    aqreanalysis.atomic.WriteError
+        If there is no such folder, or a file of that name must not be replaced.
 
     Examples
     --------
@@ -111,7 +153,7 @@ def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True)
 
 
 def render(findings: Findings, title: str | None = None) -> str:
-    """Return the page."""
+    """Render the page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("aqreanalysis.report", "."),
         autoescape=True,
@@ -123,7 +165,7 @@ def render(findings: Findings, title: str | None = None) -> str:
 
 
 def _content(findings: Findings, title: str | None) -> dict[str, Any]:
-    """Return all that the page says."""
+    """Return the variables of the template."""
     attributes = findings.pairs.attrs
     detailed = [
         tables.event_table(findings),
@@ -131,22 +173,22 @@ def _content(findings: Findings, title: str | None) -> dict[str, Any]:
         tables.distance_table(findings),
         tables.level_table(findings),
     ]
+    heading = _heading(findings)
+    plain_title = "Verification of {name}{subscript} {where}".format(**heading)
     return {
         "title": title,
-        "heading": _heading(findings),
-        "plain_title": title or _plain_title(findings),
+        "heading": heading,
+        "plain_title": title or plain_title,
         "facts": _facts(findings),
         "design": str(attributes.get("design", "")),
         "verdict": verdict(findings),
-        "scores": tables.score_table(findings),
+        "scores": tables.method_table(findings),
         "failures": listed(attributes.get("failures", [])),
         "remarks": listed(attributes.get("remarks", [])),
         "groups": draw_groups(findings),
         "tables": [table for table in detailed if table is not None],
         "stations": tables.station_table(findings),
-        "done": how_done(findings),
-        "definitions": DEFINITIONS,
-        "limits": LIMITS,
+        "done": _how_done(findings),
         "version": version("aqreanalysis"),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
@@ -158,12 +200,6 @@ def _heading(findings: Findings) -> dict[str, str]:
         return {"name": label_of(findings.method), "subscript": "", "where": "against stations"}
     name, subscript = pollutant_parts(findings.variable)
     return {"name": name, "subscript": subscript, "where": "at hidden stations"}
-
-
-def _plain_title(findings: Findings) -> str:
-    """Return the title without marks."""
-    heading = _heading(findings)
-    return f"Verification of {heading['name']}{heading['subscript']} {heading['where']}"
 
 
 def _facts(findings: Findings) -> list[str]:
@@ -191,3 +227,16 @@ def _period(findings: Findings) -> str:
     form = "%Y-%m-%d" if findings.step_hours >= 24 else "%Y-%m-%d %H:%M"
     zone = "" if findings.step_hours >= 24 else " UTC"
     return f"{first.strftime(form)} to {last.strftime(form)}{zone}"
+
+
+def _how_done(findings: Findings) -> list[str]:
+    """Return how the values were obtained, one sentence each."""
+    methods = enumerated(label_of(method) for method in findings.methods)
+    sentences = [
+        str(findings.pairs.attrs.get("design", "")),
+        f"Methods: {methods}.",
+        "A value counts where there is a measurement, and an estimate of every method that "
+        "answers at that station.",
+        f"Intervals draw from {counted(findings.places, 'place')}.",
+    ]
+    return [sentence for sentence in sentences if sentence]

@@ -6,7 +6,12 @@ them; `verify_product` does the same for a field that exists already.
 
 from aqreanalysis.verification.bootstrap import differences, intervals
 from aqreanalysis.verification.colocation import match_product, verify_product
-from aqreanalysis.verification.crossvalidation import cross_validate, estimate_hidden, verify
+from aqreanalysis.verification.crossvalidation import (
+    HiddenEstimates,
+    cross_validate,
+    estimate_hidden,
+    verify,
+)
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, folds_of
 from aqreanalysis.verification.pairs import build_pairs
@@ -17,6 +22,7 @@ from aqreanalysis.verification.tables import score_table
 __all__ = [
     "Design",
     "Fold",
+    "HiddenEstimates",
     "VerificationError",
     "build_pairs",
     "check_events",

@@ -1,8 +1,8 @@
-"""The border from Datasets to tensors: standardisation, cycles, completed windows, neighbours."""
+"""From Datasets to tensors: standardisation, cycles, completed windows, neighbours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,18 +13,15 @@ from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, nearest_others
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.encoder import Encoding
 from aqreanalysis.methods.neural.neural_knn import CYCLES, StationSeries
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import step_hours, values_of
 from aqreanalysis.predictive import RootNormal
 
-Tensors = TypeVar("Tensors", StationSeries, Encoding)
-
 #: A cycle is learned only from a period that holds it this many times.
 REPEATS = 2
-#: Standard deviations beyond which a covariate tells no more.
-FURTHEST = 5.0
+#: Standard deviations at which covariates are clipped.
+LARGEST_COVARIATE = 5.0
 #: Stations of a network that are measured or encoded at once: what is in between takes some MB.
 STATIONS_TOGETHER = 128
 HOURS_PER_YEAR = 365.25 * 24
@@ -32,7 +29,7 @@ HOURS_PER_YEAR = 365.25 * 24
 
 @dataclass(frozen=True)
 class Standardisation:
-    """Square root, centred and scaled: what the network sees of a concentration.
+    """Square root, centred and scaled: a concentration as an input of the network.
 
     Negative values count as 0. The root makes the spread of neighbours nearly independent of the
     level, and a squared estimate is never negative.
@@ -91,7 +88,7 @@ class Standardisation:
 
 @dataclass(frozen=True)
 class Clock:
-    """Where steps lie in time, and the cycles at a place.
+    """Steps on the absolute time axis, and the cycles of day, week and year.
 
     Parameters
     ----------
@@ -141,7 +138,7 @@ class Samples:
     log_noise : (station,) float64
         Logarithm of the factor of each station's noise; 0 where none was learned.
     covariates : (station, time, 2 covariate) float32
-        Standardised series of other variables, 0 where missing, then 1 where they are there.
+        Standardised series of other variables, 0 where missing, then 1 where they are not.
     """
 
     value: Tensor
@@ -217,10 +214,10 @@ class Samples:
 
 
 def _with_masks(covariates: np.ndarray) -> np.ndarray:
-    """Return series (..., 2 covariate) float32: values, 0 where missing, then 1 where they are."""
-    there = np.isfinite(covariates)
-    within = np.clip(np.where(there, covariates, 0), -FURTHEST, FURTHEST)
-    return np.concatenate([within, there], -1).astype(np.float32)
+    """Return series (..., 2 covariate) float32: values, 0 where missing, then their mask."""
+    known = np.isfinite(covariates)
+    clipped = np.clip(np.where(known, covariates, 0), -LARGEST_COVARIATE, LARGEST_COVARIATE)
+    return np.concatenate([clipped, known], -1).astype(np.float32)
 
 
 def clock_of(dataset: xr.Dataset, *, seasons: bool | None = None) -> tuple[Clock, int]:
@@ -234,8 +231,8 @@ def clock_of(dataset: xr.Dataset, *, seasons: bool | None = None) -> tuple[Clock
     return Clock(first - begin * step + middle * step, step, bool(seasons)), begin
 
 
-class Window(NamedTuple):
-    """One training example: hidden stations to be found from visible ones."""
+class Example(NamedTuple):
+    """One training example: hidden stations of a window, to be estimated from visible ones."""
 
     start: int  # column of the samples
     visible: np.ndarray  # rows
@@ -243,50 +240,40 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Windows side by side, as the network takes them."""
+    """Examples one after another: their visible stations, and n hidden ones as targets."""
 
     series: StationSeries  # whole windows
-    neighbourhood: Neighbourhood
-    cycles: Tensor  # (n, core, CYCLES) of the targets
+    neighbourhood: Neighbourhood  # index counts the stations of the series
+    cycles: Tensor  # (CYCLES, n, core) at the targets
     truth: Tensor  # (n, core) standardised; NaN is missing
 
 
 def assemble(
     samples: Samples,
-    windows: Sequence[Window],
+    examples: Sequence[Example],
     *,
     covariance: SpaceTimeCovariance,
     configuration: Configuration,
 ) -> Batch:
     """Return a batch in which no value of a hidden station is an input."""
-    parts = [_part(samples, window, covariance, configuration) for window in windows]
-    most = max(series.value.shape[1] for series, *_ in parts)
-    series = StationSeries(
-        *(_stacked(tensors, most) for tensors in zip(*(p[0] for p in parts), strict=True))
+    parts = [_part(samples, example, covariance, configuration) for example in examples]
+    series, neighbourhoods, cycles, truth = zip(*parts, strict=True)
+    return Batch(
+        StationSeries(*(torch.cat(columns) for columns in zip(*series, strict=True))),
+        _joined(neighbourhoods, [len(example.visible) for example in examples]),
+        torch.cat(cycles).permute(2, 0, 1).contiguous(),
+        torch.cat(truth),
     )
-    counts = torch.tensor([len(window.hidden) for window in windows])
-    places = [part[1] for part in parts]
-    neighbourhood = Neighbourhood(
-        torch.repeat_interleave(torch.arange(len(windows)), counts),
-        *(torch.cat(tensors) for tensors in zip(*places, strict=True)),
-    )
-    cycles = torch.cat([part[2] for part in parts])
-    truth = torch.cat([part[3] for part in parts])
-    return Batch(series, neighbourhood, cycles, truth)
 
 
-def station_series(
-    value: Tensor,
-    variance: Tensor,
-    distance_km: Tensor,
-    cycles: Tensor,
-    covariates: Tensor,
-    *,
-    neighbours: int,
-) -> StationSeries:
-    """Return one window's series with the mean and spread around each station, batch of 1."""
-    nearest = nearest_others(distance_km, neighbours)
-    return series_around(value, variance, value.float()[nearest], cycles, covariates)
+def _joined(parts: Sequence[Neighbourhood], stations: Sequence[int]) -> Neighbourhood:
+    """Return the neighbourhoods of several networks over their stations one after another."""
+    before = np.cumsum([0, *stations[:-1]])
+    shifted = [
+        replace(part, index=part.index + first) for part, first in zip(parts, before, strict=True)
+    ]
+    columns = zip(*(vars(part).values() for part in shifted), strict=True)
+    return Neighbourhood(*map(torch.cat, columns))
 
 
 def surroundings_of(network: StationNetwork) -> NearbyStations:
@@ -294,88 +281,91 @@ def surroundings_of(network: StationNetwork) -> NearbyStations:
     return NearbyStations.of(network)
 
 
-def series_around(
-    value: Tensor, variance: Tensor, around: Tensor, cycles: Tensor, covariates: Tensor
+def station_series(
+    value: Tensor, variance: Tensor, others: Tensor, cycles: Tensor, covariates: Tensor
 ) -> StationSeries:
-    """Return `station_series` from the values (station, neighbour, time) of each one's others."""
-    value, variance, around = value.float(), variance.float(), around.float()
-    if not around.shape[1]:  # a station alone is all that it has around
-        around = value[:, None]
-    mean = around.mean(1)
-    spread = ((around - mean[:, None]) ** 2).mean(1).sqrt()
-    return StationSeries(*(t[None] for t in (value, variance, mean, spread, cycles, covariates)))
-
-
-def nearest_stations(
-    distance_km: Tensor, bearing: Tensor, log_noise: Tensor, neighbours: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return index, distance, bearing, fading and noise of the k nearest, (n, k) each.
-
-    Where there are fewer than k stations, distances are padded with inf.
+    """Return one window's series, with the mean and spread of each station's nearest others.
 
     Parameters
     ----------
-    distance_km, bearing : (n, station) float64
+    value, variance : (station, time)
+        Completed, and the variance of the filling.
+    others : (station, neighbour, time)
+        Values of the nearest others; a network of one station has none.
+    cycles, covariates : (station, time, ...) float32
+    """
+    value, variance, others = value.float(), variance.float(), others.float()
+    if not others.shape[1]:
+        others = value[:, None]
+    mean = others.mean(1)
+    spread = ((others - mean[:, None]) ** 2).mean(1).sqrt()
+    return StationSeries(value, variance, mean, spread, cycles, covariates)
+
+
+def neighbourhood_of(
+    network: StationNetwork,
+    longitude: np.ndarray,
+    latitude: np.ndarray,
+    log_noise: Tensor,
+    *,
+    neighbours: int,
+) -> Neighbourhood:
+    """Return the nearest stations of targets, by their rows in the network.
+
+    Where there are fewer than ``neighbours`` stations, distances are padded with inf.
+
+    Parameters
+    ----------
+    network : StationNetwork
+    longitude, latitude : (n,) float64
+        Of the targets.
     log_noise : (station,) float64
     neighbours : int
-        k.
     """
-    short = max(neighbours + 1 - distance_km.shape[1], 0)
-    apart, index = distance_km.sort(dim=1, stable=True)
-    apart = torch.nn.functional.pad(apart, (0, short), value=torch.inf)
-    index = torch.nn.functional.pad(index, (0, short))[:, :neighbours]
-    radius, apart = apart[:, neighbours], apart[:, :neighbours]
-    direction = torch.gather(bearing, 1, index)
-    return index, apart, direction, fade(apart, radius), log_noise[index]
-
-
-def narrowed(tensors: Tensors, configuration: Configuration) -> Tensors:
-    """Return the core steps with what their bands need on either side, of a whole window."""
-    start = configuration.margin_steps - configuration.reach
-    length = configuration.core_steps + 2 * configuration.reach
-    return type(tensors)(*(tensor.narrow(2, start, length) for tensor in tensors))
+    nearest = network.neighbours(longitude, latitude, k=neighbours + 1)
+    index = np.maximum(nearest.index[:, :neighbours], 0)
+    bearing = bearing_deg(
+        longitude[:, None], latitude[:, None], network.longitude[index], network.latitude[index]
+    )
+    distance, radius = torch.from_numpy(nearest.distance_km).split([neighbours, 1], dim=1)
+    return Neighbourhood(
+        torch.zeros(len(index), dtype=torch.int64),
+        torch.from_numpy(index),
+        distance,
+        torch.from_numpy(np.radians(bearing)),
+        fade(distance, radius[:, 0]),
+        log_noise[torch.from_numpy(index)],
+    )
 
 
 def _part(
     samples: Samples,
-    window: Window,
+    example: Example,
     covariance: SpaceTimeCovariance,
     configuration: Configuration,
-) -> tuple[StationSeries, tuple[Tensor, ...], Tensor, Tensor]:
-    """Return series, neighbours, cycles at the targets and truth of one window."""
-    visible, hidden = torch.from_numpy(window.visible), torch.from_numpy(window.hidden)
-    stop = window.start + configuration.window_steps
-    pair_km = samples.distance_km(window.visible, window.visible)
-    measured = samples.value[visible, window.start : stop]
+) -> tuple[StationSeries, Neighbourhood, Tensor, Tensor]:
+    """Return series, neighbourhood, cycles at the targets and truth of one example."""
+    start, stop = example.start, example.start + configuration.window_steps
+    visible, hidden = torch.from_numpy(example.visible), torch.from_numpy(example.hidden)
+    pair_km = samples.distance_km(example.visible, example.visible)
+    measured = samples.value[visible, start:stop]
     value, variance = complete(covariance, measured, NearbyStations.among(pair_km))
-    longitude = samples.network.longitude
-    absolute = samples.first + window.start
-    cycles = samples.clock.cycles(
-        longitude[window.visible], absolute, absolute + configuration.window_steps
-    )
+    longitude, latitude = samples.network.longitude, samples.network.latitude
+    first = samples.first
     series = station_series(
         value,
         variance,
-        pair_km,
-        cycles,
-        samples.covariates[visible, window.start : stop],
+        value[nearest_others(pair_km, configuration.neighbours)],
+        samples.clock.cycles(longitude[example.visible], first + start, first + stop),
+        samples.covariates[visible, start:stop],
+    )
+    near = neighbourhood_of(
+        StationNetwork(longitude[example.visible], latitude[example.visible]),
+        longitude[example.hidden],
+        latitude[example.hidden],
+        samples.log_noise[visible],
         neighbours=configuration.neighbours,
     )
-    places = nearest_stations(
-        samples.distance_km(window.hidden, window.visible),
-        samples.bearing(window.hidden, window.visible),
-        samples.log_noise[visible],
-        configuration.neighbours,
-    )
-    core = slice(window.start + configuration.margin_steps, stop - configuration.margin_steps)
-    at_targets = samples.clock.cycles(
-        longitude[window.hidden], samples.first + core.start, samples.first + core.stop
-    )
-    return series, places, at_targets, samples.value[hidden, core].float()
-
-
-def _stacked(tensors: Sequence[Tensor], most: int) -> Tensor:
-    """Return windows (1, station, ...) as one batch; stations that pad are never neighbours."""
-    return torch.cat(
-        [torch.cat([t, t[:, :1].expand(-1, most - t.shape[1], *t.shape[2:])], 1) for t in tensors]
-    )
+    core = slice(start + configuration.margin_steps, stop - configuration.margin_steps)
+    cycles = samples.clock.cycles(longitude[example.hidden], first + core.start, first + core.stop)
+    return series, near, cycles, samples.value[hidden, core].float()

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aqreanalysis.atomic import atomic_file
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
-from aqreanalysis.methods.neural.validation import Look, Validated
+from aqreanalysis.methods.neural.validation import Scores, Validated
+
+#: Number of how training computes and what a checkpoint holds. Raise it with every change of
+#: either: a training that an earlier version began is then refused.
+FORMAT = 1
 
 
 class CheckpointError(ValueError):
@@ -33,7 +36,7 @@ class Learning:
     rng : Generator
     kept : Validated
         How ``best`` does.
-    history : list of Look
+    history : list of Scores
     gains : list of float
     update : int
         Updates that are done.
@@ -46,33 +49,27 @@ class Learning:
     falling: torch.optim.lr_scheduler.LRScheduler
     rng: np.random.Generator
     kept: Validated
-    history: list[Look]
+    history: list[Scores]
     gains: list[float]
     update: int = 0
 
     def save(self, path: Path, identity: str) -> None:
-        """Write all of it aside and rename; nothing in the file is code."""
+        """Write all of it to one file, which appears when it is whole and holds no code."""
         from safetensors.torch import save_file
 
         told = {
             "rng": self.rng.bit_generator.state,
-            "look": self.kept.look,
+            "look": self.kept.scores,
             "by_station": self.kept.by_station.tolist(),
             "history": self.history,
             "gains": self.gains,
             "update": self.update,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            # A clone of each: averaged and learning weights may share memory.
-            tensors = {
-                name: tensor.clone().contiguous() for name, tensor in self._tensors().items()
-            }
-            save_file(tensors, aside, {"identity": identity, "told": json.dumps(told)})
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        # A clone of each: averaged and learning weights may share memory.
+        tensors = {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
+        with atomic_file(path) as partial:
+            save_file(tensors, partial, {"identity": identity, "told": json.dumps(told)})
 
     def restore(self, path: Path, identity: str) -> None:
         """Go on where the file left off.
@@ -98,8 +95,8 @@ class Learning:
             )
         self._take(tensors)
         self.rng.bit_generator.state = told["rng"]
-        self.kept = Validated(Look(*told["look"]), np.array(told["by_station"]))
-        self.history = [Look(*look) for look in told["history"]]
+        self.kept = Validated(Scores(*told["look"]), np.array(told["by_station"]))
+        self.history = [Scores(*scores) for scores in told["history"]]
         self.gains, self.update = told["gains"], told["update"]
         self.optimiser.step()  # without gradients it changes nothing, but the rate may now fall
         for _ in range(self.update):
@@ -137,8 +134,8 @@ class Learning:
 
 
 def identity_of(samples: Samples, *settings: Any) -> str:
-    """Return a digest of the observations and of everything that training depends on."""
-    about = (version("aqreanalysis"), samples.first, samples.clock, *settings)
+    """Return a digest of everything that training depends on: observations, settings, `FORMAT`."""
+    about = (FORMAT, samples.first, samples.clock, *settings)
     digest = hashlib.sha256(repr(about).encode())
     network = samples.network
     tensors = (samples.value.numpy(), samples.covariates.numpy())

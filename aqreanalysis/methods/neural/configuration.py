@@ -1,10 +1,12 @@
-"""Sizes of the network, all faults of a choice reported at once."""
+"""Sizes of the network, all faults of a choice reported at once, and how long it learns."""
 
 from dataclasses import dataclass, fields
 from numbers import Integral
 
 from aqreanalysis.methods.kriging.bands import reach_of
 
+#: Stations up to which a network is small, and how many times its updates a larger one may take.
+SMALL_NETWORK, MOST_TIMES = 40, 2
 #: Parts of the network that can be left out.
 PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates")
 
@@ -16,21 +18,21 @@ class Configuration:
     Parameters
     ----------
     neighbours : int
-        Nearest stations that a target sees.
+        Nearest stations from which a target is estimated.
     bands : tuple of float
         Widths, in steps, of the Gaussians that split the series into bands for kriging.
     heads : int
         Attention heads of the neural kNN.
     context : int
-        Numbers that the encoder tells the decoder about each station and step.
+        Outputs of the encoder at each station and step that are inputs of the decoder.
     encoder_width, decoder_width : int
         Width of the recurrent and of the pointwise layers.
     without : tuple of {"recurrence", "attention", "cycles", "covariance", "covariates"}
         Parts that are left out, to learn what each is worth. Without the covariance the prior is
-        inverse squared distance, which knows nothing of how neighbours repeat each other.
+        inverse squared distance, in which a cluster of neighbours counts as many.
     core_steps, margin_steps : int
-        A window yields ``core_steps`` and sees ``margin_steps`` more on either side. Windows lie
-        on an absolute axis, at multiples of ``core_steps`` since 1970.
+        A window yields ``core_steps`` and takes ``margin_steps`` more on either side as input.
+        Windows lie on an absolute axis, at multiples of ``core_steps`` since 1970.
 
     Examples
     --------
@@ -84,6 +86,58 @@ class Configuration:
         return self.core_steps + 2 * self.margin_steps
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    Parameters
+    ----------
+    covariance_updates, updates : int
+        Steps of the optimiser for each covariance, then for everything else. The second is that of
+        a network of up to `SMALL_NETWORK` stations; a larger one has more to learn from and takes
+        more in proportion, up to twice as many.
+    windows : int
+        Windows in a batch.
+    crop : int
+        Stations nearest to a random one that make a window's network; all of a smaller network.
+    covariance_rate, rate : float
+        Learning rates; the second rises for a tenth of the updates, then falls along a cosine.
+    hidden : tuple of float
+        Smallest and largest share of the crop's stations that are hidden.
+    check_every, patience : int
+        Updates between validations, and validations without gain before stopping.
+    concentration_share : float
+        Weight of the error in concentration beside the continuous ranked probability score.
+    average : float
+        Decay of the running mean of the weights, which is what is validated and kept.
+    validation_windows : int
+        Windows on which stations are hidden for validation, spread over the training period.
+    """
+
+    covariance_updates: int = 200
+    updates: int = 300
+    windows: int = 6
+    crop: int = 48
+    covariance_rate: float = 0.05
+    rate: float = 4e-3
+    hidden: tuple[float, float] = (0.05, 0.4)
+    check_every: int = 75
+    patience: int = 2
+    concentration_share: float = 0.5
+    average: float = 0.98
+    validation_windows: int = 40
+
+    def updates_for(self, stations: int) -> int:
+        """Return the steps for a network of so many stations.
+
+        Examples
+        --------
+        >>> [Schedule(updates=300).updates_for(stations) for stations in (5, 60, 5000)]
+        [300, 450, 600]
+        """
+        return round(self.updates * min(max(stations / SMALL_NETWORK, 1), MOST_TIMES))
+
+
 def is_size(value: object) -> bool:
-    """Return whether a value can be the size of something."""
+    """Return whether a value is a whole number from 1 on."""
     return isinstance(value, Integral) and int(value) >= 1

@@ -9,9 +9,9 @@ from aqreanalysis.methods.neural.configuration import Configuration
 
 
 class Encoding(NamedTuple):
-    """What the encoder says of each station and step, (batch, station, time, ...)."""
+    """Outputs of the encoder at each station and step, (station, time, ...)."""
 
-    score: Tensor  # (..., head): how far each head should listen to this station now
+    score: Tensor  # (..., head): log weight of the station and step in each head
     offset: Tensor  # (..., head): what each head adds to the station's value
     context: Tensor  # (..., context): handed to the decoder
     correction: Tensor  # (...): added to the value before kriging; starts at 0
@@ -40,17 +40,16 @@ class TemporalEncoder(nn.Module):
         nn.init.zeros_(self.correct.bias)
 
     def forward(self, inputs: Tensor) -> Encoding:
-        """Return the encoding of inputs (batch, station, time, feature)."""
-        batch, stations, steps, features = inputs.shape
-        entered = torch.relu(self.enter(inputs.reshape(batch * stations, steps, features)))
-        # (batch * station, time, 2 * width)
+        """Return the encoding of inputs (station, time, feature)."""
+        entered = torch.relu(self.enter(inputs))
+        # (station, time, 2 * width)
         if "recurrence" in self.without:
             state = torch.cat([entered, entered], -1)
         else:
             state, _ = self.recurrent(entered)
         if "attention" not in self.without:
             state = state + self.attention(state, state, state, need_weights=False)[0]
-        state = self.normalise(state).reshape(batch, stations, steps, -1)
+        state = self.normalise(state)
         score, offset, context = self.leave(state).split(
             [self.heads, self.heads, self.context], dim=-1
         )

@@ -1,38 +1,143 @@
-"""The engine of the neural method: the network at any targets, window by window."""
+"""The engine of the neural method: series are encoded window by window, then tiles of targets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from aqreanalysis.fields.blocks import BLOCK_STEPS
-from aqreanalysis.fields.cache import Kept
-from aqreanalysis.fields.output import Answers
+from aqreanalysis.fields.cache import Cache
+from aqreanalysis.fields.output import OutputBuffer
 from aqreanalysis.grid import Grid
-from aqreanalysis.methods.neural.batches import Samples, Standardisation
+from aqreanalysis.methods.kriging.gaps import complete
+from aqreanalysis.methods.neural.batches import (
+    STATIONS_TOGETHER,
+    Samples,
+    Standardisation,
+    station_series,
+    surroundings_of,
+)
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.devices import best_device, moved
-from aqreanalysis.methods.neural.mixing import estimate
-from aqreanalysis.methods.neural.neural_knn import NeuralKNN
-from aqreanalysis.methods.neural.targets import TILE, TILE_COLUMNS, TILE_ROWS, Place, Places
-from aqreanalysis.methods.neural.threads import single_thread
-from aqreanalysis.methods.neural.windows import Window, Windows, joined
+from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
+from aqreanalysis.methods.neural.neural_knn import NeuralKNN, StationTables
+from aqreanalysis.methods.neural.targets import (
+    TILE,
+    TILE_COLUMNS,
+    TILE_ROWS,
+    Geometries,
+    TargetGeometry,
+)
 from aqreanalysis.predictive import RootNormal
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
-#: Windows that are mixed at once at a tile: few large operators, beside which a second thread runs.
-WINDOWS_TOGETHER = 6
-#: Bytes of places that are kept for the next block. Of windows those of one time are: blocks come
-#: in the order of time, and more hours need no more memory.
-KEPT_PLACE_BYTES = 2**29
+#: Steps that are estimated at once at a tile: few large operators, beside which a second thread
+#: runs.
+STEPS_TOGETHER = 216
+#: Bytes of target geometry in the cache. Of encoded windows those of one time are: blocks come in
+#: the order of time, and more hours need no more memory.
+GEOMETRY_CACHE_BYTES = 2**29
+
+
+class EncodedSteps(NamedTuple):
+    """The stations' side of the network over consecutive steps, whatever the target.
+
+    Attributes
+    ----------
+    tables : StationTables
+    cycles : (step, CYCLES) float32
+        At longitude 0.
+    constrained : (station, step) bool
+        Where data constrain the value of a station.
+    """
+
+    tables: StationTables
+    cycles: Tensor
+    constrained: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tables."""
+        return self.tables.nbytes
+
+    def part(self, start: int, steps: int) -> Self:
+        """Return some of the steps."""
+        return type(self)(
+            StationTables(*(table.narrow(-1, start, steps) for table in self.tables)),
+            self.cycles.narrow(0, start, steps),
+            self.constrained.narrow(1, start, steps),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the steps of parts that follow each other."""
+        tables = zip(*(part.tables for part in parts), strict=True)
+        return cls(
+            StationTables(*(torch.cat(each, -1) for each in tables)),
+            torch.cat([part.cycles for part in parts]),
+            torch.cat([part.constrained for part in parts], 1),
+        )
+
+
+class StationEncoder:
+    """Encodes windows of the stations' series, which are completed first.
+
+    Windows lie on the absolute axis of the samples, so that no chunking moves them.
+
+    Parameters
+    ----------
+    model : NeuralKNN
+    samples : Samples
+    heads : bool
+        Whether the network is used, or the covariance head alone.
+    """
+
+    def __init__(self, model: NeuralKNN, samples: Samples, *, heads: bool) -> None:
+        self.model, self.samples, self.heads = model, samples, heads
+        surroundings = surroundings_of(samples.network)
+        with single_thread():
+            value, variance = complete(model.covariance, samples.value, surroundings)
+        nearest = samples.network.nearest_others(k=model.configuration.neighbours)
+        self.nearest = torch.from_numpy(nearest.index)
+        self.constrained = model.covariance.tells(variance).detach()
+        self.value, self.variance = value.float(), variance.float()
+
+    def window(self, number: int) -> EncodedSteps:
+        """Return the core steps of a window by its number from the first column of the samples."""
+        configuration, samples = self.model.configuration, self.samples
+        start, margin = number * configuration.core_steps, configuration.margin_steps
+        stop = start + configuration.window_steps
+        rows = torch.arange(samples.network.size).split(STATIONS_TOGETHER)
+        tables = zip(*(self._tables(some, slice(start, stop)) for some in rows), strict=True)
+        core = slice(start + margin, stop - margin)
+        steps = samples.first + core.start, samples.first + core.stop
+        return EncodedSteps(
+            StationTables(*(torch.cat(parts, 1) for parts in tables)),
+            samples.clock.cycles(np.zeros(1), *steps)[0],
+            self.constrained[:, core],
+        )
+
+    def _tables(self, rows: Tensor, window: slice) -> StationTables:
+        """Return the tables of some stations in one window."""
+        samples, value = self.samples, self.value[:, window]
+        steps = samples.first + window.start, samples.first + window.stop
+        series = station_series(
+            value[rows],
+            self.variance[rows, window],
+            value[self.nearest[rows]],
+            samples.clock.cycles(samples.network.longitude[rows.numpy()], *steps),
+            samples.covariates[rows, window],
+        )
+        encoding = self.model.encode(series) if self.heads else None
+        return self.model.station_tables(series, encoding)
 
 
 class NeuralField:
-    """Mean and standard error at any targets and hours, for `predict_blocks`.
+    """The predictive distribution at any targets and hours, for `predict_blocks`.
 
     The stations' series are completed and encoded once for each window; windows lie on the
     absolute axis of the samples, so that no chunking moves them.
@@ -66,58 +171,56 @@ class NeuralField:
     ) -> None:
         self.model, self.standardisation, self.samples = model, standardisation, samples
         self.heads, self.offset, self.trend = heads, offset, trend
-        self._before = offset - model.configuration.margin_steps  # steps before the first core
         self.grid_positions = None if grid is None else np.stack(grid.longitude_latitude())
-        self.windows = Windows(model, samples, heads=heads)
-        self.places = Places(model, samples.network, samples.log_noise, heads)
+        self.encoder = StationEncoder(model, samples, heads=heads)
+        self.geometries = Geometries(model, samples.network, samples.log_noise, heads)
         self._start_caches()
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
         """Return the distribution, (n, hours) float32."""
-        added = self._trend(longitude, latitude, hours)
-        tiles = list(self._tiles(longitude, latitude))
-        with torch.inference_mode(), single_thread():
-            return self._filled(tiles, hours, self.prepared(hours), added)
+        tiles = _point_tiles(self.geometries, longitude, latitude)
+        return self._evaluated(tiles, longitude, latitude, hours, self.prepared(hours))
 
-    def prepared(self, hours: slice) -> "Prepared":
-        """Return what the stations tell of hours, for `over` of any cells."""
-        core, first = self.model.configuration.core_steps, hours.start + self._before
-        numbers = range(first // core, -(-(hours.stop + self._before) // core))
+    def prepared(self, hours: slice) -> EncodedSteps:
+        """Return the encoded stations of hours, for `over` of any cells."""
+        core = self.model.configuration.core_steps
+        first = hours.start + self.offset - self.model.configuration.margin_steps
+        steps = hours.stop - hours.start
+        windows = range(first // core, -(-(first + steps) // core))
         with torch.inference_mode(), single_thread():
-            return Prepared(
-                numbers.start * core - first,
-                joined([self._kept_windows.get(n, partial(self.windows, n)) for n in numbers]),
-            )
+            encoded = [
+                self._cached_windows.get(number, partial(self.encoder.window, number))
+                for number in windows
+            ]
+            return EncodedSteps.joined(encoded).part(first - windows.start * core, steps)
 
-    def over(self, rows: slice, columns: slice, hours: slice, prepared: "Prepared") -> RootNormal:
+    def over(self, rows: slice, columns: slice, hours: slice, prepared: EncodedSteps) -> RootNormal:
         """Return the distribution at cells of the grid, (n, hours) float32.
 
-        A cell is estimated with the whole tile of the grid that it lies in, from the stations
-        that are neighbours of any cell of the tile.
+        A cell has the geometry of the whole tile of the grid that it lies in, whatever part of it
+        is asked for.
         """
         positions = self.grid_positions
         if positions is None:
             raise ValueError("this field knows no grid; give grid= when it is made")
         longitude, latitude = positions[:, rows, columns].reshape(2, -1)
-        added = self._trend(longitude, latitude, hours)
-        tiles = list(self._grid_tiles(positions, rows, columns))
-        with torch.inference_mode(), single_thread():
-            return self._filled(tiles, hours, prepared, added)
+        tiles = _grid_tiles(self.geometries, positions, rows, columns)
+        return self._evaluated(tiles, longitude, latitude, hours, prepared)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the caches behind: another process fills its own, where it has its device."""
-        return {k: v for k, v in self.__dict__.items() if not k.startswith("_kept")}
+        return {k: v for k, v in self.__dict__.items() if not k.startswith("_cached")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start_caches()
 
     def __dask_tokenize__(self) -> Any:
-        """Return what tells this field from others, the same in every process."""
+        """Return what distinguishes this field from others, the same in every process."""
         from dask.base import normalize_token
 
         samples = self.samples
-        told = (
+        parts = (
             self.model.configuration,
             {name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
             self.standardisation,
@@ -125,108 +228,85 @@ class NeuralField:
             (samples.first, samples.network, samples.clock),
             (self.heads, self.offset, self.trend, self.grid_positions),
         )
-        return normalize_token(told)  # dask itself writes arrays out in words, shortened
+        return normalize_token(parts)  # dask itself writes arrays out in words, shortened
 
     def _start_caches(self) -> None:
-        """Start with nothing kept."""
+        """Start with empty caches."""
         core = self.model.configuration.core_steps
-        self._kept_windows: Kept[Window] = Kept(0, fewest=2 + BLOCK_STEPS // core)
-        self._kept_places: Kept[Place] = Kept(KEPT_PLACE_BYTES)
-        self._kept_model: NeuralKNN | None = None
+        self._cached_windows: Cache[EncodedSteps] = Cache(0, fewest=2 + BLOCK_STEPS // core)
+        self._cached_geometry: Cache[TargetGeometry] = Cache(GEOMETRY_CACHE_BYTES)
+        self._cached_model: NeuralKNN | None = None
 
-    def _mixing(self) -> NeuralKNN:
-        """Return the model where targets are mixed; windows and systems stay with the processor."""
-        if self._kept_model is None:
+    def _model_on_device(self) -> NeuralKNN:
+        """Return the model where targets are estimated; windows and systems stay on the CPU."""
+        if self._cached_model is None:
             device = best_device()
-            self._kept_model = (
-                self.model if device.type == "cpu" else deepcopy(self.model).to(device)
-            )
-        return self._kept_model
+            on_cpu = device.type == "cpu"
+            self._cached_model = self.model if on_cpu else deepcopy(self.model).to(device)
+        return self._cached_model
 
-    def _trend(
-        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice
-    ) -> np.ndarray | None:
-        """Return what is added to the mean, (n, hours), if there is a trend."""
-        return None if self.trend is None else self.trend(longitude, latitude, hours)
-
-    def _filled(
-        self, tiles: "list[_Tile]", hours: slice, prepared: "Prepared", added: np.ndarray | None
+    def _evaluated(
+        self,
+        tiles: "Iterator[_Tile]",
+        longitude: np.ndarray,
+        latitude: np.ndarray,
+        hours: slice,
+        encoded: EncodedSteps,
     ) -> RootNormal:
         """Return the distribution at the targets of tiles, (n, hours) float32."""
-        count, device = hours.stop - hours.start, best_device()
-        answers = Answers(sum(tile.given.size for tile in tiles), count)
-        steps = len(prepared.window.cycles)
-        together = WINDOWS_TOGETHER * self.model.configuration.core_steps
-        for start in range(0, steps, together):
-            length = min(together, steps - start)
-            begin = prepared.begin + start
-            inside = slice(max(-begin, 0), min(count - begin, length))
-            columns = slice(begin + inside.start, begin + inside.stop)
-            window = moved(prepared.window.part(start, length), device)
-            for tile in tiles:
-                shift = None
-                if added is not None:
-                    shift = torch.zeros(TILE, length)
-                    shift[tile.taken, inside] = torch.from_numpy(
-                        added[tile.given, columns].astype(np.float32)
-                    )
-                place = self._kept_places.get(tile.key, partial(_made, tile, device))
-                both = self._estimate(window, place, moved(shift, device))
-                answers.add(both, tile.given, columns, tile.taken, inside)
-        return RootNormal(*answers.all())
+        trend = None
+        if self.trend is not None:
+            trend = torch.from_numpy(self.trend(longitude, latitude, hours).astype(np.float32))
+        steps, device = hours.stop - hours.start, best_device()
+        buffer, every_tile = OutputBuffer(longitude.size, steps), list(tiles)
+        with torch.inference_mode(), single_thread():
+            for start in range(0, steps, STEPS_TOGETHER):
+                columns = slice(start, min(start + STEPS_TOGETHER, steps))
+                part = encoded.part(start, columns.stop - start)
+                gaps = not bool(part.constrained.all())
+                part = moved(part, device)
+                for tile in every_tile:
+                    geometry = self._geometry(tile, device)
+                    shift = None if trend is None else moved(trend[tile.rows, columns], device)
+                    root, spread = self._estimate(part, geometry, shift)
+                    if gaps:
+                        unknown = _unconstrained(part, geometry)
+                        root.masked_fill_(unknown, torch.nan)
+                        spread.masked_fill_(unknown, torch.nan)
+                    buffer.add(root, spread, tile.rows, columns)
+        return RootNormal(*buffer.arrays())
 
-    def _tiles(self, longitude: np.ndarray, latitude: np.ndarray) -> "Iterator[_Tile]":
-        """Return targets in their order in tiles of one size; the last target pads the last."""
-        for start in range(0, longitude.size, TILE):
-            given = np.arange(start, min(start + TILE, longitude.size))
-            padded = np.minimum(np.arange(start, start + TILE), longitude.size - 1)
-            places = (longitude[padded], latitude[padded])
-            key = (places[0].tobytes(), places[1].tobytes())
-            make = partial(self.places.of_targets, *places)
-            yield _Tile(given, np.arange(given.size), key, make)
-
-    def _grid_tiles(self, positions: np.ndarray, rows: slice, columns: slice) -> "Iterator[_Tile]":
-        """Return the tiles of the grid that hold cells of these rows and columns."""
-        width = columns.stop - columns.start
-        for top in range(rows.start // TILE_ROWS * TILE_ROWS, rows.stop, TILE_ROWS):
-            row = np.arange(max(top, rows.start), min(top + TILE_ROWS, rows.stop))
-            for left in range(
-                columns.start // TILE_COLUMNS * TILE_COLUMNS, columns.stop, TILE_COLUMNS
-            ):
-                column = np.arange(max(left, columns.start), min(left + TILE_COLUMNS, columns.stop))
-                given = (row - rows.start)[:, None] * width + column - columns.start
-                taken = (row - top)[:, None] * TILE_COLUMNS + column - left
-                make = partial(self.places.of_cells, positions, top, left)
-                yield _Tile(given.ravel(), taken.ravel(), (top, left), make)
+    def _geometry(self, tile: "_Tile", device: torch.device) -> TargetGeometry:
+        """Return the geometry of the targets of a tile that are asked for."""
+        whole = self._cached_geometry.get(tile.key, lambda: moved(tile.make(), device))
+        return whole if tile.part is None else whole.of_targets(tile.part)
 
     def _estimate(
-        self, window: Window, place: Place, shift: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and spread of the root at one tile over the steps of windows."""
-        stations, tables = place.stations, window.tables
-        if stations is not None:
-            tables = tables.of(stations)
-        cycles = _turned(window.cycles, place.turn) if self.heads else None
-        mean, variance = estimate(self._mixing(), tables, place.matrices, cycles)
+        self, encoded: EncodedSteps, geometry: TargetGeometry, shift: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean and spread of the root at the targets of one tile."""
+        tables = encoded.tables.of_stations(geometry.stations)
+        cycles = _at_phases(encoded.cycles, geometry.phases) if self.heads else None
+        mean, log_variance = self._model_on_device()(tables, geometry.matrices, cycles)
         if shift is not None:
             mean = mean + shift
         scale, centre = self.standardisation.scale, self.standardisation.centre
-        root, spread = mean * scale + centre, variance.sqrt() * scale
-        if window.known is not None:
-            known = window.known if stations is None else window.known[stations]
-            nothing = place.there @ known == 0
-            root, spread = (t.masked_fill_(nothing, torch.nan) for t in (root, spread))
-        return root, spread
+        return mean * scale + centre, (log_variance / 2).exp() * scale
 
 
-def places_bytes(configuration: Configuration, cells: int, *, known: int) -> int:
-    """Return about how many bytes a field keeps for the next block, where a tile knows stations.
+def geometry_bytes(configuration: Configuration, targets: int, *, stations: int) -> int:
+    """Return about how many bytes of target geometry a field caches.
 
-    The last tile is kept whatever its size.
+    Parameters
+    ----------
+    configuration : Configuration
+    targets : int
+    stations : int
+        Of a tile. The last tile is cached whatever its size.
     """
     matrices = len(configuration.bands) + 4 + configuration.heads
-    tile = TILE * matrices * known * 4
-    return max(min(-(-cells // TILE) * tile, KEPT_PLACE_BYTES), tile)
+    tile = TILE * matrices * stations * 4
+    return max(min(-(-targets // TILE) * tile, GEOMETRY_CACHE_BYTES), tile)
 
 
 def window_bytes(configuration: Configuration, stations: int) -> int:
@@ -235,33 +315,67 @@ def window_bytes(configuration: Configuration, stations: int) -> int:
     return configuration.core_steps * stations * rows * 4
 
 
-class Prepared(NamedTuple):
-    """What the stations tell of the windows in which some hours lie."""
-
-    begin: int  # first step of the windows, counted from the first hour
-    window: Window
-
-
 class _Tile(NamedTuple):
-    """Which targets of a tile are asked for, and how to make its place."""
+    """A tile of targets."""
 
-    given: np.ndarray  # rows of the answer
-    taken: np.ndarray  # rows of the tile
+    rows: np.ndarray  # of the targets, in the order of the request
+    part: Tensor | None  # which targets of the tile these are; None is all
     key: Any
-    make: Callable[[], Place]
+    make: Callable[[], TargetGeometry]  # of the whole tile
 
 
-def _made(tile: _Tile, device: torch.device) -> Place:
-    """Return the place of a tile on a device."""
-    return moved(tile.make(), device)
+def _point_tiles(
+    geometries: Geometries, longitude: np.ndarray, latitude: np.ndarray
+) -> Iterator[_Tile]:
+    """Yield tiles of targets in their order."""
+    for start in range(0, longitude.size, TILE):
+        rows = np.arange(start, min(start + TILE, longitude.size))
+        points = longitude[rows], latitude[rows]
+        key = tuple(position.tobytes() for position in points)
+        yield _Tile(rows, None, key, partial(geometries.of_points, *points))
 
 
-def _turned(cycles: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-    """Return the cycles at places, (CYCLES, n, core): sines and cosines of sums of angles."""
-    sine, cosine = cycles.T[0::2, None], cycles.T[1::2, None]  # (period, 1, core)
-    sine_turn, cosine_turn = turn.T[0::2, :, None], turn.T[1::2, :, None]  # (period, n, 1)
-    turned = [
-        sine * cosine_turn + cosine * sine_turn,
-        cosine * cosine_turn - sine * sine_turn,
+def _grid_tiles(
+    geometries: Geometries, positions: np.ndarray, rows: slice, columns: slice
+) -> Iterator[_Tile]:
+    """Yield the tiles of the grid that hold cells of these rows and columns."""
+    cells = np.arange((rows.stop - rows.start) * (columns.stop - columns.start))
+    cells = cells.reshape(rows.stop - rows.start, -1)
+    for row, row_part in _cuts(rows, TILE_ROWS, positions.shape[1]):
+        for column, column_part in _cuts(columns, TILE_COLUMNS, positions.shape[2]):
+            asked = cells[
+                row_part.start - rows.start : row_part.stop - rows.start,
+                column_part.start - columns.start : column_part.stop - columns.start,
+            ]
+            part = None
+            if (row, column) != (row_part, column_part):
+                inner = np.arange(row_part.start - row.start, row_part.stop - row.start)
+                width = column.stop - column.start
+                across = np.arange(column_part.start, column_part.stop) - column.start
+                part = torch.from_numpy((inner[:, None] * width + across).ravel())
+            make = partial(geometries.of_cells, *positions[:, row, column])
+            yield _Tile(asked.ravel(), part, (row.start, column.start), make)
+
+
+def _cuts(span: slice, size: int, end: int) -> Iterator[tuple[slice, slice]]:
+    """Yield parts of an axis at multiples of a size, and what a span asks for of each."""
+    for start in range(span.start // size * size, span.stop, size):
+        whole = slice(start, min(start + size, end))
+        yield whole, slice(max(start, span.start), min(whole.stop, span.stop))
+
+
+def _unconstrained(encoded: EncodedSteps, geometry: TargetGeometry) -> Tensor:
+    """Return where data constrain the value of no neighbour, (n, step) bool."""
+    constrained = encoded.constrained[geometry.stations].float()
+    return geometry.neighbours @ constrained == 0
+
+
+def _at_phases(cycles: Tensor, phases: Tensor) -> Tensor:
+    """Return the cycles at targets, (CYCLES, n, step): sines and cosines of sums of angles."""
+    sine, cosine = cycles.T[0::2, None], cycles.T[1::2, None]  # (period, 1, step)
+    sine_phase, cosine_phase = phases.T[0::2, :, None], phases.T[1::2, :, None]  # (period, n, 1)
+    shifted = [
+        sine * cosine_phase + cosine * sine_phase,
+        cosine * cosine_phase - sine * sine_phase,
     ]
-    return torch.stack(turned, 1).flatten(0, 1)
+    return torch.stack(shifted, 1).flatten(0, 1)

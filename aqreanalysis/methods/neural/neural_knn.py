@@ -1,6 +1,11 @@
-"""The neural kNN: kriging with a learned covariance, attention heads beside it, and a decoder."""
+"""The neural kNN: kriging with a learned covariance, attention heads beside it, and a decoder.
 
-from typing import NamedTuple
+Training, validation and prediction call the same function. What belongs to a station and step is
+made once (`NeuralKNN.station_tables`), what belongs to a target once for all hours
+(`NeuralKNN.target_matrices`); a target and step then cost three matrix products and the decoder.
+"""
+
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,35 +20,103 @@ from aqreanalysis.methods.neural.encoder import Encoding, TemporalEncoder
 #: Sine and cosine of the local solar day, its half, the week and the year.
 CYCLES = 8
 #: Largest score of a station and step, as a logarithm: e^4 times or a fraction of another's.
-BOUND = 4.0
+LARGEST_SCORE = 4.0
 #: A sum of shares below this is none: all that a head listens to is out of reach.
-TINY = 1e-12
-#: A variance of this share of the sill is that of a value of which nothing is known.
-ALMOST = 0.999
-#: A local spread below this, in standard deviations, says nothing about its own scale.
+LEAST_SHARE = 1e-12
+#: A variance of this share of the sill is that of a value that no data constrain.
+UNCONSTRAINED = 0.999
+#: Least spread over the neighbours, in standard deviations, by which differences are scaled.
 SMALL_SPREAD = 0.1
 #: Below this a variance over neighbours is rounding; the root of it keeps a slope in training.
 LEAST_SQUARE = 1e-6
 #: Neighbours whose squared differences from an estimate are below this agree with it.
 AGREEMENT = 1e-3
+#: Standard deviations of a unit of the decoder's correction: the size of what there is to correct.
+CORRECTION_SCALE = 0.3
+#: Columns that go through the decoder at once: 128 targets over 36 steps stay in the cache.
+COLUMNS_TOGETHER = 128 * 36
 
 
 class StationSeries(NamedTuple):
-    """Completed, standardised series of a batch of windows, (batch, station, time), float32."""
+    """Completed, standardised series of stations, (station, time), float32.
+
+    The stations of several windows may follow each other.
+    """
 
     value: Tensor
     variance: Tensor  # 0 where measured, the variance of the filling elsewhere
     mean: Tensor  # over the station's nearest others
     spread: Tensor  # standard deviation over the same
-    cycles: Tensor  # (batch, station, time, CYCLES)
-    covariates: Tensor  # (batch, station, time, 2 covariate): values, then whether they are there
+    cycles: Tensor  # (station, time, CYCLES)
+    covariates: Tensor  # (station, time, 2 covariate): values, then 1 where they are not missing
+
+
+class StationTables(NamedTuple):
+    """The factors of stations and steps in all sums over stations, (row, station, step) float32.
+
+    Attributes
+    ----------
+    first : Tensor
+        One row for each matrix of `TargetMatrices`: the kriged bands, the variance of filled
+        values, the value, and with heads the softmax numerator of each head.
+    second : Tensor
+        One row for each matrix from the mean's on: the squared value, and with heads each one's
+        numerator times the value as the head corrects it.
+    context : Tensor
+        Averaged by head 0 only: value, squared value and context, times its numerator.
+    """
+
+    first: Tensor
+    second: Tensor
+    context: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(table.nbytes for table in self)
+
+    def of_stations(self, stations: Tensor) -> Self:
+        """Return the tables of some stations, by row."""
+        return type(self)(*(table.index_select(1, stations) for table in self))
+
+
+class TargetMatrices(NamedTuple):
+    """The factors of n targets in all sums over stations, whatever the hour.
+
+    Attributes
+    ----------
+    weight : (matrix, n, station) float32
+        Weights of each band, the heaviest squared, the shares in the mean, and with heads each
+        head's geometric factor.
+    variance : (n, 1) float32
+        Kriging variance.
+    place : (3, n) float32
+        Inputs of the decoder: local spacing, kriging variance, distance to the nearest station.
+    """
+
+    weight: Tensor
+    variance: Tensor
+    place: Tensor
+
+    def of_targets(self, rows: Tensor) -> Self:
+        """Return the matrices of some targets, by row."""
+        return type(self)(self.weight[:, rows], self.variance[rows], self.place[:, rows])
+
+
+class Kriged(NamedTuple):
+    """Kriging at n targets, (n, step) each, and the three features of the spread law."""
+
+    mean: Tensor
+    neighbour_mean: Tensor
+    neighbour_spread: Tensor
+    features: tuple[Tensor, Tensor, Tensor]  # of `spread_features`
 
 
 class NeuralKNN(nn.Module):
     """Mean and log-variance at targets, from the series of their nearest stations.
 
     1. A *covariance head*: ordinary kriging of each band of the series, from hourly noise to the
-       weather, with a learned covariance, on values that the encoder may correct. It knows the
+       weather, with a learned covariance, on values that the encoder may correct. It uses the
        neighbours' covariance among themselves, so that a cluster does not count as many.
     2. *Attention heads*: each weighs single neighbours by learned geometry (distance in local
        spacings, bearing, kriging weight) and by the encoder's score of that station and step.
@@ -108,7 +181,7 @@ class NeuralKNN(nn.Module):
     def shared_weights(
         self, neighbourhood: Neighbourhood, targets: Tensor, stations: Tensor, log_noise: Tensor
     ) -> Weights | None:
-        """Return `weights` as `sharing.shared_weights` finds them, None where that is no gain."""
+        """Return `weights` by one factor that close targets share, None where that is no gain."""
         if "covariance" in self.configuration.without:
             return None
         return shared_weights(self.bands, neighbourhood, targets, stations, log_noise)
@@ -122,149 +195,151 @@ class NeuralKNN(nn.Module):
         return Weights(weight.expand(-1, -1, bands), torch.ones(len(weight), dtype=near.dtype))
 
     def encode(self, series: StationSeries) -> Encoding:
-        """Return the encoding of every station and step, (batch, station, time, ...)."""
+        """Return the encoding of every station and step, (station, time, ...)."""
         own = [
             series.value,
             (series.value - series.mean) / series.spread.clamp_min(SMALL_SPREAD),
             series.variance.sqrt(),
             (series.variance > 0).float(),
         ]
-        around = [self.cyclic(series.cycles), series.covariates]
-        return self.encoder(torch.cat([torch.stack(own, -1), *around], -1))
+        others = [self._cyclic(series.cycles), series.covariates]
+        return self.encoder(torch.cat([torch.stack(own, -1), *others], -1))
 
-    def krige(
-        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
-    ) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance (n, core) of the covariance head alone."""
-        mean, told = self.kriged(series, neighbourhood, weights)
-        return mean, self.by_law(told) + self.log_spread
-
-    def kriged(
-        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Return the mean (n, core) of the covariance head, and what the spread law weighs."""
-        kriged = self._kriged(series, series.value, neighbourhood, weights).sum(-1)
-        mean, spread = self._moments(series, neighbourhood, weights)
-        variance = self._variance(series, neighbourhood, weights)
-        return kriged, spread_features(kriged, mean, spread, variance)
-
-    def by_law(self, told: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return the logarithm of the variance by the spread law, but for its constant."""
-        disagreement, level, kriging = (
-            power * feature for power, feature in zip(self.spread_law, told, strict=True)
-        )
-        return disagreement + level + kriging
-
-    def forward(
-        self,
-        series: StationSeries,
-        encoding: Encoding,
-        neighbourhood: Neighbourhood,
-        weights: Weights,
-        cycles: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance (n, core).
+    def station_tables(self, series: StationSeries, encoding: Encoding | None) -> StationTables:
+        """Return the tables of the core steps of whole windows.
 
         Parameters
         ----------
-        series, encoding : StationSeries, Encoding
-            Of the core steps and what the bands need on either side.
-        neighbourhood : Neighbourhood
-            Of n targets, in the order of their windows.
-        weights : Weights
-            Of `weights`.
-        cycles : (n, core, CYCLES)
-            At the targets.
+        series : StationSeries
+        encoding : Encoding or None
+            Of `encode`; None for the tables of kriging alone.
         """
-        corrected = series.value + self.departure * encoding.correction
-        bands = self._kriged(series, corrected, neighbourhood, weights)
-        kriged = bands.sum(-1)
-        variance = self._variance(series, neighbourhood, weights)
-        heads, around, context = self._attend(series, encoding, neighbourhood, weights, kriged)
-        mean, spread = self._moments(series, neighbourhood, weights)
-        log_variance = self.by_law(spread_features(kriged, mean, spread, variance))
-        scaled = (kriged - mean) / spread.clamp_min(SMALL_SPREAD)
-        scalars = [kriged, mean, scaled, spread, around, log_variance]
-        place = self.place(neighbourhood, weights)[:, None].expand(-1, kriged.shape[1], -1)
-        features = [
-            torch.stack(scalars, -1),
-            bands[..., :-1],
-            heads,
-            place,
-            self.cyclic(cycles),
-            context,
-        ]
-        decoded = self.leave(self.decoder(torch.cat(features, -1)))
-        shift, widen, gates = decoded.split([1, 1, heads.shape[-1]], -1)
-        # A step of 0.3 standard deviations: the size of what there is to correct.
-        correction = 0.3 * shift[..., 0] + (gates.tanh() * heads).sum(-1)
-        estimate = kriged + self.departure * correction
-        return estimate, log_variance + self.log_spread + widen[..., 0]
-
-    def cyclic(self, cycles: Tensor) -> Tensor:
-        """Return the cycles, or nothing of them where they are left out."""
-        return cycles * ("cycles" not in self.configuration.without)
-
-    def _kriged(
-        self, series: StationSeries, values: Tensor, neighbourhood: Neighbourhood, weights: Weights
-    ) -> Tensor:
-        """Return the kriged bands (n, core, band) of values that the series may be corrected to."""
-        known = (series.variance < ALMOST * self.covariance.sill()).to(values.dtype)
-        bands = split_bands(values, known, self.configuration.bands)
-        dense = neighbourhood.scatter(weights.weight.float(), values.shape[1])
-        mixed = [
-            neighbourhood.mix(dense[..., band], bands[..., band]) for band in range(dense.shape[-1])
-        ]
-        return torch.stack(mixed, -1)
-
-    def _variance(
-        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
-    ) -> Tensor:
-        """Return the kriging variance plus what the filled neighbours add, (n, core)."""
-        # What an error of a filled value weighs, in the band in which it weighs most.
-        heaviest = weights.weight.float().square().amax(-1)
-        dense = neighbourhood.scatter(heaviest, series.value.shape[1])
-        return weights.variance.float()[:, None] + neighbourhood.mix(
-            dense, self.core(series.variance)
+        values = series.value
+        if encoding is not None:
+            values = values + self.departure * encoding.correction
+        known = (series.variance < UNCONSTRAINED * self.covariance.sill()).to(values.dtype)
+        widths, reach = self.configuration.bands, self.configuration.reach
+        # (station, core, band)
+        bands = split_bands(self._core(values, reach), self._core(known, reach), widths)
+        value, variance = self._core(series.value), self._core(series.variance)
+        first, second = [*bands.unbind(-1), variance, value], [value**2]
+        if encoding is None:
+            nothing = value.new_empty(0, *value.shape)
+            return StationTables(torch.stack(first), torch.stack(second), nothing)
+        score = LARGEST_SCORE * torch.tanh(self._core(encoding.score) / LARGEST_SCORE)
+        numerator = torch.exp(score - variance[..., None])  # (station, core, head)
+        heard = numerator * (value[..., None] + self._core(encoding.offset))
+        context = torch.cat(
+            [value[..., None], value[..., None] ** 2, self._core(encoding.context)], -1
+        )
+        return StationTables(
+            torch.stack([*first, *numerator.unbind(-1)]),
+            torch.stack([*second, *heard.unbind(-1)]),
+            (numerator[..., :1] * context).permute(2, 0, 1).contiguous(),
         )
 
-    def _attend(
-        self,
-        series: StationSeries,
-        encoding: Encoding,
-        neighbourhood: Neighbourhood,
-        weights: Weights,
-        kriged: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the heads' departures, the spread and the context that the first head sees.
+    def target_matrices(
+        self, neighbourhood: Neighbourhood, weights: Weights, *, stations: int, heads: bool
+    ) -> TargetMatrices:
+        """Return the matrices of n targets over so many stations; 0 for all but the neighbours.
+
+        Parameters
+        ----------
+        neighbourhood : Neighbourhood
+            Of the targets; ``index`` counts the stations.
+        weights : Weights
+            Of `weights`.
+        stations : int
+        heads : bool
+            Whether the heads are used, or kriging alone.
+        """
+        weight = weights.weight.float()
+        columns = [weight, weight.square().amax(-1, keepdim=True), self.shares(weights)[..., None]]
+        if heads:
+            columns.append(self._geometric_factors(neighbourhood, weights))
+        dense = neighbourhood.scatter(torch.cat(columns, -1), stations)  # (n, station, matrix)
+        variance = weights.variance.float()
+        nearest = torch.log(neighbourhood.distance_km[:, 0].float() + 0.5) / 5
+        local = torch.log(local_spacing(neighbourhood.distance_km)) / 5
+        return TargetMatrices(
+            dense.permute(2, 0, 1).contiguous(),
+            variance[:, None],
+            torch.stack([local, variance, nearest]),
+        )
+
+    def forward(
+        self, tables: StationTables, targets: TargetMatrices, cycles: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance (n, step) at targets.
 
         A head's share of a neighbour is a softmax over geometry plus the score of that station
         and step. The exponential of the sum is a product, so numerator and denominator are matrix
-        products of one factor that belongs to the target and one that belongs to the step: a cell
-        and hour costs no softmax.
-        """
-        value = self.core(series.value)[..., None]
-        score = BOUND * torch.tanh(self.core(encoding.score) / BOUND)
-        factor = torch.exp(score - self.core(series.variance)[..., None])  # (b, station, core, h)
-        geometry = neighbourhood.scatter(
-            self.geometric_factors(neighbourhood, weights), value.shape[1]
-        )
-        told = torch.cat([value, value**2, self.core(encoding.context)], -1)
-        heads = []
-        for head in range(self.configuration.heads):
-            listened = factor[..., head : head + 1]
-            parts = [listened, listened * (value + self.core(encoding.offset)[..., head, None])]
-            if head == 0:
-                parts.append(listened * told)
-            mixed = neighbourhood.mix(geometry[..., head], torch.cat(parts, -1))
-            shares = mixed[..., 1:] / mixed[..., :1].clamp_min(TINY)  # (n, core, ...)
-            heads.append(shares[..., 0] - kriged)
-            if head == 0:
-                first = shares[..., 1:]
-        around = first[..., 1] - 2 * kriged * first[..., 0] + kriged**2
-        return torch.stack(heads, -1), (around.clamp_min(0) + LEAST_SQUARE).sqrt(), first[..., 2:]
+        products of one factor that belongs to the target and one that belongs to the station and
+        step: no softmax is computed for a target and step.
 
-    def geometric_factors(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
+        Parameters
+        ----------
+        tables : StationTables
+        targets : TargetMatrices
+            Over the stations of the tables.
+        cycles : (CYCLES, n, step) or None
+            At the targets; None for kriging alone.
+        """
+        bands = len(self.configuration.bands) + 1
+        first = torch.bmm(targets.weight[: len(tables.first)], tables.first)  # (matrix, n, step)
+        second = torch.bmm(targets.weight[bands + 1 :], tables.second)
+        kriged = self._kriged(first[: bands + 2], second[0], targets)
+        mean, law = kriged.mean, self._law(kriged.features)
+        log_variance = law + self.log_spread
+        if cycles is None:
+            return mean, log_variance
+        total = first[bands + 2 :].clamp_min(LEAST_SHARE)  # denominator of each head
+        departures = second[1:] / total - mean
+        context = torch.matmul(targets.weight[bands + 2], tables.context) / total[0]
+        around = _root(context[1] - 2 * mean * context[0] + mean**2)
+        _, neighbour_mean, spread, _ = kriged
+        scaled = (mean - neighbour_mean) / spread.clamp_min(SMALL_SPREAD)
+        scalars = torch.stack([mean, neighbour_mean, scaled, spread, around, law])
+        place = targets.place[..., None].expand(-1, -1, mean.shape[1])
+        features = [scalars, first[: bands - 1], departures, place, self._cyclic(cycles)]
+        decoded = self._decoded(torch.cat([*features, context[2:]]).flatten(1))
+        shift, widening, *gates = decoded.unflatten(1, mean.shape)
+        correction = CORRECTION_SCALE * shift
+        for gate, departure in zip(gates, departures, strict=True):
+            correction = torch.addcmul(correction, gate.tanh(), departure)
+        return mean + self.departure * correction, log_variance + widening
+
+    def krige(self, tables: StationTables, targets: TargetMatrices) -> Kriged:
+        """Return kriging alone, with the features of which the spread law makes its variance."""
+        bands = len(self.configuration.bands) + 1
+        first = torch.bmm(targets.weight[: bands + 2], tables.first[: bands + 2])
+        return self._kriged(first, targets.weight[bands + 1] @ tables.second[0], targets)
+
+    def log_variance(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return the logarithm of the variance by the spread law, of `spread_features`."""
+        return self._law(features) + self.log_spread
+
+    def shares(self, weights: Weights) -> Tensor:
+        """Return each neighbour's share in mean and spread, (n, k) float32: as it is weighed."""
+        share = weights.weight.mean(-1).abs()
+        return (share / share.sum(1, keepdim=True)).float()
+
+    def _law(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return the spread law without its constant."""
+        disagreement, level, kriging = (
+            power * feature for power, feature in zip(self.spread_law, features, strict=True)
+        )
+        return disagreement + level + kriging
+
+    def _kriged(self, first: Tensor, squares: Tensor, targets: TargetMatrices) -> Kriged:
+        """Return kriging from the sums of bands, variance and value, and that of squares."""
+        *bands, filled, neighbour_mean = first
+        mean = sum(bands[1:], bands[0])
+        spread = _root(squares - neighbour_mean**2)
+        features = spread_features(mean, neighbour_mean, spread, filled + targets.variance)
+        return Kriged(mean, neighbour_mean, spread, features)
+
+    def _geometric_factors(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return each head's geometric factor of each neighbour, (n, neighbour, head)."""
         distance = neighbourhood.distance_km.float().clamp_max(1e5)
         local = local_spacing(neighbourhood.distance_km)[:, None]
@@ -282,41 +357,36 @@ class NeuralKNN(nn.Module):
         learned = self.geometry(torch.stack(geometry, -1))
         learned = learned - self.power * torch.log(scaled + 0.1)[..., None]
         learned = learned - torch.log1p(neighbourhood.fading.float())[..., None]
-        there = torch.isfinite(neighbourhood.distance_km)[..., None]
-        return torch.softmax(learned.masked_fill(~there, -torch.inf), dim=1)
+        absent = torch.isinf(neighbourhood.distance_km)[..., None]
+        return torch.softmax(learned.masked_fill(absent, -torch.inf), dim=1)
 
-    def _moments(
-        self, series: StationSeries, neighbourhood: Neighbourhood, weights: Weights
-    ) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation over the neighbours, (n, core) each."""
-        value = self.core(series.value)[..., None]
-        dense = neighbourhood.scatter(self.shares(weights), value.shape[1])
-        mean, square = neighbourhood.mix(dense, torch.cat([value, value**2], -1)).unbind(-1)
-        return mean, ((square - mean**2).clamp_min(0) + LEAST_SQUARE).sqrt()
+    def _decoded(self, features: Tensor) -> Tensor:
+        """Return the decoder's (output, n * step) of (feature, n * step), column by column."""
+        parts = []
+        for part in features.split(COLUMNS_TOGETHER, 1):
+            for layer in (*self.decoder, self.leave):
+                if isinstance(layer, nn.Linear):
+                    part = torch.addmm(layer.bias[:, None], layer.weight, part)
+                else:
+                    part = layer(part)
+            parts.append(part)
+        return torch.cat(parts, 1)
 
-    def shares(self, weights: Weights) -> Tensor:
-        """Return each neighbour's share in mean and spread, (n, k) float32: as it is weighed."""
-        share = weights.weight.mean(-1).abs()
-        return (share / share.sum(1, keepdim=True)).float()
+    def _cyclic(self, cycles: Tensor) -> Tensor:
+        """Return the cycles, or zeros where they are left out."""
+        return torch.zeros_like(cycles) if "cycles" in self.configuration.without else cycles
 
-    def place(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
-        """Return what the decoder knows of a target's place, (n, 3)."""
-        nearest = neighbourhood.distance_km[:, 0].float()
-        local = local_spacing(neighbourhood.distance_km)
-        return torch.stack(
-            [torch.log(local) / 5, weights.variance.float(), torch.log(nearest + 0.5) / 5], -1
-        )
-
-    def core(self, values: Tensor) -> Tensor:
-        """Return (batch, station, core, ...) of series that reach further on either side."""
-        reach = self.configuration.reach
-        return values.narrow(2, reach, values.shape[2] - 2 * reach)
+    def _core(self, values: Tensor, reach: int = 0) -> Tensor:
+        """Return the core steps of whole windows (station, time, ...), and more on either side."""
+        configuration = self.configuration
+        length = configuration.core_steps + 2 * reach
+        return values.narrow(1, configuration.margin_steps - reach, length)
 
 
 def spread_features(
     estimate: Tensor, mean: Tensor, spread: Tensor, variance: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what tells how uncertain an estimate is, each of the shape of the estimate.
+    """Return the features of the spread law, each of the shape of the estimate.
 
     Parameters
     ----------
@@ -331,5 +401,10 @@ def spread_features(
         Logarithm of the neighbours' mean squared difference from the estimate, the estimate, and
         the logarithm of the variance of kriging.
     """
-    apart = spread**2 + (estimate - mean) ** 2
-    return torch.log(apart + AGREEMENT), estimate, torch.log(variance)
+    square = spread**2 + (estimate - mean) ** 2
+    return torch.log(square + AGREEMENT), estimate, torch.log(variance)
+
+
+def _root(square: Tensor) -> Tensor:
+    """Return the standard deviation of a variance that may have rounded below zero."""
+    return (square.clamp_min(0) + LEAST_SQUARE).sqrt()

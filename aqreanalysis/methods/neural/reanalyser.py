@@ -1,4 +1,4 @@
-"""The `Reanalyser`: the neural kNN behind the estimator's contract; fit, predict, save, load."""
+"""The `Reanalyser`: the neural kNN behind the contract of methods; fit, field, save, load."""
 
 import logging
 import os
@@ -14,15 +14,14 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.fields.blocks import Field
 from aqreanalysis.fields.memory import Cost
-from aqreanalysis.foreign.background import Background, BackgroundError, Trend
+from aqreanalysis.foreign.background import Background, BackgroundError
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
 from aqreanalysis.methods.covariates import COVARIATE_BYTES, Scaling, covariates_of
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
 from aqreanalysis.methods.neural.batches import Samples, Standardisation, clock_of
-from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.domain import stations_in_sight
-from aqreanalysis.methods.neural.field import NeuralField, places_bytes, window_bytes
+from aqreanalysis.methods.neural.configuration import Configuration, Schedule
+from aqreanalysis.methods.neural.field import NeuralField, geometry_bytes, window_bytes
 from aqreanalysis.methods.neural.saved import (
     State,
     known_noise,
@@ -30,16 +29,15 @@ from aqreanalysis.methods.neural.saved import (
     network_record,
     save_state,
 )
-from aqreanalysis.methods.neural.schedule import Schedule
-from aqreanalysis.methods.neural.targets import stations_of_a_tile
+from aqreanalysis.methods.neural.targets import station_subset, stations_of_a_tile
 from aqreanalysis.methods.neural.training import train
+from aqreanalysis.methods.neural.trend import Trend
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import step_hours, validate, values_of
-from aqreanalysis.product import input_digest
+from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
 
 logger = logging.getLogger(__name__)
 
-#: Stations without which nothing can be hidden and found from two others.
+#: Stations of which one can be hidden and estimated from two others.
 FEWEST_STATIONS = 3
 #: Where the parts of the method are described.
 KRIGING = "Chiles and Delfiner 2012, Geostatistics, https://doi.org/10.1002/9781118136188"
@@ -50,7 +48,7 @@ class Reanalyser(Fitted):
     """The neural kNN: learns from a network, then gives fields on grids and at any stations.
 
     Kriging in space and time with a learned covariance, attention heads over the nearest stations
-    and a decoder beside it, fed by a temporal encoder (LSTM, multi-head attention, cyclic time).
+    and a decoder in addition, fed by a temporal encoder (LSTM, multi-head attention, cyclic time).
     It is trained by hiding stations; the network is used only if it finds them better than the
     learned covariance alone does.
 
@@ -181,24 +179,24 @@ class Reanalyser(Fitted):
             no measurement.
         """
         validate(observations)
-        kept = _reporting(observations, variable)
-        values = values_of(kept, variable)
+        reporting = _reporting(observations, variable)
+        values = values_of(reporting, variable)
         standardisation = Standardisation.of(values)
-        clock, _ = clock_of(kept)
+        clock, _ = clock_of(reporting)
         field = None if background is None else Background(background)
         trend = None
         if field is not None:
-            trend = Trend.of(field, _at_stations(field, kept), standardisation.forward(values))
+            trend = Trend.of(field, _at_stations(field, reporting), standardisation.forward(values))
         left_out = "covariates" in self.configuration.without
-        scaling = Scaling.of(kept, variable, covariates=[] if left_out else None)
+        scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
         samples = Samples.of(
-            kept,
+            reporting,
             variable,
             standardisation=standardisation,
             configuration=self.configuration,
             seasons=clock.seasons,
-            trend=_trend_of(trend, field, kept),
-            covariates=scaling.forward(kept)[..., 1:],
+            trend=_trend_of(trend, field, reporting),
+            covariates=scaling.forward(reporting)[..., 1:],
         )
         trained = train(
             samples,
@@ -209,11 +207,11 @@ class Reanalyser(Fitted):
             progress=self.progress,
             checkpoint=self.checkpoint,
         )
-        stamps = pd.DatetimeIndex(kept[TIME].values).strftime("%Y-%m-%dT%H:%M")
+        stamps = pd.DatetimeIndex(reporting[TIME].values).strftime("%Y-%m-%dT%H:%M")
         facts = {
             "variable": variable,
-            "units": str(kept[variable].attrs.get("units", "ug m-3")),
-            "stations": int(kept.sizes[STATION]),
+            "units": str(reporting[variable].attrs.get("units", "ug m-3")),
+            "stations": int(reporting.sizes[STATION]),
             "period": [stamps[0], stamps[-1]],
             "step_hours": clock.step_hours,
             "seasons": clock.seasons,
@@ -221,10 +219,10 @@ class Reanalyser(Fitted):
             "heads": trained.heads,
             "trend": None if trend is None else trend.facts(),
             "scaling": scaling.facts(),
-            "data_hash": input_digest(kept, variable),
+            "data_hash": input_digest(reporting, variable),
             "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
         }
-        network = network_record(kept, trained.log_noise.numpy())
+        network = network_record(reporting, trained.log_noise.numpy())
         self._state = State(trained.model, standardisation, facts, network)
         return self
 
@@ -249,15 +247,15 @@ class Reanalyser(Fitted):
         """
         state = self._fitted()
         variable, configuration = state.facts["variable"], state.model.configuration
-        reported = _reporting(observations, variable, fewest=2)
-        self._check_step(reported)
+        reporting = _reporting(observations, variable, fewest=2)
+        self._check_step(reporting)
         trend, known = self._trend(background)
-        _, begin = clock_of(reported)
+        _, begin = clock_of(reporting)
         reach = configuration.core_steps + configuration.margin_steps + OWN_REACH_STEPS
         needed = slice(max(hours.start - reach, 0), hours.stop + reach)
-        near = reported.isel({TIME: needed})
+        near = reporting.isel({TIME: needed})
         network = StationNetwork.from_dataset(near)
-        near = near.isel({STATION: stations_in_sight(network, at, configuration.neighbours)})
+        near = near.isel({STATION: station_subset(network, at, configuration.neighbours)})
         samples = Samples.of(
             near,
             variable,
@@ -268,7 +266,7 @@ class Reanalyser(Fitted):
             covariates=Scaling.from_facts(state.facts["scaling"]).forward(near)[..., 1:],
             log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
         )
-        time = observations[TIME].values
+        time = observations[TIME]
         return NeuralField(
             state.model,
             state.standardisation,
@@ -285,10 +283,10 @@ class Reanalyser(Fitted):
         network = StationNetwork.from_dataset(observations)
         measurements = network.size * observations.sizes[TIME]
         covariates = len(covariates_of(observations, variable))
-        subset = stations_of_a_tile(at, network, configuration.neighbours)
+        of_a_tile = stations_of_a_tile(at, network, configuration.neighbours)
         return Cost(
             fixed_bytes=measurements * covariates * COVARIATE_BYTES
-            + places_bytes(configuration, size_of(at), known=subset),
+            + geometry_bytes(configuration, size_of(at), stations=of_a_tile),
             window_bytes=window_bytes(configuration, network.size),
             alignment=configuration.core_steps,
         )
@@ -323,7 +321,7 @@ class Reanalyser(Fitted):
         return self._fitted()
 
     def _fitted(self) -> State:
-        """Return the state, or an error that tells how to come by one."""
+        """Return the state; `NotFittedError` where there is none."""
         if self._state is None:
             raise NotFittedError(
                 "this Reanalyser is not fitted; call fit(observations, variable), "
@@ -351,10 +349,10 @@ class Reanalyser(Fitted):
 
     def _check_step(self, observations: xr.Dataset) -> None:
         """Refuse observations whose step is not the learned one."""
-        found, learned = step_hours(observations), self._fitted().facts["step_hours"]
-        if found != learned:
+        step, learned = step_hours(observations), self._fitted().facts["step_hours"]
+        if step != learned:
             raise ValueError(
-                f"this model learned steps of {learned:g} h; found observations every {found:g} h. "
+                f"this model learned steps of {learned:g} h; found observations every {step:g} h. "
                 "Fit another model to them."
             )
 
@@ -362,8 +360,8 @@ class Reanalyser(Fitted):
 def _reporting(
     observations: xr.Dataset, variable: str, *, fewest: int = FEWEST_STATIONS
 ) -> xr.Dataset:
-    """Return the stations that report at all; a silent one would stand in the others' place."""
-    reports = np.isfinite(values_of(observations, variable)).any(axis=1)
+    """Drop stations without data; they would occupy neighbour slots."""
+    reports = np.isfinite(stored_values(observations, variable)).any(axis=1)
     silent = observations[STATION].values[~reports]
     if reports.sum() < fewest:
         raise ValueError(
@@ -383,7 +381,7 @@ def _reporting(
 def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:
     """Return a background's covariates at the stations, (station, time, covariate)."""
     network = StationNetwork.from_dataset(observations)
-    return field.at(network.longitude, network.latitude, observations[TIME].values)
+    return field.at(network.longitude, network.latitude, observations[TIME])
 
 
 def _trend_of(
@@ -398,7 +396,7 @@ def _trend_of(
 def _trend_at(
     trend: Trend,
     field: Background,
-    time: np.ndarray,
+    time: xr.DataArray,
     longitude: np.ndarray,
     latitude: np.ndarray,
     hours: slice,

@@ -1,8 +1,7 @@
-"""Where targets lie among the stations: their neighbours, weights and turn, whatever the hour."""
+"""Geometry of targets among the stations: neighbours, weights and phases, whatever the hour."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -10,49 +9,65 @@ import xarray as xr
 from torch import Tensor
 
 from aqreanalysis.fields.blocks import ROWS_TOGETHER
-from aqreanalysis.grid import Grid
+from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.kriging.covariance import Weights
-from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
-from aqreanalysis.methods.neural.batches import Clock
-from aqreanalysis.methods.neural.mixing import TargetMatrices, target_matrices
-from aqreanalysis.methods.neural.neural_knn import NeuralKNN
+from aqreanalysis.methods.kriging.gaps import CANDIDATES
+from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
+from aqreanalysis.methods.neural.batches import Clock, neighbourhood_of
+from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, bearing_deg, great_circle_km
 
-#: Targets that go through the network at once. Every call has exactly this many (the last ones
-#: are padded), so that no split of the targets changes the shape of a matrix product, or a bit.
+#: Targets that go through the network at once: their factors and sums fit in the cache.
 TILE = 128
 #: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
-#: for, so that a tile always knows the same stations: those near to it, however many there are.
+#: for, so that the cells of a tile always share the same tangent plane.
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, TILE // ROWS_TOGETHER
-#: Distance from the middle of cells to the farthest of them, km, up to which they share: all are
-#: seen in the plane around the middle, as a cell alone is in the plane around itself.
-FARTHEST_KM = 150.0
-#: Radians by which north may turn on the way there, as it does near a pole: reaches depend on it.
-MOST_TURNING = 0.06
-#: Cells that are solved one by one if so few together have too little in common.
+#: Largest radius (km) of cells that share one local tangent plane; larger tiles are split.
+LARGEST_RADIUS_KM = 150.0
+#: Largest rotation of north over that radius, radians; near a pole the directions of cells differ.
+LARGEST_ROTATION = 0.06
+#: Cells that are solved one by one if so few still have too little in common.
 FEWEST_TOGETHER = 16
-#: Stations of a tile are padded to a multiple of this, so that few shapes are met.
-STATIONS_STEP = 8
-#: Turns longitudes into what the cycles of step 0 are there.
-_NOON = Clock(0.0, 1.0, seasons=True)
+#: The search for a subset of the stations is worth its time from so many stations on, and up to so
+#: many targets.
+FEWEST_STATIONS, MOST_TARGETS = 512, 2**17
+#: Gives the phases of the cycles at step 0, by longitude.
+_PHASES = Clock(0.0, 1.0, seasons=True)
 
 
-class Place(NamedTuple):
-    """One tile of targets, whatever the hour."""
+class TargetGeometry(NamedTuple):
+    """Geometry of one tile of n targets, whatever the hour.
 
-    stations: Tensor | None  # rows of the network; None is all
+    Attributes
+    ----------
+    stations : (station,) int64
+        Rows of the network: all that are a neighbour of any of the targets.
+    matrices : TargetMatrices
+        Over these stations.
+    neighbours : (n, station) float32
+        1 at the neighbours of each target, 0 elsewhere.
+    phases : (n, CYCLES) float32
+        What the longitude adds to the phases of the cycles, as sines and cosines.
+    """
+
+    stations: Tensor
     matrices: TargetMatrices
-    there: Tensor  # (n, station): 1 at neighbours
-    turn: Tensor  # (n, CYCLES): what longitude adds to the phase of the cycles
+    neighbours: Tensor
+    phases: Tensor
 
     @property
     def nbytes(self) -> int:
         """Bytes of the matrices."""
-        return self.matrices.weight.nbytes + self.there.nbytes
+        return self.matrices.weight.nbytes + self.neighbours.nbytes
+
+    def of_targets(self, rows: Tensor) -> Self:
+        """Return the geometry of some of the targets, by row."""
+        matrices = self.matrices.of_targets(rows)
+        return type(self)(self.stations, matrices, self.neighbours[rows], self.phases[rows])
 
 
-class Places(NamedTuple):
-    """Makes places, in a network and with a model.
+class Geometries(NamedTuple):
+    """Makes the geometry of tiles of targets, in a network and with a model.
 
     Attributes
     ----------
@@ -69,126 +84,139 @@ class Places(NamedTuple):
     log_noise: Tensor
     heads: bool
 
-    def of_targets(self, longitude: np.ndarray, latitude: np.ndarray) -> Place:
-        """Return the place of any targets, over all stations."""
+    def of_points(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
+        """Return the geometry of any targets (n,), each solved for itself."""
         neighbourhood = self._neighbourhood(longitude, latitude)
-        return self._place(neighbourhood, self.model.weights(neighbourhood), longitude, None)
+        return self._geometry(neighbourhood, self.model.weights(neighbourhood), longitude)
 
-    def of_cells(self, positions: np.ndarray, top: int, left: int) -> Place:
-        """Return the place of one tile of a grid, over the stations near to it.
+    def of_cells(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
+        """Return the geometry of the cells (row, column) of a tile, close ones solved together."""
+        neighbourhood = self._neighbourhood(longitude.ravel(), latitude.ravel())
+        weights = self._cell_weights(neighbourhood, longitude, latitude)
+        return self._geometry(neighbourhood, weights, longitude.ravel())
 
-        Parameters
-        ----------
-        positions : (2, rows, columns)
-            Longitude and latitude of all cells.
-        top, left : int
-            First row and column of the tile. Where the grid ends within it, its last rows and
-            columns pad it.
-        """
-        row = np.minimum(np.arange(top, top + TILE_ROWS), positions.shape[1] - 1)
-        column = np.minimum(np.arange(left, left + TILE_COLUMNS), positions.shape[2] - 1)
-        longitude, latitude = positions[:, row[:, None], column].reshape(2, TILE)
-        neighbourhood = self._neighbourhood(longitude, latitude)
-        cells = np.arange(TILE).reshape(TILE_ROWS, TILE_COLUMNS)
-        parts = list(self._together(neighbourhood, longitude, latitude, cells))
-        shared = torch.cat([torch.empty(0, dtype=torch.int64), *(rows for rows, _ in parts)])
-        if alone := sorted(set(range(TILE)) - set(shared.tolist())):
-            rows = torch.tensor(alone)
-            parts.append((rows, self.model.weights(neighbourhood.of(rows))))
-        back = torch.argsort(torch.cat([rows for rows, _ in parts]))
-        weights = zip(*(found for _, found in parts), strict=True)
-        joined = Weights(*(torch.cat(each)[back] for each in weights))
-        stations, local = torch.unique(neighbourhood.index, return_inverse=True)
-        # Those that pad have no weight.
-        padded = torch.cat([stations, stations[-1:].expand(-len(stations) % STATIONS_STEP)])
-        return self._place(replace(neighbourhood, index=local), joined, longitude, padded)
-
-    def _together(
-        self,
-        neighbourhood: Neighbourhood,
-        longitude: np.ndarray,
-        latitude: np.ndarray,
-        cells: np.ndarray,
-    ) -> Iterator[tuple[Tensor, Weights]]:
-        """Yield rows and weights of cells (rows, columns), or parts of them, that share enough."""
-        network, rows = self.network, cells.flatten()
-        middle = cells[cells.shape[0] // 2, cells.shape[1] // 2]
-        around = _Around(longitude[middle], latitude[middle])
-        targets, found = around.polar(longitude[rows], latitude[rows]), None
-        farthest_km = float(targets[:, 0].max())
-        if farthest_km <= FARTHEST_KM and around.turning(farthest_km) <= MOST_TURNING:
-            near = neighbourhood.of(torch.from_numpy(rows))
-            stations, local = torch.unique(near.index, return_inverse=True)
-            there = (axis[stations.numpy()] for axis in (network.longitude, network.latitude))
-            found = self.model.shared_weights(
-                replace(near, index=local), targets, around.polar(*there), self.log_noise[stations]
+    def _cell_weights(
+        self, neighbourhood: Neighbourhood, longitude: np.ndarray, latitude: np.ndarray
+    ) -> Weights:
+        """Return the weights of cells (row, column): together, in halves, or one by one."""
+        together = self._shared_weights(neighbourhood, longitude, latitude)
+        if together is not None:
+            return together
+        if longitude.size <= FEWEST_TOGETHER:
+            return self.model.weights(neighbourhood)
+        cells = np.arange(longitude.size).reshape(longitude.shape)
+        halves = np.array_split(cells, 2, axis=int(np.argmax(cells.shape)))
+        parts = [
+            self._cell_weights(
+                neighbourhood.of(torch.from_numpy(half.ravel())),
+                longitude.ravel()[half],
+                latitude.ravel()[half],
             )
-        if found is not None:
-            yield torch.from_numpy(rows), found
-        elif cells.size > FEWEST_TOGETHER:
-            for half in np.array_split(cells, 2, axis=int(np.argmax(cells.shape))):
-                yield from self._together(neighbourhood, longitude, latitude, half)
+            for half in halves
+        ]
+        order = np.argsort(np.concatenate([half.ravel() for half in halves]))
+        return Weights(*(torch.cat(each)[order] for each in zip(*parts, strict=True)))
+
+    def _shared_weights(
+        self, neighbourhood: Neighbourhood, longitude: np.ndarray, latitude: np.ndarray
+    ) -> Weights | None:
+        """Return the weights of cells in the tangent plane of the one in the middle.
+
+        None if the cells lie too far apart for one plane, or share too few stations.
+        """
+        middle = tuple(size // 2 for size in longitude.shape)
+        origin = float(longitude[middle]), float(latitude[middle])
+        targets = _polar(origin, longitude.ravel(), latitude.ravel())
+        radius_km = float(targets[:, 0].max())
+        rotation = radius_km / EARTH_RADIUS_KM * abs(np.tan(np.radians(origin[1])))
+        if radius_km > LARGEST_RADIUS_KM or rotation > LARGEST_ROTATION:
+            return None
+        rows, local = torch.unique(neighbourhood.index, return_inverse=True)
+        network, row = self.network, rows.numpy()
+        stations = _polar(origin, network.longitude[row], network.latitude[row])
+        return self.model.shared_weights(
+            replace(neighbourhood, index=local), targets, stations, self.log_noise[rows]
+        )
 
     def _neighbourhood(self, longitude: np.ndarray, latitude: np.ndarray) -> Neighbourhood:
         """Return the nearest stations of targets, by their rows in the network."""
-        network, k = self.network, self.model.configuration.neighbours
-        nearest = network.neighbours(longitude, latitude, k=k + 1)
-        index = np.maximum(nearest.index[:, :k], 0)
-        bearing = bearing_deg(
-            longitude[:, None], latitude[:, None], network.longitude[index], network.latitude[index]
-        )
-        distance, radius = torch.from_numpy(nearest.distance_km).split([k, 1], dim=1)
-        return Neighbourhood(
-            torch.zeros(len(index), dtype=torch.int64),
-            torch.from_numpy(index),
-            distance,
-            torch.from_numpy(np.radians(bearing)),
-            fade(distance, radius[:, 0]),
-            self.log_noise[torch.from_numpy(index)],
+        neighbours = self.model.configuration.neighbours
+        return neighbourhood_of(
+            self.network, longitude, latitude, self.log_noise, neighbours=neighbours
         )
 
-    def _place(
-        self,
-        neighbourhood: Neighbourhood,
-        weights: Weights,
-        longitude: np.ndarray,
-        stations: Tensor | None,
-    ) -> Place:
-        """Return the place of targets of which neighbours and weights are known."""
-        count = self.network.size if stations is None else len(stations)
-        matrices = target_matrices(
-            self.model, neighbourhood, weights, stations=count, heads=self.heads
-        )
-        there = neighbourhood.scatter((neighbourhood.fading >= 0).float(), count)
-        return Place(stations, matrices, there, _NOON.cycles(longitude, 0, 1)[:, 0])
+    def _geometry(
+        self, neighbourhood: Neighbourhood, weights: Weights, longitude: np.ndarray
+    ) -> TargetGeometry:
+        """Return the geometry of targets (n,), over the stations that are neighbours of any."""
+        stations, local = torch.unique(neighbourhood.index, return_inverse=True)
+        near = replace(neighbourhood, index=local)
+        count = len(stations)
+        matrices = self.model.target_matrices(near, weights, stations=count, heads=self.heads)
+        neighbours = near.scatter(torch.ones(local.shape), count)
+        return TargetGeometry(stations, matrices, neighbours, _PHASES.cycles(longitude, 0, 1)[:, 0])
 
 
-class _Around(NamedTuple):
-    """A point from which places are seen."""
-
-    longitude: float
-    latitude: float
-
-    def turning(self, distance_km: float) -> float:
-        """Return by how much north turns over a distance to the east or west, radians."""
-        return distance_km / EARTH_RADIUS_KM * abs(np.tan(np.radians(self.latitude)))
-
-    def polar(self, longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
-        """Return distance, km, and bearing in radians to places, (n, 2)."""
-        distance_km = great_circle_km(*self, longitude, latitude)
-        bearing = np.radians(bearing_deg(*self, longitude, latitude))
-        return torch.from_numpy(np.stack([distance_km, bearing], -1))
+def _polar(origin: tuple[float, float], longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
+    """Return distance, km, and bearing in radians from a point to others, (n, 2) float64."""
+    distance_km = great_circle_km(*origin, longitude, latitude)
+    bearing = np.radians(bearing_deg(*origin, longitude, latitude))
+    return torch.from_numpy(np.stack([distance_km, bearing], -1))
 
 
 def stations_of_a_tile(at: Grid | xr.Dataset, network: StationNetwork, k: int) -> int:
-    """Return how many stations the neural method takes together for a tile of targets.
+    """Return how many stations are a neighbour of any target of a typical tile.
 
-    Of a grid these are the neighbours of a tile's cells, here of one in the middle; elsewhere all.
+    Of a grid this is the tile in the middle; of single targets it is the first one.
     """
-    if not isinstance(at, Grid):
-        return network.size
-    sides = zip(at.shape, (TILE_ROWS, TILE_COLUMNS), strict=True)
-    middle = tuple(slice(size // 2, size // 2 + length) for size, length in sides)
-    longitude, latitude = (p[middle].ravel() for p in at.longitude_latitude())
-    near = network.neighbours(longitude, latitude, k=min(k, network.size))
+    longitude, latitude = _positions(at)
+    if isinstance(at, Grid):
+        sides = zip(at.shape, (TILE_ROWS, TILE_COLUMNS), strict=True)
+        tile = tuple(slice(size // 2, size // 2 + length) for size, length in sides)
+    else:
+        tile = (slice(TILE),)
+    near = network.neighbours(
+        longitude[tile].ravel(), latitude[tile].ravel(), k=min(k, network.size)
+    )
     return np.unique(near.index).size
+
+
+def station_subset(network: StationNetwork, at: Grid | xr.Dataset, k: int) -> np.ndarray:
+    """Return the rows of the stations on which values at the targets depend, ascending.
+
+    They are the k nearest of each target and the first left out, where the outermost fade; the k
+    nearest others of each of these, whose mean is an input of its encoding; and those from which
+    the gaps of all of them are filled. The others are neither completed nor encoded.
+
+    Parameters
+    ----------
+    network : StationNetwork
+    at : Grid or Dataset
+    k : int
+        Neighbours of the model.
+
+    Examples
+    --------
+    Of a thousand stations along the equator, a cell depends on those within a few degrees:
+
+    >>> line = StationNetwork(np.linspace(0, 100, 1000), np.zeros(1000))
+    >>> rows = station_subset(line, Grid((50, 51, 0, 1), 1.0), k=4)
+    >>> rows.size < 60, bool(np.isin(np.arange(495, 515), rows).all())
+    (True, True)
+    """
+    if network.size < FEWEST_STATIONS or size_of(at) > MOST_TARGETS:
+        return np.arange(network.size)
+    longitude, latitude = (positions.ravel() for positions in _positions(at))
+    subset = np.unique(network.neighbours(longitude, latitude, k=min(k + 1, network.size)).index)
+    others = network.nearest_others(k=max(k, CANDIDATES)).index
+    subset = np.union1d(subset, others[subset, :k])
+    subset = np.union1d(subset, others[subset, :CANDIDATES])
+    return subset if subset.size < network.size / 2 else np.arange(network.size)
+
+
+def _positions(at: Grid | xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return longitude and latitude of targets."""
+    if isinstance(at, Grid):
+        return at.longitude_latitude()
+    network = StationNetwork.from_dataset(at)
+    return network.longitude, network.latitude

@@ -1,47 +1,53 @@
 """Training by hiding stations: covariance first, then the network, stopped on hidden stations."""
 
 import copy
+import itertools
 import logging
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from aqreanalysis.methods.kriging.covariance import Weights
 from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
-from aqreanalysis.methods.neural.batches import Batch, Samples, Standardisation, Window, assemble
+from aqreanalysis.methods.neural.batches import Example, Samples, Standardisation, assemble
 from aqreanalysis.methods.neural.checkpoint import Learning, identity_of
-from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.methods.neural.devices import best_device, moved
+from aqreanalysis.methods.neural.configuration import Configuration, Schedule
+from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
-from aqreanalysis.methods.neural.outputs import (
+from aqreanalysis.methods.neural.validation import (
     DEPARTURES,
-    covariance_head,
-    departing,
-    kriged,
-    network,
+    Passes,
+    Scores,
+    Split,
+    Validated,
+    calibrate,
+    departing_outputs,
+    fit_spread_law,
+    kriging_features,
+    kriging_outputs,
+    network_outputs,
 )
-from aqreanalysis.methods.neural.schedule import Schedule
-from aqreanalysis.methods.neural.spread import fit_spread_law
-from aqreanalysis.methods.neural.threads import single_thread
-from aqreanalysis.methods.neural.validation import Look, Validated, calibrate
-from aqreanalysis.methods.neural.validation_passes import Hiding, Looks
 
 logger = logging.getLogger(__name__)
 
 #: Places below which nothing but the covariance is learned: too few to prove more.
 FEWEST_FOR_HEADS = 8
+#: Parts of the places; one is hidden for validation and never a target of the network.
+PARTS = 4
 #: Shifts in which the validation stations are hidden, so that a target has about the neighbours
 #: that it will have when nothing is hidden.
 SHIFTS = 3
 #: Parts of the network that are hidden in turn to calibrate kriging, and stations at most.
 CALIBRATING_FOLDS, CALIBRATING = 5, 256
+#: Share of the updates in which the learning rate rises.
+RISE = 0.1
+#: Largest norm of a gradient.
+LARGEST_GRADIENT = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,10 @@ class Trained:
     Attributes
     ----------
     model : NeuralKNN
-    kriging, kept : Look
-        Of the learned covariance alone, and of the model as it is kept.
-    history : tuple of Look
+    kriging, kept : Scores
+        Of the learned covariance alone, and of the model.
+    history : tuple of Scores
+        Of each validation.
     log_noise : (station,) float64 Tensor
         Logarithm of the factor of each station's noise.
     gain : float
@@ -62,9 +69,9 @@ class Trained:
     """
 
     model: NeuralKNN
-    kriging: Look
-    kept: Look
-    history: tuple[Look, ...]
+    kriging: Scores
+    kept: Scores
+    history: tuple[Scores, ...]
     log_noise: Tensor
     gain: float
 
@@ -87,12 +94,12 @@ def train(
     """Return a model trained on the samples, the same for the same seed and machine.
 
     The covariances are fitted to all stations. A quarter of the places is never a target of the
-    network: after every few updates these stations are hidden, a part of them at a time, and found
-    from the others. The weights are kept that prove most gain
-    over the covariance alone; if none proves any, the network is left out.
+    network: after every few updates these stations are hidden, a part of them at a time, and
+    estimated from the others. The weights are kept that prove most gain over the covariance alone;
+    if none proves any, the network is left out.
 
-    With a checkpoint, learning is written there at every look. A training that was cut off goes on
-    from it to the same model, bit for bit; the file is removed when the training is done.
+    With a checkpoint, learning is written there at every validation. A training that was cut off
+    goes on from it to the same model, bit for bit; the file is removed when the training is done.
 
     Raises
     ------
@@ -107,271 +114,276 @@ def train(
             spacing_km=spacing if math.isfinite(spacing) else 1.0,
             covariates=samples.covariates.shape[-1] // 2,
         )
-        rng = np.random.default_rng(seed)
-        schedule = schedule or Schedule()
-        trainer = _Trainer(samples, standardisation, model, schedule, rng)
-        if checkpoint is not None:
-            identity = identity_of(samples, standardisation, configuration, schedule, seed)
-            trainer.keep_at(checkpoint, identity)
-        return trainer.run(progress=progress)
-
-
-class _Trainer:
-    """The loop, with what every part of it needs."""
-
-    def __init__(
-        self,
-        samples: Samples,
-        standardisation: Standardisation,
-        model: NeuralKNN,
-        schedule: Schedule,
-        rng: np.random.Generator,
-    ) -> None:
-        self.samples, self.standardisation, self.model = samples, standardisation, model
-        self.schedule, self.rng = schedule, rng
-        self.places = int(samples.network.colocated_groups().max()) + 1
-        if self.places < 2:
-            raise ValueError(
-                "training hides a place and finds it from others; found all stations at one place "
-                f"({samples.network!r}). Add stations elsewhere."
-            )
-        self.updates = schedule.updates_for(samples.network.size)
-        self.proves = self.places >= FEWEST_FOR_HEADS
-        fold = samples.network.folds(min(4, self.places), seed=int(rng.integers(2**31)))
-        everyone = np.arange(samples.network.size)
-        self.validation = np.flatnonzero(fold == 0)
-        self.targets = np.setdiff1d(everyone, self.validation) if self.proves else everyone
-        # Covariances stay on the processor: they complete series and solve small systems.
-        self.device = best_device()
-        self.checkpoint: tuple[Path, str] | None = None
-
-    def keep_at(self, path: Path, identity: str) -> None:
-        """Write learning to a file at every look, and begin with what is there."""
-        self.checkpoint = (path, identity)
-
-    def run(self, *, progress: bool) -> Trained:
-        """Return the trained model, calibrated on the validation stations."""
-        from tqdm import tqdm
-
-        updates = self.updates if self.proves else 0
-        total = 2 * self.schedule.covariance_updates + updates
+        setting = _Setting.of(samples, standardisation, schedule or Schedule(), seed)
+        updates = setting.updates
+        total = 2 * setting.schedule.covariance_updates + updates
         with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
-            self._learn_covariances(bar)
-            self._calibrate_kriging(self.model)
-            # The network learns in place; kriging is kept aside, with its own calibration.
-            self.alone = copy.deepcopy(self.model)
-            self.model.to(self.device)
-            mean, log_variance = self._looked(self.model, covariance_head)
-            kriging = self._calibrated(self.model, 0, (mean, log_variance))
-            learning = self._learning(self.alone, kriging)
+            file = None
+            if checkpoint is not None:
+                identity = (standardisation, configuration, setting.schedule, seed)
+                file = checkpoint, identity_of(samples, *identity)
+            setting = _with_covariances(model, setting, bar)
+            _calibrate_kriging(model, setting)
+            learner = _Learner.of(model, setting)
             if updates:
-                self._learn_heads(bar, learning, kriging)
-        kept = learning.kept
+                learner.run(bar, file)
+        kriging, learning = learner.kriging, learner.learning
         logger.info(
             "stations hidden for validation: RMSE %.2f, with the learned covariance alone %.2f",
-            kept.look.rmse,
-            kriging.look.rmse,
+            learning.kept.scores.rmse,
+            kriging.scores.rmse,
         )
         return Trained(
             learning.best.cpu().eval(),
-            kriging.look,
-            kept.look,
+            kriging.scores,
+            learning.kept.scores,
             tuple(learning.history),
-            self.samples.log_noise,
-            kept.proven_gain(kriging),
+            setting.samples.log_noise,
+            learning.kept.proven_gain(kriging),
         )
 
-    def _learn_covariances(self, bar: Any) -> None:
-        """Fit what fills gaps, then the bands and the noise of each station."""
-        schedule, model = self.schedule, self.model
-        bar.set_description("learning the covariance")
-        filling = fit_filling(
+
+@dataclass(frozen=True)
+class _Setting:
+    """What all stages of training share.
+
+    Attributes
+    ----------
+    places : int
+        Places at which stations are.
+    validation, targets : (n,) int
+        Stations that are hidden for validation, and in training; rows of the network.
+    """
+
+    samples: Samples
+    standardisation: Standardisation
+    schedule: Schedule
+    rng: np.random.Generator
+    places: int
+    validation: np.ndarray
+    targets: np.ndarray
+
+    @classmethod
+    def of(
+        cls, samples: Samples, standardisation: Standardisation, schedule: Schedule, seed: int
+    ) -> Self:
+        """Return a setting with random validation stations, all of a place or none.
+
+        Raises
+        ------
+        ValueError
+            If all stations are at one place.
+        """
+        network, rng = samples.network, np.random.default_rng(seed)
+        places = int(network.colocated_groups().max()) + 1
+        if places < 2:
+            raise ValueError(
+                "training hides a place and finds it from others; found all stations at one place "
+                f"({network!r}). Add stations elsewhere."
+            )
+        hidden = network.folds(min(PARTS, places), seed=int(rng.integers(2**31))) == 0
+        targets = np.flatnonzero(~hidden | (places < FEWEST_FOR_HEADS))
+        validation = np.flatnonzero(hidden)
+        return cls(samples, standardisation, schedule, rng, places, validation, targets)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the network; none where there are too few places to prove anything."""
+        enough = self.places >= FEWEST_FOR_HEADS
+        return self.schedule.updates_for(self.samples.network.size) if enough else 0
+
+    def crop(self) -> np.ndarray:
+        """Return the stations nearest to a random target, ascending."""
+        centre = int(self.rng.choice(self.targets))
+        return np.sort(self.samples.network.nearest_to(centre, count=self.schedule.crop))
+
+
+def _with_covariances(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Setting:
+    """Fit the covariances, and return the setting with the noise of each station."""
+    bar.set_description("learning the covariance")
+    samples, schedule = setting.samples, setting.schedule
+    log_noise = torch.zeros_like(samples.log_noise, requires_grad=True)
+    updates, rate = schedule.covariance_updates, schedule.covariance_rate
+    stages = [
+        fit_filling(
             model.covariance,
-            self.samples.value,
-            self.samples.network,
-            updates=schedule.covariance_updates,
-            rate=schedule.covariance_rate,
-            rng=self.rng,
-            crop=lambda: self._crop(int(self.rng.choice(self.targets))),
-        )
-        for _ in filling:
-            bar.update()
-        log_noise = torch.zeros_like(self.samples.log_noise, requires_grad=True)
-        bands = fit_bands(
+            samples.value,
+            samples.network,
+            updates=updates,
+            rate=rate,
+            rng=setting.rng,
+            crop=setting.crop,
+        ),
+        fit_bands(
             model.bands,
-            self.samples.value,
-            self.samples.network,
+            samples.value,
+            samples.network,
             covariance=model.covariance,
             widths=model.configuration.bands,
-            updates=schedule.covariance_updates,
-            rate=schedule.covariance_rate,
+            updates=updates,
+            rate=rate,
             log_noise=log_noise,
-            rng=self.rng,
-        )
-        for _ in bands:
-            bar.update()
-        self.samples = replace(self.samples, log_noise=log_noise.detach())
+            rng=setting.rng,
+        ),
+    ]
+    for _ in itertools.chain(*stages):
+        bar.update()
+    return replace(setting, samples=replace(samples, log_noise=log_noise.detach()))
 
-    def _calibrate_kriging(self, model: NeuralKNN) -> None:
-        """Fit the spread of kriging to the network, a fifth of the places hidden at a time.
 
-        Of a large network some stations and fewer windows must do.
-        """
-        stations = self.samples.network
-        fold = stations.folds(
-            min(CALIBRATING_FOLDS, self.places), seed=int(self.rng.integers(2**31))
-        )
-        chosen = self.rng.permutation(stations.size)[:CALIBRATING]
-        hidings = [
-            Hiding(chosen[fold[chosen] == number], np.flatnonzero(fold != number))
-            for number in np.unique(fold[chosen])
-        ]
-        share = min(1, CALIBRATING / stations.size)
-        count = math.ceil(self.schedule.validation_windows * share)
-        looks = Looks.over(self.samples, model, hidings, count)
-        mean, *told = looks.gathered(partial(kriged, model))
-        log_variance = fit_spread_law(model, mean, told, looks.truth)
-        outputs = (mean, log_variance)
-        calibrate(model, 0, outputs, looks.truth, looks.station, self.standardisation)
+def _calibrate_kriging(model: NeuralKNN, setting: _Setting) -> None:
+    """Fit the spread of kriging to the network, a fifth of the places hidden at a time.
 
-    def _learning(self, alone: NeuralKNN, kriging: Validated) -> Learning:
-        """Return learning at its beginning, where kriging is what is kept."""
-        schedule = self.schedule
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
+    Of a large network some stations and fewer windows must do.
+    """
+    network, rng = setting.samples.network, setting.rng
+    folds = min(CALIBRATING_FOLDS, setting.places)
+    fold = network.folds(folds, seed=int(rng.integers(2**31)))
+    chosen = rng.permutation(network.size)[:CALIBRATING]
+    splits = [
+        Split(chosen[fold[chosen] == number], np.flatnonzero(fold != number))
+        for number in np.unique(fold[chosen])
+    ]
+    windows = setting.schedule.validation_windows * min(1, CALIBRATING / network.size)
+    passes = Passes.over(setting.samples, model, splits, math.ceil(windows))
+    mean, *features = passes.outputs(model, kriging_features)
+    log_variance = fit_spread_law(model, mean, features, passes.truth)
+    calibrate(model, 0, (mean, log_variance), passes, setting.standardisation)
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """Learning of the network.
+
+    Attributes
+    ----------
+    setting : _Setting
+    learning : Learning
+        All that changes.
+    covariance_head : NeuralKNN
+        The model before the network learns, on the processor: it completes series and solves
+        small systems.
+    passes : Passes
+        The validation stations, a part of them hidden at a time, over the whole period.
+    kriging : Validated
+        How the covariance head does there.
+    """
+
+    setting: _Setting
+    learning: Learning
+    covariance_head: NeuralKNN
+    passes: Passes
+    kriging: Validated
+
+    @classmethod
+    def of(cls, model: NeuralKNN, setting: _Setting) -> Self:
+        """Return learning at its beginning, where kriging is the best model."""
+        samples, schedule = setting.samples, setting.schedule
+        covariance_head = copy.deepcopy(model)
+        shifts = np.array_split(setting.rng.permutation(setting.validation), SHIFTS)
+        everyone = np.arange(samples.network.size)
+        splits = [Split(part, np.setdiff1d(everyone, part)) for part in shifts if part.size]
+        passes = Passes.over(samples, covariance_head, splits, schedule.validation_windows)
+        model.to(best_device())
+        outputs = passes.outputs(model, kriging_outputs)
+        kriging = calibrate(model, 0, outputs, passes, setting.standardisation)
+        parameters = [p for p in model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate)
         # The rise takes two updates at least: torch divides by its length less one.
-        updates = max(self.updates, 1)
-        rise = min(max(0.1, 2 / updates), 0.9)
+        updates = max(setting.updates, 1)
+        rise = min(max(RISE, 2 / updates), 0.9)
         falling = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, schedule.rate, total_steps=updates, pct_start=rise
         )
         averaging = torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.average)
-        average = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=averaging)
-        return Learning(
-            self.model, average, alone, optimiser, falling, self.rng, kriging, [kriging.look], [0.0]
-        )
+        average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=averaging)
+        parts = model, average, covariance_head, optimiser, falling, setting.rng
+        learning = Learning(*parts, kriging, [kriging.scores], [0.0])
+        return cls(setting, learning, covariance_head, passes, kriging)
 
-    def _learn_heads(self, bar: Any, learning: Learning, kriging: Validated) -> None:
+    def run(self, bar: tqdm, checkpoint: tuple[Path, str] | None) -> None:
         """Let the network learn, and keep the weights that prove most at validation stations."""
+        learning, setting = self.learning, self.setting
         bar.set_description("learning the network")
-        if self.checkpoint and self.checkpoint[0].exists():
-            learning.restore(*self.checkpoint)
+        if checkpoint and checkpoint[0].exists():
+            learning.restore(*checkpoint)
             bar.update(learning.update)
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        while learning.update < self.updates and not self._is_stale(learning.gains):
-            batch = self._batch()
-            weights = self.alone.weights(batch.neighbourhood)
-            batch, weights = moved(batch, self.device), moved(weights, self.device)
-            outputs = network(self.model, batch, weights)
-            self._step(learning.optimiser, parameters, outputs, batch)
-            learning.falling.step()
-            learning.average.update_parameters(self.model)
-            learning.update += 1
+        while learning.update < setting.updates and not self._is_stale():
+            self._step()
             bar.update()
-            if learning.update % self.schedule.check_every:
+            if learning.update % setting.schedule.check_every:
                 continue
-            self._look(bar, learning, kriging)
-            if self.checkpoint:
-                learning.save(*self.checkpoint)
-        if self.checkpoint:
-            self.checkpoint[0].unlink(missing_ok=True)
+            reached, kriging = self._validate().rmse, self.kriging.scores.rmse
+            bar.set_postfix_str(f"hidden RMSE {reached:.2f}, kriging {kriging:.2f}")
+            if checkpoint:
+                learning.save(*checkpoint)
+        if checkpoint:
+            checkpoint[0].unlink(missing_ok=True)
 
-    def _is_stale(self, gains: list[float]) -> bool:
-        """Return whether the last looks, as many as patience lasts, brought no gain."""
-        return len(gains) - int(np.argmax(gains)) > self.schedule.patience
+    def _is_stale(self) -> bool:
+        """Return whether the last validations, as many as patience lasts, brought no gain."""
+        gains = self.learning.gains
+        return len(gains) - int(np.argmax(gains)) > self.setting.schedule.patience
 
-    def _look(self, bar: Any, learning: Learning, kriging: Validated) -> None:
-        """Look at the validation stations, and keep what proves more than the kept does."""
-        model, found = self._least_departing(learning.average.module, learning.update, kriging)
-        if found.proven_gain(kriging) > learning.kept.proven_gain(kriging):
-            learning.best, learning.kept = model, found
-        learning.gains.append(found.proven_gain(kriging))
-        learning.history.append(found.look)
-        bar.set_postfix_str(f"hidden RMSE {found.look.rmse:.2f}, kriging {kriging.look.rmse:.2f}")
-
-    def _least_departing(
-        self, model: Any, update: int, kriging: Validated
-    ) -> tuple[NeuralKNN, Validated]:
-        """Return a copy that departs from kriging as far as the validation stations prove."""
-        outputs = self._looked(model.eval(), departing)
-        model.train()
-        candidates = []
-        for departure, output in zip(
-            DEPARTURES, zip(outputs[::2], outputs[1::2], strict=True), strict=True
-        ):
-            candidate = copy.deepcopy(model)
-            candidate.departure.fill_(departure)
-            candidates.append((candidate, self._calibrated(candidate, update, output)))
-        return max(candidates, key=lambda candidate: candidate[1].proven_gain(kriging))
-
-    def _step(
-        self,
-        optimiser: torch.optim.Optimizer,
-        parameters: list[Any],
-        outputs: tuple[Tensor, Tensor],
-        batch: Batch,
-    ) -> None:
-        """Take one step down the gradient."""
-        mean, log_variance = outputs
-        there = torch.isfinite(batch.truth)
-        loss = _loss(
-            mean[there],
-            log_variance[there],
-            batch.truth[there],
-            self.standardisation,
-            self.schedule.concentration_share,
+    def _step(self) -> None:
+        """Take one step down the gradient of a batch of random examples."""
+        learning, setting, head = self.learning, self.setting, self.covariance_head
+        examples = [self._example() for _ in range(setting.schedule.windows)]
+        batch = assemble(
+            setting.samples,
+            examples,
+            covariance=head.covariance,
+            configuration=head.configuration,
         )
-        optimiser.zero_grad()
+        weights, device = head.weights(batch.neighbourhood), learning.model.log_spread.device
+        batch, weights = moved(batch, device), moved(weights, device)
+        outputs = network_outputs(learning.model, batch, weights)
+        share = setting.schedule.concentration_share
+        loss = _loss(*outputs, batch.truth, setting.standardisation, share)
+        learning.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        parameters = learning.optimiser.param_groups[0]["params"]
+        torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
+        learning.optimiser.step()
+        learning.falling.step()
+        learning.average.update_parameters(learning.model)
+        learning.update += 1
 
-    def _batch(self) -> Batch:
-        """Return a batch of random windows, each with its own crop and hidden stations."""
-        return self._assemble([self._window() for _ in range(self.schedule.windows)])
-
-    def _window(self) -> Window:
+    def _example(self) -> Example:
         """Return a random window with random stations hidden, some always left visible."""
-        last = self.samples.value.shape[1] - self.model.configuration.window_steps
-        start = int(self.rng.integers(0, last + 1))
-        crop = self._crop(int(self.rng.choice(self.targets)))
-        targets = np.intersect1d(crop, self.targets)
+        setting = self.setting
+        last = setting.samples.value.shape[1] - self.covariance_head.configuration.window_steps
+        start = int(setting.rng.integers(0, last + 1))
+        crop = setting.crop()
+        targets = np.intersect1d(crop, setting.targets)
         most = min(len(targets), len(crop) - 1)
-        count = int(np.ceil(len(targets) * self.rng.uniform(*self.schedule.hidden)))
-        hidden = self.rng.permutation(targets)[: min(max(count, 1), most)]
-        return Window(start, np.setdiff1d(crop, hidden), hidden)
+        count = int(np.ceil(len(targets) * setting.rng.uniform(*setting.schedule.hidden)))
+        hidden = setting.rng.permutation(targets)[: min(max(count, 1), most)]
+        return Example(start, np.setdiff1d(crop, hidden), hidden)
 
-    def _crop(self, centre: int) -> np.ndarray:
-        """Return the stations nearest to one of them."""
-        return np.sort(self.samples.network.nearest_to(centre, count=self.schedule.crop))
+    def _validate(self) -> Scores:
+        """Return the scores at the validation stations, and keep what proves more than before."""
+        learning, kriging = self.learning, self.kriging
+        model, validated = self._best_departure(cast(NeuralKNN, learning.average.module))
+        gain = validated.proven_gain(kriging)
+        if gain > learning.kept.proven_gain(kriging):
+            learning.best, learning.kept = model, validated
+        learning.gains.append(gain)
+        learning.history.append(validated.scores)
+        return validated.scores
 
-    def _assemble(self, windows: list[Window]) -> Batch:
-        """Return windows as a batch, gaps filled with the learned covariance."""
-        model = self.alone
-        return assemble(
-            self.samples, windows, covariance=model.covariance, configuration=model.configuration
-        )
-
-    @cached_property
-    def looks(self) -> Looks:
-        """The validation stations, a part of them hidden at a time, over the whole period."""
-        shifts = np.array_split(self.rng.permutation(self.validation), SHIFTS)
-        everyone = np.arange(self.samples.network.size)
-        hidings = [Hiding(part, np.setdiff1d(everyone, part)) for part in shifts if part.size]
-        return Looks.over(self.samples, self.alone, hidings, self.schedule.validation_windows)
-
-    def _looked(
-        self, model: NeuralKNN, outputs: Callable[[NeuralKNN, Batch, Weights], Sequence[Tensor]]
-    ) -> list[Tensor]:
-        """Return outputs of a model at the validation stations, (n,) float64 each."""
-        return self.looks.gathered(partial(outputs, model), self.device)
-
-    def _calibrated(
-        self, model: NeuralKNN, update: int, outputs: tuple[Tensor, Tensor]
-    ) -> Validated:
-        """Return how a model does at the validation stations, its spread calibrated there."""
-        truth, station = self.looks.truth, self.looks.station
-        return calibrate(model, update, outputs, truth, station, self.standardisation)
+    def _best_departure(self, model: NeuralKNN) -> tuple[NeuralKNN, Validated]:
+        """Return a copy that departs from kriging as far as the validation stations prove."""
+        outputs = self.passes.outputs(model.eval(), departing_outputs)
+        model.train()
+        update, standardisation = self.learning.update, self.setting.standardisation
+        candidates = []
+        for number, departure in enumerate(DEPARTURES):
+            candidate, pair = copy.deepcopy(model), outputs[2 * number : 2 * number + 2]
+            candidate.departure.fill_(departure)
+            validated = calibrate(candidate, update, pair, self.passes, standardisation)
+            candidates.append((candidate, validated))
+        return max(candidates, key=lambda candidate: candidate[1].proven_gain(self.kriging))
 
 
 def _loss(
@@ -380,10 +392,13 @@ def _loss(
     """Return the CRPS of the standardised root plus a share of the error in concentration.
 
     The second is a Huber loss of ``(a + mean)^2 + variance / 2`` with ``a = centre / scale``,
-    divided by its slope 2 a at the mean level, so that both are in standard deviations.
+    divided by its slope 2 a at the mean level, so that both are in standard deviations. A truth
+    that is missing counts in neither.
     """
+    measured = torch.isfinite(truth)
+    mean, log_variance, truth = mean[measured], log_variance[measured], truth[measured]
     level = scale.centre / scale.scale
     expected = (level + truth).clamp_min(0) ** 2
-    found = (level + mean).clamp_min(0) ** 2 + log_variance.exp() / 2
-    huber = torch.nn.functional.smooth_l1_loss(found / (2 * level), expected / (2 * level))
+    estimate = (level + mean).clamp_min(0) ** 2 + log_variance.exp() / 2
+    huber = torch.nn.functional.smooth_l1_loss(estimate / (2 * level), expected / (2 * level))
     return crps(mean, log_variance, truth).mean() + share * huber

@@ -1,27 +1,182 @@
-"""How a model does at hidden stations, with its spread calibrated there."""
+"""How a model does at hidden stations: passes over the period, scores, and calibrated spreads."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from aqreanalysis.methods.kriging.covariance import Weights
 from aqreanalysis.methods.kriging.fitting import crps
-from aqreanalysis.methods.neural.batches import Standardisation
-from aqreanalysis.methods.neural.neural_knn import NeuralKNN
+from aqreanalysis.methods.neural.batches import Batch, Example, Samples, Standardisation, assemble
+from aqreanalysis.methods.neural.devices import moved
+from aqreanalysis.methods.neural.encoder import Encoding
+from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
 
 #: Nominal coverage to which the spread is calibrated, and its half-width in standard errors.
 COVERAGE, HALF_WIDTH = 0.90, 1.6449
 #: Least factor of the spread.
 SMALLEST = 1e-3
+#: Values from which the quantile of the errors is estimated, at most.
+QUANTILE_VALUES = 1_000_000
 #: Level of the interval that a gain must exceed, and rounding error that is no loss.
 ONE_SIDED, NOTHING = 0.99, 1e-9
+#: Shares of the learned correction of kriging that are tried at each validation; with none of it
+#: the spread alone is learned.
+DEPARTURES = (0.0, 0.5, 1.0)
+#: Examples in a batch, and visible stations in it if there are more than one: the products of its
+#: targets with all of them stay small.
+EXAMPLES_TOGETHER, VISIBLE_TOGETHER = 6, 512
+#: Bounds of the powers of disagreement, of the exponential of the level, and of the kriging
+#: variance. They keep the variance non-decreasing in distance and in disagreement.
+BOUNDS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 2.0))
+#: Values without which the powers stay those of kriging.
+FEWEST = 200
+#: Weight of the squared distance of the powers from those of kriging.
+RIDGE = 1e-3
 
 
-class Look(NamedTuple):
-    """One look at the validation stations, in units of the variable."""
+def kriging_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
+    """Return mean and log-variance of kriging at a batch's targets, (n, core) each."""
+    tables = model.station_tables(batch.series, None)
+    return model(tables, _matrices(model, batch, weights, heads=False), None)
+
+
+def kriging_features(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
+    """Return the mean of kriging at a batch's targets, and the features of the spread law."""
+    tables = model.station_tables(batch.series, None)
+    kriged = model.krige(tables, _matrices(model, batch, weights, heads=False))
+    return kriged.mean, *kriged.features
+
+
+def network_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, Tensor]:
+    """Return mean and log-variance of the network at a batch's targets, (n, core) each."""
+    tables = model.station_tables(batch.series, _encoded(model, batch))
+    return model(tables, _matrices(model, batch, weights, heads=True), batch.cycles)
+
+
+def departing_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> list[Tensor]:
+    """Return `network_outputs` with each of the `DEPARTURES`, encoded once."""
+    encoding, matrices = _encoded(model, batch), _matrices(model, batch, weights, heads=True)
+    used, outputs = model.departure.clone(), []
+    for departure in DEPARTURES:
+        model.departure.fill_(departure)
+        outputs += model(model.station_tables(batch.series, encoding), matrices, batch.cycles)
+    model.departure.copy_(used)
+    return outputs
+
+
+def _encoded(model: NeuralKNN, batch: Batch) -> Encoding:
+    """Return the encoding of a batch, computed in half precision on a graphics card."""
+    device = batch.truth.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
+        encoding = model.encode(batch.series)
+    return Encoding(*(part.float() for part in encoding))
+
+
+def _matrices(model: NeuralKNN, batch: Batch, weights: Weights, *, heads: bool) -> TargetMatrices:
+    """Return the matrices of a batch's targets over its stations."""
+    count = len(batch.series.value)
+    return model.target_matrices(batch.neighbourhood, weights, stations=count, heads=heads)
+
+
+class Split(NamedTuple):
+    """Stations that are hidden together, and those from which they are estimated; rows."""
+
+    hidden: np.ndarray
+    visible: np.ndarray
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Batches with hidden stations, spread over the period, the same at every validation.
+
+    Attributes
+    ----------
+    batches : list of Batch
+    weights : list of Weights
+        Of the covariance head, which is fitted before.
+    measured : (target, core) bool Tensor
+        Where the hidden stations have values.
+    truth, station : (n,) Tensor
+        These values, float64, and their stations: rows of the network.
+    """
+
+    batches: list[Batch]
+    weights: list[Weights]
+    measured: Tensor
+    truth: Tensor
+    station: Tensor
+
+    @classmethod
+    def over(cls, samples: Samples, model: NeuralKNN, splits: Sequence[Split], count: int) -> Self:
+        """Return passes over so many windows, in each of which every split has its turn.
+
+        Only windows count in which a hidden station has a value. The model's covariances are
+        fitted; they complete the visible stations' series.
+        """
+        hidden = np.concatenate([split.hidden for split in splits])
+        examples = [
+            Example(int(start), np.sort(split.visible), np.sort(split.hidden))
+            for start in _starts(samples, model, hidden, count)
+            for split in splits
+        ]
+        visible = max(len(split.visible) for split in splits)
+        together = min(max(VISIBLE_TOGETHER // visible, 1), EXAMPLES_TOGETHER)
+        batches = [
+            assemble(
+                samples,
+                examples[first : first + together],
+                covariance=model.covariance,
+                configuration=model.configuration,
+            )
+            for first in range(0, len(examples), together)
+        ]
+        with torch.no_grad():
+            weights = [model.weights(batch.neighbourhood) for batch in batches]
+        truth = torch.cat([batch.truth for batch in batches])
+        measured = torch.isfinite(truth)
+        station = torch.from_numpy(np.concatenate([example.hidden for example in examples]))
+        rows = station[:, None].expand(measured.shape)[measured]
+        return cls(batches, weights, measured, truth[measured].double(), rows)
+
+    @torch.no_grad()
+    def outputs(
+        self,
+        model: NeuralKNN,
+        of_batch: Callable[[NeuralKNN, Batch, Weights], Sequence[Tensor]],
+    ) -> list[Tensor]:
+        """Return outputs (target, core) of a model wherever there is truth, (n,) float64 each.
+
+        Parameters
+        ----------
+        model : NeuralKNN
+        of_batch : callable
+            From a model, a batch and its weights to outputs, such as `network_outputs`.
+        """
+        device = model.log_spread.device
+        parts = [
+            torch.stack(list(of_batch(model, moved(batch, device), moved(weights, device)))).cpu()
+            for batch, weights in zip(self.batches, self.weights, strict=True)
+        ]
+        return list(torch.cat(parts, 1)[:, self.measured].double())
+
+
+def _starts(samples: Samples, model: NeuralKNN, hidden: np.ndarray, count: int) -> np.ndarray:
+    """Return starts of windows, evenly over those in which a hidden station has a value."""
+    margin, core = model.configuration.margin_steps, model.configuration.core_steps
+    measured = torch.isfinite(samples.value[hidden, margin:-margin]).any(dim=0)
+    reporting = np.flatnonzero(measured.reshape(-1, core).any(dim=1).numpy()) * core
+    count = min(count, reporting.size)
+    return reporting[np.linspace(0, reporting.size - 1, count).astype(int)]
+
+
+class Scores(NamedTuple):
+    """Scores of one validation, in units of the variable; the CRPS is of the standardised root."""
 
     update: int
     rmse: float
@@ -31,9 +186,9 @@ class Look(NamedTuple):
 
 
 class Validated(NamedTuple):
-    """A look, and the scores of each station that was hidden."""
+    """Scores of all hidden stations together, and of each."""
 
-    look: Look
+    scores: Scores
     by_station: np.ndarray  # (station, score): MAE, mean squared error and CRPS, of the root
 
     def proven_gain(self, kriging: "Validated") -> float:
@@ -46,12 +201,12 @@ class Validated(NamedTuple):
 
         Examples
         --------
-        >>> look = Look(0, 9.0, 5.0, 1.0, 0.9)
-        >>> kriging = Validated(look, np.array([[5.0, 1.0], [5.0, 1.0], [5.0, 1.0]]))
-        >>> better = Validated(look, np.array([[4.0, 0.8], [4.1, 0.8], [4.0, 0.8]]))
+        >>> scores = Scores(0, 9.0, 5.0, 1.0, 0.9)
+        >>> kriging = Validated(scores, np.array([[5.0, 1.0], [5.0, 1.0], [5.0, 1.0]]))
+        >>> better = Validated(scores, np.array([[4.0, 0.8], [4.1, 0.8], [4.0, 0.8]]))
         >>> round(better.proven_gain(kriging), 3), kriging.proven_gain(kriging)
         (0.173, 0.0)
-        >>> better_at_one = Validated(look, np.array([[4.0, 0.8], [5.0, 1.0], [5.0, 1.0]]))
+        >>> better_at_one = Validated(scores, np.array([[4.0, 0.8], [5.0, 1.0], [5.0, 1.0]]))
         >>> better_at_one.proven_gain(kriging)
         -inf
         """
@@ -71,15 +226,17 @@ class Validated(NamedTuple):
 def calibrate(
     model: NeuralKNN,
     update: int,
-    outputs: tuple[Tensor, Tensor],
-    truth: Tensor,
-    station: Tensor,
+    outputs: Sequence[Tensor],
+    passes: Passes,
     standardisation: Standardisation,
 ) -> Validated:
-    """Return the scores of outputs, their spread scaled to hold 90 % of the truth within 90 %."""
-    mean, log_variance = outputs
+    """Return the scores of outputs, their spread scaled to hold 90 % of the truth within 90 %.
+
+    The constant of the model's variance is changed by as much.
+    """
+    (mean, log_variance), truth = outputs, passes.truth
     ratio = (truth - mean).abs() / (log_variance / 2).exp()
-    quantile = float(torch.quantile(ratio[:: len(ratio) // 1_000_000 + 1], COVERAGE))
+    quantile = float(torch.quantile(ratio[:: len(ratio) // QUANTILE_VALUES + 1], COVERAGE))
     factor = max(quantile / HALF_WIDTH, SMALLEST)
     model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
@@ -88,15 +245,15 @@ def calibrate(
         - standardisation.distribution(truth, variance).median
     )
     score = crps(mean, variance.log(), truth)
-    off = (mean - truth).abs()
-    look = Look(
+    of_root = (mean - truth).abs()
+    scores = Scores(
         update,
         float(error.square().mean().sqrt()),
         float(error.abs().mean()),
         float(score.mean()),
-        float((off <= HALF_WIDTH * variance.sqrt()).double().mean()),
+        float((of_root <= HALF_WIDTH * variance.sqrt()).double().mean()),
     )
-    return Validated(look, _by_station(station, off, off**2, score))
+    return Validated(scores, _by_station(passes.station, of_root, of_root**2, score))
 
 
 def _by_station(station: Tensor, *scores: Tensor) -> np.ndarray:
@@ -104,3 +261,40 @@ def _by_station(station: Tensor, *scores: Tensor) -> np.ndarray:
     counts = torch.bincount(station).double()
     means = [torch.bincount(station, score) / counts for score in scores]
     return torch.stack(means, -1)[counts > 0].numpy()
+
+
+def fit_spread_law(
+    model: NeuralKNN, mean: Tensor, features: Sequence[Tensor], truth: Tensor
+) -> Tensor:
+    """Return the log-variance by the spread law, whose powers are fitted by the CRPS.
+
+    Parameters
+    ----------
+    model : NeuralKNN
+        Its law and ``log_spread`` are changed, unless there are too few values.
+    mean, truth : (n,) float64
+        Standardised.
+    features : three of (n,) float64
+        Of `aqreanalysis.methods.neural.neural_knn.spread_features`.
+    """
+    from scipy.optimize import minimize
+
+    columns = torch.stack(list(features), -1)
+    if len(truth) < FEWEST:
+        return columns @ model.spread_law.double() + model.log_spread.detach()
+    start = np.append(model.spread_law.numpy(), 0.0)
+    start[-1] = float(torch.log((truth - mean).square().mean()) - columns[:, 2].mean())
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the mean CRPS and its slope."""
+        chosen = torch.from_numpy(parameters).requires_grad_()
+        score = crps(mean, columns @ chosen[:-1] + chosen[-1], truth).mean()
+        total = score + RIDGE * (chosen[:-1] - torch.from_numpy(start[:-1])).square().sum()
+        total.backward()
+        return float(total.detach()), np.asarray(chosen.grad)
+
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[*BOUNDS, (None, None)])
+    law = torch.from_numpy(fitted.x)
+    model.spread_law.copy_(law[:-1])
+    model.log_spread.data.fill_(law[-1])
+    return columns @ law[:-1] + law[-1]

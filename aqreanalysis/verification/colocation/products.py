@@ -6,37 +6,36 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, Pollutant, UnknownPollutantError, pollutant
+from aqreanalysis.conventions import (
+    CONCENTRATION_UNITS,
+    STATION,
+    TIME,
+    Pollutant,
+    UnknownPollutantError,
+    pollutant,
+)
+from aqreanalysis.foreign.errors import ForeignError, raising
+from aqreanalysis.foreign.files import Source, opened
+from aqreanalysis.foreign.periods import TimeAxis, TimeLabel, at_one_level
+from aqreanalysis.foreign.places import SamplingMethod
+from aqreanalysis.foreign.variables import units_factor
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     ObservationError,
     default_variable,
     find_faults,
+    input_digest,
     step_hours,
     values_of,
 )
-from aqreanalysis.product import input_digest
+from aqreanalysis.predictive import RootNormal
 from aqreanalysis.verification.colocation.averaging import Alignment, align
 from aqreanalysis.verification.colocation.layers import (
-    Product,
     find_layer,
     find_standard_error,
     method_name,
-    opened,
-    units_factor,
 )
-from aqreanalysis.verification.colocation.periods import (
-    ProductPeriods,
-    TimeLabel,
-    at_one_level,
-    product_periods,
-)
-from aqreanalysis.verification.colocation.sampling import (
-    Sampling,
-    SamplingMethod,
-    locate_stations,
-    name_some,
-)
+from aqreanalysis.verification.colocation.stations import Colocation, colocate, name_some
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.pairs import build_pairs
 from aqreanalysis.verification.summing import statistics
@@ -49,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 def match_product(
-    product: Product,
+    product: Source,
     observations: xr.Dataset,
     variable: str | None = None,
     *,
@@ -116,29 +115,36 @@ def match_product(
     (20.0, ('estimator', 'station', 'time'), 'product')
     """
     target = _target(observations, variable)
-    with opened(product) as dataset:
+    with raising(VerificationError, "the product"), opened(product) as dataset:
         layer = find_layer(dataset, target, product_variable)
         network = StationNetwork.from_dataset(observations)
-        places = locate_stations(dataset, layer, network, sampling=sampling)
-        level = at_one_level(dataset, layer, places.dims)
-        periods = product_periods(
-            level, layer, places.dims, time_label=time_label, step_hours=step_hours(observations)
-        )
-        match = _Match(level, layer, target, places, periods, align(periods, observations))
-        estimate, standard_error, assumed = match.values()
+        places = colocate(dataset, layer, network, sampling=sampling)
+        level, time = at_one_level(dataset, layer, places.dims)
+        if time is None:
+            raise ForeignError(
+                f"{layer!r} has no time: no dates on its dimensions {dataset[layer].dims} and none "
+                "beside them. Assign the coordinate 'time'"
+            )
+        periods, assumed = time.periods(time_label=time_label, step_hours=step_hours(observations))
+        match = _Match(level, layer, target, places, time, align(periods, observations))
+        estimate, standard_error, converted = match.values()
         distance_km = match.distance_km()
-        seen, unknown = _provenance(dataset, observations, target.name, places, distance_km)
+        used, unknown = _provenance(dataset, observations, target.name, places, distance_km)
         label = name or method_name(dataset)
+        statistic = dataset[layer].attrs.get("statistic", "median")
     identifiers = network.identifiers[places.station]
-    warned = [*places.remarks, *seen, *_without_estimate(identifiers, estimate)]
+    warned = [*places.remarks, *used, *_without_estimate(identifiers, estimate)]
     for remark in warned:
         logger.warning("%s: %s", label, remark)
     return build_pairs(
-        match.kept(observations),
+        match.measurements(observations),
         target.name,
         truth=match.truth(observations),
         estimate=estimate[None],
         standard_error=standard_error[None],
+        median=RootNormal.from_mean(estimate, standard_error).median[None]
+        if statistic == "mean"
+        else None,
         methods=[label],
         stations={
             "distance_km": distance_km,
@@ -148,14 +154,15 @@ def match_product(
         attributes={
             "by": "product",
             "design": match.design(),
+            "statistic": statistic,
             "failures": [],
-            "remarks": [*warned, *assumed, *unknown],
+            "remarks": [*warned, *assumed, *converted, *unknown],
         },
     )
 
 
 def verify_product(
-    product: Product,
+    product: Source,
     observations: xr.Dataset,
     variable: str | None = None,
     *,
@@ -209,29 +216,34 @@ class _Match:
     product: xr.Dataset
     layer: str
     target: Pollutant
-    places: Sampling
-    periods: ProductPeriods
+    places: Colocation
+    time: TimeAxis
     alignment: Alignment
 
     def values(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Return estimate and standard error, (m, n) ug m-3 each, and what was assumed."""
-        factor, remarks = units_factor(self.product[self.layer], self.target)
+        factor, of_air = units_factor(self.product[self.layer], self.target)
+        units = self.product[self.layer].attrs["units"]
         estimate = self._read(self.layer) * factor
         error = np.full(estimate.shape, np.nan)
-        remarks += self.periods.remarks
-        found = find_standard_error(self.product, self.layer)
-        if found is not None and self.alignment.averaged == "product":
+        remarks = []
+        if of_air:
+            remarks.append(
+                f"The product's {units} were converted to {CONCENTRATION_UNITS} at 25 °C and "
+                "1013.25 hPa."
+            )
+        name = find_standard_error(self.product, self.layer)
+        if name is not None and self.alignment.averaged == "product":
             remarks.append(
                 "The product's standard error is left out: those of shorter periods do not tell "
                 "that of their mean."
             )
-        elif found is not None:
-            layer = self.product[found]
-            units = layer.attrs.get("units", self.product[self.layer].attrs["units"])
-            layer = layer.assign_attrs(units=units)
+        elif name is not None:
+            layer = self.product[name]
+            layer = layer.assign_attrs(units=layer.attrs.get("units", units))
             try:
-                error = self._read(found) * units_factor(layer, self.target)[0]
-            except VerificationError as fault:
+                error = self._read(name) * units_factor(layer, self.target)[0]
+            except ForeignError as fault:
                 remarks.append(f"The product's standard error is left out: {fault}.")
         return estimate, np.where(error >= 0, error, np.nan), remarks
 
@@ -240,8 +252,8 @@ class _Match:
         measured = values_of(observations, self.target.name)[self.places.station]
         return self.alignment.truth(measured)
 
-    def kept(self, observations: xr.Dataset) -> xr.Dataset:
-        """Return the stations in the product and the periods of the pairs."""
+    def measurements(self, observations: xr.Dataset) -> xr.Dataset:
+        """Return the stations in the product, in the periods of the pairs, without values."""
         stations = observations.isel({STATION: self.places.station})
         layer = np.empty((self.places.station.size, self.alignment.time.size), np.int8)
         return xr.Dataset(
@@ -257,7 +269,7 @@ class _Match:
         layer = self.product.get(_DISTANCE)
         if layer is None or set(layer.dims) != set(self.places.dims):
             return np.full(self.places.station.size, np.nan)
-        return self.places.read(layer)[:, 0]
+        return self.places.sampling.read(layer)[:, 0]
 
     def design(self) -> str:
         """Return how measurements and product were brought together, in a sentence."""
@@ -270,11 +282,8 @@ class _Match:
     def _read(self, name: str) -> np.ndarray:
         """Return a layer at the stations in the periods of the pairs, (m, n) in its own units."""
         used = self.alignment.estimated >= 0
-        position = self.periods.position[used]
-        order = np.argsort(position)  # the order of the file
-        time = self.periods.dimension
-        values = np.empty((self.places.station.size, position.size))
-        values[:, order] = self.places.read(self.product[name], time, position[order])
+        layer, position = self.product[name], self.time.position[used]
+        values = self.places.sampling.read(layer, self.time.dimension, position)
         return self.alignment.estimate(values)
 
 
@@ -299,7 +308,7 @@ def _provenance(
     product: xr.Dataset,
     observations: xr.Dataset,
     variable: str,
-    places: Sampling,
+    places: Colocation,
     distance_km: np.ndarray,
 ) -> tuple[list[str], list[str]]:
     """Return remarks that the product saw the stations, and that it is not known to have."""

@@ -1,0 +1,98 @@
+"""Averages over periods: which periods nest in which, and means of groups."""
+
+import numpy as np
+
+from aqreanalysis.foreign.errors import ForeignError
+
+
+def mean_by_group(values: np.ndarray, group: np.ndarray, needed: np.ndarray) -> np.ndarray:
+    """Return the mean of each group, (m, n) float64; NaN where too few values are finite.
+
+    Parameters
+    ----------
+    values : (m, q) array
+        NaN is missing.
+    group : (q,) int array
+        Number of the group, within 0..n-1; -1 for none.
+    needed : (n,) array
+        Values that a mean needs, and never less than one.
+
+    Examples
+    --------
+    >>> mean_by_group(
+    ...     np.array([[1.0, 3.0, 7.0, np.nan]]), np.array([0, 0, 1, 1]), np.array([2, 2])
+    ... )
+    array([[ 2., nan]])
+    """
+    used = group >= 0
+    values, group = values[:, used], group[used]
+    shape = (values.shape[0], needed.size)
+    bins = (np.arange(shape[0])[:, None] * shape[1] + group).ravel()
+    measured = np.isfinite(values)
+    total = np.bincount(bins, np.where(measured, values, 0.0).ravel(), shape[0] * shape[1])
+    count = np.bincount(bins, measured.ravel(), shape[0] * shape[1])
+    enough = (count.reshape(shape) >= needed) & (count.reshape(shape) > 0)
+    mean = np.full(shape, np.nan)
+    np.divide(total.reshape(shape), count.reshape(shape), out=mean, where=enough)
+    return mean
+
+
+def nest(
+    inner: np.ndarray, outer: np.ndarray, inside: str, around: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outer period of each inner one, and how many inner ones fill each outer one.
+
+    Parameters
+    ----------
+    inner, outer : (p, 2) and (n, 2) datetime64[s]
+        Periods in ascending order.
+    inside, around : str
+        What they belong to, for the message.
+
+    Returns
+    -------
+    group : (p,) int
+        -1 where an inner period lies in no outer one.
+    count : (n,) int
+        0 where the inner periods do not cover an outer one.
+
+    Raises
+    ------
+    ForeignError
+        If periods do not nest.
+    """
+    group = _holding(inner, outer, inside, around)
+    used = group[group >= 0]
+    covered = np.bincount(used, lengths(inner)[group >= 0], outer.shape[0])
+    count = np.bincount(used, minlength=outer.shape[0])
+    return group, np.where(covered == lengths(outer), count, 0)
+
+
+def lengths(bounds: np.ndarray) -> np.ndarray:
+    """Return the lengths of periods in seconds."""
+    return (bounds[:, 1] - bounds[:, 0]).astype(np.int64)
+
+
+def span(bounds: np.ndarray) -> str:
+    """Return the time from the first period to the last in words."""
+    ends = np.datetime_as_string([bounds[:, 0].min(), bounds[:, 1].max()], unit="m")
+    return f"{ends[0]} to {ends[1]} UTC"
+
+
+def _holding(inner: np.ndarray, outer: np.ndarray, inside: str, around: str) -> np.ndarray:
+    """Return the outer period that holds each inner one, -1 for none; both in ascending order."""
+    before = np.searchsorted(outer[:, 0], inner[:, 0], side="right") - 1
+    begun = (before >= 0) & (inner[:, 0] < outer[before, 1])
+    within = begun & (inner[:, 1] <= outer[before, 1])
+    after = np.minimum(before + 1, outer.shape[0] - 1)
+    reaches = (inner[:, 1] > outer[after, 0]) & (inner[:, 0] < outer[after, 0])
+    astride = np.flatnonzero((begun & ~within) | reaches)
+    if astride.size:
+        at = astride[0]
+        other = outer[before[at]] if begun[at] else outer[after[at]]
+        raise ForeignError(
+            f"the periods of the {inside} do not nest in those of the {around}: "
+            f"{span(inner[[at]])} beside {span(other[None])}. Correct the stamps or time_label, "
+            "or average one of them to the periods of the other"
+        )
+    return np.where(within, before, -1)

@@ -1,0 +1,173 @@
+"""Files of others: opened lazily, joined along time, and cut into blocks."""
+
+import glob
+import os
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.foreign.errors import ForeignError
+from aqreanalysis.foreign.periods import dated_variable
+
+Source = xr.Dataset | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+#: Bytes of a block of a file: few seeks, and a block for each thread stays small.
+BLOCK_BYTES = 32 * 2**20
+
+
+def open_netcdf(path: str | os.PathLike[str], *, chunks: dict | None = None) -> xr.Dataset:
+    """Return the lazy Dataset of a file; nothing but coordinates is read.
+
+    Raises
+    ------
+    ForeignError
+        If there is no such file, or it cannot be read as NetCDF.
+    """
+    if not Path(path).exists():
+        raise ForeignError(f"there is no file {os.fspath(path)}")
+    try:
+        # A time that only counts hours from an unsaid beginning stays a number, and is refused.
+        return xr.open_dataset(path, chunks=chunks, decode_timedelta=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ForeignError(f"{os.fspath(path)} cannot be read as NetCDF: {first}") from error
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[xr.Dataset]:
+    """Give files as a Dataset, lazily, and close them afterwards; a Dataset is left open.
+
+    Files, in any order, are joined along their time.
+
+    Parameters
+    ----------
+    source : Dataset, path, pattern such as ``"cams-2019-*.nc"``, or sequence of paths
+
+    Raises
+    ------
+    ForeignError
+        If there is no such file, it cannot be read, or the files do not fit together.
+
+    Examples
+    --------
+    >>> with opened(xr.Dataset({"pm25": 1.0})) as dataset:
+    ...     list(dataset)
+    ['pm25']
+    """
+    if isinstance(source, xr.Dataset):
+        yield source
+        return
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_netcdf(path)) for path in _paths(source)]
+        yield files[0] if len(files) == 1 else _joined(files)
+
+
+def in_blocks(variable: xr.Variable, time: Hashable | None) -> xr.Variable:
+    """Return a variable as a dask array, in whole chunks of its file, or in runs of hours.
+
+    Parameters
+    ----------
+    variable : Variable
+        Lazy or in memory; one that already is in dask chunks keeps them.
+    time : hashable or None
+        Its dimension of time.
+
+    Examples
+    --------
+    >>> in_blocks(xr.Variable(("time", "cell"), np.zeros((40, 2**20))), "time").chunks[0][:2]
+    (4, 4)
+    """
+    from dask.array.core import normalize_chunks
+
+    if variable.chunks is not None or variable.ndim == 0:
+        return variable
+    native = variable.encoding.get("preferred_chunks", {})
+    if native:
+        wanted: tuple = ("auto",) * variable.ndim
+        before = tuple(
+            min(native.get(dim, size), size) or 1 for dim, size in variable.sizes.items()
+        )
+    else:  # a file without chunks holds hour after hour
+        wanted = tuple("auto" if dim == time else -1 for dim in variable.dims)
+        before = None
+    sizes = normalize_chunks(
+        wanted,
+        shape=variable.shape,
+        dtype=variable.dtype,
+        limit=BLOCK_BYTES,
+        previous_chunks=before,
+    )
+    return variable.chunk(dict(zip(variable.dims, sizes, strict=True)))
+
+
+def runs(chunks: Sequence[int], positions: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Yield ascending positions in runs of whole chunks, of about ``most`` positions.
+
+    Examples
+    --------
+    >>> [run.tolist() for run in runs((2, 2, 2), np.array([1, 2, 3, 4, 5]), 2)]
+    [[1, 2, 3], [4, 5]]
+    """
+    chunk = np.searchsorted(np.cumsum(chunks), positions, side="right")
+    start = 0
+    while start < positions.size:
+        last = chunk[min(start + most, positions.size) - 1]
+        stop = int(np.searchsorted(chunk, last, side="right"))
+        yield positions[start:stop]
+        start = stop
+
+
+def _paths(source: object) -> list[str]:
+    """Return the files that are meant."""
+    if isinstance(source, str | os.PathLike):
+        text = os.fspath(source)
+        matches = sorted(glob.glob(text)) if re.search(r"[*?\[]", text) else []
+        paths = [text] if Path(text).exists() or not matches else matches
+    elif isinstance(source, Sequence) and source:
+        paths = [os.fspath(path) for path in source]
+    else:
+        found = "none" if isinstance(source, Sequence) else type(source).__name__
+        remedy = ". Use .to_dataset(name=...)" if isinstance(source, xr.DataArray) else ""
+        raise ForeignError(f"expected a Dataset, a path or several; found {found}{remedy}")
+    absent = [path for path in paths if not Path(path).exists()]
+    if absent:
+        raise ForeignError(f"there is no file {', '.join(absent)}")
+    return paths
+
+
+def _joined(files: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return files as one Dataset along time, still lazy."""
+    names = {dated_variable(file, dim) for file in files for dim in file.dims} - {None}
+    dimensions = {file[name].dims[0] for file in files for name in names if name in file.variables}
+    if len(dimensions) != 1:
+        raise ForeignError(
+            "the files must have one dimension of time; found "
+            f"{', '.join(sorted(map(str, dimensions))) or 'none'}. Join them with xarray"
+        )
+    (time,) = dimensions
+    try:
+        return xr.concat(
+            [_layers_in_blocks(file, time) for file in files],
+            dim=time,
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="exact",
+            combine_attrs="override",
+        )
+    except (ValueError, KeyError) as error:
+        raise ForeignError(f"the files do not fit together: {error}") from error
+
+
+def _layers_in_blocks(file: xr.Dataset, time: Hashable) -> xr.Dataset:
+    """Return a file whose layers in time are in blocks, so that joining does not read them."""
+    layers = {
+        name: (layer.dims, in_blocks(layer.variable, time).data, layer.attrs)
+        for name, layer in file.data_vars.items()
+        if time in layer.dims and layer.ndim > 2
+    }
+    return file.assign(layers)

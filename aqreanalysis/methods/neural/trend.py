@@ -1,0 +1,112 @@
+"""What a model learned of a background: a weighted sum of covariates under the stations."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from aqreanalysis.foreign.background import Background, BackgroundError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A linear regression of a standardised variable on covariates.
+
+    Attributes
+    ----------
+    names : tuple of str
+    rooted : tuple of bool
+        Whether the square root of a covariate is used, as for concentrations.
+    centre, scale, coefficient : tuple of float
+        Of each covariate over the training stations and hours.
+    """
+
+    names: tuple[str, ...]
+    rooted: tuple[bool, ...]
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    coefficient: tuple[float, ...]
+
+    @classmethod
+    def of(cls, background: Background, columns: np.ndarray, values: np.ndarray) -> Self:
+        """Return the trend of standardised values (n, t), by least squares.
+
+        Parameters
+        ----------
+        background : Background
+        columns : (n, t, covariate)
+            Of `Background.at` at the stations.
+        values : (n, t)
+            NaN where missing.
+
+        Raises
+        ------
+        BackgroundError
+            If a covariate is missing wherever something was measured.
+        """
+        columns = _rooted(columns, background.rooted)
+        measured = np.isfinite(values)
+        used = np.isfinite(columns) & measured[..., None]
+        for name, some in zip(background.names, used.any(axis=(0, 1)), strict=True):
+            if not some:
+                raise BackgroundError(
+                    f"the background {name!r} has no value at any measurement: it has "
+                    f"{background.extent()}. Pass a field of two cells or more each way that "
+                    "covers the stations' region and period and is not missing there"
+                )
+        taken = np.where(used, columns, np.nan)
+        centre = np.nanmean(taken, axis=(0, 1))
+        scale = np.nanstd(taken, axis=(0, 1))
+        scale[scale == 0] = 1.0
+        _warn_of_missing(background.names, measured, used)
+        regular = np.nan_to_num((columns - centre) / scale)[measured]
+        design = np.column_stack([regular, np.ones(len(regular))])
+        solved = np.linalg.lstsq(design, values[measured], rcond=None)[0][:-1]
+        numbers = (tuple(array.tolist()) for array in (centre, scale, solved))
+        return cls(background.names, background.rooted, *numbers)
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Return the trend of `facts`."""
+        return cls(**{name: tuple(values) for name, values in facts.items()})
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain lists, for the record of a saved model."""
+        return {name: list(values) for name, values in asdict(self).items()}
+
+    def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """Return the trend (n, t) of covariates (n, t, covariate); a missing one counts as mean."""
+        regular = (_rooted(columns, self.rooted) - np.array(self.centre)) / np.array(self.scale)
+        return np.nan_to_num(regular) @ np.array(self.coefficient)
+
+    def check(self, background: Background) -> None:
+        """Refuse a background of other variables than those learned."""
+        if background.names != self.names:
+            raise BackgroundError(
+                f"this model learned with the background {', '.join(self.names)}; found "
+                f"{', '.join(background.names)}. Pass the same variables in the same order."
+            )
+
+
+def _rooted(columns: np.ndarray, rooted: tuple[bool, ...]) -> np.ndarray:
+    """Return covariates with the square root of those that are concentrations."""
+    return np.where(rooted, np.sqrt(np.clip(columns, 0, None)), columns)
+
+
+def _warn_of_missing(names: tuple[str, ...], measured: np.ndarray, used: np.ndarray) -> None:
+    """Say where a covariate is missing although something was measured."""
+    for number, name in enumerate(names):
+        missing = measured & ~used[..., number]
+        if missing.any():
+            logger.warning(
+                "the background %r is missing at %d of %d measurements (%d stations); it counts "
+                "as its mean there",
+                name,
+                missing.sum(),
+                measured.sum(),
+                missing.any(axis=1).sum(),
+            )

@@ -1,0 +1,208 @@
+"""Positions of stations: one each, checked, on WGS84, longitude in [-180, 180)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from aqreanalysis.network import MOVED_KM
+from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
+from aqreanalysis.observations.journal import Journal
+
+_METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Positions (station,) in degrees on WGS84, longitude in [-180, 180); altitude in metres."""
+
+    longitude: Floats
+    latitude: Floats
+    altitude: Floats | None = None
+    name: Names | None = None
+
+    def at(self, rows: Codes) -> "Positions":
+        """Return the positions of some of the stations, or of all in another order."""
+        return replace(self, **{name: v[rows] for name, v in self.coordinates().items()})
+
+    def coordinates(self) -> dict[str, NDArray]:
+        """Return the arrays that are known, by name."""
+        return {name: values for name, values in vars(self).items() if values is not None}
+
+
+def station_positions(
+    station: Codes, longitude: Floats, latitude: Floats, *, identifiers: Names, journal: Journal
+) -> Positions:
+    """Return one position a station from the positions in the rows, in degrees, NaN where missing.
+
+    Longitudes of 0 to 360 are wrapped. A station that moves by less than 100 m is put at the
+    median of its positions, and this is logged; one that moves farther is a fault. ``station`` is
+    the row's station as an index of ``identifiers``; every station has at least one row.
+
+    Examples
+    --------
+    >>> positions = station_positions(
+    ...     np.array([0, 1, 0]), np.array([350.0, 10.0, 350.0]), np.array([50.0, 51.0, 50.0]),
+    ...     identifiers=np.array(["A", "B"]), journal=Journal("table"),
+    ... )
+    >>> positions.longitude, positions.latitude
+    (array([-10.,  10.]), array([50., 51.]))
+    """
+    if not _in_range(station, longitude, latitude, identifiers=identifiers, journal=journal):
+        nowhere = np.full(len(identifiers), np.nan)
+        return Positions(nowhere, nowhere.copy())
+    east = longitude >= 180.0
+    if east.any():
+        journal.decide(
+            f"longitudes of 180 to 360 degrees wrapped to -180 to 180 ({int(east.sum())} rows; "
+            f"for example station {identifiers[station[np.argmax(east)]]})"
+        )
+    located = ~(np.isnan(longitude) | np.isnan(latitude))
+    first = first_rows(station, len(identifiers), where=located)
+    missing = first < 0
+    if missing.any():
+        journal.fault(
+            f"station {identifiers[missing][0]} has no longitude and latitude "
+            f"({int(missing.sum())} such stations)"
+        )
+    centre_x, centre_y = longitude[first], latitude[first]
+    offset_x = wrapped(longitude - centre_x[station])
+    offset_y = latitude - centre_y[station]
+    if (np.abs(offset_x) + np.abs(offset_y) > 0.0).any():
+        offsets = pd.DataFrame({"x": offset_x, "y": offset_y})
+        _check_moves(station, offsets, centre_x, centre_y, identifiers, journal)
+        median = offsets.groupby(station).median().reindex(range(len(identifiers)))
+        centre_x, centre_y = centre_x + median["x"].to_numpy(), centre_y + median["y"].to_numpy()
+    return Positions(wrapped(centre_x), centre_y)
+
+
+def wrapped(longitude: Floats) -> Floats:
+    """Return longitudes in [-180, 180), unchanged to the bit where they already are.
+
+    Examples
+    --------
+    >>> wrapped(np.array([116.4, 180.0, 350.0, -190.0]))
+    array([ 116.4, -180. ,  -10. ,  170. ])
+    """
+    outside = (longitude < -180.0) | (longitude >= 180.0)
+    return np.where(outside, (longitude + 180.0) % 360.0 - 180.0, longitude)
+
+
+def first_rows(codes: Codes, count: int, *, where: Mask | None = None) -> Codes:
+    """Return the first row of each of ``count`` codes, -1 for a code without a row.
+
+    Examples
+    --------
+    >>> first_rows(np.array([1, 0, 1]), 3)
+    array([ 1,  0, -1])
+    """
+    rows = (np.arange(codes.size) if where is None else np.flatnonzero(where))[::-1]
+    first = np.full(count, -1, dtype=np.intp)
+    first[codes[rows]] = rows  # of repeated indices the last assignment holds
+    return first
+
+
+def to_wgs84(
+    positions: Positions, datum: Sequence[str], *, identifiers: Names, journal: Journal
+) -> Positions:
+    """Return positions on WGS84 from those on a datum each: "WGS84", "NAD83", "NAD27" or other.
+
+    NAD27 is transformed by PROJ with what is installed, never by a download. NAD83 differs from
+    WGS84 by less than 2 m and is taken for it. A datum that is unknown is taken for WGS84 too:
+    if it was NAD27, the position is wrong by up to about 100 m (200 m in Alaska).
+    """
+    words = np.array([word.strip().upper() for word in datum])
+    old, similar = words == "NAD27", words == "NAD83"
+    other = ~old & ~similar & (words != "WGS84")
+    if similar.any():
+        journal.decide(f"{similar.sum()} stations on NAD83 taken for WGS84 (less than 2 m off)")
+    if other.any():
+        journal.warn(
+            f"{other.sum()} stations on datum {str(words[other][0])!r} taken for WGS84 (up to "
+            f"about 100 m off if it was NAD27); for example station {identifiers[other][0]}"
+        )
+    if not old.any():
+        return positions
+    from pyproj import Transformer
+
+    longitude, latitude = positions.longitude.copy(), positions.latitude.copy()
+    transformer = Transformer.from_crs("EPSG:4267", "EPSG:4326", always_xy=True)
+    longitude[old], latitude[old] = transformer.transform(longitude[old], latitude[old])
+    metres = _metres(
+        longitude - positions.longitude, latitude - positions.latitude, positions.latitude
+    )
+    journal.decide(
+        f"{old.sum()} stations on NAD27 transformed to WGS84, by up to {metres.max():.0f} m; "
+        f"for example station {identifiers[old][0]}"
+    )
+    return replace(positions, longitude=wrapped(longitude), latitude=latitude)
+
+
+def _in_range(
+    station: Codes, longitude: Floats, latitude: Floats, *, identifiers: Names, journal: Journal
+) -> bool:
+    """Return whether all degrees are possible, and collect the faults of those that are not."""
+    beyond = np.abs(latitude) > 90.0
+    would_fit = bool((np.abs(longitude[~np.isnan(longitude)]) <= 90.0).all())
+    if beyond.mean() > 0.5 and would_fit and np.nanmax(np.abs(latitude)) <= 360.0:
+        row = int(np.argmax(beyond))
+        journal.fault(
+            "the columns of longitude and latitude look swapped: station "
+            f"{identifiers[station[row]]} has longitude {longitude[row]:g}, "
+            f"latitude {latitude[row]:g}. Name them with "
+            "columns={'longitude': ..., 'latitude': ...}"
+        )
+        return False
+    far = (longitude < -180.0) | (longitude > 360.0) | np.isinf(longitude)
+    for wrong, degrees, words in (
+        (beyond, latitude, "latitude must be between -90 and 90"),
+        (far, longitude, "longitude must be between -180 and 360"),
+    ):
+        if wrong.any():
+            stations = np.unique(station[wrong])
+            row = int(np.argmax(wrong))
+            journal.fault(
+                f"{words}; station {identifiers[station[row]]} has {degrees[row]:g} "
+                f"({stations.size} such stations)"
+            )
+    return not (beyond.any() or far.any())
+
+
+def _check_moves(
+    station: Codes,
+    offsets: pd.DataFrame,
+    longitude: Floats,
+    latitude: Floats,
+    identifiers: Names,
+    journal: Journal,
+) -> None:
+    """Collect a fault for stations that move far, and log those that move a little."""
+    x, y = offsets["x"].to_numpy(), offsets["y"].to_numpy()
+    metres = np.nan_to_num(_metres(x, y, latitude[station]))
+    far = metres >= 1000 * MOVED_KM
+    if far.any():
+        row = int(np.argmax(far))
+        home = station[row]
+        kilometres = metres[row] / 1000.0
+        journal.fault(
+            f"station {identifiers[home]} moves: it is at longitude {longitude[home]:g}, latitude "
+            f"{latitude[home]:g} and also at {longitude[home] + x[row]:g}, "
+            f"{latitude[home] + y[row]:g}, {kilometres:.3g} km away "
+            f"({np.unique(station[far]).size} such stations). Give each place an identifier of "
+            "its own, or pass stations=..."
+        )
+        return
+    moved = np.unique(station[metres > 0.0])
+    if moved.size:
+        journal.decide(
+            f"{moved.size} stations move by up to {metres.max():.2g} m and are put at the median "
+            f"of their positions; for example station {identifiers[moved[0]]}"
+        )
+
+
+def _metres(east_deg: Floats, north_deg: Floats, latitude: Floats) -> Floats:
+    """Return the length of small differences in degrees."""
+    east = east_deg * np.cos(np.radians(latitude))
+    return _METRES_PER_DEGREE * np.hypot(east, north_deg)

@@ -1,0 +1,103 @@
+"""Files that an earlier version wrote are read by this one; `make_fixtures.py` remakes them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from make_fixtures import FINISHED, FIXTURES, long_product, observations, product_of
+
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.outlook import Outlook
+from aqreanalysis.product import ProductError, open_product, resuming, write_netcdf
+
+#: Three digits are stored; the network computes in single precision.
+CLOSE = 0.01
+
+
+@pytest.fixture
+def another_version(monkeypatch):
+    """Make this another release of the package."""
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9.9")
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """Return the path of a product whose writing was interrupted by an earlier version."""
+    monkeypatch.setattr("aqreanalysis.product.regions.REGION_BYTES", 1)
+    shutil.copytree(FIXTURES / FINISHED, tmp_path / ".product.nc.finished")
+    return tmp_path / "product.nc"
+
+
+def test_they_are_few_and_small():
+    sizes = [path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file()]
+    assert sizes
+    assert sum(sizes) < 300_000
+
+
+def test_a_saved_model_computes_the_product_that_it_computed():
+    found = product_of(Reanalyser.load(FIXTURES / "model"))
+
+    with open_product(FIXTURES / "product.nc") as stored:
+        for name in ("pm25", "pm25_uncertainty", "pm25_q05", "pm25_q95"):
+            np.testing.assert_allclose(found[name], stored[name], rtol=CLOSE)
+        np.testing.assert_array_equal(found.pm25_flag, stored.pm25_flag)
+
+
+def test_a_saved_outlook_predicts():
+    outlook = Outlook.load(FIXTURES / "outlook")
+
+    ahead = outlook.predict(observations(), horizon="6h", quantiles=(0.05,))
+
+    assert bool((ahead.pm25_q05 < ahead.pm25).all())
+    assert outlook.between.variable == "pm25"
+
+
+def test_a_product_is_opened_and_written_again(tmp_path):
+    with open_product(FIXTURES / "product.nc") as stored:
+        assert stored.pm25.dims == ("time", "lat", "lon")
+        assert stored.pm25.attrs["units"] == "ug m-3"
+        path = write_netcdf(stored, tmp_path / "again.nc", progress=False)
+        with open_product(path) as again:
+            xr.testing.assert_equal(again, stored)
+
+
+def test_a_zarr_store_holds_what_the_netcdf_file_holds():
+    with (
+        xr.open_dataset(FIXTURES / "product.zarr", engine="zarr") as store,
+        open_product(FIXTURES / "product.nc") as stored,
+    ):
+        for name, layer in stored.data_vars.items():
+            xr.testing.assert_equal(store[name].variable, layer.variable)
+
+
+@pytest.mark.usefixtures("another_version")
+def test_an_interrupted_run_of_an_earlier_version_goes_on(interrupted, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="aqreanalysis"):
+        write_netcdf(long_product(), interrupted, progress=False, resume=True)
+
+    assert "going on after 2 of 3 regions" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["product.nc"]
+    whole = write_netcdf(long_product(), tmp_path / "whole.nc", progress=False)
+    with open_product(interrupted) as found, open_product(whole) as expected:
+        xr.testing.assert_equal(found, expected)
+
+
+def test_an_interrupted_run_is_refused_once_other_values_are_computed(interrupted, monkeypatch):
+    monkeypatch.setattr(resuming, "FORMAT", resuming.FORMAT + 1)
+
+    with pytest.raises(ProductError, match="is not that of the interrupted run"):
+        write_netcdf(long_product(), interrupted, progress=False, resume=True)
+
+
+def test_the_journal_of_a_run_tells_its_blocks():
+    journal = json.loads((FIXTURES / FINISHED / "journal.json").read_text())
+    assert journal["regions"] == 3
+    assert journal["blocks"]["time"] == 10
+
+
+def test_a_folder_of_a_model_holds_plain_files_alone():
+    suffixes = {path.suffix for path in Path(FIXTURES, "model").iterdir()}
+    assert suffixes == {".json", ".safetensors", ".nc"}
