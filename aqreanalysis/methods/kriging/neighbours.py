@@ -8,8 +8,8 @@ import pandas as pd
 
 from aqreanalysis.network import StationNetwork
 
-#: Bits of a word in which columns are packed; a label of 31 bits before it fits in an int64.
-WORD_BITS = 32
+#: Bits of the first word in which columns are packed, and of those that follow a label of 31 bits.
+FIRST_BITS, WORD_BITS = 63, 32
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,21 @@ def nearest_reporting(
     wanted = np.minimum(reported.sum(axis=0), k)
     while True:
         near = network.neighbours(longitude, latitude, k=reach)
-        used = np.empty((reach, len(near.index), reported.shape[1]), dtype=bool)
+        order = np.argsort(near.index, axis=1)
+        rank, targets = np.argsort(order, axis=1), np.arange(len(order))
+        used = np.empty((reach, len(order), reported.shape[1]), dtype=bool)
         count = np.zeros(used.shape[1:], dtype=np.int32)
-        for column, station in zip(used, near.index.T, strict=True):
-            np.logical_and(reported[station], count < k, out=column)
+        for place, station in zip(rank.T, near.index.T, strict=True):  # nearest first
+            column = reported[station] & (count < k)
+            used[place, targets] = column
             count += column
         if reach == network.size or (count >= wanted).all():
             break
         reach = min(2 * reach, network.size)
-    order = np.argsort(near.index, axis=1)
-    return ReportingNeighbours(
-        np.take_along_axis(near.index, order, axis=1),
-        np.take_along_axis(near.distance_km, order, axis=1),
-        used[order.T, np.arange(len(order))],
+    index, distance_km = (
+        np.take_along_axis(table, order, axis=1) for table in (near.index, near.distance_km)
     )
+    return ReportingNeighbours(index, distance_km, used)
 
 
 def first_columns(mask: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -124,10 +125,10 @@ def first_columns(mask: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
 def label_rows(columns: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return a number for each distinct row of a table, and where it occurs first.
 
-    The labels are exact: columns are packed into words of 32 bits, by the bits of their largest
-    number, and a word with the label of the words before it is one number of 63 bits, of which
-    pandas numbers the distinct ones. Sets of stations are so compared by far faster than by
-    sorting.
+    The labels are exact: columns are packed into a word of 63 bits, each by the bits of its largest
+    number, and pandas numbers the distinct words. What does not fit goes into words of 32 bits,
+    which follow the label so far in a number of 63 bits. Sets of stations are compared far faster
+    so than by sorting rows.
 
     Parameters
     ----------
@@ -147,23 +148,28 @@ def label_rows(columns: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     >>> label.tolist(), first.tolist()
     ([0, 1, 2, 0], [0, 1, 2])
     """
-    label: np.ndarray | None = None
-    word, used = np.zeros((), np.int64), 0
+    label = word = None
+    used = 0
     for column in columns:
         bits = int(column.max(initial=0)).bit_length()
-        if used + bits > WORD_BITS:
-            label = _labels(word if label is None else label << WORD_BITS | word)
-            word, used = np.zeros((), np.int64), 0
-        word = word << bits | column
+        if word is None or used + bits > (FIRST_BITS if label is None else WORD_BITS):
+            label = _joined_labels(label, word)
+            word, used = np.zeros(column.size, np.int64), 0
+        word <<= bits
+        word |= column
         used += bits
-    if label is None and not word.ndim:
+    label = _joined_labels(label, word)
+    if label is None:
         raise ValueError("rows need at least one column")
-    label = _labels(word if label is None else label << WORD_BITS | word)
     first = np.empty(int(label.max(initial=-1)) + 1, dtype=np.int64)
     first[label[::-1]] = np.arange(label.size)[::-1]
     return label, first
 
 
-def _labels(number: np.ndarray) -> np.ndarray:
-    """Return a label for each distinct number, by first occurrence, int64."""
-    return pd.factorize(number)[0].astype(np.int64)
+def _joined_labels(label: np.ndarray | None, word: np.ndarray | None) -> np.ndarray | None:
+    """Return a label for each distinct pair of a label and a word, by first occurrence."""
+    if word is None:
+        return label
+    if label is not None:
+        word |= label << WORD_BITS
+    return pd.factorize(word)[0].astype(np.int64)

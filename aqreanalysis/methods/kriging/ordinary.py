@@ -185,11 +185,11 @@ class _OrdinaryField:
         targets, hours = near.used.shape[1:]
         target = np.repeat(np.arange(targets), hours)
         case, first = label_rows([target, *near.used.reshape(-1, target.size)])
-        target = target[first]
-        used = near.used.reshape(-1, case.size)[:, first]
+        used = near.used.reshape(len(near.used), -1)[:, first]
         slot, valid = first_columns(used.T, min(self.neighbours, len(used)))
-        station = np.where(valid, near.index[target[:, None], slot], self.network.size)
-        vector = self.variogram.covariance(near.distance_km)[target[:, None], slot]
+        place = target[first, None] * len(used) + slot  # in tables of targets and candidates
+        station = np.where(valid, near.index.take(place), self.network.size)
+        vector = self.variogram.covariance(near.distance_km).take(place)
         solved = weights_of_sets(station, valid, vector, self.variogram.sill, self._among)
         weights = np.zeros((len(used) + 1, first.size))  # the last row for missing ones
         weights[np.where(valid, slot, len(used)), np.arange(first.size)[:, None]] = solved.weight

@@ -38,7 +38,7 @@ JITTER = 1e-6
 #: Numbers in one batch of inverted matrices, 32 MB in float64.
 BATCH_NUMBERS = 1 << 22
 #: Targets of which the matrices are gathered at once: those of 16 data fit in the cache.
-TARGETS_AT_ONCE = 256
+TARGETS_AT_ONCE = 512
 
 
 class Weights(NamedTuple, Generic[Array]):
@@ -112,6 +112,7 @@ def weights_of_sets(
     covariance : callable
         From rows of ``station`` to the covariance among their data, (sets, m, m).
     """
+    vector = vector * valid
     number, first = label_rows(station.T)
     weights = Weights(np.empty_like(vector), np.empty(len(vector)))
     by_set = np.argsort(number, kind="stable")
@@ -127,7 +128,7 @@ def weights_of_sets(
         low, high = begins[start], begins[start + sets.size]
         for begin in range(low, high, TARGETS_AT_ONCE):
             rows = by_set[begin : min(begin + TARGETS_AT_ONCE, high)]
-            which, right = number[rows] - start, vector[rows] * valid[rows]
+            which, right = number[rows] - start, vector[rows]
             simple = np.matmul(inverse.take(which, axis=0), right[:, :, None])[:, :, 0]
             part = _combined(simple, ones.take(which, axis=0), right, sill)
             weights.weight[rows], weights.variance[rows] = part
