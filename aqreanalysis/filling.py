@@ -8,8 +8,7 @@ import torch
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
-from aqreanalysis.methods.kriging.gaps import complete
-from aqreanalysis.methods.neural.batches import surroundings_of
+from aqreanalysis.methods.kriging.gaps import NearbyStations, complete
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
@@ -109,7 +108,7 @@ def _estimated(
     Both are (station, time); NaN where there is no estimate, or nothing was estimated.
     """
     values = values_of(observations, variable)
-    around = surroundings_of(StationNetwork.from_dataset(observations))
+    around = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
     with torch.no_grad(), single_thread():
         mean, variance = complete(

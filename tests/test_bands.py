@@ -17,7 +17,6 @@ from aqreanalysis.methods.neural.batches import (
     Samples,
     Standardisation,
     neighbourhood_of,
-    surroundings_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.network import StationNetwork
@@ -314,7 +313,7 @@ def test_a_station_that_reports_noise_is_learned_as_noisy(samples):
 
 
 def test_what_is_fitted_fills_gaps_with_a_spread_that_fits(samples):
-    from aqreanalysis.methods.kriging.gaps import estimate_gaps
+    from aqreanalysis.methods.kriging.gaps import NearbyStations, estimate_gaps
 
     rng = np.random.default_rng(9)
     measured = torch.isfinite(samples.value).nonzero()
@@ -323,7 +322,7 @@ def test_what_is_fitted_fills_gaps_with_a_spread_that_fits(samples):
     truth = value[tuple(gaps.T)]
     value[tuple(gaps.T)] = torch.nan
     scores = []
-    around = surroundings_of(samples.network)
+    around = NearbyStations.of(samples.network)
     for updates in (0, 40):
         covariance, *_ = fitted(samples, updates=updates)
         mean, variance = estimate_gaps(covariance, value, around, gaps)

@@ -10,7 +10,7 @@ import xarray as xr
 import aqreanalysis as aqr
 from aqreanalysis.filling import ORIGINS, fill
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import Surroundings, complete
+from aqreanalysis.methods.kriging.gaps import NearbyStations, complete
 from aqreanalysis.observations import validate
 
 QUICK = aqr.Schedule(covariance_updates=5, updates=0)
@@ -158,7 +158,7 @@ def test_the_values_beside_tell_how_a_station_differs_from_its_neighbour():
     value = torch.stack([neighbour + 0.8, neighbour])
     gap = slice(10, 16)
     value[0, gap] = torch.nan
-    around = Surroundings.among(torch.tensor([[0.0, 0.1], [0.1, 0.0]], dtype=torch.float64))
+    around = NearbyStations.among(torch.tensor([[0.0, 0.1], [0.1, 0.0]], dtype=torch.float64))
     off = [
         (
             complete(covariance, value, around, at_own_steps=beside)[0][0, gap]

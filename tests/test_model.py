@@ -15,7 +15,7 @@ from aqreanalysis.methods.kriging.covariance import JITTER, SpaceTimeCovariance,
 from aqreanalysis.methods.kriging.gaps import (
     FILLING_STATIONS,
     OWN_REACH_STEPS,
-    Surroundings,
+    NearbyStations,
     complete,
     nearest_others,
 )
@@ -53,7 +53,7 @@ def pair_km(network):
 
 def around(network):
     """Return what completing needs of a network."""
-    return Surroundings.among(pair_km(network))
+    return NearbyStations.among(pair_km(network))
 
 
 def by_hand(covariance, apart, lag, same):
@@ -269,7 +269,7 @@ def test_a_lone_station_is_completed_from_itself():
     value = double([[1.0, torch.nan, 1.0]])
 
     filled, _ = complete(
-        random_covariance(0), value, Surroundings.among(torch.zeros(1, 1).double())
+        random_covariance(0), value, NearbyStations.among(torch.zeros(1, 1).double())
     )
 
     assert float(filled[0, 1]) == pytest.approx(1.0)

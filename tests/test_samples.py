@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import Surroundings, complete, nearest_others
+from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, nearest_others
 from aqreanalysis.methods.neural.batches import (
     Clock,
     Example,
@@ -20,7 +20,6 @@ from aqreanalysis.methods.neural.batches import (
     assemble,
     clock_of,
     station_series,
-    surroundings_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import CYCLES, NeuralKNN
@@ -277,9 +276,9 @@ def test_the_surroundings_of_a_network_are_those_of_all_its_distances(count):
     # Every tenth of a degree: some stations are equally far, and some are at one place.
     network = StationNetwork(rng.integers(0, 40, count) / 10, rng.integers(0, 30, count) / 10)
 
-    rows, distance_km = surroundings_of(network)
+    rows, distance_km = NearbyStations.of(network)
 
-    expected = Surroundings.among(torch.from_numpy(network.distance_matrix_km()))
+    expected = NearbyStations.among(torch.from_numpy(network.distance_matrix_km()))
     np.testing.assert_array_equal(rows, expected.rows)
     np.testing.assert_array_equal(distance_km, expected.distance_km)
 
@@ -436,7 +435,7 @@ def test_gaps_of_a_window_are_filled_from_visible_stations_of_that_window():
         samples, [Example(10, visible, np.array([0]))], covariance=covariance, configuration=SMALL
     )
 
-    around = Surroundings.among(samples.distance_km(visible, visible))
+    around = NearbyStations.among(samples.distance_km(visible, visible))
     value, variance = complete(covariance, samples.value[1:, 10:30], around)
     assert torch.equal(batch.series.value, value.float())
     assert torch.equal(batch.series.variance, variance.float())

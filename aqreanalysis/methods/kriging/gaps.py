@@ -348,7 +348,3 @@ def _learned_data(
         others = reporting_at(series, nearby, gaps, lag, at_own_steps)
         parts.append(others._replace(valid=others.valid & valid[:, None]))
     return Data.joined(parts)
-
-
-#: Former name of `NearbyStations`.
-Surroundings = NearbyStations

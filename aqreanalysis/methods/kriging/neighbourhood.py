@@ -20,8 +20,6 @@ class Neighbourhood:
 
     Attributes
     ----------
-    window : (n,) int
-        Row of the batch in which the target lives.
     index : (n, k) int
         Neighbours; any row where ``distance_km`` is inf.
     distance_km, bearing : (n, k) float64
@@ -32,7 +30,6 @@ class Neighbourhood:
         Logarithm of the factor of each neighbour's noise; 0 where none was learned.
     """
 
-    window: Tensor
     index: Tensor
     distance_km: Tensor
     bearing: Tensor
@@ -51,13 +48,6 @@ class Neighbourhood:
         dense = weight.new_zeros(len(weight), stations, *weight.shape[2:])
         rows = torch.arange(len(weight))[:, None]
         return dense.index_put((rows, self.index), torch.where(mask, weight, 0.0), accumulate=True)
-
-    def mix(self, dense: Tensor, values: Tensor) -> Tensor:
-        """Return (n, ...): the sum over stations of (n, station) by (batch, station, ...)."""
-        counts = torch.bincount(self.window, minlength=len(values)).tolist()
-        flat = values.reshape(*values.shape[:2], -1)
-        parts = [w @ v for w, v in zip(dense.split(counts), flat, strict=True)]
-        return torch.cat(parts).reshape(len(dense), *values.shape[2:])
 
 
 def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:

@@ -276,11 +276,6 @@ def _joined(parts: Sequence[Neighbourhood], stations: Sequence[int]) -> Neighbou
     return Neighbourhood(*map(torch.cat, columns))
 
 
-def surroundings_of(network: StationNetwork) -> NearbyStations:
-    """Return what completing the series of a network needs of it, for any number of stations."""
-    return NearbyStations.of(network)
-
-
 def station_series(
     value: Tensor, variance: Tensor, others: Tensor, cycles: Tensor, covariates: Tensor
 ) -> StationSeries:
@@ -329,7 +324,6 @@ def neighbourhood_of(
     )
     distance, radius = torch.from_numpy(nearest.distance_km).split([neighbours, 1], dim=1)
     return Neighbourhood(
-        torch.zeros(len(index), dtype=torch.int64),
         torch.from_numpy(index),
         distance,
         torch.from_numpy(np.radians(bearing)),

@@ -13,13 +13,12 @@ from aqreanalysis.fields.blocks import BLOCK_STEPS
 from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.output import OutputBuffer
 from aqreanalysis.grid import Grid
-from aqreanalysis.methods.kriging.gaps import complete
+from aqreanalysis.methods.kriging.gaps import NearbyStations, complete
 from aqreanalysis.methods.neural.batches import (
     STATIONS_TOGETHER,
     Samples,
     Standardisation,
     station_series,
-    surroundings_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
@@ -98,7 +97,7 @@ class StationEncoder:
 
     def __init__(self, model: NeuralKNN, samples: Samples, *, heads: bool) -> None:
         self.model, self.samples, self.heads = model, samples, heads
-        surroundings = surroundings_of(samples.network)
+        surroundings = NearbyStations.of(samples.network)
         with single_thread():
             value, variance = complete(model.covariance, samples.value, surroundings)
         nearest = samples.network.nearest_others(k=model.configuration.neighbours)
