@@ -1,4 +1,4 @@
-"""What errors are told apart by: distance, level, hour and month; and events."""
+"""Strata of scores: distance, level, hour and month."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import xarray as xr
 from aqreanalysis.conventions import TIME, pollutant
 from aqreanalysis.observations import step_hours
 
-#: Edges, the upper one excluded: km to the nearest station that a method knew.
+#: Edges, the upper one excluded: km to the nearest station that was not hidden.
 DISTANCE_KM = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, np.inf)
 #: Edges of the true concentration of particles, ug m-3, the upper one excluded.
 PARTICLE_LEVELS = (0.0, 5.0, 10.0, 20.0, 35.0, 75.0, 150.0, 250.0, np.inf)
@@ -21,7 +21,7 @@ MONTHS = 12
 
 @dataclass(frozen=True)
 class Stratum:
-    """One part of the values: which kind of parts, and which of them."""
+    """One part of the values: the kind of division, and the label of the part."""
 
     kind: str
     label: str
@@ -50,7 +50,7 @@ def interval_labels(edges: Sequence[float]) -> list[str]:
 
 
 def part_of(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
-    """Return the number of the part that each value lies in, the first for what lies below it.
+    """Return the number of the part that each value lies in; values below all are in the first.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def part_of(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
 
 def strata_of(levels: Sequence[float]) -> list[Stratum]:
-    """Return all parts of the axis ``stratum``: everything, levels, hours of the day, months."""
+    """Return the axis ``stratum``: all values, then by level, hour of the day and month."""
     return [
         Stratum("all", "all"),
         *(Stratum("level", label) for label in interval_labels(levels)),
@@ -83,14 +83,14 @@ def local_offset_hours(longitude: np.ndarray) -> np.ndarray:
 
 
 def period_hours(dataset: xr.Dataset) -> float:
-    """Return the hours that a value stands for, also where only some stamps are left."""
+    """Return the length of an averaging period, hours, also of a selection of steps."""
     return float(dataset[TIME].attrs.get("step_hours", step_hours(dataset)))
 
 
 def local_middles(dataset: xr.Dataset, longitude: np.ndarray) -> np.ndarray:
     """Return the local middle of each averaging period, (..., time) hours since 1970.
 
-    Days are what their label says everywhere: half the globe further on they would be others.
+    Daily values are not shifted to local time: half the globe away they would change their date.
     """
     hours = period_hours(dataset)
     sign = -1 if dataset[TIME].attrs.get("time_label") == "end" else 1
