@@ -11,7 +11,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork
 
-#: Cells above which a resolution must be a slip: 50 million are a continent at 1 km.
+#: Most cells of a grid: 50 million are a continent at 1 km; more are taken for a mistake.
 MOST_CELLS = 50_000_000
 
 
@@ -64,8 +64,8 @@ class Grid:
         Raises
         ------
         ValueError
-            If the resolution is not positive, or all stations are at one place, so that no
-            spacing tells the size of the grid.
+            If the resolution is not positive, or all stations are at one place, so that the extent
+            of the grid is undefined.
         """
         if resolution is not None:
             resolution = _positive(resolution)
@@ -83,7 +83,7 @@ class Grid:
         high = np.ceil(np.array([east + spacing, north + spacing]) / resolution) * resolution
         if _is_geographic(crs):
             low[1] = max(low[1], -90)
-            # Whole cells, no further than once around and up to the pole.
+            # Whole cells, at most once around the globe and up to the pole.
             most = np.floor((np.array([low[0] + 360, 90]) - low) / resolution + 1e-9)
             if (most < 1).any():
                 raise ValueError(
@@ -168,7 +168,7 @@ class Grid:
         return np.stack([edges[:-1], edges[1:]], axis=1)
 
     def _count(self, low: float, high: float) -> int:
-        """Return how many whole cells cover what lies between two edges."""
+        """Return the number of whole cells that cover the range between two edges."""
         return max(1, int(np.ceil((high - low) / self.resolution - 1e-9)))
 
     def _rounded(self, coordinate: np.ndarray) -> np.ndarray:
@@ -176,7 +176,7 @@ class Grid:
         return np.round(coordinate, 9 - int(np.floor(np.log10(self.resolution))))
 
     def _region_faults(self) -> list[str]:
-        """Return what is wrong with the region and the resolution."""
+        """Return the faults of the region and the resolution."""
         if not self._has_numbers():
             return [
                 "region needs four finite numbers west, east, south, north and a finite "
@@ -204,7 +204,7 @@ class Grid:
         return numbers.size == 5 and bool(np.isfinite(numbers).all())
 
     def _size_faults(self) -> list[str]:
-        """Return whether there are more cells than any machine can hold."""
+        """Return a fault if there are more than `MOST_CELLS` cells."""
         west, east, south, north = self.region
         cells = (east - west) / self.resolution * ((north - south) / self.resolution)
         if cells <= MOST_CELLS:
@@ -216,7 +216,7 @@ class Grid:
         ]
 
     def _crs_faults(self) -> list[str]:
-        """Return what is wrong with the CRS, or with degrees that are none."""
+        """Return the faults of the CRS, or of degrees outside of their range."""
         try:
             geographic = self.is_geographic
         except ValueError as error:
@@ -233,7 +233,7 @@ class Grid:
         return [] if self._region_faults() else self._overshoot_faults()
 
     def _overshoot_faults(self) -> list[str]:
-        """Return where whole cells would pass the pole or meet themselves around the globe."""
+        """Return where whole cells would extend beyond the pole or once around the globe."""
         west, east, south, north = self.region
         axes = (("west", west, east, west + 360), ("south", south, north, 90))
         faults = []
@@ -263,9 +263,9 @@ class Grid:
 
 
 def _positive(resolution: float) -> float:
-    """Return a resolution as a number, or a ValueError that says what was found."""
+    """Return a positive, finite resolution as a number; refuse any other."""
     try:
-        number = float(str(resolution))  # of float32 the digits that are meant
+        number = float(str(resolution))  # through text: of float32, the shortest digits
     except ValueError as error:
         raise ValueError(f"resolution must be a number; found {str(resolution)[:40]!r}") from error
     if not number > 0:
@@ -276,28 +276,28 @@ def _positive(resolution: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten, as a number without rounding dust."""
+    """Return the next 1, 2 or 5 times a power of ten, exact as decimal digits."""
     exponent = int(np.floor(np.log10(value)))
     step = next(s for s in (1, 2, 5, 10) if s * 10.0**exponent >= value * (1 - 1e-9))
     return float(f"{step}e{exponent}")
 
 
 def _is_geographic(crs: str) -> bool:
-    """Return whether the coordinates of a CRS are degrees; pyproj is asked only if need be."""
+    """Return whether the coordinates of a CRS are degrees; import pyproj only if necessary."""
     return crs == "EPSG:4326" or _crs(crs).is_geographic
 
 
 def _crs(crs: str) -> Any:
-    """Return the pyproj CRS, or a ValueError that says what was found."""
+    """Return the pyproj CRS; refuse one that is unknown or not horizontal."""
     import pyproj
 
     try:
-        found = pyproj.CRS.from_user_input(crs)
+        parsed = pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError as error:
         raise ValueError(f"crs must be one that PROJ knows; found {crs!r} ({error})") from error
-    if not (found.is_geographic or found.is_projected):
-        raise ValueError(f"crs must be geographic or projected; found {crs!r} ({found.type_name})")
-    return found
+    if not (parsed.is_geographic or parsed.is_projected):
+        raise ValueError(f"crs must be geographic or projected; found {crs!r} ({parsed.type_name})")
+    return parsed
 
 
 def _metres_per_unit(crs: str) -> float:
@@ -324,5 +324,5 @@ def _from_degrees(
 
 
 def size_of(at: Grid | xr.Dataset) -> int:
-    """Return how many cells or stations there are to estimate."""
+    """Return the number of cells or stations to estimate."""
     return math.prod(at.shape) if isinstance(at, Grid) else at.sizes[STATION]

@@ -244,7 +244,7 @@ class _Run:
         self, observations: xr.Dataset, variable: str, methods: list[str], statistic: Statistic
     ) -> None:
         self.observations, self.variable = observations, variable
-        self.methods, self.statistic = methods, statistic
+        self.statistic = statistic
         size, hours = observations.sizes[STATION], observations.sizes[TIME]
         self.truth = np.full((size, hours), np.nan)
         self.estimate, self.standard_error, self.median = np.full(
