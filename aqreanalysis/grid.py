@@ -69,8 +69,14 @@ class Grid:
         """
         if resolution is not None:
             resolution = _positive(resolution)
-        west, east, south, north = cls._extent_in(network, crs)
-        spacing = cls._spacing_in(network, crs)
+        geographic = _is_geographic(crs)
+        if geographic:
+            west, east, south, north = network.extent()
+            spacing = network.spacing_km / (np.radians(1) * EARTH_RADIUS_KM)
+        else:
+            x, y = _projection(crs).transform(network.longitude, network.latitude)
+            west, east, south, north = map(float, (x.min(), x.max(), y.min(), y.max()))
+            spacing = network.spacing_km * 1000 / _metres_per_unit(crs)
         if not np.isfinite(spacing):
             raise ValueError(
                 f"one place alone ({network!r}) gives no extent for a grid; "
@@ -81,7 +87,7 @@ class Grid:
             resolution = _round_up(max(spacing / 4, widest / 250))
         low = np.floor(np.array([west - spacing, south - spacing]) / resolution) * resolution
         high = np.ceil(np.array([east + spacing, north + spacing]) / resolution) * resolution
-        if _is_geographic(crs):
+        if geographic:
             low[1] = max(low[1], -90)
             # Whole cells, at most once around the globe and up to the pole.
             most = np.floor((np.array([low[0] + 360, 90]) - low) / resolution + 1e-9)
@@ -140,7 +146,7 @@ class Grid:
         x, y = np.meshgrid(self.x, self.y)
         if self.is_geographic:
             return x, y
-        longitude, latitude = _to_degrees(x, y, self.crs)
+        longitude, latitude = _projection(self.crs).transform(x, y, direction="INVERSE")
         outside = ~(np.isfinite(longitude) & np.isfinite(latitude))
         if outside.any():
             raise ValueError(
@@ -246,21 +252,6 @@ class Grid:
                 )
         return faults
 
-    @classmethod
-    def _extent_in(cls, network: StationNetwork, crs: str) -> tuple[float, float, float, float]:
-        """Return the extent of the stations in the units of the CRS."""
-        if _is_geographic(crs):
-            return network.extent()
-        x, y = _from_degrees(network.longitude, network.latitude, crs)
-        return float(x.min()), float(x.max()), float(y.min()), float(y.max())
-
-    @classmethod
-    def _spacing_in(cls, network: StationNetwork, crs: str) -> float:
-        """Return the stations' spacing in the units of the CRS: degrees, or a unit of length."""
-        if _is_geographic(crs):
-            return network.spacing_km / (np.radians(1) * EARTH_RADIUS_KM)
-        return network.spacing_km * 1000 / _metres_per_unit(crs)
-
 
 def _positive(resolution: float) -> float:
     """Return a positive, finite resolution as a number; refuse any other."""
@@ -305,22 +296,11 @@ def _metres_per_unit(crs: str) -> float:
     return _crs(crs).axis_info[0].unit_conversion_factor
 
 
-def _to_degrees(x: np.ndarray, y: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return longitude and latitude of projected coordinates."""
+def _projection(crs: str) -> Any:
+    """Return the pyproj transformer from longitude and latitude to a CRS."""
     import pyproj
 
-    transform = pyproj.Transformer.from_crs(_crs(crs), "EPSG:4326", always_xy=True)
-    return transform.transform(x, y)
-
-
-def _from_degrees(
-    longitude: np.ndarray, latitude: np.ndarray, crs: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return projected coordinates of longitude and latitude."""
-    import pyproj
-
-    transform = pyproj.Transformer.from_crs("EPSG:4326", _crs(crs), always_xy=True)
-    return transform.transform(longitude, latitude)
+    return pyproj.Transformer.from_crs("EPSG:4326", _crs(crs), always_xy=True)
 
 
 def size_of(at: Grid | xr.Dataset) -> int:

@@ -259,8 +259,8 @@ class StationNetwork:
 
     def distance_matrix_km(self) -> np.ndarray:
         """Return great-circle distances between all stations, (n, n) km, zero on the diagonal."""
-        lon, lat = self.longitude, self.latitude
-        return great_circle_km(lon[:, None], lat[:, None], lon[None, :], lat[None, :])
+        rows = np.arange(self.size)
+        return self.distance_km(rows[:, None], rows)
 
     def extent(self) -> tuple[float, float, float, float]:
         """Return west, east, south, north in degrees, over the shorter way around the globe.

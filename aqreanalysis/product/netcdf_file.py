@@ -125,7 +125,8 @@ class ProductFile:
         extra = {"coordinates": auxiliary} if auxiliary else {}
         variable.setncatts(_characters(dict(layer.attrs) | extra))
         if kind.kind == "f" and self._digits is not None:
-            variable.setncatts(quantization_attributes(self._digits))
+            digits = {"quantization_nsd": np.int32(self._digits)}  # int would become int64
+            variable.setncatts(quantization_attributes(self._digits) | digits)
 
     def _encoded(self, layer: xr.DataArray) -> np.ndarray:
         """Return values as the file holds them: flags checked, rounded, missing ones filled."""

@@ -1,7 +1,5 @@
 """Rounding of values to significant digits, so that they compress."""
 
-from typing import Any
-
 import numpy as np
 
 from aqreanalysis.product.variables import ProductError
@@ -57,10 +55,10 @@ def check_digits(digits: int | None) -> None:
         raise ProductError(f"significant_digits must be 1 to 7 or None; found {digits}")
 
 
-def quantization_attributes(digits: int) -> dict[str, Any]:
+def quantization_attributes(digits: int) -> dict[str, str | int]:
     """Return the attributes that state how a layer was rounded.
 
     The NetCDF library could round by itself, but it writes an attribute whose name begins with an
     underscore, which CF checkers report.
     """
-    return {"quantization_algorithm": "granular_bitround", "quantization_nsd": np.int32(digits)}
+    return {"quantization_algorithm": "granular_bitround", "quantization_nsd": digits}

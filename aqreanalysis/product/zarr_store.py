@@ -3,7 +3,6 @@
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -84,16 +83,13 @@ def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
     stored = product.chunk(sizes) if sizes else product
     for name, layer in stored.data_vars.items():
         if layer.dtype.kind == "f" and significant_digits is not None:
-            coarse: Any = layer.astype(np.float32)
-            if layer.chunks is not None:
-                coarse.data = coarse.data.map_blocks(rounded, significant_digits, dtype=np.float32)
-            else:
-                coarse = coarse.copy(data=rounded(coarse.values, significant_digits))
-            coarse.attrs = layer.attrs | {
-                key: value.item() if isinstance(value, np.generic) else value
-                for key, value in quantization_attributes(significant_digits).items()
-            }
-            stored[name] = coarse
+            stored[name] = xr.apply_ufunc(
+                rounded,
+                layer.astype(np.float32),
+                significant_digits,
+                dask="parallelized",
+                output_dtypes=[np.float32],
+            ).assign_attrs(layer.attrs | quantization_attributes(significant_digits))
     for variable in stored.variables.values():
         variable.encoding = {
             key: value for key, value in variable.encoding.items() if key in ("units", "calendar")

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
+from aqreanalysis.foreign.averaging import mean_by_group
 from aqreanalysis.predictive import RootNormal
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.strata import (
@@ -142,25 +143,18 @@ class Sample:
         first, last = int(day.min()), int(day.max())
         steps = HOURS_PER_DAY / period_hours(pairs)
         shape = (self.truth.shape[0], last - first + 1)
-        bins = (np.arange(shape[0])[:, None] * shape[1] + day - first).ravel()
+        # One number for each day of each station, since local days differ between stations.
+        number = (np.arange(shape[0])[:, None] * shape[1] + day - first).ravel()
+        needed = np.full(shape[0] * shape[1], MINIMUM_CAPTURE * steps)
 
         def mean(values: np.ndarray, scored: np.ndarray) -> np.ndarray:
-            weights = np.where(scored, values, 0.0).ravel()
-            size = shape[0] * shape[1]
-            total = np.bincount(bins, weights, size).reshape(shape)
-            count = np.bincount(bins, scored.ravel(), size).reshape(shape)
-            enough = count >= MINIMUM_CAPTURE * steps
-            return np.divide(total, count, out=np.full(shape, np.nan), where=enough)
+            series = np.where(scored, values, np.nan).reshape(1, -1)
+            return mean_by_group(series, number, needed).reshape(shape)
 
         # The truth of a day is the mean of the same hours for all methods.
         common = np.asarray(self.scored.any(axis=0))
         truth = mean(self.truth, common)
-        estimate = np.stack(
-            [
-                mean(values, scored)
-                for values, scored in zip(self.estimate, self.scored, strict=True)
-            ]
-        )
+        estimate = np.stack([mean(*pair) for pair in zip(self.estimate, self.scored, strict=True)])
         days = (np.arange(first, last + 1) + 0.5) * HOURS_PER_DAY
         month = np.broadcast_to(month_of_year(days), shape)
         return type(self)(
