@@ -72,7 +72,12 @@ class TimeAxis:
         stamps = np.atleast_1d(_stamps(time))
         position = np.argsort(stamps, kind="stable")
         stamps = stamps[position]
-        _check_once(stamps, variable)
+        twice = stamps[1:][stamps[1:] == stamps[:-1]]
+        if twice.size:
+            raise ForeignError(
+                f"{variable!r} has {np.datetime_as_string(twice[0], unit='m')} more than once "
+                f"({twice.size} such stamps); choose with .drop_duplicates({variable!r})"
+            )
         bounds = _bounds(dataset, time)
         has_length = bounds is not None and (bounds[:, 1] > bounds[:, 0]).all()
         label = time.attrs.get("time_label")
@@ -304,16 +309,6 @@ def _stamps(time: xr.DataArray) -> np.ndarray:
             f".isel({time.name}=time.notnull())"
         )
     return seconds(stamps)
-
-
-def _check_once(stamps: np.ndarray, name: Hashable) -> None:
-    """Refuse stamps that occur twice."""
-    twice = stamps[1:][stamps[1:] == stamps[:-1]]
-    if twice.size:
-        raise ForeignError(
-            f"{name!r} has {np.datetime_as_string(twice[0], unit='m')} more than once "
-            f"({twice.size} such stamps); choose with .drop_duplicates({name!r})"
-        )
 
 
 def _bounds(dataset: xr.Dataset, time: xr.DataArray) -> np.ndarray | None:

@@ -2,9 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -100,15 +99,15 @@ def cross_validate(
     validate(observations)
     check_statistic(statistic)
     variable = pollutant(variable).name if variable else default_variable(observations)
-    makers = _makers(methods, seed)
+    by_name = _methods_by_name(methods, seed)
     scored = np.zeros(observations.sizes[TIME], bool)
     scored[selected_hours(observations[TIME], utc_period(observations, time))] = True
     parts = folds_of(
         observations, variable, by=by, count=folds, seed=seed, buffer_km=buffer_km, scored=scored
     )
-    run = _Run(observations, variable, list(makers), statistic)
+    run = _Run(observations, variable, by_name, statistic)
     # By month, folds have no hour to score where a part of the time is asked for.
-    _estimate_all(run, [f for f in parts if f.scored.any()], makers, progress=progress)
+    run.add([fold for fold in parts if fold.scored.any()], progress=progress)
     if not np.isfinite(run.estimate).any():
         raise VerificationError(
             "no method gave any estimate at a hidden station. " + "; ".join(run.failures[:3])
@@ -121,7 +120,7 @@ def cross_validate(
         estimate=run.estimate,
         standard_error=run.standard_error,
         median=None if statistic == "median" else run.median,
-        methods=list(makers),
+        methods=list(by_name),
         stations={
             "distance_km": run.distance_km,
             "place": network.colocated_groups(),
@@ -241,10 +240,14 @@ class _Run:
     """Truth, estimates and failures, which the folds fill in."""
 
     def __init__(
-        self, observations: xr.Dataset, variable: str, methods: list[str], statistic: Statistic
+        self,
+        observations: xr.Dataset,
+        variable: str,
+        methods: Mapping[str, Method],
+        statistic: Statistic,
     ) -> None:
         self.observations, self.variable = observations, variable
-        self.statistic = statistic
+        self.methods, self.statistic = methods, statistic
         size, hours = observations.sizes[STATION], observations.sizes[TIME]
         self.truth = np.full((size, hours), np.nan)
         self.estimate, self.standard_error, self.median = np.full(
@@ -254,69 +257,64 @@ class _Run:
         self.fold = np.full(size, "", dtype=object)
         self.failures: list[str] = []
 
-    def fail(self, method: str, fold: Fold, reason: object) -> None:
+    def add(self, folds: Sequence[Fold], *, progress: bool) -> None:
+        """Fill in the truth and the estimates of every method in every fold."""
+        from tqdm import tqdm
+
+        values = values_of(self.observations, self.variable)
+        total = len(folds) * len(self.methods)
+        with tqdm(total=total, desc="verification", disable=not progress, leave=False) as bar:
+            for fold in folds:
+                scored = np.ix_(fold.hidden, fold.scored)
+                self.fold[fold.hidden] = fold.name
+                self.truth[scored] = values[scored]
+                if not fold.known.any():
+                    reason = "no station is left to know; use a smaller buffer_km"
+                    self._fail("all methods", fold, reason)
+                    bar.update(len(self.methods))
+                    continue
+                self.distance_km[fold.hidden] = fold.distance_km(self.observations)
+                for row, name in enumerate(self.methods):
+                    bar.set_postfix_str(f"{name}, fold {fold.name}")
+                    self._estimate(fold, row, name)
+                    bar.update()
+
+    def _estimate(self, fold: Fold, row: int, name: str) -> None:
+        """Fill in the estimates of a method in a fold, or record its failure."""
+        try:
+            method = copy.deepcopy(self.methods[name])
+            method = method.fit(fold.training(self.observations), self.variable)
+            result = estimate_hidden(
+                method, self.observations, self.variable, fold, statistic=self.statistic
+            )
+        except Exception as error:  # a method may fail in any way; the others continue
+            message = isinstance(error, ValueError) and str(error)
+            self._fail(name, fold, message or f"{type(error).__name__}: {error}")
+            return
+        arrays = (self.estimate, self.standard_error, self.median)
+        for array, values in zip(arrays, result, strict=True):
+            array[row, fold.hidden] = values
+
+    def _fail(self, name: str, fold: Fold, reason: object) -> None:
         """Record and log why there is no estimate in a fold."""
-        message = f"{method}, fold {fold.name}: {reason}"
+        message = f"{name}, fold {fold.name}: {reason}"
         self.failures.append(message)
         logger.warning("%s; verification goes on without it", message)
 
 
-def _estimate_all(
-    run: _Run,
-    folds: Sequence[Fold],
-    makers: Mapping[str, Callable[[], Any]],
-    *,
-    progress: bool,
-) -> None:
-    """Fill in the estimates of every method in every fold."""
-    from tqdm import tqdm
-
-    values = values_of(run.observations, run.variable)
-    total = len(folds) * len(makers)
-    with tqdm(total=total, desc="verification", disable=not progress, leave=False) as bar:
-        for fold in folds:
-            run.fold[fold.hidden] = fold.name
-            run.truth[np.ix_(fold.hidden, fold.scored)] = values[np.ix_(fold.hidden, fold.scored)]
-            if not fold.known.any():
-                run.fail("all methods", fold, "no station is left to know; use a smaller buffer_km")
-                bar.update(len(makers))
-                continue
-            run.distance_km[fold.hidden] = fold.distance_km(run.observations)
-            for row, (name, make) in enumerate(makers.items()):
-                bar.set_postfix_str(f"{name}, fold {fold.name}")
-                _estimate(run, fold, row, name, make)
-                bar.update()
-
-
-def _estimate(run: _Run, fold: Fold, row: int, name: str, make: Callable[[], Any]) -> None:
-    """Fill in the estimates of a method in a fold, or record its failure."""
-    try:
-        training = fold.training(run.observations)
-        estimator = make().fit(training, run.variable)
-        result = estimate_hidden(
-            estimator, run.observations, run.variable, fold, statistic=run.statistic
-        )
-    except Exception as error:  # a method may fail in any way; the others continue
-        message = isinstance(error, ValueError) and str(error)
-        run.fail(name, fold, message or f"{type(error).__name__}: {error}")
-        return
-    for array, values in zip((run.estimate, run.standard_error, run.median), result, strict=True):
-        array[row, fold.hidden] = values
-
-
-def _makers(methods: Sequence[str | Method], seed: int) -> dict[str, Callable[[], Any]]:
-    """Return functions that copy each method, unfitted, by name."""
+def _methods_by_name(methods: Sequence[str | Method], seed: int) -> dict[str, Method]:
+    """Return the methods by name; refuse an empty list and two of the same name."""
     if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
         raise VerificationError(
             f"methods must be a list such as {list(METHODS)}; found {methods!r}"
         )
-    makers: dict[str, Callable[[], Any]] = {}
-    for method in methods:
-        estimator, _ = method_of(method, seed=seed, progress=False)
-        name = method if isinstance(method, str) else estimator.name
-        if name in makers:
+    by_name: dict[str, Method] = {}
+    for given in methods:
+        method, _ = method_of(given, seed=seed, progress=False)
+        name = given if isinstance(given, str) else method.name
+        if name in by_name:
             raise VerificationError(
                 f"two methods are called {name!r}: give one of the estimators another name"
             )
-        makers[name] = partial(copy.deepcopy, estimator)
-    return makers
+        by_name[name] = method
+    return by_name

@@ -1,7 +1,6 @@
 """Strata of scores: distance, level, hour and month."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,14 +16,6 @@ PARTICLE_LEVELS = (0.0, 5.0, 10.0, 20.0, 35.0, 75.0, 150.0, 250.0, np.inf)
 
 HOURS_PER_DAY = 24
 MONTHS = 12
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """One part of the values: the kind of division, and the label of the part."""
-
-    kind: str
-    label: str
 
 
 def levels_of(variable: str) -> tuple[float, ...]:
@@ -60,13 +51,13 @@ def part_of(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
 
 
-def strata_of(levels: Sequence[float]) -> list[Stratum]:
-    """Return the axis ``stratum``: all values, then by level, hour of the day and month."""
+def strata_of(levels: Sequence[float]) -> list[tuple[str, str]]:
+    """Return kind and label along ``stratum``: all values, then by level, hour and month."""
     return [
-        Stratum("all", "all"),
-        *(Stratum("level", label) for label in interval_labels(levels)),
-        *(Stratum("hour", str(hour)) for hour in range(HOURS_PER_DAY)),
-        *(Stratum("month", str(month + 1)) for month in range(MONTHS)),
+        ("all", "all"),
+        *(("level", label) for label in interval_labels(levels)),
+        *(("hour", str(hour)) for hour in range(HOURS_PER_DAY)),
+        *(("month", str(month + 1)) for month in range(MONTHS)),
     ]
 
 

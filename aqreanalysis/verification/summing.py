@@ -194,15 +194,15 @@ def _block(pairs: xr.Dataset, events: np.ndarray, reference: float) -> xr.Datase
     summed = xr.concat(by_resolution, dim="resolution")
     tables = _probability_tables(native, events)
     histogram = _density(native, pollutant(variable).plausible[1])
-    strata = strata_of(levels)
+    kinds, labels = zip(*strata_of(levels), strict=True)
     along = [name for name in _ALONG if name in pairs]
     stamps = np.datetime_as_string(pairs[TIME].values[[0, -1]], unit="m")
     coordinates = {
         "resolution": list(samples),
         ESTIMATOR: pairs[ESTIMATOR].values,
         **{name: pairs[name].variable for name in (STATION, *along)},
-        "kind": ("stratum", [stratum.kind for stratum in strata]),
-        "label": ("stratum", [stratum.label for stratum in strata]),
+        "kind": ("stratum", list(kinds)),
+        "label": ("stratum", list(labels)),
         "event": events,
     }
     own = {
