@@ -48,7 +48,12 @@ class Grid:
     crs: str = "EPSG:4326"
 
     def __post_init__(self) -> None:
-        faults = [*self._region_faults(), *self._crs_faults()]
+        faults = self._region_faults()
+        try:
+            if self.is_geographic and self._has_numbers():
+                faults += self._degree_faults() or ([] if faults else self._overshoot_faults())
+        except ValueError as error:  # an unknown CRS
+            faults.append(str(error))
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -221,14 +226,8 @@ class Grid:
             f"the most; take {least * 1.01:.2g} or more, or a smaller region"
         ]
 
-    def _crs_faults(self) -> list[str]:
-        """Return the faults of the CRS, or of degrees outside of their range."""
-        try:
-            geographic = self.is_geographic
-        except ValueError as error:
-            return [str(error)]
-        if not geographic or not self._has_numbers():
-            return []
+    def _degree_faults(self) -> list[str]:
+        """Return the faults of degrees outside of their range."""
         west, east, south, north = self.region
         if south < -90 or north > 90:
             return [f"latitudes must lie within -90..90; found {south:g} to {north:g}"]
@@ -236,7 +235,7 @@ class Grid:
             return [f"longitudes may span at most 360 degrees; found {west:g} to {east:g}"]
         if west < -360 or east > 540:
             return [f"longitudes must lie within -360..540; found {west:g} to {east:g}"]
-        return [] if self._region_faults() else self._overshoot_faults()
+        return []
 
     def _overshoot_faults(self) -> list[str]:
         """Return where whole cells would extend beyond the pole or once around the globe."""

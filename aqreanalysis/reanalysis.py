@@ -154,7 +154,14 @@ def _target(
     if at is not None:
         if grid is not None or region is not None:
             raise ValueError("give either at=stations, or grid= and region=, not both")
-        return _places(at)
+        if not isinstance(at, xr.Dataset):
+            raise ValueError(
+                "at must be a Dataset with longitude and latitude on 'station'; found "
+                f"{type(at).__name__}. Read a table with "
+                "aqreanalysis.observations.open_stations; a Grid is passed as grid="
+            )
+        StationNetwork.from_dataset(at)  # refuses invalid positions before a long training
+        return at
     network = StationNetwork.from_dataset(observations)
     if isinstance(grid, Grid):
         if region is not None:
@@ -168,18 +175,6 @@ def _target(
         chosen = chosen if region is None else Grid(region, chosen.resolution)
     _check_reach(chosen, network)
     return chosen
-
-
-def _places(at: xr.Dataset) -> xr.Dataset:
-    """Return the stations to estimate; refuse invalid positions before a long training."""
-    if not isinstance(at, xr.Dataset):
-        raise ValueError(
-            f"at must be a Dataset with longitude and latitude on 'station'; found "
-            f"{type(at).__name__}. Read a table with aqreanalysis.observations.open_stations; "
-            "a Grid is passed as grid="
-        )
-    StationNetwork.from_dataset(at)
-    return at
 
 
 def _check_spacing(network: StationNetwork) -> None:
