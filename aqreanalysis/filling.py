@@ -1,4 +1,4 @@
-"""Complete series at the stations themselves: what is missing is estimated, and said to be."""
+"""Gap filling: missing hours of stations are estimated, and flagged as such."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -18,8 +18,8 @@ from aqreanalysis.observations import default_variable, validate, values_of
 
 #: Meaning of the values of ``<variable>_origin``.
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
-#: Neighbours whose values beside a station's own last and next one help to fill its gap.
-BESIDE = 4
+#: Neighbours whose values at the hours of a station's own last and next value are used too.
+NEIGHBOURS = 4
 
 
 def fill(
@@ -34,7 +34,7 @@ def fill(
 
     A gap is kriged in space and time with the model's learned covariance: from the nearest
     stations at its hour, from the station's own last and next value within a day, and from the
-    nearest stations beside those, which tell how the station differs from them.
+    nearest stations at the hours of those values, by which the station is compared with them.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def fill(
     variable : str, optional
         Pollutant; pm25 if it is there, else the only one.
     method : Reanalyser, optional
-        A fitted model. By default only its covariance is learned, which takes seconds: the network
-        is for places between stations.
+        A fitted model. By default only its covariance is learned, which takes seconds; the neural
+        network serves places between stations only.
     seed : int
         Of the learning.
     progress : bool
@@ -55,7 +55,7 @@ def fill(
     Dataset
         The observations with the variable complete, ``<variable>_uncertainty`` (one standard
         error, ug m-3, of what was estimated) and ``<variable>_origin``: 0 measured, 1 estimated,
-        2 no estimate, where nothing was in reach and the value stays missing.
+        2 no estimate, where no value was in range and the gap remains.
 
     Raises
     ------
@@ -103,23 +103,23 @@ def fill(
 def _estimated(
     state: State, observations: xr.Dataset, variable: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return series with their gaps estimated, and the standard error in the gaps.
+    """Return series with gaps filled, and the standard error in the gaps, (station, time) each.
 
-    Both are (station, time); NaN where there is no estimate, or nothing was estimated.
+    NaN where there is no estimate; the error also where a value was measured.
     """
     values = values_of(observations, variable)
-    around = NearbyStations.of(StationNetwork.from_dataset(observations))
+    neighbours = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
     with torch.no_grad(), single_thread():
         mean, variance = complete(
             covariance,
             torch.from_numpy(state.standardisation.forward(values)),
-            around,
-            at_own_steps=BESIDE,
+            neighbours,
+            at_own_steps=NEIGHBOURS,
         )
-        nothing = ~covariance.tells(variance).numpy()
+        constrained = covariance.tells(variance).numpy()
         distribution = state.standardisation.distribution(mean, variance)
-    estimated = np.isnan(values) & ~nothing
+    estimated = np.isnan(values) & constrained
     return (
         np.where(estimated, distribution.median, values),
         np.where(estimated, distribution.standard_error, np.nan),
@@ -129,31 +129,31 @@ def _estimated(
 def _filled(
     observations: xr.Dataset, variable: str, values: np.ndarray, error: np.ndarray
 ) -> xr.Dataset:
-    """Return the observations with complete series, their uncertainty and where they come from."""
+    """Return the observations with the filled variable, its uncertainty and its origin."""
     measured = observations[variable].transpose(STATION, TIME)
-    there = measured.notnull().values
+    present = measured.notnull().values
     origin = np.where(
-        there,
+        present,
         ORIGINS["measured"],
         np.where(np.isfinite(error), ORIGINS["estimated"], ORIGINS["no_estimate"]),
     )
     layers = {"uncertainty": f"{variable}_uncertainty", "origin": f"{variable}_origin"}
-    known = pollutant(variable)
-    filled = measured.copy(data=np.where(there, measured.values, values.astype(measured.dtype)))
+    described = pollutant(variable)
+    filled = measured.copy(data=np.where(present, measured.values, values.astype(measured.dtype)))
     filled.attrs["ancillary_variables"] = " ".join(layers.values())
     return observations.assign(
         {
             variable: filled,
             layers["uncertainty"]: measured.copy(data=error.astype(np.float32)).assign_attrs(
-                standard_name=f"{known.standard_name} standard_error",
-                long_name=f"standard error of the estimated {known.long_name}",
+                standard_name=f"{described.standard_name} standard_error",
+                long_name=f"standard error of the estimated {described.long_name}",
             ),
             layers["origin"]: (
                 (STATION, TIME),
                 origin.astype(np.int8),
                 {
                     "standard_name": "quality_flag",
-                    "long_name": f"origin of the {known.long_name}",
+                    "long_name": f"origin of the {described.long_name}",
                     "flag_values": np.array(list(ORIGINS.values()), np.int8),
                     "flag_meanings": " ".join(ORIGINS),
                 },

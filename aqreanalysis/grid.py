@@ -11,7 +11,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork
 
-#: Cells above which a resolution must be a slip: 50 million are a continent at 1 km.
+#: Most cells of a grid: 50 million are a continent at 1 km; more are taken for a mistake.
 MOST_CELLS = 50_000_000
 
 
@@ -48,7 +48,12 @@ class Grid:
     crs: str = "EPSG:4326"
 
     def __post_init__(self) -> None:
-        faults = [*self._region_faults(), *self._crs_faults()]
+        faults = self._region_faults()
+        try:
+            if self.is_geographic and self._has_numbers():
+                faults += self._degree_faults() or ([] if faults else self._overshoot_faults())
+        except ValueError as error:  # an unknown CRS
+            faults.append(str(error))
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -64,13 +69,19 @@ class Grid:
         Raises
         ------
         ValueError
-            If the resolution is not positive, or all stations are at one place, so that no
-            spacing tells the size of the grid.
+            If the resolution is not positive, or all stations are at one place, so that the extent
+            of the grid is undefined.
         """
         if resolution is not None:
             resolution = _positive(resolution)
-        west, east, south, north = cls._extent_in(network, crs)
-        spacing = cls._spacing_in(network, crs)
+        geographic = _is_geographic(crs)
+        if geographic:
+            west, east, south, north = network.extent()
+            spacing = network.spacing_km / (np.radians(1) * EARTH_RADIUS_KM)
+        else:
+            x, y = _projection(crs).transform(network.longitude, network.latitude)
+            west, east, south, north = map(float, (x.min(), x.max(), y.min(), y.max()))
+            spacing = network.spacing_km * 1000 / _metres_per_unit(crs)
         if not np.isfinite(spacing):
             raise ValueError(
                 f"one place alone ({network!r}) gives no extent for a grid; "
@@ -81,9 +92,9 @@ class Grid:
             resolution = _round_up(max(spacing / 4, widest / 250))
         low = np.floor(np.array([west - spacing, south - spacing]) / resolution) * resolution
         high = np.ceil(np.array([east + spacing, north + spacing]) / resolution) * resolution
-        if _is_geographic(crs):
+        if geographic:
             low[1] = max(low[1], -90)
-            # Whole cells, no further than once around and up to the pole.
+            # Whole cells, at most once around the globe and up to the pole.
             most = np.floor((np.array([low[0] + 360, 90]) - low) / resolution + 1e-9)
             if (most < 1).any():
                 raise ValueError(
@@ -140,7 +151,7 @@ class Grid:
         x, y = np.meshgrid(self.x, self.y)
         if self.is_geographic:
             return x, y
-        longitude, latitude = _to_degrees(x, y, self.crs)
+        longitude, latitude = _projection(self.crs).transform(x, y, direction="INVERSE")
         outside = ~(np.isfinite(longitude) & np.isfinite(latitude))
         if outside.any():
             raise ValueError(
@@ -168,7 +179,7 @@ class Grid:
         return np.stack([edges[:-1], edges[1:]], axis=1)
 
     def _count(self, low: float, high: float) -> int:
-        """Return how many whole cells cover what lies between two edges."""
+        """Return the number of whole cells that cover the range between two edges."""
         return max(1, int(np.ceil((high - low) / self.resolution - 1e-9)))
 
     def _rounded(self, coordinate: np.ndarray) -> np.ndarray:
@@ -176,7 +187,7 @@ class Grid:
         return np.round(coordinate, 9 - int(np.floor(np.log10(self.resolution))))
 
     def _region_faults(self) -> list[str]:
-        """Return what is wrong with the region and the resolution."""
+        """Return the faults of the region and the resolution."""
         if not self._has_numbers():
             return [
                 "region needs four finite numbers west, east, south, north and a finite "
@@ -204,7 +215,7 @@ class Grid:
         return numbers.size == 5 and bool(np.isfinite(numbers).all())
 
     def _size_faults(self) -> list[str]:
-        """Return whether there are more cells than any machine can hold."""
+        """Return a fault if there are more than `MOST_CELLS` cells."""
         west, east, south, north = self.region
         cells = (east - west) / self.resolution * ((north - south) / self.resolution)
         if cells <= MOST_CELLS:
@@ -215,14 +226,8 @@ class Grid:
             f"the most; take {least * 1.01:.2g} or more, or a smaller region"
         ]
 
-    def _crs_faults(self) -> list[str]:
-        """Return what is wrong with the CRS, or with degrees that are none."""
-        try:
-            geographic = self.is_geographic
-        except ValueError as error:
-            return [str(error)]
-        if not geographic or not self._has_numbers():
-            return []
+    def _degree_faults(self) -> list[str]:
+        """Return the faults of degrees outside of their range."""
         west, east, south, north = self.region
         if south < -90 or north > 90:
             return [f"latitudes must lie within -90..90; found {south:g} to {north:g}"]
@@ -230,10 +235,10 @@ class Grid:
             return [f"longitudes may span at most 360 degrees; found {west:g} to {east:g}"]
         if west < -360 or east > 540:
             return [f"longitudes must lie within -360..540; found {west:g} to {east:g}"]
-        return [] if self._region_faults() else self._overshoot_faults()
+        return []
 
     def _overshoot_faults(self) -> list[str]:
-        """Return where whole cells would pass the pole or meet themselves around the globe."""
+        """Return where whole cells would extend beyond the pole or once around the globe."""
         west, east, south, north = self.region
         axes = (("west", west, east, west + 360), ("south", south, north, 90))
         faults = []
@@ -246,26 +251,11 @@ class Grid:
                 )
         return faults
 
-    @classmethod
-    def _extent_in(cls, network: StationNetwork, crs: str) -> tuple[float, float, float, float]:
-        """Return the extent of the stations in the units of the CRS."""
-        if _is_geographic(crs):
-            return network.extent()
-        x, y = _from_degrees(network.longitude, network.latitude, crs)
-        return float(x.min()), float(x.max()), float(y.min()), float(y.max())
-
-    @classmethod
-    def _spacing_in(cls, network: StationNetwork, crs: str) -> float:
-        """Return the stations' spacing in the units of the CRS: degrees, or a unit of length."""
-        if _is_geographic(crs):
-            return network.spacing_km / (np.radians(1) * EARTH_RADIUS_KM)
-        return network.spacing_km * 1000 / _metres_per_unit(crs)
-
 
 def _positive(resolution: float) -> float:
-    """Return a resolution as a number, or a ValueError that says what was found."""
+    """Return a positive, finite resolution as a number; refuse any other."""
     try:
-        number = float(str(resolution))  # of float32 the digits that are meant
+        number = float(str(resolution))  # through text: of float32, the shortest digits
     except ValueError as error:
         raise ValueError(f"resolution must be a number; found {str(resolution)[:40]!r}") from error
     if not number > 0:
@@ -276,28 +266,28 @@ def _positive(resolution: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten, as a number without rounding dust."""
+    """Return the next 1, 2 or 5 times a power of ten, exact as decimal digits."""
     exponent = int(np.floor(np.log10(value)))
     step = next(s for s in (1, 2, 5, 10) if s * 10.0**exponent >= value * (1 - 1e-9))
     return float(f"{step}e{exponent}")
 
 
 def _is_geographic(crs: str) -> bool:
-    """Return whether the coordinates of a CRS are degrees; pyproj is asked only if need be."""
+    """Return whether the coordinates of a CRS are degrees; import pyproj only if necessary."""
     return crs == "EPSG:4326" or _crs(crs).is_geographic
 
 
 def _crs(crs: str) -> Any:
-    """Return the pyproj CRS, or a ValueError that says what was found."""
+    """Return the pyproj CRS; refuse one that is unknown or not horizontal."""
     import pyproj
 
     try:
-        found = pyproj.CRS.from_user_input(crs)
+        parsed = pyproj.CRS.from_user_input(crs)
     except pyproj.exceptions.CRSError as error:
         raise ValueError(f"crs must be one that PROJ knows; found {crs!r} ({error})") from error
-    if not (found.is_geographic or found.is_projected):
-        raise ValueError(f"crs must be geographic or projected; found {crs!r} ({found.type_name})")
-    return found
+    if not (parsed.is_geographic or parsed.is_projected):
+        raise ValueError(f"crs must be geographic or projected; found {crs!r} ({parsed.type_name})")
+    return parsed
 
 
 def _metres_per_unit(crs: str) -> float:
@@ -305,24 +295,13 @@ def _metres_per_unit(crs: str) -> float:
     return _crs(crs).axis_info[0].unit_conversion_factor
 
 
-def _to_degrees(x: np.ndarray, y: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return longitude and latitude of projected coordinates."""
+def _projection(crs: str) -> Any:
+    """Return the pyproj transformer from longitude and latitude to a CRS."""
     import pyproj
 
-    transform = pyproj.Transformer.from_crs(_crs(crs), "EPSG:4326", always_xy=True)
-    return transform.transform(x, y)
-
-
-def _from_degrees(
-    longitude: np.ndarray, latitude: np.ndarray, crs: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return projected coordinates of longitude and latitude."""
-    import pyproj
-
-    transform = pyproj.Transformer.from_crs("EPSG:4326", _crs(crs), always_xy=True)
-    return transform.transform(longitude, latitude)
+    return pyproj.Transformer.from_crs("EPSG:4326", _crs(crs), always_xy=True)
 
 
 def size_of(at: Grid | xr.Dataset) -> int:
-    """Return how many cells or stations there are to estimate."""
+    """Return the number of cells or stations to estimate."""
     return math.prod(at.shape) if isinstance(at, Grid) else at.sizes[STATION]

@@ -1,4 +1,4 @@
-"""Where the stations are: great-circle neighbours from a KD-tree on unit vectors, and folds."""
+"""Station positions: great-circle distances, nearest neighbours by a KD-tree, and folds."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,14 +9,11 @@ import xarray as xr
 
 #: Mean radius of the Earth (IUGG), km.
 EARTH_RADIUS_KM = 6371.0088
-#: Distances closer than this, km, may be ordered one way by chord and another by haversine: each
-#: is off by up to 2 m near the antipode, where float64 loses half of its digits.
-_TIED_KM = 4e-3
 
-#: Within this distance, km, there is one place: monitors on one site, or a point of a file and the
-#: station that it is about. They are hidden together, and one stands for the other.
+#: Monitors within this distance, km, are at one place, as are a station and the point of a file
+#: that is assigned to it. Verification hides them together.
 SAME_PLACE_KM = 0.5
-#: Surveys of one monitor differ by less than this, km; farther away, it has moved.
+#: Surveyed positions of one monitor differ by less than this, km; if by more, it was moved.
 MOVED_KM = 0.1
 
 
@@ -110,7 +107,7 @@ class StationNetwork:
         *,
         identifiers: np.ndarray | None = None,
     ) -> None:
-        # Here and below, not at the top: scipy would add two thirds to the time of an import.
+        # At the top of the file, scipy would add two thirds to the time that an import takes.
         from scipy.spatial import cKDTree
 
         self.longitude = np.atleast_1d(np.asarray(longitude, dtype=np.float64))
@@ -142,7 +139,7 @@ class StationNetwork:
         )
 
     def __dask_tokenize__(self) -> Any:
-        """Return what tells this network from others, the same in every process."""
+        """Identify the network by its values, the same in every process."""
         from dask.base import normalize_token
 
         return normalize_token((self.longitude, self.latitude, self.identifiers))
@@ -155,25 +152,25 @@ class StationNetwork:
     @property
     def spacing_km(self) -> float:
         """Median distance from a station to the nearest other place, in km; NaN for one place."""
-        return float(np.median(self._apart_km))
+        return float(np.median(self._spacings_km))
 
     @property
     def reach_km(self) -> float:
         """Distance from a station within which hidden stations can judge an estimate, in km.
 
-        The 95th percentile of the distance from a station to the nearest other place. No hidden
-        station tells how good a method is farther out. NaN for one place.
+        The 95th percentile of the distance from a station to the nearest other place: farther
+        out, no hidden station can test a method. NaN for one place.
         """
-        return float(np.percentile(self._apart_km, 95))
+        return float(np.percentile(self._spacings_km, 95))
 
     @cached_property
-    def _apart_km(self) -> np.ndarray:
+    def _spacings_km(self) -> np.ndarray:
         """Distance from each place to the nearest other one; co-located stations are one place."""
         first = np.unique(self.colocated_groups(), return_index=True)[1]
         if first.size < 2:
             return np.array([np.nan])
-        alone = StationNetwork(self.longitude[first], self.latitude[first])
-        return alone.station_neighbours(k=1).distance_km[:, 0]
+        places = StationNetwork(self.longitude[first], self.latitude[first])
+        return places.station_neighbours(k=1).distance_km[:, 0]
 
     def neighbours(
         self,
@@ -218,18 +215,19 @@ class StationNetwork:
     def _nearest(self, target: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return chords and rows of the stations nearest to unit vectors, (n, count) at most.
 
-        Ties within rounding come in the order of the rows, whatever the tree's own order is.
+        The tree returns equally distant stations in an arbitrary order that depends on the count;
+        they are sorted by row.
         """
-        asked = min(count + 1, self.size)  # one more tells whether the last one is tied
+        asked = min(count + 1, self.size)  # one more shows whether the last one is tied
         chord, index = self._tree.query(target, k=np.arange(1, asked + 1))
         rounded = np.round(chord, 12)
         equal = rounded[:, 1:] <= rounded[:, :-1]
-        tied = equal.any(axis=1)  # few targets have any
+        tied = equal.any(axis=1)  # rare, except for co-located stations
         order = np.lexsort((index[tied], rounded[tied]), axis=-1)
         chord[tied] = np.take_along_axis(chord[tied], order, axis=-1)
         index[tied] = np.take_along_axis(index[tied], order, axis=-1)
         cut = np.flatnonzero(equal[:, -1]) if asked < self.size else np.empty(0, np.intp)
-        if cut.size:  # there may be more of the same distance, of earlier rows
+        if cut.size:  # stations of the same distance and of earlier rows may follow
             farther = self._nearest(target[cut], 2 * count)
             chord[cut], index[cut] = (each[:, :asked] for each in farther)
         return chord[:, :count], index[:, :count]
@@ -239,37 +237,13 @@ class StationNetwork:
         return self.neighbours(self.longitude, self.latitude, k=k, exclude=np.arange(self.size))
 
     def nearest_others(self, *, k: int) -> Neighbours:
-        """Return the k nearest other stations of each, as rows of `distance_matrix_km` sort them.
-
-        The matrix itself is not made. Where `station_neighbours` takes stations for equally far
-        that agree to rounding, here only equal distances come in the order of the rows.
-
-        Returns
-        -------
-        Neighbours
-            Of as many columns as there are other stations, at most k.
-        """
-        k, rows = min(k, self.size - 1), np.arange(self.size)
-        index, distance = np.zeros((self.size, k), np.int64), np.zeros((self.size, k))
-        asked = min(k + 8, self.size - 1)
-        while rows.size:
-            here = (self.longitude[rows], self.latitude[rows])
-            found = np.sort(self.neighbours(*here, k=asked, exclude=rows).index, axis=1)
-            apart = self.distance_km(rows[:, None], found)
-            order = apart.argsort(axis=1, kind="stable")[:, :k]
-            index[rows] = np.take_along_axis(found, order, axis=1)
-            distance[rows] = np.take_along_axis(apart, order, axis=1)
-            # Stations as far as the last one may be more than were asked for.
-            farthest = np.max(apart, axis=1, initial=0)
-            tied = farthest <= np.max(distance[rows], axis=1, initial=0) + _TIED_KM
-            rows = rows[tied] if asked < self.size - 1 else rows[:0]
-            asked = min(2 * asked, self.size - 1)
-        return Neighbours(index, distance)
+        """Return the k nearest other stations of each station, or as many as there are."""
+        return self.station_neighbours(k=min(k, self.size - 1))
 
     def nearest_to(self, row: int, *, count: int) -> np.ndarray:
-        """Return the rows of the stations nearest to one of them, among which it is itself."""
-        apart = self.distance_km(np.array(row), np.arange(self.size))
-        return np.argsort(apart, kind="stable")[:count]
+        """Return the rows of the stations nearest to a station, including that station."""
+        distance_km = self.distance_km(np.array(row), np.arange(self.size))
+        return np.argsort(distance_km, kind="stable")[:count]
 
     def distance_km(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return great-circle distances in km between stations by row; indices broadcast.
@@ -285,8 +259,8 @@ class StationNetwork:
 
     def distance_matrix_km(self) -> np.ndarray:
         """Return great-circle distances between all stations, (n, n) km, zero on the diagonal."""
-        lon, lat = self.longitude, self.latitude
-        return great_circle_km(lon[:, None], lat[:, None], lon[None, :], lat[None, :])
+        rows = np.arange(self.size)
+        return self.distance_km(rows[:, None], rows)
 
     def extent(self) -> tuple[float, float, float, float]:
         """Return west, east, south, north in degrees, over the shorter way around the globe.
@@ -302,7 +276,7 @@ class StationNetwork:
         return west, east, float(self.latitude.min()), float(self.latitude.max())
 
     def colocated_groups(self, within_km: float = SAME_PLACE_KM) -> np.ndarray:
-        """Return a group number for each station; stations in reach of each other share one."""
+        """Return a group number for each station; chains of close stations share one."""
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
@@ -341,14 +315,14 @@ class StationNetwork:
             )
         bad = ~np.isfinite(self.longitude) | ~(np.abs(self.latitude) <= 90)
         if bad.any():
-            listed = "; ".join(
+            named = "; ".join(
                 f"station {name}: longitude {lon:g}, latitude {lat:g}"
                 for name, lon, lat in zip(
                     self.identifiers[bad], self.longitude[bad], self.latitude[bad], strict=True
                 )
             )
             raise ValueError(
-                f"positions must be finite, latitudes within -90..90; found {listed}. "
+                f"positions must be finite, latitudes within -90..90; found {named}. "
                 "Correct or drop these stations."
             )
 

@@ -1,4 +1,4 @@
-"""The call that turns observations into a product."""
+"""The main function: from observations to a product."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ from aqreanalysis.product import build_product
 
 logger = logging.getLogger(__name__)
 
-#: Cells of a grid that are looked at together when a station in reach of any is searched.
-CELLS_LOOKED_AT = 2**14
+#: Cells of a grid in one batch of the search for a station near any of them.
+BATCH_CELLS = 2**14
 
 
 def reanalyse(
@@ -55,7 +55,7 @@ def reanalyse(
     observations : Dataset
         ``(station, time)``.
     variable : str, optional
-        Pollutant; pm25 if it is there, else the only one.
+        Pollutant; by default pm25 if observed, else the only one.
     grid : Grid or float, optional
         A grid, or the size of a cell in degrees. By default a quarter of the stations' spacing.
     region : tuple of float, optional
@@ -65,8 +65,8 @@ def reanalyse(
     method : {"neural", "kriging", "space_time_kriging", "idw"} or Method
         A name is fitted to the observations first; a fitted method is used as it is.
     time : slice of labels, optional
-        Hours to give, in UTC unless a label states its zone; all of them by default. One label
-        alone is its hour, day or month.
+        Hours to estimate, in UTC unless a label states its zone; all by default. A single label
+        selects its hour, day or month.
     chunks : mapping, optional
         Size of a block of the lazy result. The numbers do not depend on it.
     seed : int
@@ -76,17 +76,17 @@ def reanalyse(
     creator : str, optional
         Written into the product.
     background : DataArray or Dataset, optional
-        Fields known everywhere, such as that of a chemistry model or elevation, on any grid: the
-        neural method interpolates what the stations tell beyond them.
+        Fields given everywhere, such as of a chemistry model or elevation, on any grid: the neural
+        method interpolates the departures of the stations from them.
     statistic : {"median", "mean"}
-        What the estimate is: the median of what may be there, which is smallest in absolute error
-        and lies below the mean, or the mean, of which averages are unbiased.
+        Of the predictive distribution, for the estimate: the median, which minimises the absolute
+        error and lies below the mean, or the mean, of which averages are unbiased.
     quantiles : sequence of float, optional
-        Probabilities, such as ``(0.05, 0.95)``, of each of which a layer
-        ``<variable>_q05`` gives the concentration that is not exceeded with it.
+        Probabilities, such as ``(0.05, 0.95)``; for each, a layer such as ``<variable>_q05`` gives
+        the concentration that is not exceeded with this probability.
     memory : str or number, optional
-        What the work may take beside the program itself, such as ``"2GB"``; half of what is free
-        by default. The size of the blocks follows from it, the numbers do not.
+        Memory for the computation, such as ``"2GB"``; by default half of what is free. It
+        determines the size of the blocks, not the results.
 
     Returns
     -------
@@ -109,11 +109,11 @@ def reanalyse(
     estimator, fitted = method_of(method, seed=seed, progress=progress)
     check_takes(estimator, background)
     if background is not None:
-        Background(background)  # one that is none is refused before a long training
+        Background(background)  # refuses an invalid one before a long training
     variable = pollutant(variable).name if variable else default_variable(observations)
     target = _target(observations, grid, region, at)
     time = utc_period(observations, time)
-    _tell_implausible(observations, variable)
+    _warn_of_implausible(observations, variable)
     chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
     if not fitted:
         fit(estimator, observations, variable, background)
@@ -154,37 +154,32 @@ def _target(
     if at is not None:
         if grid is not None or region is not None:
             raise ValueError("give either at=stations, or grid= and region=, not both")
-        return _places(at)
+        if not isinstance(at, xr.Dataset):
+            raise ValueError(
+                "at must be a Dataset with longitude and latitude on 'station'; found "
+                f"{type(at).__name__}. Read a table with "
+                "aqreanalysis.observations.open_stations; a Grid is passed as grid="
+            )
+        StationNetwork.from_dataset(at)  # refuses invalid positions before a long training
+        return at
     network = StationNetwork.from_dataset(observations)
     if isinstance(grid, Grid):
         if region is not None:
             raise ValueError("a Grid has its own region; leave out region=, or pass grid=0.1")
         chosen = grid
-    elif region is not None:
-        _check_apart(network, known=grid is not None)
-        chosen = Grid(region, Grid.around(network).resolution if grid is None else grid)
+    elif region is not None and grid is not None:
+        chosen = Grid(region, grid)
     else:
-        _check_apart(network, known=False)
+        _check_spacing(network)
         chosen = Grid.around(network, grid)
+        chosen = chosen if region is None else Grid(region, chosen.resolution)
     _check_reach(chosen, network)
     return chosen
 
 
-def _places(at: xr.Dataset) -> xr.Dataset:
-    """Return the stations to estimate; bad positions are refused before a long training."""
-    if not isinstance(at, xr.Dataset):
-        raise ValueError(
-            f"at must be a Dataset with longitude and latitude on 'station'; found "
-            f"{type(at).__name__}. Read a table with aqreanalysis.observations.open_stations; "
-            "a Grid is passed as grid="
-        )
-    StationNetwork.from_dataset(at)
-    return at
-
-
-def _check_apart(network: StationNetwork, *, known: bool) -> None:
-    """Refuse stations at one place where their distances must give the size of the grid."""
-    if known or np.isfinite(network.spacing_km):
+def _check_spacing(network: StationNetwork) -> None:
+    """Refuse stations at one place, whose distances cannot give the size of a grid."""
+    if np.isfinite(network.spacing_km):
         return
     named = ", ".join(network.identifiers[:5])
     raise ValueError(
@@ -195,7 +190,7 @@ def _check_apart(network: StationNetwork, *, known: bool) -> None:
 
 
 def utc_period(observations: xr.Dataset, time: Any) -> slice | None:
-    """Return the labels asked for as a slice in UTC; none is refused before a long training."""
+    """Return a selection of time as a slice in UTC; refuse other values before a long training."""
     if time is None:
         return None
     ends = (time.start, time.stop) if isinstance(time, slice) else (time, time)
@@ -208,7 +203,7 @@ def utc_period(observations: xr.Dataset, time: Any) -> slice | None:
 
 
 def _label(time: Any) -> Any:
-    """Return a label in UTC: a text without a zone as it is, since it may name a day or a month."""
+    """Return a label in UTC; a text without a zone stays, since it may name a day or a month."""
     if time is None:
         return None
     try:
@@ -227,8 +222,8 @@ def _label(time: Any) -> Any:
     return time if isinstance(time, str) else stamp
 
 
-def _tell_implausible(observations: xr.Dataset, variable: str) -> None:
-    """Say that values outside the plausible range are used as they are."""
+def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:
+    """Warn that values outside the plausible range are used as they are."""
     low, high = pollutant(variable).plausible
     values = stored_values(observations, variable)
     lowest, highest = value_range(observations, variable)
@@ -249,12 +244,12 @@ def _tell_implausible(observations: xr.Dataset, variable: str) -> None:
 
 
 def _check_reach(grid: Grid, network: StationNetwork) -> None:
-    """Refuse a grid of which every cell is far from all stations."""
+    """Refuse a grid without a cell in reach of a station."""
     longitude, latitude = (positions.ravel() for positions in grid.longitude_latitude())
     closest, name = np.inf, ""
-    turns = max(longitude.size // CELLS_LOOKED_AT, 1)
-    for turn in range(turns):  # each looks all over the grid, and one in reach is enough
-        nearest = network.neighbours(longitude[turn::turns], latitude[turn::turns], k=1)
+    batches = max(longitude.size // BATCH_CELLS, 1)
+    for start in range(batches):  # each is spread over the whole grid, and one in reach is enough
+        nearest = network.neighbours(longitude[start::batches], latitude[start::batches], k=1)
         row = int(nearest.distance_km.argmin())
         if nearest.distance_km[row, 0] < closest:
             closest = float(nearest.distance_km[row, 0])
@@ -277,7 +272,7 @@ def _blocks(
     memory: str | float | None,
     chunks: Mapping[str, int] | None,
 ) -> dict[str, int]:
-    """Return sizes of blocks that fit into the memory; said, or refused, before a long training."""
+    """Return block sizes that fit into memory; refuse what does not before a long training."""
     hours = selected_hours(observations[TIME], time)
     stations, steps = (observations.sizes[name] for name in (STATION, TIME))
     request = Request(

@@ -1,4 +1,4 @@
-"""Files of others: where their cells lie, when their hours are, in which units they count."""
+"""Reading of other gridded data by CF: positions, averaging periods and units."""
 
 from aqreanalysis.foreign.background import Background, BackgroundError
 from aqreanalysis.foreign.errors import ForeignError

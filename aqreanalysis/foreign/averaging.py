@@ -15,7 +15,7 @@ def mean_by_group(values: np.ndarray, group: np.ndarray, needed: np.ndarray) -> 
     group : (q,) int array
         Number of the group, within 0..n-1; -1 for none.
     needed : (n,) array
-        Values that a mean needs, and never less than one.
+        Values that a mean needs; at least one is always needed.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def mean_by_group(values: np.ndarray, group: np.ndarray, needed: np.ndarray) -> 
 
 
 def nest(
-    inner: np.ndarray, outer: np.ndarray, inside: str, around: str
+    inner: np.ndarray, outer: np.ndarray, inner_name: str, outer_name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the outer period of each inner one, and how many inner ones fill each outer one.
 
@@ -46,8 +46,8 @@ def nest(
     ----------
     inner, outer : (p, 2) and (n, 2) datetime64[s]
         Periods in ascending order.
-    inside, around : str
-        What they belong to, for the message.
+    inner_name, outer_name : str
+        What they are the periods of, for the message.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def nest(
     ForeignError
         If periods do not nest.
     """
-    group = _holding(inner, outer, inside, around)
+    group = _enclosing(inner, outer, inner_name, outer_name)
     used = group[group >= 0]
     covered = np.bincount(used, lengths(inner)[group >= 0], outer.shape[0])
     count = np.bincount(used, minlength=outer.shape[0])
@@ -79,20 +79,22 @@ def span(bounds: np.ndarray) -> str:
     return f"{ends[0]} to {ends[1]} UTC"
 
 
-def _holding(inner: np.ndarray, outer: np.ndarray, inside: str, around: str) -> np.ndarray:
-    """Return the outer period that holds each inner one, -1 for none; both in ascending order."""
+def _enclosing(
+    inner: np.ndarray, outer: np.ndarray, inner_name: str, outer_name: str
+) -> np.ndarray:
+    """Return the outer period that encloses each inner one, -1 for none; both are ascending."""
     before = np.searchsorted(outer[:, 0], inner[:, 0], side="right") - 1
-    begun = (before >= 0) & (inner[:, 0] < outer[before, 1])
-    within = begun & (inner[:, 1] <= outer[before, 1])
+    starts_inside = (before >= 0) & (inner[:, 0] < outer[before, 1])
+    within = starts_inside & (inner[:, 1] <= outer[before, 1])
     after = np.minimum(before + 1, outer.shape[0] - 1)
-    reaches = (inner[:, 1] > outer[after, 0]) & (inner[:, 0] < outer[after, 0])
-    astride = np.flatnonzero((begun & ~within) | reaches)
-    if astride.size:
-        at = astride[0]
-        other = outer[before[at]] if begun[at] else outer[after[at]]
+    ends_inside = (inner[:, 1] > outer[after, 0]) & (inner[:, 0] < outer[after, 0])
+    overlapping = np.flatnonzero((starts_inside & ~within) | ends_inside)
+    if overlapping.size:
+        first = overlapping[0]
+        other = outer[before[first]] if starts_inside[first] else outer[after[first]]
         raise ForeignError(
-            f"the periods of the {inside} do not nest in those of the {around}: "
-            f"{span(inner[[at]])} beside {span(other[None])}. Correct the stamps or time_label, "
+            f"the periods of the {inner_name} do not nest in those of the {outer_name}: "
+            f"{span(inner[[first]])} beside {span(other[None])}. Correct the stamps or time_label, "
             "or average one of them to the periods of the other"
         )
     return np.where(within, before, -1)

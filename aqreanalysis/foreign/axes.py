@@ -1,4 +1,4 @@
-"""The cells along one axis of a grid, whichever way it runs."""
+"""The cells along one axis of a grid, ascending or descending."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,7 @@ import numpy as np
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.sampling import TOLERANCE
 
-#: Ratio of neighbouring steps above which there is a gap, and no cell that only is larger.
+#: Ratio of neighbouring steps above which the larger is taken for a gap, not for a larger cell.
 _MOST_UNEVEN = 3.0
 
 
@@ -20,15 +20,15 @@ class GridAxis:
     ----------
     name : str
     centres : (n,) float64
-        Longitudes run on across the date line.
+        Longitudes increase across the date line.
     position : (n,) int
-        Where each cell is along the axis of the file.
+        Index of each cell along the axis of the file.
     bounds : (n, 2) float64 or None
-        Stated edges of the cells, if they adjoin.
+        Stated edges of the cells, if these adjoin.
     period : float or None
-        After which coordinates repeat: 360 for longitudes.
+        Period of the coordinate: 360 for longitudes.
     size : float or None
-        Of a cell, should there be only one and no bounds.
+        Of a cell, if there is only one and it has no bounds.
     """
 
     name: str
@@ -70,9 +70,9 @@ class GridAxis:
         if bounds is not None:
             bounds = np.asarray(bounds, np.float64)
             if period is not None:
-                # Each edge as near to its centre as it goes, whichever way around it was written.
-                apart = bounds - centres[:, None] + period / 2
-                bounds = centres[:, None] + apart % period - period / 2
+                # Shift each edge by whole periods to within half a period of its centre.
+                offset = bounds - centres[:, None] + period / 2
+                bounds = centres[:, None] + offset % period - period / 2
             bounds = _adjoining(np.sort(bounds, axis=1)[position])
         return cls(name, ordered, position, bounds, period, size)
 
@@ -109,7 +109,7 @@ class GridAxis:
 
     @property
     def tolerance(self) -> float:
-        """What two coordinates may differ by and still be the same."""
+        """The difference up to which two coordinates are taken for the same."""
         steps = np.diff(self.centres if self.centres.size > 1 else self.edges)
         return TOLERANCE * float(steps.min())
 
@@ -119,10 +119,10 @@ class GridAxis:
         if self.period is None or self.centres.size < 2:
             return False
         steps = np.diff(self.centres)
-        around = self.centres[-1] - self.centres[0] + (steps[0] + steps[-1]) / 2
+        length = self.centres[-1] - self.centres[0] + (steps[0] + steps[-1]) / 2
         if self.bounds is not None:
-            around = self.bounds[-1, 1] - self.bounds[0, 0]
-        return bool(around >= self.period - self.tolerance)
+            length = self.bounds[-1, 1] - self.bounds[0, 0]
+        return bool(length >= self.period - self.tolerance)
 
     def holding(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the cell that holds each coordinate, and whether there is one."""
@@ -155,29 +155,29 @@ class GridAxis:
         return np.stack([low, low + 1]) % count, np.stack([1 - share, share]), inside
 
     def _eastwards(self, values: np.ndarray, first: float) -> np.ndarray:
-        """Return coordinates that count on from the first of the axis, if they repeat."""
+        """Return periodic coordinates shifted to the period that begins at the first one."""
         values = np.asarray(values, np.float64)
         return values if self.period is None else first + (values - first) % self.period
 
 
 def in_one_run(longitude: np.ndarray, period: float) -> np.ndarray:
-    """Return longitudes that run on from the eastern end of their widest gap."""
-    around = longitude % period
-    ordered = np.sort(around)
+    """Return longitudes that increase from the eastern end of their widest gap."""
+    wrapped = longitude % period
+    ordered = np.sort(wrapped)
     if not np.isfinite(ordered).all():
         return longitude
     gaps = np.diff(ordered, append=ordered[0] + period)
     west = ordered[(int(np.argmax(gaps)) + 1) % ordered.size]
-    return np.where(around >= west, around, around + period)
+    return np.where(wrapped >= west, wrapped, wrapped + period)
 
 
 def within_ends(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares clipped to 0 to 1, and whether they lie within but for the tolerance."""
+    """Return shares clipped to 0..1, and whether they lie within up to the tolerance."""
     return np.clip(share, 0.0, 1.0), (share >= -TOLERANCE) & (share <= 1 + TOLERANCE)
 
 
 def _adjoining(bounds: np.ndarray) -> np.ndarray | None:
-    """Return bounds (n, 2) if each cell has a size and ends where the next begins."""
+    """Return bounds (n, 2) if each cell has a size and ends where the next begins, or None."""
     low, high = bounds.T
     close = TOLERANCE * np.abs(high - low).min()
     adjoin = np.allclose(high[:-1], low[1:], rtol=0, atol=close)

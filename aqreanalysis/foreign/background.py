@@ -1,4 +1,4 @@
-"""Background fields: what a model or a map knows everywhere, as covariates at any place."""
+"""Background fields: models or maps, as covariates at any place."""
 
 import logging
 from collections.abc import Callable
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundError(ValueError):
-    """A background that cannot be used: no coordinates, or elsewhere than what is asked for."""
+    """A background that cannot be used: without coordinates, or outside of the request."""
 
 
 class Background:
-    """One or more fields that are known at stations and targets alike.
+    """One or more fields with values at stations and at targets.
 
     Longitude and latitude, averaging periods and units are read by the same rules as those of a
     product that is verified.
@@ -47,7 +47,7 @@ class Background:
     Raises
     ------
     BackgroundError
-        If there is no numeric variable, or one has no position, several, or a dimension beside
+        If there is no numeric variable, or one has no position, several, or a dimension other than
         place and time.
 
     Examples
@@ -82,15 +82,15 @@ class Background:
     ) -> np.ndarray:
         """Return (n, t, covariate): bilinear in space, linear in time, NaN outside of the field.
 
-        Where both the field and the hours say which averaging period a stamp stands for, a value
-        belongs to the middle of its period, and a field that averages shorter than the hours is
-        averaged over all of each. Otherwise stamps are compared with stamps.
+        Where both the field and the hours state the averaging period of a stamp, a value belongs
+        to the middle of its period, and a field of shorter periods than the hours is averaged over
+        each hour. Otherwise stamps are compared with stamps.
 
         Parameters
         ----------
         longitude, latitude : (n,) degrees
         time : (t,) datetime64
-            A DataArray of observations tells its periods with ``time_label``.
+            A DataArray of observations states its periods with ``time_label``.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class Background:
             return np.stack([layer.at(longitude, latitude, time) for layer in self._layers], -1)
 
     def extent(self) -> str:
-        """Return where and when the first covariate is, in words."""
+        """Return the extent of the first covariate in space and time, in words."""
         layer = self._layers[0]
         west, east, south, north = extent(layer.places)
         words = f"lat {south} to {north}, lon {west} to {east}"
@@ -110,14 +110,14 @@ class Background:
         return f"{words}, {layer.time.name} {layer.time.stamps[0]} to {layer.time.stamps[-1]}"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what follows from the data."""
+        """Leave out everything that is derived from the data."""
         return {"data": self.data}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Background.__init__(self, state["data"])
 
     def __dask_tokenize__(self) -> Any:
-        """Return what tells this background from others, the same in every process."""
+        """Identify the background by its data, the same in every process."""
         from dask.base import normalize_token
 
         return normalize_token((type(self).__name__, self.data))
@@ -177,50 +177,50 @@ class _Layer:
         if not (axis.stated and isinstance(time, xr.DataArray) and "time_label" in time.attrs):
             return _interpolated(read, axis.stamps, np.asarray(time, "datetime64[ns]"))
         hours = xr.Dataset(coords={TIME: (TIME, time.values, time.attrs)})
-        wanted = seconds(time_bounds(hours))
+        requested = seconds(time_bounds(hours))
         bounds, _ = axis.periods(step_hours=step_hours(hours))
-        if np.median(lengths(bounds)) < np.median(lengths(wanted)):
-            group, count = nest(bounds, wanted, "background", "measurements")
+        if np.median(lengths(bounds)) < np.median(lengths(requested)):
+            group, count = nest(bounds, requested, "background", "measurements")
             used = np.flatnonzero((group >= 0) & (count[group] > 0))
             rows = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
             return mean_by_group(read(rows), group[rows], np.where(count > 0, count, np.inf))
-        return _interpolated(read, _middles(bounds), _middles(wanted))
+        return _interpolated(read, _middles(bounds), _middles(requested))
 
 
 def _covariates(data: xr.Dataset) -> list[str]:
-    """Return the numeric variables that are no coordinates of others."""
-    serving = {"lat", "latitude", "lon", "longitude"}
+    """Return the numeric variables that are not coordinates of others."""
+    auxiliary = {"lat", "latitude", "lon", "longitude"}
     for variable in data.variables:
-        serving.update(map(str, bounds_names(data[variable])))
+        auxiliary.update(map(str, bounds_names(data[variable])))
     numeric = {
         str(name)
         for name, values in data.data_vars.items()
-        if values.dtype.kind in "fiu" and values.ndim and name not in serving
+        if values.dtype.kind in "fiu" and values.ndim and name not in auxiliary
     }
     for name in numeric:
         positions = find_coordinates(data, name, ("longitude", "latitude"))
         axes = positions or find_coordinates(data, name, ("X", "Y")) or ()
-        serving.update(str(axis.name) for axis in axes)
-    names = [str(name) for name in data.data_vars if name in numeric - serving]
+        auxiliary.update(str(axis.name) for axis in axes)
+    names = [str(name) for name in data.data_vars if name in numeric - auxiliary]
     if not names:
         raise ForeignError("it holds no numeric variable")
     return names
 
 
 def _is_concentration(name: str, values: xr.DataArray) -> bool:
-    """Return whether a variable is that of a pollutant, which is used as its square root."""
+    """Return whether a variable is of a pollutant, of which the square root is used."""
     standard = str(values.attrs.get("standard_name", ""))
-    known = pollutant_by_standard_name(values) or pollutant_by_name(name)
-    return known is not None or standard.startswith(("mass_concentration", "mole_"))
+    target = pollutant_by_standard_name(values) or pollutant_by_name(name)
+    return target is not None or standard.startswith(("mass_concentration", "mole_"))
 
 
 def _factor(values: xr.DataArray) -> float:
     """Return the factor that brings a pollutant to ug m-3; 1 for any other covariate."""
-    known = pollutant_by_standard_name(values) or pollutant_by_name(values.name)
-    if known is None or not values.attrs.get("units"):
+    target = pollutant_by_standard_name(values) or pollutant_by_name(values.name)
+    if target is None or not values.attrs.get("units"):
         return 1.0
     try:
-        return units_factor(values, known)[0]
+        return units_factor(values, target)[0]
     except ForeignError as error:
         logger.warning(
             "the background %r is used in its own units, and must be given in the same ones "
@@ -233,11 +233,11 @@ def _factor(values: xr.DataArray) -> float:
 
 
 def _interpolated(
-    read: Callable[[slice], np.ndarray], instants: np.ndarray, wanted: np.ndarray
+    read: Callable[[slice], np.ndarray], instants: np.ndarray, targets: np.ndarray
 ) -> np.ndarray:
-    """Return values at instants: linear between, constant for one step beyond the ends."""
+    """Return values at target instants: linear between, constant for one step beyond the ends."""
     begin, last = instants[0], instants.size - 1
-    own, at = ((times - begin) / np.timedelta64(1, "s") for times in (instants, wanted))
+    own, at = ((times - begin) / np.timedelta64(1, "s") for times in (instants, targets))
     step = np.diff(own).min() if last else 3600.0
     row = np.interp(at, own, np.arange(own.size))
     low = np.minimum(row.astype(int), max(last - 1, 0))

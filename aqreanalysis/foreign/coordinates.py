@@ -1,4 +1,4 @@
-"""The horizontal coordinates of a layer of others, as CF describes them or as they are called."""
+"""Horizontal coordinates of a layer, by their CF attributes or their names."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ def find_coordinates(
 ) -> tuple[xr.DataArray, xr.DataArray] | None:
     """Return two horizontal coordinates of a layer, or None if it has none.
 
-    They are found by their CF attributes, or else by the usual names, coordinates first.
+    They are identified by CF attributes, or else by the usual names, coordinates first.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def find_coordinates(
     --------
     >>> axes = {"nav_lat": [50.5, 49.5], "nav_lon": [358.5, 359.5]}
     >>> dataset = xr.Dataset({"pm25": (("nav_lat", "nav_lon"), np.zeros((2, 2)))}, axes)
-    >>> found = find_coordinates(dataset, "pm25", ("longitude", "latitude"))
-    >>> [position.name for position in found]
+    >>> positions = find_coordinates(dataset, "pm25", ("longitude", "latitude"))
+    >>> [position.name for position in positions]
     ['nav_lon', 'nav_lat']
     """
     import cf_xarray  # noqa: F401  (the accessor .cf)
@@ -53,21 +53,21 @@ def find_coordinates(
     }
     candidates = xr.Dataset(coords=eligible)
     own = candidates.drop_vars([key for key in eligible if key not in dataset.coords])
-    # By attributes first; names that only look like a position come last.
+    # By attributes first, by names last.
     for guess, among in ((False, candidates), (True, own), (True, candidates)):
         accessor = (among.cf.guess_coord_axis() if guess else among).cf
-        found = accessor.axes | accessor.coordinates
-        if set(keys) <= found.keys():
+        names = accessor.axes | accessor.coordinates
+        if set(keys) <= names.keys():
             break
     else:
         return None
-    several = [f"{key}: {', '.join(found[key])}" for key in keys if len(found[key]) > 1]
+    several = [f"{key}: {', '.join(names[key])}" for key in keys if len(names[key]) > 1]
     if several:
         raise ForeignError(
             f"more than one position for {name!r} ({'; '.join(several)}); drop those that are "
             "not its own"
         )
-    first, second = (dataset[found[key][0]] for key in keys)
+    first, second = (dataset[names[key][0]] for key in keys)
     return first, second
 
 
@@ -89,7 +89,7 @@ def find_bounds(dataset: xr.Dataset, axis: xr.DataArray) -> np.ndarray | None:
 
 
 def bounds_names(axis: xr.DataArray) -> list[Hashable]:
-    """Return the names under which the bounds of a coordinate are looked up, the stated first.
+    """Return the possible names of the bounds of a coordinate, the stated one first.
 
     Examples
     --------

@@ -1,16 +1,16 @@
-"""What cannot be read of the files of others."""
+"""Errors in reading the data of others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class ForeignError(ValueError):
-    """A file or Dataset of others that cannot be read as CF; the message says why."""
+    """A file or Dataset that cannot be read as CF; the message says why."""
 
 
 @contextmanager
 def raising(error: type[Exception], subject: str) -> Iterator[None]:
-    """Turn a `ForeignError` into the error of the caller, which says what was read.
+    """Turn a `ForeignError` into an error of the caller that names the subject.
 
     Examples
     --------

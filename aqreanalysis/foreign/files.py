@@ -1,4 +1,4 @@
-"""Files of others: opened lazily, joined along time, and cut into blocks."""
+"""NetCDF files, opened lazily, joined along time, and divided into blocks."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ from aqreanalysis.foreign.periods import dated_variable
 
 Source = xr.Dataset | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-#: Bytes of a block of a file: few seeks, and a block for each thread stays small.
+#: Bytes of a block of a file: few reads, and still little memory for a block per thread.
 BLOCK_BYTES = 32 * 2**20
 
 
@@ -30,7 +30,7 @@ def open_netcdf(path: str | os.PathLike[str], *, chunks: dict | None = None) -> 
     if not Path(path).exists():
         raise ForeignError(f"there is no file {os.fspath(path)}")
     try:
-        # A time that only counts hours from an unsaid beginning stays a number, and is refused.
+        # Hours without a reference date stay numbers, which are refused later.
         return xr.open_dataset(path, chunks=chunks, decode_timedelta=False)
     except (OSError, ValueError, RuntimeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
@@ -39,7 +39,7 @@ def open_netcdf(path: str | os.PathLike[str], *, chunks: dict | None = None) -> 
 
 @contextmanager
 def opened(source: Source) -> Iterator[xr.Dataset]:
-    """Give files as a Dataset, lazily, and close them afterwards; a Dataset is left open.
+    """Open files as a lazy Dataset, and close them afterwards; a Dataset is left open.
 
     Files, in any order, are joined along their time.
 
@@ -67,7 +67,7 @@ def opened(source: Source) -> Iterator[xr.Dataset]:
 
 
 def in_blocks(variable: xr.Variable, time: Hashable | None) -> xr.Variable:
-    """Return a variable as a dask array, in whole chunks of its file, or in runs of hours.
+    """Return a variable as a dask array, in whole chunks of its file, or in spans of hours.
 
     Parameters
     ----------
@@ -87,19 +87,19 @@ def in_blocks(variable: xr.Variable, time: Hashable | None) -> xr.Variable:
         return variable
     native = variable.encoding.get("preferred_chunks", {})
     if native:
-        wanted: tuple = ("auto",) * variable.ndim
-        before = tuple(
+        chunks: tuple = ("auto",) * variable.ndim
+        stored = tuple(
             min(native.get(dim, size), size) or 1 for dim, size in variable.sizes.items()
         )
-    else:  # a file without chunks holds hour after hour
-        wanted = tuple("auto" if dim == time else -1 for dim in variable.dims)
-        before = None
+    else:  # without chunks, all values of an hour are contiguous
+        chunks = tuple("auto" if dim == time else -1 for dim in variable.dims)
+        stored = None
     sizes = normalize_chunks(
-        wanted,
+        chunks,
         shape=variable.shape,
         dtype=variable.dtype,
         limit=BLOCK_BYTES,
-        previous_chunks=before,
+        previous_chunks=stored,
     )
     return variable.chunk(dict(zip(variable.dims, sizes, strict=True)))
 
@@ -122,7 +122,7 @@ def runs(chunks: Sequence[int], positions: np.ndarray, most: int) -> Iterator[np
 
 
 def _paths(source: object) -> list[str]:
-    """Return the files that are meant."""
+    """Return the paths of a source; refuse those that do not exist."""
     if isinstance(source, str | os.PathLike):
         text = os.fspath(source)
         matches = sorted(glob.glob(text)) if re.search(r"[*?\[]", text) else []
@@ -130,9 +130,9 @@ def _paths(source: object) -> list[str]:
     elif isinstance(source, Sequence) and source:
         paths = [os.fspath(path) for path in source]
     else:
-        found = "none" if isinstance(source, Sequence) else type(source).__name__
+        kind = "none" if isinstance(source, Sequence) else type(source).__name__
         remedy = ". Use .to_dataset(name=...)" if isinstance(source, xr.DataArray) else ""
-        raise ForeignError(f"expected a Dataset, a path or several; found {found}{remedy}")
+        raise ForeignError(f"expected a Dataset, a path or several; found {kind}{remedy}")
     absent = [path for path in paths if not Path(path).exists()]
     if absent:
         raise ForeignError(f"there is no file {', '.join(absent)}")
@@ -164,7 +164,7 @@ def _joined(files: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _layers_in_blocks(file: xr.Dataset, time: Hashable) -> xr.Dataset:
-    """Return a file whose layers in time are in blocks, so that joining does not read them."""
+    """Return a file with its layers in time in blocks, so that joining does not read them."""
     layers = {
         name: (layer.dims, in_blocks(layer.variable, time).data, layer.attrs)
         for name, layer in file.data_vars.items()

@@ -1,4 +1,4 @@
-"""The averaging periods of a layer of others: which hours each of its time stamps stands for."""
+"""Averaging periods: the hours that each time stamp of a layer stands for."""
 
 import re
 from collections.abc import Hashable
@@ -14,13 +14,13 @@ from aqreanalysis.foreign.errors import ForeignError
 
 TimeLabel = Literal["start", "end"]
 
-#: Calendars whose dates are those of the clock, for all dates since 1582.
+#: Calendars that agree with UTC for all dates since 1582.
 _CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
 
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """The time stamps of a layer in ascending order, and what the file says of their periods.
+    """The time stamps of a layer in ascending order, and what the file states of their periods.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class TimeAxis:
     stamps : (p,) datetime64[s]
         UTC.
     position : (p,) int
-        Where each stamp is on the axis of the file.
+        Index of each stamp on the axis of the file.
     bounds : (p, 2) datetime64[s] or None
         Begin and end of each period, if they have a length.
     label : {"start", "end"} or None
@@ -37,7 +37,7 @@ class TimeAxis:
     step_hours : float or None
         Length of a period.
     instantaneous : bool
-        Whether the values hold at the stamps, and are no averages.
+        Whether the values are those at the stamps, not averages.
     """
 
     name: Hashable
@@ -72,7 +72,12 @@ class TimeAxis:
         stamps = np.atleast_1d(_stamps(time))
         position = np.argsort(stamps, kind="stable")
         stamps = stamps[position]
-        _check_once(stamps, variable)
+        twice = stamps[1:][stamps[1:] == stamps[:-1]]
+        if twice.size:
+            raise ForeignError(
+                f"{variable!r} has {np.datetime_as_string(twice[0], unit='m')} more than once "
+                f"({twice.size} such stamps); choose with .drop_duplicates({variable!r})"
+            )
         bounds = _bounds(dataset, time)
         has_length = bounds is not None and (bounds[:, 1] > bounds[:, 0]).all()
         label = time.attrs.get("time_label")
@@ -91,7 +96,7 @@ class TimeAxis:
 
     @property
     def stated(self) -> bool:
-        """Whether the file itself says which hours a stamp stands for."""
+        """Whether the file states which hours a stamp stands for."""
         return self.bounds is not None or self.label is not None
 
     def periods(
@@ -106,9 +111,9 @@ class TimeAxis:
         Parameters
         ----------
         time_label : {"start", "end"}, optional
-            Which end of its period a stamp is, if the file does not say so itself.
+            Which end of its period a stamp is, if the file does not state it.
         step_hours : float
-            Step of the measurements, which is how long an instant may stand for.
+            Step of the measurements: the longest period of a value at an instant.
 
         Raises
         ------
@@ -149,14 +154,14 @@ class TimeAxis:
             f"{first[1]} to {first[2]}. Leave time_label out, or drop the bounds from the product"
         )
 
-    def _label(self, given: TimeLabel | None) -> TimeLabel:
+    def _label(self, passed: TimeLabel | None) -> TimeLabel:
         """Return which end of its period a stamp is."""
-        if None not in (self.label, given) and self.label != given:
+        if None not in (self.label, passed) and self.label != passed:
             raise ForeignError(
-                f"time_label={given!r} contradicts the product, which says {self.label!r}. Leave "
+                f"time_label={passed!r} contradicts the product, which says {self.label!r}. Leave "
                 f"time_label out, or correct the attribute time_label of {self.name!r}"
             )
-        label = self.label or given
+        label = self.label or passed
         if label is None:
             raise ForeignError(
                 f"{self.name!r} does not say whether its stamps begin or end their hour: it has "
@@ -166,19 +171,19 @@ class TimeAxis:
         return label
 
     def _step(self, step_hours: float) -> tuple[float, list[str]]:
-        """Return the hours that a stamp stands for, and what was assumed."""
-        apart = np.diff(self.stamps).astype(np.int64) / 3600
+        """Return the length of the periods, hours, and what was assumed."""
+        steps = np.diff(self.stamps).astype(np.int64) / 3600
         if self.instantaneous:
-            return (float(min(apart.min(), step_hours)) if apart.size else step_hours), []
+            return (float(min(steps.min(), step_hours)) if steps.size else step_hours), []
         if self.step_hours is not None:
             return self.step_hours, []
         remedy = f"Set the attribute step_hours of {self.name!r} to the hours of a period"
-        if not apart.size:
+        if not steps.size:
             raise ForeignError(f"{self.name!r} does not say how long its only period is. {remedy}")
-        step = float(apart.min())
-        if not np.allclose(apart / step, np.rint(apart / step), atol=1e-6):
+        step = float(steps.min())
+        if not np.allclose(steps / step, np.rint(steps / step), atol=1e-6):
             raise ForeignError(
-                f"the stamps of {self.name!r} are {step:g} to {apart.max():g} h apart, so its "
+                f"the stamps of {self.name!r} are {step:g} to {steps.max():g} h apart, so its "
                 f"averaging periods cannot be told. {remedy}, or give the time bounds"
             )
         if step == step_hours:
@@ -190,10 +195,9 @@ class TimeAxis:
 
 
 def dated_variable(dataset: xr.Dataset, dimension: Hashable | None) -> Hashable | None:
-    """Return the variable that holds the dates along a dimension, or of no dimension; or None.
+    """Return the variable with the dates along a dimension, or without dimensions; or None.
 
-    Of several it is the one with the standard name "time", or else the one called like the
-    dimension.
+    Of several it is the one with the standard name "time", or else with the name of the dimension.
 
     Examples
     --------
@@ -207,19 +211,18 @@ def dated_variable(dataset: xr.Dataset, dimension: Hashable | None) -> Hashable 
         for name, variable in dataset.variables.items()
         if variable.dims == dims and _is_dated(variable)
     ]
-    standing = [
-        name for name in dated if dataset[name].attrs.get("standard_name") == "time"
-    ]  # not "forecast_reference_time"
-    preferred = [*standing, *(name for name in dated if name in (dimension, "time")), *dated]
+    # By standard name, which may also be "forecast_reference_time".
+    standard = [name for name in dated if dataset[name].attrs.get("standard_name") == "time"]
+    preferred = [*standard, *(name for name in dated if name in (dimension, "time")), *dated]
     return preferred[0] if preferred else None
 
 
 def at_one_level(
     dataset: xr.Dataset, name: str, horizontal: tuple[Hashable, ...]
 ) -> tuple[xr.Dataset, TimeAxis | None]:
-    """Return a Dataset without the dimensions of size 1 that are neither place nor time, and time.
+    """Return a Dataset without dimensions of size 1 other than place and time, and its time.
 
-    The time of a layer that has neither a dimension of dates nor a single date is None.
+    The time is None if the layer has neither a dimension of dates nor a single date.
 
     Raises
     ------
@@ -240,20 +243,20 @@ def at_one_level(
     time = max(dated, key=lambda dim: (dataset.sizes[dim], dim == "time"), default=None)
     single = [dim for dim in others if dim != time and dataset.sizes[dim] == 1]
     reduced = dataset.isel(dict.fromkeys(single, 0))
-    left = [dim for dim in others if dim != time and dim not in single]
-    if len(left) > (time is None):
-        dim = left[-1]
+    remaining = [dim for dim in others if dim != time and dim not in single]
+    if len(remaining) > (time is None):
+        dim = remaining[-1]
         raise ForeignError(
             f"{name!r} has {dataset.sizes[dim]} values along {dim!r}, of which one is to be "
             f"taken: select it with .isel({dim}=...)"
         )
-    if left:
-        raise ForeignError(_no_dates(dataset, name, left[0]))
+    if remaining:
+        raise ForeignError(_no_dates(dataset, name, remaining[0]))
     return reduced, TimeAxis.of(reduced, name, time)
 
 
 def seconds(instants: np.ndarray) -> np.ndarray:
-    """Return instants rounded to seconds; stamps in days as fractions are off by less.
+    """Return instants rounded to seconds, which removes the error of fractions of days.
 
     Examples
     --------
@@ -275,13 +278,13 @@ def _is_dated(variable: xr.Variable) -> bool:
 
 def _no_dates(dataset: xr.Dataset, name: str, dim: Hashable) -> str:
     """Return the message for a dimension without dates."""
-    found = "no coordinate"
+    stated = "no coordinate"
     if dim in dataset.variables:
         units = dataset[dim].attrs.get("units")
-        found = f"{dataset[dim].dtype}" + (f" in {units!r}" if units else "")
+        stated = f"{dataset[dim].dtype}" + (f" in {units!r}" if units else "")
     return (
-        f"expected dates along {dim!r}, the dimension of {name!r} beside its place; found {found}. "
-        f"Open it with decode_times=True, or assign dates: .assign_coords({dim}=...)"
+        f"expected dates along {dim!r}, the dimension of {name!r} beside its place; found "
+        f"{stated}. Open it with decode_times=True, or assign dates: .assign_coords({dim}=...)"
     )
 
 
@@ -308,16 +311,6 @@ def _stamps(time: xr.DataArray) -> np.ndarray:
     return seconds(stamps)
 
 
-def _check_once(stamps: np.ndarray, name: Hashable) -> None:
-    """Refuse stamps that occur twice."""
-    twice = stamps[1:][stamps[1:] == stamps[:-1]]
-    if twice.size:
-        raise ForeignError(
-            f"{name!r} has {np.datetime_as_string(twice[0], unit='m')} more than once "
-            f"({twice.size} such stamps); choose with .drop_duplicates({name!r})"
-        )
-
-
 def _bounds(dataset: xr.Dataset, time: xr.DataArray) -> np.ndarray | None:
     """Return begin and end of each period in the order of the file, if they are stated."""
     for name in bounds_names(time):
@@ -330,7 +323,7 @@ def _bounds(dataset: xr.Dataset, time: xr.DataArray) -> np.ndarray | None:
 
 
 def _is_instantaneous(layer: xr.DataArray, time: xr.DataArray) -> bool:
-    """Return whether the values hold at an instant, as CF or what was a GRIB file says it."""
+    """Return whether values are at an instant, by cell_methods of CF or an attribute of GRIB."""
     methods = str(layer.attrs.get("cell_methods", ""))
     names = {"time", *map(str, (time.name, *time.dims))}
     point = any(re.search(rf"\b{re.escape(name)}\s*:\s*point", methods) for name in names)
@@ -338,6 +331,6 @@ def _is_instantaneous(layer: xr.DataArray, time: xr.DataArray) -> bool:
 
 
 def _check_label(label: str | None) -> None:
-    """Refuse what is no label."""
+    """Refuse other labels than those of `TimeLabel`."""
     if label not in (None, "start", "end"):
         raise ForeignError(f"time_label must be 'start' or 'end'; found {label!r}")

@@ -1,4 +1,4 @@
-"""Where the values of a layer lie: on two axes, on a curvilinear grid, or at points."""
+"""Positions of the values of a layer: on two axes, on a curvilinear grid, or at points."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 SamplingMethod = Literal["cell", "linear"]
 Places: TypeAlias = "RegularGrid | Points"
 
-#: Nearest centres whose adjoining quadrilaterals are searched for a place on a curvilinear grid.
+#: Number of nearest centres whose adjoining quadrilaterals are searched, on curvilinear grids.
 _CENTRES = 4
 #: Newton steps that invert a bilinear map; on a parallelogram one is exact.
 _NEWTON_STEPS = 8
 
 
 def find_places(dataset: xr.Dataset, name: str) -> Places:
-    """Return where the values of a layer lie.
+    """Return the positions of the values of a layer.
 
-    Longitude and latitude of the layer come first; without them its projected axes are taken,
-    through the grid mapping. Of points, those within `SAME_PLACE_KM` are at a place.
+    They are its longitude and latitude, or else its projected axes with the grid mapping. A point
+    is the value of all places within `SAME_PLACE_KM`.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def find_places(dataset: xr.Dataset, name: str) -> Places:
     --------
     >>> axes = {"lat": [50.5, 49.5], "lon": [358.5, 359.5]}
     >>> dataset = xr.Dataset({"pm25": (("lat", "lon"), [[1.0, 2.0], [3.0, 4.0]])}, axes)
-    >>> found = find_places(dataset, "pm25").locate([-0.7, -1.4], [49.9, 50.1], "cell")
-    >>> found.read(dataset.pm25).ravel()
+    >>> sampling = find_places(dataset, "pm25").locate([-0.7, -1.4], [49.9, 50.1], "cell")
+    >>> sampling.read(dataset.pm25).ravel()
     array([4., 1.])
     """
     positions = find_coordinates(dataset, name, ("longitude", "latitude"))
@@ -167,7 +167,7 @@ class RegularGrid:
         return great_circle_km(*lower, *upper) / 2
 
     def _own(self, longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return places in the coordinates of the axes."""
+        """Return longitude and latitude as coordinates of the axes."""
         if self.crs is None:
             return longitude, latitude
         x, y = _transformer(self.crs).transform(longitude, latitude)
@@ -183,7 +183,7 @@ class RegularGrid:
 
 @dataclass(frozen=True)
 class Points:
-    """Values at points, such as stations: each stands for places near to it.
+    """Values at points, such as stations, each valid for places near to it.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ class Points:
     longitude, latitude : float64 array on `dims`
         Degrees.
     near_km : float or array
-        How far from a point a place may be to have its value.
+        Largest distance from a point of a place that takes its value.
     """
 
     dims: tuple[Hashable, ...]
@@ -212,17 +212,17 @@ class Points:
         return self._sampling(inside, cell[inside].T, np.ones((1, inside.size)))
 
     def reach_km(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-        """Return how far from the nearest point a place may be to have its value."""
+        """Return the largest distance at which a place takes the value of the nearest point."""
         return self._near_km[self._nearest(longitude, latitude, 1)[0][:, 0]]
 
     @cached_property
     def _near_km(self) -> np.ndarray:
-        """How far from each point, by its number, a place may be."""
+        """The largest distance of a place from each point, by its number."""
         return np.broadcast_to(self.near_km, self.longitude.shape).ravel()
 
     @cached_property
     def _placed(self) -> tuple[np.ndarray, StationNetwork]:
-        """The points that have a position, by their number; some grids leave it open outside."""
+        """The numbers of the points that have a position, and their network."""
         longitude, latitude = self.longitude.ravel(), self.latitude.ravel()
         placed = np.flatnonzero(np.isfinite(longitude) & (np.abs(latitude) <= 90))
         if not placed.size:
@@ -261,9 +261,9 @@ class CurvilinearGrid(Points):
         weight = np.full((4, len(longitude)), np.nan)
         for cell in self._nearest(longitude, latitude, _CENTRES)[0].T:
             for offset in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
-                left = np.flatnonzero(np.isnan(weight[0]))
-                corner[:, left], weight[:, left] = self._within(
-                    longitude[left], latitude[left], cell[left], offset
+                rest = np.flatnonzero(np.isnan(weight[0]))  # not located yet
+                corner[:, rest], weight[:, rest] = self._within(
+                    longitude[rest], latitude[rest], cell[rest], offset
                 )
         inside = np.flatnonzero(np.isfinite(weight[0]))
         return self._sampling(inside, corner[:, inside], weight[:, inside])
@@ -275,7 +275,7 @@ class CurvilinearGrid(Points):
         cell: np.ndarray,
         offset: tuple[int, int],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the corners (4, n) of a quadrilateral beside a cell, and the share of each.
+        """Return the corners (4, n) of a quadrilateral at a cell, and the share of each.
 
         The share is NaN where the place lies outside, or the quadrilateral does not exist.
         """
@@ -327,7 +327,7 @@ def _projected(dataset: xr.Dataset, name: str) -> RegularGrid:
 
 @lru_cache(maxsize=8)
 def _transformer(crs: "CRS") -> "Transformer":
-    """Return what turns longitude and latitude into the coordinates of a CRS."""
+    """Return the transformer from longitude and latitude to a CRS."""
     from pyproj import Transformer
 
     return Transformer.from_crs("EPSG:4326", crs, always_xy=True)
@@ -344,8 +344,8 @@ def _half_diagonals_km(east: np.ndarray, north: np.ndarray) -> np.ndarray:
             [np.take(values, np.arange(count)[cut], axis) for values in (east, north)]
             for cut in (slice(None, -1), slice(1, None))
         )
-        apart = great_circle_km(*first, *second)
-        before, after = (np.insert(apart, end, np.nan, axis=axis) for end in (0, apart.shape[axis]))
+        steps = great_circle_km(*first, *second)
+        before, after = (np.insert(steps, end, np.nan, axis=axis) for end in (0, count - 1))
         sides.append(np.fmax(before, after))
     if not sides:
         raise ForeignError(
@@ -355,7 +355,7 @@ def _half_diagonals_km(east: np.ndarray, north: np.ndarray) -> np.ndarray:
 
 
 def _inverse_bilinear(east: np.ndarray, north: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the origin lies in quadrilaterals, as shares of their sides; NaN if nowhere.
+    """Return the position of the origin in quadrilaterals, as shares of the sides, or NaN.
 
     Newton's method for ``p + q s + r t + k s t = 0``, from the middle.
 

@@ -1,4 +1,4 @@
-"""The values of a layer at places, read block by block."""
+"""Values of a layer at places, read block by block."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.files import in_blocks, runs
 from aqreanalysis.observations.checks.numbers import SENTINELS
 
-#: Share of a cell within which a place is taken to lie on an edge or a centre: coordinates in
+#: Share of a cell below which a distance from an edge or a centre is rounding: coordinates in
 #: float32 are off by up to 1.5e-5 degrees.
 TOLERANCE = 1e-3
-#: What stands for missing values where a file does not say so, also as float32 holds it.
+#: Fill values that files may not declare, in float64 and rounded to float32.
 _SENTINELS = np.unique([*SENTINELS, *np.array(SENTINELS, np.float32)])
-#: More than any concentration in any unit: fill values are 1e20 or 9.97e36.
+#: Larger than any concentration in any unit: fill values are 1e20 or 9.97e36.
 _BEYOND = 1e15
-#: Values that are read at a time: keeps what is in memory of a long layer within some 100 MB.
+#: Values that are read at a time, so that a long layer takes some 100 MB of memory.
 _VALUES_AT_A_TIME = 4_000_000
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which cells of a layer stand for which places.
+    """The cells of a layer for each place, and their weights.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class Sampling:
     ) -> np.ndarray:
         """Return the values of a layer at the places, (m, hours) float64; NaN where missing.
 
-        Of a lazy layer only the blocks are read that hold a place, some hours at a time. Where
-        a cell with a share of more than `TOLERANCE` in a place is missing, so is its value.
+        Of a lazy layer only the blocks with a place are read, some hours at a time. A value is
+        missing where a cell with a weight of more than `TOLERANCE` is missing.
 
         Parameters
         ----------
@@ -60,18 +60,18 @@ class Sampling:
         hours : (h,) int array, optional
             Positions along it, in any order.
         concentration : bool
-            Whether -999, 1e20 and the like cannot be values.
+            Whether -999, 1e20 and the like are refused.
 
         Raises
         ------
         ForeignError
-            If a concentration has such values, which stand for missing ones.
+            If a concentration has such values, which are undeclared fill values.
         """
         variable = in_blocks(layer.variable, time)
         shape = tuple(variable.sizes[dim] for dim in self.index)
         cells, numbers = np.unique(
             np.ravel_multi_index(tuple(self.index.values()), shape), return_inverse=True
-        )  # each cell is read once, however many places it has a share in
+        )  # each cell is read once, for all places
         rows = np.unravel_index(cells, shape)
         points = {dim: xr.Variable("cell", row) for dim, row in zip(self.index, rows, strict=True)}
         corners = numbers.reshape(self.weight.shape)
@@ -106,13 +106,13 @@ class Sampling:
 
 
 def _as_slice(positions: np.ndarray) -> slice | np.ndarray:
-    """Return ascending positions as a slice if there is no gap: backends read it in one go."""
+    """Return ascending positions as a slice if contiguous, which backends read at once."""
     gapless = positions[-1] - positions[0] + 1 == positions.size
     return slice(positions[0], positions[-1] + 1) if gapless else positions
 
 
 def _refuse_fill_values(values: np.ndarray, name: Hashable) -> None:
-    """Refuse numbers that stand for missing concentrations."""
+    """Refuse undeclared fill values of concentrations."""
     fill = np.isin(values, _SENTINELS) | (np.abs(values) > _BEYOND)
     if fill.any():
         raise ForeignError(

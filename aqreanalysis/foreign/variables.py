@@ -1,4 +1,4 @@
-"""Which variable of others is a pollutant, and the factor from its units to ug m-3."""
+"""The pollutant of a variable, and the factor from its units to ug m-3."""
 
 import re
 from collections.abc import Hashable
@@ -9,14 +9,14 @@ from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, Pollutant,
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.observations import ObservationError, concentration_factor
 
-#: What products write behind the name of a pollutant, as CAMS does: ``pm2p5_conc``.
+#: Suffixes after the name of a pollutant, as CAMS has: ``pm2p5_conc``.
 _SUFFIXES = ("_conc", "_concentration", "_surface")
 #: "kg kg**-1", "ug/kg" and the like: mass of the pollutant in a mass of air.
 _MASS_FRACTION = re.compile(r"[kmunµμ]?g[\s.*]*(?:/\s*k?g|k?g\s*(?:\^|\*\*)?\s*-1)")
 
 
 def pollutant_by_standard_name(layer: xr.DataArray) -> Pollutant | None:
-    """Return the pollutant of a CF standard name: of its mass or amount, in a volume or in air.
+    """Return the pollutant of a CF standard name of a concentration or a fraction.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def pollutant_by_standard_name(layer: xr.DataArray) -> Pollutant | None:
 
 
 def pollutant_by_name(name: Hashable) -> Pollutant | None:
-    """Return the pollutant that a variable is called like.
+    """Return the pollutant that a variable is named after.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def pollutant_by_name(name: Hashable) -> Pollutant | None:
     'pm25'
     """
     stems = [str(name), *(str(name).removesuffix(suffix) for suffix in _SUFFIXES)]
-    return next((known for stem in stems if (known := find_pollutant(stem))), None)
+    return next((match for stem in stems if (match := find_pollutant(stem))), None)
 
 
 def units_factor(layer: xr.DataArray, target: Pollutant) -> tuple[float, bool]:
@@ -73,7 +73,7 @@ def units_factor(layer: xr.DataArray, target: Pollutant) -> tuple[float, bool]:
         )
     try:
         factor = concentration_factor(units, target.name)
-        elsewhere = concentration_factor(units, target.name, temperature_k=273.15)
+        cold = concentration_factor(units, target.name, temperature_k=273.15)
     except ObservationError as error:
         raise ForeignError(f"the units of {layer.name!r}: {error}") from error
-    return factor, factor != elsewhere
+    return factor, factor != cold

@@ -1,4 +1,4 @@
-"""Methods: from the values of stations to a field, a room for each.
+"""Methods: from the values of stations to a field, a folder or file for each.
 
 `METHODS` names them; `method_of` makes one. A method of your own needs nothing but the members of
 `Method`, and goes wherever a name goes: ``reanalyse(method=mine)``, ``verify(methods=[mine])``.
@@ -21,8 +21,8 @@ from aqreanalysis.methods.contract import (
 
 __all__ = [
     "METHODS",
+    "BuiltInMethod",
     "Fitted",
-    "Known",
     "Method",
     "NotFittedError",
     "check_takes",
@@ -32,74 +32,54 @@ __all__ = [
     "variable_of",
 ]
 
-#: Members without which something is no method; ``variable`` and ``settings`` may come
-#: with ``fit``.
-_MEMBERS = (
-    "name",
-    "takes_background",
-    "references",
-    "fit",
-    "field",
-    "cost",
-)
+#: Members that every method has before it is fitted.
+_MEMBERS = ("name", "takes_background", "references", "fit", "field", "cost")
 
 
 @dataclass(frozen=True)
-class Known:
+class BuiltInMethod:
     """A method of this package, imported when it is used.
 
     Attributes
     ----------
     label : str
         Its name for a reader.
-    subject : str
-        The same as the subject of a sentence.
-    home, class_name : str
-        Module and class.
+    module, class_name : str
+        Where its class is, below this package.
+    article : str
+        Before the label, where it is the subject of a sentence.
     seeded : bool
-        Whether it takes ``seed`` and ``progress``, since it is trained.
+        Whether it is trained and so takes ``seed`` and ``progress``.
     """
 
     label: str
-    subject: str
-    home: str
+    module: str
     class_name: str
+    article: str = ""
     seeded: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The label as the subject of a sentence."""
+        return f"{self.article} {self.label}".strip()
 
     def make(self, *, seed: int = 0, progress: bool = True) -> Method:
         """Return the method with its defaults, not fitted."""
-        maker = getattr(import_module(self.home), self.class_name)
+        maker = getattr(import_module(f"{__name__}.{self.module}"), self.class_name)
         return maker(seed=seed, progress=progress) if self.seeded else maker()
 
 
 #: Methods by name, the default first.
-METHODS: Mapping[str, Known] = MappingProxyType(
+METHODS: Mapping[str, BuiltInMethod] = MappingProxyType(
     {
-        "neural": Known(
-            "neural kNN",
-            "the neural kNN",
-            "aqreanalysis.methods.neural.reanalyser",
-            "Reanalyser",
-            seeded=True,
+        "neural": BuiltInMethod(
+            "neural kNN", "neural.reanalyser", "Reanalyser", article="the", seeded=True
         ),
-        "kriging": Known(
-            "ordinary kriging",
-            "ordinary kriging",
-            "aqreanalysis.methods.kriging.ordinary",
-            "OrdinaryKriging",
+        "kriging": BuiltInMethod("ordinary kriging", "kriging.ordinary", "OrdinaryKriging"),
+        "space_time_kriging": BuiltInMethod(
+            "space-time kriging", "kriging.space_time", "SpaceTimeKriging"
         ),
-        "space_time_kriging": Known(
-            "space-time kriging",
-            "space-time kriging",
-            "aqreanalysis.methods.kriging.space_time",
-            "SpaceTimeKriging",
-        ),
-        "idw": Known(
-            "inverse distance",
-            "inverse distance",
-            "aqreanalysis.methods.inverse_distance",
-            "InverseDistance",
-        ),
+        "idw": BuiltInMethod("inverse distance", "inverse_distance", "InverseDistance"),
     }
 )
 
@@ -110,7 +90,7 @@ def method_of(method: str | Method, *, seed: int = 0, progress: bool = True) -> 
     Raises
     ------
     ValueError
-        If the name is not one of `METHODS`, or what is given is no method.
+        If the name is not one of `METHODS`, or the object lacks members of `Method`.
 
     Examples
     --------

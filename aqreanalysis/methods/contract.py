@@ -1,4 +1,4 @@
-"""What a method is: it learns from stations, then knows a predictive distribution anywhere."""
+"""The contract of methods: fitted to stations, they predict a distribution at any place."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -15,12 +15,12 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import ObservationError, selected_hours, stored_values
 from aqreanalysis.predictive import Statistic
 
-#: Fields known everywhere that a method may learn departures from.
+#: Fields given everywhere, from which a method may learn the departures of stations.
 BackgroundField = xr.DataArray | xr.Dataset
 
 
 class NotFittedError(ValueError, AttributeError):
-    """A method that was asked for a field before it has learned from observations."""
+    """A method that was asked for a field before it was fitted."""
 
 
 @runtime_checkable
@@ -40,36 +40,36 @@ class Method(Protocol):
 
     @property
     def variable(self) -> str:
-        """The variable that was learned; `NotFittedError` before `fit`."""
+        """The variable that it was fitted to; `NotFittedError` before `fit`."""
         ...
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """All that the numbers follow from beside the observations, for a product's provenance."""
+        """Everything but the observations that determines the results, for the provenance."""
         ...
 
     @property
     def references(self) -> str:
-        """Where what was used is described, for a product's attribute of that name."""
+        """Publications of the method, for a product's attribute of that name."""
         ...
 
     def fit(self, observations: xr.Dataset, variable: str) -> Self:
-        """Return self after learning from the observations alone."""
+        """Fit to the observations alone, and return self."""
         ...
 
     def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
-        """Return the field that observations give at targets, for hours of their time axis."""
+        """Return the field at targets, given observations, for hours of their time axis."""
         ...
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
-        """Return the memory that a field takes, also before `fit`."""
+        """Return the memory that a field needs, also before `fit`."""
         ...
 
 
 def fit(
     method: Method, observations: xr.Dataset, variable: str, background: BackgroundField | None
 ) -> Method:
-    """Return the method, fitted, with a background where there is one.
+    """Fit a method, with a background if one is given, and return it.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def predict(
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
 ) -> xr.Dataset:
-    """Return what a fitted method gives on a grid or at stations, lazily.
+    """Return the field of a fitted method on a grid or at stations, lazily.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def predict(
     background : DataArray or Dataset, optional
         The fields that the method learned with.
     statistic : {"median", "mean"}
-        What the estimate is.
+        Of the predictive distribution, for the estimate.
     quantiles : sequence of float
         Probabilities, of each of which a layer gives the quantile.
 
@@ -121,23 +121,22 @@ def predict(
     NotFittedError
         Before ``fit``.
     ObservationError
-        If the observations lack the variable that was learned.
+        If the observations lack the variable that the method was fitted to.
     ValueError
-        If too few stations have values, no hour is selected, or a background is given that was not
-        learned, or the reverse.
+        If too few stations have values, no hour is selected, or the method was fitted with a
+        background and none is given, or the reverse.
     """
     variable = variable_of(method)
     if variable not in observations:
-        known = ", ".join(map(str, observations.data_vars)) or "nothing"
+        variables = ", ".join(map(str, observations.data_vars)) or "nothing"
         raise ObservationError(
-            f"the observations have no variable {variable!r}; they have {known}. {method.name} was "
-            "fitted to it: pass observations of it, or fit to another variable"
+            f"the observations have no variable {variable!r}; they have {variables}. {method.name} "
+            "was fitted to it: pass observations of it, or fit to another variable"
         )
     hours = selected_hours(observations[TIME], time)
     field = method.field(observations, at, hours, **_background(method, background))
     observed = np.isfinite(stored_values(observations, variable))
-    # Stations without data say nothing of how well a place is supported.
-    stations = observed.any(axis=1)
+    stations = observed.any(axis=1)  # others do not support an estimate
     return predict_blocks(
         field,
         at=at,
@@ -154,12 +153,12 @@ def predict(
 
 
 def variable_of(method: Method) -> str:
-    """Return the variable that a method has learned.
+    """Return the variable that a method was fitted to.
 
     Raises
     ------
     NotFittedError
-        If it has learned none.
+        Before ``fit``.
     """
     try:
         return method.variable
@@ -171,7 +170,7 @@ def variable_of(method: Method) -> str:
 
 
 def check_takes(method: Method, background: BackgroundField | None) -> None:
-    """Refuse a background for a method that takes none.
+    """Refuse a background for a method that does not take one.
 
     Raises
     ------
@@ -185,7 +184,7 @@ def check_takes(method: Method, background: BackgroundField | None) -> None:
 
 
 def _background(method: Method, background: BackgroundField | None) -> dict[str, Any]:
-    """Return the keyword of a background, which not every method has."""
+    """Return the keyword ``background`` for the methods that have it."""
     check_takes(method, background)
     return {"background": background} if method.takes_background else {}
 
@@ -197,13 +196,13 @@ def configuration(method: Any) -> dict[str, Any]:
 
 
 class Fitted:
-    """What the methods of this package share; others need not inherit it."""
+    """Base class of the methods of this package; others need not inherit it."""
 
     _variable: str | None = None
 
     @property
     def variable(self) -> str:
-        """Name of the variable that was learned.
+        """Name of the variable that the method was fitted to.
 
         Raises
         ------

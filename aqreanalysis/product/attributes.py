@@ -1,4 +1,4 @@
-"""The attributes of a product's layers and of the file, recomputed from what the product holds."""
+"""Attributes of a product's layers and of the file, recomputed from its names and values."""
 
 import logging
 from importlib.metadata import version
@@ -22,27 +22,40 @@ from aqreanalysis.product.coordinates import (
     layout_of,
     restore_coordinates,
 )
-from aqreanalysis.product.leads import is_set
+from aqreanalysis.product.times import is_set
 from aqreanalysis.product.variables import ProductError
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 
 #: The table that holds every standard name used here, as the table names itself.
 _VOCABULARY = "CF-StandardNameTable-93"
-#: Attributes that name other variables, which may be gone.
+#: Attributes that name other variables, which may have been dropped.
 _RELATIONS = ("coordinates", "grid_mapping", "ancillary_variables")
 _DISTANCE = "distance_to_nearest_station"
+#: Layers that do not belong to one pollutant.
+_AUXILIARY = {
+    _DISTANCE: {
+        "long_name": "great-circle distance to the nearest station",
+        "units": "km",
+        "coverage_content_type": "auxiliaryInformation",
+    },
+    "attention": {
+        "long_name": "share of attention of each predicted day for each past day, nearest first",
+        "units": "1",
+        "coverage_content_type": "auxiliaryInformation",
+    },
+}
 
 _logger = logging.getLogger(__name__)
 
 
 def restore_metadata(product: xr.Dataset) -> xr.Dataset:
-    """Return the product with all CF metadata rebuilt from its names, values and what is left.
+    """Return the product with all CF metadata rebuilt from its names, values and attributes.
 
     Arithmetic, selections and reopening lose the CRS, the bounds or the attributes of a Dataset.
-    Names of variables and coordinates say again what they are. A ``long_name``, ``cell_methods``
-    or ``units`` that the product still has is kept, and so are its global attributes; extents
-    and coverage are computed anew. Lazy layers stay lazy.
+    They are rebuilt from the names of variables and coordinates. A ``long_name``,
+    ``cell_methods`` or ``units`` that the product still has stays, and so do its global
+    attributes; extents and coverage are computed anew. Lazy layers stay lazy.
 
     Parameters
     ----------
@@ -57,8 +70,8 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     ProductError
-        If the product holds no pollutant, or what was lost cannot be told from the rest: the CRS
-        of projected coordinates, the meaning of the time labels.
+        If the product holds no pollutant, or what was lost cannot be derived from the rest: the
+        CRS of projected coordinates, the meaning of the time labels.
 
     Examples
     --------
@@ -99,122 +112,89 @@ def coordinates_attribute(product: xr.Dataset, name: str) -> str:
 
 
 def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[str, Any]:
-    """Return the attributes of one layer."""
-    kept = {
+    """Return the attributes of one layer: its own wording where it still has some, else ours."""
+    stated = {
         key: value
         for key, value in product[name].attrs.items()
         if key not in _RELATIONS and not key.startswith("quantization_")  # true of a file only
     }
     base, role = _role(name)
-    forced: dict[str, Any] = {}
+    if role == "flag":
+        stated = {}
+    fixed: dict[str, Any] = {}
     if set(HORIZONTAL[layout]) <= set(product[name].dims):
-        forced["grid_mapping"] = CRS
+        fixed["grid_mapping"] = CRS
     if role == "analysis":
-        known = _analysis(base)
-        forced |= _ancillary(product, base)
-    elif role == "uncertainty":
-        known = _uncertainty(base)
-        forced["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
-    elif (probability := probability_of(role)) is not None:
-        known = _quantile(base, probability)
-        forced["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
-    elif role == "flag":
-        known = _flag(base)
-        kept = {}
-    elif name == _DISTANCE:
-        known = _distance()
-    elif name == "attention":
-        known = _attention()
-    else:
-        known = {}
-    own = {key: kept[key] for key in ("long_name", "units", "cell_methods") if key in kept}
-    attributes = {**kept, **known, **own, **forced}
-    if TIME not in product.coords or is_set(
-        product
-    ):  # CF knows no method over a coordinate that is gone
+        fixed |= _ancillary(product, base)
+    elif role == "uncertainty" or probability_of(role) is not None:
+        fixed["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
+    wording = {k: stated[k] for k in ("long_name", "units", "cell_methods") if k in stated}
+    attributes = {**stated, **_described(name, base, role), **wording, **fixed}
+    if TIME not in product.coords or is_set(product):
+        # CF has no method over a coordinate that the product lacks.
         attributes.pop("cell_methods", None)
     return attributes
 
 
 def _role(name: str) -> tuple[str, str]:
-    """Return the pollutant that a layer belongs to, and what it says of it."""
+    """Return the pollutant of a layer and its role, such as "uncertainty"; ("x", "other")."""
     if name in POLLUTANTS:
         return name, "analysis"
     base, _, role = name.rpartition("_")
     return (base, role) if base in POLLUTANTS else (name, "other")
 
 
-def _analysis(base: str) -> dict[str, Any]:
-    """Return the attributes of the concentration itself."""
-    return {
-        "standard_name": POLLUTANTS[base].standard_name,
-        "long_name": POLLUTANTS[base].long_name,
-        "units": CONCENTRATION_UNITS,
-        "cell_methods": f"{TIME}: mean",
-        "coverage_content_type": "modelResult",
-    }
-
-
-def _uncertainty(base: str) -> dict[str, Any]:
-    """Return the attributes of one standard error of the concentration."""
-    return {
-        "standard_name": f"{POLLUTANTS[base].standard_name} standard_error",
-        "long_name": f"standard error of {POLLUTANTS[base].long_name}",
-        "units": CONCENTRATION_UNITS,
-        "coverage_content_type": "qualityInformation",
-    }
-
-
-def _quantile(base: str, probability: float) -> dict[str, Any]:
-    """Return the attributes of a quantile of the concentration."""
-    return {
-        "long_name": f"{100 * probability:g} % quantile of {POLLUTANTS[base].long_name}",
-        "units": CONCENTRATION_UNITS,
-        "quantile": probability,
-        "coverage_content_type": "qualityInformation",
-    }
-
-
-def _flag(base: str) -> dict[str, Any]:
-    """Return the attributes of the flag that tells how well stations support a value."""
-    return {
-        "standard_name": "quality_flag",
-        "long_name": f"support of {POLLUTANTS[base].long_name} by stations",
-        "flag_values": np.array(list(PRODUCT_FLAGS.values()), dtype=np.int8),
-        "flag_meanings": " ".join(PRODUCT_FLAGS),
-        "coverage_content_type": "qualityInformation",
-    }
-
-
-def _distance() -> dict[str, Any]:
-    """Return the attributes of the distance to the nearest station."""
-    return {
-        "long_name": "great-circle distance to the nearest station",
-        "units": "km",
-        "coverage_content_type": "auxiliaryInformation",
-    }
-
-
-def _attention() -> dict[str, Any]:
-    """Return the attributes of how an outlook weighed the past."""
-    return {
-        "long_name": "share of attention of each predicted day for each past day, nearest first",
-        "units": "1",
-        "coverage_content_type": "auxiliaryInformation",
-    }
+def _described(name: str, base: str, role: str) -> dict[str, Any]:
+    """Return the attributes that follow from the role of a layer."""
+    if base not in POLLUTANTS:
+        return dict(_AUXILIARY.get(name, {}))
+    standard_name, long_name = POLLUTANTS[base].standard_name, POLLUTANTS[base].long_name
+    quality = {"coverage_content_type": "qualityInformation"}
+    probability = probability_of(role)
+    if role == "analysis":
+        return {
+            "standard_name": standard_name,
+            "long_name": long_name,
+            "units": CONCENTRATION_UNITS,
+            "cell_methods": f"{TIME}: mean",
+            "coverage_content_type": "modelResult",
+        }
+    if role == "uncertainty":
+        return {
+            "standard_name": f"{standard_name} standard_error",
+            "long_name": f"standard error of {long_name}",
+            "units": CONCENTRATION_UNITS,
+            **quality,
+        }
+    if probability is not None:
+        return {
+            "long_name": f"{100 * probability:g} % quantile of {long_name}",
+            "units": CONCENTRATION_UNITS,
+            "quantile": probability,
+            **quality,
+        }
+    if role == "flag":
+        return {
+            "standard_name": "quality_flag",
+            "long_name": f"support of {long_name} by stations",
+            "flag_values": np.array(list(PRODUCT_FLAGS.values()), dtype=np.int8),
+            "flag_meanings": " ".join(PRODUCT_FLAGS),
+            **quality,
+        }
+    return {}
 
 
 def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
-    """Return which other layers qualify a concentration."""
-    layers = (_role(str(name)) for name in product.data_vars)
-    quantiles = (f"{b}_{role}" for b, role in layers if b == base and probability_of(role))
+    """Return the attribute that names the layers that qualify a concentration."""
+    roles = (_role(str(name)) for name in product.data_vars)
+    quantiles = (f"{b}_{role}" for b, role in roles if b == base and probability_of(role))
     candidates = (f"{base}_uncertainty", *quantiles, f"{base}_flag", _DISTANCE)
-    found = [name for name in candidates if name in product.data_vars]
-    return {"ancillary_variables": " ".join(found)} if found else {}
+    layers = [name for name in candidates if name in product.data_vars]
+    return {"ancillary_variables": " ".join(layers)} if layers else {}
 
 
 def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
-    """Return the attributes of the file that follow from the product."""
+    """Return the attributes of the file; title, summary and keywords stay if stated."""
     names = [POLLUTANTS[str(n)].long_name for n in product.data_vars if n in POLLUTANTS]
     defaults = {
         "title": f"{', '.join(names)} analysed from station measurements",
@@ -224,19 +204,19 @@ def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
         ),
         "keywords": ", ".join(["air quality", "reanalysis", "station network", *names]),
     }
-    kept = {name: product.attrs[name] for name in defaults if name in product.attrs}
+    stated = {name: product.attrs[name] for name in defaults if name in product.attrs}
     fixed = {
         "Conventions": CONVENTIONS,
         "standard_name_vocabulary": _VOCABULARY,
         "cdm_data_type": "Station" if layout == "stations" else "Grid",
     }
-    if layout == "stations" and not is_set(product):  # a set is no discrete sampling geometry
+    if layout == "stations" and not is_set(product):  # a set of outlooks is none
         fixed["featureType"] = "timeSeries"
-    return {**defaults, **kept, **fixed, **_extent(product, layout), **_coverage(product)}
+    return {**defaults, **stated, **fixed, **_extent(product, layout), **_coverage(product)}
 
 
 def _history(product: xr.Dataset) -> dict[str, str]:
-    """Return the history of the product; where it is lost, that it is."""
+    """Return the history of the product, or a statement that it was lost."""
     if product.attrs.get("history"):
         return {"history": product.attrs["history"]}
     _logger.warning("the product has lost its provenance: no attribute 'history' is left")
@@ -247,7 +227,7 @@ def _history(product: xr.Dataset) -> dict[str, str]:
 
 
 def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
-    """Return where the product lies; limits are those of the coordinates, bounds of the cells."""
+    """Return the extent: minima and maxima of the coordinates, and the outline of the cells."""
     if layout == "stations":
         network = StationNetwork(product["longitude"].values, product["latitude"].values)
         west, east, south, north = network.extent()

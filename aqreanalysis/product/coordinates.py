@@ -1,4 +1,4 @@
-"""The coordinates of a product: what is left of them, restored with bounds, CRS and attributes."""
+"""The coordinates of a product, restored with bounds, CRS and attributes."""
 
 from typing import Any, Literal
 
@@ -8,8 +8,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.foreign.coordinates import find_bounds, find_crs, is_grid_mapping
 from aqreanalysis.foreign.errors import raising
-from aqreanalysis.product.leads import is_set, restore_leads, restore_set
-from aqreanalysis.product.periods import restore_periods
+from aqreanalysis.product.times import is_set, restore_leads, restore_periods, restore_set
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
 
 Layout = Literal["geographic", "projected", "stations"]
@@ -51,7 +50,7 @@ _STATION_ATTRIBUTES: dict[str, dict[str, str]] = {
 
 
 def layout_of(product: xr.Dataset) -> Layout:
-    """Return how the product lies on the Earth, by its dimensions.
+    """Return the horizontal layout of a product, by its dimensions.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def layout_of(product: xr.Dataset) -> Layout:
 
 
 def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
-    """Return the product with every coordinate, its bounds and the CRS as CF wants them.
+    """Return the product with every coordinate, its bounds and the CRS as CF asks for.
 
     Raises
     ------
@@ -81,11 +80,16 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
         If the CRS of a projected grid or the label of the averaging period is lost.
     """
     layout = layout_of(product)
-    secondary = [name for name in product.data_vars if _is_secondary(str(name))]
-    restored = product.set_coords(secondary)
+    auxiliary = [
+        name
+        for name in product.data_vars
+        if name in (CRS, "spatial_ref", "station_id") or str(name).endswith("_bnds")
+    ]
+    restored = product.set_coords(auxiliary)
     crs = crs_of(restored)
+    attributes = {"long_name": "coordinate reference system", **crs_attributes(crs)}
     mappings = [name for name in restored.coords if is_grid_mapping(restored[name])]
-    restored = restored.drop_vars(mappings).assign_coords({CRS: _crs_variable(crs)})
+    restored = restored.drop_vars(mappings).assign_coords({CRS: ((), np.int32(0), attributes)})
     if layout == "stations":
         restored = _with_stations(restored)
     else:
@@ -157,35 +161,23 @@ def cell_bounds(centres: np.ndarray, size: float) -> np.ndarray:
     return np.round(centres[:, None] + size * np.array([-0.5, 0.5]), digits)
 
 
-def _is_secondary(name: str) -> bool:
-    """Return whether the variable only serves coordinates: bounds or the CRS."""
-    return name in (CRS, "spatial_ref", "station_id") or name.endswith("_bnds")
-
-
-def _crs_variable(crs: Any) -> xr.Variable:
-    """Return the scalar that holds the CRS in its attributes."""
-    attributes = {"long_name": "coordinate reference system", **crs_attributes(crs)}
-    return xr.Variable((), np.int32(0), attributes)
-
-
 def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
     """Return the product with the two axes of its grid and their bounds."""
     names = HORIZONTAL[layout]
     centres = {name: product[name].values.astype(np.float64) for name in names}
     sizes = {name: _spacing(values) for name, values in centres.items()}
-    known = [size for size in sizes.values() if size is not None]
+    steps = [abs(size) for size in sizes.values() if size is not None]
     coordinates: dict[str, xr.Variable] = {}
     for name, axis, attributes in zip(names, "YX", _axis_attributes(layout, crs), strict=True):
-        bounds_name = f"{name}_bnds"
-        size = sizes[name] or (abs(known[0]) if known else None)
+        size = sizes[name] or (steps[0] if steps else None)  # a single row is as high as wide
         bounds = _stated_bounds(product, name)
         if bounds is None and size is not None:
             bounds = cell_bounds(centres[name], size)
         extra = {"axis": axis}
         if bounds is not None:
             bounds = np.clip(bounds, -90, 90) if name == "lat" else bounds
-            coordinates[bounds_name] = coordinate((name, EDGES), bounds, {})
-            extra["bounds"] = bounds_name
+            extra["bounds"] = f"{name}_bnds"
+            coordinates[extra["bounds"]] = coordinate((name, EDGES), bounds, {})
         coordinates[name] = coordinate((name,), centres[name], {**attributes, **extra})
     if layout == "projected":
         coordinates |= _degrees(product, crs)
@@ -221,7 +213,7 @@ def _spacing(centres: np.ndarray) -> float | None:
 
 
 def _stated_bounds(product: xr.Dataset, name: str) -> np.ndarray | None:
-    """Return the bounds that the product still has, if they hold the coordinate."""
+    """Return the bounds that the product still has, if they enclose the coordinate."""
     bounds = find_bounds(product, product[name])
     if bounds is None:
         return None
@@ -247,7 +239,7 @@ def _degrees(product: xr.Dataset, crs: Any) -> dict[str, xr.Variable]:
 
 
 def _with_stations(product: xr.Dataset) -> xr.Dataset:
-    """Return the product with its stations' coordinates, and ``station_id`` beside ``station``."""
+    """Return the product with its stations' coordinates and ``station_id``."""
     missing = [name for name in ("longitude", "latitude") if name not in product.variables]
     if missing:
         raise ProductError(
@@ -269,5 +261,5 @@ def _with_stations(product: xr.Dataset) -> xr.Dataset:
 
 
 def _texts(values: np.ndarray) -> np.ndarray:
-    """Return values as texts, empty where there is none."""
+    """Return values as texts, empty where one is missing."""
     return np.array(["" if value is None or value != value else str(value) for value in values])

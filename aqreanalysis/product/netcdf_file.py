@@ -10,7 +10,7 @@ import xarray as xr
 from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS, TIME
 from aqreanalysis.product.attributes import coordinates_attribute
 from aqreanalysis.product.regions import Region, file_chunks
-from aqreanalysis.product.rounding import rounded
+from aqreanalysis.product.rounding import quantization_attributes, rounded
 from aqreanalysis.product.variables import ProductError
 
 #: HDF5 needs room for one row of chunks, which regions may fill in several turns, and some more.
@@ -36,7 +36,7 @@ class ProductFile:
         import netCDF4
         from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
-        self._lock = NETCDF4_PYTHON_LOCK  # the NetCDF library stands one thread at a time
+        self._lock = NETCDF4_PYTHON_LOCK  # the NetCDF library is not thread-safe
         self._product = product
         self._filters: dict[str, Any] = (
             {"compression": "zlib", "complevel": 4, "shuffle": True} if compress else {}
@@ -61,7 +61,7 @@ class ProductFile:
         return self
 
     def write(self, computed: xr.Dataset, region: Region) -> None:
-        """Write the computed layers of one region; safe beside threads that read with xarray."""
+        """Write the computed layers of one region, under the lock of xarray's readers."""
         for name, layer in computed.data_vars.items():
             values = self._encoded(layer)
             with self._lock:
@@ -96,7 +96,7 @@ class ProductFile:
         variable[...] = np.where(missing, fill, values).astype(kind)
 
     def _write_texts(self, name: str, coordinate: xr.DataArray) -> None:
-        """Write texts as characters, which every client reads; netCDF strings some do not."""
+        """Write texts as characters, since some clients do not read netCDF strings."""
         encoded = np.char.encode(coordinate.values.astype(str), "utf-8")
         width = max(1, encoded.dtype.itemsize)
         self._file.createDimension(f"{name}_length", width)
@@ -125,7 +125,8 @@ class ProductFile:
         extra = {"coordinates": auxiliary} if auxiliary else {}
         variable.setncatts(_characters(dict(layer.attrs) | extra))
         if kind.kind == "f" and self._digits is not None:
-            variable.setncatts(quantization_attributes(self._digits))
+            digits = {"quantization_nsd": np.int32(self._digits)}  # int would become int64
+            variable.setncatts(quantization_attributes(self._digits) | digits)
 
     def _encoded(self, layer: xr.DataArray) -> np.ndarray:
         """Return values as the file holds them: flags checked, rounded, missing ones filled."""
@@ -158,22 +159,13 @@ def _characters(attributes: Mapping[Hashable, Any]) -> dict[str, Any]:
     }
 
 
-def quantization_attributes(digits: int) -> dict[str, Any]:
-    """Return how a layer was rounded.
-
-    The rounding of the NetCDF library itself is not used: it writes an attribute whose name begins
-    with an underscore, which CF checkers report.
-    """
-    return {"quantization_algorithm": "granular_bitround", "quantization_nsd": np.int32(digits)}
-
-
 def _names(values: xr.DataArray) -> tuple[str, ...]:
     """Return the names of the dimensions."""
     return tuple(map(str, values.dims))
 
 
 def _number_type(name: str, kind: np.dtype) -> np.dtype:
-    """Return the type of a number in the file; refuse what is none."""
+    """Return the type of a number in the file; refuse other types."""
     if kind.kind == "b":
         return np.dtype(np.int8)
     if kind.kind in "iuf":
@@ -190,18 +182,18 @@ def _is_flag(name: str) -> bool:
 
 
 def _check_flags(layer: xr.DataArray) -> None:
-    """Refuse flags that are none, as an average of flags is."""
-    known = np.isin(layer.values, list(PRODUCT_FLAGS.values()))
-    if not known.all():
+    """Refuse values that are not flags, as averages of flags are."""
+    valid = np.isin(layer.values, list(PRODUCT_FLAGS.values()))
+    if not valid.all():
         raise ProductError(
-            f"{layer.name} holds {layer.values[~known][0]}, which is none of "
+            f"{layer.name} holds {layer.values[~valid][0]}, which is none of "
             f"{', '.join(map(str, PRODUCT_FLAGS.values()))}. Flags cannot be averaged: "
             f"drop them, product.drop_vars({layer.name!r})."
         )
 
 
 def _fill(kind: np.dtype) -> np.floating:
-    """Return the value that every netCDF tool knows as missing."""
+    """Return the netCDF default fill value of a type."""
     import netCDF4
 
     return kind.type(netCDF4.default_fillvals[kind.str[1:]])

@@ -1,4 +1,4 @@
-"""From a bare field to the CF product, with where it comes from written into it."""
+"""From a bare field to the CF product, with its provenance in the attributes."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest
 from aqreanalysis.product.attributes import iso_time, restore_metadata
 from aqreanalysis.product.coordinates import CRS, cell_bounds, crs_attributes
-from aqreanalysis.product.periods import labelled_bounds
+from aqreanalysis.product.times import labelled_bounds
 from aqreanalysis.product.variables import EDGES, ProductError
 
 _CREATOR_KEYS = ("name", "email", "url", "type", "institution")
@@ -74,8 +74,10 @@ def build_product(
         faults at once.
     """
     maker = {"name": creator} if isinstance(creator, str) else dict(creator or {})
+    unknown = [repr(key) for key in maker if key not in _CREATOR_KEYS]
     faults = [*_variable_faults(field, observations, variable), *_place_faults(field, grid)]
-    faults += [*_creator_faults(maker)]
+    if unknown:
+        faults.append(f"creator has {', '.join(_CREATOR_KEYS)}; found {', '.join(unknown)}")
     if faults:
         raise ProductError("; ".join(faults))
     statistic = str(field[variable].attrs.get("statistic", "median"))
@@ -85,14 +87,14 @@ def build_product(
     provenance = _provenance(observations, variable, method, settings, statistic)
     if references:
         provenance["references"] = references
-    given = _creator_attributes(maker)
-    given |= {"title": title} if title else {}
-    given |= {"license": licence} if licence else {}
-    return restore_metadata(product.assign_attrs({**provenance, **given}))
+    provenance |= {f"creator_{key}": value for key, value in maker.items()}
+    stated = {"institution": maker.get("institution"), "title": title, "license": licence}
+    provenance |= {key: value for key, value in stated.items() if value}
+    return restore_metadata(product.assign_attrs(provenance))
 
 
 def _variable_faults(field: xr.Dataset, observations: xr.Dataset, variable: str) -> list[str]:
-    """Return what is missing for a product of that variable."""
+    """Return faults of the name of the variable, and of Datasets that lack it or time."""
     name = pollutant(variable).name
     faults = [] if name == variable else [f"the variable is called {name!r}, not {variable!r}"]
     for place, dataset in (("the field", field), ("the observations", observations)):
@@ -112,11 +114,11 @@ def _place_faults(field: xr.Dataset, grid: Grid | None) -> list[str]:
         return [f"a field without a grid needs 'station'; found {tuple(field.sizes)}"]
     faults = []
     for name, centres in zip(grid.dims, (grid.y, grid.x), strict=True):
-        found = field[name].values if name in field.dims else np.array([])
-        if found.shape != centres.shape or not np.allclose(found, centres, rtol=0, atol=1e-6):
+        own = field[name].values if name in field.dims else np.array([])
+        if own.shape != centres.shape or not np.allclose(own, centres, rtol=0, atol=1e-6):
             faults.append(
                 f"the field is not on the grid: along {name!r} expected {_span(centres)}, "
-                f"found {_span(found)}. Pass the grid that the field was predicted on"
+                f"found {_span(own)}. Pass the grid that the field was predicted on"
             )
     return faults
 
@@ -126,22 +128,6 @@ def _span(centres: np.ndarray) -> str:
     if not centres.size:
         return "nothing"
     return f"{centres.size} cells from {centres[0]:g} to {centres[-1]:g}"
-
-
-def _creator_faults(creator: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with the creator."""
-    unknown = [key for key in creator if key not in _CREATOR_KEYS]
-    if not unknown:
-        return []
-    return [f"creator has {', '.join(_CREATOR_KEYS)}; found {', '.join(map(repr, unknown))}"]
-
-
-def _creator_attributes(creator: Mapping[str, str]) -> dict[str, str]:
-    """Return the global attributes of the creator."""
-    attributes = {f"creator_{key}": value for key, value in creator.items()}
-    if "institution" in creator:
-        attributes["institution"] = creator["institution"]
-    return attributes
 
 
 def _time_coordinates(field: xr.Dataset, observations: xr.Dataset) -> dict[str, Any]:
@@ -180,7 +166,7 @@ def _provenance(
     settings: Mapping[str, Any],
     statistic: str,
 ) -> dict[str, Any]:
-    """Return the attributes that say what the product was made from, how and when."""
+    """Return the attributes that state the input, the method and the date of the product."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     release = version("aqreanalysis")
     network = StationNetwork.from_dataset(observations)
@@ -208,7 +194,7 @@ def _provenance(
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting that JSON does not know as a list, a number or a text."""
+    """Return a setting of a type that JSON lacks as a list, a number or a text."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return str(value)

@@ -9,7 +9,7 @@ from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.files import open_netcdf
 from aqreanalysis.product.attributes import restore_metadata
-from aqreanalysis.product.leads import is_set
+from aqreanalysis.product.times import is_set
 from aqreanalysis.product.variables import ProductError
 
 
@@ -38,22 +38,17 @@ def open_product(path: str | os.PathLike[str]) -> xr.Dataset:
     if not source.is_file():
         raise ProductError(f"there is no file {source}")
     try:
-        found = open_netcdf(source, chunks={})
+        file = open_netcdf(source, chunks={})
     except ForeignError as error:
         raise ProductError(str(error)) from error
     try:
-        named = found.set_coords([n for n in found.data_vars if str(n).endswith("_bnds")])
-        loaded = named.assign_coords({name: named[name].load() for name in named.coords})
-        product = restore_metadata(_in_order(loaded))
+        product = file.set_coords([n for n in file.data_vars if str(n).endswith("_bnds")])
+        product = product.assign_coords({n: product[n].load() for n in product.coords})
+        if STATION in product.dims and not is_set(product):  # some files have time first
+            product = product.transpose(STATION, TIME, ..., missing_dims="ignore")
+        product = restore_metadata(product)
     except ProductError as error:
-        found.close()
+        file.close()
         raise ProductError(f"{source} holds no product: {error}") from error
-    product.set_close(found.close)
+    product.set_close(file.close)
     return product
-
-
-def _in_order(product: xr.Dataset) -> xr.Dataset:
-    """Return a product of stations as (station, time), whatever the order in the file."""
-    if STATION not in product.dims or is_set(product):
-        return product
-    return product.transpose(STATION, TIME, ..., missing_dims="ignore")

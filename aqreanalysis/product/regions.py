@@ -1,4 +1,4 @@
-"""How a product is cut: into chunks in the file, and into regions that are computed at a time."""
+"""How a product is divided: into chunks of the file, and regions that are computed in turn."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
 
-#: Bytes of one region of all layers: what is in memory at a time beside the work on it.
+#: Bytes of one region of all layers, which is in memory in addition to its computation.
 REGION_BYTES = 2**26
 #: Bytes of one row of file chunks of a layer, which HDF5 keeps open while regions fill it.
 CHUNK_ROW_BYTES = 2**25
@@ -80,9 +80,9 @@ def _even(size: int, limit: int) -> int:
 
 
 def _block_edges(layers: xr.Dataset, name: str, chunk: int) -> np.ndarray:
-    """Return where the blocks of all lazy layers end along a dimension, 0 and its size included.
+    """Return the ends of the blocks that all lazy layers share, with 0 and the size.
 
-    Without lazy layers any cut will do, and that of the file is the best.
+    Without lazy layers, the ends of the chunks in the file.
     """
     size = layers.sizes[name]
     common: set[int] | None = None
@@ -96,9 +96,9 @@ def _block_edges(layers: xr.Dataset, name: str, chunk: int) -> np.ndarray:
 
 
 def _merged(edges: np.ndarray, limit: int) -> np.ndarray:
-    """Return fewer edges, so that spans are as long as the limit allows, and at least one block."""
-    kept = [int(edges[0])]
+    """Return fewer edges: spans as long as the limit allows, but at least one block."""
+    merged = [int(edges[0])]
     for edge, following in itertools.pairwise([*edges[1:].tolist(), math.inf]):
-        if following - kept[-1] > limit:
-            kept.append(edge)
-    return np.array(kept)
+        if following - merged[-1] > limit:
+            merged.append(edge)
+    return np.array(merged)

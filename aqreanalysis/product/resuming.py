@@ -1,4 +1,4 @@
-"""Finished regions of a long run, stored beside the target so that an interrupted run goes on."""
+"""Finished regions of a long run, stored next to the target, from which it can be resumed."""
 
 import hashlib
 import io
@@ -20,8 +20,8 @@ from aqreanalysis.product.variables import ProductError
 
 logger = logging.getLogger(__name__)
 
-#: Number of how a product is computed and its regions are stored. Raise it with every change of
-#: the computation, of any method: an interrupted run of an earlier version is then refused.
+#: Version of the computation of products and of the stored regions. Raise it with every change of
+#: any method: an interrupted run of an earlier version is then refused.
 FORMAT = 1
 _JOURNAL = "journal.json"
 
@@ -29,10 +29,9 @@ _JOURNAL = "journal.json"
 class FinishedRegions:
     """The computed regions of one product, each in a file of its own, in a folder with a journal.
 
-    A region is finished when its file has its name, since no interruption leaves half of one. The
-    journal tells which product they belong to: its measurements, model, request and blocks. The
-    size of the blocks follows from the memory that is free, so it is recorded for the next run
-    (`interrupted_blocks`).
+    Files are written atomically, so a region whose file exists is finished. The journal
+    identifies the product by its measurements, model, request and blocks. The size of the blocks
+    follows from the free memory, so it is recorded for the next run (`interrupted_blocks`).
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ class FinishedRegions:
         self.folder = folder
 
     @classmethod
-    def beside(cls, target: Path, digest: str, count: int, blocks: Mapping[str, int]) -> Self:
+    def of(cls, target: Path, digest: str, count: int, blocks: Mapping[str, int]) -> Self:
         """Return the finished regions of an earlier run, or none yet in a new folder.
 
         Parameters
@@ -62,7 +61,7 @@ class FinishedRegions:
         ProductError
             If the folder holds regions of something else.
         """
-        finished = cls(_folder_beside(target))
+        finished = cls(_folder_of(target))
         journal = finished.folder / _JOURNAL
         if not journal.exists() or not len(finished):
             finished.folder.mkdir(exist_ok=True)
@@ -71,13 +70,13 @@ class FinishedRegions:
             return finished
         if json.loads(journal.read_text()).get("product") != digest:
             before = interrupted_blocks(target)
-            other = before != dict(blocks)
+            changed = before != dict(blocks)
             sizes = f", what is asked for or the blocks, now {blocks} and before {before},"
             raise ProductError(
                 f"cannot resume {target}: the measurements, the model"
-                + (sizes if other else " or what is asked for")
+                + (sizes if changed else " or what is asked for")
                 + " is not that of the interrupted run. Ask for the same again"
-                + (f", in Python with chunks={before}" if other and before else "")
+                + (f", in Python with chunks={before}" if changed and before else "")
                 + f", or remove {finished.folder} and begin anew."
             )
         return finished
@@ -86,12 +85,12 @@ class FinishedRegions:
         return len(list(self.folder.glob("[0-9]*.npz")))
 
     def get(self, number: int, layers: xr.Dataset) -> xr.Dataset | None:
-        """Return the layers of a region if it is finished and its file can be read."""
+        """Return the layers of a region, or None if it is not finished or cannot be read."""
         path = self._path(number)
         if not path.exists():
             return None
         try:
-            # Opened here, since numpy leaves a file open that turns out to be no archive.
+            # Opened here, since numpy would leave a damaged archive open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return xr.Dataset({n: (layers[n].dims, stored[n]) for n in stored.files})
         except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
@@ -107,8 +106,8 @@ class FinishedRegions:
         write_bytes(self._path(number), buffer.getvalue())
 
     def remove(self) -> None:
-        """Remove all regions, when the product is whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)  # another run may have been as quick
+        """Remove all regions after the product is complete."""
+        shutil.rmtree(self.folder, ignore_errors=True)  # another run may have removed them
 
     def _path(self, number: int) -> Path:
         """Return the file of a region."""
@@ -116,11 +115,11 @@ class FinishedRegions:
 
 
 def interrupted_blocks(path: str | os.PathLike[str]) -> dict[str, int] | None:
-    """Return the sizes of the blocks of an interrupted run, if it has left any regions.
+    """Return the sizes of the blocks of an interrupted run, or None if it left no region.
 
-    A run that goes on takes these as ``chunks``, however much memory is free by now.
+    Pass them as ``chunks`` to resume it, whatever memory is free now.
     """
-    folder = _folder_beside(Path(os.path.realpath(path)))
+    folder = _folder_of(Path(os.path.realpath(path)))
     if not (folder / _JOURNAL).exists() or not len(FinishedRegions(folder)):
         return None
     return json.loads((folder / _JOURNAL).read_text()).get("blocks")
@@ -143,11 +142,11 @@ def block_sizes_of(layers: xr.Dataset) -> dict[str, int]:
 
 
 def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) -> str:
-    """Return a sha256 of all that the values in the file follow from, as far as it is known.
+    """Return a sha256 of everything that determines the values in the file.
 
-    A lazy layer counts by its name in the graph, which stands for the method, what it learned, the
-    measurements and the blocks; any other layer by its values. Attributes, which tell when and
-    by whom, do not count; neither does the version of the package, but `FORMAT` does.
+    A lazy layer counts by its name in the graph, which identifies the method, its parameters, the
+    measurements and the blocks; any other layer by its values. Attributes, such as the date, do
+    not count; neither does the version of the package, but `FORMAT` does.
 
     Examples
     --------
@@ -170,11 +169,11 @@ def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) 
 
 
 def _kind(dtype: np.dtype) -> str:
-    """Return the type of values, the same whichever type a version of pandas has for times."""
+    """Return the type of values; all types of times and of texts count as one."""
     kinds = {"M": "datetime64[ns]", "m": "timedelta64[ns]", "O": "str", "U": "str", "T": "str"}
     return kinds.get(dtype.kind, dtype.str)
 
 
-def _folder_beside(target: Path) -> Path:
+def _folder_of(target: Path) -> Path:
     """Return the folder of a file's finished regions."""
     return target.with_name(f".{target.name}.finished")

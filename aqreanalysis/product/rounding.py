@@ -2,17 +2,19 @@
 
 import numpy as np
 
-#: Values that are rounded at a time: temporary arrays stay in the processor's cache.
+from aqreanalysis.product.variables import ProductError
+
+#: Values that are rounded at a time, so that temporary arrays fit into the processor's cache.
 _PIECE = 2**17
 # Rounding of log10 in float32 must not put a value just below a power of ten above it.
 _BELOW = np.float32(1e-6)
 
 
 def rounded(values: np.ndarray, digits: int) -> np.ndarray:
-    """Return values of which the trailing bits are zero, as far as the digits allow.
+    """Return values rounded to significant digits in such a way that trailing bits are zero.
 
-    A value is rounded to a multiple of the largest power of two that is no more than one unit of
-    its last digit kept, so it is off by at most half that unit: granular bit rounding. NaN,
+    Granular bit rounding: a value becomes a multiple of the largest power of two that does not
+    exceed one unit of its last significant digit, so it is off by at most half that unit. NaN,
     infinities and zeros stay.
 
     Parameters
@@ -45,3 +47,18 @@ def rounded(values: np.ndarray, digits: int) -> np.ndarray:
         quantum = np.ldexp(piece.dtype.type(1), exponent.astype(np.int32))
         piece[...] = np.rint(piece / quantum) * quantum
     return result
+
+
+def check_digits(digits: int | None) -> None:
+    """Refuse a number of significant digits that float32 does not have."""
+    if digits is not None and not 1 <= digits <= 7:
+        raise ProductError(f"significant_digits must be 1 to 7 or None; found {digits}")
+
+
+def quantization_attributes(digits: int) -> dict[str, str | int]:
+    """Return the attributes that state how a layer was rounded.
+
+    The NetCDF library could round by itself, but it writes an attribute whose name begins with an
+    underscore, which CF checkers report.
+    """
+    return {"quantization_algorithm": "granular_bitround", "quantization_nsd": digits}

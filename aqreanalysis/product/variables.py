@@ -1,5 +1,6 @@
-"""What all coordinates of a product have in common, and the error of everything about products."""
+"""The error of products, and what their coordinates have in common."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import xarray as xr
 
 #: Name of the dimension of the two edges of a cell or an averaging period.
 EDGES = "bnds"
-#: What a coordinate is to a catalogue (ACDD).
+#: Attribute by which catalogues recognise coordinates (ACDD).
 COORDINATE = {"coverage_content_type": "coordinate"}
 
 
@@ -16,7 +17,7 @@ class ProductError(RuntimeError):
 
 
 def coordinate(
-    dims: tuple[str, ...], values: np.ndarray, attributes: dict[str, Any]
+    dims: tuple[Hashable, ...], values: np.ndarray, attributes: dict[str, Any]
 ) -> xr.Variable:
     """Return a coordinate that is written without a fill value."""
     encoding = {"_FillValue": None} if values.dtype.kind in "fM" else {}

@@ -1,6 +1,7 @@
 """Writing a product: region by region, to a temporary name until the file is complete."""
 
 import logging
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ import xarray as xr
 from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.product.attributes import restore_metadata
-from aqreanalysis.product.leads import in_set_order, is_set
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import Region, regions
 from aqreanalysis.product.resuming import FinishedRegions, block_sizes_of, product_digest
+from aqreanalysis.product.rounding import check_digits
+from aqreanalysis.product.times import in_set_order, is_set
 from aqreanalysis.product.variables import ProductError
 
 # Bytes in the file for one byte in memory, measured on fields of kriging.
@@ -54,17 +56,17 @@ def write_netcdf(
     compress : bool
         zlib, level 4, with shuffle.
     significant_digits : int or None
-        Digits that floating-point layers keep (GranularBitRound): at 3, a value is off by at
-        most half a unit of its third digit. None keeps all bits. Coordinates keep all bits.
+        Of floating-point layers (GranularBitRound): at 3, a value is off by at most half a unit
+        of its third digit. None keeps all bits, and so do coordinates.
     progress : bool
         Show a progress bar, where there is a terminal.
     dimension_order : {"station_time", "time_station"}
         Order of the dimensions of a product of stations; CDO reads the second only.
     resume : bool
-        Keep finished regions in the folder ``.<name>.finished`` beside the file, and go on from
-        those of an interrupted run, of which the blocks must be the same: `interrupted_blocks`
-        gives them. The folder goes when the file is whole; until then it takes the space of the
-        product uncompressed.
+        Store finished regions in the folder ``.<name>.finished`` next to the file, and continue
+        from those of an interrupted run, which must have had the same blocks: `interrupted_blocks`
+        gives them. The folder is removed when the file is complete; until then it takes the space
+        of the product uncompressed.
 
     Raises
     ------
@@ -78,8 +80,7 @@ def write_netcdf(
     The values do not depend on the chunks of the product. Rounding: Kouznetsov 2021, Geosci.
     Model Dev. 14, 377-389.
     """
-    if significant_digits is not None and not 1 <= significant_digits <= 7:
-        raise ProductError(f"significant_digits must be 1 to 7 or None; found {significant_digits}")
+    check_digits(significant_digits)
     target = Path(os.path.realpath(path))
     check_target(target, overwrite=overwrite, error=ProductError)
     restored = _ordered(restore_metadata(product), dimension_order)
@@ -91,7 +92,7 @@ def write_netcdf(
         digest = product_digest(restored, cuts, digits=significant_digits)
         with explained(target, ProductError):
             blocks = block_sizes_of(layers)
-            finished = FinishedRegions.beside(target, digest, len(cuts), blocks)
+            finished = FinishedRegions.of(target, digest, len(cuts), blocks)
     with atomic_file(target, error=ProductError) as partial:
         with explained(target, ProductError):
             file = ProductFile(
@@ -100,7 +101,7 @@ def write_netcdf(
         try:
             _fill(file, layers, cuts, target, progress, finished)
         except BaseException:
-            # After a failed write HDF5 fails to close as well; the first failure is the one to say.
+            # After a failed write HDF5 fails to close as well; report the first failure.
             with suppress(OSError, RuntimeError):
                 file.close()
             raise
@@ -119,7 +120,7 @@ def _fill(
     progress: bool,
     finished: FinishedRegions | None,
 ) -> None:
-    """Compute the layers region by region, those that are finished left out, and write each."""
+    """Compute the layers region by region, unless finished before, and write each."""
     with explained(target, ProductError):
         file.define()
     if finished is not None and len(finished):
@@ -150,7 +151,7 @@ def _finish(written: Future[None] | None, target: Path) -> None:
 
 
 def _computed(layers: xr.Dataset, region: Region) -> xr.Dataset:
-    """Return the layers of a region in memory; one without time belongs to the first hours."""
+    """Return the layers of a region in memory; those without time only with the first hours."""
     names = [
         name
         for name, layer in layers.data_vars.items()
@@ -174,10 +175,7 @@ def _progress_bar(cuts: Sequence[Region], target: Path, progress: bool) -> Any:
 
 def _value_count(region: Region) -> int:
     """Return the number of values in a region of one layer."""
-    count = 1
-    for cut in region.values():
-        count *= cut.stop - cut.start
-    return count
+    return math.prod(cut.stop - cut.start for cut in region.values())
 
 
 def _ordered(product: xr.Dataset, dimension_order: str) -> xr.Dataset:
@@ -192,7 +190,7 @@ def _ordered(product: xr.Dataset, dimension_order: str) -> xr.Dataset:
         raise ProductError(
             f"dimension_order must be one of {', '.join(orders)}; found {dimension_order!r}"
         )
-    # The index of texts would be a string variable named as its dimension; station_id replaces it.
+    # An index of texts would be a string variable named as its dimension; station_id replaces it.
     return product.drop_vars(STATION).transpose(
         *orders[dimension_order], ..., missing_dims="ignore"
     )
@@ -209,11 +207,11 @@ def _check_space(product: xr.Dataset, folder: Path, share: float) -> None:
     """Refuse a disk that cannot hold half of the expected file; warn of one that is tight."""
     expected = sum(layer.nbytes for layer in product.data_vars.values()) * share
     free = shutil.disk_usage(folder).free
-    found = f"about {expected / 1e6:,.0f} MB expected, {free / 1e6:,.0f} MB free in {folder}"
+    sizes = f"about {expected / 1e6:,.0f} MB expected, {free / 1e6:,.0f} MB free in {folder}"
     if free < expected / 2:
         raise ProductError(
-            f"not enough space for the product: {found}. "
+            f"not enough space for the product: {sizes}. "
             "Free some, name another folder, or write a shorter period or a coarser grid."
         )
     if free < expected * 2:
-        _logger.warning("the disk may become full: %s", found)
+        _logger.warning("the disk may become full: %s", sizes)

@@ -3,7 +3,6 @@
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,8 +10,7 @@ import xarray as xr
 from aqreanalysis.atomic import atomic_folder, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.product.attributes import restore_metadata
-from aqreanalysis.product.netcdf_file import quantization_attributes
-from aqreanalysis.product.rounding import rounded
+from aqreanalysis.product.rounding import check_digits, quantization_attributes, rounded
 from aqreanalysis.product.variables import ProductError
 
 
@@ -25,10 +23,10 @@ def write_zarr(
 ) -> Path:
     """Return the path of the Zarr store, version 2, that now holds the product.
 
-    A chunk is a block of the lazy product, so that blocks are computed and written side by side,
-    by the workers of a `distributed.Client` if one is active: the folder must then be one that
-    all of them see. Metadata and rounding are those of `write_netcdf`; the store appears under its
-    name when it is complete.
+    A chunk is a block of the lazy product, so that blocks are computed and written in parallel, by
+    the workers of a `distributed.Client` if one is active; all of them must see the folder.
+    Metadata and rounding are those of `write_netcdf`; the store appears under its name when it is
+    complete.
 
     Parameters
     ----------
@@ -44,12 +42,13 @@ def write_zarr(
     Raises
     ------
     ProductError
-        If zarr is not installed, the product cannot be described or the store not be written.
+        If zarr is not installed, the product cannot be described or the store cannot be written.
     """
     if find_spec("zarr") is None:
         raise ProductError(
             "a Zarr store needs the package zarr: pip install 'aqreanalysis[zarr]', or write NetCDF"
         )
+    check_digits(significant_digits)
     target = Path(os.path.realpath(path))
     check_store(target, overwrite=overwrite)
     restored = _stored(restore_metadata(product), significant_digits)
@@ -64,7 +63,7 @@ def check_store(target: Path, *, overwrite: bool) -> None:
     Raises
     ------
     ProductError
-        As `check_target`, or if a folder of that name is no Zarr store or must stay.
+        As `check_target`, or if a folder of that name is not a Zarr store or must stay.
     """
     if not target.is_dir():
         check_target(target, overwrite=overwrite, error=ProductError)
@@ -79,21 +78,18 @@ def check_store(target: Path, *, overwrite: bool) -> None:
 def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
     """Return the product as the store holds it: blocks of even size, rounded."""
     if STATION in product.dims:
-        product = product.drop_vars(STATION)  # station_id tells the same
+        product = product.drop_vars(STATION)  # station_id holds the same
     sizes = {name: max(lengths) for name, lengths in product.chunksizes.items()}
     stored = product.chunk(sizes) if sizes else product
     for name, layer in stored.data_vars.items():
         if layer.dtype.kind == "f" and significant_digits is not None:
-            coarse: Any = layer.astype(np.float32)
-            if layer.chunks is not None:
-                coarse.data = coarse.data.map_blocks(rounded, significant_digits, dtype=np.float32)
-            else:
-                coarse = coarse.copy(data=rounded(coarse.values, significant_digits))
-            coarse.attrs = layer.attrs | {
-                key: value.item() if isinstance(value, np.generic) else value
-                for key, value in quantization_attributes(significant_digits).items()
-            }
-            stored[name] = coarse
+            stored[name] = xr.apply_ufunc(
+                rounded,
+                layer.astype(np.float32),
+                significant_digits,
+                dask="parallelized",
+                output_dtypes=[np.float32],
+            ).assign_attrs(layer.attrs | quantization_attributes(significant_digits))
     for variable in stored.variables.values():
         variable.encoding = {
             key: value for key, value in variable.encoding.items() if key in ("units", "calendar")

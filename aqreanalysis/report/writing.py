@@ -28,7 +28,7 @@ from aqreanalysis.report.words import (
 )
 from aqreanalysis.verification import check_events, cross_validate
 from aqreanalysis.verification import statistics as statistics_of
-from aqreanalysis.verification.pairs import listed
+from aqreanalysis.verification.pairs import texts_of
 
 _SUFFIXES = (".html", ".htm")
 
@@ -183,8 +183,8 @@ def _content(findings: Findings, title: str | None) -> dict[str, Any]:
         "design": str(attributes.get("design", "")),
         "verdict": verdict(findings),
         "scores": tables.method_table(findings),
-        "failures": listed(attributes.get("failures", [])),
-        "remarks": listed(attributes.get("remarks", [])),
+        "failures": texts_of(attributes.get("failures", [])),
+        "remarks": texts_of(attributes.get("remarks", [])),
         "groups": draw_groups(findings),
         "tables": [table for table in detailed if table is not None],
         "stations": tables.station_table(findings),

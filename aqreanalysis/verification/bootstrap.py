@@ -1,4 +1,4 @@
-"""Intervals of scores, and differences between methods, by drawing stations again and again."""
+"""Bootstrap intervals of scores and of differences between methods; places are resampled."""
 
 import warnings
 
@@ -33,9 +33,9 @@ def intervals(
 ) -> xr.Dataset:
     """Return the bootstrap interval of every score.
 
-    Places are drawn with replacement, all values of a place together: hours of a station go
-    together, stations are what another network would have elsewhere (Efron & Tibshirani 1993,
-    An Introduction to the Bootstrap, chapter 8; percentile interval).
+    Places are drawn with replacement, with all values of a place: the errors of hours at a station
+    are correlated, while stations sample the possible places (Efron & Tibshirani 1993, An
+    Introduction to the Bootstrap, chapter 8; percentile interval).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def differences(
 ) -> xr.Dataset:
     """Return how much each method's scores differ from those of one method, with intervals.
 
-    Both are scored on the stations where both answer, and both on the same draws.
+    Both are scored at the stations where both give estimates, and in the same draws.
 
     Parameters
     ----------
@@ -119,33 +119,25 @@ def differences(
         raise VerificationError(
             f"no method {to!r} to compare with; these were verified: {', '.join(names)}"
         )
-    answered = _answered(statistics)
-    both = answered & answered.sel({ESTIMATOR: to})
+    active = _active(statistics)
+    both = active & active.sel({ESTIMATOR: to})
     statistics = statistics[[*SUMMED]]
-    own = statistics.where(both, 0)
-    # The method to compare with, on the stations of each of the others.
+    # The reference method, repeated so that it is scored at the stations of each of the others.
     repeated = statistics.sel({ESTIMATOR: [to] * len(names)})
-    other = repeated.assign_coords({ESTIMATOR: statistics[ESTIMATOR]}).where(both, 0)
-    pair = [_compared(part.assign_attrs(statistics.attrs), by, resolution) for part in (own, other)]
-    value = _difference(*pair).expand_dims(bound=["value"])
-    drawn = _difference(
-        *(_drawn(part.assign_attrs(statistics.attrs), by, resolution, draws, seed)
-          for part in (own, other))
-    )  # fmt: skip
+    repeated = repeated.assign_coords({ESTIMATOR: statistics[ESTIMATOR]})
+    own, other = (
+        part.where(both, 0).assign_attrs(statistics.attrs) for part in (statistics, repeated)
+    )
+    total = (scored(totals(p, by, resolution, _membership(p, by))) for p in (own, other))
+    value = _difference(*total).expand_dims(bound=["value"])
+    drawn = _difference(*(_drawn(p, by, resolution, draws, seed) for p in (own, other)))
     bounds = _where_places(_percentiles(drawn, level), own, by, resolution)
     return xr.concat([value, bounds], dim="bound").assign_attrs(statistics.attrs | {"to": to})
 
 
-def _answered(statistics: xr.Dataset) -> xr.DataArray:
-    """Return at which stations a method is scored, (estimator, station)."""
-    first = statistics["count"].isel(resolution=0)
-    everything = first.isel(stratum=int(np.flatnonzero(statistics["kind"].values == "all")[0]))
-    return everything.drop_vars(("kind", "label", "resolution"), errors="ignore") > 0
-
-
-def _compared(statistics: xr.Dataset, by: By | None, resolution: str | None) -> xr.Dataset:
-    """Return the scores over all stations."""
-    return scored(totals(statistics, by, resolution, _membership(statistics, by)))
+def _active(statistics: xr.Dataset) -> xr.DataArray:
+    """Return whether a method is scored at a station, (estimator, station)."""
+    return totals(statistics, None, None, None)["count"] > 0
 
 
 def _difference(own: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
@@ -174,7 +166,7 @@ def _drawn(
 
 
 def _membership(statistics: xr.Dataset, by: By | None) -> xr.DataArray:
-    """Return which station counts in which part."""
+    """Return the weight of each station in each part; refuse single stations."""
     weights = weights_of(statistics, by)
     if weights is None:
         raise VerificationError("a single station has no interval: by must not be 'station'")
@@ -195,12 +187,12 @@ def _percentiles(drawn: xr.Dataset, level: float) -> xr.Dataset:
 def _where_places(
     bounds: xr.Dataset, statistics: xr.Dataset, by: By | None, resolution: str | None
 ) -> xr.Dataset:
-    """Return bounds where values of two places or more are behind them, NaN elsewhere.
+    """Return bounds where at least two places have values, NaN elsewhere.
 
-    All draws of a single place give the same score: they would pretend to be certain.
+    All draws of a single place give the same score, so the interval would have no width.
     """
-    apart = totals(statistics, by, resolution, None)["count"]
-    inside = (apart * _membership(statistics, by)) > 0
+    by_station = totals(statistics, by, resolution, None)["count"]
+    inside = (by_station * _membership(statistics, by)) > 0
     places = _places(statistics)
     order = np.argsort(places, kind="stable")
     first = np.unique(places[order], return_index=True)[1]
@@ -213,7 +205,7 @@ def _where_places(
 
 
 def _places(statistics: xr.Dataset) -> np.ndarray:
-    """Return the number of the place of each station; its own where none is known."""
+    """Return the number of the place of each station; without it, each is a place."""
     if "place" in statistics.coords:
         return statistics["place"].values
     return np.arange(statistics.sizes[STATION])

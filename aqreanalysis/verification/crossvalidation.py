@@ -1,11 +1,9 @@
-"""Cross-validation: every method fitted to known stations, and asked for the hidden ones."""
+"""Cross-validation: methods are fitted without hidden stations and estimate them."""
 
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -38,10 +36,11 @@ def cross_validate(
     seed: int = 0,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Return what each method estimates at stations that were hidden from it, beside the truth.
+    """Return each method's estimates at stations that were hidden from it, with the truth.
 
-    In each fold every method is fitted anew: its scalers, variograms and weights see the known
-    stations alone. A method that fails in a fold is reported, and the others go on.
+    In each fold every method is fitted anew: its scalers, variograms and weights depend on the
+    stations that are not hidden only. Failures of a method in a fold are reported; the others
+    continue.
 
     Parameters
     ----------
@@ -55,17 +54,17 @@ def cross_validate(
         - "station": random folds; stations within 500 m of each other share one.
         - "block": neighbouring stations share a fold, and stations within ``buffer_km`` of a
           hidden one are left out (Roberts et al. 2017, Ecography 40, 913).
-        - "month": stations and calendar months are dealt to folds, and the stations of a fold are
-          scored in its months, of which nothing is learned (Meyer et al. 2018, Environ. Model.
-          Softw. 101, 1: leave location and time out).
+        - "month": stations and calendar months are divided into folds, and the stations of a fold
+          are scored in its months, to which no method is fitted (Meyer et al. 2018, Environ.
+          Model. Softw. 101, 1: leave location and time out).
         - "leave_one_out": each place in turn.
     folds : int
         Number of folds, unless each place is left out in turn.
     buffer_km : float, optional
         By default the median spacing of the stations for blocks, 0 for others.
     time : slice of labels, optional
-        Hours to score, in UTC unless a label states its zone; all by default. Methods learn from
-        all hours.
+        Hours to score, in UTC unless a label states its zone; all by default. Methods are fitted
+        to all hours.
     statistic : {"median", "mean"}
         What the estimates are; probabilities and CRPS are those of the distribution either way.
     seed : int
@@ -77,7 +76,7 @@ def cross_validate(
     -------
     Dataset
         ``truth`` (station, time), ``estimate`` and ``standard_error`` (estimator, station, time),
-        with ``distance_km`` to the nearest known station. `statistics` and
+        with ``distance_km`` to the nearest station that is not hidden. `statistics` and
         `aqreanalysis.report.write_report` take it.
 
     Raises
@@ -100,15 +99,15 @@ def cross_validate(
     validate(observations)
     check_statistic(statistic)
     variable = pollutant(variable).name if variable else default_variable(observations)
-    makers = _makers(methods, seed)
+    by_name = _methods_by_name(methods, seed)
     scored = np.zeros(observations.sizes[TIME], bool)
     scored[selected_hours(observations[TIME], utc_period(observations, time))] = True
     parts = folds_of(
         observations, variable, by=by, count=folds, seed=seed, buffer_km=buffer_km, scored=scored
     )
-    run = _Run.empty(observations, variable, list(makers), statistic)
+    run = _Run(observations, variable, by_name, statistic)
     # By month, folds have no hour to score where a part of the time is asked for.
-    _estimate_all(run, [f for f in parts if f.scored.any()], makers, progress=progress)
+    run.add([fold for fold in parts if fold.scored.any()], progress=progress)
     if not np.isfinite(run.estimate).any():
         raise VerificationError(
             "no method gave any estimate at a hidden station. " + "; ".join(run.failures[:3])
@@ -121,7 +120,7 @@ def cross_validate(
         estimate=run.estimate,
         standard_error=run.standard_error,
         median=None if statistic == "median" else run.median,
-        methods=list(makers),
+        methods=list(by_name),
         stations={
             "distance_km": run.distance_km,
             "place": network.colocated_groups(),
@@ -135,8 +134,9 @@ def cross_validate(
             "remarks": [],
         },
     )
-    # Hours and stations that no fold scores are no part of the verification.
-    return pairs.isel({STATION: run.fold != "", TIME: slice(*_extent(scored))})
+    # Leave out stations and hours outside of what the folds score.
+    first, last = np.flatnonzero(scored)[[0, -1]]
+    return pairs.isel({STATION: run.fold != "", TIME: slice(int(first), int(last) + 1)})
 
 
 def verify(
@@ -171,7 +171,7 @@ def verify(
     Raises
     ------
     ObservationError, VerificationError, ValueError
-        As of `cross_validate`, and if events are no positive numbers.
+        As of `cross_validate`, and if events are not positive numbers.
 
     Examples
     --------
@@ -199,7 +199,7 @@ def verify(
 
 
 class HiddenEstimates(NamedTuple):
-    """What a method gives at hidden stations, (hidden, time) float64; NaN if it is not scored."""
+    """Estimates of hidden stations, (hidden, time) float64; NaN in hours that are not scored."""
 
     estimate: np.ndarray
     standard_error: np.ndarray
@@ -216,15 +216,15 @@ def estimate_hidden(
     background: BackgroundField | None = None,
 ) -> HiddenEstimates:
     """Return what a fitted method gives at the hidden stations of a fold."""
-    known, targets = fold.inputs(observations), fold.targets(observations)
-    labels = known[TIME].values
+    inputs, targets = fold.inputs(observations), fold.targets(observations)
+    labels = inputs[TIME].values
     layers = (variable, f"{variable}_uncertainty", quantile_name(variable, 0.5))
     results = np.full((len(layers), targets.sizes[STATION], labels.size), np.nan)
     for span in fold.spans():
         window = slice(labels[span.start], labels[span.stop - 1])
         predicted = predict(
             method,
-            known,
+            inputs,
             targets,
             time=window,
             background=background,
@@ -236,111 +236,85 @@ def estimate_hidden(
     return HiddenEstimates(*results)
 
 
-@dataclass
 class _Run:
-    """What the folds fill in."""
+    """Truth, estimates and failures, which the folds fill in."""
 
-    observations: xr.Dataset
-    variable: str
-    methods: list[str]
-    statistic: Statistic
-    truth: np.ndarray
-    estimate: np.ndarray
-    standard_error: np.ndarray
-    median: np.ndarray
-    distance_km: np.ndarray
-    fold: np.ndarray
-    failures: list[str] = field(default_factory=list)
-
-    @classmethod
-    def empty(
-        cls, observations: xr.Dataset, variable: str, methods: list[str], statistic: Statistic
-    ) -> "_Run":
-        """Return a run before its first fold."""
+    def __init__(
+        self,
+        observations: xr.Dataset,
+        variable: str,
+        methods: Mapping[str, Method],
+        statistic: Statistic,
+    ) -> None:
+        self.observations, self.variable = observations, variable
+        self.methods, self.statistic = methods, statistic
         size, hours = observations.sizes[STATION], observations.sizes[TIME]
-        estimates = np.full((3, len(methods), size, hours), np.nan, np.float32)
-        return cls(
-            observations,
-            variable,
-            methods,
-            statistic,
-            np.full((size, hours), np.nan),
-            estimates[0],
-            estimates[1],
-            estimates[2],
-            np.full(size, np.nan),
-            np.full(size, "", dtype=object),
+        self.truth = np.full((size, hours), np.nan)
+        self.estimate, self.standard_error, self.median = np.full(
+            (3, len(methods), size, hours), np.nan, np.float32
         )
+        self.distance_km = np.full(size, np.nan)
+        self.fold = np.full(size, "", dtype=object)
+        self.failures: list[str] = []
 
-    def fail(self, who: str, fold: Fold, why: object) -> None:
-        """Keep and tell why there is no estimate in a fold."""
-        message = f"{who}, fold {fold.name}: {why}"
+    def add(self, folds: Sequence[Fold], *, progress: bool) -> None:
+        """Fill in the truth and the estimates of every method in every fold."""
+        from tqdm import tqdm
+
+        values = values_of(self.observations, self.variable)
+        total = len(folds) * len(self.methods)
+        with tqdm(total=total, desc="verification", disable=not progress, leave=False) as bar:
+            for fold in folds:
+                scored = np.ix_(fold.hidden, fold.scored)
+                self.fold[fold.hidden] = fold.name
+                self.truth[scored] = values[scored]
+                if not fold.known.any():
+                    reason = "no station is left to know; use a smaller buffer_km"
+                    self._fail("all methods", fold, reason)
+                    bar.update(len(self.methods))
+                    continue
+                self.distance_km[fold.hidden] = fold.distance_km(self.observations)
+                for row, name in enumerate(self.methods):
+                    bar.set_postfix_str(f"{name}, fold {fold.name}")
+                    self._estimate(fold, row, name)
+                    bar.update()
+
+    def _estimate(self, fold: Fold, row: int, name: str) -> None:
+        """Fill in the estimates of a method in a fold, or record its failure."""
+        try:
+            method = copy.deepcopy(self.methods[name])
+            method = method.fit(fold.training(self.observations), self.variable)
+            result = estimate_hidden(
+                method, self.observations, self.variable, fold, statistic=self.statistic
+            )
+        except Exception as error:  # a method may fail in any way; the others continue
+            message = isinstance(error, ValueError) and str(error)
+            self._fail(name, fold, message or f"{type(error).__name__}: {error}")
+            return
+        arrays = (self.estimate, self.standard_error, self.median)
+        for array, values in zip(arrays, result, strict=True):
+            array[row, fold.hidden] = values
+
+    def _fail(self, name: str, fold: Fold, reason: object) -> None:
+        """Record and log why there is no estimate in a fold."""
+        message = f"{name}, fold {fold.name}: {reason}"
         self.failures.append(message)
         logger.warning("%s; verification goes on without it", message)
 
 
-def _estimate_all(
-    run: _Run,
-    folds: Sequence[Fold],
-    makers: Mapping[str, Callable[[], Any]],
-    *,
-    progress: bool,
-) -> None:
-    """Fill in what every method estimates in every fold."""
-    from tqdm import tqdm
-
-    values = values_of(run.observations, run.variable)
-    total = len(folds) * len(makers)
-    with tqdm(total=total, desc="verification", disable=not progress, leave=False) as bar:
-        for fold in folds:
-            run.fold[fold.hidden] = fold.name
-            run.truth[np.ix_(fold.hidden, fold.scored)] = values[np.ix_(fold.hidden, fold.scored)]
-            if not fold.known.any():
-                run.fail("all methods", fold, "no station is left to know; use a smaller buffer_km")
-                bar.update(len(makers))
-                continue
-            run.distance_km[fold.hidden] = fold.distance_km(run.observations)
-            for row, (name, make) in enumerate(makers.items()):
-                bar.set_postfix_str(f"{name}, fold {fold.name}")
-                _estimate(run, fold, row, name, make)
-                bar.update()
-
-
-def _estimate(run: _Run, fold: Fold, row: int, name: str, make: Callable[[], Any]) -> None:
-    """Fill in what a method estimates in a fold, or why it does not."""
-    try:
-        training = fold.training(run.observations)
-        estimator = make().fit(training, run.variable)
-        result = estimate_hidden(
-            estimator, run.observations, run.variable, fold, statistic=run.statistic
-        )
-    except Exception as error:  # a method may fail in any way; the others must go on
-        known = isinstance(error, ValueError) and str(error)
-        run.fail(name, fold, known or f"{type(error).__name__}: {error}")
-        return
-    for array, values in zip((run.estimate, run.standard_error, run.median), result, strict=True):
-        array[row, fold.hidden] = values
-
-
-def _makers(methods: Sequence[str | Method], seed: int) -> dict[str, Callable[[], Any]]:
-    """Return what makes an unfitted estimator, by the name of the method."""
+def _methods_by_name(methods: Sequence[str | Method], seed: int) -> dict[str, Method]:
+    """Return the methods by name; refuse an empty list and two of the same name."""
     if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
         raise VerificationError(
             f"methods must be a list such as {list(METHODS)}; found {methods!r}"
         )
-    makers: dict[str, Callable[[], Any]] = {}
-    for method in methods:
-        estimator, _ = method_of(method, seed=seed, progress=False)
-        name = method if isinstance(method, str) else estimator.name
-        if name in makers:
+    by_name: dict[str, Method] = {}
+    for given in methods:
+        method, _ = method_of(given, seed=seed, progress=False)
+        name = given if isinstance(given, str) else method.name
+        if name in by_name:
             raise VerificationError(
                 f"two methods are called {name!r}: give one of the estimators another name"
             )
-        makers[name] = partial(copy.deepcopy, estimator)
-    return makers
-
-
-def _extent(mask: np.ndarray) -> tuple[int, int]:
-    """Return the first position of a mask and the one after its last."""
-    inside = np.flatnonzero(mask)
-    return int(inside[0]), int(inside[-1]) + 1
+        by_name[name] = method
+    return by_name

@@ -1,4 +1,4 @@
-"""Folds: which stations are hidden together, which hours are learned from, which are scored."""
+"""Folds: which stations are hidden together, and which hours are for fitting and for scoring."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from aqreanalysis.verification.strata import local_middles, months_of
 Design = Literal["station", "block", "month", "leave_one_out"]
 DESIGNS: tuple[str, ...] = get_args(Design)
 
-#: Starts of the clustering into blocks before it is given up.
+#: Random starts of the clustering into blocks.
 _TRIES = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One way to hide stations.
+    """One division of stations and hours into those for fitting and those for scoring.
 
     Attributes
     ----------
     name : str
     hidden : (station,) bool
-        Their values are no input, at any hour; they are the truth.
+        Their values are the truth, and never an input.
     known : (station,) bool
         Their values are input at all hours.
     learned : (time,) bool
@@ -44,14 +44,13 @@ class Fold:
     scored: np.ndarray
 
     def training(self, observations: xr.Dataset) -> xr.Dataset:
-        """Return the known stations in the hours that are learned from.
+        """Return the known stations in the hours for fitting.
 
-        Hours between them are missing in every variable, co-pollutants and weather too.
+        Other hours in between are masked in every variable, co-pollutants and weather too.
         """
-        known = observations.isel({STATION: self.known})
-        inside = np.flatnonzero(self.learned)
-        span = slice(int(inside[0]), int(inside[-1]) + 1)
-        cut = known.isel({TIME: span})
+        first, last = np.flatnonzero(self.learned)[[0, -1]]
+        span = slice(int(first), int(last) + 1)
+        cut = observations.isel({STATION: self.known, TIME: span})
         if not self.learned[span].all():
             learned = xr.DataArray(self.learned[span], dims=TIME)
             cut = cut.assign(
@@ -68,7 +67,7 @@ class Fold:
         return _reported(observations.isel({STATION: self.known}))
 
     def targets(self, observations: xr.Dataset) -> xr.Dataset:
-        """Return the positions of the hidden stations, and nothing else of them."""
+        """Return the hidden stations without any variable."""
         hidden = observations.isel({STATION: self.hidden})
         names = (STATION, "longitude", "latitude")
         return xr.Dataset(coords={n: hidden[n].variable for n in names})
@@ -77,8 +76,8 @@ class Fold:
         """Return the distance of each hidden station to the nearest known one, (hidden,) km."""
         at = self.targets(observations)
         network = StationNetwork.from_dataset(self.inputs(observations))
-        found = network.neighbours(at["longitude"].values, at["latitude"].values, k=1)
-        return found.distance_km[:, 0]
+        nearest = network.neighbours(at["longitude"].values, at["latitude"].values, k=1)
+        return nearest.distance_km[:, 0]
 
     def spans(self) -> Iterator[slice]:
         """Yield the spans of hours that are scored."""
@@ -88,7 +87,7 @@ class Fold:
 
 
 def _reported(observations: xr.Dataset) -> xr.Dataset:
-    """Return the observations without pollutants that no station reports: they are not valid."""
+    """Drop pollutants that no station reports, which would make the observations invalid."""
     empty = [
         name
         for name, values in observations.data_vars.items()
@@ -116,7 +115,7 @@ def folds_of(
     by : {"station", "block", "month", "leave_one_out"}
         As of `cross_validate`.
     count : int
-        Number of folds; of no meaning where one place is left out at a time.
+        Number of folds; not used where one place is left out at a time.
     seed : int
     buffer_km : float or None
         Stations closer to a hidden one are not known either; for blocks the stations' spacing by
@@ -157,8 +156,8 @@ def _groups(network: StationNetwork, by: str, count: int, seed: int) -> np.ndarr
     """Return the number of the fold of each station."""
     places = network.colocated_groups()
     size = int(places.max()) + 1
-    wanted = size if by == "leave_one_out" else count
-    if wanted < 2 or size < wanted:
+    number = size if by == "leave_one_out" else count
+    if number < 2 or size < number:
         raise VerificationError(
             f"verification needs at least two folds, and a place for each; found {size} separate "
             f"stations that report, and folds={count}. "
@@ -190,11 +189,11 @@ def _blocks(network: StationNetwork, places: np.ndarray, count: int, seed: int) 
 
 
 def _outside(network: StationNetwork, hidden: np.ndarray, buffer_km: float) -> np.ndarray:
-    """Return which stations are known: not hidden, nor within the buffer of a hidden one."""
+    """Return the mask of stations neither hidden nor within the buffer of a hidden one."""
     if buffer_km == 0:
         return ~hidden
-    around = StationNetwork(network.longitude[hidden], network.latitude[hidden])
-    nearest = around.neighbours(network.longitude, network.latitude, k=1).distance_km[:, 0]
+    centres = StationNetwork(network.longitude[hidden], network.latitude[hidden])
+    nearest = centres.neighbours(network.longitude, network.latitude, k=1).distance_km[:, 0]
     return ~hidden & (nearest > buffer_km)
 
 
@@ -222,7 +221,7 @@ def _name(observations: xr.Dataset, hidden: np.ndarray, by: str, number: int) ->
 
 
 def describe_design(by: Design, folds: Sequence[Fold], buffer_km: float | None, seed: int) -> str:
-    """Return a sentence that tells how stations were hidden."""
+    """Return a sentence on how stations were hidden."""
     count = len(folds)
     hidden = {
         "station": f"Stations were hidden in {count} random folds (seed {seed}), co-located ones "
@@ -232,9 +231,9 @@ def describe_design(by: Design, folds: Sequence[Fold], buffer_km: float | None, 
         "stations of a fold are scored in its months, of which nothing is learned",
         "leave_one_out": f"Each of {count} places was hidden in turn",
     }[by]
-    around = ""
+    buffer = ""
     if buffer_km:
-        around = f", stations within {buffer_km:g} km of a hidden one left out"
+        buffer = f", stations within {buffer_km:g} km of a hidden one left out"
     elif by == "block" and buffer_km is None:
-        around = ", stations within their usual spacing of a hidden one left out"
-    return f"{hidden}{around}; every method was fitted anew to the known stations alone."
+        buffer = ", stations within their usual spacing of a hidden one left out"
+    return f"{hidden}{buffer}; every method was fitted anew to the known stations alone."

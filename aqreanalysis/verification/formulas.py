@@ -1,4 +1,4 @@
-"""What each score is: its name, its unit and its formula over sums."""
+"""Definitions of scores: name, unit and formula over sums."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Metric:
     formula : callable
         From the sums to the score; NaN where it is undefined.
     of_events : bool
-        Whether it is about events.
+        Whether it is a score of events.
     """
 
     long_name: str
@@ -34,12 +34,12 @@ class Metric:
 
 
 def ratio(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
-    """Return a ratio, NaN for a whole of nothing."""
+    """Return a ratio, NaN where the whole is not positive."""
     return part / whole.where(whole > 0)
 
 
 def _mean(name: str, over: str = "count") -> Formula:
-    """Return the formula of a mean over what counts."""
+    """Return the formula of a mean."""
     return lambda s: ratio(s[name], s[over])
 
 

@@ -1,4 +1,4 @@
-"""Pairs: what hidden stations measured, beside what each method estimated for them."""
+"""Pairs: the measurements of hidden stations, and each method's estimates of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
+from aqreanalysis.foreign.averaging import mean_by_group
 from aqreanalysis.predictive import RootNormal
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.strata import (
@@ -42,14 +43,14 @@ def build_pairs(
         Gives stations, positions and times.
     variable : str
     truth : (station, time) float
-        NaN where nothing was measured, or what was does not count.
+        NaN where nothing was measured or is to be scored.
     estimate, standard_error : (estimator, station, time) float
         NaN where a method gives none.
     median : (estimator, station, time) float, optional
         Of the distributions, where the estimate is another statistic.
     methods : sequence of str
     stations : mapping of (station,) arrays
-        ``distance_km`` to the nearest station that the methods knew, ``place``, ``fold``.
+        ``distance_km`` to the nearest station that was not hidden, ``place``, ``fold``.
     attributes : mapping
         ``by``, ``design``, ``failures``, ``remarks``.
 
@@ -84,7 +85,7 @@ def build_pairs(
 
 @dataclass(frozen=True)
 class Sample:
-    """Truth and estimates at the values that count, with their strata.
+    """Truth and estimates, which of them are scored, and their strata.
 
     Attributes
     ----------
@@ -92,8 +93,8 @@ class Sample:
         NaN where there is none.
     estimate, standard_error, median : (estimator, station, time) float64
     scored : (estimator, station, time) bool
-        Truth is there, and so is the estimate of every method that answers at the station: all
-        methods are judged by the same values.
+        Where the truth is finite, and so is the estimate of every method that gives any at the
+        station: all methods are compared on the same values.
     hour, month : (station, time) int
         Of local time; the hour is -1 where a value spans a day.
     """
@@ -115,20 +116,19 @@ class Sample:
             pairs[name].transpose(*order).values.astype(np.float64)
             for name in ("estimate", "standard_error", median_layer(pairs))
         )
-        error[~(error >= 0)] = np.nan  # a negative one is none
-        there = np.isfinite(estimate)
-        answered = np.asarray(there.any(axis=-1))
+        error[~(error >= 0)] = np.nan  # a negative one is invalid
+        estimated = np.isfinite(estimate)
+        active = np.asarray(estimated.any(axis=-1))  # methods at stations
         if "answered" in pairs:
-            answered = pairs["answered"].transpose(ESTIMATOR, STATION).values
-        unanimous = np.asarray((there | ~answered[..., None]).all(axis=0))
-        common = np.isfinite(truth) & unanimous
+            active = pairs["answered"].transpose(ESTIMATOR, STATION).values
+        common = np.isfinite(truth) & (estimated | ~active[..., None]).all(axis=0)
         middles = local_middles(pairs, pairs["longitude"].values)
         daily = period_hours(pairs) >= HOURS_PER_DAY
         hour = np.full(middles.shape, -1) if daily else hour_of_day(middles)
-        return cls(truth, estimate, error, median, common & there, hour, month_of_year(middles))
+        return cls(truth, estimate, error, median, common & estimated, hour, month_of_year(middles))
 
     def distribution(self, method: int, *where: Any) -> RootNormal:
-        """Return the predictive distribution of a method, here or at some stations and hours."""
+        """Return the predictive distribution of a method, at all or some stations and hours."""
         return RootNormal.from_median(
             self.median[method][where], self.standard_error[method][where]
         )
@@ -136,32 +136,25 @@ class Sample:
     def daily_means(self, pairs: xr.Dataset) -> Self:
         """Return the sample of local days of which three quarters of the steps are scored.
 
-        A daily mean has no standard error: that of hours does not tell how they go together.
+        A daily mean has no standard error: the correlation of the errors of hours is unknown.
         """
         middles = local_middles(pairs, pairs["longitude"].values)
         day = np.floor(middles / HOURS_PER_DAY).astype(np.int64)
         first, last = int(day.min()), int(day.max())
         steps = HOURS_PER_DAY / period_hours(pairs)
         shape = (self.truth.shape[0], last - first + 1)
-        bins = (np.arange(shape[0])[:, None] * shape[1] + day - first).ravel()
+        # One number for each day of each station, since local days differ between stations.
+        number = (np.arange(shape[0])[:, None] * shape[1] + day - first).ravel()
+        needed = np.full(shape[0] * shape[1], MINIMUM_CAPTURE * steps)
 
         def mean(values: np.ndarray, scored: np.ndarray) -> np.ndarray:
-            weights = np.where(scored, values, 0.0).ravel()
-            size = shape[0] * shape[1]
-            total = np.bincount(bins, weights, size).reshape(shape)
-            count = np.bincount(bins, scored.ravel(), size).reshape(shape)
-            enough = count >= MINIMUM_CAPTURE * steps
-            return np.divide(total, count, out=np.full(shape, np.nan), where=enough)
+            series = np.where(scored, values, np.nan).reshape(1, -1)
+            return mean_by_group(series, number, needed).reshape(shape)
 
-        # Where a method does not answer, the values that the others are scored on are its truth.
+        # The truth of a day is the mean of the same hours for all methods.
         common = np.asarray(self.scored.any(axis=0))
         truth = mean(self.truth, common)
-        estimate = np.stack(
-            [
-                mean(values, scored)
-                for values, scored in zip(self.estimate, self.scored, strict=True)
-            ]
-        )
+        estimate = np.stack([mean(*pair) for pair in zip(self.estimate, self.scored, strict=True)])
         days = (np.arange(first, last + 1) + 0.5) * HOURS_PER_DAY
         month = np.broadcast_to(month_of_year(days), shape)
         return type(self)(
@@ -181,15 +174,15 @@ def median_layer(pairs: xr.Dataset) -> str:
 
 
 def check_pairs(pairs: xr.Dataset) -> None:
-    """Refuse a Dataset that is no pairs, with all that it lacks."""
-    wanted = {
+    """Refuse a Dataset that does not hold pairs; the message lists all that it lacks."""
+    required = {
         "truth": {STATION, TIME},
         "estimate": {ESTIMATOR, STATION, TIME},
         "standard_error": {ESTIMATOR, STATION, TIME},
     }
     faults = [
         f"{name} on {tuple(sorted(dims))}"
-        for name, dims in wanted.items()
+        for name, dims in required.items()
         if name not in pairs or set(pairs[name].dims) != dims
     ]
     faults += [f"the coordinate {name}" for name in ("longitude", "latitude") if name not in pairs]
@@ -203,12 +196,12 @@ def check_pairs(pairs: xr.Dataset) -> None:
         )
 
 
-def listed(attribute: object) -> list[str]:
-    """Return an attribute that is a list of texts; NetCDF gives a single one back bare.
+def texts_of(attribute: object) -> list[str]:
+    """Return the texts of an attribute that is a list, or a single text, as NetCDF reads it back.
 
     Examples
     --------
-    >>> listed("idw, fold 1: no wind"), listed(np.array([])), listed(["a", "b"])
+    >>> texts_of("idw, fold 1: no wind"), texts_of(np.array([])), texts_of(["a", "b"])
     (['idw, fold 1: no wind'], [], ['a', 'b'])
     """
     return [str(text) for text in np.atleast_1d(np.asarray(attribute, dtype=object)) if str(text)]

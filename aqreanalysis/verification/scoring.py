@@ -48,8 +48,8 @@ def metrics(
     statistics : Dataset
         Of `statistics`, `verify` or `combine`.
     by : {"distance", "level", "hour", "month", "station"}, optional
-        Scores of each part instead of all values: by distance to the nearest station that the
-        methods knew, by true level, by hour of the day or month of the year in local time.
+        Scores of each part instead of all values: by distance to the nearest station that was not
+        hidden, by true level, by hour of the day or month of the year in local time.
     resolution : str, optional
         ``"daily"`` for daily means; by default the observations' own step.
 
@@ -67,13 +67,13 @@ def metrics(
           87, 167);
         - ``index_of_agreement``: Willmott 1981, Phys. Geogr. 2, 184, about the mean of all truth;
         - ``crps``, ``coverage_90`` and ``width_90`` of the 90 % interval of the distribution that
-          estimate and standard error stand for (`aqreanalysis.predictive`); ``spread_skill``:
-          root mean variance over RMSE, 1 where errors are as large as they are said to be;
+          estimate and standard error describe (`aqreanalysis.predictive`); ``spread_skill``:
+          root mean variance over RMSE, 1 where errors are as large as predicted;
         - ``mean_truth``, ``mean_estimate``, ``sd_truth``, ``sd_estimate``;
         - on ``event`` too, where ``by`` is none, distance or station: ``hit_rate``,
           ``false_alarm_ratio``, ``critical_success_index`` and ``event_total``.
 
-        What is undefined is NaN; the attribute ``undefined`` lists what, where and why.
+        Undefined scores are NaN; the attribute ``undefined`` lists them with the reason.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def metrics(
 
 
 def check_statistics(statistics: xr.Dataset) -> None:
-    """Refuse a Dataset that is no statistics, such as observations or pairs."""
+    """Refuse a Dataset that does not hold statistics, such as observations or pairs."""
     lacking = [name for name in ("resolution", *SUMMED) if name not in statistics]
     if lacking:
         raise VerificationError(
@@ -116,7 +116,7 @@ def totals(
     by : str or None
     resolution : str or None
     weights : (..., station) DataArray or None
-        None keeps the stations apart.
+        None does not sum over stations.
     """
     chosen = statistics.sel(resolution=_resolution(statistics, resolution)).drop_vars("resolution")
     parts = chosen[[*_BY_STRATUM]]
@@ -141,19 +141,18 @@ def totals(
 def scored(sums: xr.Dataset) -> xr.Dataset:
     """Return the scores of sums."""
     units = str(sums.attrs.get("units", ""))
-    found = {}
-    for name, metric in METRICS.items():
-        if "hits" in sums or not metric.of_events:
-            attributes = {
-                "long_name": metric.long_name,
-                "units": units if metric.dimensional else "1",
-            }
-            found[name] = metric.formula(sums).assign_attrs(attributes)
-    return xr.Dataset(found).assign_attrs(sums.attrs)
+    scores = {
+        name: metric.formula(sums).assign_attrs(
+            long_name=metric.long_name, units=units if metric.dimensional else "1"
+        )
+        for name, metric in METRICS.items()
+        if "hits" in sums or not metric.of_events
+    }
+    return xr.Dataset(scores).assign_attrs(sums.attrs)
 
 
 def weights_of(statistics: xr.Dataset, by: By | None) -> xr.DataArray | None:
-    """Return which station counts in which part, (part, station), or None to keep them apart."""
+    """Return the weight of each station in each part, (part, station); None for no sum."""
     if by is not None and by not in CHOICES:
         raise VerificationError(f"by must be one of {', '.join(CHOICES)}; found {by!r}")
     stations = statistics[STATION]
@@ -178,21 +177,21 @@ def _in_distance(statistics: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(inside.astype(np.float64), dims=("distance", STATION), coords=coords)
 
 
-def _resolution(statistics: xr.Dataset, wanted: str | None) -> str:
-    """Return the resolution that is asked for: the observations' own by default."""
-    there = [str(name) for name in statistics["resolution"].values]
-    if wanted is None:
-        return there[0]
-    if wanted not in there:
-        raise VerificationError(f"resolution must be one of {', '.join(there)}; found {wanted!r}")
-    return wanted
+def _resolution(statistics: xr.Dataset, name: str | None) -> str:
+    """Return the resolution of a name: the observations' own by default."""
+    names = [str(each) for each in statistics["resolution"].values]
+    if name is None:
+        return names[0]
+    if name not in names:
+        raise VerificationError(f"resolution must be one of {', '.join(names)}; found {name!r}")
+    return name
 
 
 def _undefined(sums: xr.Dataset, scores: xr.Dataset) -> list[str]:
-    """Return what has no score where there are values, and why."""
-    there = sums["count"] > 0
+    """Return which scores are undefined although there are values, where and why."""
+    nonempty = sums["count"] > 0
     return [
-        f"{name} ({why}): {_where(scores[name].isnull() & there)}"
+        f"{name} ({why}): {_where(scores[name].isnull() & nonempty)}"
         for name, why in (
             ("r2", "the truth is constant"),
             ("correlation", "the truth or the estimate is constant"),
@@ -206,12 +205,12 @@ def _undefined(sums: xr.Dataset, scores: xr.Dataset) -> list[str]:
             ("false_alarm_ratio", "no event is estimated"),
             ("critical_success_index", "no event, and none is estimated"),
         )
-        if name in scores and bool((scores[name].isnull() & there).any())
+        if name in scores and bool((scores[name].isnull() & nonempty).any())
     ]
 
 
 def _where(mask: xr.DataArray) -> str:
-    """Return where a mask holds, in words; the first five places."""
+    """Return where a mask is true, in words; the first five places."""
     if not mask.dims:
         return "everywhere"
     rows = np.argwhere(mask.values)

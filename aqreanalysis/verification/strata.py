@@ -1,7 +1,6 @@
-"""What errors are told apart by: distance, level, hour and month; and events."""
+"""Strata of scores: distance, level, hour and month."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,21 +9,13 @@ import xarray as xr
 from aqreanalysis.conventions import TIME, pollutant
 from aqreanalysis.observations import step_hours
 
-#: Edges, the upper one excluded: km to the nearest station that a method knew.
+#: Edges, the upper one excluded: km to the nearest station that was not hidden.
 DISTANCE_KM = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, np.inf)
 #: Edges of the true concentration of particles, ug m-3, the upper one excluded.
 PARTICLE_LEVELS = (0.0, 5.0, 10.0, 20.0, 35.0, 75.0, 150.0, 250.0, np.inf)
 
 HOURS_PER_DAY = 24
 MONTHS = 12
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """One part of the values: which kind of parts, and which of them."""
-
-    kind: str
-    label: str
 
 
 def levels_of(variable: str) -> tuple[float, ...]:
@@ -50,7 +41,7 @@ def interval_labels(edges: Sequence[float]) -> list[str]:
 
 
 def part_of(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
-    """Return the number of the part that each value lies in, the first for what lies below it.
+    """Return the number of the part that each value lies in; values below all are in the first.
 
     Examples
     --------
@@ -60,13 +51,13 @@ def part_of(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
 
 
-def strata_of(levels: Sequence[float]) -> list[Stratum]:
-    """Return all parts of the axis ``stratum``: everything, levels, hours of the day, months."""
+def strata_of(levels: Sequence[float]) -> list[tuple[str, str]]:
+    """Return kind and label along ``stratum``: all values, then by level, hour and month."""
     return [
-        Stratum("all", "all"),
-        *(Stratum("level", label) for label in interval_labels(levels)),
-        *(Stratum("hour", str(hour)) for hour in range(HOURS_PER_DAY)),
-        *(Stratum("month", str(month + 1)) for month in range(MONTHS)),
+        ("all", "all"),
+        *(("level", label) for label in interval_labels(levels)),
+        *(("hour", str(hour)) for hour in range(HOURS_PER_DAY)),
+        *(("month", str(month + 1)) for month in range(MONTHS)),
     ]
 
 
@@ -83,14 +74,14 @@ def local_offset_hours(longitude: np.ndarray) -> np.ndarray:
 
 
 def period_hours(dataset: xr.Dataset) -> float:
-    """Return the hours that a value stands for, also where only some stamps are left."""
+    """Return the length of an averaging period, hours, also of a selection of steps."""
     return float(dataset[TIME].attrs.get("step_hours", step_hours(dataset)))
 
 
 def local_middles(dataset: xr.Dataset, longitude: np.ndarray) -> np.ndarray:
     """Return the local middle of each averaging period, (..., time) hours since 1970.
 
-    Days are what their label says everywhere: half the globe further on they would be others.
+    Daily values are not shifted to local time: half the globe away they would change their date.
     """
     hours = period_hours(dataset)
     sign = -1 if dataset[TIME].attrs.get("time_label") == "end" else 1

@@ -1,4 +1,4 @@
-"""Statistics: sums over pairs from which every score comes, and which add up over any chunks."""
+"""Statistics: sums over pairs of truth and estimates, additive over chunks, for every score."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -9,12 +9,22 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.verification.errors import VerificationError
-from aqreanalysis.verification.kernels import density, event_counts, probability_tables, sums
-from aqreanalysis.verification.pairs import ESTIMATOR, Sample, check_pairs, listed
+from aqreanalysis.verification.pairs import ESTIMATOR, Sample, check_pairs, texts_of
 from aqreanalysis.verification.scoring import check_statistics
-from aqreanalysis.verification.strata import HOURS_PER_DAY, levels_of, period_hours, strata_of
+from aqreanalysis.verification.strata import (
+    HOURS_PER_DAY,
+    MONTHS,
+    levels_of,
+    part_of,
+    period_hours,
+    strata_of,
+)
 
-#: Values of a block of stations: keeps the arrays of a kernel within some hundred MB.
+PIT_BINS = 40
+PROBABILITY_BINS = 10
+#: Bins of the joint histogram, equal in the square root up to the plausible maximum.
+DENSITY_BINS = 200
+#: Values of a block of stations, so that its arrays take some hundred MB.
 BLOCK_VALUES = 1_000_000
 
 #: Attributes that two sets of statistics must share to be added.
@@ -22,7 +32,7 @@ _SHARED = ("variable", "units", "reference", "levels")
 #: Coordinates of stations.
 _ALONG = ("longitude", "latitude", "distance_km", "place", "fold")
 #: Attributes that are lists of texts.
-_TOLD = ("failures", "remarks")
+_LISTS = ("failures", "remarks")
 
 
 def statistics(
@@ -33,9 +43,9 @@ def statistics(
 ) -> xr.Dataset:
     """Return the sums over pairs of truth and estimates from which all scores come.
 
-    Only values count for which every method that answers at the station has an estimate, so that
-    all methods are judged by the same values. Sums of chunks add up with `combine`; daily means
-    need chunks of whole local days.
+    A value is scored where every method that gives estimates at the station has one, so that all
+    methods are compared on the same values. Sums of chunks add up with `combine`; daily means need
+    chunks of whole local days.
 
     Parameters
     ----------
@@ -101,10 +111,20 @@ def combine(*parts: xr.Dataset) -> xr.Dataset:
         raise VerificationError("there are no statistics to combine")
     for part in parts:
         check_statistics(part)
-    return reduce(_sum, parts)
+    return reduce(_added, parts)
 
 
-def _sum(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
+def check_events(events: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return thresholds in ascending order, each once; refuse those that are not positive."""
+    thresholds = np.unique(np.asarray(events, np.float64))
+    if not thresholds.size or not (np.isfinite(thresholds) & (thresholds > 0)).all():
+        raise VerificationError(
+            f"events must be positive thresholds in ug m-3, such as 35, 75, 150; found {events}"
+        )
+    return thresholds
+
+
+def _added(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     """Return the statistics of two chunks together."""
     differing = [name for name in _SHARED if not _same(one.attrs[name], other.attrs[name])]
     differing += [
@@ -122,39 +142,39 @@ def _sum(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     )
     periods = [end for part in (one, other) for end in part.attrs["period"]]
     lists = {
-        name: list(dict.fromkeys(line for p in (one, other) for line in listed(p.attrs[name])))
-        for name in _TOLD
+        name: list(dict.fromkeys(line for p in (one, other) for line in texts_of(p.attrs[name])))
+        for name in _LISTS
     }
     summed = (first + second).assign_coords(_stations(one, other))
     return summed.assign_attrs(one.attrs | lists | {"period": [min(periods), max(periods)]})
 
 
 def _stations(one: xr.Dataset, other: xr.Dataset) -> xr.Coordinates:
-    """Return what is known of the stations of two chunks, each station once."""
+    """Return the coordinates of the stations of two chunks, each station once."""
     names = [name for name in _ALONG if name in one.coords and name in other.coords]
-    mine, further = one[names], other[names]
+    first, second = one[names], other[names]
     shared = np.isin(other[STATION].values, one[STATION].values)
-    both = further.isel({STATION: shared})[STATION].values
+    both = second.isel({STATION: shared})[STATION].values
     for name in ("longitude", "latitude", "distance_km"):
         if name not in names:
             continue
-        here, there = (part[name].sel({STATION: both}).values for part in (mine, further))
-        moved = ~np.isclose(here, there, rtol=0, atol=1e-9, equal_nan=True)
+        before, after = (part[name].sel({STATION: both}).values for part in (first, second))
+        moved = ~np.isclose(before, after, rtol=0, atol=1e-9, equal_nan=True)
         if moved.any():
             raise VerificationError(
                 f"these statistics cannot be added: station {both[moved][0]} has another {name} "
                 "in the other part"
             )
-    new = further.isel({STATION: ~shared})
-    united = xr.concat([mine, new], dim=STATION, coords="minimal")
-    if "place" in names and new.sizes[STATION]:  # each part has numbered its own
+    new = second.isel({STATION: ~shared})
+    united = xr.concat([first, new], dim=STATION, coords="minimal")
+    if "place" in names and new.sizes[STATION]:  # places were numbered in each part
         network = StationNetwork(united["longitude"].values, united["latitude"].values)
         united = united.assign_coords(place=(STATION, network.colocated_groups()))
     return united.coords
 
 
 def _same(one: object, other: object) -> bool:
-    """Return whether two attributes are the same, lists and arrays alike."""
+    """Return whether two attributes, numbers or lists, are equal."""
     return np.array_equal(np.asarray(one), np.asarray(other))
 
 
@@ -168,28 +188,28 @@ def _block(pairs: xr.Dataset, events: np.ndarray, reference: float) -> xr.Datase
     if step < HOURS_PER_DAY:
         samples["daily"] = native.daily_means(pairs)
     by_resolution = [
-        sums(sample, levels, reference).assign(event_counts(sample, events))
+        _sums(sample, levels, reference).assign(_event_counts(sample, events))
         for sample in samples.values()
     ]
     summed = xr.concat(by_resolution, dim="resolution")
-    tables = probability_tables(native, events)
-    histogram = density(native, pollutant(variable).plausible[1])
-    strata = strata_of(levels)
+    tables = _probability_tables(native, events)
+    histogram = _density(native, pollutant(variable).plausible[1])
+    kinds, labels = zip(*strata_of(levels), strict=True)
     along = [name for name in _ALONG if name in pairs]
     stamps = np.datetime_as_string(pairs[TIME].values[[0, -1]], unit="m")
     coordinates = {
         "resolution": list(samples),
         ESTIMATOR: pairs[ESTIMATOR].values,
         **{name: pairs[name].variable for name in (STATION, *along)},
-        "kind": ("stratum", [stratum.kind for stratum in strata]),
-        "label": ("stratum", [stratum.label for stratum in strata]),
+        "kind": ("stratum", list(kinds)),
+        "label": ("stratum", list(labels)),
         "event": events,
     }
     own = {
         "reference": reference,
         "levels": list(levels),
         "period": [str(stamp) for stamp in stamps],
-        **{name: listed(pairs.attrs.get(name, [])) for name in _TOLD},
+        **{name: texts_of(pairs.attrs.get(name, [])) for name in _LISTS},
     }
     whole = summed.assign({**tables, **histogram}).assign_coords(coordinates)
     return whole.assign_attrs(pairs.attrs | own)
@@ -200,11 +220,134 @@ def _resolution(step: float) -> str:
     return {1.0: "hourly", float(HOURS_PER_DAY): "daily"}.get(step, f"{step:g}-hourly")
 
 
-def check_events(events: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return thresholds in ascending order, each once; refuse what is no concentration."""
-    thresholds = np.unique(np.asarray(events, np.float64))
-    if not thresholds.size or not (np.isfinite(thresholds) & (thresholds > 0)).all():
-        raise VerificationError(
-            f"events must be positive thresholds in ug m-3, such as 35, 75, 150; found {events}"
+def _sums(sample: Sample, levels: Sequence[float], reference: float) -> xr.Dataset:
+    """Return the sums of every statistic in every stratum, (estimator, station, stratum)."""
+    # One joint index of level, hour and month, of which each kind of strata is a margin.
+    sizes = (len(levels) - 1, HOURS_PER_DAY + 1, MONTHS)
+    level = part_of(np.nan_to_num(sample.truth), levels)
+    joint = (level * sizes[1] + sample.hour + 1) * sizes[2] + sample.month
+    by_method = [
+        {name: _margins(values, joint, sizes) for name, values in scored_values.items()}
+        for scored_values in (
+            _values(sample, method, reference) for method in range(sample.estimate.shape[0])
         )
-    return thresholds
+    ]
+    dims = (ESTIMATOR, STATION, "stratum")
+    return xr.Dataset(
+        {name: (dims, np.stack([table[name] for table in by_method])) for name in by_method[0]}
+    )
+
+
+def _values(sample: Sample, method: int, reference: float) -> dict[str, np.ndarray]:
+    """Return the terms of the sums for a method, (station, time) each, 0 where not scored."""
+    truth, estimate = sample.truth, sample.estimate[method]
+    distribution, scored = sample.distribution(method), sample.scored[method]
+    error = estimate - truth
+    low, high = distribution.interval_90()
+    departure = np.abs(estimate - reference) + np.abs(truth - reference)
+    certain = {
+        "count": np.ones(truth.shape),
+        "sum_error": error,
+        "sum_absolute_error": np.abs(error),
+        "sum_squared_error": error**2,
+        "sum_truth": truth,
+        "sum_squared_truth": truth**2,
+        "sum_estimate": estimate,
+        "sum_squared_estimate": estimate**2,
+        "sum_product": truth * estimate,
+        "within_factor_two": (estimate >= 0.5 * truth) & (estimate <= 2 * truth),
+        "sum_potential_error": departure**2,
+    }
+    probabilistic = {
+        "count_probabilistic": np.ones(truth.shape),
+        "sum_crps": distribution.crps(truth),
+        # The interval ends at 0, so a measurement below 0 counts as 0.
+        "covered_90": (np.maximum(truth, 0) >= low) & (np.maximum(truth, 0) <= high),
+        "sum_width_90": high - low,
+        "sum_variance": sample.standard_error[method] ** 2,
+        # Over the same values as the variance.
+        "sum_squared_error_probabilistic": error**2,
+    }
+    missing = np.isfinite(truth) & ~np.isfinite(estimate)
+    uncertain = scored & np.isfinite(distribution.spread)
+    return {
+        "missing": missing.astype(np.float64),
+        **{name: np.where(scored, values, 0.0) for name, values in certain.items()},
+        **{name: np.where(uncertain, values, 0.0) for name, values in probabilistic.items()},
+    }
+
+
+def _margins(values: np.ndarray, joint: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return the sums of each station: over all, and by level, hour and month."""
+    stations = values.shape[0]
+    size = int(np.prod(sizes))
+    bins = joint + np.arange(stations)[:, None] * size
+    cube = np.bincount(bins.ravel(), values.ravel(), stations * size).reshape(stations, *sizes)
+    by_level, by_hour, by_month = (cube.sum(axis=other) for other in ((2, 3), (1, 3), (1, 2)))
+    return np.concatenate([by_month.sum(1, keepdims=True), by_level, by_hour[:, 1:], by_month], 1)
+
+
+def _event_counts(sample: Sample, events: np.ndarray) -> xr.Dataset:
+    """Return the contingency table of each event, (estimator, station, event)."""
+    truth = sample.truth[..., None] >= events
+    counts = np.zeros((4, *sample.estimate.shape[:2], events.size))
+    for method in range(sample.estimate.shape[0]):
+        event = sample.estimate[method][..., None] >= events
+        scored = sample.scored[method][..., None]
+        cells = (truth & event, truth & ~event, ~truth & event, ~truth & ~event)
+        for row, cell in enumerate(cells):
+            counts[row, method] = (cell & scored).sum(axis=1)
+    names = ("hits", "misses", "false_alarms", "correct_negatives")
+    dims = (ESTIMATOR, STATION, "event")
+    return xr.Dataset({name: (dims, counts[row]) for row, name in enumerate(names)})
+
+
+def _probability_tables(sample: Sample, events: np.ndarray) -> xr.Dataset:
+    """Return histograms of the probability integral transform, and reliability tables."""
+    methods, stations = sample.estimate.shape[:2]
+    pit = np.zeros((methods, stations, PIT_BINS))
+    probability = np.zeros((3, methods, stations, events.size, PROBABILITY_BINS))
+    for m, s in np.ndindex(methods, stations):
+        used = sample.scored[m, s] & np.isfinite(sample.standard_error[m, s])
+        truth, distribution = sample.truth[s, used], sample.distribution(m, s, used)
+        pit[m, s] = np.bincount(_bins(distribution.below(truth), PIT_BINS), minlength=PIT_BINS)
+        for e, event in enumerate(events):
+            chance = distribution.above(event)
+            bins = _bins(chance, PROBABILITY_BINS)
+            for row, weights in enumerate((np.ones(truth.size), chance, truth >= event)):
+                probability[row, m, s, e] = np.bincount(bins, weights, PROBABILITY_BINS)
+    dims = (ESTIMATOR, STATION, "event", "probability_bin")
+    names = ("probability_count", "sum_probability", "event_count")
+    return xr.Dataset(
+        {
+            "pit_count": ((ESTIMATOR, STATION, "pit_bin"), pit),
+            **{name: (dims, probability[row]) for row, name in enumerate(names)},
+        },
+        coords={
+            "pit_bin": (np.arange(PIT_BINS) + 0.5) / PIT_BINS,
+            "probability_bin": (np.arange(PROBABILITY_BINS) + 0.5) / PROBABILITY_BINS,
+        },
+    )
+
+
+def _bins(share: np.ndarray, count: int) -> np.ndarray:
+    """Return the number of the bin of a share within 0..1, 1 in the last."""
+    return np.minimum((share * count).astype(np.int64), count - 1)
+
+
+def _density(sample: Sample, highest: float) -> xr.Dataset:
+    """Return the joint histogram of truth and estimate, (estimator, truth_bin, estimate_bin)."""
+    width = np.sqrt(highest) / DENSITY_BINS
+    edges = (np.arange(DENSITY_BINS + 1) * width) ** 2
+    counts = np.zeros((sample.estimate.shape[0], DENSITY_BINS, DENSITY_BINS))
+    for method, scored in enumerate(sample.scored):
+        truth = part_of(sample.truth[scored], edges)
+        estimate = part_of(sample.estimate[method][scored], edges)
+        joint = np.bincount(truth * DENSITY_BINS + estimate, minlength=DENSITY_BINS**2)
+        counts[method] = joint.reshape(DENSITY_BINS, DENSITY_BINS)
+    centres = ((np.arange(DENSITY_BINS) + 0.5) * width) ** 2
+    dims = (ESTIMATOR, "truth_bin", "estimate_bin")
+    return xr.Dataset(
+        {"density_count": (dims, counts)},
+        coords={"truth_bin": centres, "estimate_bin": centres},
+    )

@@ -44,22 +44,22 @@ def score_table(
     >>> bool(table.rmse_low["idw"] < table.rmse["idw"] < table.rmse_high["idw"])
     True
     """
-    found = metrics(statistics, resolution=resolution)
+    table = metrics(statistics, resolution=resolution)
     columns = {
-        str(name): scores.values for name, scores in found.items() if scores.dims == (ESTIMATOR,)
+        str(name): scores.values for name, scores in table.items() if scores.dims == (ESTIMATOR,)
     }
     bounds = intervals(statistics, resolution=resolution)
     for name in _WITH_INTERVAL:
         columns |= {f"{name}_{end}": bounds[name].sel(bound=end).values for end in ("low", "high")}
-    for label, scores in found.items():
+    for label, scores in table.items():
         if "event" in scores.dims:
             for event in scores["event"].values:
                 columns[f"{label}_{event:g}"] = scores.sel(event=event).values
     names = statistics[ESTIMATOR].values
     if to in names and names.size > 1:
-        gap = differences(statistics, to=to, resolution=resolution)
+        compared = differences(statistics, to=to, resolution=resolution)
         for name in _COMPARED:
             for end, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
-                columns[f"{name}_to_{to}{suffix}"] = gap[name].sel(bound=end).values
-    table = xr.Dataset({name: (ESTIMATOR, np.asarray(values)) for name, values in columns.items()})
-    return table.assign_coords({ESTIMATOR: names}).to_dataframe().rename_axis("method")
+                columns[f"{name}_to_{to}{suffix}"] = compared[name].sel(bound=end).values
+    rows = xr.Dataset({name: (ESTIMATOR, np.asarray(values)) for name, values in columns.items()})
+    return rows.assign_coords({ESTIMATOR: names}).to_dataframe().rename_axis("method")

@@ -1,4 +1,4 @@
-"""Two time axes brought to one: measurements averaged to a product's periods, or the other way."""
+"""Colocation in time: the finer of measurements and product is averaged to the coarser."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -26,7 +26,7 @@ class Alignment:
     measured_needed, estimated_needed : (n,) float64
         Values that the mean of each period needs.
     averaged : {"measurements", "product"} or None
-        What had to be averaged.
+        Which of the two is averaged.
     """
 
     time: xr.DataArray
@@ -46,12 +46,12 @@ class Alignment:
 
 
 def align(product: np.ndarray, observations: xr.Dataset) -> Alignment:
-    """Return how measurements and product are averaged to periods that both have.
+    """Return how measurements and product are averaged to common periods.
 
-    Where the product averages longer, so are measurements, and a mean needs `MINIMUM_CAPTURE` of
-    them; where measurements average longer, the product is, and a mean needs all of it. The
-    periods are those of the whole axis from the first common one to the last; in between, no
-    truth is given where the product has no period.
+    Where the product has longer periods, measurements are averaged, and a mean needs
+    `MINIMUM_CAPTURE` of them; where measurements have longer periods, the product is averaged, and
+    a mean needs all of its values. The periods run without gaps from the first common one to the
+    last; the truth is missing where the product has no period.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def align(product: np.ndarray, observations: xr.Dataset) -> Alignment:
 def _to_measurements(
     bounds: np.ndarray, measured: np.ndarray, observations: xr.Dataset
 ) -> Alignment:
-    """Return the periods of the measurements, to which the product is averaged if it is finer."""
+    """Return the periods of the measurements, to which a finer product is averaged."""
     group, count = nest(bounds, measured, "product", "measurements")
     whole = count > 0
     if not whole.any():
@@ -128,7 +128,7 @@ def _to_product(bounds: np.ndarray, measured: np.ndarray, observations: xr.Datas
     number = np.arange(length.size)
     begin = periods[:, 0].astype(np.int64)
     if (length == length[0]).all() and not ((begin - begin[0]) % length[0]).any():
-        # As regular as an axis of measurements: periods that the product lacks are in between.
+        # Regular, as an axis of measurements: fill in the periods that the product lacks.
         number = (begin - begin[0]) // length[0]
         starts = begin[0] + np.arange(number[-1] + 1) * length[0]
         periods = np.stack([starts, starts + length[0]], axis=1).astype("datetime64[s]")

@@ -1,4 +1,4 @@
-"""The layer of a product that is verified, its standard error, and what the product is called."""
+"""The layer of a product to verify, its standard error, and the name of the product."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ def find_layer(product: xr.Dataset, target: Pollutant, name: str | None = None) 
     product : Dataset
     target : Pollutant
     name : str, optional
-        The variable itself. Without it, the one with the CF standard name of the pollutant is
-        taken, or else the one that is called like it, such as ``pm2p5_conc``.
+        The variable itself. By default the one with the CF standard name of the pollutant, or
+        else with its name, such as ``pm2p5_conc``.
 
     Raises
     ------
     VerificationError
-        If there is none, or more than one, and it lists what there is; or if it is empty.
+        If there is none or more than one, with a list of all variables; or if it is empty.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def find_layer(product: xr.Dataset, target: Pollutant, name: str | None = None) 
     if name is None:
         name = _only_layer(product, target)
     elif name not in product.data_vars:
-        raise VerificationError(f"the product has no variable {name!r}; {_listed(product)}")
+        raise VerificationError(f"the product has no variable {name!r}; {_described(product)}")
     empty = [str(dim) for dim, size in product[name].sizes.items() if not size]
     if empty:
         raise VerificationError(f"{name!r} of the product is empty along {', '.join(empty)}")
@@ -48,8 +48,8 @@ def find_layer(product: xr.Dataset, target: Pollutant, name: str | None = None) 
 def find_standard_error(product: xr.Dataset, name: str) -> str | None:
     """Return the name of the layer with one standard error of another layer, or None.
 
-    It is ``<name>_uncertainty``, or what has the CF standard name of the layer with the modifier
-    "standard_error"; of several the one among the ancillary variables.
+    It is ``<name>_uncertainty``, or a variable with the CF standard name of the layer and the
+    modifier "standard_error", ancillary variables first.
 
     Examples
     --------
@@ -59,21 +59,21 @@ def find_standard_error(product: xr.Dataset, name: str) -> str | None:
     """
     layer = product[name]
     ancillary = str(layer.attrs.get("ancillary_variables", "")).split()
-    standing = f"{layer.attrs.get('standard_name')} standard_error"
+    expected = f"{layer.attrs.get('standard_name')} standard_error"
     candidates = [f"{name}_uncertainty", *ancillary, *map(str, product.variables)]
     for candidate in candidates:
         if candidate not in product.variables:
             continue
         variable = product[candidate]
         stated = " ".join(str(variable.attrs.get("standard_name", "")).split())
-        fits = candidate == f"{name}_uncertainty" or stated == standing
+        fits = candidate == f"{name}_uncertainty" or stated == expected
         if fits and set(variable.dims) == set(layer.dims):
             return candidate
     return None
 
 
 def method_name(product: xr.Dataset) -> str:
-    """Return what a product is called in a table: its method, title or source, or its file.
+    """Return the name of a product in tables: its method, title, source or file.
 
     Examples
     --------
@@ -89,13 +89,13 @@ def method_name(product: xr.Dataset) -> str:
 
 
 def _only_layer(product: xr.Dataset, target: Pollutant) -> str:
-    """Return the one variable that is the pollutant by its standard name, or else by its own."""
+    """Return the only variable with the standard name of the pollutant, or else its name."""
     numeric = {
         str(key): layer for key, layer in product.data_vars.items() if layer.dtype.kind in "fiu"
     }
-    called = [key for key in numeric if pollutant_by_name(key) == target]
-    standing = [key for key in numeric if pollutant_by_standard_name(numeric[key]) == target]
-    layers = standing or called
+    by_name = [key for key in numeric if pollutant_by_name(key) == target]
+    by_standard = [key for key in numeric if pollutant_by_standard_name(numeric[key]) == target]
+    layers = by_standard or by_name
     if len(layers) == 1:
         return layers[0]
     words = (
@@ -104,11 +104,11 @@ def _only_layer(product: xr.Dataset, target: Pollutant) -> str:
         else f"no variable that is {target.name} by its standard name or its own"
     )
     raise VerificationError(
-        f"the product has {words}; name one with product_variable=...; {_listed(product)}"
+        f"the product has {words}; name one with product_variable=...; {_described(product)}"
     )
 
 
-def _listed(product: xr.Dataset) -> str:
+def _described(product: xr.Dataset) -> str:
     """Return the variables of a product, for a message."""
     words = [
         f"{name} {tuple(layer.dims)}" + (f" {units}" if (units := layer.attrs.get("units")) else "")

@@ -1,4 +1,4 @@
-"""Verification of a product as it is: our own, or somebody else's reanalysis on any grid."""
+"""Verification of an existing product: of this package, or another reanalysis on any grid."""
 
 import logging
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ from aqreanalysis.verification.summing import statistics
 
 _DISTANCE = "distance_to_nearest_station"
 
-_SEEN = "These stations were seen by the product: scores do not tell how good it is elsewhere."
+_USED = "These stations were seen by the product: scores do not tell how good it is elsewhere."
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +57,13 @@ def match_product(
     time_label: TimeLabel | None = None,
     sampling: SamplingMethod = "cell",
 ) -> xr.Dataset:
-    """Return the pairs of what stations measured and what a product says there.
+    """Return the pairs of measurements and of a product's values at the stations.
 
     The product may lie on axes of longitude and latitude of any order and convention, on a grid
     with longitude and latitude in two dimensions, or at stations. Only the blocks of a file that
     hold a station are read. Where the product averages longer than the measurements, these are
-    averaged to its periods, of which 75 % must be measured; where it averages shorter, all of a
-    measurement's period must be there.
+    averaged to its periods, of which 75 % must be measured; where it averages shorter, it must
+    have values for all of a measurement's period.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def match_product(
         Pollutant of the observations; by default PM2.5, or else the first one.
     product_variable : str, optional
         Its variable in the product. By default the one with the CF standard name of the
-        pollutant, or else called like it, such as ``pm2p5_conc``.
+        pollutant, or else with its name, such as ``pm2p5_conc``.
     name : str, optional
-        What the product is called in the result; by default its method, title or file.
+        Name of the product in the result; by default its method, title or file.
     time_label : {"start", "end"}, optional
-        Which end of its averaging period a time stamp is, where the product does not say so.
+        Which end of its averaging period a time stamp is, where the product does not state it.
     sampling : {"cell", "linear"}
         The cell that holds the station, or linear interpolation between the four cells around it;
         where one of them is missing, so is the estimate.
@@ -88,14 +88,14 @@ def match_product(
     -------
     Dataset
         ``truth``, ``estimate`` and ``standard_error``, ug m-3, as of `cross_validate`, with the
-        product as the only method. ``remarks`` say what was left out or assumed, and whether the
+        product as the only method. ``remarks`` state what was left out or assumed, and whether the
         product is known to have used the same measurements.
 
     Raises
     ------
     VerificationError
         If the observations are not valid, or the product cannot be read, has no such variable,
-        does not say units or averaging periods, or has no place or time in common with them.
+        does not state units or averaging periods, or has no place or time in common with them.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def verify_product(
 
 @dataclass(frozen=True)
 class _Match:
-    """A layer of a product, with the places and the periods at which it meets measurements."""
+    """A layer of a product, with the stations and the periods of the pairs."""
 
     product: xr.Dataset
     layer: str
@@ -265,14 +265,14 @@ class _Match:
         )
 
     def distance_km(self) -> np.ndarray:
-        """Return the distance to the nearest station that the product knew, NaN if it is unsaid."""
+        """Return the distance to the nearest station of the product, NaN if not stated."""
         layer = self.product.get(_DISTANCE)
         if layer is None or set(layer.dims) != set(self.places.dims):
             return np.full(self.places.station.size, np.nan)
         return self.places.sampling.read(layer)[:, 0]
 
     def design(self) -> str:
-        """Return how measurements and product were brought together, in a sentence."""
+        """Return a sentence on how measurements and product were compared."""
         averaged = {
             "measurements": ", measurements averaged to the periods of the product",
             "product": ", the product averaged to the periods of the measurements",
@@ -311,12 +311,12 @@ def _provenance(
     places: Colocation,
     distance_km: np.ndarray,
 ) -> tuple[list[str], list[str]]:
-    """Return remarks that the product saw the stations, and that it is not known to have."""
+    """Return remarks that the product used these stations, and that this is unknown."""
     digest = product.attrs.get("input_sha256")
     if digest is None:
         return [], ["It is not known whether the product used the measurements of these stations."]
     if digest == input_digest(observations, variable):
-        return [_SEEN], []
+        return [_USED], []
     near = int((distance_km <= places.near_km).sum())
     if near:
         return [
@@ -332,9 +332,9 @@ def _provenance(
 
 
 def _without_estimate(identifiers: np.ndarray, estimate: np.ndarray) -> list[str]:
-    """Return a remark on stations for which the product never has a value."""
+    """Return a remark on stations at which the product has no value at any time."""
     empty = identifiers[~np.isfinite(estimate).any(axis=1)]
     if not empty.size:
         return []
-    return [f"The product has no value at {empty.size} of {identifiers.size} stations: "
-            f"{name_some(empty)}."]  # fmt: skip
+    remark = f"The product has no value at {empty.size} of {identifiers.size} stations: "
+    return [f"{remark}{name_some(empty)}."]

@@ -1,4 +1,4 @@
-"""Which values of a product stand for which stations."""
+"""Colocation in space: the cells or points of a product for each station."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from aqreanalysis.foreign.sampling import Sampling
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.verification.errors import VerificationError
 
-#: Stations of one identifier that are further apart are two: coordinates rounded to a few
-#: hundredths of a degree are off by less.
+#: Stations of the same identifier at a larger distance are different ones; coordinates rounded to
+#: a few hundredths of a degree are off by less.
 _ONE_STATION_KM = 5.0
 #: Stations that a message names before it only counts them.
 _MOST_NAMES = 10
-#: How stations and cells are brought together, by the layout of the product.
+#: What stations are compared with, by the layout of the product.
 _WORDS: dict[tuple[type, SamplingMethod], str] = {
     (RegularGrid, "cell"): "the cell of the product that holds it",
     (RegularGrid, "linear"): "the bilinear interpolation between the centres of the product's "
@@ -35,16 +35,16 @@ _WORDS: dict[tuple[type, SamplingMethod], str] = {
 
 @dataclass(frozen=True)
 class Colocation:
-    """Stations and the values of a product that stand for them.
+    """Stations and the values of a product that they are compared with.
 
     Attributes
     ----------
     sampling : Sampling
         Of the stations that lie in the product.
     near_km : (m,) float64
-        What lies nearer than this may be in the same cell.
+        Stations nearer than this may be in the same cell.
     words : str
-        How stations and cells were brought together, after "Each station is compared with".
+        What stations are compared with, after "Each station is compared with".
     remarks : tuple of str
     """
 
@@ -67,7 +67,7 @@ class Colocation:
 def colocate(
     product: xr.Dataset, name: str, network: StationNetwork, *, sampling: SamplingMethod = "cell"
 ) -> Colocation:
-    """Return which values of a layer stand for which stations.
+    """Return the values of a layer to compare with each station.
 
     On two axes these are the cells that hold the stations, or with "linear" the four whose centres
     surround them; on a grid with longitude and latitude in two dimensions the cells with the
@@ -134,22 +134,22 @@ def name_some(identifiers: np.ndarray) -> str:
 def _by_identifier(
     sampled: Sampling, product: xr.Dataset, places: Points, network: StationNetwork
 ) -> Sampling:
-    """Return the sampling of points with those of the same identifier preferred."""
+    """Return the sampling of points, preferring those of the same identifier."""
     (dim,) = places.dims
     point = np.full(network.size, -1)
     point[sampled.place] = sampled.index[dim][0]
     rows = {text: row for row, text in enumerate(_identifiers(product, dim))}
     same = np.array([rows.get(str(text), -1) for text in network.identifiers])
-    apart = great_circle_km(
+    distance_km = great_circle_km(
         network.longitude, network.latitude, places.longitude[same], places.latitude[same]
     )
-    point = np.where((same >= 0) & (apart <= _ONE_STATION_KM), same, point)
+    point = np.where((same >= 0) & (distance_km <= _ONE_STATION_KM), same, point)
     inside = np.flatnonzero(point >= 0)
     return Sampling(inside, {dim: point[None, inside]}, np.ones((1, inside.size)))
 
 
 def _identifiers(product: xr.Dataset, dim: Hashable) -> list[str]:
-    """Return the identifiers along the dimension of stations; empty where there are none."""
+    """Return the identifiers along the dimension of stations; none if not stated."""
     stated = [
         variable
         for variable in product.variables.values()
