@@ -128,7 +128,7 @@ def cross_validate(
         },
         attributes={
             "by": by,
-            "design": describe_design(by, parts, buffer_km, seed),
+            "design": f"{describe_design(by, parts, buffer_km, seed)} Estimates are {statistic}s.",
             "statistic": statistic,
             "failures": run.failures,
             "remarks": [],
