@@ -110,6 +110,21 @@ class RootNormal:
         return cls(np.sqrt(level), np.sqrt(np.maximum(mean - level, 0.0)))
 
     @classmethod
+    def with_mean(cls, mean: np.ndarray, spread: np.ndarray) -> Self:
+        """Return the distribution with a mean and a spread of the root.
+
+        A spread whose square is above the mean leaves a median of 0.
+
+        Examples
+        --------
+        >>> found = RootNormal.with_mean(np.array([26.0, 4.0]), np.array([1.0, 3.0]))
+        >>> found.median, found.mean
+        (array([25.,  0.]), array([26.,  4.]))
+        """
+        level = mean - spread**2
+        return cls(np.sqrt(np.maximum(level, 0)), spread, np.sqrt(np.maximum(-level, 0)))
+
+    @classmethod
     def from_estimate(
         cls, estimate: np.ndarray, error: np.ndarray, statistic: Statistic = "median"
     ) -> Self:
@@ -163,7 +178,9 @@ class RootNormal:
         >>> RootNormal.from_median(np.array([25.0, 16.0]), np.array([10.0, 0.0])).below(25.0)
         array([0.5, 1. ])
         """
-        difference = np.sqrt(np.maximum(value, 0.0)) - self.root
+        value = np.asarray(value)
+        root = np.sqrt(np.abs(value)) * np.sign(value) if self.signed else _root(value)
+        difference = root - self.root
         certain = (np.sign(difference) + 1) / 2
         return np.where(self.spread > 0, ndtr(_standardised(difference, self.spread)), certain)
 
@@ -178,16 +195,23 @@ class RootNormal:
         102, 359), in closed form. Without a spread it is the absolute difference. Negative
         measurements are outside the support; they add their distance from 0.
 
+        Raises
+        ------
+        ValueError
+            For signed values, of which no closed form is at hand.
+
         Examples
         --------
         >>> float(RootNormal.from_median(np.array(25.0), np.array(10.0)).crps(30.0).round(3))
         3.272
         """
+        if self.signed:
+            raise ValueError("the CRPS is that of concentrations, which are not negative")
         truth = np.asarray(truth, np.float64)
         root, spread = self.root.astype(np.float64), self.spread.astype(np.float64)
         supported = np.maximum(truth, 0.0)
         zero = _standardised(-root, spread)
-        z = _standardised(np.sqrt(supported) - root, spread)
+        z = _standardised(_root(truth) - root, spread)
         linear = _integral(z) - _integral(zero) + _integral(-z)
         square = _first_moment(z) - _first_moment(zero) - _first_moment(-z)
         score = 2 * spread * (root * linear + spread * square) + (supported - truth)
@@ -230,6 +254,11 @@ def check_quantiles(probabilities: Sequence[float]) -> None:
         )
     if len(set(probabilities)) != len(probabilities):
         raise ValueError(f"each quantile once; found {tuple(probabilities)}")
+
+
+def _root(value: np.ndarray) -> np.ndarray:
+    """Return the square root of concentrations; noise below 0 counts as 0."""
+    return np.sqrt(np.maximum(value, 0.0))
 
 
 def _standardised(difference: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -17,9 +17,9 @@ from aqreanalysis.methods.neural.batches import neighbourhood_of
 from aqreanalysis.methods.neural.neural_knn import LEAST_SQUARE, spread_features
 from aqreanalysis.methods.neural.saved import State, known_noise
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.outlook.aqnet import OutlookConfiguration
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, distribution_of
 from aqreanalysis.outlook.training import OutlookSchedule
-from aqreanalysis.predictive import RootNormal, Statistic
+from aqreanalysis.predictive import Statistic
 from benchmarks.progress import Reporter
 from benchmarks.record import append, source_digest
 from benchmarks.sources import beijing12
@@ -143,13 +143,13 @@ def _run(split: Split, way: "Way", method: str, seed: int) -> Iterator[dict[str,
     first, last = (instant - ZONE for instant in VALIDATION)
     model.fit(split.learned_from, VARIABLE, validation=slice(first, last))
     fitted = perf_counter()
-    forecast = model.issue(split.visible, split.columns).distribution
+    forecast = model.issue(split.visible, split.columns)
+    known, estimates = forecast.distribution, forecast.estimates
     predicted = perf_counter()
     past = split.visible[VARIABLE].transpose("station", "time").values
-    root = way.hidden(forecast.root, past, split.columns)
-    spread = way.spread(root, forecast.root, forecast.spread)
-    noise = spread if np.any(forecast.noise) else 0.0  # a mean was estimated
-    hidden = RootNormal(root, spread, noise)
+    estimated = np.sqrt(known.mean) if estimates == "mean" else known.root
+    root = way.hidden(estimated, past, split.columns)
+    hidden = distribution_of(root, way.spread(root, estimated, known.spread), estimates)
     truths = (split.truth(split.visible), split.truth(split.hidden))
     head = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -163,7 +163,7 @@ def _run(split: Split, way: "Way", method: str, seed: int) -> Iterator[dict[str,
         "source": source_digest(),
     }
     for statistic in get_args(Statistic):
-        visible = forecast.estimate(statistic)
+        visible = known.estimate(statistic)
         places = {
             "visible": (visible, truths[0]),
             "hidden": (hidden.estimate(statistic), truths[1]),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from itertools import accumulate
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from aqreanalysis.methods.neural.neural_knn import CYCLES
 from aqreanalysis.methods.neural.validation import crps
 from aqreanalysis.outlook.inputs import Examples, History, Level
 from aqreanalysis.outlook.linear import design, design_size, solve_linear
+from aqreanalysis.predictive import RootNormal
 
 #: Error, in units of the root at the mean level, up to which the error in concentration counts
 #: squared: haze is what an outlook is for.
@@ -27,6 +28,26 @@ class Prediction(NamedTuple):
     attention: Tensor | None = None  # (batch, knot, token)
 
 
+#: What the square of a method's root is.
+Estimates = Literal["median", "mean", "value"]
+
+
+def distribution_of(root: np.ndarray, spread: np.ndarray, estimates: Estimates) -> RootNormal:
+    """Return the distribution of which a root and the spread around it are known.
+
+    Examples
+    --------
+    >>> root, spread = np.array(5.0), np.array(3.0)
+    >>> [float(distribution_of(root, spread, kind).median) for kind in ("median", "mean", "value")]
+    [25.0, 16.0, 25.0]
+    >>> [float(distribution_of(root, spread, kind).mean) for kind in ("median", "mean", "value")]
+    [34.0, 25.0, 25.0]
+    """
+    if estimates == "mean":
+        return RootNormal.with_mean(np.maximum(root, 0) ** 2, spread)
+    return RootNormal(root, spread, spread if estimates == "value" else 0.0)
+
+
 class OutlookModule(nn.Module):
     """What every method of an outlook is: a module from a `History` to a `Prediction`.
 
@@ -36,15 +57,16 @@ class OutlookModule(nn.Module):
         Steps before a start between which its history is averaged, ascending from 0.
     spread : (lead,) Tensor
         Log-spread at each lead, to which what the module learns of it is added.
-    estimates_mean : bool
-        Whether the root is that of an estimated mean concentration, which is then its square.
+    estimates : {"median", "mean", "value"}
+        What the square of the root is: the median of a concentration, its mean, or a value that
+        stands for both.
     trainable : bool
         Whether weights are trained by gradient, after `solve`.
     """
 
     edges: tuple[int, ...]
     spread: Tensor
-    estimates_mean: ClassVar[bool] = False
+    estimates: ClassVar[Estimates] = "median"
     trainable: ClassVar[bool] = True
 
     @property

@@ -17,7 +17,7 @@ PARTS, HOURS = 12, 24
 class Persistence(OutlookModule):
     """The last measured value, at every lead."""
 
-    estimates_mean = True
+    estimates = "value"
     trainable = False
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:
@@ -37,7 +37,7 @@ class Climatology(OutlookModule):
     The hour is that of the local solar time. A table cell without training values has the mean.
     """
 
-    estimates_mean = True
+    estimates = "mean"
     trainable = False
     table: Tensor
 
@@ -92,7 +92,7 @@ class Ridge(OutlookModule):
     start, which at a lead is that of the target, and some products of the two.
     """
 
-    estimates_mean = True
+    estimates = "mean"
     trainable = False
     weight: Tensor
     level: Tensor

@@ -20,7 +20,7 @@ from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import default_variable, input_digest, step_hours, validate
-from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction, distribution_of
 from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, OutlookMethod, covariates_for
 from aqreanalysis.outlook.periods import (
@@ -33,7 +33,7 @@ from aqreanalysis.outlook.periods import (
 from aqreanalysis.outlook.product import Forecast, Request, attention_by_day, forecast_product
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.outlook.training import OutlookSchedule, Trained, train
-from aqreanalysis.predictive import RootNormal, Statistic, check_quantiles, check_statistic
+from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 
 #: Hours between the starts of the validation examples, and about how many examples to learn from.
 VALIDATION_EVERY, EXAMPLES = 12, 70_000
@@ -333,16 +333,15 @@ class Outlook:
             return values.reshape(shape).swapaxes(0, 1)
 
         root, spread = (by_start(torch.cat(parts).numpy()) for parts in (roots, spreads))
-        noise = spread if model.estimates_mean else np.zeros_like(spread)
         counts = inputs.counts[..., 0]
         reports = counts[:, starts] - counts[:, (starts - history).clamp_min(0)]
         by_day = None
         if attention and weights:
             joined = torch.cat(weights).numpy()
             by_day = by_start(attention_by_day(joined, state.configuration, facts["step_hours"]))
-        return Forecast(
-            columns, RootNormal(root, spread, noise), history, (reports > 0).numpy().T, by_day
-        )
+        distribution = distribution_of(root, spread, model.estimates)
+        reported = (reports > 0).numpy().T
+        return Forecast(columns, distribution, model.estimates, history, reported, by_day)
 
     def _train(self, inputs: ForecastInputs, level: Level, first: int, step: float) -> Trained:
         """Return the model, trained on the steps before the first of the validation period."""

@@ -31,7 +31,7 @@ class PaperNetwork(OutlookModule):
     Times are local solar, and the cycle of the year stands for that of the months.
     """
 
-    estimates_mean = True
+    estimates = "mean"
     level: Tensor
 
     def __init__(self, configuration: OutlookConfiguration, channels: int) -> None:

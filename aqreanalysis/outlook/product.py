@@ -16,7 +16,7 @@ from aqreanalysis.methods import Method
 from aqreanalysis.methods.inverse_distance import InverseDistance
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import step_hours
-from aqreanalysis.outlook.aqnet import OutlookConfiguration
+from aqreanalysis.outlook.aqnet import Estimates, OutlookConfiguration, distribution_of
 from aqreanalysis.outlook.periods import step_begins
 from aqreanalysis.predictive import RootNormal, Statistic
 from aqreanalysis.product import LEAD, REFERENCE, build_product, restore_metadata
@@ -37,7 +37,9 @@ class Forecast:
     columns : (start,) int64
         Columns of the observations at which the first predicted steps begin.
     distribution : RootNormal
-        (start, station, lead) float64. Where a method estimates a mean, its noise is its spread.
+        (start, station, lead) float64.
+    estimates : {"median", "mean", "value"}
+        What the method estimates, as of `OutlookModule`.
     history : int
         Steps of history that were used.
     reported : (start, station) bool
@@ -47,6 +49,7 @@ class Forecast:
 
     columns: np.ndarray
     distribution: RootNormal
+    estimates: Estimates
     history: int
     reported: np.ndarray
     attention: np.ndarray | None = None
@@ -145,15 +148,17 @@ class _StationForecasts:
     Attributes
     ----------
     series : Dataset
-        ``(station, time)``: measurements of the lead-in, then the medians of the forecasts.
+        ``(station, time)``: measurements of the lead-in, then what was estimated.
     distribution : RootNormal
         (station, lead).
+    estimates : {"median", "mean", "value"}
     hours : slice
         Steps of the series that are forecasts.
     """
 
     series: xr.Dataset
     distribution: RootNormal
+    estimates: Estimates
     hours: slice
 
     @classmethod
@@ -175,20 +180,22 @@ class _StationForecasts:
                 f"{step_begins(observations)[column]}; start earlier"
             )
         part, of_all = (number, reported, slice(steps)), forecast.distribution
-        distribution = RootNormal(of_all.root[part], of_all.spread[part], of_all.noise[part])
+        noise = np.broadcast_to(of_all.noise, of_all.root.shape)
+        distribution = RootNormal(of_all.root[part], of_all.spread[part], noise[part])
+        estimate = distribution.estimate("mean" if forecast.estimates == "mean" else "median")
         step = step_hours(observations)
         lead_in = min(round(LEAD_IN_HOURS / step), column)
         past = observations[[variable]].isel(
             {STATION: reported, TIME: slice(column - lead_in, column)}
         )
-        values = [past[variable].transpose(STATION, TIME).values, distribution.median]
+        values = [past[variable].transpose(STATION, TIME).values, estimate]
         length = np.timedelta64(round(step * 3.6e12), "ns")
         labels = observations[TIME].values[0] + length * np.arange(column - lead_in, column + steps)
         time = xr.DataArray(labels, dims=TIME, attrs=observations[TIME].attrs)
         series = past.drop_vars([variable, TIME]).assign_coords({TIME: time})
         attributes = dict(observations[variable].attrs)
         series[variable] = ((STATION, TIME), np.concatenate(values, 1), attributes)
-        return cls(series, distribution, slice(lead_in, lead_in + steps))
+        return cls(series, distribution, forecast.estimates, slice(lead_in, lead_in + steps))
 
     def at_stations(self, request: Request) -> xr.Dataset:
         """Return the layers of a product at the stations themselves."""
@@ -214,7 +221,7 @@ class _StationForecasts:
     ) -> xr.Dataset:
         """Return the layers of a product at other places, lazily.
 
-        The medians of the forecasts go through a fitted method as observations would. Its variance
+        What was estimated goes through a fitted method as observations would. Its variance
         at a place is added to that of the forecasts, of which the spreads are weighted by inverse
         distance.
 
@@ -234,13 +241,12 @@ class _StationForecasts:
             {variable: series[variable].copy(data=np.pad(self.distribution.spread, lead_in))}
         )
         weighting = InverseDistance(transform=None).fit(spreads, variable)
-        median = method.field(series, at, self.hours)
+        estimate = method.field(series, at, self.hours)
         spread = weighting.field(spreads, at, self.hours)
-        of_mean = bool(np.any(self.distribution.noise))
-        field = _FieldOfForecasts(median, spread, of_mean)
-        if isinstance(at, Grid) and isinstance(median, GridField):
+        field = _FieldOfForecasts(estimate, spread, self.estimates)
+        if isinstance(at, Grid) and isinstance(estimate, GridField):
             positions = np.stack(at.longitude_latitude())
-            field = _GridOfForecasts(median, spread, of_mean, positions)
+            field = _GridOfForecasts(estimate, spread, self.estimates, positions)
         return predict_blocks(
             field,
             at=at,
@@ -257,43 +263,42 @@ class _StationForecasts:
 
 @dataclass(frozen=True)
 class _FieldOfForecasts:
-    """Forecasts anywhere: a field of their medians, and their spreads as another field."""
+    """Forecasts anywhere: a field of what was estimated, and one of its spreads."""
 
-    median: Field
+    estimate: Field
     spread: Field
-    of_mean: bool
+    estimates: Estimates
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
         """Return the distribution, (n, hours) float32."""
         return self._with_spread(
-            self.median(longitude, latitude, hours), longitude, latitude, hours
+            self.estimate(longitude, latitude, hours), longitude, latitude, hours
         )
 
     def _with_spread(
-        self, median: RootNormal, longitude: np.ndarray, latitude: np.ndarray, hours: slice
+        self, field: RootNormal, longitude: np.ndarray, latitude: np.ndarray, hours: slice
     ) -> RootNormal:
         """Return the distribution of which the variance has that of the forecasts added."""
         own = self.spread(longitude, latitude, hours).median
-        spread = np.sqrt(median.spread**2 + own**2)
-        return RootNormal(median.root, spread, spread if self.of_mean else 0.0)
+        return distribution_of(field.root, np.sqrt(field.spread**2 + own**2), self.estimates)
 
 
 @dataclass(frozen=True)
 class _GridOfForecasts(_FieldOfForecasts):
-    """The same on a grid, of which the field of medians evaluates rectangular blocks."""
+    """The same on a grid, of which the field of estimates evaluates rectangular blocks."""
 
-    median: Any  # a Field that is a GridField
+    estimate: Any  # a Field that is a GridField
     positions: np.ndarray  # (longitude and latitude, row, column)
 
     def prepared(self, hours: slice) -> Any:
-        """Return what the field of medians needs for hours."""
-        return self.median.prepared(hours)
+        """Return what the field of estimates needs for hours."""
+        return self.estimate.prepared(hours)
 
     def over(self, rows: slice, columns: slice, hours: slice, prepared: Any) -> RootNormal:
         """Return the distribution at cells, (rows x columns, hours) float32."""
         longitude, latitude = self.positions[:, rows, columns].reshape(2, -1)
-        median = self.median.over(rows, columns, hours, prepared)
-        return self._with_spread(median, longitude, latitude, hours)
+        field = self.estimate.over(rows, columns, hours, prepared)
+        return self._with_spread(field, longitude, latitude, hours)
 
 
 def _layers(

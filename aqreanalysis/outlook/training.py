@@ -16,6 +16,9 @@ from aqreanalysis.outlook.inputs import Examples, Level
 
 logger = logging.getLogger(__name__)
 
+#: Steps in which the spread around an estimated mean, and with it the median, is found.
+MEAN_STEPS = 4
+
 
 @dataclass(frozen=True)
 class OutlookSchedule:
@@ -168,10 +171,17 @@ def _calibrated(model: OutlookModule, validation: Examples, level: Level) -> Tra
         prediction = model(part.history(model.edges, model.leads))
         parts.append((prediction.mean, prediction.log_spread, part.truth(model.leads)))
     mean, log_spread, truth = (torch.cat(each) for each in zip(*parts, strict=True))
-    ratio = ((truth - mean).abs() / log_spread.exp()).double()
-    factor = torch.nanquantile(ratio, COVERAGE, dim=0) / HALF_WIDTH
-    # A lead whose hours are all missing in the validation period takes the mean of the others.
-    factor = torch.where(torch.isfinite(factor), factor, factor.nanmean()).clamp_min(SMALLEST)
+    centre = mean
+    # The root of a mean lies above the middle of the distribution by more, the wider that is.
+    for _ in range(MEAN_STEPS if model.estimates == "mean" else 1):
+        ratio = ((truth - centre).abs() / log_spread.exp()).double()
+        factor = torch.nanquantile(ratio, COVERAGE, dim=0) / HALF_WIDTH
+        # A lead whose hours are all missing in the validation period takes the mean of others.
+        factor = torch.where(torch.isfinite(factor), factor, factor.nanmean()).clamp_min(SMALLEST)
+        if model.estimates == "mean":
+            variance = (level.scale * log_spread.exp() * factor) ** 2
+            median = (level.concentration(mean) - variance).clamp_min(0)
+            centre = (median.sqrt() - level.centre) / level.scale
     observed = torch.isfinite(truth)
     error = (level.concentration(mean) - level.concentration(truth))[observed]
     scores = {
