@@ -124,13 +124,6 @@ class RootNormal:
         level = mean - spread**2
         return cls(np.sqrt(np.maximum(level, 0)), spread, np.sqrt(np.maximum(-level, 0)))
 
-    @classmethod
-    def from_estimate(
-        cls, estimate: np.ndarray, error: np.ndarray, statistic: Statistic = "median"
-    ) -> Self:
-        """Return the distribution of a product's estimate and standard error."""
-        return (cls.from_median if statistic == "median" else cls.from_mean)(estimate, error)
-
     @property
     def median(self) -> np.ndarray:
         """The value that is exceeded as often as not."""
@@ -220,6 +213,17 @@ class RootNormal:
     def _squared(self, root: np.ndarray) -> np.ndarray:
         """Return the value of a root."""
         return root * np.abs(root) if self.signed else np.maximum(root, 0) ** 2
+
+
+def with_median(quantiles: Sequence[float], statistic: Statistic) -> tuple[float, ...]:
+    """Return the quantiles of a product, the median among them where the estimate is the mean.
+
+    Examples
+    --------
+    >>> with_median((0.95,), "median"), with_median((0.95,), "mean")
+    ((0.95,), (0.5, 0.95))
+    """
+    return tuple(sorted({*quantiles, 0.5})) if statistic == "mean" else tuple(quantiles)
 
 
 def check_statistic(statistic: str) -> None:

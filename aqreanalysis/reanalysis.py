@@ -68,7 +68,7 @@ def reanalyse(
         Hours to estimate, in UTC unless a label states its zone; all by default. A single label
         selects its hour, day or month.
     chunks : mapping, optional
-        Size of a block of the lazy result. The numbers do not depend on it.
+        Size of a block of the lazy result. Values agree to 1e-5 for any.
     seed : int
         Of the neural method's training.
     progress : bool

@@ -23,7 +23,13 @@ from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
 from aqreanalysis.predictive import RootNormal
 from aqreanalysis.reanalysis import reanalyse
-from aqreanalysis.verification import cross_validate, metrics, statistics
+from aqreanalysis.verification import (
+    VerificationError,
+    combine,
+    cross_validate,
+    metrics,
+    statistics,
+)
 
 
 class NearestStation:
@@ -164,6 +170,7 @@ def test_the_estimate_is_the_median_and_the_mean_one_keyword_away(method, obs):
     np.testing.assert_array_equal(mean.pm25_uncertainty, median.pm25_uncertainty)
     assert not (mean.pm25 < median.pm25 * (1 - 1e-6)).any()
     assert (mean.pm25 > median.pm25).any()
+    assert "pm25_q50" in reanalyse(obs, grid=GRID, method=method, statistic="mean")
     for product, statistic in ((median, "median"), (mean, "mean")):
         assert product.pm25.attrs["statistic"] == statistic
         assert f": {statistic} of pm25 by {method.name}" in product.attrs["history"]
@@ -181,8 +188,9 @@ def test_a_product_of_means_is_verified_by_its_own_distribution(obs):
     }
     median, mean = (metrics(summed).squeeze() for summed in sums.values())
     assert float(mean.bias) > float(median.bias)
-    # The mean leaves out a monitor's noise, which a file does not tell.
-    assert float(mean.crps) == pytest.approx(float(median.crps), rel=0.02)
+    assert float(mean.crps) == pytest.approx(float(median.crps), rel=1e-5)
+    with pytest.raises(VerificationError, match=r"they differ in .*statistic"):
+        combine(*sums.values())
 
 
 def test_a_product_says_how_it_was_made(method, obs):
@@ -331,3 +339,52 @@ def test_the_mean_of_kriging_is_that_of_the_air():
     mean = method.predict(known, places_only, statistic="mean").pm25.values
     # The noise of a monitor adds its variance to the mean of what it measures.
     assert (at.pm25.values - 0.3).mean() == pytest.approx(mean.mean(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda shape: (np.ones(shape), np.ones(shape)), "returns RootNormal.*; found tuple"),
+        (lambda shape: RootNormal(np.ones(shape), 1.0), "the spread of a field is a NumPy array"),
+        (lambda shape: RootNormal(np.ones(shape, int), np.ones(shape)), "real numbers; found int"),
+        (lambda shape: RootNormal(np.ones(shape), np.ones(3)), r"found a spread of \(3,\)"),
+        (lambda shape: RootNormal(np.ones(shape), -np.ones(shape)), "a root of 1 with .* -1"),
+        (lambda shape: RootNormal(np.full(shape, np.inf), np.ones(shape)), "a root of inf"),
+        (lambda shape: RootNormal(np.ones(shape), np.full(shape, np.nan)), "a spread of nan"),
+    ],
+)
+def test_what_is_no_distribution_is_refused_with_what_was_found(obs, given, words):
+    class Wrong(NearestStation):
+        def field(self, observations, at, hours):
+            return lambda lon, lat, hours: given((lon.size, hours.stop - hours.start))
+
+    product = reanalyse(obs, grid=GRID, method=Wrong().fit(obs, "pm25"))
+    with pytest.raises(ValueError, match=words):
+        product.compute()
+
+
+@pytest.mark.parametrize("name", ["neural", "kriging", "space_time_kriging", "idw"])
+def test_settings_of_a_method_that_is_not_fitted_say_so(name):
+    with pytest.raises(NotFittedError, match="is not fitted"):
+        dict(MAKERS[name]().settings)
+
+
+def test_a_product_tells_from_which_model_it_is(methods, obs):
+    other = fitted(obs, seed=3)
+    products = [
+        reanalyse(obs, grid=GRID, method=method, statistic=statistic)
+        for method, statistic in (
+            (methods["neural"], "median"),
+            (methods["neural"], "mean"),
+            (other, "median"),
+        )
+    ]
+    assert len({product.attrs["id"] for product in products}) == 3
+
+
+def test_what_was_decided_in_reading_is_in_the_history_of_a_product(obs):
+    read = obs.assign_attrs(history="stamps were taken for the start of their hour")
+    product = reanalyse(read, grid=GRID, method="idw")
+    decided, made = product.attrs["history"].split("\n")
+    assert decided == read.attrs["history"]
+    assert ": median of pm25 by idw" in made

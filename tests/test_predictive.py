@@ -103,7 +103,8 @@ def test_the_mean_of_the_air_leaves_a_monitors_noise_out():
 @pytest.mark.parametrize("statistic", ["median", "mean"])
 def test_an_estimate_and_its_error_bring_the_distribution_back(statistic):
     once = RootNormal(np.array([0.5, 3.0, 9.0]), np.array([0.2, 1.0, 0.0]))
-    again = RootNormal.from_estimate(once.estimate(statistic), once.standard_error, statistic)
+    bring_back = {"median": RootNormal.from_median, "mean": RootNormal.from_mean}[statistic]
+    again = bring_back(once.estimate(statistic), once.standard_error)
     np.testing.assert_allclose(again.root, once.root, rtol=1e-9)
     np.testing.assert_allclose(again.spread, once.spread, rtol=1e-9, atol=1e-9)
 
@@ -117,3 +118,12 @@ def test_single_precision_stays_single():
     fields = RootNormal(np.ones(2, np.float32), np.ones(2, np.float32))
     for layer in (fields.median, fields.mean, fields.standard_error, fields.quantile(0.9)):
         assert layer.dtype == np.float32
+
+
+def test_a_variable_that_may_be_negative_has_its_own_probabilities():
+    cold = RootNormal.from_median(np.array([-4.0]), np.array([1.0]), signed=True)
+    assert cold.median == pytest.approx(-4.0)
+    assert cold.below(-4.0) == pytest.approx(0.5)
+    assert cold.below(0.0) > 0.99
+    with pytest.raises(ValueError, match="the CRPS is that of concentrations"):
+        cold.crps(-4.0)

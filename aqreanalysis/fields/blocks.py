@@ -12,7 +12,7 @@ import xarray as xr
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, quantile_name
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import Neighbours, StationNetwork
-from aqreanalysis.predictive import RootNormal, Statistic
+from aqreanalysis.predictive import RootNormal, Statistic, with_median
 
 #: Nearest stations that are counted when a flag says how many report.
 COUNTED_NEIGHBOURS = 8
@@ -129,7 +129,8 @@ def predict_blocks(
     start, stop, _ = (hours or slice(None)).indices(time.size)
     if stop <= start:
         raise ValueError("no hour to predict: the selection of time is empty")
-    layers = _Layers(variable, statistic, tuple(quantiles))
+    # The median of a product of means: what verification and reading need of its distribution.
+    layers = _Layers(variable, statistic, with_median(quantiles, statistic))
     blocks = _Blocks(field, targets, network, observed, network.reach_km, layers)
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
@@ -294,11 +295,7 @@ class _Blocks:
             distribution = field.over(row, column, span, prepared)
         else:
             distribution = self.field(longitude, latitude, span)
-        expected = (longitude.size, hours.size)
-        if (shape := np.shape(distribution.root)) != expected:
-            raise ValueError(
-                f"a field gives one value for each target and hour, {expected}; found {shape}"
-            )
+        _check_distribution(distribution, (longitude.size, hours.size))
         near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
         flag = self._flag(near, span, np.isnan(distribution.root))
         shape = (hours.size, rows.size, columns.size)
@@ -328,6 +325,44 @@ class _Blocks:
         each = np.ones(index.size, np.int8)
         counted = csr_array((each, index.ravel(), rows), shape=(len(index), len(self.observed)))
         return counted @ self.observed[:, span].view(np.int8)
+
+
+def _check_distribution(distribution: Any, expected: tuple[int, int]) -> None:
+    """Refuse what a field of somebody else gives that is no distribution at its targets.
+
+    Raises
+    ------
+    ValueError
+        If it is no `RootNormal`, of another size, infinite, or of an unknown or negative spread.
+    """
+    if not isinstance(distribution, RootNormal):
+        raise ValueError(
+            "a field returns RootNormal(root, spread) of aqreanalysis.predictive; found "
+            f"{type(distribution).__name__}"
+        )
+    for name in ("root", "spread"):
+        values = getattr(distribution, name)
+        if not (isinstance(values, np.ndarray) and values.dtype.kind == "f"):
+            found = getattr(values, "dtype", type(values).__name__)
+            raise ValueError(
+                f"the {name} of a field is a NumPy array of real numbers; found {found}"
+            )
+        if values.shape != expected:
+            raise ValueError(
+                f"a field gives one value for each target and hour, {expected}; found a {name} of "
+                f"{values.shape}"
+            )
+    root, spread = distribution.root, distribution.spread
+    largest = max(np.fmax.reduce(values, axis=None, initial=0) for values in (root, spread))
+    wrong = np.isnan(root) != ~(spread >= 0)
+    if np.isinf(largest) or wrong.any():
+        wrong |= np.isinf(root) | np.isinf(spread)
+        target, hour = np.argwhere(wrong)[0]
+        raise ValueError(
+            "a field has finite roots with finite spreads of 0 and more, and NaN in both where it "
+            f"knows nothing; found a root of {root[target, hour]:g} with a spread of "
+            f"{spread[target, hour]:g}"
+        )
 
 
 def _steps_since_epoch(time: xr.DataArray) -> int:

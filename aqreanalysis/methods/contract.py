@@ -76,7 +76,8 @@ def fit(
     ValueError
         If the method takes no background and one is given.
     """
-    return method.fit(observations, variable, **_background(method, background))
+    method.fit(observations, variable, **_background(method, background))
+    return method
 
 
 def predict(
@@ -103,7 +104,7 @@ def predict(
     time : slice of labels, optional
         Hours to estimate; all by default. Hours around them are still used as input.
     chunks : mapping, optional
-        Size of a block along the dimensions of the result; the numbers do not depend on it.
+        Size of a block along the dimensions of the result; values agree to 1e-5 for any.
     background : DataArray or Dataset, optional
         The fields that the method learned with.
     statistic : {"median", "mean"}
@@ -160,13 +161,11 @@ def variable_of(method: Method) -> str:
     NotFittedError
         Before ``fit``.
     """
-    try:
-        return method.variable
-    except AttributeError as error:  # a NotFittedError is one
+    if "variable" not in {*dir(type(method)), *vars(method)}:
         raise NotFittedError(
             f"this {type(method).__name__} is not fitted; call fit(observations, variable)"
-            + (", or Reanalyser.load(folder)" if "load" in str(error) else "")
-        ) from error
+        )
+    return method.variable
 
 
 def check_takes(method: Method, background: BackgroundField | None) -> None:
@@ -179,7 +178,7 @@ def check_takes(method: Method, background: BackgroundField | None) -> None:
     """
     if background is not None and not method.takes_background:
         raise ValueError(
-            f"only method='neural' takes a background; leave it out for {method.name!r}"
+            f"{method.name!r} takes no background; leave it out, or use method='neural'"
         )
 
 

@@ -136,6 +136,7 @@ class InverseDistance(Fitted):
     def settings(self) -> Mapping[str, Any]:
         """The configuration and what was learned, as plain values."""
         return {
+            "variable": self.variable,  # before `fit` an error that says so
             **configuration(self),
             "squared_error": self.squared_error_.tolist(),
             "variance": self.variance_,

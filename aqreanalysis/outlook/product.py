@@ -18,7 +18,7 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import step_hours
 from aqreanalysis.outlook.aqnet import Estimates, OutlookConfiguration, distribution_of
 from aqreanalysis.outlook.periods import step_begins
-from aqreanalysis.predictive import RootNormal, Statistic
+from aqreanalysis.predictive import RootNormal, Statistic, with_median
 from aqreanalysis.product import LEAD, REFERENCE, build_product, restore_metadata
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,10 @@ class _StationForecasts:
         values = {
             variable: distribution.estimate(request.statistic),
             f"{variable}_uncertainty": distribution.standard_error,
-            **{quantile_name(variable, p): distribution.quantile(p) for p in request.quantiles},
+            **{
+                quantile_name(variable, p): distribution.quantile(p)
+                for p in with_median(request.quantiles, request.statistic)
+            },
         }
         layers = {
             name: ((STATION, TIME), layer.astype(np.float32)) for name, layer in values.items()

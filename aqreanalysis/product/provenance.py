@@ -1,5 +1,6 @@
 """From a bare field to the CF product, with its provenance in the attributes."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -174,13 +175,17 @@ def _provenance(
     period = f"{iso_time(labels[0])}/{iso_time(labels[-1])}"
     digest = input_digest(observations, variable)
     options = json.dumps(dict(settings), sort_keys=True, default=_plain)
+    made = hashlib.sha256(f"{statistic} {options}".encode()).hexdigest()
+    earlier = str(observations.attrs.get("history", ""))
     name = pollutant(variable).long_name
     return {
-        "id": f"aqreanalysis-{variable}-{method}-{digest[:12]}".replace(" ", "_"),
+        "id": f"aqreanalysis-{variable}-{method}-{digest[:12]}-{made[:8]}".replace(" ", "_"),
         "title": f"{name} analysed from station measurements by {method}",
         "source": f"aqreanalysis {release}, method {method}; measurements of {variable} at "
         f"{network.size} stations, {period}",
-        "history": f"{now} aqreanalysis {release}: {statistic} of {variable} by {method} {options} "
+        # What was decided while the measurements were read comes first.
+        "history": (f"{earlier}\n" if earlier else "")
+        + f"{now} aqreanalysis {release}: {statistic} of {variable} by {method} {options} "
         f"from {network!r}, {period}, sha256 {digest}",
         "date_created": now,
         "product_version": release,

@@ -283,7 +283,7 @@ class _Run:
         """Fill in the estimates of a method in a fold, or record its failure."""
         try:
             method = copy.deepcopy(self.methods[name])
-            method = method.fit(fold.training(self.observations), self.variable)
+            method.fit(fold.training(self.observations), self.variable)
             result = estimate_hidden(
                 method, self.observations, self.variable, fold, statistic=self.statistic
             )

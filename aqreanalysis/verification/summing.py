@@ -127,13 +127,15 @@ def check_events(events: Sequence[float] | np.ndarray) -> np.ndarray:
 def _added(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     """Return the statistics of two chunks together."""
     differing = [name for name in _SHARED if not _same(one.attrs[name], other.attrs[name])]
+    if one.attrs.get("statistic", "median") != other.attrs.get("statistic", "median"):
+        differing.append("statistic")
     differing += [
         name for name in ("event", "resolution", ESTIMATOR) if not one[name].equals(other[name])
     ]
     if differing:
         raise VerificationError(
             f"these statistics cannot be added: they differ in {', '.join(differing)}. "
-            "Give the same methods, events and reference to statistics(...) of each chunk"
+            "Give the same methods, statistic, events and reference for each chunk"
         )
     stations = list(dict.fromkeys([*one[STATION].values, *other[STATION].values]))
     first, second = (

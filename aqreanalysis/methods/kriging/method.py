@@ -54,7 +54,8 @@ class Kriging(Fitted):
     @property
     def settings(self) -> Mapping[str, Any]:
         """The configuration and what was learned, as plain values."""
-        return {**configuration(self), "variogram": asdict(self.variogram_)}
+        variable = self.variable  # before `fit` an error that says so
+        return {"variable": variable, **configuration(self), "variogram": asdict(self.variogram_)}
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
         """Return the memory of the covariance among all stations."""

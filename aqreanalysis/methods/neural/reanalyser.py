@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -141,8 +142,8 @@ class Reanalyser(Fitted):
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
             "background": [] if trend is None else list(trend["names"]),
-            "neighbours": self.configuration.neighbours,
-            "bands_hours": list(self.configuration.bands),
+            "configuration": asdict(self.configuration),
+            "weights_sha256": self._fitted().digest[:16],
         }
 
     @property

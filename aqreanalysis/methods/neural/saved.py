@@ -1,5 +1,6 @@
-"""A saved `Reanalyser`: what its folder tells, and the record of the network it learned from."""
+"""A saved `Reanalyser`: the files of its folder, and the stations that it learned from."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +51,14 @@ class State:
     standardisation: Standardisation
     facts: Mapping[str, Any]
     network: xr.Dataset
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of all weights: what was learned, whatever the schedule was."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def save_state(state: State, folder: Path) -> Path:

@@ -13,6 +13,7 @@ from aqreanalysis.conventions import (
     Pollutant,
     UnknownPollutantError,
     pollutant,
+    quantile_name,
 )
 from aqreanalysis.foreign.errors import ForeignError, raising
 from aqreanalysis.foreign.files import Source, opened
@@ -127,11 +128,10 @@ def match_product(
             )
         periods, assumed = time.periods(time_label=time_label, step_hours=step_hours(observations))
         match = _Match(level, layer, target, places, time, align(periods, observations))
-        estimate, standard_error, converted = match.values()
+        estimate, standard_error, median, converted = match.values()
         distance_km = match.distance_km()
         used, unknown = _provenance(dataset, observations, target.name, places, distance_km)
         label = name or method_name(dataset)
-        statistic = dataset[layer].attrs.get("statistic", "median")
     identifiers = network.identifiers[places.station]
     warned = [*places.remarks, *used, *_without_estimate(identifiers, estimate)]
     for remark in warned:
@@ -142,9 +142,7 @@ def match_product(
         truth=match.truth(observations),
         estimate=estimate[None],
         standard_error=standard_error[None],
-        median=RootNormal.from_mean(estimate, standard_error).median[None]
-        if statistic == "mean"
-        else None,
+        median=None if median is None else median[None],
         methods=[label],
         stations={
             "distance_km": distance_km,
@@ -154,7 +152,7 @@ def match_product(
         attributes={
             "by": "product",
             "design": match.design(),
-            "statistic": statistic,
+            "statistic": match.statistic,
             "failures": [],
             "remarks": [*warned, *assumed, *converted, *unknown],
         },
@@ -220,8 +218,11 @@ class _Match:
     time: TimeAxis
     alignment: Alignment
 
-    def values(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Return estimate and standard error, (m, n) ug m-3 each, and what was assumed."""
+    def values(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[str]]:
+        """Return estimate, standard error and median, (m, n) ug m-3, and what was assumed.
+
+        There is a median of its own where the estimate is the mean.
+        """
         factor, of_air = units_factor(self.product[self.layer], self.target)
         units = self.product[self.layer].attrs["units"]
         estimate = self._read(self.layer) * factor
@@ -245,7 +246,24 @@ class _Match:
                 error = self._read(name) * units_factor(layer, self.target)[0]
             except ForeignError as fault:
                 remarks.append(f"The product's standard error is left out: {fault}.")
-        return estimate, np.where(error >= 0, error, np.nan), remarks
+        error = np.where(error >= 0, error, np.nan)
+        median = None
+        if self.statistic == "mean":
+            middle = quantile_name(self.layer, 0.5)
+            if middle in self.product:
+                median = self._read(middle) * factor
+            else:
+                median = RootNormal.from_mean(estimate, error).median
+                remarks.append(
+                    f"The product's estimate is the mean, and it has no layer {middle!r}: its "
+                    "distribution is taken as that of the mean and the standard error."
+                )
+        return estimate, error, median, remarks
+
+    @property
+    def statistic(self) -> str:
+        """What the product's estimate is, as far as it says so."""
+        return str(self.product[self.layer].attrs.get("statistic", "median"))
 
     def truth(self, observations: xr.Dataset) -> np.ndarray:
         """Return what the stations in the product measured, in the periods of the pairs."""
@@ -277,7 +295,10 @@ class _Match:
             "measurements": ", measurements averaged to the periods of the product",
             "product": ", the product averaged to the periods of the measurements",
         }.get(self.alignment.averaged or "", "")
-        return f"Nothing was hidden: each station is compared with {self.places.words}{averaged}."
+        layer = self.product[self.layer]
+        kind = f" Its estimates are {self.statistic}s." if "statistic" in layer.attrs else ""
+        compared = f"each station is compared with {self.places.words}{averaged}"
+        return f"Nothing was hidden: {compared}.{kind}"
 
     def _read(self, name: str) -> np.ndarray:
         """Return a layer at the stations in the periods of the pairs, (m, n) in its own units."""
