@@ -11,8 +11,9 @@ from scipy.ndimage import gaussian_filter1d
 
 import aqreanalysis as aqr
 from aqreanalysis.methods.kriging.bands import SAME_PLACE_KM2, BandCovariance, reach_of, split_bands
-from aqreanalysis.methods.kriging.covariance import JITTER, SpaceTimeCovariance
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
+from aqreanalysis.methods.kriging.solver import JITTER
 from aqreanalysis.methods.neural.batches import (
     Samples,
     Standardisation,

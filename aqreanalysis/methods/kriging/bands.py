@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.kriging.covariance import JITTER
-from aqreanalysis.methods.kriging.solver import Weights, leave_one_out, ordinary_weights
+from aqreanalysis.methods.kriging.solver import JITTER, Weights, leave_one_out, ordinary_weights
 
 #: Widths of a Gaussian at which it is cut.
 CUT = 3.0
