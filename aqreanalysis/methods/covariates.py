@@ -172,5 +172,5 @@ def _series(observations: xr.Dataset, names: Sequence[str]) -> dict[str, np.ndar
     ):
         speed, direction = (values_of(observations, name) for name in WIND)
         for name, component in components.items():
-            series[name] = -speed * component(np.radians(direction))  # it blows from there
+            series[name] = -speed * component(np.radians(direction))  # the direction is the origin
     return series
