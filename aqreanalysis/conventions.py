@@ -145,13 +145,13 @@ def pollutant(name: str) -> Pollutant:
     >>> pollutant("Ozone").molar_mass
     47.997
     """
-    found = find_pollutant(name)
-    if found is None:
+    matching = find_pollutant(name)
+    if matching is None:
         raise UnknownPollutantError(
             f"unknown pollutant {name!r}; known are {', '.join(POLLUTANTS)}. "
             "Rename the variable, or name its column with columns={'pm25': ...}."
         )
-    return found
+    return matching
 
 
 def find_pollutant(name: str) -> Pollutant | None:

@@ -2,10 +2,8 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
@@ -18,6 +16,7 @@ from aqreanalysis.observations import (
     default_variable,
     selected_hours,
     stored_values,
+    utc_period,
     validate,
     value_range,
 )
@@ -112,7 +111,7 @@ def reanalyse(
         Background(background)  # refuses an invalid one before a long training
     variable = pollutant(variable).name if variable else default_variable(observations)
     target = _target(observations, grid, region, at)
-    time = utc_period(observations, time)
+    time = utc_period(observations[TIME], time)
     _warn_of_implausible(observations, variable)
     chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
     if not fitted:
@@ -187,39 +186,6 @@ def _check_spacing(network: StationNetwork) -> None:
         f"{network.longitude[0]:g}, latitude {network.latitude[0]:g}: nothing lies between them. "
         "Add stations at other places, or give both region and grid"
     )
-
-
-def utc_period(observations: xr.Dataset, time: Any) -> slice | None:
-    """Return a selection of time as a slice in UTC; refuse other values before a long training."""
-    if time is None:
-        return None
-    ends = (time.start, time.stop) if isinstance(time, slice) else (time, time)
-    period = slice(*(_label(end) for end in ends))
-    try:
-        selected_hours(observations[TIME], period)
-    except TypeError as error:
-        raise ValueError(f"no period: {period.start} to {period.stop} ({error})") from error
-    return period
-
-
-def _label(time: Any) -> Any:
-    """Return a label in UTC; a text without a zone stays, since it may name a day or a month."""
-    if time is None:
-        return None
-    try:
-        if isinstance(time, (int, float)):
-            raise TypeError("a number")
-        stamp = pd.Timestamp(time)
-        if stamp is pd.NaT or (isinstance(time, str) and not any(map(str.isdigit, time))):
-            raise ValueError("it names no hour")
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{time!r} is no time ({error}); write slice('2014-11-01', '2014-11-07T23'), "
-            "in UTC unless the labels state a zone"
-        ) from error
-    if stamp.tzinfo is not None:
-        return stamp.tz_convert("UTC").tz_localize(None)
-    return time if isinstance(time, str) else stamp
 
 
 def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:

@@ -17,11 +17,9 @@ from benchmarks.protocols import PROTOCOLS, Protocol, Split
 from benchmarks.published import NOTES
 from benchmarks.sources import MissingDataError, data_folder
 
-DEFAULT_METHODS = "reference,idw,kriging,space_time_kriging,neural,neural_background"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit status: 0, or 2 after an error that is told in one line."""
+    """Return the exit status: 0, or 2 after an error, which is reported in one line."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -47,10 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         help="default: all of them, which takes about an hour",
     )  # fmt: skip
     hidden.add_argument(
-        "--methods", type=_words, default=_words(DEFAULT_METHODS),
-        help=f"by comma, of reference, idw, kriging, space_time_kriging, neural, neural_background "
-        f"and {', '.join(measuring.VARIANTS)}, which leave a part of neural out "
-        f"(default: {DEFAULT_METHODS})",
+        "--methods", type=_words, default=list(measuring.DEFAULT_METHODS),
+        help=f"by comma, of {', '.join(measuring.DEFAULT_METHODS)}, which are the default, and "
+        f"{', '.join(measuring.VARIANTS)}, which leave a part of neural out",
     )  # fmt: skip
     hidden.add_argument("--folds", type=_numbers, help="splits by number from 0 (default: all)")
     hidden.add_argument("--seeds", type=_numbers, default=[0], help="of neural (default: 0)")

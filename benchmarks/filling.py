@@ -41,18 +41,19 @@ def filling_table(folder: Path) -> str:
         began = perf_counter()
         error = np.abs(method(masked, training) - values)
         taken = perf_counter() - began
-        found, some = error[scored], error[scored & ~silent]
+        errors, reporting = error[scored], error[scored & ~silent]
         lines.append(
-            f"| {name} | {np.nanmean(found):.2f} | {np.sqrt(np.nanmean(found**2)):.2f} | "
-            f"{np.isnan(found).sum()} of {found.size} | {np.nanmean(some):.2f} | {taken:.0f} |"
+            f"| {name} | {np.nanmean(errors):.2f} | {np.sqrt(np.nanmean(errors**2)):.2f} | "
+            f"{np.isnan(errors).sum()} of {errors.size} | {np.nanmean(reporting):.2f} | "
+            f"{taken:.0f} |"
         )
     return "\n".join(lines)
 
 
-def _only(observations: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
+def _only(observations: xr.Dataset, mask: np.ndarray) -> xr.Dataset:
     """Return the observations with all other values missing."""
     values = observations[VARIABLE]
-    return observations.assign({VARIABLE: values.where(kept).assign_attrs(values.attrs)})
+    return observations.assign({VARIABLE: values.where(mask).assign_attrs(values.attrs)})
 
 
 def _linear(masked: xr.Dataset, _: xr.Dataset) -> np.ndarray:

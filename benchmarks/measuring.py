@@ -32,7 +32,9 @@ VARIANTS = {f"without_{part}": Configuration(without=(part,)) for part in PARTS}
 SEEDED = ("neural", "neural_background", *VARIANTS)
 #: The neural method with the model's field that a protocol has.
 BACKGROUND = "neural_background"
-#: What errors can be told apart by.
+#: Methods that are run if none are named; the default of the package comes last.
+DEFAULT_METHODS = (REFERENCE, *reversed(tuple(METHODS)), BACKGROUND)
+#: What errors can be grouped by.
 STRATA = ("distance", "level")
 
 
@@ -77,7 +79,7 @@ class Measured:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, all at once."""
-    known = (REFERENCE, *METHODS, BACKGROUND, *VARIANTS)
+    known = (*DEFAULT_METHODS, *VARIANTS)
     wrong = [method for method in methods if method not in known]
     if wrong:
         raise ValueError(f"methods are {', '.join(known)}; found {', '.join(map(repr, wrong))}")
@@ -93,16 +95,16 @@ def runs(
     ValueError
         If nothing is left to run, since the protocol has no reference.
     """
-    found = [
+    chosen = [
         (method, seed)
         for method in methods
         for seed in (seeds if method in SEEDED else (None,))
         if (method != REFERENCE or protocol.reference is not None)
         and (method != BACKGROUND or protocol.background is not None)
     ]
-    if not found:
+    if not chosen:
         raise ValueError(f"{protocol.key} has no reference; name other methods")
-    return found
+    return chosen
 
 
 def measure(
@@ -215,6 +217,6 @@ def _relative_errors(truth: np.ndarray, estimate: np.ndarray, above: float | Non
 
 def _pooled(results: Sequence[Measured]) -> Scores:
     """Return the scores over the values of all splits."""
-    found = metrics(combine(*(result.statistics for result in results))).isel(estimator=0)
+    measures = metrics(combine(*(result.statistics for result in results))).isel(estimator=0)
     total, count = np.sum([result.relative for result in results], axis=0)
-    return scores_of(found, mape=total / count if count else np.nan)
+    return scores_of(measures, mape=total / count if count else np.nan)

@@ -13,11 +13,11 @@ REGION, CELL, LIMITS = (-125.0, -66.0, 24.0, 50.0), 0.25, (0.0, 40.0)
 def draw(data: Path, folder: Path) -> list[Path]:
     """Return two pictures of PM2.5 over the United States, drawn with the same colours.
 
-    The neural method is its learned covariance alone here, which takes a minute.
+    The neural method is only its learned covariance here, which takes a minute.
     """
     observations = sources.usepa(data)
-    alone = aqr.Schedule(updates=0)
-    model = observations.aqnet.fit("pm25", schedule=alone, progress=False)
+    schedule = aqr.Schedule(updates=0)
+    model = observations.aqnet.fit("pm25", schedule=schedule, progress=False)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, method in (("neural", model), ("kriging", "kriging")):

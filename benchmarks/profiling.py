@@ -10,7 +10,7 @@ from aqreanalysis import Grid
 from benchmarks.invented import REGION, network_of, stations_of
 from benchmarks.speed import CELL, HOURS, STATIONS
 
-#: Functions that are told.
+#: Functions that are reported.
 MOST = 14
 
 

@@ -67,11 +67,11 @@ def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
     fresh = not path.is_file() or path.stat().st_size == 0
     if not fresh:
         with path.open(newline="") as stream:
-            found = next(csv.reader(stream))
-        if found != columns:
+            header = next(csv.reader(stream))
+        if header != columns:
             raise ValueError(
                 f"{path} has other columns than this record: expected {','.join(columns)}; found "
-                f"{','.join(found)}. Name another file."
+                f"{','.join(header)}. Name another file."
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", newline="") as stream:

@@ -39,9 +39,9 @@ class Scores:
     coverage: float
 
 
-def scores_of(found: xr.Dataset, *, mape: float = np.nan) -> Scores:
+def scores_of(measures: xr.Dataset, *, mape: float = np.nan) -> Scores:
     """Return the scores in metrics of one method and one part of the values."""
-    one = {name: values.item() for name, values in found.items() if not values.ndim}
+    one = {name: values.item() for name, values in measures.items() if not values.ndim}
     return Scores(
         int(one["count"]), int(one["missing"]), one["rmse"], one["mae"], one["bias"], one["r2"],
         one["correlation"], mape, one["crps"], one["coverage_90"],
@@ -50,8 +50,8 @@ def scores_of(found: xr.Dataset, *, mape: float = np.nan) -> Scores:
 
 def scores_by(statistics: xr.Dataset, by: str) -> list[tuple[str, Scores]]:
     """Return the scores of one method in each part that has values."""
-    found = metrics(statistics, by=by).isel(estimator=0)  # type: ignore[arg-type]
-    parts = [(str(name), scores_of(found.sel({by: name}))) for name in found[by].values]
+    measures = metrics(statistics, by=by).isel(estimator=0)  # type: ignore[arg-type]
+    parts = [(str(name), scores_of(measures.sel({by: name}))) for name in measures[by].values]
     return [(name, scores) for name, scores in parts if scores.count]
 
 

@@ -101,9 +101,9 @@ def usepa(folder: Path) -> xr.Dataset:
     )
     west, east, south, north = CONTIGUOUS_US
     longitude, latitude = observations["longitude"].values, observations["latitude"].values
-    kept = (longitude > west) & (longitude < east) & (latitude > south) & (latitude < north)
-    kept &= observations["pm25"].notnull().mean("time").values >= US_LEAST_SHARE
-    observations = observations.isel(station=kept).sortby("station")
+    selected = (longitude > west) & (longitude < east) & (latitude > south) & (latitude < north)
+    selected &= observations["pm25"].notnull().mean("time").values >= US_LEAST_SHARE
+    observations = observations.isel(station=selected).sortby("station")
     values = observations["pm25"].clip(min=0, keep_attrs=True)
     return observations.assign(pm25=values)
 

@@ -42,12 +42,12 @@ class Timed:
 
 def timed(name: str, values: int, work: Callable[[], Any], repeats: int = REPEATS) -> Timed:
     """Return the time of the quickest of some runs; only then it is that of the work alone."""
-    found = []
+    times = []
     for _ in range(repeats):
         wall, cpu = perf_counter(), process_time()
         work()
-        found.append((perf_counter() - wall, process_time() - cpu))
-    wall, cpu = min(found)
+        times.append((perf_counter() - wall, process_time() - cpu))
+    wall, cpu = min(times)
     return Timed(name, values, wall, cpu)
 
 

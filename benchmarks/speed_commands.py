@@ -46,10 +46,10 @@ def _speed(options: argparse.Namespace) -> None:
     if options.training:
         (split,) = PROTOCOLS["p3"].splits(data_folder(options.data))
         for method, seed in (("kriging", None), ("neural", 0)):
-            (found,) = measure(PROTOCOLS["p3"], split, method, seed)
-            scores = found.scores
+            (measured,) = measure(PROTOCOLS["p3"], split, method, seed)
+            scores = measured.scores
             print(
-                f"{method} on p3: fit in {found.fit_seconds:.0f} s, "
+                f"{method} on p3: fit in {measured.fit_seconds:.0f} s, "
                 f"RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f} at hidden stations"
             )
 

@@ -29,20 +29,20 @@ def score_table(results: Sequence[Measured], *, folds: Sequence[int] | None) -> 
     body = [_published_row(figure) for figure in published]
     for group in _groups(results, each=protocol.combine == "each"):
         body.append(_measured_row(protocol, group))
-    kept = [i for i in range(len(head)) if any(row[i] for row in body)]
+    shown = [i for i in range(len(head)) if any(row[i] for row in body)]
     if all(figure.correlation is None for figure in published):
-        kept.remove(head.index("corr"))
-    return _markdown([[row[i] for i in kept] for row in [head, *body]])
+        shown.remove(head.index("corr"))
+    return _markdown([[row[i] for i in shown] for row in [head, *body]])
 
 
 def strata_table(results: Sequence[Measured], by: str) -> str:
     """Return the Markdown table of RMSE / MAE / bias in each stratum, methods side by side."""
     groups = _groups(results, each=False)
-    found = [dict(stratified(group, by)) for group in groups]
+    strata = [dict(stratified(group, by)) for group in groups]
     unit = "km to the nearest known station" if by == "distance" else "truth, ug m-3"
     body = []
-    for name in found[0]:
-        scores = [column[name] for column in found]
+    for name in strata[0]:
+        scores = [column[name] for column in strata]
         cells = [f"{s.rmse:.2f} / {s.mae:.2f} / {s.bias:+.2f}" for s in scores]
         body.append([name, str(scores[0].count), *cells])
     return _markdown([[unit, "values", *map(_label, groups)], *body])
@@ -50,11 +50,11 @@ def strata_table(results: Sequence[Measured], by: str) -> str:
 
 def _groups(results: Sequence[Measured], *, each: bool) -> list[list[Measured]]:
     """Return the results of each method, or of each method and split."""
-    found: dict[tuple[str, str, str], list[Measured]] = {}
+    groups: dict[tuple[str, str, str], list[Measured]] = {}
     for result in results:
         key = (result.split if each else "", result.method, result.statistic)
-        found.setdefault(key, []).append(result)
-    return list(found.values())
+        groups.setdefault(key, []).append(result)
+    return list(groups.values())
 
 
 def _label(group: Sequence[Measured]) -> str:
@@ -99,11 +99,11 @@ def _spread(group: Sequence[Measured], name: str, form: str) -> str:
     seeds = sorted({result.seed for result in group if result.seed is not None})
     if len(seeds) < 2:
         return ""
-    found = [
+    scores = [
         getattr(combined([result for result in group if result.seed == seed]), name)
         for seed in seeds
     ]
-    return f" ± {statistics.stdev(found):{form.lstrip('+')}}"
+    return f" ± {statistics.stdev(scores):{form.lstrip('+')}}"
 
 
 def _markdown(rows: list[list[str]]) -> str:

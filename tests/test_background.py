@@ -100,7 +100,7 @@ def test_points_are_found_at_their_place_and_nowhere_else():
     ("background", "told"),
     [
         ({"pm25": 1}, "is an xarray DataArray or Dataset; found dict"),
-        (xr.Dataset({"name": ("lat", ["a"])}), "holds no numeric variable"),
+        (xr.Dataset({"name": ("lat", ["a"])}), "^the background holds no numeric variable"),
         (
             xr.Dataset({"pm25": (("a", "b"), [[1.0]])}),
             r"no longitude and latitude on the dim.* \('a', 'b'\) of 'pm25'; it has pm25\. Assign",

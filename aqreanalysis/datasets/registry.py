@@ -152,7 +152,7 @@ def _candidates(dataset: PublicDataset, home: Path) -> Iterator[Path]:
 
 
 def _searched(dataset: PublicDataset, home: Path) -> str:
-    """Return the folders that were looked through, for a message."""
+    """Return the folders that were searched, for a message."""
     paths = dict.fromkeys(str(path) for path in _candidates(dataset, home))
     unset = "" if os.environ.get(DATA_DIR_VARIABLE) else f" ({DATA_DIR_VARIABLE} is not set)"
     return ", ".join(paths) + unset
@@ -201,18 +201,18 @@ def _unpack(archive: Path, member: str | None, target: Path) -> None:
 
 def _verify(path: Path, dataset: PublicDataset, *, called: str) -> None:
     """Raise unless the contents have the registered hash; warn if none is registered."""
-    found = _digest(path)
+    digest = _digest(path)
     if dataset.sha256 is None:
         _LOGGER.warning(
             "%s: the publisher makes this file anew from time to time; SHA-256 of the contents "
             "here is %s, and scores on it may differ from published ones",
             dataset.name,
-            found,
+            digest,
         )
-    elif found != dataset.sha256:
+    elif digest != dataset.sha256:
         raise DatasetError(
             f"{called} is not the {dataset.name} of the registry: SHA-256 of its contents should "
-            f"be {dataset.sha256}, found {found}. Replace the file, or open it by its path if you "
+            f"be {dataset.sha256}, found {digest}. Replace the file, or open it by its path if you "
             f"mean to use it as it is. {dataset.obtain}"
         )
 

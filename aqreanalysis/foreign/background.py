@@ -203,7 +203,7 @@ def _covariates(data: xr.Dataset) -> list[str]:
         auxiliary.update(str(axis.name) for axis in axes)
     names = [str(name) for name in data.data_vars if name in numeric - auxiliary]
     if not names:
-        raise ForeignError("it holds no numeric variable")
+        raise ForeignError("the {data} holds no numeric variable")
     return names
 
 
@@ -227,7 +227,7 @@ def _factor(values: xr.DataArray) -> float:
             "always, since they do not convert to %s: %s",
             values.name,
             CONCENTRATION_UNITS,
-            error,
+            error.about("background"),
         )
         return 1.0
 

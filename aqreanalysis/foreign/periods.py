@@ -76,7 +76,8 @@ class TimeAxis:
         if twice.size:
             raise ForeignError(
                 f"{variable!r} has {np.datetime_as_string(twice[0], unit='m')} more than once "
-                f"({twice.size} such stamps); choose with .drop_duplicates({variable!r})"
+                f"({twice.size} such stamps); choose with "
+                f"{{data}}.drop_duplicates({variable!r})"
             )
         bounds = _bounds(dataset, time)
         has_length = bounds is not None and (bounds[:, 1] > bounds[:, 0]).all()
@@ -151,14 +152,14 @@ class TimeAxis:
         first = [np.datetime_as_string(at, unit="m") for at in (self.stamps[0], *bounds[0])]
         raise ForeignError(
             f"time_label={label!r} contradicts the bounds of {self.name!r}: {first[0]} stands for "
-            f"{first[1]} to {first[2]}. Leave time_label out, or drop the bounds from the product"
+            f"{first[1]} to {first[2]}. Leave time_label out, or drop the bounds from the {{data}}"
         )
 
     def _label(self, passed: TimeLabel | None) -> TimeLabel:
         """Return which end of its period a stamp is."""
         if None not in (self.label, passed) and self.label != passed:
             raise ForeignError(
-                f"time_label={passed!r} contradicts the product, which says {self.label!r}. Leave "
+                f"time_label={passed!r} contradicts the {{data}}, which says {self.label!r}. Leave "
                 f"time_label out, or correct the attribute time_label of {self.name!r}"
             )
         label = self.label or passed
@@ -166,7 +167,7 @@ class TimeAxis:
             raise ForeignError(
                 f"{self.name!r} does not say whether its stamps begin or end their hour: it has "
                 "neither bounds nor the attribute time_label. Pass time_label='start' or "
-                "time_label='end'; the documentation of the product tells which"
+                "time_label='end'; the documentation of the {data} tells which"
             )
         return label
 
@@ -248,7 +249,7 @@ def at_one_level(
         dim = remaining[-1]
         raise ForeignError(
             f"{name!r} has {dataset.sizes[dim]} values along {dim!r}, of which one is to be "
-            f"taken: select it with .isel({dim}=...)"
+            f"taken: select it with {{data}}.isel({dim}=...)"
         )
     if remaining:
         raise ForeignError(_no_dates(dataset, name, remaining[0]))
@@ -284,7 +285,8 @@ def _no_dates(dataset: xr.Dataset, name: str, dim: Hashable) -> str:
         stated = f"{dataset[dim].dtype}" + (f" in {units!r}" if units else "")
     return (
         f"expected dates along {dim!r}, the dimension of {name!r} beside its place; found "
-        f"{stated}. Open it with decode_times=True, or assign dates: .assign_coords({dim}=...)"
+        f"{stated}. Open the {{data}} with decode_times=True, or assign dates: "
+        f"{{data}}.assign_coords({dim}=...)"
     )
 
 
@@ -295,7 +297,7 @@ def _stamps(time: xr.DataArray) -> np.ndarray:
         if calendar not in _CALENDARS:
             raise ForeignError(
                 f"{time.name!r} has the calendar {calendar!r}, and measurements have that of the "
-                f"clock, 'standard'. Convert it with .convert_calendar('standard', "
+                f"clock, 'standard'. Convert it with {{data}}.convert_calendar('standard', "
                 f"dim={str(time.name)!r})"
             )
         texts = [stamp.isoformat() for stamp in time.values.flat]
@@ -306,7 +308,7 @@ def _stamps(time: xr.DataArray) -> np.ndarray:
     if np.isnat(stamps).any():
         raise ForeignError(
             f"{time.name!r} holds {np.isnat(stamps).sum()} missing stamps; drop them with "
-            f".isel({time.name}=time.notnull())"
+            f"{{data}}.isel({time.name}={{data}}[{time.name!r}].notnull())"
         )
     return seconds(stamps)
 

@@ -117,5 +117,6 @@ def _refuse_fill_values(values: np.ndarray, name: Hashable) -> None:
     if fill.any():
         raise ForeignError(
             f"{name!r} holds {values[fill][0]:.6g} ({fill.sum()} such values at stations), which "
-            "stands for a missing value. Mask it with .where(...), or set _FillValue in the file"
+            "stands for a missing value. Mask it with {data}.where(...), or set _FillValue in the "
+            "file"
         )

@@ -62,8 +62,8 @@ def units_factor(layer: xr.DataArray, target: Pollutant) -> tuple[float, bool]:
     units = str(layer.attrs.get("units", "")).strip()
     if not units:
         raise ForeignError(
-            f"it does not say the units of {layer.name!r}: open it with xarray and set "
-            f"[{layer.name!r}].attrs['units'], for example to {CONCENTRATION_UNITS!r}"
+            f"the {{data}} does not say the units of {layer.name!r}: open it with xarray and set "
+            f"{{data}}[{layer.name!r}].attrs['units'], for example to {CONCENTRATION_UNITS!r}"
         )
     if _MASS_FRACTION.fullmatch(units):
         raise ForeignError(

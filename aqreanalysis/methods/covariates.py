@@ -1,4 +1,4 @@
-"""What networks see of observations: the variable and all that stands beside it, standardised."""
+"""The series that a network takes: the predicted variable and its covariates, standardised."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ import xarray as xr
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.observations import values_of
 
-#: Endings of layers that tell of a variable and measure nothing.
+#: Endings of layers that describe another variable and measure nothing.
 ABOUT_OTHERS = ("_flag", "_uncertainty", "_origin")
 #: What is skewed and not negative, like a concentration, so that its root is taken.
 SKEWED = (*POLLUTANTS, "rain")
@@ -54,7 +54,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Scaling:
-    """The channels that a network sees, the predicted variable first.
+    """The channels that a network takes, the predicted variable first.
 
     Examples
     --------
@@ -83,23 +83,23 @@ class Scaling:
         Raises
         ------
         ValueError
-            If a covariate is not there, or the variable has fewer than two different values.
+            If a covariate is absent, or the variable has fewer than two different values.
         """
-        there = covariates_of(observations, variable)
-        chosen = there if covariates is None else list(covariates)
-        unknown = [name for name in chosen if name not in there]
+        available = covariates_of(observations, variable)
+        chosen = available if covariates is None else list(covariates)
+        unknown = [name for name in chosen if name not in available]
         if unknown:
             raise ValueError(
                 f"covariates must be variables on (station, time); found no {', '.join(unknown)}. "
-                f"There are {', '.join(there) or 'none'}."
+                f"There are {', '.join(available) or 'none'}."
             )
         series = _series(observations, [variable, *chosen])
-        found = [Channel.of(name, values) for name, values in series.items()]
-        if found[0] is None:
+        channels = [Channel.of(name, values) for name, values in series.items()]
+        if channels[0] is None:
             raise ValueError(
                 f"at least two different values of {variable!r} are needed to learn from"
             )
-        return cls(tuple(channel for channel in found if channel is not None))
+        return cls(tuple(channel for channel in channels if channel is not None))
 
     @classmethod
     def from_facts(cls, facts: Sequence[Mapping[str, Any]]) -> Self:
@@ -117,10 +117,20 @@ class Scaling:
 
     def forward(self, observations: xr.Dataset) -> np.ndarray:
         """Return standardised series (station, time, channel), NaN where missing or absent."""
-        names = [c.name for c in self.channels]
-        series = _series(observations, names)
-        absent = np.full(next(iter(series.values())).shape, np.nan)
-        return np.stack([c.forward(series.get(c.name, absent)) for c in self.channels], -1)
+        return _standardised(observations, self.channels)
+
+    def covariates(self, observations: xr.Dataset) -> np.ndarray:
+        """Return `forward` without the predicted variable: (station, time, covariate).
+
+        Examples
+        --------
+        >>> from aqreanalysis.datasets import synthetic_network
+        >>> obs = synthetic_network(hours=48, seed=0).observations
+        >>> scaling = Scaling.of(obs, "pm25", ["no2"])
+        >>> np.array_equal(scaling.covariates(obs), scaling.forward(obs)[..., 1:], equal_nan=True)
+        True
+        """
+        return _standardised(observations, self.channels[1:])
 
 
 def covariates_of(observations: xr.Dataset, variable: str) -> list[str]:
@@ -135,11 +145,22 @@ def covariates_of(observations: xr.Dataset, variable: str) -> list[str]:
     ]
 
 
-def _series(observations: xr.Dataset, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return series (station, time) by name, those that are there; wind as two components.
+def _standardised(observations: xr.Dataset, channels: Sequence[Channel]) -> np.ndarray:
+    """Return standardised series (station, time, channel), NaN where missing or absent."""
+    series = _series(observations, [channel.name for channel in channels])
+    shape = (observations.sizes[STATION], observations.sizes[TIME], len(channels))
+    standardised = np.full(shape, np.nan)
+    for column, channel in enumerate(channels):
+        if channel.name in series:
+            standardised[..., column] = channel.forward(series[channel.name])
+    return standardised
 
-    A direction in degrees jumps between 359 and 0, so ``wind_direction`` beside ``wind_speed``
-    becomes the components towards which nothing jumps.
+
+def _series(observations: xr.Dataset, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the series (station, time) that are present, by name; wind as two components.
+
+    A direction in degrees jumps between 359 and 0, so ``wind_direction`` with ``wind_speed``
+    becomes the eastward and northward components, which are continuous.
     """
     components = {"wind_eastward": np.sin, "wind_northward": np.cos}
     asked = dict.fromkeys(name for name in names if name in observations.data_vars)
@@ -151,5 +172,5 @@ def _series(observations: xr.Dataset, names: Sequence[str]) -> dict[str, np.ndar
     ):
         speed, direction = (values_of(observations, name) for name in WIND)
         for name, component in components.items():
-            series[name] = -speed * component(np.radians(direction))  # it blows from there
+            series[name] = -speed * component(np.radians(direction))  # the direction is the origin
     return series

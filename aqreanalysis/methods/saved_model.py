@@ -26,8 +26,8 @@ class SavedModelError(ValueError):
 class ModelFolder:
     """One kind of saved model: a description and weights, perhaps with further files.
 
-    The description tells the format, the version of the package that wrote it, facts of the model,
-    and the sha256 of each file.
+    The description holds the format, the version of the package that wrote it, the facts of the
+    model, and the sha256 of each file.
 
     Parameters
     ----------

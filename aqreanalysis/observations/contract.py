@@ -10,8 +10,10 @@ a year of hours; a Dataset carries no mark of it, which would outlive the next e
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -256,6 +258,42 @@ def selected_hours(time: xr.DataArray, period: slice | None) -> slice:
     return slice(start, stop)
 
 
+def utc_period(time: xr.DataArray, period: Any) -> slice | None:
+    """Return a period as a slice of labels in UTC, which `selected_hours` takes.
+
+    Parameters
+    ----------
+    time : (t,) xarray.DataArray
+        Time axis of valid observations.
+    period : slice of labels, a label or None
+        In UTC unless a label states its zone; None is all hours.
+
+    Returns
+    -------
+    slice or None
+
+    Raises
+    ------
+    ValueError
+        If a label is no time, the labels cannot be compared, or no hour lies within the period.
+
+    Examples
+    --------
+    >>> hours = np.arange("2020-01-01", "2020-01-03", dtype="datetime64[h]").astype("M8[ns]")
+    >>> utc_period(xr.DataArray(hours, dims="time"), slice("2020-01-01T02+01:00", "2020-01-02"))
+    slice(Timestamp('2020-01-01 01:00:00'), '2020-01-02', None)
+    """
+    if period is None:
+        return None
+    ends = (period.start, period.stop) if isinstance(period, slice) else (period, period)
+    labels = slice(*(_utc_label(end) for end in ends))
+    try:
+        selected_hours(time, labels)
+    except TypeError as error:
+        raise ValueError(f"no period: {labels.start} to {labels.stop} ({error})") from error
+    return labels
+
+
 def step_hours(dataset: xr.Dataset) -> float:
     """Return the hours between two stamps of the time axis.
 
@@ -332,6 +370,26 @@ def period_bounds(
     stamps = stamps.astype("datetime64[ns]")
     start = stamps - step if time_label == "end" else stamps
     return np.stack([start, start + step], axis=1)
+
+
+def _utc_label(label: Any) -> Any:
+    """Return a label in UTC; a text without a zone stays, since it may name a day or a month."""
+    if label is None:
+        return None
+    try:
+        if isinstance(label, (int, float)):
+            raise TypeError("a number")
+        stamp = pd.Timestamp(label)
+        if stamp is pd.NaT or (isinstance(label, str) and not any(map(str.isdigit, label))):
+            raise ValueError("it names no hour")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{label!r} is no time ({error}); write slice('2014-11-01', '2014-11-07T23'), "
+            "in UTC unless the labels state a zone"
+        ) from error
+    if stamp.tzinfo is not None:
+        return stamp.tz_convert("UTC").tz_localize(None)
+    return label if isinstance(label, str) else stamp
 
 
 def _pollutants(dataset: xr.Dataset) -> list[str]:

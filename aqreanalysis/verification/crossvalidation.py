@@ -12,9 +12,14 @@ from aqreanalysis.conventions import STATION, TIME, pollutant, quantile_name
 from aqreanalysis.methods import METHODS, Method, method_of, predict
 from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, selected_hours, validate, values_of
+from aqreanalysis.observations import (
+    default_variable,
+    selected_hours,
+    utc_period,
+    validate,
+    values_of,
+)
 from aqreanalysis.predictive import Statistic, check_statistic
-from aqreanalysis.reanalysis import utc_period
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, describe_design, folds_of
 from aqreanalysis.verification.pairs import build_pairs
@@ -101,7 +106,7 @@ def cross_validate(
     variable = pollutant(variable).name if variable else default_variable(observations)
     by_name = _methods_by_name(methods, seed)
     scored = np.zeros(observations.sizes[TIME], bool)
-    scored[selected_hours(observations[TIME], utc_period(observations, time))] = True
+    scored[selected_hours(observations[TIME], utc_period(observations[TIME], time))] = True
     parts = folds_of(
         observations, variable, by=by, count=folds, seed=seed, buffer_km=buffer_km, scored=scored
     )

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.kriging.covariance import JITTER
-from aqreanalysis.methods.kriging.solver import Weights, leave_one_out, ordinary_weights
+from aqreanalysis.methods.kriging.solver import JITTER, Weights, leave_one_out, ordinary_weights
 
 #: Widths of a Gaussian at which it is cut.
 CUT = 3.0
-#: Squared distance below which two stations are one place, km2; it keeps gradients finite.
-SAME_PLACE_KM2 = 1e-6
+#: Added to squared distances, km2: the root of 0 has no finite gradient. As a distance it
+#: is 1 m, far below the spacing of stations.
+SMOOTHING_KM2 = 1e-6
 #: Targets whose systems are solved at once: those of all bands fit in the processor's cache.
 SOLVED_AT_ONCE = 32
 #: Squared stretch that stands for none, where a root has no slope.
@@ -79,7 +79,7 @@ def _smoothed(value: Tensor, width: float, reach: int) -> Tensor:
 
 def _length_km(place: Tensor) -> Tensor:
     """Return how far places of a plane (..., 2) are from its origin, km; never 0."""
-    return ((place**2).sum(-1) + SAME_PLACE_KM2).sqrt()
+    return ((place**2).sum(-1) + SMOOTHING_KM2).sqrt()
 
 
 def _pair_km(first: Tensor, second: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def _pair_km(first: Tensor, second: Tensor) -> Tensor:
     # By coordinate, not as a sum over an axis of two, which is slow.
     pairs = zip(first.unbind(-1), second.unbind(-1), strict=True)
     east, north = ((a[..., :, None] - b[..., None, :]) ** 2 for a, b in pairs)
-    return (east + north + SAME_PLACE_KM2).sqrt()
+    return (east + north + SMOOTHING_KM2).sqrt()
 
 
 class BandCovariance(nn.Module):

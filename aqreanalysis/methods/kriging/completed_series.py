@@ -1,11 +1,12 @@
 """Series without gaps: every missing value is replaced by its kriging estimate, with its error."""
 
-import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from aqreanalysis.fields.cache import Cache
 from aqreanalysis.methods.kriging.gaps import (
     Data,
     NearbyStations,
@@ -55,15 +56,16 @@ class CompletedSeries:
     step_hours: float
     neighbours: int
     nearby: NearbyStations = field(init=False)
-    _spans: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False)
-    _lock: Any = field(default_factory=threading.Lock, init=False)
+    _spans: Cache[np.ndarray] = field(
+        default_factory=lambda: Cache(0, fewest=CACHED_SPANS), init=False
+    )
 
     def __post_init__(self) -> None:
         nearby = NearbyStations.whole(self.network.distance_matrix_km())
         object.__setattr__(self, "nearby", nearby)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without the cache and its lock: a copy in another process completes what it needs.
+        # Without the cache: a copy in another process completes what it needs.
         return type(self), (
             self.network,
             self.values,
@@ -87,22 +89,16 @@ class CompletedSeries:
         where a station reports.
         """
         first = start // HOURS_AT_ONCE
-        parts = [self._span(number) for number in range(first, (stop - 1) // HOURS_AT_ONCE + 1)]
+        spans = [
+            self._spans.get(number, partial(self._complete, number * HOURS_AT_ONCE))
+            for number in range(first, (stop - 1) // HOURS_AT_ONCE + 1)
+        ]
         inside = slice(start - first * HOURS_AT_ONCE, stop - first * HOURS_AT_ONCE)
-        values, errors = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
-        return values[:, inside], errors[:, inside]
+        values, errors = np.concatenate(spans, axis=2)[..., inside]
+        return values, errors
 
-    def _span(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the completed values and errors of one span of hours."""
-        with self._lock:  # concurrent blocks would all compute the same span
-            if number not in self._spans:
-                while len(self._spans) >= CACHED_SPANS:
-                    del self._spans[next(iter(self._spans))]
-                self._spans[number] = self._complete(number * HOURS_AT_ONCE)
-            return self._spans[number]
-
-    def _complete(self, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return values and errors of `HOURS_AT_ONCE` hours from start."""
+    def _complete(self, start: int) -> np.ndarray:
+        """Return values and errors of `HOURS_AT_ONCE` hours from start, (2, n, hours)."""
         margin = max(map(abs, self.lags))
         span = Series(
             self._window(self.values, start - margin, margin),
@@ -127,7 +123,7 @@ class CompletedSeries:
         gaps = station, hour + margin
         estimate, variance = estimated(span, self.nearby, gaps, data, self._covariance, sill)
         completed[station, hour], errors[station, hour] = estimate, np.sqrt(variance)
-        return completed, errors
+        return np.stack([completed, errors])
 
     def _window(self, series: np.ndarray, start: int, margin: int) -> np.ndarray:
         """Return the hours of a span and its margins; nothing outside of the series."""

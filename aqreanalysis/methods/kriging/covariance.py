@@ -4,9 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.kriging.solver import JITTER, Weights, ordinary_weights
-
-__all__ = ["JITTER", "SpaceTimeCovariance", "Weights", "ordinary_weights"]
+from aqreanalysis.methods.kriging.solver import JITTER
 
 #: Share of the sill by which the variance of a value of which nothing is known may fall below it.
 ROUNDING = 1e-9

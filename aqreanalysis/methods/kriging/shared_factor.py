@@ -29,9 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.kriging.bands import BandCovariance
-from aqreanalysis.methods.kriging.covariance import JITTER
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
-from aqreanalysis.methods.kriging.solver import Weights
+from aqreanalysis.methods.kriging.solver import JITTER, Weights
 
 #: Fading of a station that is no neighbour: it has no weight.
 ABSENT = 1e11

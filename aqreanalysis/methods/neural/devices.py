@@ -31,7 +31,7 @@ def moved(tensors: Tensors, device: torch.device) -> Tensors:
 
     Examples
     --------
-    >>> from aqreanalysis.methods.kriging.covariance import Weights
+    >>> from aqreanalysis.methods.kriging.solver import Weights
     >>> weights = Weights(torch.ones(1, 2), torch.ones(1))
     >>> moved(weights, torch.device("meta")).weight.device
     device(type='meta')

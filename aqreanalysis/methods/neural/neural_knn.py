@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.kriging.bands import BandCovariance, split_bands
-from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance, Weights
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.neighbourhood import SHORTEST_KM, Neighbourhood, local_spacing
 from aqreanalysis.methods.kriging.shared_factor import shared_weights
+from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.encoder import Encoding, TemporalEncoder
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from aqreanalysis.fields.blocks import ROWS_TOGETHER
 from aqreanalysis.grid import Grid, size_of
-from aqreanalysis.methods.kriging.covariance import Weights
 from aqreanalysis.methods.kriging.gaps import CANDIDATES
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
+from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.neural.batches import Clock, neighbourhood_of
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, bearing_deg, great_circle_km

@@ -10,8 +10,8 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from aqreanalysis.methods.kriging.covariance import Weights
 from aqreanalysis.methods.kriging.fitting import crps
+from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.neural.batches import Batch, Example, Samples, Standardisation, assemble
 from aqreanalysis.methods.neural.devices import moved
 from aqreanalysis.methods.neural.encoder import Encoding

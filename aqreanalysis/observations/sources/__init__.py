@@ -23,7 +23,7 @@ from aqreanalysis.observations.sources.files import (
 from aqreanalysis.observations.sources.grin import read_grin
 from aqreanalysis.observations.sources.layouts import Layout
 from aqreanalysis.observations.sources.options import Reading
-from aqreanalysis.observations.sources.tables import from_long, from_wide, looks_wide
+from aqreanalysis.observations.sources.tables import from_long, from_wide, is_wide
 from aqreanalysis.observations.sources.timeseries import read_netcdf
 from aqreanalysis.observations.sources.uci import UCI
 
@@ -71,7 +71,7 @@ def _read_long(source: Path | pd.DataFrame, reading: Reading, journal: Journal) 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "long": Format(_read_long, lambda names, reading: True),
-        "wide": Format(_read_wide, looks_wide),
+        "wide": Format(_read_wide, is_wide),
         "netcdf": Format(
             read_netcdf, suffixes=(".nc", ".nc4", ".cdf", ".netcdf"), takes_tables=False
         ),

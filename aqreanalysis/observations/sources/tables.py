@@ -132,7 +132,7 @@ def from_wide(table: pd.DataFrame, *, reading: Reading, journal: Journal) -> xr.
     return from_long(long, reading=replace(reading, columns=columns), journal=journal)
 
 
-def looks_wide(names: Sequence[str], reading: Reading) -> bool:
+def is_wide(names: Sequence[str], reading: Reading) -> bool:
     """Return whether a table's columns are stations: none says which station a row is."""
     if "station" in reading.columns:
         return False
