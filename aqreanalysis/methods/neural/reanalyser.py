@@ -197,7 +197,7 @@ class Reanalyser(Fitted):
             configuration=self.configuration,
             seasons=clock.seasons,
             trend=_trend_of(trend, field, reporting),
-            covariates=scaling.forward(reporting)[..., 1:],
+            covariates=scaling.covariates(reporting),
         )
         trained = train(
             samples,
@@ -264,7 +264,7 @@ class Reanalyser(Fitted):
             configuration=configuration,
             seasons=state.facts["seasons"],
             trend=_trend_of(trend, known, near),
-            covariates=Scaling.from_facts(state.facts["scaling"]).forward(near)[..., 1:],
+            covariates=Scaling.from_facts(state.facts["scaling"]).covariates(near),
             log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
         )
         time = observations[TIME]

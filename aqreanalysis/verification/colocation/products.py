@@ -245,7 +245,9 @@ class _Match:
             try:
                 error = self._read(name) * units_factor(layer, self.target)[0]
             except ForeignError as fault:
-                remarks.append(f"The product's standard error is left out: {fault}.")
+                remarks.append(
+                    f"The product's standard error is left out: {fault.about('product')}."
+                )
         error = np.where(error >= 0, error, np.nan)
         median = None
         if self.statistic == "mean":
