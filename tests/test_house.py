@@ -232,6 +232,19 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     assert Path("report.html").is_file()
 
 
+def test_the_method_of_the_architecture_page_runs():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    obs = aqreanalysis.synthetic_network(hours=24, seed=0).observations
+    nearest = names["NearestStation"]()
+    product = obs.aqnet.reanalyse(grid=0.5, method=nearest.fit(obs, "pm25")).compute()
+    assert bool(product.pm25.notnull().any())
+    summed = obs.aqnet.verify(methods=[nearest, "idw"], folds=2, progress=False)
+    assert list(summed.estimator.values) == ["nearest", "idw"]
+
+
 def shortened(code: str, shorter: dict[str, str]) -> str:
     """Return code with some parts replaced, each of which must be there."""
     for long, short in shorter.items():
