@@ -208,3 +208,20 @@ def test_only_the_neural_method_takes_a_background(network, model_field):
     told = r"'kriging' takes no background; leave it out, or use method='neural'"
     with pytest.raises(ValueError, match=told):
         network.observations.aqnet.reanalyse(grid=0.5, method="kriging", background=model_field)
+
+
+def test_a_constant_background_changes_nothing(network):
+    obs = network.observations
+    constant = xr.DataArray(
+        np.full((3, 3), 3.3),
+        dims=("lat", "lon"),
+        coords={"lat": [30.0, 40.0, 50.0], "lon": [105.0, 117.0, 130.0]},
+        name="pm25",
+        attrs={"units": "ug m-3"},
+    )
+    quick = aqr.Schedule(covariance_updates=1, updates=0)
+    model = obs.aqnet.fit(background=constant, schedule=quick, progress=False)
+    at_stations = np.full((2, 3, 1), 3.3)
+    # All that it adds is one constant, which the mean of the departures takes away again.
+    assert np.ptp(model.trend(at_stations)) < 1e-9
+    assert np.abs(model.trend(at_stations)).max() < 1e-6

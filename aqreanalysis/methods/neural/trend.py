@@ -61,7 +61,8 @@ class Trend:
         taken = np.where(used, columns, np.nan)
         centre = np.nanmean(taken, axis=(0, 1))
         scale = np.nanstd(taken, axis=(0, 1))
-        scale[scale == 0] = 1.0
+        # A constant has a spread of rounding; it would be blown up to a covariate of noise.
+        scale[scale <= 1e-6 * np.abs(centre)] = 1.0
         _warn_of_missing(background.names, measured, used)
         regular = np.nan_to_num((columns - centre) / scale)[measured]
         design = np.column_stack([regular, np.ones(len(regular))])
