@@ -77,8 +77,8 @@ class RootNormal:
 
         Examples
         --------
-        >>> found = RootNormal.from_median(np.array(25.0), np.array(10.0))
-        >>> float(found.root), float(found.standard_error.round(9))
+        >>> pm25 = RootNormal.from_median(np.array(25.0), np.array(10.0))
+        >>> float(pm25.root), float(pm25.standard_error.round(9))
         (5.0, 10.0)
         """
         median = np.asarray(median, np.float64)
@@ -100,8 +100,8 @@ class RootNormal:
 
         Examples
         --------
-        >>> found = RootNormal.from_mean(np.array(26.0), np.array(10.1))
-        >>> float(found.mean.round(9)), float(found.standard_error.round(9))
+        >>> pm25 = RootNormal.from_mean(np.array(26.0), np.array(10.1))
+        >>> float(pm25.mean.round(9)), float(pm25.standard_error.round(9))
         (26.0, 10.1)
         """
         mean = np.maximum(np.asarray(mean, np.float64), 0.0)
@@ -117,8 +117,8 @@ class RootNormal:
 
         Examples
         --------
-        >>> found = RootNormal.with_mean(np.array([26.0, 4.0]), np.array([1.0, 3.0]))
-        >>> found.median, found.mean
+        >>> pm25 = RootNormal.with_mean(np.array([26.0, 4.0]), np.array([1.0, 3.0]))
+        >>> pm25.median, pm25.mean
         (array([25.,  0.]), array([26.,  4.]))
         """
         level = mean - spread**2

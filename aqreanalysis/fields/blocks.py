@@ -343,9 +343,9 @@ def _check_distribution(distribution: Any, expected: tuple[int, int]) -> None:
     for name in ("root", "spread"):
         values = getattr(distribution, name)
         if not (isinstance(values, np.ndarray) and values.dtype.kind == "f"):
-            found = getattr(values, "dtype", type(values).__name__)
+            given = getattr(values, "dtype", type(values).__name__)
             raise ValueError(
-                f"the {name} of a field is a NumPy array of real numbers; found {found}"
+                f"the {name} of a field is a NumPy array of real numbers; found {given}"
             )
         if values.shape != expected:
             raise ValueError(

@@ -17,7 +17,7 @@ from aqreanalysis.methods.neural.validation import Scores, Validated
 
 #: Number of how training computes and what a checkpoint holds. Raise it with every change of
 #: either: a training that an earlier version began is then refused.
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointError(ValueError):
@@ -34,7 +34,7 @@ class Learning:
         As it learns, the running mean of its weights, and the one to be kept.
     optimiser, falling : Optimizer, LRScheduler
     rng : Generator
-    kept : Validated
+    best_validated : Validated
         How ``best`` does.
     history : list of Scores
     gains : list of float
@@ -48,7 +48,7 @@ class Learning:
     optimiser: torch.optim.Optimizer
     falling: torch.optim.lr_scheduler.LRScheduler
     rng: np.random.Generator
-    kept: Validated
+    best_validated: Validated
     history: list[Scores]
     gains: list[float]
     update: int = 0
@@ -57,10 +57,10 @@ class Learning:
         """Write all of it to one file, which appears when it is whole and holds no code."""
         from safetensors.torch import save_file
 
-        told = {
+        state = {
             "rng": self.rng.bit_generator.state,
-            "look": self.kept.scores,
-            "by_station": self.kept.by_station.tolist(),
+            "scores": self.best_validated.scores,
+            "by_station": self.best_validated.by_station.tolist(),
             "history": self.history,
             "gains": self.gains,
             "update": self.update,
@@ -69,7 +69,7 @@ class Learning:
         # A clone of each: averaged and learning weights may share memory.
         tensors = {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
         with atomic_file(path) as partial:
-            save_file(tensors, partial, {"identity": identity, "told": json.dumps(told)})
+            save_file(tensors, partial, {"identity": identity, "state": json.dumps(state)})
 
     def restore(self, path: Path, identity: str) -> None:
         """Go on where the file left off.
@@ -85,7 +85,7 @@ class Learning:
             with safe_open(path, "pt") as file:
                 about = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            told = json.loads(about["told"])
+            state = json.loads(about["state"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
         if about.get("identity") != identity:
@@ -94,10 +94,10 @@ class Learning:
                 "Remove it to begin anew, or name another file"
             )
         self._take(tensors)
-        self.rng.bit_generator.state = told["rng"]
-        self.kept = Validated(Scores(*told["look"]), np.array(told["by_station"]))
-        self.history = [Scores(*scores) for scores in told["history"]]
-        self.gains, self.update = told["gains"], told["update"]
+        self.rng.bit_generator.state = state["rng"]
+        self.best_validated = Validated(Scores(*state["scores"]), np.array(state["by_station"]))
+        self.history = [Scores(*scores) for scores in state["history"]]
+        self.gains, self.update = state["gains"], state["update"]
         self.optimiser.step()  # without gradients it changes nothing, but the rate may now fall
         for _ in range(self.update):
             self.falling.step()
@@ -108,15 +108,15 @@ class Learning:
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name."""
-        found = {
+        tensors = {
             f"{part}.{name}": tensor
             for part, module in self._modules().items()
             for name, tensor in module.state_dict().items()
         }
         moments: dict[int, Any] = self.optimiser.state_dict()["state"]
         for number, state in moments.items():
-            found |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
-        return found
+            tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
+        return tensors
 
     def _take(self, tensors: dict[str, Tensor]) -> None:
         """Put tensors where they belong."""

@@ -124,5 +124,5 @@ def known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
     away_km = great_circle_km(
         known.longitude[row], known.latitude[row], network.longitude, network.latitude
     )
-    there = (row >= 0) & (away_km <= MOVED_KM)
-    return np.where(there, learned["log_noise"].values[row], 0.0)
+    same_place = (row >= 0) & (away_km <= MOVED_KM)
+    return np.where(same_place, learned["log_noise"].values[row], 0.0)

@@ -130,16 +130,16 @@ def train(
         kriging, learning = learner.kriging, learner.learning
         logger.info(
             "stations hidden for validation: RMSE %.2f, with the learned covariance alone %.2f",
-            learning.kept.scores.rmse,
+            learning.best_validated.scores.rmse,
             kriging.scores.rmse,
         )
         return Trained(
             learning.best.cpu().eval(),
             kriging.scores,
-            learning.kept.scores,
+            learning.best_validated.scores,
             tuple(learning.history),
             setting.samples.log_noise,
-            learning.kept.proven_gain(kriging),
+            learning.best_validated.proven_gain(kriging),
         )
 
 
@@ -366,8 +366,8 @@ class _Learner:
         learning, kriging = self.learning, self.kriging
         model, validated = self._best_departure(cast(NeuralKNN, learning.average.module))
         gain = validated.proven_gain(kriging)
-        if gain > learning.kept.proven_gain(kriging):
-            learning.best, learning.kept = model, validated
+        if gain > learning.best_validated.proven_gain(kriging):
+            learning.best, learning.best_validated = model, validated
         learning.gains.append(gain)
         learning.history.append(validated.scores)
         return validated.scores
