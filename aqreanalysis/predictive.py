@@ -56,7 +56,7 @@ class RootNormal:
     signed: bool = False
 
     def __post_init__(self) -> None:
-        if not self.signed:
+        if not self.signed and np.fmin.reduce(self.root, axis=None, initial=0) < 0:
             object.__setattr__(self, "root", np.maximum(self.root, 0))
 
     @classmethod
@@ -127,18 +127,23 @@ class RootNormal:
     @property
     def median(self) -> np.ndarray:
         """The value that is exceeded as often as not."""
-        return self._squared(self.root)
+        return self.root * (np.abs(self.root) if self.signed else self.root)
 
     @property
     def mean(self) -> np.ndarray:
         """The mean of the air, a monitor's noise left out."""
-        return self._squared(self.root) + np.maximum(self.spread**2 - self.noise**2, 0)
+        return self.median + np.maximum(self.spread**2 - self.noise**2, 0)
 
     @property
     def standard_error(self) -> np.ndarray:
         """The standard deviation of a new measurement."""
-        variance = self.spread**2
-        return np.sqrt(variance * (4 * self.root**2 + 2 * variance))
+        variance = self.spread * self.spread
+        error = self.root * self.root  # in place from here: fields are large
+        error *= 2
+        error += variance
+        error *= variance
+        error *= 2
+        return np.sqrt(error)
 
     def estimate(self, statistic: Statistic = "median") -> np.ndarray:
         """Return the median or the mean."""
@@ -212,7 +217,10 @@ class RootNormal:
 
     def _squared(self, root: np.ndarray) -> np.ndarray:
         """Return the value of a root."""
-        return root * np.abs(root) if self.signed else np.maximum(root, 0) ** 2
+        if self.signed:
+            return root * np.abs(root)
+        root = np.maximum(root, 0)
+        return root * root
 
 
 def with_median(quantiles: Sequence[float], statistic: Statistic) -> tuple[float, ...]:

@@ -295,9 +295,9 @@ class _Blocks:
             distribution = field.over(row, column, span, prepared)
         else:
             distribution = self.field(longitude, latitude, span)
-        _check_distribution(distribution, (longitude.size, hours.size))
+        nothing = _unknown(distribution, (longitude.size, hours.size))
         near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
-        flag = self._flag(near, span, np.isnan(distribution.root))
+        flag = self._flag(near, span, nothing)
         shape = (hours.size, rows.size, columns.size)
         # No copy where an engine keeps its values hour by hour in memory.
         return tuple(
@@ -327,8 +327,8 @@ class _Blocks:
         return counted @ self.observed[:, span].view(np.int8)
 
 
-def _check_distribution(distribution: Any, expected: tuple[int, int]) -> None:
-    """Refuse what a field of somebody else gives that is no distribution at its targets.
+def _unknown(distribution: Any, expected: tuple[int, int]) -> np.ndarray:
+    """Return where nothing is known, (n, hours) bool, of what is a distribution at the targets.
 
     Raises
     ------
@@ -354,15 +354,17 @@ def _check_distribution(distribution: Any, expected: tuple[int, int]) -> None:
             )
     root, spread = distribution.root, distribution.spread
     largest = max(np.fmax.reduce(values, axis=None, initial=0) for values in (root, spread))
-    wrong = np.isnan(root) != ~(spread >= 0)
-    if np.isinf(largest) or wrong.any():
-        wrong |= np.isinf(root) | np.isinf(spread)
+    nothing = np.isnan(root)
+    right = nothing != (spread >= 0)
+    if np.isinf(largest) or not right.all():
+        wrong = ~right | np.isinf(root) | np.isinf(spread)
         target, hour = np.argwhere(wrong)[0]
         raise ValueError(
             "a field has finite roots with finite spreads of 0 and more, and NaN in both where it "
             f"knows nothing; found a root of {root[target, hour]:g} with a spread of "
             f"{spread[target, hour]:g}"
         )
+    return nothing
 
 
 def _steps_since_epoch(time: xr.DataArray) -> int:
