@@ -198,7 +198,8 @@ def method(request):
 
 @pytest.fixture(scope="module")
 def with_pollutants(observations):
-    return observations.assign(no2=observations.pm25 / 2)
+    half = observations.pm25.copy(data=observations.pm25.values / 2)  # units stay with any xarray
+    return observations.assign(no2=half)
 
 
 @pytest.fixture(scope="module")
