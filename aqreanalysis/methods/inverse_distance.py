@@ -16,9 +16,9 @@ from aqreanalysis.methods.series import StationSeries, tiles, weight_matrix
 from aqreanalysis.methods.transform import (
     Transform,
     check_suits,
+    interpolation_faults,
     on_scale,
     to_scale,
-    transform_faults,
 )
 from aqreanalysis.network import Neighbours, StationNetwork
 from aqreanalysis.predictive import RootNormal
@@ -94,9 +94,7 @@ class InverseDistance(Fitted):
     references: ClassVar[str] = "Shepard 1968, https://doi.org/10.1145/800186.810616"
 
     def __post_init__(self) -> None:
-        faults = transform_faults(self.transform)
-        if self.neighbours < 1:
-            faults.append(f"neighbours must be at least 1; found {self.neighbours}")
+        faults = interpolation_faults(self.neighbours, self.transform)
         if not (np.isfinite(self.power) and self.power > 0):
             faults.append(f"power must be positive; found {self.power}")
         if faults:

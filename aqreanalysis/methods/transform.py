@@ -53,11 +53,14 @@ def on_scale(
     return replace(values, noise=values.spread)
 
 
-def transform_faults(transform: str | None) -> list[str]:
-    """Return what is wrong with the name of a transform."""
-    if transform in (None, "sqrt"):
-        return []
-    return [f"transform must be None or 'sqrt'; found {transform!r}"]
+def interpolation_faults(neighbours: int, transform: str | None) -> list[str]:
+    """Return what is wrong with the settings that all interpolation between neighbours has."""
+    faults = []
+    if transform not in (None, "sqrt"):
+        faults.append(f"transform must be None or 'sqrt'; found {transform!r}")
+    if neighbours < 1:
+        faults.append(f"neighbours must be at least 1; found {neighbours}")
+    return faults
 
 
 def check_suits(transform: Transform | None, variable: str, *, never_negative: bool) -> None:

@@ -14,7 +14,7 @@ from aqreanalysis.methods.contract import Fitted, configuration
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
-from aqreanalysis.methods.transform import Transform, check_suits, transform_faults
+from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults
 
 LOGGER = logging.getLogger(__name__)
 
@@ -63,10 +63,7 @@ class Kriging(Fitted):
 
     def _faults(self) -> list[str]:
         """Return what is wrong with the configuration."""
-        faults = transform_faults(self.transform)
-        if self.neighbours < 1:
-            faults.append(f"neighbours must be at least 1; found {self.neighbours}")
-        return faults
+        return interpolation_faults(self.neighbours, self.transform)
 
     def _fitted_variogram(self, series: StationSeries) -> Variogram | SpaceTimeVariogram:
         """Return the variogram of series on the scale of interpolation."""
