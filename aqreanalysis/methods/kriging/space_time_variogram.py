@@ -137,8 +137,8 @@ def fit_space_time_variogram(
         bins=bins,
         cutoff_km=cutoff_km,
     )
-    scale = max(empirical.variance, float(np.finfo(np.float64).tiny ** 0.5))
-    fitted = _best_parameters(empirical, scale, step_hours, model)
+    scale = empirical.scale
+    fitted = _best_parameters(empirical, step_hours, model)
     partial_sill, range_km, range_hours, local_sill, local_range_hours, nugget = fitted
     return SpaceTimeVariogram(
         model,
@@ -152,14 +152,14 @@ def fit_space_time_variogram(
 
 
 def _best_parameters(
-    empirical: EmpiricalVariogram, scale: float, step_hours: float, model: VariogramModel
+    empirical: EmpiricalVariogram, step_hours: float, model: VariogramModel
 ) -> tuple[float, ...]:
     """Return sills as shares of the scale, and ranges in km and hours."""
     distance, lag = np.meshgrid(empirical.distance_km, empirical.lag * step_hours)
     own = np.zeros(distance.shape, dtype=bool)
     own[:, 0] = empirical.lag.size > 1  # the bin of each station with itself
     use = (empirical.pairs > 0) & ~(own & (lag == 0))
-    observed = empirical.semivariance / scale
+    observed = empirical.semivariance / empirical.scale
     floor = max(float(observed[use].max()) * 1e-3, 1e-12)
     weight = np.sqrt(empirical.pairs) / np.maximum(observed, floor)
     weight /= weight[use].max()

@@ -108,6 +108,11 @@ class EmpiricalVariogram:
     pairs: np.ndarray
     variance: float
 
+    @property
+    def scale(self) -> float:
+        """Variance by which sills are divided in a fit: never zero, also of equal values."""
+        return max(self.variance, float(np.finfo(np.float64).tiny ** 0.5))
+
 
 def empirical_variogram(
     values: np.ndarray,
@@ -232,7 +237,7 @@ def fit_variogram(
     empirical = empirical_variogram(values, distance_km, bins=bins, cutoff_km=cutoff_km)
     distance, observed = empirical.distance_km, empirical.semivariance[0]
     # Measurements far apart differ no more than unrelated ones: the sill stops at the variance.
-    scale = max(empirical.variance, float(np.finfo(np.float64).tiny ** 0.5))
+    scale = empirical.scale
     # Two co-located stations must not outweigh all others: distances count from a bin's width.
     shortest = max(np.median(distance) / 10, 1e-3)
     weight = np.sqrt(empirical.pairs[0]) / np.maximum(distance, shortest)
