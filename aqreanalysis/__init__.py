@@ -27,8 +27,10 @@ _HOMES = {
     "Reanalyser": "aqreanalysis.methods.neural.reanalyser",
     "Schedule": "aqreanalysis.methods.neural.configuration",
     "SpaceTimeKriging": "aqreanalysis.methods.kriging.space_time",
+    "combine": "aqreanalysis.observations",
     "open_observations": "aqreanalysis.observations",
     "open_product": "aqreanalysis.product",
+    "sources": "aqreanalysis.observations.sources.registry",
     "synthetic_network": "aqreanalysis.datasets",
     "verify_product": "aqreanalysis.verification",
 }

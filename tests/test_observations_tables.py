@@ -614,15 +614,17 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     refuse("ragged.csv", b"station,time\nA,2020\nB,2020,7\n", "Expected 2 columns, got 3")
     refuse("broken.csv.gz", gzip.compress(b"station,time\n" * 999)[:40], "cannot be read")
     refuse("text.csv.gz", b"station,time\n", "cannot be read")
-    refuse("table.xlsx", b"x", "suffix '.xlsx'; expected one of .csv")
+    refuse("table.xls", b"x", "suffix '.xls'; expected one of .csv")
+    refuse("table.xlsx", b"x", "table.xlsx cannot be read")
     refuse("text.parquet", b"station", "text.parquet cannot be read")
     refuse("text.gpkg", b"station", "text.gpkg cannot be read")
     refuse("text.nc", b"station", "cannot be read as NetCDF")
     refuse("text.h5", b"station", "not an HDF5 file of the GRIN benchmark")
     refuse("text.zip", b"station", "no zip file")
     refuse("latin.csv", "station,time\nK\xf6ln,2020\n".encode("latin-1"), "UTF8")
-    with pytest.raises(ObservationError, match="is a folder; expected a file"):
-        open_observations(tmp_path, format="long")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ObservationError, match="there is no table in nothing"):
+        open_observations(tmp_path / "nothing")
     with pytest.raises(ObservationError, match=r"needs a path, a pandas or geopandas.*found int"):
         open_observations(5)
 

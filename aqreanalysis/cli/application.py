@@ -18,7 +18,8 @@ app = typer.Typer(
     name="aqreanalysis",
     help=(
         "Turn the measurements of an air-quality network into complete fields: stations in "
-        "(CSV, Parquet, GeoPackage, NetCDF, US EPA, UCI), CF NetCDF and maps out.\n\n"
+        "(CSV, Excel, Parquet, NetCDF, files of EEA, EPA, OpenAQ and others), CF NetCDF and maps "
+        "out.\n\n"
         "Example: aqreanalysis reanalyse stations.csv -o pm25.nc --grid 0.1 "
         "--time 2024-11-01 2024-11-07"
     ),
@@ -52,6 +53,21 @@ def validate(observations: Observations, *, reading: Reader) -> None:
         if {"station", "time"} == set(values.dims):
             missing = float(values.isnull().mean())
             typer.echo(f"{name}: {values.attrs.get('units', 'no units')}, {missing:.1%} missing")
+
+
+def list_sources(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them: all that is known of it.")
+    ] = None,
+) -> None:
+    """List the networks whose files are read as they are, or tell of one of them."""
+    from aqreanalysis.observations.sources.pages import page_of
+    from aqreanalysis.observations.sources.registry import named, sources
+
+    if name is None:
+        typer.echo(repr(sources))
+    else:
+        typer.echo("\n".join(page_of(source) for source in named(name, "the source")))
 
 
 def demo(
@@ -89,6 +105,7 @@ app.command("map")(draw)
 app.command()(outlook)
 app.command()(verify)
 app.command()(validate)
+app.command("sources")(list_sources)
 app.command()(demo)
 app.add_typer(datasets_app, name="datasets")
 datasets_app.command("list")(list_datasets)

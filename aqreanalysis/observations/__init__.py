@@ -2,6 +2,7 @@
 
 from aqreanalysis.observations.checks.quality import FLAGS, QualityLimits, flag, mask
 from aqreanalysis.observations.checks.units import concentration_factor, to_concentration
+from aqreanalysis.observations.combining import combine
 from aqreanalysis.observations.contract import (
     default_variable,
     find_faults,
@@ -24,6 +25,7 @@ __all__ = [
     "FLAGS",
     "ObservationError",
     "QualityLimits",
+    "combine",
     "concentration_factor",
     "default_variable",
     "find_faults",

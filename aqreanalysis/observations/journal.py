@@ -54,17 +54,21 @@ class Journal:
 
     A decision is logged at once, unless silent, and goes into the ``history`` of the Dataset.
     Faults are collected until `stop_if_faulty`, so that one error lists all of them. The source
-    begins every message.
+    begins every message. A fault of a share of the rows or stations that is within ``tolerance``
+    costs these alone: it is a decision, and logged as a warning.
     """
 
-    def __init__(self, source: str, *, silent: bool = False):
+    def __init__(self, source: str, *, silent: bool = False, tolerance: float = 0.0):
         self.source = source
+        self.tolerance = tolerance
         self._silent = silent
         self.decisions: list[str] = []
         self.faults: list[str] = []
 
     def decide(self, decision: str, *, level: int = logging.INFO) -> None:
-        """Log a decision and add it to the history."""
+        """Log a decision and add it to the history, once."""
+        if decision in self.decisions:
+            return
         self.decisions.append(decision)
         if not self._silent:
             logger.log(level, "%s: %s", self.source, decision)
@@ -73,9 +77,13 @@ class Journal:
         """Log, as a warning, a decision that may not be what the user wants."""
         self.decide(decision, level=logging.WARNING)
 
-    def fault(self, fault: str) -> None:
-        """Add a fault to the error."""
+    def fault(self, fault: str, *, share: float = 1.0) -> bool:
+        """Add a fault to the error, or, where its share is tolerated, a decision; say which."""
+        if share <= self.tolerance:
+            self.warn(f"left out: {fault}")
+            return False
         self.faults.append(fault)
+        return True
 
     @contextmanager
     def collecting(self) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """`open_observations`: any source of measurements to a valid Dataset."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from glob import glob
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -9,27 +11,62 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.observations.journal import Journal, ObservationError
-from aqreanalysis.observations.sources import FORMATS, format_of_path, format_of_table
+from aqreanalysis.observations.sources import engine, files, recognition, registry
 from aqreanalysis.observations.sources.columns import ROLES
-from aqreanalysis.observations.sources.files import read_table
-from aqreanalysis.observations.sources.options import ColumnNames, Duplicates, Reading, TimeLabel
+from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.opening import TABLE_SUFFIXES
+from aqreanalysis.observations.sources.options import (
+    ColumnNames,
+    DateOrder,
+    Duplicates,
+    Monitor,
+    Reading,
+    Statistic,
+    TimeLabel,
+    codes_of,
+    conditions,
+)
+from aqreanalysis.observations.sources.pyaro import is_reader, rows_of
+from aqreanalysis.observations.sources.recognition import Input
 from aqreanalysis.observations.sources.stations import station_table
-from aqreanalysis.observations.sources.timeseries import from_dataset
-from aqreanalysis.observations.variables import known_variable
+from aqreanalysis.observations.sources.timeseries import from_dataset, read_netcdf
+from aqreanalysis.observations.variables import known_variable, listed
 
-Source = str | PathLike[str] | pd.DataFrame | xr.Dataset
+Path_ = str | PathLike[str]
+Given = Path_ | pd.DataFrame | xr.Dataset | Sequence[Path_ | pd.DataFrame]
+
+#: Share of the rows or stations that a harmless fault may cost before it is an error.
+TOLERANCE = 0.01
 
 
 def open_observations(
-    path_or_table: Source,
+    path_or_table: Given,
     *,
+    source: str | None = None,
     format: str | None = None,
+    station: str | None = None,
+    stations: Path_ | pd.DataFrame | None = None,
+    station_columns: Mapping[str, str] | None = None,
+    columns: ColumnNames | None = None,
     time_zone: str | None = None,
     time_label: TimeLabel | None = None,
+    time_format: str | None = None,
+    date_order: DateOrder | None = None,
     units: str | Mapping[str, str] | None = None,
-    columns: ColumnNames | None = None,
-    stations: str | PathLike[str] | pd.DataFrame | None = None,
+    missing: Any = None,
+    valid: Any = None,
     duplicates: Duplicates = "error",
+    monitor: Monitor | None = None,
+    resample: str | None = None,
+    capture: float = 0.75,
+    statistic: Statistic | Mapping[str, str] | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    header: int | str | None = None,
+    crs: str | None = None,
+    skip_unplaced: bool = False,
+    split_moved: bool = False,
+    strict: bool = False,
 ) -> xr.Dataset:
     """Return the measurements of a network as a valid Dataset ``(station, time)``.
 
@@ -42,33 +79,77 @@ def open_observations(
 
     Parameters
     ----------
-    path_or_table : path, DataFrame, GeoDataFrame or xarray.Dataset
-        CSV (also compressed), Parquet, GeoPackage points, CF timeSeries NetCDF, or a table in
-        memory, which is not changed.
-    format : {"long", "wide", "netcdf", "uci", "aqs", "grin"}, optional
-        Guessed from the suffix and the columns if None. ``"uci"``: the Beijing multi-site zip,
-        with ``stations``. ``"aqs"``: hourly files of US EPA; several monitors of a site are
-        averaged. ``"grin"``: ``small36.h5``.
+    path_or_table : path, DataFrame, GeoDataFrame, xarray.Dataset, pyaro.Reader, or several
+        CSV (also compressed), Excel, JSON, Parquet, GeoPackage points, CF timeSeries NetCDF, a
+        zip or folder of them, a pattern such as ``"2019/*.csv"``, a list of files, or a table in
+        memory, which is not changed. Several files become one Dataset.
+    source : str, optional
+        One of `aqreanalysis.sources`: whose file it is. None: a file whose columns are those of
+        one source is recognised, and the log says so; else the usual names of columns tell.
+    format : str, optional
+        How a file of nobody's own is laid out: ``"long"`` (a row a station and hour), ``"wide"``
+        (a column a station), ``"hours"`` (a row a day, a column an hour), ``"netcdf"``. A name of
+        a source is taken for that.
+    station : str, optional
+        Identifier of the one station of a file that does not name it.
+    stations : path or DataFrame, optional
+        Table with the columns station, longitude, latitude; altitude and name if known. It holds
+        over positions in the source. Stations are found in the column that has most of them.
+    station_columns : mapping, optional
+        Columns of ``stations``: ``{"id": "EoI Code"}`` is what the file calls a station,
+        ``"station"`` what the Dataset shall, beside longitude and latitude.
+    columns : mapping, optional
+        From a role or variable to the column of the source: ``{"pm25": "mean", "station":
+        "code"}``. Several columns make one identifier: ``{"station": ["country", "code"]}``.
+        Any other name becomes a variable of that name. ``{"variable": "pm10"}`` says what a wide
+        table holds.
     time_zone : str, optional
         Zone of stamps that state none: ``"UTC+8"``, ``"Asia/Shanghai"``. Hours of a change of
         clocks are refused, since they are ambiguous.
     time_label : {"start", "end"}, optional
         Which end of its averaging period a stamp is. The stamps stay as they are; the label is
         kept in ``time.attrs``.
+    time_format : str, optional
+        Of stamps that are numbers: ``"%Y%m%d%H"``, or ``"unix"``.
+    date_order : {"day", "month"}, optional
+        Which comes first in 03/04/2020. None: what fits all stamps, or alone gives an even step.
     units : str or mapping, optional
         Units of all pollutants, or a mapping from variable to units; they hold over those that
         the source states. Gases in ppb or ppm become ug m-3 at 298.15 K and 1013.25 hPa
         (US EPA); for other conditions use `to_concentration` beforehand.
-    columns : mapping, optional
-        From a role or variable to the column of the source: ``{"pm25": "mean", "station":
-        "code"}``. Several columns make one identifier: ``{"station": ["country", "code"]}``.
-        Any other name becomes a variable of that name. ``{"variable": "pm10"}`` says what a wide
-        table holds.
-    stations : path or DataFrame, optional
-        Table with the columns station, longitude, latitude; altitude and name if known. It holds
-        over positions in the source.
+    missing : number, text or several, optional
+        Codes of missing values, beside words such as NA and -999: ``-99``.
+    valid : str, several, or mapping, optional
+        What a row must hold to be used: ``"QC Code=0"``, ``"Validity>=1"``, ``{"flag": ["A"]}``.
     duplicates : {"error", "mean", "first"}
         What to do with different values of one station and hour.
+    monitor : {"mean", "first", "best", "keep"}, optional
+        Of several monitors a station: their mean (the default), the first or the one with most
+        values that reports at the hour, or each as a station of its own.
+    resample : str, optional
+        ``"1h"``: means of whole periods of UTC, of finer or uneven stamps, or of hours of a zone
+        of half hours.
+    capture : float
+        Share of its period that such a mean needs.
+    statistic : {"mean", "maximum", "minimum"} or mapping, optional
+        What a value is of its period; kept in ``cell_methods``.
+    encoding : str, optional
+        Of a text that is not UTF-8: ``"latin-1"``, ``"big5"``.
+    decimal : {".", ","}, optional
+        Sign of decimals. None: a comma where columns are not separated by it and no number has a
+        point.
+    header : int or "none", optional
+        Lines above that of the column names, or "none" where the file has no such line and its
+        columns are called 1, 2, 3. None: found.
+    crs : str, optional
+        Of positions that are not degrees: ``"EPSG:3857"``.
+    skip_unplaced : bool
+        Leave out stations without a position. Files of a source that the package knows always do.
+    split_moved : bool
+        Give each place of a station that moved an identifier of its own.
+    strict : bool
+        Whether harmless faults are errors. Else those of up to a hundredth of the rows or
+        stations cost these alone, and are counted in the log and in ``history``.
 
     Returns
     -------
@@ -98,23 +179,42 @@ def open_observations(
     reading = Reading(
         time_zone=time_zone,
         time_label=time_label,
+        time_format=time_format,
+        date_order=date_order,
         units=_named(units) if isinstance(units, Mapping) else units,
         columns=_named(columns) if isinstance(columns, Mapping) else (columns or {}),
-        stations=None if stations is None else _station_frame(stations),
+        station_columns=dict(station_columns or {}),
+        station=station,
         duplicates=duplicates,
+        monitor=monitor,
+        missing=codes_of(missing),
+        valid=conditions(valid),
+        crs=crs,
+        encoding=encoding,
+        decimal=decimal,
+        header=-1 if header == "none" else header,  # type: ignore[arg-type]
+        resample=resample,
+        capture=capture,
+        statistic=_named(statistic) if isinstance(statistic, Mapping) else statistic,
+        skip_unplaced=skip_unplaced,
+        split_moved=split_moved,
+        strict=strict,
     )
-    if format is not None and format not in FORMATS:
-        raise ObservationError(f"format must be one of {', '.join(FORMATS)}; found {format!r}")
-    source, journal = _source(path_or_table)
+    if stations is not None:
+        reading = replace(reading, stations=_station_frame(stations, reading))
+    kind, option = (source, "source") if source is not None else (format, "format")
+    candidates = () if kind in (None, "netcdf") else registry.named(str(kind), option)
+    given, journal = _source(path_or_table)
+    journal.tolerance = 0.0 if strict else TOLERANCE
     try:
-        return _read(source, format, reading, journal)
+        return _read(given, kind, candidates, reading, journal)
     except ObservationError as error:
         if error.source:
             raise
         raise ObservationError(error.faults, source=journal.source) from error
 
 
-def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Dataset:
+def open_stations(path_or_table: Path_ | pd.DataFrame) -> xr.Dataset:
     """Return the places in a table of stations, to be estimated with ``reanalyse(at=...)``.
 
     Parameters
@@ -142,7 +242,9 @@ def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Datas
     """
     journal = _source(path_or_table)[1]
     try:
-        identifiers, positions = station_table(_station_frame(path_or_table), journal=journal)
+        identifiers, positions = station_table(
+            _station_frame(path_or_table, Reading()), journal=journal
+        )
     except ObservationError as error:
         raise ObservationError(error.faults, source=journal.source) from error
     places = {name: ("station", array) for name, array in positions.coordinates().items()}
@@ -150,38 +252,110 @@ def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Datas
 
 
 def _read(
-    source: Path | pd.DataFrame | xr.Dataset, format: str | None, reading: Reading, journal: Journal
-) -> xr.Dataset:
-    """Return the Dataset of a source, by the reader of its format."""
-    if isinstance(source, xr.Dataset):
-        return from_dataset(source, reading=reading, journal=journal)
-    if format is None and isinstance(source, Path):
-        format = format_of_path(source, reading)
-    if format is None:
-        source = read_table(source, reading.columns)
-        format = format_of_table(list(source.columns), reading) or "long"
-    if isinstance(source, pd.DataFrame) and not FORMATS[format].takes_tables:
-        raise ObservationError(f"format={format!r} needs a path; found a table")
-    return FORMATS[format].read(source, reading, journal)
+    given: list[Any], kind: str | None, candidates: Sequence[Source], reading: Reading,
+    journal: Journal,
+) -> xr.Dataset:  # fmt: skip
+    """Return the Dataset of what was given: tables by the engine, others by their reader."""
+    if len(given) == 1 and isinstance(given[0], xr.Dataset):
+        return from_dataset(given[0], reading=reading, journal=journal)
+    inputs: list[Input] = []
+    for item in given:
+        if isinstance(item, Path):
+            inputs.extend(_files(item, kind, candidates))
+        elif isinstance(item, pd.DataFrame):
+            _check_takes_tables(candidates, kind)
+            inputs.append(Input("table", item))
+        else:
+            raise ObservationError(
+                f"several Datasets are joined with combine; found {type(item).__name__}"
+            )
+    netcdf = [
+        i for i in inputs
+        if kind == "netcdf" or files.suffix_of(Path(i.name)) in registry.NETCDF_SUFFIXES
+    ]  # fmt: skip
+    if netcdf:
+        if len(inputs) > 1 or not isinstance(inputs[0].content, Path):
+            raise ObservationError(
+                f"{len(netcdf)} of {len(inputs)} files are NetCDF: open them one by one and join "
+                "them with combine"
+            )
+        return read_netcdf(inputs[0].content, reading, journal)
+    if reading.stations is None and len(inputs) > 1:
+        inputs, reading = _without_list(inputs, reading, journal)
+    return engine.read(inputs, candidates, reading=reading, journal=journal)
 
 
-def _source(path_or_table: Any) -> tuple[Path | pd.DataFrame | xr.Dataset, Journal]:
-    """Return the source and a journal under its name."""
+def _files(path: Path, kind: str | None, candidates: Sequence[Source]) -> list[Input]:
+    """Return the files of a path: one, those of a folder or a zip, or those of a pattern."""
+    if any(sign in str(path) for sign in "*?[") and not path.exists():
+        found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+        if not found:
+            raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
+        return [item for one in found for item in _files(one, kind, candidates)]
+    if not path.is_dir() and files.suffix_of(path) != ".zip":
+        return [Input(path.name, path)]
+    inside = files.names_in(path)
+    told = list(candidates) or [s for name in inside for s in registry.recognised_name(name)][:1]
+    patterns = {source.files for source in told} or {"*"}
+    suffixes: tuple[str, ...] = (*TABLE_SUFFIXES, *registry.NETCDF_SUFFIXES)
+    if any(source.names for source in told):
+        suffixes = ()
+    found_inside = [
+        Input(name, content)
+        for pattern in sorted(patterns)
+        for name, content in files.members(path, pattern, suffixes)
+    ]
+    if not found_inside:
+        raise ObservationError(f"there is no table in {path.name}; it has {listed(inside, 5)}")
+    return found_inside
+
+
+def _without_list(
+    inputs: list[Input], reading: Reading, journal: Journal
+) -> tuple[list[Input], Reading]:
+    """Return the files of measurements, and the one among them that lists the stations."""
+    for item in inputs:
+        names = recognition.names_of(item, reading)
+        if names is not None and recognition.is_station_list(names):
+            journal.decide(f"{item.name} is taken for the table of stations")
+            table = recognition.table_of(item, reading=reading)
+            return [i for i in inputs if i is not item], replace(reading, stations=table)
+    return inputs, reading
+
+
+def _check_takes_tables(candidates: Sequence[Source], kind: str | None) -> None:
+    """Refuse a table in memory where the kind is one of files."""
+    if kind == "netcdf" or any(source.suffixes for source in candidates):
+        raise ObservationError(f"format={kind!r} needs a path; found a table")
+
+
+def _source(path_or_table: Any) -> tuple[list[Any], Journal]:
+    """Return what is to be read, one or several, and a journal under its name."""
+    if isinstance(path_or_table, (list, tuple)):
+        if not path_or_table:
+            raise ObservationError("the list of files is empty")
+        parts = [_source(part) for part in path_or_table]
+        names = [journal.source for _, journal in parts]
+        name = names[0] if len(names) == 1 else f"{len(names)} files, {names[0]} to {names[-1]}"
+        return [item for items, _ in parts for item in items], Journal(name)
+    if is_reader(path_or_table):
+        return [rows_of(path_or_table)], Journal(type(path_or_table).__name__)
     if isinstance(path_or_table, xr.DataArray):
-        return path_or_table.to_dataset(name=path_or_table.name or "pm25"), Journal("DataArray")
+        name = str(path_or_table.name or "pm25")
+        return [path_or_table.to_dataset(name=name)], Journal("DataArray")
     if isinstance(path_or_table, (pd.DataFrame, xr.Dataset)):
         name = "table" if isinstance(path_or_table, pd.DataFrame) else "Dataset"
-        return path_or_table, Journal(name)
+        return [path_or_table], Journal(name)
     if isinstance(path_or_table, (str, PathLike)):
         path = Path(path_or_table).expanduser()
-        return path, Journal(path.name)
+        return [path], Journal(path.name)
     raise ObservationError(
         "open_observations needs a path, a pandas or geopandas table, or an xarray Dataset; "
         f"found {type(path_or_table).__name__}"
     )
 
 
-def _station_frame(stations: Any) -> pd.DataFrame:
+def _station_frame(stations: Any, reading: Reading) -> pd.DataFrame:
     """Return the table of stations from a path or from memory."""
     if isinstance(stations, (xr.Dataset, xr.DataArray)):
         names = ["station", "longitude", "latitude", "altitude", "name"]
@@ -190,8 +364,12 @@ def _station_frame(stations: Any) -> pd.DataFrame:
         raise ObservationError(
             f"stations must be a path or a table; found {type(stations).__name__}"
         )
-    table = stations if isinstance(stations, pd.DataFrame) else Path(stations).expanduser()
-    return read_table(table, {})
+    if isinstance(stations, pd.DataFrame):
+        return recognition.table_of(Input("table", stations), reading=reading)
+    path = Path(stations).expanduser()
+    if files.suffix_of(path) != ".zip":
+        files.existing(path)
+    return recognition.table_of(_files(path, None, ())[0], reading=reading)
 
 
 def _named(mapping: Mapping) -> dict:

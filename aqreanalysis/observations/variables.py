@@ -1,5 +1,6 @@
 """The variables of observations: spellings, units and CF attributes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -32,19 +33,66 @@ METEOROLOGY: Mapping[str, Meteorology] = MappingProxyType(
 )
 
 
+#: What pollutants are called beside their names and aliases, folded.
+_OTHER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        spelling: name
+        for name, spellings in {
+            "pm25": "fineparticles fineparticulatematter pm25fine",
+            "no": "nitricoxide monoxidodenitrogeno monoxydedazote stickstoffmonoxid",
+            "no2": "dioxidodenitrogeno dioxydedazote stickstoffdioxid",
+            "o3": "ozono ozon",
+            "so2": "sulphurdioxide dioxidodeazufre dioxydedesoufre schwefeldioxid",
+            "co": "monoxidodecarbono monoxydedecarbone kohlenmonoxid",
+        }.items()
+        for spelling in spellings.split()
+    }
+)
+
+#: Words beside a pollutant's name that leave it what it is: the hourly mass of PM2.5.
+_REMARKS = frozenset(
+    word
+    for words in (
+        "88101 88502 81102 44201 42602 42601 42401 42101 frm fem federal reference equivalent non",
+        "particulate matter particles aerosol mass gas air ambient level levels principal",
+        "concentration concentrations conc raw value values measured obs observed method",
+        "of the in lc stp local conditions ug m3 ugm3 mg mgm3 ppb ppm ppbv 1 1h 1hr hr",
+        "hourly hour avg mean",
+    )
+    for word in words.split(" ")
+)
+
+
 def known_variable(name: str) -> str | None:
     """Return the pollutant or meteorological variable of a spelling, or None.
+
+    Remarks beside the name may say how or in which units it was measured, but not that it is
+    something else: a mean of 8 or 24 hours, an index, a flag.
 
     Examples
     --------
     >>> known_variable("PM2.5"), known_variable("Wind Speed"), known_variable("site")
     ('pm25', 'wind_speed', None)
+    >>> known_variable("PM2.5 particulate matter (Hourly measured)"), known_variable("O3_8h")
+    ('pm25', None)
     """
     pollutant = find_pollutant(name)
     if pollutant is not None:
         return pollutant.name
     key = folded(name)
-    return next((n for n, m in METEOROLOGY.items() if key == folded(n) or key in m.spellings), None)
+    if key in _OTHER_NAMES:
+        return _OTHER_NAMES[key]
+    for weather, entry in METEOROLOGY.items():
+        if key == folded(weather) or key in entry.spellings:
+            return weather
+    text = re.sub(r"(?i)\bpm[ _]?2[.,_ p]?5(?=\D|$)", "pm25 ", str(name).replace("µ", "u"))
+    text = re.sub(r"(?i)\bpm[ _]?10(?:\.0)?(?=\D|$)", "pm10 ", text.replace("³", "3"))
+    parts = [part for part in re.split(r"[^0-9A-Za-z]+", text.lower()) if part]
+    bare = [part for part in parts if part not in _REMARKS]
+    if not bare or len(bare) == len(parts):
+        return None
+    found = find_pollutant(" ".join(bare))
+    return found.name if found else _OTHER_NAMES.get("".join(bare))
 
 
 def attributes_of(variable: str, units: str | None) -> dict[str, str]:

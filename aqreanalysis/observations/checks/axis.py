@@ -41,13 +41,20 @@ class Axis:
     step_hours: float
 
 
-def regular_axis(time: Times, station: Codes, *, identifiers: Names, journal: Journal) -> Axis:
+def regular_axis(
+    time: Times,
+    station: Codes,
+    *,
+    identifiers: Names,
+    journal: Journal,
+    step_hours: float | None = None,
+) -> Axis:
     """Return the regular axis that holds the stamps of all rows, in any order and none missing.
 
     The step is the one between the stamps of single stations, so that two stations on different
     half hours do not look like a half-hourly network. A stamp within a tenth of a step of the
     axis is moved onto it, and the move is logged; one farther off is a fault. ``station`` is the
-    row's station as an index of ``identifiers``.
+    row's station as an index of ``identifiers``; ``step_hours`` is the step where it is known.
 
     Examples
     --------
@@ -60,7 +67,8 @@ def regular_axis(time: Times, station: Codes, *, identifiers: Names, journal: Jo
     """
     stamps = np.asarray(time, dtype="datetime64[ns]").astype(np.int64)
     codes, uniques = pd.factorize(stamps)
-    step = _step(codes, uniques, station, journal)
+    known = round(step_hours * _HOUR) if step_hours else 0
+    step = known or _step(codes, uniques, station, journal)
     phase = _phase(uniques, step)
     place = (uniques - phase + step // 2) // step
     shift = uniques - phase - place * step
@@ -153,7 +161,7 @@ def _check_shifts(
         if is_fault:
             journal.fault(
                 f"stamps are irregular: {where} is {minutes} off the step of {step / _HOUR:g} h "
-                f"({rows.size} such rows). Average or round the stamps first"
+                f"({rows.size} such rows). Pass resample='1h' for means, or round the stamps"
             )
         else:
             journal.warn(

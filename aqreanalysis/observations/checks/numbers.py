@@ -67,7 +67,8 @@ def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journa
         rows = np.flatnonzero(bad[codes])
         journal.fault(
             f"{describe(int(rows[0]))}: {name} must be a number or missing; found "
-            f"{text[codes[rows[0]]]!r} ({rows.size} such values)"
+            f"{text[codes[rows[0]]]!r} ({rows.size} such values)",
+            share=rows.size / codes.size,
         )
         parsed[bad] = np.nan
     return parsed.astype(np.float64)[codes]

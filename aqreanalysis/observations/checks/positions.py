@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from aqreanalysis.network import MOVED_KM
 from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.journal import Journal
+from aqreanalysis.observations.variables import listed
 
 _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
 
@@ -65,7 +66,8 @@ def station_positions(
     if missing.any():
         journal.fault(
             f"station {identifiers[missing][0]} has no longitude and latitude "
-            f"({int(missing.sum())} such stations)"
+            f"({int(missing.sum())} such stations: {listed(identifiers[missing])}). Pass "
+            "stations=..., or leave them out with skip_unplaced=True"
         )
     centre_x, centre_y = longitude[first], latitude[first]
     offset_x = wrapped(longitude - centre_x[station])
@@ -130,7 +132,7 @@ def to_wgs84(
     longitude, latitude = positions.longitude.copy(), positions.latitude.copy()
     transformer = Transformer.from_crs("EPSG:4267", "EPSG:4326", always_xy=True)
     longitude[old], latitude[old] = transformer.transform(longitude[old], latitude[old])
-    metres = _metres(
+    metres = length_m(
         longitude - positions.longitude, latitude - positions.latitude, positions.latitude
     )
     journal.decide(
@@ -180,7 +182,7 @@ def _check_moves(
 ) -> None:
     """Collect a fault for stations that move far, and log those that move a little."""
     x, y = offsets["x"].to_numpy(), offsets["y"].to_numpy()
-    metres = np.nan_to_num(_metres(x, y, latitude[station]))
+    metres = np.nan_to_num(length_m(x, y, latitude[station]))
     far = metres >= 1000 * MOVED_KM
     if far.any():
         row = int(np.argmax(far))
@@ -191,7 +193,7 @@ def _check_moves(
             f"{latitude[home]:g} and also at {longitude[home] + x[row]:g}, "
             f"{latitude[home] + y[row]:g}, {kilometres:.3g} km away "
             f"({np.unique(station[far]).size} such stations). Give each place an identifier of "
-            "its own, or pass stations=..."
+            "its own with split_moved=True, or pass stations=..."
         )
         return
     moved = np.unique(station[metres > 0.0])
@@ -202,7 +204,7 @@ def _check_moves(
         )
 
 
-def _metres(east_deg: Floats, north_deg: Floats, latitude: Floats) -> Floats:
+def length_m(east_deg: Floats, north_deg: Floats, latitude: Floats) -> Floats:
     """Return the length of small differences in degrees."""
     east = east_deg * np.cos(np.radians(latitude))
     return _METRES_PER_DEGREE * np.hypot(east, north_deg)

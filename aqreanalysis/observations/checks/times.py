@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.observations.checks import Times
+from aqreanalysis.observations.checks import Codes, Times
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 
 _ZONE_AT_END = re.compile(r"\d:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$|(?:Z|UTC|GMT)$")
@@ -64,8 +64,11 @@ def to_utc(
 
     if (codes < 0).any():
         missing = int(np.argmax(codes < 0))
-        journal.fault(f"{describe(missing)} has no time ({int((codes < 0).sum())} such rows)")
-    index = _parsed(pd.Index(uniques), describe_code, journal)
+        count = int((codes < 0).sum())
+        journal.fault(
+            f"{describe(missing)} has no time ({count} such rows)", share=count / codes.size
+        )
+    index = _parsed(pd.Index(uniques), codes, describe_code, journal)
     if index.tz is not None and time_zone is not None:
         journal.decide(f"stamps state their zone, so time_zone={time_zone!r} is not used")
     if index.tz is None:
@@ -78,7 +81,9 @@ def to_utc(
     return np.append(times, np.datetime64("NaT", "ns"))[codes]
 
 
-def _parsed(uniques: pd.Index, describe: Describe, journal: Journal) -> pd.DatetimeIndex:
+def _parsed(
+    uniques: pd.Index, codes: Codes, describe: Describe, journal: Journal
+) -> pd.DatetimeIndex:
     """Return different stamps as datetimes, with a zone if they state one."""
     if isinstance(uniques, pd.DatetimeIndex):
         return uniques
@@ -101,7 +106,8 @@ def _parsed(uniques: pd.Index, describe: Describe, journal: Journal) -> pd.Datet
     if bad.size:
         journal.fault(
             f"{describe(int(bad[0]))} has the time {text[bad[0]]!r}, which is no stamp such as "
-            f"2015-03-01T00:00Z ({bad.size} such stamps)"
+            f"2015-03-01T00:00Z ({bad.size} such stamps)",
+            share=float(np.isin(codes, bad).mean()),
         )
     return pd.DatetimeIndex(times + pd.to_timedelta(next_day.astype(int).to_numpy(), unit="D"))
 
@@ -125,7 +131,7 @@ def _day_or_month_first(text: pd.Series, options: dict, journal: Journal) -> pd.
     if month_first == day_first:
         journal.fault(
             f"the order of day and month is not clear from stamps such as {text.iloc[0]!r}; "
-            "write them as 2015-03-01T00:00Z"
+            "say date_order='day' or 'month', or write them as 2015-03-01T00:00Z"
         )
     return pd.DatetimeIndex(
         pd.to_datetime(text, format="mixed", dayfirst=bool(day_first), **options)

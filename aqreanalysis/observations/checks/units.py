@@ -172,6 +172,8 @@ def _spelling(units: str) -> str:
     text = text.replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("−", "-")
     # Remarks such as EPA's "(LC)", local conditions, and "(25 C)" are no part of the unit.
     text = re.sub(r"\s*\([^)]*\)\s*$", "", text)
+    text = re.sub(r"(?i)\s+(?:LC|STP|as NO2)$", "", text)
+    text = re.sub(r"(?i)^([umn]?g)(?=\W)", lambda match: match[1].lower(), text)
     text = re.sub(r"(?i)micrograms?", "ug", text)
     text = re.sub(r"(?i)milligrams?", "mg", text)
     text = re.sub(r"(?i)nanograms?", "ng", text)

@@ -16,7 +16,7 @@ from aqreanalysis.observations.checks.axis import Axis, regular_axis
 from aqreanalysis.observations.checks.positions import Positions
 from aqreanalysis.observations.contract import faults_given_ranges, value_ranges
 from aqreanalysis.observations.journal import Journal
-from aqreanalysis.observations.sources.options import Duplicates, Reading, TimeLabel
+from aqreanalysis.observations.sources.options import Duplicates, Monitor, Reading, TimeLabel
 from aqreanalysis.observations.variables import attributes_of
 
 COORDINATE_ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
@@ -52,9 +52,18 @@ class Rows:
 
 
 def assemble(
-    rows: Rows, identifiers: Names, positions: Positions, *, reading: Reading, journal: Journal
+    rows: Rows,
+    identifiers: Names,
+    positions: Positions,
+    *,
+    reading: Reading,
+    journal: Journal,
+    step_hours: float | None = None,
+    single_step_hours: float | None = None,
 ) -> xr.Dataset:
     """Return the valid Dataset of some rows; identifiers are sorted, positions in that order.
+
+    ``step_hours`` is the step where it is known, ``single_step_hours`` that of a single stamp.
 
     Raises
     ------
@@ -62,20 +71,36 @@ def assemble(
         With all faults of the source.
     """
     label = time_label(reading.time_label, journal=journal)
-    axis = regular_axis(rows.time, rows.series, identifiers=rows.names, journal=journal)
+    axis = regular_axis(
+        rows.time,
+        rows.series,
+        identifiers=rows.names,
+        journal=journal,
+        step_hours=step_hours
+        or (
+            single_step_hours
+            if single_step_hours and np.ptp(rows.time) == np.timedelta64(0)
+            else None
+        ),
+    )
     journal.stop_if_faulty()
     variables = {}
     for name in rows.values:
         values = _on_axis(name, rows, axis, reading.duplicates, journal)
         if rows.station is not None:
-            values = _station_means(name, values, rows.station, identifiers, journal)
+            rule = reading.monitor or "mean"
+            values = station_values(name, values, rows, identifiers, rule, journal)
         variables[name] = ((STATION, TIME), values)
     journal.stop_if_faulty()
     stations = {name: (STATION, array) for name, array in positions.coordinates().items()}
     dataset = xr.Dataset(variables, {STATION: identifiers, TIME: axis.times, **stations})
-    return described(
+    dataset = described(
         dataset, units=rows.units, label=label, step_hours=axis.step_hours, journal=journal
     )
+    for name in rows.units:
+        if name in dataset and reading.statistic_of(name) != "mean":
+            dataset[name].attrs["cell_methods"] = f"time: {reading.statistic_of(name)}"
+    return dataset
 
 
 def described(
@@ -190,33 +215,57 @@ def _one_each(
         f"{words(example)}: {values}"
     )
     if duplicates == "error":
-        journal.fault(f"{what}. Pass duplicates='mean' or 'first' to choose")
-        return by_cell.first()
+        share = cells.nunique() / max(int(np.isfinite(rows.values[name]).sum()), 1)
+        journal.fault(f"{what}. Pass duplicates='mean' or 'first' to choose", share=share)
+        single = ~different["cell"].isin(cells)
+        return different[single].groupby("cell")["value"].first()
     journal.decide(f"{what}; the {duplicates} is kept")
     return by_cell.mean() if duplicates == "mean" else by_cell.first()
 
 
-def _station_means(
-    name: str, values: NDArray[np.float32], station: Codes, identifiers: Names, journal: Journal
+def station_values(
+    name: str,
+    values: NDArray[np.float32],
+    rows: Rows,
+    identifiers: Names,
+    rule: Monitor,
+    journal: Journal,
 ) -> NDArray[np.float32]:
-    """Return one row a station: the mean, hour by hour, of its monitors that report."""
-    means = np.full((identifiers.size, values.shape[1]), np.nan, dtype=np.float32)
-    means[station] = values  # right for stations with one monitor
+    """Return one row a station from one a monitor: hour by hour, as the rule says.
+
+    "mean" is that of the monitors that report, "first" the first of them by name, "best" the one
+    of them with most values.
+    """
+    assert rows.station is not None
+    one = np.full((identifiers.size, values.shape[1]), np.nan, dtype=np.float32)
+    one[rows.station] = values  # right for stations with one monitor
     extra, example = 0, ""
-    for at in np.flatnonzero(np.bincount(station) > 1):
-        own = values[station == at]
-        count = np.isfinite(own).sum(axis=0)
-        total = np.nansum(own, axis=0, dtype=np.float64)
-        means[at] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    for at in np.flatnonzero(np.bincount(rows.station) > 1):
+        monitors = np.flatnonzero(rows.station == at)
+        own = values[monitors]
+        reports = np.isfinite(own)
+        count = reports.sum(axis=0)
+        if rule == "mean":
+            total = np.nansum(own, axis=0, dtype=np.float64)
+            one[at] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        else:
+            order = np.argsort(rows.names[monitors], kind="stable")
+            if rule == "best":
+                order = order[np.argsort(-reports[order].sum(axis=1), kind="stable")]
+            chosen = order[np.argmax(reports[order], axis=0)]
+            one[at] = own[chosen, np.arange(own.shape[1])]
         several = int(np.maximum(count - 1, 0).sum())
         extra += several
         example = example or (str(identifiers[at]) if several else "")
     if extra:
-        journal.decide(
-            f"{extra} values of {name} come from a further monitor at the same site and hour: the "
-            f"mean is taken; for example station {example}"
+        taken = {"mean": "the mean is taken", "first": "the first is taken"}.get(
+            rule, "the one with most values is taken"
         )
-    return means
+        journal.decide(
+            f"{extra} values of {name} come from a further monitor at the same site and hour: "
+            f"{taken}; for example station {example}"
+        )
+    return one
 
 
 def _global_attributes(dataset: xr.Dataset, journal: Journal) -> dict[str, str]:

@@ -20,24 +20,57 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         role: tuple(spellings.split())
         for role, spellings in {
             "station": """station stationid stationcode site siteid sitecode sitenumber aqsid
-                locationid sensor sensorid monitor monitorid stationname sitename location name""",
+                locationid sensor sensorid monitor monitorid stationeoicode airqualitystationeoicode
+                airqualitystation samplingpoint samplingpointid siteaqs fullaqsid ukairid cveestac
+                codigoserial estacion estación codestation idstation codesite messstelle
+                stationname sitename location name""",
             "monitor": "",
-            "name": "name stationname sitename localsitename location",
+            "name": """name stationname sitename localsitename location airqualitystationname
+                nomestac nombre nom""",
             "time": """time datetime timestamp timeutc datetimeutc utc utctime utcdatetime timegmt
-                datetimegmt gmt validtime localtime datetimelocal timelocal""",
-            "date": "date day dateutc dategmt datelocal",
-            "longitude": "longitude lon long lng",
-            "latitude": "latitude lat",
-            "altitude": "altitude alt elevation elev stationaltitude heightabovesealevel",
-            "units": "units unit unitsofmeasure",
-            "parameter": "parameter pollutant species variable parametername",
-            "value": "value measurement samplemeasurement concentration result",
+                datetimegmt gmt validtime localtime datetimelocal timelocal start starttime begin
+                begintime datetimebegin datetimestart timestart timebegin from fromdate
+                readingdatetime dateandtime datehour fechahora fechayhora zeitpunkt zeit""",
+            "end": "end endtime datetimeend timeend dateend todate",
+            "date": "date day dateutc dategmt datelocal fecha dia día",
+            "longitude": """longitude lon long lng longitud longitudine längengrad laengengrad
+                sitelongitude stationlongitude londd 经度""",
+            "latitude": """latitude lat latitud latitudine breitengrad sitelatitude
+                stationlatitude latdd 纬度""",
+            "altitude": """altitude alt elevation elev stationaltitude heightabovesealevel altitud
+                elevationm altitudem""",
+            "units": """units unit unitsofmeasure unitofmeasure unitofmeasurement concunit
+                reportingunits unidad unidades unité einheit""",
+            "parameter": """parameter pollutant species variable parametername airpollutant
+                component substance pollutantname param parametro parámetro contaminante
+                polluant komponente""",
+            "value": """value measurement samplemeasurement concentration result valor valeur
+                wert messwert valuenumeric rawconc conc""",
             "datum": "datum",
             "time_label": "timelabel",
-            "year": "year",
-            "month": "month",
-            "hour": "hour",
+            "year": "year año ano annee année jahr",
+            "month": "month mes mois monat",
+            "hour": "hour hora heure stunde hr",
         }.items()
+    }
+)
+
+
+#: Units that stand without brackets behind a name: "PM10_ug_m3", "no2 ppb".
+_UNITS_AT_END = re.compile(
+    r"(?i)\s*(.+?)[\s_.-]+((?:[uµμmn]g[ /_.]?m(?:\^?-?3|³)|pp[bmt]v?))(?:\s+LC)?\s*"
+)
+
+#: Spellings of a column of time that say that a stamp is the start, or the end, of its period.
+LABELLED: Mapping[str, str] = MappingProxyType(
+    {
+        spelling: label
+        for label, spellings in {
+            "start": "start starttime begin begintime datetimebegin datetimestart timestart "
+            "timebegin from fromdate",
+            "end": "end endtime datetimeend timeend dateend todate",
+        }.items()
+        for spelling in spellings.split()
     }
 )
 
@@ -114,14 +147,19 @@ def joined(columns: Sequence[pd.Series], text: Callable[..., str]) -> pd.Series:
 
 def _add_roles(roles: dict[str, str], free: Sequence[str]) -> None:
     """Fill the roles that are not given, each by its likeliest spelling."""
-    by_key = {folded(name): name for name in reversed(free)}
+    by_key = {folded(_split_units(name)[0]): name for name in reversed(free)}
+    by_key |= {folded(name): name for name in reversed(free)}
     for role, spellings in ROLES.items():
         taken = {column for other, column in roles.items() if other != role}
         likely = [by_key[s] for s in spellings if s in by_key and by_key[s] not in taken]
         if role not in roles and likely:
             roles[role] = likely[0]
+    if not {"time", "date", "end"} & set(roles) and "datum" in roles:  # a date in German
+        roles["date"] = roles.pop("datum")
     if "time" not in roles and "date" in roles and not {"year", "hour"} & set(roles):
         roles["time"] = roles.pop("date")
+    elif "time" not in roles and "end" in roles and "date" not in roles:
+        roles["time"] = roles.pop("end")
 
 
 def _add_variables(
@@ -149,6 +187,17 @@ def _add_variables(
 
 
 def _split_units(column: str) -> tuple[str, str | None]:
-    """Return a column's name without the units in its brackets, and those units."""
+    """Return a column's name without the units in its brackets or at its end, and those units."""
     match = re.fullmatch(r"\s*(.*?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*", str(column))
-    return (match[1], match[2]) if match else (str(column), None)
+    match = match or _UNITS_AT_END.fullmatch(str(column))
+    if match is None:
+        return str(column), None
+    return match[1], re.sub("_", "/", match[2]) if "_m3" in match[2] else match[2]
+
+
+def is_known(name: str) -> bool:
+    """Return whether a column's name is a usual one: of a role or of a variable."""
+    return folded(name) in _SPELLINGS or known_variable(_split_units(name)[0]) is not None
+
+
+_SPELLINGS = frozenset(spelling for words in ROLES.values() for spelling in words)

@@ -1,6 +1,5 @@
 """Tables from files (CSV, zips and folders of it, Parquet, GeoPackage) and from memory."""
 
-import csv
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +11,6 @@ import pandas as pd
 
 from aqreanalysis.observations.checks.numbers import MISSING_WORDS
 from aqreanalysis.observations.journal import ObservationError
-from aqreanalysis.observations.sources.columns import guess
-from aqreanalysis.observations.sources.options import ColumnNames
 from aqreanalysis.observations.variables import folded, listed
 
 if TYPE_CHECKING:
@@ -24,8 +21,8 @@ COMPRESSIONS = (".gz", ".bz2", ".zst")
 PARQUET_SUFFIXES = (".parquet", ".pq", ".geoparquet")
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".shp")
 
-#: Columns of these roles are text even where they look like numbers: "0601" is not 601.
-_TEXT_ROLES = ("station", "name", "units", "parameter", "datum", "time_label")
+#: Bytes at the beginning of a file by which it is told.
+BEGINNING = 1 << 16
 
 
 def suffix_of(path: Path) -> str:
@@ -54,89 +51,140 @@ def existing(path: Path) -> Path:
     return path
 
 
-def read_table(source: Path | pd.DataFrame, columns: ColumnNames) -> pd.DataFrame:
-    """Return a table from a file or from memory, points as longitude and latitude.
+def plain_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in memory with text as names, points as longitude and latitude."""
+    table = _with_points(table)
+    return table.set_axis(unique([str(name) for name in table.columns]), axis=1)
 
-    Raises
-    ------
-    ObservationError
-        If the file is missing, empty, broken, or of an unknown kind.
-    """
-    if isinstance(source, pd.DataFrame):
-        table = _with_points(source)
-        return table.set_axis(_unique([str(name) for name in table.columns]), axis=1)
-    path = existing(source)
-    suffix = suffix_of(path)
-    try:
-        if suffix in CSV_SUFFIXES:
-            return read_csv(path, columns=columns)
-        if suffix == ".zip":
-            return _csv_in_zip(path, columns)
-        if suffix in PARQUET_SUFFIXES:
-            return _parquet(path)
-        if suffix in VECTOR_SUFFIXES:
-            import geopandas
 
-            return _with_points(geopandas.read_file(path))
-    except ObservationError:
-        raise
-    except Exception as error:  # every library has its own kinds
-        raise ObservationError(f"{path.name} cannot be read: {first_line(error)}") from error
-    raise ObservationError(
-        f"{path.name} has the suffix {suffix!r}; expected one of "
-        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *VECTOR_SUFFIXES))}, .zip, .nc or .h5. "
-        "Name the format with format=..."
-    )
+def points_of(path: Path) -> pd.DataFrame:
+    """Return a GeoPackage, GeoJSON or shapefile of points as a table."""
+    import geopandas
+
+    return _with_points(geopandas.read_file(path))
+
+
+def parquet_table(content: Path | bytes) -> pd.DataFrame:
+    """Return a Parquet file as a table, GeoParquet with its points."""
+    from pyarrow import parquet
+
+    def stream() -> Path | io.BytesIO:
+        return io.BytesIO(content) if isinstance(content, bytes) else content
+
+    if b"geo" in (parquet.read_schema(stream()).metadata or {}):
+        import geopandas
+
+        return _with_points(geopandas.read_parquet(stream()))
+    return _with_points(pd.read_parquet(stream()))
 
 
 def read_csv(
     source: Path | bytes,
     *,
-    columns: ColumnNames | None = None,
+    names: Sequence[str],
+    separator: str = ",",
+    skip: int = 1,
+    encoding: str = "utf-8-sig",
+    decimal: str = ".",
+    missing: Iterable[str] = (),
     only: Iterable[str] | None = None,
+    text: Iterable[str] = (),
     categories: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """Return a CSV file as a table; empty fields and words such as "NA" are missing.
+    """Return the table of a text below its first lines; words such as "NA" are missing.
 
-    It is comma, semicolon or tab separated, in UTF-8, with one line of column names. The caller's
-    ``columns`` tell which are text; only those in ``only`` are read; those in ``categories`` are
-    text with few different words.
+    Columns without a name are left out; those in ``text`` are text even where they look like
+    numbers, and those in ``categories`` are text with few different words. A few rows with too
+    many or too few fields are left out and counted in ``attrs``.
 
     Raises
     ------
     ObservationError
-        If the file is empty, a name occurs twice, or a row has too many fields.
+        If a name occurs twice, or more than a hundredth of the rows have other fields.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    names, delimiter = _header(source)
-    types = dict.fromkeys(_text_columns(names, columns or {}), pa.string())
+    unique([name for name in names if name])
+    numbered = [name or f"\0{place}" for place, name in enumerate(names)]
+    types = dict.fromkeys(text, pa.string())
     types |= dict.fromkeys(categories, pa.dictionary(pa.int32(), pa.string()))
-    missing = {w for word in MISSING_WORDS for w in (word, word.upper(), word.title())} | {"NaN"}
+    empty = {w for word in MISSING_WORDS for w in (word, word.upper(), word.title())} | {"NaN"}
+    ragged: list[str] = []
+
+    def other_fields(row: "arrow_csv.InvalidRow") -> str:
+        ragged.append(f"Expected {row.expected_columns} columns, got {row.actual_columns}: "
+                      f"{str(row.text)[:60]}")  # fmt: skip
+        return "skip"
+
     try:
-        with _opened(source) as stream:
+        with _opened(source, encoding) as stream:
             table = arrow_csv.read_csv(
                 stream,
-                parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
+                read_options=arrow_csv.ReadOptions(column_names=numbered, skip_rows=skip),
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=separator, invalid_row_handler=other_fields
+                ),
                 convert_options=arrow_csv.ConvertOptions(
                     column_types=types,
-                    null_values=sorted(missing),
-                    include_columns=list(only) if only is not None else None,
+                    null_values=sorted({*empty, *missing}),
+                    include_columns=list(only) if only is not None else [n for n in names if n],
+                    decimal_point=decimal,
                 ),
             )
     except (pa.ArrowInvalid, OSError, EOFError) as error:
-        if "Empty CSV" in str(error):  # only a line of names, without a line end
-            return pd.DataFrame(columns=names)
-        remedy = ". Save the table in UTF-8" if "UTF8" in str(error) else ""
-        raise ObservationError(f"the CSV cannot be read: {first_line(error)}{remedy}") from error
+        if "Empty CSV" in str(error) or "Could not skip" in str(error):  # only a line of names
+            return pd.DataFrame(columns=[name for name in names if name])
+        remedy = ". Name its encoding with encoding=..., or save the table in UTF-8"
+        raise ObservationError(
+            f"the CSV cannot be read: {first_line(error)}{remedy if 'UTF8' in str(error) else ''}"
+        ) from error
+    if len(ragged) > 0.01 * table.num_rows:
+        raise ObservationError(f"the CSV cannot be read: {ragged[0]} ({len(ragged)} such rows)")
     # Each Arrow column is freed once it is converted: a quarter less memory for a large file.
-    return table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
+    frame = table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
+    frame.attrs["ragged"] = len(ragged)
+    return frame
 
 
-def header_of(source: Path | bytes) -> list[str]:
-    """Return the column names of a CSV file."""
-    return _header(source)[0]
+def beginning(source: Path | bytes) -> bytes:
+    """Return the first bytes of a file, without its compression."""
+    try:
+        with _opened(source) as stream:
+            return stream.read(BEGINNING)
+    except (OSError, EOFError, ValueError) as error:
+        raise ObservationError(f"the file cannot be read: {first_line(error)}") from error
+
+
+def content_of(source: Path | bytes) -> bytes:
+    """Return the whole of a file, without its compression."""
+    if isinstance(source, bytes):
+        return source
+    try:
+        with _opened(source) as stream:
+            return stream.read()
+    except (OSError, EOFError, ValueError) as error:
+        raise ObservationError(f"the file cannot be read: {first_line(error)}") from error
+
+
+def members(
+    path: Path, pattern: str = "*", suffixes: tuple[str, ...] = CSV_SUFFIXES
+) -> Iterator[tuple[str, Path | bytes]]:
+    """Yield name and content of the files of a folder or a zip, also of a zip in it.
+
+    Names in a folder or zip have to match the pattern, whatever their case, and end in one of the
+    suffixes, if there are any. A single file is itself.
+    """
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and _fits(file.name, pattern, suffixes):
+                yield file.name, file
+            elif file.suffix.lower() == ".zip":
+                yield from _members(file, file.name, pattern, suffixes)
+    elif path.suffix.lower() == ".zip":
+        yield from _members(existing(path), path.name, pattern, suffixes)
+    else:
+        yield path.name, existing(path)
 
 
 def names_in(path: Path) -> list[str]:
@@ -147,27 +195,15 @@ def names_in(path: Path) -> list[str]:
         return [Path(name).name.lower() for name in archive.namelist()]
 
 
-def csv_files(path: Path, pattern: str) -> Iterator[Path | bytes]:
-    """Yield the CSV files of a folder or a zip, also of a zip in it, or the one file itself.
-
-    Names in a folder or zip have to match the pattern, whatever their case.
-    """
-    if path.is_dir():
-        yield from (file for file in sorted(path.rglob("*")) if _is_csv(file.name, pattern))
-    elif path.suffix.lower() == ".zip":
-        yield from _members(existing(path), path.name, pattern)
-    else:
-        yield existing(path)
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of a library's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _is_csv(name: str, pattern: str = "*") -> bool:
-    """Return whether a file is a CSV whose name matches the pattern."""
-    return name.lower().endswith(CSV_SUFFIXES) and fnmatch(Path(name).name.lower(), pattern)
+def _fits(name: str, pattern: str, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a file has one of the suffixes and a name that matches the pattern."""
+    path = Path(name)
+    return (not suffixes or suffix_of(path) in suffixes) and fnmatch(path.name.lower(), pattern)
 
 
 def _zip(source: Path | bytes, name: str = "it") -> zipfile.ZipFile:
@@ -178,82 +214,39 @@ def _zip(source: Path | bytes, name: str = "it") -> zipfile.ZipFile:
         raise ObservationError(f"{name} is no zip file: {error}") from error
 
 
-def _members(source: Path | bytes, name: str, pattern: str) -> Iterator[bytes]:
-    """Yield the contents of the CSV files of a zip, and of the zips in it."""
+def _members(
+    source: Path | bytes, name: str, pattern: str, suffixes: tuple[str, ...]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the files of a zip, and of the zips in it."""
     with _zip(source, name) as archive:
         for member in sorted(archive.namelist()):
             if member.lower().endswith(".zip"):
-                yield from _members(archive.read(member), member, pattern)
-            elif _is_csv(member, pattern):
-                yield archive.read(member)
+                yield from _members(archive.read(member), member, pattern, suffixes)
+            elif _fits(member, pattern, suffixes):
+                yield Path(member).name, archive.read(member)
 
 
-def _csv_in_zip(path: Path, columns: ColumnNames) -> pd.DataFrame:
-    """Return the only CSV in a zip file."""
-    with _zip(path, path.name) as archive:
-        members = [name for name in archive.namelist() if _is_csv(name)]
-        if len(members) != 1:
-            raise ObservationError(
-                f"{path.name} holds {len(members)} CSV files ({listed(members, 5)}); expected one. "
-                "Name the format with format='uci' or 'aqs', or unpack it"
-            )
-        return read_csv(archive.read(members[0]), columns=columns)
-
-
-def _opened(source: Path | bytes) -> "NativeFile":
-    """Return a stream of the text of a file, from its beginning."""
+def _opened(source: Path | bytes, encoding: str = "utf-8-sig") -> "NativeFile":
+    """Return a stream of the text of a file in UTF-8, from its beginning."""
     import pyarrow as pa
 
+    if encoding.lower() not in ("utf-8", "utf-8-sig", "utf8"):
+        try:
+            text = content_of(source).decode(encoding)
+        except (UnicodeDecodeError, LookupError) as error:
+            raise ObservationError(f"it is no text in {encoding}: {error}") from error
+        return pa.BufferReader(text.encode())
     if isinstance(source, Path):
         return pa.input_stream(str(source), compression="detect")
     return pa.BufferReader(source)
 
 
-def _header(source: Path | bytes) -> tuple[list[str], str]:
-    """Return the column names in the first line, and what separates them."""
-    try:
-        with _opened(source) as stream:
-            content = stream.read(1 << 16)
-    except (OSError, EOFError, ValueError) as error:
-        raise ObservationError(f"the file cannot be read: {first_line(error)}") from error
-    start = content.decode("utf-8-sig", errors="replace")
-    line = start.splitlines()[0] if start.strip() else ""
-    if "\0" in line or "\ufffd" in line:
-        raise ObservationError(
-            "the first line is no text in UTF-8, but UTF-16, another encoding or a binary file; "
-            "save the table as CSV in UTF-8"
-        )
-    if not line.strip():
-        raise ObservationError("the CSV is empty: expected a first line of column names")
-    delimiter = max(",;\t", key=line.count)
-    return _unique(next(csv.reader(io.StringIO(line), delimiter=delimiter))), delimiter
-
-
-def _unique(names: list[str]) -> list[str]:
+def unique(names: list[str]) -> list[str]:
     """Return column names, each of them once; refuse others."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ObservationError(f"columns are there twice: {listed(twice)}")
     return names
-
-
-def _text_columns(names: Sequence[str], columns: ColumnNames) -> set[str]:
-    """Return the columns to be read as text."""
-    roles = guess(names, {role: c for role, c in columns.items() if c in names}).roles
-    stated = columns.get("station", ())
-    parts = {stated} if isinstance(stated, str) else set(stated)
-    return {roles[role] for role in _TEXT_ROLES if role in roles} | (parts & set(names))
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    """Return a Parquet file as a table, GeoParquet with its points."""
-    from pyarrow import parquet
-
-    if b"geo" in (parquet.read_schema(path).metadata or {}):
-        import geopandas
-
-        return _with_points(geopandas.read_parquet(path))
-    return _with_points(pd.read_parquet(path))
 
 
 def _with_points(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,34 +1,25 @@
-"""The Beijing-36 file of the GRIN benchmark: HDF5 that pandas wrote, read without pickle."""
+"""Tables that pandas wrote into HDF5, read without pickle."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources.files import existing
-from aqreanalysis.observations.sources.options import Reading, TimeLabel
-from aqreanalysis.observations.sources.tables import from_wide
-
-#: The stamps are local time, and a stamp is the end of its hour: the same values carry labels
-#: one hour earlier in the UCI archive, which counts hours by their beginning.
-TIME_ZONE = "UTC+8"
-TIME_LABEL: TimeLabel = "end"
 
 
-def read_grin(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
-    """Return the Dataset of ``small36.h5``: PM2.5 of 36 stations of Beijing.
+def pandas_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the values, a column a station, and the stations of ``small36.h5``.
 
     Only arrays of numbers and bytes are read; the pickled attributes that pandas leaves in such
-    files and the mask of the benchmark are not. The caller's zone and label take precedence.
+    files and the mask of the benchmark are not.
 
     Raises
     ------
     ObservationError
-        If the file is no such file, and with all faults in it.
+        If the file is no such file.
     """
     import h5py
 
@@ -39,22 +30,12 @@ def read_grin(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
     except (OSError, KeyError) as error:
         raise ObservationError(
             f"not an HDF5 file of the GRIN benchmark, with the groups 'pm25' and 'stations': "
-            f"{error}",
-            source=journal.source,
+            f"{error}"
         ) from error
     stamps = pd.DatetimeIndex(values.index.to_numpy().astype("datetime64[ns]"))
     table = values.set_axis(values.columns.astype(str), axis=1)
     table.insert(0, "time", stamps)
-    places = places.assign(station=places.index.astype(str))
-    own = replace(
-        reading,
-        stations=places if reading.stations is None else reading.stations,
-        columns={"time": "time", "variable": "pm25"},
-        units=reading.units or "ug m-3",
-        time_zone=reading.time_zone or TIME_ZONE,
-        time_label=reading.time_label or TIME_LABEL,
-    )
-    return from_wide(table.reset_index(drop=True), reading=own, journal=journal)
+    return table.reset_index(drop=True), places.assign(station=places.index.astype(str))
 
 
 def _frame(file: Any, name: str) -> pd.DataFrame:

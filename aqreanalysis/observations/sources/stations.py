@@ -1,9 +1,11 @@
 """The stations of a table: their identifiers and positions, also from a table of their own."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.observations.checks import Codes, Names
+from aqreanalysis.observations.checks import Codes, Mask, Names
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.positions import (
     Positions,
@@ -12,7 +14,8 @@ from aqreanalysis.observations.checks.positions import (
     to_wgs84,
 )
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
-from aqreanalysis.observations.sources.columns import guess
+from aqreanalysis.observations.sources.columns import ROLES, guess
+from aqreanalysis.observations.sources.options import NOTHING, Reading
 from aqreanalysis.observations.variables import listed
 
 
@@ -36,7 +39,7 @@ def station_codes(column: pd.Series, *, journal: Journal) -> tuple[Codes, Names]
     empty = names[codes] == "" if (names[:-1] == "").any() or (codes < 0).any() else None
     if empty is not None:
         journal.fault(
-            f"row {int(np.argmax(empty)) + 1} has no station ({int(empty.sum())} such rows)"
+            f"row {int(np.argmax(empty)) + 1} has no station ({int(empty.sum())} such rows)",
         )
     broken = [name for name in names if {"\n", "\r", "\0"} & set(name)]
     if broken:
@@ -81,8 +84,17 @@ def positions_in_rows(
     return Positions(positions.longitude, positions.latitude, altitude, name)
 
 
-def station_table(table: pd.DataFrame, *, journal: Journal) -> tuple[Names, Positions]:
+def station_table(
+    table: pd.DataFrame,
+    *,
+    journal: Journal,
+    columns: Mapping[str, str] = NOTHING,
+    wanted: Iterable[str] | None = None,
+) -> tuple[Names, Positions]:
     """Return the identifiers, sorted, and the positions in a table of stations.
+
+    ``columns`` are those that the caller names. Where stations are ``wanted``, rows of others are
+    passed over, and the identifiers are those of the column that has most of the wanted.
 
     Raises
     ------
@@ -91,13 +103,31 @@ def station_table(table: pd.DataFrame, *, journal: Journal) -> tuple[Names, Posi
     """
     names = [str(name) for name in table.columns]
     own = Journal("table of stations")
-    roles = dict(guess(names).roles)
+    roles = dict(guess(names, {k: v for k, v in columns.items() if k != "id"}).roles)
+    for role, column in columns.items():
+        if column not in names:
+            own.fault(
+                f"station_columns names {column!r} for {role}; the table of stations has "
+                f"{listed(names)}"
+            )
+    own.stop_if_faulty()
+    if wanted is not None and ("id" in columns or "station" not in columns):
+        roles |= _identifying(table, roles, columns.get("id"), set(wanted))
     for role in ("station", "longitude", "latitude"):
         if role not in roles:
             own.fault(f"the table of stations has no column of {role}; it has {listed(names)}")
     if not own.faults and len(table) == 0:
         own.fault("the table of stations has no rows")
     own.stop_if_faulty()
+    total = table[roles["station"]].nunique()
+    if wanted is not None:
+        listing = table[roles["station"]].map(identifier, na_action="ignore")
+        chosen = listing.isin(set(wanted))
+        if chosen.any():
+            table = table[chosen.to_numpy(dtype=bool)]
+            spare = int(total - table[roles["station"]].nunique())
+            if spare:
+                journal.decide(f"{spare} stations of the table of stations have no measurements")
     station, identifiers = station_codes(table[roles["station"]], journal=own)
     positions = positions_in_rows(
         table,
@@ -112,23 +142,86 @@ def station_table(table: pd.DataFrame, *, journal: Journal) -> tuple[Names, Posi
     return identifiers, positions
 
 
-def positions_from_table(
-    stations: pd.DataFrame, identifiers: Names, *, journal: Journal
-) -> Positions:
-    """Return the positions of stations from the table of stations.
+def merged_stations(
+    table: pd.DataFrame, wanted: Iterable[str], columns: Mapping[str, str], *, journal: Journal
+) -> dict[str, str]:
+    """Return the station of each sampling point, where a table of stations has both.
+
+    It is empty where the wanted identifiers are those of stations, one by one.
+    """
+    names = [str(name) for name in table.columns]
+    given = {k: v for k, v in columns.items() if k in ROLES and v in names}
+    roles = dict(guess(names, given).roles)
+    own = _identifying(table, roles, columns.get("id"), set(wanted)).get("station")
+    home = roles.get("station")
+    if own is None or home is None or own == home or columns.get("id", own) not in names:
+        return {}
+    pairs = table[[own, home]].map(identifier, na_action="ignore").dropna().drop_duplicates()
+    pairs = pairs[pairs[own].isin(set(wanted))]
+    asked = "id" in columns and "station" in columns
+    if pairs[own].duplicated().any() or (not asked and not pairs[home].duplicated().any()):
+        return {}
+    journal.decide(
+        f"{len(pairs)} values of {own} are sampling points of {pairs[home].nunique()} stations "
+        f"({home} in the table of stations)"
+    )
+    return dict(zip(pairs[own], pairs[home], strict=True))
+
+
+def listed_positions(
+    stations: pd.DataFrame, identifiers: Names, *, reading: Reading, journal: Journal
+) -> tuple[Positions, Mask]:
+    """Return the positions of stations from the table of stations, and which of them it has.
 
     Raises
     ------
     ObservationError
-        If the table lacks a station or is faulty itself.
+        If the table lacks a station, which is no harmless fault, or is faulty itself.
     """
-    listing, positions = station_table(stations, journal=journal)
-    absent = identifiers[~np.isin(identifiers, listing)]
-    if absent.size:
-        raise ObservationError(
-            f"the table of stations lacks {listed(absent)}; it has {listed(listing)}"
+    listing, positions = station_table(
+        stations, journal=journal, columns=reading.station_columns, wanted=identifiers.tolist()
+    )
+    present = np.isin(identifiers, listing)
+    absent = identifiers[~present]
+    few = absent.size <= journal.tolerance * identifiers.size
+    if absent.size and present.any() and (few or reading.skip_unplaced):
+        journal.warn(
+            f"{absent.size} stations are left out, since the table of stations lacks them: "
+            f"{listed(absent)}"
         )
-    spare = len(listing) - len(identifiers)
-    if spare:
-        journal.decide(f"{spare} stations of the table of stations have no measurements")
-    return positions.at(np.searchsorted(listing, identifiers))
+    elif absent.size:
+        raise ObservationError(
+            f"the table of stations lacks {listed(absent)}; it has {listed(listing)}. Name its "
+            "column with station_columns={'id': ...}, or leave them out with skip_unplaced=True"
+        )
+    return positions.at(np.searchsorted(listing, identifiers[present])), present
+
+
+def listed_among(table: pd.DataFrame, wanted: Iterable[str], columns: Mapping[str, str]) -> int:
+    """Return how many identifiers the column of a table of stations has that has most of them."""
+    told = columns.get("id", columns.get("station"))
+    names = [told] if told is not None else [str(name) for name in table.columns]
+    return max((_count(table, name, set(wanted)) for name in names if name in table), default=0)
+
+
+def _identifying(
+    table: pd.DataFrame, roles: Mapping[str, str], told: str | None, wanted: set[str]
+) -> dict[str, str]:
+    """Return the column of the identifiers: the one told, or that which has most of the wanted."""
+    if told is not None:
+        return {"station": told}
+
+    places = {roles.get("longitude"), roles.get("latitude")}
+    usual = roles.get("station")
+    columns = [str(name) for name in table.columns if name not in places]
+    counts = {name: _count(table, name, wanted) for name in columns}
+    if not counts or (usual is not None and counts.get(usual, 0) == max(counts.values())):
+        return {}
+    best = max(counts, key=lambda name: counts[name])
+    return {"station": best} if counts[best] else {}
+
+
+def _count(table: pd.DataFrame, column: str, wanted: set[str]) -> int:
+    """Return how many of the wanted identifiers a column has."""
+    values = table[column].drop_duplicates().map(identifier, na_action="ignore")
+    return int(values.isin(wanted).sum())

@@ -21,7 +21,7 @@ from aqreanalysis.observations.sources.assembly import described, time_label
 from aqreanalysis.observations.sources.columns import ROLES, guess
 from aqreanalysis.observations.sources.files import existing, first_line
 from aqreanalysis.observations.sources.options import Reading, TimeLabel
-from aqreanalysis.observations.sources.stations import identifier, positions_from_table
+from aqreanalysis.observations.sources.stations import identifier, listed_positions
 from aqreanalysis.observations.variables import METEOROLOGY, known_variable, listed
 
 
@@ -274,7 +274,10 @@ def _with_positions(dataset: xr.Dataset, reading: Reading, journal: Journal) -> 
     if len(identifiers) == 0 or len(set(identifiers)) < len(identifiers):
         return dataset  # faults of the contract
     if reading.stations is not None:
-        positions = positions_from_table(reading.stations, identifiers, journal=journal)
+        positions, present = listed_positions(
+            reading.stations, identifiers, reading=reading, journal=journal
+        )
+        dataset = dataset.isel({STATION: np.flatnonzero(present)})
     else:
         positions = station_positions(
             np.arange(len(identifiers)),

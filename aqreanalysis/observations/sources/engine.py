@@ -1,0 +1,163 @@
+"""The one engine: files of any source, by its description, to a Dataset."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.sources.description import ASK, Source
+from aqreanalysis.observations.sources.opening import Block
+from aqreanalysis.observations.sources.options import Condition, Reading
+from aqreanalysis.observations.sources.pieces import Piece, piece_of
+from aqreanalysis.observations.sources.recognition import Input, blocks_of, with_codes
+from aqreanalysis.observations.sources.tables import to_dataset
+from aqreanalysis.observations.sources.values import Measurements
+from aqreanalysis.observations.variables import listed
+
+
+def read(
+    inputs: Sequence[Input], candidates: Sequence[Source], *, reading: Reading, journal: Journal
+) -> xr.Dataset:
+    """Return the Dataset of files of one source.
+
+    ``candidates`` are the sources that they may be of; none is all of them.
+
+    Raises
+    ------
+    ObservationError
+        With all faults of the files.
+    """
+    blocks = [
+        (item.name, source, block)
+        for item in inputs
+        for source, block in blocks_of(item, candidates, reading)
+    ]
+    if not blocks:
+        raise ObservationError("there is no table in it", source=journal.source)
+    source = blocks[0][1]
+    others = {other.title for _, other, _ in blocks} - {source.title}
+    if others:
+        raise ObservationError(
+            f"the files are of several kinds, {source.title} and {listed(sorted(others))}: open "
+            "them one by one and join them with combine",
+            source=journal.source,
+        )
+    reading = _with_description(source, reading, told=bool(candidates), journal=journal)
+    if source.suffixes:
+        reading, blocks = _with_own_stations(blocks, reading)
+    pieces = [piece_of(name, source, block, reading, journal) for name, _, block in blocks]
+    data, reading = _together(pieces, [name for name, _, _ in blocks], source, reading)
+    if "longitude" not in data.roles and reading.stations is None and not source.has_positions:
+        what = source.title
+        if source.name == "wide":
+            what = "a wide table (time, and one column a station)"
+        raise ObservationError(
+            f"{what} has no coordinates: pass stations=..., a table with the columns "
+            "station, longitude, latitude",
+            source=journal.source,
+        )
+    return to_dataset(data, reading=reading, journal=journal)
+
+
+def _with_description(source: Source, reading: Reading, *, told: bool, journal: Journal) -> Reading:
+    """Return the options with what the source's description says where the caller does not."""
+    if source.is_plain:
+        return reading
+    if source.time_zone == ASK and reading.time_zone is None:
+        raise ObservationError(
+            f"{source.title} has local time without a zone: pass time_zone='UTC+5:30' or the like",
+            source=journal.source,
+        )
+    own = replace(
+        reading,
+        time_zone=reading.time_zone or source.time_zone,
+        time_label=reading.time_label or source.time_label,
+        time_format=reading.time_format or source.time_format,
+        date_order=reading.date_order or source.date_order,
+        statistic=reading.statistic or dict(source.statistic) or None,
+        crs=reading.crs or source.crs,
+        skip_unplaced=reading.skip_unplaced or not reading.strict,
+    )
+    own = replace(with_codes(source, own), valid=(*own.valid, *map(Condition.of, source.valid)))
+    assumed = {
+        "zone": own.time_zone,
+        "stamps are the": own.time_label,
+        "dates have first the": own.date_order,
+        "missing is": listed(_shown(own.missing)) if own.missing else None,
+    }
+    said = [f"{name} {value}" for name, value in assumed.items() if value]
+    if not told:
+        journal.decide(
+            f"recognised as {source.title} ({source.name}): {', '.join(said)}; "
+            "source='long' reads it as a plain table"
+        )
+    return own
+
+
+def _shown(codes: Sequence[str | float]) -> list[str]:
+    """Return missing codes for a message."""
+    return [code if isinstance(code, str) else f"{code:g}" for code in codes]
+
+
+def _with_own_stations(
+    blocks: Sequence[tuple[str, Source, Block]], reading: Reading
+) -> tuple[Reading, list[tuple[str, Source, Block]]]:
+    """Return the tables of values alone, and the table of stations beside them as option."""
+    values = [entry for entry in blocks if "time" in entry[2].table.columns]
+    places = [block.table for _, _, block in blocks if "longitude" in block.table.columns]
+    if places and reading.stations is None:
+        reading = replace(reading, stations=places[0])
+    return reading, values
+
+
+def _together(
+    pieces: Sequence[Piece], names: Sequence[str], source: Source, reading: Reading
+) -> tuple[Measurements, Reading]:
+    """Return the rows of all files as one table, and the options with what their columns say."""
+    starts = np.cumsum([0, *(len(piece.table) for piece in pieces)])[:-1]
+    tables = [piece.table for piece in pieces]
+    table = tables[0] if len(tables) == 1 else pd.concat(tables)
+    zones = {piece.time_zone for piece in pieces}
+    labels = {piece.time_label for piece in pieces}
+    reading = replace(
+        reading,
+        time_zone=reading.time_zone or (zones.pop() if len(zones) == 1 else None),
+        time_label=reading.time_label or (labels.pop() if len(labels) == 1 else None),  # type: ignore[arg-type]
+    )
+    if reading.crs is not None and "longitude" in table.columns:
+        table = in_degrees(table, reading.crs)
+    units = {k: unit for piece in pieces for k, unit in piece.columns.units.items()}
+    monitor = str(pieces[0].columns.roles.get("monitor", ""))
+    word = monitor if not source.is_plain and len(monitor) <= 4 else ""
+    data = Measurements(
+        table,
+        names=pieces[0].names,
+        column_units=units,
+        source_units=source.units,
+        parameters=source.parameters,
+        words=source.words,
+        files=list(zip(names, starts.tolist(), strict=True)),
+        monitor_word=word,
+        time_format=reading.time_format,
+    )
+    return data, reading
+
+
+def in_degrees(table: pd.DataFrame, crs: str) -> pd.DataFrame:
+    """Return a table with longitude and latitude in degrees from coordinates of another system."""
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import CRSError
+
+    try:
+        transformer = Transformer.from_crs(CRS.from_user_input(crs), "EPSG:4326", always_xy=True)
+    except CRSError as error:
+        raise ObservationError(f"crs={crs!r} is no coordinate reference system: {error}") from error
+    x, y = (pd.to_numeric(table[role], errors="coerce") for role in ("longitude", "latitude"))
+    longitude, latitude = transformer.transform(x.to_numpy(float), y.to_numpy(float))
+    return table.assign(
+        longitude=np.where(np.isfinite(longitude), longitude, np.nan),
+        latitude=np.where(np.isfinite(latitude), latitude, np.nan),
+    )

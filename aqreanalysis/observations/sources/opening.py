@@ -1,0 +1,287 @@
+"""Tables in files as they are: lines above the names, several tables under each other, sheets."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.sources import files
+from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.options import Reading
+
+SHEET_SUFFIXES = (".xlsx", ".xlsm")
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+TEXT_SUFFIXES = (*files.CSV_SUFFIXES, ".dat", ".asc")
+#: All files that hold a table, in a folder or a zip.
+TABLE_SUFFIXES = (
+    *TEXT_SUFFIXES,
+    *SHEET_SUFFIXES,
+    *JSON_SUFFIXES,
+    *files.PARQUET_SUFFIXES,
+    *files.VECTOR_SUFFIXES,
+)
+
+_SEPARATORS = ",;\t|"
+#: Lines among which that of the names is looked for.
+_MOST_ABOVE = 100
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_UNITS_WORD = re.compile(r"(?i)^\W*(?:[µμu]g|mg|ng)[ ./]|^\W*pp[bmt]v?\W*$")
+
+Known = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table as it stands in a file, and the lines above it."""
+
+    table: pd.DataFrame
+    above: Sequence[str] = ()
+    units: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the text of a table stands in its file: where its names are, and what separates them."""
+
+    names: list[str]
+    separator: str
+    skip: int
+    above: Sequence[str]
+    units: dict[str, str]
+    repeated: bool
+    encoding: str
+
+
+def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]:
+    """Return the first lines of a text, those that are whole.
+
+    Raises
+    ------
+    ObservationError
+        If it is empty, or no text in this encoding.
+    """
+    start = files.beginning(content)
+    text = start.decode(encoding or "utf-8-sig", errors="replace")
+    lines = _LINE_END.split(text)
+    if len(lines) > 1 and len(start) >= files.BEGINNING:
+        lines = lines[:-1]
+    first = next((line for line in lines if line.strip()), "")
+    if "\0" in first or "\ufffd" in first:
+        raise ObservationError(
+            "the first line is no text in UTF-8, but UTF-16, another encoding or a binary file; "
+            "name its encoding with encoding=..., or save the table as CSV in UTF-8"
+        )
+    if not first:
+        raise ObservationError("the CSV is empty: expected a first line of column names")
+    return lines
+
+
+def layout_of(
+    content: Path | bytes, *, reading: Reading, known: Known, source: Source | None = None
+) -> Layout:
+    """Return how a text stands in its file.
+
+    The line of names is the first one, or the one below lines of heading that has most names that
+    are known.
+    """
+    encoding = reading.encoding or (source.encoding if source else None) or "utf-8-sig"
+    lines = first_lines(content, encoding)
+    if source is not None and source.names and _without_names(lines, source):
+        separator = source.separator or _separator(lines[0])
+        names = [*source.names]
+        names += [""] * (len(_split(lines[0], separator)) - len(names))
+        return Layout(names, separator, 0, (), {}, False, encoding)
+    row = reading.header
+    if row == -1:
+        first = next(line for line in lines if line.strip())
+        count = len(_split(first, _separator(first)))
+        names = [str(number) for number in range(1, count + 1)]
+        return Layout(names, _separator(first), 0, (), {}, False, encoding)
+    if row is None:
+        row = _line_of_names(lines, known)
+    if row >= len(lines) or not lines[row].strip():
+        raise ObservationError(f"header={row}, but there is no line of names at that place")
+    separator = (source.separator if source else None) or _separator(lines[row])
+    names = [name.strip() for name in _split(lines[row], separator)]
+    below = [line for line in lines[row + 1 :] if line.strip()]
+    longest = [_split(line, separator) for line in below[:5]]
+    extra = max((len(cells) for cells in longest), default=0) - len(names)
+    if extra > 0 and all(not any(cells[len(names) :]) for cells in longest):
+        names += [""] * extra
+    units = _units_below(names, longest[0]) if longest else {}
+    repeated = sum(line == lines[row] for line in lines) > 1
+    skip = row + 1 + bool(units)
+    return Layout(names, separator, skip, lines[:row], units, repeated, encoding)
+
+
+def text_blocks(
+    content: Path | bytes,
+    layout: Layout,
+    *,
+    reading: Reading,
+    only: Iterable[str] | None,
+    text: Iterable[str],
+    categories: Iterable[str],
+) -> Iterator[Block]:
+    """Yield the tables of a text: as a rule one."""
+    if layout.repeated:
+        whole = files.content_of(content).decode(layout.encoding, errors="replace")
+        rows = [_split(line, layout.separator) for line in _LINE_END.split(whole)]
+        yield from blocks_of(rows, layout.names, 0)
+        return
+    table = files.read_csv(
+        content,
+        names=layout.names,
+        separator=layout.separator,
+        skip=layout.skip,
+        encoding=layout.encoding,
+        decimal=decimal_of(content, layout, reading),
+        missing=[code for code in reading.missing if isinstance(code, str)],
+        only=only,
+        text=text,
+        categories=categories,
+    )
+    yield Block(table, layout.above, layout.units)
+
+
+def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
+    """Return the sign of decimals: told, or a comma where numbers have that and never a point."""
+    if reading.decimal is not None:
+        return reading.decimal
+    if layout.separator == ",":
+        return "."
+    lines = first_lines(content, layout.encoding)[layout.skip : layout.skip + 200]
+    cells = {cell for line in lines for cell in _split(line, layout.separator)}
+    comma = any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell) for cell in cells)
+    point = any(re.fullmatch(r"\s*-?\d+\.\d+\s*", cell) for cell in cells)
+    return "," if comma and not point else "."
+
+
+def sheet_blocks(content: Path | bytes, *, reading: Reading, known: Known) -> Iterator[Block]:
+    """Yield the tables of all sheets of a workbook."""
+    import openpyxl
+
+    stream = io.BytesIO(content) if isinstance(content, bytes) else content
+    book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
+    found = False
+    try:
+        for sheet in book.worksheets:
+            rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+            if not any(any(cell is not None for cell in row) for row in rows):
+                continue
+            texts = ["\t".join(_text(cell) for cell in row) for row in rows[:_MOST_ABOVE]]
+            at = reading.header if reading.header is not None else _line_of_names(texts, known)
+            names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
+            if sum(map(known, names)) < 2 and (found or len(book.worksheets) > 1):
+                continue
+            found = True
+            yield from blocks_of(rows, names, at)
+    finally:
+        book.close()
+    if not found:
+        raise ObservationError("no sheet has a line of column names such as time and PM2.5")
+
+
+def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]:
+    """Yield the tables under each line of names, with the lines between them as headings.
+
+    The rows of a table end at the first short row that does not begin like its first row.
+    """
+    lines = [[_text(cell).strip() for cell in row] for row in rows]
+    heads = [at for at in range(first, len(rows)) if lines[at] == names]
+    above_from = 0
+    for number, head in enumerate(heads):
+        end = heads[number + 1] if number + 1 < len(heads) else len(rows)
+        body: list[list] = []
+        shape = ""
+        for row in rows[head + 1 : end]:
+            filled = sum(_text(cell).strip() != "" for cell in row)
+            shape = shape or _shape(row[0])
+            if filled <= 2 and _shape(row[0]) != shape:
+                break
+            body.append([*row[: len(names)], *[None] * (len(names) - len(row))])
+        above = ["\t".join(_text(c) for c in row).strip() for row in rows[above_from:head]]
+        table = pd.DataFrame(body, columns=range(len(names)), dtype=object)
+        table = table.set_axis(_unique_or_empty(names), axis=1).drop(columns="", errors="ignore")
+        yield Block(table.replace("", None).dropna(how="all"), [line for line in above if line])
+        above_from = head + 1 + len(body)
+
+
+def json_table(content: Path | bytes) -> pd.DataFrame:
+    """Return the records of a JSON file, with the names of nested ones joined by a point."""
+    text = files.content_of(content).decode("utf-8-sig")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        data = [json.loads(line) for line in text.splitlines() if line.strip()]
+    while isinstance(data, dict):
+        lists = [value for value in data.values() if isinstance(value, list)]
+        inner = [value for value in data.values() if isinstance(value, dict)]
+        if lists and all(not isinstance(v, dict) for value in lists for v in value):
+            return pd.DataFrame(data)  # columns
+        choices = lists or inner or [[data]]
+        data = max(choices, key=len)
+    records = [record for record in data if isinstance(record, dict)]
+    if not records:
+        raise ObservationError("the JSON holds no records, such as [{'station': ..., ...}]")
+    table = pd.json_normalize(records)
+    nested = [n for n in table if table[n].map(lambda cell: isinstance(cell, (list, dict))).any()]
+    return table.drop(columns=nested)
+
+
+def _without_names(lines: Sequence[str], source: Source) -> bool:
+    """Return whether a file has no line of names, as its network documents it."""
+    return not source.columns or source.recognises_line(lines[0])
+
+
+def _line_of_names(lines: Sequence[str], known: Known) -> int:
+    """Return the number of the line of names: the first, or one with more that is known."""
+    filled = [at for at, line in enumerate(lines[:_MOST_ABOVE]) if line.strip()]
+    if not filled:
+        return 0
+
+    def knows(at: int) -> int:
+        return sum(known(cell.strip()) for cell in _split(lines[at], _separator(lines[at])))
+
+    best = max(filled, key=lambda at: (knows(at), -at))
+    return best if knows(best) >= 2 and knows(best) > knows(filled[0]) else filled[0]
+
+
+def _separator(line: str) -> str:
+    """Return what separates the names in a line."""
+    return max(_SEPARATORS, key=line.count)
+
+
+def _split(line: str, separator: str) -> list[str]:
+    """Return the cells of a line."""
+    return next(csv.reader(io.StringIO(line), delimiter=separator), [])
+
+
+def _units_below(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """Return the units in a line under the names, if it is one of units."""
+    pairs = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
+    if any(re.search(r"^\W*\d", cell) for cell in pairs.values()):
+        return {}
+    return pairs if any(_UNITS_WORD.search(cell) for cell in pairs.values()) else {}
+
+
+def _text(cell: object) -> str:
+    """Return a cell as text, empty where it is missing."""
+    return "" if cell is None or cell != cell else str(cell)
+
+
+def _shape(cell: object) -> str:
+    """Return how a cell is written: with "0" for digits and "a" for letters."""
+    return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", _text(cell).strip()))
+
+
+def _unique_or_empty(names: list[str]) -> list[str]:
+    """Return names, each of them once unless empty; refuse others."""
+    files.unique([name for name in names if name])
+    return names

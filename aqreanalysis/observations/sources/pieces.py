@@ -1,0 +1,385 @@
+"""From a table of a source to rows under the names of this package."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.sources.columns import (
+    LABELLED,
+    ROLES,
+    Columns,
+    guess,
+    joined,
+    recognise,
+)
+from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.opening import Block
+from aqreanalysis.observations.sources.options import Condition, Reading
+from aqreanalysis.observations.sources.reshaping import hours_to_rows, stations_to_rows
+from aqreanalysis.observations.sources.stations import identifier, station_table
+from aqreanalysis.observations.sources.values import no_column, single_variable
+from aqreanalysis.observations.variables import folded, known_variable, listed
+
+#: Roles that a line above the columns of a plain table may tell: "Station: Hill".
+_IN_HEADINGS = ("station", "name", "longitude", "latitude", "altitude", "units", "parameter")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a table under this package's names, and what its columns' names say."""
+
+    table: pd.DataFrame
+    columns: Columns
+    names: Sequence[str]
+    time_zone: str | None = None
+    time_label: str | None = None
+
+
+def piece_of(name: str, source: Source, block: Block, reading: Reading, journal: Journal) -> Piece:
+    """Return a table's rows under the names of this package."""
+    table = block.table
+    names = [str(column) for column in table.columns]
+    table = _valid_rows(table.set_axis(names, axis=1), reading, journal)
+    ragged = block.table.attrs.get("ragged", 0)
+    if ragged:
+        journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
+    columns = _columns(source, names, reading, journal)
+    journal.stop_if_faulty()
+    constants = _constants(name, source, block, columns, reading)
+    if source.layout == "long":
+        parts = _parts(source, columns, reading)
+        kept = {**columns.roles, **columns.variables}
+        kept.update({part: part for part in parts if isinstance(parts, list)})
+        own = table[list(kept.values())].set_axis(list(kept), axis=1)
+        own = _without_bad_flags(own, table, source, columns, journal)
+    elif source.layout == "wide":
+        own = _from_wide(table, source, columns, constants, reading, journal)
+    else:
+        own = _from_hours(table, source, columns, journal)
+    own = _with_station(own, source, reading, journal)
+    if "time" in own and "date" in own and source.layout == "wide" and source.time_format:
+        own = own.drop(columns="time")
+    for role, value in constants.items():
+        if role not in own.columns or (role in ("station",) and reading.station is not None):
+            own = own.assign(**{role: value})
+    raw_time = str(columns.roles.get("time", columns.roles.get("date", "")))
+    zone = "UTC" if {"utc", "gmt"} & {raw_time.lower()} or _says_utc(raw_time) else None
+    label = LABELLED.get(folded(raw_time)) if source.is_plain else None
+    units = {**columns.units}
+    for variable, column in columns.variables.items():
+        if variable not in units and column in block.units:
+            units[variable] = block.units[column]
+    return Piece(own, replace(columns, units=units), names, zone, label)
+
+
+def _says_utc(name: str) -> bool:
+    """Return whether a column's name says that its times are UTC."""
+    return "utc" in name.lower() or "gmt" in name.lower()
+
+
+def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Journal) -> Columns:
+    """Return the columns of a table: of its description, or by their usual names."""
+    parts = reading.columns.get("station")
+    several = parts if parts is not None and not isinstance(parts, str) else ()
+    absent = [part for part in several if part not in names]
+    if absent:
+        journal.fault(
+            f"columns names {listed(absent)} for station; the columns are {listed(names)}"
+        )
+    given = {k: c for k, c in reading.columns.items() if isinstance(c, str) and k != "variable"}
+    if source.is_plain:
+        free = [n for n in names if n not in several or n in given.values()]
+        if source.layout == "wide":
+            found = guess(free, {k: c for k, c in given.items() if c in names})
+            keys = ("time", "date", "hour", "year", "month", "parameter", "end", "units")
+            roles = {k: c for k, c in found.roles.items() if k in keys}
+            if not {"date", "year"} & set(roles):
+                roles.pop("hour", None)
+            return Columns(roles, {}, {})
+        if source.layout == "hours":
+            found = guess(free, {k: c for k, c in given.items() if c in names})
+            return Columns(found.roles, {}, {})
+        return recognise(free, given, journal=journal)
+    columns = source.columns_in(names)
+    if source.names and not columns:
+        columns = {name: name for name in names if name}
+        if source.layout == "hours":
+            columns = {n: n for n in columns if not source.is_series(n)
+                       and source.hour_of_flag(n) is None}  # fmt: skip
+    columns |= given
+    needed = source.needed or (() if source.names and not source.columns else source.signature)
+    missing = [
+        (source.columns.get(role) or (role,))[0]
+        for role in needed
+        if role not in columns
+        and not (role == "station" and (reading.station or several))
+        and not (role in ("longitude", "latitude") and reading.stations is not None)
+    ]
+    missing += [column for column in given.values() if column not in names]
+    if missing:
+        raise ObservationError(
+            f"{source.title} lacks the columns {listed(missing)}; it has {listed(names)}",
+            source=journal.source,
+        )
+    helpers = {*source.station_parts}
+    roles = {r: c for r, c in columns.items() if r in ROLES or r in helpers}
+    if reading.stations is not None:  # its positions hold
+        roles = {r: c for r, c in roles.items() if r not in ("longitude", "latitude", "datum")}
+    variables = {
+        r: c for r, c in columns.items() if (r in given and r not in ROLES) or _is_variable(r)
+    }
+    return Columns(roles, variables, {})
+
+
+def _is_variable(role: str) -> bool:
+    """Return whether a name in a description is that of a variable."""
+    return role not in ROLES and known_variable(role) == role
+
+
+def _valid_rows(table: pd.DataFrame, reading: Reading, journal: Journal) -> pd.DataFrame:
+    """Return the rows that meet the conditions of a valid row."""
+    for condition in (*reading.valid, *_usual_conditions(table, reading)):
+        if condition.column not in table.columns:
+            if not any(condition.column == c.column for c in reading.valid):
+                continue
+            raise ObservationError(
+                f"valid names the column {condition.column!r}; the columns are "
+                f"{listed(table.columns)}",
+                source=journal.source,
+            )
+        held = condition.holds(table[condition.column])
+        if not held.all():
+            journal.decide(f"{int((~held).sum())} rows are not {condition} and are not used")
+            table = table[held]
+    return table
+
+
+def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:
+    """Return the condition of a column of validity in the codes of Europe, -99 to 4."""
+    told = {condition.column for condition in reading.valid}
+    for name in table.columns:
+        if folded(name) == "validity" and name not in told and name not in reading.columns.values():
+            codes = pd.to_numeric(table[name], errors="coerce").dropna().unique()
+            if len(codes) and set(codes) <= {-99, -1, 1, 2, 3, 4}:
+                return [Condition(name, ">=", ("1",))]
+    return []
+
+
+def _without_bad_flags(
+    own: pd.DataFrame, table: pd.DataFrame, source: Source, columns: Columns, journal: Journal
+) -> pd.DataFrame:
+    """Return the rows without the values whose own flag is not good."""
+    for variable in columns.variables if source.flag else ():
+        flag = source.flag.format(variable)
+        column = next((name for name in table.columns if folded(name) == folded(flag)), None)
+        if column is None:
+            continue
+        condition = Condition.of(f"{column}{source.good}")
+        refused = ~condition.holds(table[column]) & own[variable].notna().to_numpy()
+        if refused.any():
+            journal.decide(
+                f"{int(refused.sum())} values of {variable} are not {condition} and are not used"
+            )
+            own = own.assign(**{variable: own[variable].mask(refused)})
+    return own
+
+
+def _parts(source: Source, columns: Columns, reading: Reading) -> list[str]:
+    """Return the columns that make the identifier together, if there are several."""
+    given = reading.columns.get("station")
+    if given is not None and not isinstance(given, str):
+        return list(given)
+    return []
+
+
+def _with_station(
+    own: pd.DataFrame, source: Source, reading: Reading, journal: Journal
+) -> pd.DataFrame:
+    """Return the rows with one column of stations, made of its parts."""
+    parts = reading.columns.get("station")
+    if parts is not None and not isinstance(parts, str):
+        text = joined([own[part] for part in parts], _dashed)
+        kept = own.drop(columns=[p for p in parts if p not in ROLES and not _is_variable(p)])
+        return kept.drop(columns="station", errors="ignore").assign(station=text)
+    if source.station_parts and set(source.station_parts) <= set(own.columns):
+        incomplete = own[list(source.station_parts)].isna().any(axis=1).to_numpy()
+        if incomplete.any():
+            journal.fault(
+                f"row {int(np.argmax(incomplete)) + 1} has no {_and(source.station_parts)} "
+                f"({int(incomplete.sum())} such rows)",
+                share=incomplete.mean(),
+            )
+            journal.stop_if_faulty()
+            own = own[~incomplete]
+        widths = list(source.station_parts.values())
+        text = joined(
+            [own[part] for part in source.station_parts],
+            lambda *words: "-".join(
+                identifier(word).zfill(width) for word, width in zip(words, widths, strict=True)
+            ),
+        )
+        return own.drop(columns=list(source.station_parts)).assign(station=text)
+    if source.station_pattern and "station" in own.columns:
+        pattern = rf"^{source.station_pattern}$"
+        text = own["station"].astype(str).str.extract(pattern, expand=False)
+        return own.assign(station=text.fillna(own["station"].astype(str)))
+    return own
+
+
+def _and(parts: Mapping[str, int]) -> str:
+    """Return names as a text: "state, county or site"."""
+    *first, last = parts
+    return f"{', '.join(first)} or {last}"
+
+
+def _dashed(*parts: object) -> str:
+    """Return an identifier from its parts."""
+    return "-".join(map(identifier, parts))
+
+
+def _constants(
+    name: str, source: Source, block: Block, columns: Columns, reading: Reading
+) -> dict[str, str]:
+    """Return what holds for all rows: said by the caller, the lines above or the file's name."""
+    found = source.in_file_name(name)
+    if source.is_plain:
+        if "parameter" not in columns.roles and not columns.variables:
+            variable = _variable_in(name)
+            if variable is not None and "variable" not in reading.columns:
+                found["parameter"] = variable
+        for line in block.above:
+            match = re.fullmatch(r"[\s#%;*\"]*([^:=,;\t]+?)\s*[:=,;\t]+\s*(.+?)[\s,;\t\"]*", line)
+            key = folded(match[1]) if match else ""
+            role = next((role for role in _IN_HEADINGS if key in ROLES[role]), None)
+            if match and role and role not in found:
+                found[role] = match[2].strip()
+        if "parameter" in found and known_variable(found["parameter"]) is None:
+            del found["parameter"]
+    for role, pattern in source.heading.items():
+        lines = [re.match(pattern, line) for line in block.above]
+        told = [match[1].strip() for match in lines if match]
+        if told:
+            found[role] = told[-1]
+    if reading.station is not None:
+        found["station"] = reading.station
+    if (
+        "variable" in reading.columns
+        and "parameter" not in columns.roles
+        and (source.layout != "long" or "value" in columns.roles or not columns.variables)
+    ):
+        found["parameter"] = str(reading.columns["variable"])
+    if "parameter" in columns.roles:
+        found.pop("parameter", None)
+    return {r: v for r, v in found.items() if r in ROLES}
+
+
+def _variable_in(name: str) -> str | None:
+    """Return the one pollutant that a file's name names, if any."""
+    stem = re.sub(r"(?i)pm2[._p]?5", "pm25", Path(name).name.split(".csv")[0])
+    words = [word for word in re.split(r"[^0-9A-Za-z]+|(?<=\d{4})(?=[A-Za-z])", stem) if word]
+    found = {known_variable(word) for word in words if folded(word) not in ("no", "in")} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _from_wide(
+    table: pd.DataFrame,
+    source: Source,
+    columns: Columns,
+    constants: dict[str, str],
+    reading: Reading,
+    journal: Journal,
+) -> pd.DataFrame:
+    """Return a row a station and time of a table with a column a station."""
+    names = list(table.columns)
+    kept = dict(columns.roles)
+    if not {"time", "date", "year"} & set(kept):
+        raise ObservationError(no_column("time", names), source=journal.source)
+    series = [n for n in names if n and n not in kept.values()]
+    if source.series:
+        odd = [name for name in series if not source.is_series(name)]
+        if odd:
+            journal.decide(f"columns not used: {listed(odd)}")
+        series = [name for name in series if name not in odd]
+    elif reading.stations is not None:
+        series = _of_stations(series, reading, journal)
+    else:
+        series = [n for n in series if not _is_role_free(n)]
+    if len(table) == 0 or not series:
+        journal.fault("the table has no rows" if series else "the table has no station columns")
+    journal.stop_if_faulty()
+    if "parameter" in kept:
+        return stations_to_rows(table, kept, series, "value")
+    told = constants.pop("parameter", None)
+    if told is None or "variable" in reading.columns:
+        variable = single_variable(reading, journal=journal)
+    else:
+        variable = source.parameters.get(told, known_variable(told) or "")
+        if not variable:
+            raise ObservationError(
+                f"the file's name says {told!r}, which is no known pollutant; say it with "
+                "columns={'variable': 'pm10'}",
+                source=journal.source,
+            )
+        journal.decide(f"the pollutant is {variable}, by the file's name")
+    return stations_to_rows(table, kept, series, variable)
+
+
+def _is_role_free(name: str) -> bool:
+    """Return whether a column of a wide table without a list is an unnamed index of rows."""
+    return name.startswith("Unnamed:")
+
+
+def _of_stations(series: list[str], reading: Reading, journal: Journal) -> list[str]:
+    """Return the columns that are stations of the table of stations."""
+    assert reading.stations is not None
+    listing, _ = station_table(
+        reading.stations,
+        journal=Journal("", silent=True),
+        columns=reading.station_columns,
+        wanted=[identifier(name) for name in series],
+    )
+    known = set(listing.tolist())
+    strangers = [name for name in series if identifier(name) not in known]
+    few = len(strangers) <= journal.tolerance * len(series)
+    if strangers and (few or reading.skip_unplaced) and len(strangers) < len(series):
+        journal.warn(
+            f"{len(strangers)} columns are no station of the table of stations and are left out: "
+            f"{listed(strangers)}"
+        )
+        return [name for name in series if name not in strangers]
+    if strangers:
+        journal.fault(
+            f"columns that are no station of the station table: {listed(strangers)}. "
+            "Add them there, drop them, or leave them out with skip_unplaced=True"
+        )
+    return series
+
+
+def _from_hours(
+    table: pd.DataFrame, source: Source, columns: Columns, journal: Journal
+) -> pd.DataFrame:
+    """Return a row an hour of a table with a column an hour."""
+    names = list(table.columns)
+    hours, flags = {}, {}
+    for name in names:
+        if name in columns.roles.values():
+            continue
+        match = re.fullmatch(source.series, name.strip())
+        flag = source.hour_of_flag(name)
+        if match:
+            hours[name] = match[1]
+        elif flag is not None:
+            flags[name] = flag
+    if not hours:
+        raise ObservationError(f"no columns of hours; the columns are {listed(names)}")
+    kept = dict(columns.roles)
+    if "time" in kept and "date" not in kept:
+        kept["date"] = kept.pop("time")
+    good = Condition.of(f"flag{source.good}") if source.good else None
+    kept.pop("hour", None)
+    return hours_to_rows(table, kept, hours, flags, good, journal=journal)

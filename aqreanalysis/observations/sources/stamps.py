@@ -1,0 +1,186 @@
+"""Stamps of the columns that hold them: a date and an hour, numbers, day or month first."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.sources.columns import joined
+from aqreanalysis.observations.sources.options import DateOrder
+
+#: 3/4/2020 or 03.04.20, and what follows it.
+_DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)(.*)", re.DOTALL)
+_CLOCK = re.compile(r"\d{1,2}(:\d{2}){0,2}(?:\.\d+)?(\s*[AaPp]\.?[Mm]\.?)?")
+
+#: Share of the steps that are equal in a regular series, a few gaps beside.
+_EVEN = 0.9
+
+
+def stamps_of(
+    table: pd.DataFrame, roles: Mapping[str, str], *, time_format: str | None
+) -> pd.Series | None:
+    """Return the stamp of every row, text or datetimes, of one column or of several.
+
+    These are a time; a date and a clock or an hour; a year, month, day and hour. None is a table
+    without any of them.
+    """
+    if time_format is not None and "time" in roles:
+        return _formatted(table[roles["time"]], time_format)
+    if "date" in roles and "time" in roles and len(table):
+        clock = table[roles["time"]]
+        if _CLOCK.fullmatch(str(clock.iloc[0]).strip()):
+            return joined([table[roles["date"]], clock], _dated)
+    if "time" in roles:
+        return table[roles["time"]]
+    if {"year", "month", "date"} <= set(roles):
+        parts = [table[roles[part]] for part in ("year", "month", "date")]
+        if "hour" in roles:
+            return joined([*parts, table[roles["hour"]]], _of_parts)
+        return joined(parts, _of_parts)
+    if {"date", "hour"} <= set(roles):
+        return joined([table[roles["date"]], table[roles["hour"]]], _dated)
+    return table[roles["date"]] if "date" in roles else None
+
+
+def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) -> pd.Series:
+    """Return stamps with the year first, where they are text that begins with day and month.
+
+    The order is the one told; else the one that fits all stamps; else the one that alone gives an
+    even step. Where none is clear the stamps stay as they are.
+
+    Examples
+    --------
+    >>> days = pd.Series(["01/02/2020", "02/02/2020", "03/02/2020", "04/02/2020"])
+    >>> in_order(days, None, journal=Journal("table")).iloc[-1]
+    '2020-02-04'
+    """
+    codes, uniques = pd.factorize(stamps)
+    matches = [
+        _DAY_AND_MONTH.fullmatch(word) if isinstance(word, str) else None for word in uniques
+    ]
+    dates = [match for match in matches if match is not None]
+    if not dates or len(dates) < 0.9 * len(matches):
+        return stamps
+    numbers = np.array([(int(m[1]), int(m[3])) for m in dates])
+    day_first, month_first = (numbers[:, 0] > 12).any(), (numbers[:, 1] > 12).any()
+    if order is None and day_first != month_first:
+        order = "day" if day_first else "month"
+    if order is None and not day_first:
+        order = _even_order(dates)
+        if order is not None:
+            journal.decide(
+                f"dates such as {dates[0].group().strip()} are read with the {order} first, which "
+                "alone gives an even step; date_order=... tells"
+            )
+    if order is None:
+        return stamps
+    clear = order
+    words = [
+        word if match is None else _year_first(match, clear)
+        for word, match in zip(uniques, matches, strict=True)
+    ]
+    return pd.Series(pd.Categorical.from_codes(*_distinct(codes, words)), index=stamps.index)
+
+
+def _distinct(codes: np.ndarray, words: list) -> tuple[np.ndarray, pd.Index]:
+    """Return codes and categories, each once, of words that may repeat."""
+    place, distinct = pd.factorize(np.array(words, dtype=object))
+    return np.append(place, -1)[codes], pd.Index(distinct)
+
+
+def _year_first(match: re.Match, order: DateOrder) -> str:
+    """Return a stamp with year, month and day in that order."""
+    day, month = (match[1], match[3]) if order == "day" else (match[3], match[1])
+    year = match[4] if len(match[4]) == 4 else f"20{match[4]}"
+    rest = re.sub(r"^[,\s]*[ T][,\s]*", " ", match[5])
+    return f"{year}-{month.zfill(2)}-{day.zfill(2)}{re.sub(r'^ (?=[0-9]:)', ' 0', rest)}"
+
+
+def _even_order(dates: list[re.Match]) -> DateOrder | None:
+    """Return the order that gives an even step, where the other has twice as many odd ones."""
+    uneven: dict[DateOrder, float] = {}
+    orders: tuple[DateOrder, ...] = ("day", "month")
+    for order in orders:
+        texts = [re.sub(r" 24(?=:)", " 00", _year_first(match, order)) for match in dates]
+        times = pd.Series(pd.to_datetime(texts, format="mixed", errors="coerce")).dropna()
+        steps = np.diff(np.unique(times.to_numpy()))
+        if steps.size == 0 or len(times) < len(texts):
+            return None
+        counts = np.unique(steps, return_counts=True)[1]
+        uneven[order] = 1.0 - counts.max() / counts.sum()
+    best = min(orders, key=lambda order: uneven[order])
+    other = next(order for order in orders if order != best)
+    is_clear = uneven[best] <= 1 - _EVEN and uneven[best] < 0.5 * uneven[other]
+    return best if is_clear else None
+
+
+def _dated(day: object, clock: object) -> str:
+    """Return the stamp of a date and a clock or an hour."""
+    if isinstance(day, (date, datetime)):
+        day = f"{day:%Y-%m-%d}"
+    text = re.split(r"[T ]", str(day).strip())[0]
+    if re.fullmatch(r"\d{8}", text):
+        text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return f"{text} {_clock(clock)}"
+
+
+def _of_parts(year: object, month: object, day: object, clock: object = 0) -> str:
+    """Return the stamp of year, month, day and hour."""
+    try:
+        numbers = [int(float(str(part))) for part in (year, month, day)]
+    except ValueError:
+        return f"{year}-{month}-{day} {clock}"
+    year, month, day = numbers
+    return f"{year:04}-{month:02}-{day:02} {_clock(clock)}"
+
+
+def _clock(clock: object) -> str:
+    """Return a clock or an hour as 05:00: of "5", 5.0, "0500", "5:00", "05:00:00", "5:00 AM"."""
+    text = str(clock).strip()
+    text = re.sub(r"(?<=\d)\.0+$", "", text)
+    if re.fullmatch(r"\d{1,2}", text):
+        return f"{text.zfill(2)}:00"
+    if re.fullmatch(r"\d{3,4}", text):
+        return f"{text.zfill(4)[:2]}:{text[-2:]}"
+    if re.fullmatch(r"\d:.*", text):
+        text = f"0{text}"
+    return text
+
+
+def _formatted(stamps: pd.Series, time_format: str) -> pd.Series:
+    """Return stamps of a stated format as datetimes, where they are of it; 24 is midnight."""
+    codes, uniques = pd.factorize(stamps)
+    convert: Callable[[object], object] = _unix if time_format == "unix" else _strptime(time_format)
+    words = [convert(word) for word in uniques]
+    return pd.Series(np.array([*words, None], dtype=object)[codes], index=stamps.index)
+
+
+def _unix(word: object) -> str:
+    """Return seconds since 1970 as a stamp in UTC."""
+    try:
+        return f"{pd.Timestamp(float(str(word)), unit='s'):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError):
+        return str(word)
+
+
+def _strptime(time_format: str) -> Callable[[object], object]:
+    """Return what reads a stamp of a format; a stamp of another is left as text."""
+    try:
+        datetime(2000, 1, 1).strftime(time_format)
+    except ValueError as error:
+        raise ObservationError(f"time_format={time_format!r} is no format: {error}") from error
+    of_hour = time_format.endswith("%H")
+
+    def convert(word: object) -> object:
+        text = re.sub(r"(?<=\d)\.0$", "", str(word).strip())
+        late = of_hour and text.endswith("24")
+        try:
+            time = datetime.strptime(f"{text[:-2]}00" if late else text, time_format)
+        except ValueError:
+            return f"{word} (not {time_format})"
+        return f"{pd.Timestamp(time) + pd.Timedelta(days=int(late)):%Y-%m-%d %H:%M:%S}"
+
+    return convert

@@ -1,0 +1,232 @@
+"""The measured values in rows: missing codes, parameters and units."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pandas as pd
+
+from aqreanalysis.conventions import POLLUTANTS, UnknownPollutantError, pollutant
+from aqreanalysis.observations.checks import Floats
+from aqreanalysis.observations.checks.numbers import numbers
+from aqreanalysis.observations.checks.units import concentration_factor, conversion
+from aqreanalysis.observations.journal import Describe, Journal, ObservationError
+from aqreanalysis.observations.sources.columns import ROLES
+from aqreanalysis.observations.sources.options import Reading
+from aqreanalysis.observations.variables import known_variable, listed
+
+Values = dict[str, Floats]
+Units = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Rows as a source has them, under the names of this package, and what is known of them.
+
+    Columns are roles (`ROLES`) and variables. ``column_units`` stand in the columns' names,
+    ``source_units`` hold where nothing else tells; ``names`` are those of the source's columns.
+    """
+
+    table: pd.DataFrame
+    names: Sequence[str] = ()
+    column_units: Mapping[str, str] = field(default_factory=dict)
+    source_units: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[tuple[str, int]] = ()
+    monitor_word: str = ""
+    time_format: str | None = None
+    roles: Mapping[str, str] = field(init=False)
+    variables: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Tell the roles among the columns."""
+        columns = [str(name) for name in self.table.columns]
+        object.__setattr__(self, "roles", {name: name for name in columns if name in ROLES})
+        object.__setattr__(self, "variables", [name for name in columns if name not in ROLES])
+
+    def row(self, position: int) -> str:
+        """Return a row for a message: its number, and its file if there are several."""
+        number = f"row {self.table.index[position] + 1}"
+        if len(self.files) < 2:
+            return number
+        starts = [start for _, start in self.files]
+        return f"{self.files[int(np.searchsorted(starts, position, 'right')) - 1][0]} {number}"
+
+
+def measured_values(
+    data: Measurements, describe: Describe, reading: Reading, journal: Journal
+) -> tuple[Values, Units]:
+    """Return every variable's values, one a row of the table, and the variables' units.
+
+    Units are those that the caller states, or those in the column's name, or those in a column
+    of units, row by row, or those that the source's description knows.
+    """
+    table, roles = data.table, data.roles
+    row_units = table["units"] if "units" in roles else None
+    if "value" in roles and not any(name in POLLUTANTS for name in data.variables):
+        column = _numbers(table["value"], "value", data, describe, reading, journal)
+        raw = _by_parameter(column, data, reading, journal)
+    else:
+        raw = {
+            name: _numbers(table[name], name, data, describe, reading, journal)
+            for name in data.variables
+        }
+    if not isinstance(reading.units, str):
+        strangers = [name for name in reading.units or {} if name not in raw]
+        if strangers:
+            journal.fault(f"units names {listed(strangers)}; the variables are {listed(raw)}")
+    values: Values = {}
+    units: Units = {}
+    for name, column in raw.items():
+        stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
+        stated = stated or data.column_units.get(name)
+        factor: float | Floats
+        if stated is None and row_units is not None and name in POLLUTANTS:
+            factor, offset = _factors_by_row(name, column, row_units, journal), 0.0
+            units[name] = None
+        else:
+            stated = stated or data.source_units.get(name)
+            factor, offset, units[name] = conversion(name, stated, journal=journal)
+        unchanged = offset == 0.0 and np.ndim(factor) == 0 and factor == 1.0
+        values[name] = column if unchanged else column * factor + offset
+    return values, units
+
+
+def no_column(role: str, names: Sequence[object]) -> str:
+    """Return the fault of a role without a column."""
+    remedy = {
+        "station": ", or the one station with station='...'",
+        "longitude": ", or pass stations=..., a table of positions",
+    }.get(role, "")
+    return (
+        f"no column of {role}; the columns are {listed(names)}. "
+        f"Name it with columns={{{role!r}: ...}}{remedy}"
+    )
+
+
+def single_variable(reading: Reading, *, journal: Journal) -> str:
+    """Return the pollutant of a table that does not name it: the caller's word, or PM2.5."""
+    given = reading.columns.get("variable")
+    if given is None:
+        journal.decide(
+            "the pollutant is not named and taken for pm25; "
+            "columns={'variable': 'pm10'} names another"
+        )
+        return "pm25"
+    try:
+        return pollutant(str(given)).name
+    except UnknownPollutantError as error:
+        raise ObservationError(f"columns names the variable {given!r}: {error}") from error
+
+
+def _numbers(
+    column: pd.Series,
+    name: str,
+    data: Measurements,
+    describe: Describe,
+    reading: Reading,
+    journal: Journal,
+) -> Floats:
+    """Return a column as numbers, NaN where it is a missing code of the source or the caller."""
+    is_text = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind not in "iufb"
+    patterns = [code for code in reading.missing if isinstance(code, str)]
+    if is_text and (patterns or data.words or reading.decimal == ","):
+        codes, uniques = pd.factorize(column)
+        words = [
+            _word(str(word).strip(), patterns, data.words, reading.decimal) for word in uniques
+        ]
+        column = pd.Series(np.array([*words, None], dtype=object)[codes], index=column.index)
+    values = numbers(column, name=name, describe=describe, journal=journal)
+    missing = np.isin(values, [code for code in reading.missing if not isinstance(code, str)])
+    if not missing.any():
+        return values
+    found = ", ".join(f"{code:g}" for code in np.unique(values[missing]))
+    journal.decide(
+        f"{int(missing.sum())} values of {name} are {found} and read as missing; for example "
+        f"{describe(int(np.argmax(missing)))}"
+    )
+    return np.where(missing, np.nan, values)
+
+
+def _word(
+    word: str, patterns: Sequence[str], words: Mapping[str, str], decimal: str | None
+) -> str | None:
+    """Return a text for a number as it is meant; None is missing."""
+    if any(fnmatchcase(word.lower(), pattern.lower()) for pattern in patterns):
+        return None
+    word = words.get(word, word)
+    return word.replace(".", "").replace(",", ".") if decimal == "," and "," in word else word
+
+
+def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal: Journal) -> Values:
+    """Return values split by the word that says what each of them is; NaN on the other rows."""
+    if "parameter" not in data.roles:
+        return {single_variable(reading, journal=journal): values}
+    codes, uniques = pd.factorize(data.table["parameter"])
+    words = [_bare(word) for word in uniques]
+    variables = np.array(
+        [data.parameters.get(word, known_variable(word) or "") for word in words] + [""],
+        dtype=object,
+    )
+    counts = np.bincount(codes[~np.isnan(values)] + 1, minlength=len(words) + 1)[1:]
+    unknown = [
+        (word, count)
+        for word, name, count in zip(words, variables, counts, strict=False)
+        if not name
+    ]
+    names = sorted(set(variables) - {""})
+    if not any(name in POLLUTANTS for name in names):
+        journal.fault(
+            f"no parameter is a pollutant ({', '.join(POLLUTANTS)}); they are "
+            f"{listed(word for word, _ in unknown)}"
+        )
+    elif unknown:
+        told = listed(f"{word} ({count} values)" for word, count in unknown)
+        if reading.strict:
+            journal.fault(f"parameters that are not known: {told}")
+        journal.decide(f"parameters not used: {told}")
+    if (codes < 0).any() and names:
+        count = int((codes < 0).sum())
+        journal.warn(f"{count} rows name no parameter and are not used; the first is "
+                     f"{data.row(int(np.argmax(codes < 0)))}")  # fmt: skip
+    return {name: np.where((variables == name)[codes], values, np.nan) for name in names}
+
+
+def _bare(word: object) -> str:
+    """Return the word or the code of a parameter as text: 88101.0 is "88101"."""
+    if isinstance(word, (float, np.floating)) and float(word).is_integer():
+        return str(int(word))
+    return str(word).strip()
+
+
+def _factors_by_row(
+    variable: str, values: Floats, units: pd.Series, journal: Journal
+) -> float | Floats:
+    """Return the factors of a pollutant to ug m-3 from the units of each row; 1.0 if all are 1.
+
+    Rows in units that are unknown, or none of the pollutant, are missing where they are few.
+    """
+    codes, uniques = pd.factorize(units)
+    measured = codes[~np.isnan(values)]
+    counts = np.bincount(measured + 1, minlength=len(uniques) + 1)  # the first is without units
+    factors = np.ones(len(uniques) + 1)
+    if counts[0]:
+        journal.decide(f"{counts[0]} rows of {variable} state no units and are taken for ug m-3")
+    for code in np.flatnonzero(counts[1:]):
+        word = str(uniques[int(code)])
+        try:
+            factors[code] = concentration_factor(word, variable)
+        except ObservationError as error:
+            count = counts[code + 1]
+            share = count / max(measured.size, 1)
+            if not journal.fault(f"{error} ({count} rows)", share=share):
+                factors[code] = np.nan
+            continue
+        if factors[code] != 1.0:
+            journal.decide(
+                f"{counts[code + 1]} rows of {variable} converted from {word} to ug m-3 "
+                f"(times {factors[code]:.6g})"
+            )
+    return 1.0 if (factors == 1.0).all() else factors[codes]
