@@ -90,9 +90,9 @@ def combine(*networks: xr.Dataset, conflicts: Conflicts = "first") -> xr.Dataset
             said.append(f"{words}; the {conflicts} is taken")
         variables[name] = ((STATION, TIME), values, of_both[0][name].attrs)
     dataset = xr.Dataset(variables, {STATION: stations, TIME: times, **places})
-    for name in dataset.coords:
-        if name in networks[0].coords:
-            dataset[name].attrs = dict(networks[0][name].attrs)
+    for coordinate in dataset.coords:
+        if coordinate in networks[0].coords:
+            dataset[coordinate].attrs = dict(networks[0][coordinate].attrs)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     entry = f"{now} aqreanalysis {version('aqreanalysis')}: {'; '.join(said)}"
     earlier = [n.attrs["history"] for n in networks if "history" in n.attrs]

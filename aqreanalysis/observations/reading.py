@@ -305,6 +305,7 @@ def _files(path: Path, kind: str | None, candidates: Sequence[Source]) -> list[I
         for pattern in sorted(patterns)
         for name, content in files.members(path, pattern, suffixes)
     ]
+    found_inside = [item for item in found_inside if recognition.is_table(item)]
     if not found_inside:
         raise ObservationError(f"there is no table in {path.name}; it has {listed(inside, 5)}")
     return found_inside

@@ -85,6 +85,9 @@ def build_product(
     product = field.drop_attrs(deep=False).assign_coords(_time_coordinates(field, observations))
     if grid is not None:
         product = product.assign_coords(_grid_coordinates(grid))
+    of_period = observations[variable].attrs.get("cell_methods")
+    if of_period is not None:  # maxima stay maxima
+        product[variable].attrs["cell_methods"] = of_period
     provenance = _provenance(observations, variable, method, settings, statistic)
     if references:
         provenance["references"] = references

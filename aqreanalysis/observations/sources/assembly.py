@@ -125,7 +125,10 @@ def described(
         dataset = dataset.drop_vars(empty)
     for name in units:
         if name in dataset:
+            stated = dataset[name].attrs.get("cell_methods")
             dataset[name].attrs = attributes_of(name, units[name])
+            if stated is not None:
+                dataset[name].attrs["cell_methods"] = stated
     for name, attributes in COORDINATE_ATTRIBUTES.items():
         if name in dataset.coords:
             dataset[name].attrs = dict(attributes)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aqreanalysis.observations.checks import Mask
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.columns import (
     LABELLED,
@@ -44,12 +45,13 @@ def piece_of(name: str, source: Source, block: Block, reading: Reading, journal:
     """Return a table's rows under the names of this package."""
     table = block.table
     names = [str(column) for column in table.columns]
-    table = _valid_rows(table.set_axis(names, axis=1), reading, journal)
+    table = table.set_axis(names, axis=1)
     ragged = block.table.attrs.get("ragged", 0)
     if ragged:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
+    valid = _valid_rows(table, reading, journal)
     constants = _constants(name, source, block, columns, reading)
     if source.layout == "long":
         parts = _parts(source, columns, reading)
@@ -57,10 +59,13 @@ def piece_of(name: str, source: Source, block: Block, reading: Reading, journal:
         kept.update({part: part for part in parts if isinstance(parts, list)})
         own = table[list(kept.values())].set_axis(list(kept), axis=1)
         own = _without_bad_flags(own, table, source, columns, journal)
+        if not valid.all():
+            measured = [name for name in own if name == "value" or name in columns.variables]
+            own = own.assign(**{str(name): own[name].where(valid) for name in measured})
     elif source.layout == "wide":
-        own = _from_wide(table, source, columns, constants, reading, journal)
+        own = _from_wide(table[valid], source, columns, constants, reading, journal)
     else:
-        own = _from_hours(table, source, columns, journal)
+        own = _from_hours(table[valid], source, columns, journal)
     own = _with_station(own, source, reading, journal)
     if "time" in own and "date" in own and source.layout == "wide" and source.time_format:
         own = own.drop(columns="time")
@@ -141,12 +146,11 @@ def _is_variable(role: str) -> bool:
     return role not in ROLES and known_variable(role) == role
 
 
-def _valid_rows(table: pd.DataFrame, reading: Reading, journal: Journal) -> pd.DataFrame:
-    """Return the rows that meet the conditions of a valid row."""
+def _valid_rows(table: pd.DataFrame, reading: Reading, journal: Journal) -> Mask:
+    """Return which rows meet the conditions of a valid row."""
+    valid = np.ones(len(table), dtype=bool)
     for condition in (*reading.valid, *_usual_conditions(table, reading)):
         if condition.column not in table.columns:
-            if not any(condition.column == c.column for c in reading.valid):
-                continue
             raise ObservationError(
                 f"valid names the column {condition.column!r}; the columns are "
                 f"{listed(table.columns)}",
@@ -155,8 +159,8 @@ def _valid_rows(table: pd.DataFrame, reading: Reading, journal: Journal) -> pd.D
         held = condition.holds(table[condition.column])
         if not held.all():
             journal.decide(f"{int((~held).sum())} rows are not {condition} and are not used")
-            table = table[held]
-    return table
+            valid &= held
+    return valid
 
 
 def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:

@@ -22,7 +22,7 @@ def is_reader(source: Any) -> bool:
 def rows_of(reader: Any) -> pd.DataFrame:
     """Return all data of a reader as a long table: a row a station, period and variable.
 
-    Rows whose flag is not valid are left out, as pyaro's own tables do.
+    Values whose flag is not valid are missing.
 
     Raises
     ------
@@ -40,19 +40,19 @@ def rows_of(reader: Any) -> pd.DataFrame:
         data = reader.data(name)
         flags = np.asarray(data.flags)
         good = np.isin(flags, [valid.VALID, valid.BELOW_THRESHOLD])
-        identifiers = np.asarray(data.stations)[good]
+        identifiers = np.asarray(data.stations)
         tables.append(
             pd.DataFrame(
                 {
                     "station": identifiers,
-                    "name": [_long_name(stations, name) for name in identifiers],
-                    "time": pd.DatetimeIndex(np.asarray(data.start_times)[good]).tz_localize("UTC"),
-                    "end": pd.DatetimeIndex(np.asarray(data.end_times)[good]).tz_localize("UTC"),
-                    "longitude": np.asarray(data.longitudes, float)[good],
-                    "latitude": np.asarray(data.latitudes, float)[good],
-                    "altitude": np.asarray(data.altitudes, float)[good],
+                    "name": [_long_name(stations, name) for name in identifiers.tolist()],
+                    "time": pd.DatetimeIndex(np.asarray(data.start_times)).tz_localize("UTC"),
+                    "end": pd.DatetimeIndex(np.asarray(data.end_times)).tz_localize("UTC"),
+                    "longitude": np.asarray(data.longitudes, float),
+                    "latitude": np.asarray(data.latitudes, float),
+                    "altitude": np.asarray(data.altitudes, float),
                     "parameter": variable,
-                    "value": np.asarray(data.values, float)[good],
+                    "value": np.where(good, np.asarray(data.values, float), np.nan),
                     "units": data.units,
                     "time_label": "start",
                 }

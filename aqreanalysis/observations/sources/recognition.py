@@ -86,6 +86,23 @@ def names_of(item: Input, reading: Reading) -> list[str] | None:
         return None
 
 
+def is_table(item: Input) -> bool:
+    """Return whether a file of a folder is a table: a text needs two names that are known."""
+    if isinstance(item.content, pd.DataFrame):
+        return True
+    if files.suffix_of(Path(item.name)) not in opening.TEXT_SUFFIXES:
+        suffix = files.suffix_of(Path(item.name))
+        others = (*opening.TABLE_SUFFIXES, *registry.NETCDF_SUFFIXES)
+        return suffix in others or _is_text(item, item.content)
+    try:
+        lines = opening.first_lines(item.content)
+        own = Reading(encoding="utf-8-sig")
+        names = opening.layout_of(item.content, reading=own, known=registry.known).names
+    except ObservationError:
+        return True  # of another encoding, or broken: reading it says what is wrong
+    return bool(registry.recognised_line(lines[0])) or sum(map(registry.known, names)) >= 2
+
+
 def is_station_list(names: Sequence[str]) -> bool:
     """Return whether columns are of a list of stations: places, and neither time nor value."""
     roles = guess([name for name in names if name]).roles
