@@ -201,7 +201,10 @@ def open_observations(
         strict=strict,
     )
     if stations is not None:
-        reading = replace(reading, stations=_station_frame(stations, reading))
+        table = _station_frame(stations, reading)
+        if crs is not None:
+            table = engine.list_in_degrees(table, crs, reading.station_columns)
+        reading = replace(reading, stations=table)
     kind, option = (source, "source") if source is not None else (format, "format")
     candidates = () if kind in (None, "netcdf") else registry.named(str(kind), option)
     given, journal = _source(path_or_table)

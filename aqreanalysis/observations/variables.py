@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, find_pollutant
@@ -63,6 +64,7 @@ _REMARKS = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
 def known_variable(name: str) -> str | None:
     """Return the pollutant or meteorological variable of a spelling, or None.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.observations.checks import Codes, Names, Times
+from aqreanalysis.observations.checks import Codes, Mask, Names, Times
 from aqreanalysis.observations.journal import Journal
 
 _MINUTE = 60_000_000_000
@@ -34,7 +34,10 @@ Stamps = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Axis:
-    """A regular time axis, (time,) in UTC, the position on it of every row, and its step."""
+    """A regular time axis, (time,) in UTC, the position on it of every row, and its step.
+
+    The position is -1 where a row is left out, since its stamp is far off the axis.
+    """
 
     times: Times
     position: NDArray[np.int64]
@@ -72,7 +75,7 @@ def regular_axis(
     phase = _phase(uniques, step)
     place = (uniques - phase + step // 2) // step
     shift = uniques - phase - place * step
-    _check_shifts(shift, codes, uniques, station, identifiers, step=step, journal=journal)
+    stray = _check_shifts(shift, codes, uniques, station, identifiers, step=step, journal=journal)
     first, last = int(place.min()), int(place.max())
     if (last - first + 1) * len(identifiers) > _MOST_CELLS:
         journal.fault(
@@ -82,7 +85,8 @@ def regular_axis(
         last = first
     _warn_of_gap(np.unique(place), step, phase, journal)
     times = (np.arange(first, last + 1, dtype=np.int64) * step + phase).astype("datetime64[ns]")
-    return Axis(times, (place - first)[codes], step / _HOUR)
+    position = np.where(stray, -1, place - first)
+    return Axis(times, position[codes], step / _HOUR)
 
 
 def _step(codes: Codes, uniques: Stamps, station: Codes, journal: Journal) -> int:
@@ -148,8 +152,8 @@ def _check_shifts(
     *,
     step: int,
     journal: Journal,
-) -> None:
-    """Log the stamps that are moved, and collect a fault for those too far off."""
+) -> Mask:
+    """Log the stamps that are moved, and collect a fault for those too far off; return these."""
     far = np.abs(shift) > _TOLERANCE * step
     for wrong, is_fault in ((far, True), ((shift != 0) & ~far, False)):
         if not wrong.any():
@@ -161,13 +165,15 @@ def _check_shifts(
         if is_fault:
             journal.fault(
                 f"stamps are irregular: {where} is {minutes} off the step of {step / _HOUR:g} h "
-                f"({rows.size} such rows). Pass resample='1h' for means, or round the stamps"
+                f"({rows.size} such rows). Pass resample='1h' for means, or round the stamps",
+                share=rows.size / codes.size,
             )
         else:
             journal.warn(
                 f"{rows.size} stamps moved to the regular step of {step / _HOUR:g} h; "
                 f"for example {where}, by {minutes}"
             )
+    return far
 
 
 def _warn_of_gap(place: Stamps, step: int, phase: int, journal: Journal) -> None:

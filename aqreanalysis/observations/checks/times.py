@@ -163,7 +163,8 @@ def _localised(
             first = int(np.flatnonzero(wrong)[0])
             journal.fault(
                 f"{describe(first)}: the local time {index[first]} {words} in {time_zone}, where "
-                f"the clocks change ({int(wrong.sum())} such hours). {remedy}"
+                f"the clocks change ({int(wrong.sum())} such hours). {remedy}",
+                share=wrong.mean(),
             )
     return unique
 

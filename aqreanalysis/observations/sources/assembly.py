@@ -160,7 +160,7 @@ def _on_axis(
     """
     shape = (len(rows.names), axis.times.size)
     grid = np.full(shape[0] * shape[1], np.nan, dtype=np.float32)
-    row = np.flatnonzero(~np.isnan(rows.values[name]))
+    row = np.flatnonzero(~np.isnan(rows.values[name]) & (axis.position >= 0))
     values = rows.values[name][row]
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)

@@ -30,7 +30,7 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "time": """time datetime timestamp timeutc datetimeutc utc utctime utcdatetime timegmt
                 datetimegmt gmt validtime localtime datetimelocal timelocal start starttime begin
                 begintime datetimebegin datetimestart timestart timebegin from fromdate
-                readingdatetime dateandtime datehour fechahora fechayhora zeitpunkt zeit""",
+                readingdatetime dateandtime datehour fechahora fechayhora zeitpunkt zeit uhrzeit""",
             "end": "end endtime datetimeend timeend dateend todate",
             "date": "date day dateutc dategmt datelocal fecha dia día",
             "longitude": """longitude lon long lng longitud longitudine längengrad laengengrad
@@ -55,6 +55,9 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+
+#: Names of a time beside which "Datum" is a date, and no geodetic datum.
+_GERMAN_TIMES = ("zeit", "uhrzeit", "stunde")
 
 #: Units that stand without brackets behind a name: "PM10_ug_m3", "no2 ppb".
 _UNITS_AT_END = re.compile(
@@ -154,7 +157,8 @@ def _add_roles(roles: dict[str, str], free: Sequence[str]) -> None:
         likely = [by_key[s] for s in spellings if s in by_key and by_key[s] not in taken]
         if role not in roles and likely:
             roles[role] = likely[0]
-    if not {"time", "date", "end"} & set(roles) and "datum" in roles:  # a date in German
+    time = folded(roles.get("time", roles.get("hour", "stunde")))
+    if "datum" in roles and not {"date", "end"} & set(roles) and time in _GERMAN_TIMES:
         roles["date"] = roles.pop("datum")
     if "time" not in roles and "date" in roles and not {"year", "hour"} & set(roles):
         roles["time"] = roles.pop("date")

@@ -1,6 +1,6 @@
 """The one engine: files of any source, by its description, to a Dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.sources.columns import guess
 from aqreanalysis.observations.sources.description import ASK, Source
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
@@ -48,7 +49,8 @@ def read(
     reading = _with_description(source, reading, told=bool(candidates), journal=journal)
     if source.suffixes:
         reading, blocks = _with_own_stations(blocks, reading)
-    pieces = [piece_of(name, source, block, reading, journal) for name, _, block in blocks]
+    several = len(inputs) > 1
+    pieces = [piece_of(name, source, block, several, reading, journal) for name, _, block in blocks]
     data, reading = _together(pieces, [name for name, _, _ in blocks], source, reading)
     if "longitude" not in data.roles and reading.stations is None and not source.has_positions:
         what = source.title
@@ -161,3 +163,17 @@ def in_degrees(table: pd.DataFrame, crs: str) -> pd.DataFrame:
         longitude=np.where(np.isfinite(longitude), longitude, np.nan),
         latitude=np.where(np.isfinite(latitude), latitude, np.nan),
     )
+
+
+def list_in_degrees(table: pd.DataFrame, crs: str, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table of stations in degrees, if its positions are none already."""
+    usable = {role: name for role, name in columns.items() if role != "id" and name in table}
+    roles = guess([str(name) for name in table.columns], usable).roles
+    if not {"longitude", "latitude"} <= set(roles):
+        return table
+    names = {roles[role]: role for role in ("longitude", "latitude")}
+    degrees = table[list(names)].apply(pd.to_numeric, errors="coerce")
+    if float(np.nanmax(np.abs(degrees.to_numpy(dtype=float)), initial=0.0)) <= 360.0:
+        return table
+    found = in_degrees(degrees.rename(columns=names), crs)
+    return table.assign(**{name: found[role] for name, role in names.items()})

@@ -111,10 +111,12 @@ def read_csv(
     types |= dict.fromkeys(categories, pa.dictionary(pa.int32(), pa.string()))
     empty = {w for word in MISSING_WORDS for w in (word, word.upper(), word.title())} | {"NaN"}
     ragged: list[str] = []
+    notes: list[str] = []
 
     def other_fields(row: "arrow_csv.InvalidRow") -> str:
-        ragged.append(f"Expected {row.expected_columns} columns, got {row.actual_columns}: "
-                      f"{str(row.text)[:60]}")  # fmt: skip
+        fields = f"Expected {row.expected_columns} columns, got {row.actual_columns}"
+        kind = ragged if row.actual_columns > 1 else notes  # a line below the table
+        kind.append(f"{fields}: {str(row.text)[:60]}")
         return "skip"
 
     try:
@@ -139,11 +141,14 @@ def read_csv(
         raise ObservationError(
             f"the CSV cannot be read: {first_line(error)}{remedy if 'UTF8' in str(error) else ''}"
         ) from error
-    if len(ragged) > 0.01 * table.num_rows:
-        raise ObservationError(f"the CSV cannot be read: {ragged[0]} ({len(ragged)} such rows)")
+    if len(ragged) > 0.01 * table.num_rows or len(notes) > max(10, 0.01 * table.num_rows):
+        first = (ragged or notes)[0]
+        raise ObservationError(
+            f"the CSV cannot be read: {first} ({len(ragged) + len(notes)} such rows)"
+        )
     # Each Arrow column is freed once it is converted: a quarter less memory for a large file.
     frame = table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
-    frame.attrs["ragged"] = len(ragged)
+    frame.attrs["ragged"] = len(ragged) + len(notes)
     return frame
 
 

@@ -30,6 +30,7 @@ TABLE_SUFFIXES = (
 _SEPARATORS = ",;\t|"
 #: Lines among which that of the names is looked for.
 _MOST_ABOVE = 100
+_LETTER = re.compile(r"[^\W\d_]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _UNITS_WORD = re.compile(r"(?i)^\W*(?:[µμu]g|mg|ng)[ ./]|^\W*pp[bmt]v?\W*$")
 
@@ -67,7 +68,10 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
         If it is empty, or no text in this encoding.
     """
     start = files.beginning(content)
-    text = start.decode(encoding or "utf-8-sig", errors="replace")
+    try:
+        text = start.decode(encoding or "utf-8-sig", errors="replace")
+    except LookupError as error:
+        raise ObservationError(f"unknown encoding {encoding!r}, such as 'latin-1'") from error
     lines = _LINE_END.split(text)
     if len(lines) > 1 and len(start) >= files.BEGINNING:
         lines = lines[:-1]
@@ -76,6 +80,8 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
         raise ObservationError(
             "the first line is no text in UTF-8, but UTF-16, another encoding or a binary file; "
             "name its encoding with encoding=..., or save the table as CSV in UTF-8"
+            if encoding in (None, "utf-8-sig")
+            else f"the first line is no text in {encoding}; name its encoding with encoding=..."
         )
     if not first:
         raise ObservationError("the CSV is empty: expected a first line of column names")
@@ -247,10 +253,22 @@ def _line_of_names(lines: Sequence[str], known: Known) -> int:
         return 0
 
     def knows(at: int) -> int:
-        return sum(known(cell.strip()) for cell in _split(lines[at], _separator(lines[at])))
+        cells = {cell.strip() for cell in _split(lines[at], _separator(lines[at]))}
+        return sum(known(cell) for cell in cells if _LETTER.search(cell))
 
     best = max(filled, key=lambda at: (knows(at), -at))
-    return best if knows(best) >= 2 and knows(best) > knows(filled[0]) else filled[0]
+    if knows(best) >= 2 and knows(best) > knows(filled[0]):
+        return best
+    widths = [_width(lines[at]) for at in filled]
+    usual = max(set(widths), key=widths.count)
+    if usual > 1 and widths[0] < usual and widths.count(usual) > 0.5 * len(widths):
+        return filled[widths.index(usual)]  # lines of heading are shorter than rows
+    return filled[0]
+
+
+def _width(line: str) -> int:
+    """Return how many cells of a line are filled."""
+    return sum(cell.strip() != "" for cell in _split(line, _separator(line)))
 
 
 def _separator(line: str) -> str:

@@ -22,7 +22,7 @@ from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.reshaping import hours_to_rows, stations_to_rows
-from aqreanalysis.observations.sources.stations import identifier, station_table
+from aqreanalysis.observations.sources.stations import identifier, listed_among, station_table
 from aqreanalysis.observations.sources.values import no_column, single_variable
 from aqreanalysis.observations.variables import folded, known_variable, listed
 
@@ -41,8 +41,10 @@ class Piece:
     time_label: str | None = None
 
 
-def piece_of(name: str, source: Source, block: Block, reading: Reading, journal: Journal) -> Piece:
-    """Return a table's rows under the names of this package."""
+def piece_of(
+    name: str, source: Source, block: Block, several: bool, reading: Reading, journal: Journal
+) -> Piece:
+    """Return a table's rows under the names of this package; it may be one of several files."""
     table = block.table
     names = [str(column) for column in table.columns]
     table = table.set_axis(names, axis=1)
@@ -51,8 +53,11 @@ def piece_of(name: str, source: Source, block: Block, reading: Reading, journal:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
-    valid = _valid_rows(table, reading, journal)
+    valid = _valid_rows(table, source.layout == "hours", reading, journal)
     constants = _constants(name, source, block, columns, reading)
+    told = {*columns.roles, *constants, *reading.columns}
+    if source.is_plain and source.layout != "wide" and "station" not in told:
+        constants |= _station_in(name, reading, several, journal)
     if source.layout == "long":
         parts = _parts(source, columns, reading)
         kept = {**columns.roles, **columns.variables}
@@ -65,7 +70,7 @@ def piece_of(name: str, source: Source, block: Block, reading: Reading, journal:
     elif source.layout == "wide":
         own = _from_wide(table[valid], source, columns, constants, reading, journal)
     else:
-        own = _from_hours(table[valid], source, columns, journal)
+        own = _from_hours(table[valid], source, columns, reading, journal)
     own = _with_station(own, source, reading, journal)
     if "time" in own and "date" in own and source.layout == "wide" and source.time_format:
         own = own.drop(columns="time")
@@ -146,10 +151,12 @@ def _is_variable(role: str) -> bool:
     return role not in ROLES and known_variable(role) == role
 
 
-def _valid_rows(table: pd.DataFrame, reading: Reading, journal: Journal) -> Mask:
+def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Journal) -> Mask:
     """Return which rows meet the conditions of a valid row."""
     valid = np.ones(len(table), dtype=bool)
     for condition in (*reading.valid, *_usual_conditions(table, reading)):
+        if condition.column == "flag" and hours:
+            continue
         if condition.column not in table.columns:
             raise ObservationError(
                 f"valid names the column {condition.column!r}; the columns are "
@@ -262,6 +269,8 @@ def _constants(
             role = next((role for role in _IN_HEADINGS if key in ROLES[role]), None)
             if match and role and role not in found:
                 found[role] = match[2].strip()
+                if role in ("longitude", "latitude", "altitude"):
+                    found[role] = re.sub(r"^(-?\d+),(\d+).*$", r"\1.\2", found[role])
         if "parameter" in found and known_variable(found["parameter"]) is None:
             del found["parameter"]
     for role, pattern in source.heading.items():
@@ -280,6 +289,21 @@ def _constants(
     if "parameter" in columns.roles:
         found.pop("parameter", None)
     return {r: v for r, v in found.items() if r in ROLES}
+
+
+def _station_in(name: str, reading: Reading, several: bool, journal: Journal) -> dict[str, str]:
+    """Return the station that a file is named after: one of the list, or one of several files."""
+    stem = Path(name).name.split(".")[0]
+    if reading.stations is not None:
+        words = [stem, *re.split(r"[_\- ]+", stem)]
+        for word in words:
+            if listed_among(reading.stations, [word], reading.station_columns):
+                journal.decide("the station is taken from the file's name")
+                return {"station": word}
+    if not several:
+        return {}
+    journal.decide("stations are taken from the files' names")
+    return {"station": stem}
 
 
 def _variable_in(name: str) -> str | None:
@@ -364,8 +388,22 @@ def _of_stations(series: list[str], reading: Reading, journal: Journal) -> list[
     return series
 
 
+def _good_flag(
+    table: pd.DataFrame, source: Source, flags: list[str], reading: Reading
+) -> Condition | None:
+    """Return what the flag of an hour must be: as told, as documented, or in usual codes."""
+    told = [condition for condition in reading.valid if condition.column == "flag"]
+    if told or source.good:
+        return told[0] if told else Condition.of(f"flag{source.good}")
+    found = {str(flag).strip() for flag in pd.unique(table[flags].to_numpy().ravel())}
+    found -= {"None", "nan", ""}
+    if found and found <= {"V", "N"}:
+        return Condition.of("flag=V")
+    return Condition.of("flag>=1") if found and found <= {"-99", "-1", "1", "2", "3"} else None
+
+
 def _from_hours(
-    table: pd.DataFrame, source: Source, columns: Columns, journal: Journal
+    table: pd.DataFrame, source: Source, columns: Columns, reading: Reading, journal: Journal
 ) -> pd.DataFrame:
     """Return a row an hour of a table with a column an hour."""
     names = list(table.columns)
@@ -384,6 +422,11 @@ def _from_hours(
     kept = dict(columns.roles)
     if "time" in kept and "date" not in kept:
         kept["date"] = kept.pop("time")
-    good = Condition.of(f"flag{source.good}") if source.good else None
+    good = _good_flag(table, source, list(flags), reading)
+    if flags and good is None:
+        journal.warn(
+            f"columns of flags are not used: {listed(flags)}; say which are good with "
+            "valid='flag=V'"
+        )
     kept.pop("hour", None)
     return hours_to_rows(table, kept, hours, flags, good, journal=journal)

@@ -100,7 +100,9 @@ def is_table(item: Input) -> bool:
         names = opening.layout_of(item.content, reading=own, known=registry.known).names
     except ObservationError:
         return True  # of another encoding, or broken: reading it says what is wrong
-    return bool(registry.recognised_line(lines[0])) or sum(map(registry.known, names)) >= 2
+    timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
+    known = sum(map(registry.known, names))
+    return bool(registry.recognised_line(lines[0])) or known >= 2 or bool(timed and len(names) > 1)
 
 
 def is_station_list(names: Sequence[str]) -> bool:
@@ -202,12 +204,11 @@ def _of_source(content: Path | bytes, source: Source, reading: Reading) -> openi
 
 def _station_layout(content: Path | bytes, reading: Reading) -> opening.Layout:
     """Return how a list of stations stands in its file; names may be in an older encoding."""
-    encoding = reading.encoding
-    if encoding is None:
-        try:
-            files.content_of(content).decode("utf-8-sig")
-        except UnicodeDecodeError:
-            encoding = "cp1252"
+    encoding = None
+    try:
+        files.content_of(content).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        encoding = reading.encoding or "cp1252"
     own = replace(reading, encoding=encoding, header=None)
     return opening.layout_of(content, reading=own, known=registry.known)
 
@@ -226,7 +227,8 @@ def _kind(names: Sequence[str], candidates: Sequence[Source], reading: Reading) 
     if "station" not in reading.columns and reading.station is None:
         columns = guess(names, {k: v for k, v in reading.columns.items() if v in names})
         timed = {"time", "date"} & set(columns.roles)
-        bare = reading.stations is not None or not columns.variables
+        rest = set(names) - {*columns.roles.values(), *columns.variables.values(), ""}
+        bare = not columns.variables or (reading.stations is not None and bool(rest))
         if timed and "station" not in columns.roles and bare:
             return plain["wide"]
     return plain["long"]

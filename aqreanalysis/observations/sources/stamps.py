@@ -18,6 +18,9 @@ _CLOCK = re.compile(r"\d{1,2}(:\d{2}){0,2}(?:\.\d+)?(\s*[AaPp]\.?[Mm]\.?)?")
 #: Share of the steps that are equal in a regular series, a few gaps beside.
 _EVEN = 0.9
 
+#: Networks do not measure more seldom.
+_LONGEST_STEP = np.timedelta64(12, "D")
+
 
 def stamps_of(
     table: pd.DataFrame, roles: Mapping[str, str], *, time_format: str | None
@@ -64,6 +67,8 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
     dates = [match for match in matches if match is not None]
     if not dates or len(dates) < 0.9 * len(matches):
         return stamps
+    if order is None and all(match[2] == "." for match in dates):
+        order = "day"  # 13.01.2020 is written so, 01.13.2020 is not
     numbers = np.array([(int(m[1]), int(m[3])) for m in dates])
     day_first, month_first = (numbers[:, 0] > 12).any(), (numbers[:, 1] > 12).any()
     if order is None and day_first != month_first:
@@ -109,8 +114,9 @@ def _even_order(dates: list[re.Match]) -> DateOrder | None:
         steps = np.diff(np.unique(times.to_numpy()))
         if steps.size == 0 or len(times) < len(texts):
             return None
-        counts = np.unique(steps, return_counts=True)[1]
-        uneven[order] = 1.0 - counts.max() / counts.sum()
+        lengths, counts = np.unique(steps, return_counts=True)
+        usual = lengths[np.argmax(counts)]
+        uneven[order] = 1.0 - counts.max() / counts.sum() if usual <= _LONGEST_STEP else 1.0
     best = min(orders, key=lambda order: uneven[order])
     other = next(order for order in orders if order != best)
     is_clear = uneven[best] <= 1 - _EVEN and uneven[best] < 0.5 * uneven[other]

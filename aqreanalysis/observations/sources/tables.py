@@ -57,6 +57,10 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
     station_of_monitor = station, identifiers
     if reading.stations is not None:
         station, identifiers = _merged(data, station, identifiers, reading, journal)
+        columns = reading.station_columns
+        if "id" in columns and "station" in columns:  # they are called by the latter now
+            columns = {role: name for role, name in columns.items() if role != "id"}
+            reading = replace(reading, station_columns=columns)
     written = stamps
 
     def describe(row: int) -> str:
@@ -155,12 +159,9 @@ def _placed(
             numbers(data.table[role], name=role, describe=describe, journal=journal)
             for role in ("longitude", "latitude")
         )
-        out = left_out(station, identifiers, longitude, latitude, reading=reading, journal=journal)
         if reading.split_moved:
             station, identifiers = split(station, identifiers, longitude, latitude, journal)
-            out = left_out(
-                station, identifiers, longitude, latitude, reading=reading, journal=journal
-            )
+        out = left_out(station, identifiers, longitude, latitude, reading=reading, journal=journal)
         present = ~out
     rows = present[station]
     if present.all() and reading.stations is not None:

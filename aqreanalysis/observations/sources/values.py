@@ -189,8 +189,11 @@ def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal:
         journal.decide(f"parameters not used: {told}")
     if (codes < 0).any() and names:
         count = int((codes < 0).sum())
-        journal.warn(f"{count} rows name no parameter and are not used; the first is "
-                     f"{data.row(int(np.argmax(codes < 0)))}")  # fmt: skip
+        nameless = f"{count} rows name no parameter; the first is "
+        nameless += data.row(int(np.argmax(codes < 0)))
+        if reading.strict:
+            journal.fault(f"{nameless}: name it, or drop them")
+        journal.warn(f"{nameless}. They are not used")
     return {name: np.where((variables == name)[codes], values, np.nan) for name in names}
 
 
