@@ -267,8 +267,9 @@ def _line_of_names(lines: Sequence[str], known: Known) -> int:
 
 
 def _width(line: str) -> int:
-    """Return how many cells of a line are filled."""
-    return sum(cell.strip() != "" for cell in _split(line, _separator(line)))
+    """Return how many cells a line has, without empty ones at its end."""
+    cells = [cell.strip() for cell in _split(line, _separator(line))]
+    return max((place + 1 for place, cell in enumerate(cells) if cell), default=0)
 
 
 def _separator(line: str) -> str:
