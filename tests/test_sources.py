@@ -438,6 +438,12 @@ def test_maxima_of_epa_stay_maxima_in_a_product(tmp_path):
     assert product.o3.attrs["cell_methods"] == "time: maximum"
 
 
+def test_the_page_of_the_sources_is_that_of_their_descriptions():
+    from tools.make_source_pages import PAGE, page
+
+    assert PAGE.read_text() == page(), "run python tools/make_source_pages.py"
+
+
 # Other packages' sources
 
 
