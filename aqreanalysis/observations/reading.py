@@ -11,7 +11,7 @@ import xarray as xr
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources import FORMATS, format_of_path, format_of_table
 from aqreanalysis.observations.sources.columns import ROLES
-from aqreanalysis.observations.sources.files import read_table
+from aqreanalysis.observations.sources.files import read_table, unreadable
 from aqreanalysis.observations.sources.options import ColumnNames, Duplicates, Reading, TimeLabel
 from aqreanalysis.observations.sources.stations import station_table
 from aqreanalysis.observations.sources.timeseries import from_dataset
@@ -112,6 +112,10 @@ def open_observations(
         if error.source:
             raise
         raise ObservationError(error.faults, source=journal.source) from error
+    except Exception as error:
+        if not isinstance(source, Path):  # a table in memory cannot be damaged
+            raise
+        raise ObservationError(unreadable(journal.source, error)) from error
 
 
 def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Dataset:

@@ -78,7 +78,7 @@ def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> 
     units = _add_variables(variables, free, journal)
     unused = [name for name in free if name not in variables.values()]
     if unused:
-        journal.decide(f"columns not used: {', '.join(unused)}")
+        journal.decide(f"columns not used: {listed(unused, 100)}")
     return Columns(roles, variables, units)
 
 
@@ -150,5 +150,6 @@ def _add_variables(
 
 def _split_units(column: str) -> tuple[str, str | None]:
     """Return a column's name without the units in its brackets, and those units."""
-    match = re.fullmatch(r"\s*(.*?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*", str(column))
-    return (match[1], match[2]) if match else (str(column), None)
+    match = re.fullmatch(r"([^\[(]*)[\[(](.*)", str(column).strip(), re.DOTALL)
+    inner = match[2].rstrip("])").strip() if match and match[2].endswith(("]", ")")) else ""
+    return (match[1].strip(), inner) if match and inner else (str(column), None)

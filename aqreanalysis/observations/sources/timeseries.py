@@ -19,10 +19,11 @@ from aqreanalysis.observations.checks.units import conversion
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.assembly import described, time_label
 from aqreanalysis.observations.sources.columns import ROLES, guess
-from aqreanalysis.observations.sources.files import existing, first_line
+from aqreanalysis.observations.sources.files import existing
 from aqreanalysis.observations.sources.options import Reading, TimeLabel
 from aqreanalysis.observations.sources.stations import identifier, positions_from_table
 from aqreanalysis.observations.variables import METEOROLOGY, known_variable, listed
+from aqreanalysis.untrusted import UnreadableError, open_netcdf
 
 
 def read_netcdf(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
@@ -37,15 +38,11 @@ def read_netcdf(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
         If it is no NetCDF file, or of another form, and with all faults in it.
     """
     try:
-        with xr.open_dataset(existing(path)) as opened:
-            dataset = opened.load()
-    except ObservationError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ObservationError(
-            f"it cannot be read as NetCDF: {first_line(error)}", source=path.name
-        ) from error
-    return from_dataset(dataset, reading=reading, journal=journal)
+        with open_netcdf(existing(path), kind="series") as opened:
+            # What is not needed stays in the file.
+            return from_dataset(opened, reading=reading, journal=journal).load()
+    except UnreadableError as error:
+        raise ObservationError(f"it cannot be read as NetCDF: {error}", source=path.name) from error
 
 
 def from_dataset(dataset: xr.Dataset, *, reading: Reading, journal: Journal) -> xr.Dataset:
@@ -218,8 +215,8 @@ def _label_of(dataset: xr.Dataset, time: xr.DataArray) -> TimeLabel | None:
     bounds = time.attrs.get("bounds", time.encoding.get("bounds"))
     if label is not None or bounds not in dataset.variables:
         return label
-    edges = dataset[bounds].values
-    if edges.ndim == 2 and edges.shape == (time.size, 2):
+    if dataset[bounds].shape == (time.size, 2):
+        edges = dataset[bounds].values
         if (edges[:, 0] == time.values).all():
             return "start"
         if (edges[:, 1] == time.values).all():
@@ -301,6 +298,7 @@ def _with_units(
             continue
         stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
         stated = stated or array.attrs.get("units")
+        stated = None if stated is None else str(stated)
         factor, offset, units[name] = conversion(name, stated, journal=journal)
         kind = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
         values = array.astype(kind, copy=False)
