@@ -18,6 +18,9 @@ from typing import Any
 #: Bytes of a chunk, and of a read.
 _SLAB = 64 * 2**20
 
+#: Bytes of a file whose layers are read although they may stay in it.
+_SMALL = 32 * 2**20
+
 #: Links of an HDF5 file.
 _MOST_LINKS = 100_000
 
@@ -45,7 +48,7 @@ def look(kind: str, path: str) -> None:
     ----------
     kind : {"series", "fields", "hdf5", "shapefile"}
         "series": a NetCDF whose stations are read whole; "fields": one whose layers stay in the
-        file; "hdf5": arrays without attributes.
+        file, of which, if it is large, a first value is read; "hdf5": arrays without attributes.
     path : str
 
     Raises
@@ -95,6 +98,9 @@ def _netcdf(path: str, *, whole: bool) -> None:
         _check_attributes("the file", dataset)
         read = [v for v in dataset.variables.values() if v.ndim <= (2 if whole else 1)]
         # As numbers of eight bytes, which they are once scaled.
+        total = 8 * sum(prod(v.shape) for v in dataset.variables.values())
+        if not whole and size <= _SMALL and total <= 8 * _SMALL:
+            read = list(dataset.variables.values())  # layers too, since it costs little
         declared = {v.name: 8 * prod(v.shape) for v in read}
         _check_declared(max(declared, key=declared.__getitem__, default=""), declared, size)
         for variable in dataset.variables.values():

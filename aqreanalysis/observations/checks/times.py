@@ -131,7 +131,7 @@ def _parsed(uniques: pd.Index, describe: Describe, journal: Journal) -> pd.Datet
     if bad.size:
         journal.fault(
             f"{describe(int(bad[0]))} has the time {text[bad[0]]!r}, which is no stamp with year, "
-            f"month, day and hour such as 2015-03-01T00:00Z ({bad.size} such stamps)"
+            f"month, day and hour such as 2015-03-01T00:00Z ({bad.size} such stamps): correct it"
         )
     return pd.DatetimeIndex(times + pd.to_timedelta(next_day, unit="D"))
 

@@ -228,7 +228,8 @@ def opened_zip(source: Path | bytes, name: str) -> Iterator[zipfile.ZipFile]:
             links = [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]
             if links:
                 raise ObservationError(
-                    f"{name} holds links, which are not followed: {listed(links)}"
+                    f"{name} holds links, which are not followed: {listed(links)}. "
+                    "Unpack it yourself"
                 )
             yield archive
     except UnreadableError as error:

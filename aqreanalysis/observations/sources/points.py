@@ -23,7 +23,7 @@ from aqreanalysis.untrusted.budget import ARRAY_RATIO
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".shp")
 
-_SECONDS = 15.0
+_SECONDS = 8.0
 
 #: Bytes of the envelope before a point in a GeoPackage, by three bits of its flags.
 _ENVELOPES = (0, 32, 48, 48, 64)

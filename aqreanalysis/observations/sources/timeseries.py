@@ -252,7 +252,9 @@ def _sorted_and_regular(
     position, row, counts = np.unique(axis.position, return_index=True, return_counts=True)
     if (counts > 1).any():
         twice = axis.times[position[counts > 1][0]]
-        journal.fault(f"time holds {np.datetime_as_string(twice, unit='m')} UTC more than once")
+        journal.fault(
+            f"time holds {np.datetime_as_string(twice, unit='m')} UTC more than once: drop one"
+        )
     journal.stop_if_faulty()
     stated = dataset[TIME].attrs.get("step_hours")
     order = np.argsort(dataset[STATION].values, kind="stable")
