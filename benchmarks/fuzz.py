@@ -20,10 +20,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -53,7 +55,8 @@ OUTCOMES = ("right", "refused", "bare", "hang", "memory", "crash", "wrong")
 _REMEDY = re.compile(
     r"(?i)\b(expected|must|pass|write|save|name|fetch|correct|drop|rename|choose|read a part|"
     r"unpack|convert|copy|leave|repair|turn|use|add|needs?|average|missing values are|"
-    r"is a date wrong|a quote is not closed|of another format|it has|they are|the columns are|has no|but no rows)\b"
+    r"is a date wrong|a quote is not closed|of another format|it has|they are|"
+    r"the columns are|has no|but no rows)\b"
 )
 
 
@@ -133,7 +136,8 @@ def read(path: Path, source: Source) -> tuple[xr.Dataset, set[str]]:
     logger.propagate = False
     try:
         if source.is_product:
-            return open_product(path).load(), said
+            with dask.config.set(scheduler="synchronous"):  # threads do not survive a fork
+                return open_product(path).load(), said
         return open_observations(path, **source.options), said
     finally:
         logger.removeHandler(listener)
@@ -308,14 +312,17 @@ def add_fuzz(commands: Any) -> None:
 def _fuzz(options: argparse.Namespace) -> None:
     """Print the table, and every outcome that must not be."""
     start, results = time.monotonic(), []
-    for result in run(options.inputs, options.seed, only=options.only, keep=options.keep):
-        results.append(result)
-        if options.verbose or result.outcome not in ("right", "refused"):
-            case = result.case
-            print(
-                f"{case.number} {case.source.path.name} {case.what}: {result.outcome} in "
-                f"{result.seconds:.1f} s: {result.words[:400]!r}", file=sys.stderr, flush=True,
-            )  # fmt: skip
+    with suppress(KeyboardInterrupt):  # then the table is of those so far
+        for result in run(options.inputs, options.seed, only=options.only, keep=options.keep):
+            results.append(result)
+            if options.verbose or result.outcome not in ("right", "refused"):
+                case = result.case
+                print(
+                    f"{case.number} {case.source.path.name} {case.what}: {result.outcome} in "
+                    f"{result.seconds:.1f} s: {result.words[:400]!r}",
+                    file=sys.stderr,
+                    flush=True,
+                )
     slowest = max((result.seconds for result in results), default=0.0)
     print(table(results))
     print(

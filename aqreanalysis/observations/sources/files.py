@@ -18,7 +18,7 @@ import pandas as pd
 from pandas.api.types import is_object_dtype
 
 from aqreanalysis.observations.checks.numbers import MISSING_WORDS
-from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.journal import ObservationError, logger
 from aqreanalysis.observations.sources.columns import guess
 from aqreanalysis.observations.sources.options import ColumnNames
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES, read_points, with_points
@@ -146,6 +146,11 @@ def read_csv(
             )
             parsing = arrow_csv.ParseOptions(delimiter=delimiter)
             table = arrow_csv.read_csv(stream, parse_options=parsing, convert_options=options)
+            if not stream.is_whole:
+                logger.info(
+                    "%s: the last line has no end; if the file is cut off, so is its last value",
+                    source.name if isinstance(source, Path) else "a file in the archive",
+                )
             return table, stream.has_hexadecimals
 
     try:
@@ -267,12 +272,13 @@ def _csv_in_zip(path: Path, columns: ColumnNames) -> pd.DataFrame:
 
 
 class _Stream(io.RawIOBase):
-    """The text of a file, unpacked within its budget, with an eye on hexadecimal numbers."""
+    """The text of a file, unpacked within its budget; it notes how it ends, and hexadecimals."""
 
     def __init__(self, source: Path | bytes):
         import pyarrow as pa
 
         self.has_hexadecimals = False
+        self.is_whole = True
         self._name = source.name if isinstance(source, Path) else "a file in the archive"
         self._expanded = 0
         self._stored = (
@@ -288,6 +294,7 @@ class _Stream(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         content = self._text.read(None if size < 0 else size)
         self._expanded += len(content)
+        self.is_whole = content.endswith((b"\n", b"\r")) if content else self.is_whole
         if self._is_packed:
             refuse_bomb(self._name, self._expanded, self._stored.tell())
         self.has_hexadecimals |= b"0x" in content or b"0X" in content

@@ -196,10 +196,11 @@ def _geojson(path: Path) -> pd.DataFrame:
     import shapely
 
     check_size(path.name, 30 * path.stat().st_size)
+    stored = path.read_bytes()
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(stored.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        start = path.open("rb").read(16)
+        start = stored[:16]
         raise ObservationError(f"{_other_format(path, 'GeoJSON', start)} ({error})") from error
     features = content.get("features") if isinstance(content, dict) else None
     if not isinstance(features, list) or not features:
