@@ -1,4 +1,4 @@
-"""Some hundred spoiled files: each is read right or refused with what to do."""
+"""A hundred spoiled files: each is read right or refused with what to do."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ from benchmarks import fuzz
 
 @pytest.mark.filterwarnings("ignore")
 def test_spoiled_files_are_read_right_or_refused_with_a_remedy():
-    results = list(fuzz.run(250, seed=7))
+    results = list(fuzz.run(120, seed=7))
     bad = [result for result in results if result.outcome not in ("right", "refused")]
     assert [f"{r.case.number} {r.case.what}: {r.outcome} {r.words[:300]}" for r in bad] == []
     assert {result.outcome for result in results} == {"right", "refused"}
-    assert len(results) > 200
+    assert len(results) > 100

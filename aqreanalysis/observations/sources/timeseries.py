@@ -107,7 +107,10 @@ def _coordinates(dataset: xr.Dataset, reading: Reading, journal: Journal) -> dic
             names[role] = str(likely[0])
     for role in [TIME] if reading.stations is not None else [TIME, "longitude", "latitude"]:
         if role not in names:
-            journal.fault(f"no coordinate of {role}; the variables are {listed(dataset.variables)}")
+            journal.fault(
+                f"no coordinate of {role}; the variables are {listed(dataset.variables)}. "
+                f"Name it with columns={{{role!r}: ...}}"
+            )
     if TIME in names and dataset[names[TIME]].ndim > 1:
         journal.fault(
             f"time has the dimensions {dataset[names[TIME]].dims}; expected one axis for all "
