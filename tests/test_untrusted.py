@@ -7,6 +7,7 @@ import time
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -88,14 +89,16 @@ def test_an_interruption_is_heard_at_once(pipe, series):
     assert busy.poll() is not None
 
 
-def test_a_library_that_crashes_is_a_damaged_file(series):
+def test_a_library_that_crashes_is_a_damaged_file(series, tmp_path, monkeypatch):
     inspect([series], "series")
-    inspection._inspector.process.kill()
-    inspection._inspector.process.wait()
+    inspection._inspector.process.kill()  # as a machine without memory does
     assert open_observations(series).sizes["time"] == 3
-    inspection._inspector.process.kill()
+    crashing = tmp_path / "crashing.py"
+    crashing.write_text("import os\nprint('{}', flush=True)\ninput()\nos.abort()\n")
+    inspection._inspector.close()
+    monkeypatch.setattr(inspection.looking, "__file__", str(crashing))
     with pytest.raises(UnreadableError, match="the library that reads it fails"):
-        inspection._inspector.ask("series", str(series))
+        inspect([series], "series")
 
 
 def test_files_are_looked_through_here_where_no_process_can_be(series, monkeypatch, caplog):
@@ -169,6 +172,15 @@ def test_a_number_that_no_air_can_hold_is_refused(series, number):
         file["pm25"][1, 2] = number
     with pytest.raises(ObservationError, match=r"pm25 is .* at station B, 2020-01-01T02:00 UTC"):
         open_observations(series)
+
+
+def test_stamps_far_apart_do_not_fill_the_memory_of_many_stations(series):
+    with xr.open_dataset(series) as opened:
+        data = opened.load().isel(station=np.zeros(2000, int), time=[0, 1, 2])
+    data = data.assign_coords(station=np.arange(2000).astype(str))
+    data["time"] = pd.to_datetime(["1900-01-01T00:00", "2020-01-01T00:00", "2020-01-01T00:01"])
+    with pytest.raises(ObservationError, match="too long for 2000 stations with 3 rows"):
+        open_observations(data)
 
 
 @pytest.mark.parametrize("content", [b"<OGRVRTDataSource/>", b"GIF89a", b"\0" * 4096])

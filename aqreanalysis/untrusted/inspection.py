@@ -91,6 +91,10 @@ def open_netcdf(
         ) from error
 
 
+class _EndedError(UnreadableError):
+    """The process has ended by itself."""
+
+
 class _Inspector:
     """The other process, and the thread that listens to it."""
 
@@ -148,9 +152,7 @@ class _Inspector:
                         "damaged; fetch it anew"
                     ) from None
         if not line:
-            raise UnreadableError(
-                "the library that reads it fails: the file is damaged; fetch it anew"
-            )
+            raise _EndedError("the library that reads it fails: the file is damaged; fetch it anew")
         return json.loads(line)
 
     def memory(self) -> int:
@@ -168,8 +170,9 @@ class _Inspector:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            if pipe:
-                pipe.close()
+            with suppress(BrokenPipeError):
+                if pipe:
+                    pipe.close()
 
 
 _lock = threading.Lock()
@@ -184,22 +187,29 @@ def _inspect(path: str, kind: Kind) -> None:
         if _inspector is not None and _inspector.owner != os.getpid():
             _of_parents.append(_inspector)
             _inspector = None
-        if _inspector is not None and _inspector.process.poll() is not None:
-            _inspector.close()
-            _inspector = None
-        if _inspector is None:
-            _inspector = _started()
-        if _inspector is None:
-            answer = _here(kind, path)
-        else:
-            try:
-                answer = _inspector.ask(kind, path)
-            except BaseException:  # an interruption too: the process may still be busy
-                _inspector.close()
-                _inspector = None
-                raise
+        try:
+            answer = _asked(kind, path)
+        except _EndedError:  # of this file, or it was ended before
+            answer = _asked(kind, path)
     if "refused" in answer:
         raise UnreadableError(answer["refused"])
+
+
+def _asked(kind: Kind, path: str) -> dict[str, str]:
+    """Return the answer of the process that is there, or of a new one."""
+    global _inspector
+    if _inspector is not None and _inspector.process.poll() is not None:
+        _inspector.close()
+        _inspector = None
+    _inspector = _inspector or _started()
+    if _inspector is None:
+        return _here(kind, path)
+    try:
+        return _inspector.ask(kind, path)
+    except BaseException:  # an interruption too: the process may still be busy
+        _inspector.close()
+        _inspector = None
+        raise
 
 
 def _started() -> _Inspector | None:

@@ -244,9 +244,9 @@ def _slabs(shape: tuple[int, ...], itemsize: int) -> Iterator[Any]:
 
 def _shapefile(path: str) -> None:
     """Read a shapefile."""
-    import pyogrio
+    import geopandas
 
-    pyogrio.raw.read(path)
+    geopandas.read_file(path, engine="pyogrio")
 
 
 _LOOKS: dict[str, Callable[[str], None]] = {

@@ -44,13 +44,16 @@ class Axis:
     step_hours: float
 
 
-def regular_axis(time: Times, station: Codes, *, identifiers: Names, journal: Journal) -> Axis:
+def regular_axis(
+    time: Times, station: Codes, *, identifiers: Names, journal: Journal, width: int = 1
+) -> Axis:
     """Return the regular axis that holds the stamps of all rows, in any order and none missing.
 
     The step is the one between the stamps of single stations, so that two stations on different
     half hours do not look like a half-hourly network. A stamp within a tenth of a step of the
     axis is moved onto it, and the move is logged; one farther off is a fault. ``station`` is the
-    row's station as an index of ``identifiers``.
+    row's station as an index of ``identifiers``; ``width`` is the number of values of a row. An
+    axis that would take far more memory than there are rows is a fault.
 
     Examples
     --------
@@ -69,13 +72,13 @@ def regular_axis(time: Times, station: Codes, *, identifiers: Names, journal: Jo
     shift = uniques - phase - place * step
     _check_shifts(shift, codes, uniques, station, identifiers, step=step, journal=journal)
     first, last = int(place.min()), int(place.max())
-    cells = (last - first + 1) * len(identifiers)
-    if cells > max(_FREE_CELLS, _CELLS_A_ROW * codes.size):
+    cells = (last - first + 1) * len(identifiers) * width
+    if cells > max(_FREE_CELLS, _CELLS_A_ROW * codes.size * width):
         lone = _lone_row(place, codes)
         journal.fault(
             f"time runs from {_text(uniques.min())} to {_text(uniques.max())} in steps of "
-            f"{step / _HOUR:.6g} h, too long for {len(identifiers)} stations with {codes.size} "
-            f"rows: is a date wrong? The stamp farthest from others is that of station "
+            f"{step / _HOUR:.6g} h, too long for {len(identifiers) * width} stations with "
+            f"{codes.size} rows: is a date wrong? The stamp farthest from others is that of station "
             f"{identifiers[station[lone]]}, {_text(uniques[codes[lone]])}. Correct it, or read a "
             "part of the table"
         )

@@ -154,31 +154,23 @@ def _cleaned(text: pd.Series, journal: Journal) -> tuple[pd.Series, NDArray, pd.
 
 def _iso(match: re.Match[str], day_first: bool) -> tuple[str | None, int, bool]:
     """Return a stamp as ISO 8601, the days to add for 24:00, and whether it has a zone."""
-    found = {key: value for key, value in match.groupdict().items() if value is not None}
-
-    def part(name: str) -> str | None:
-        return next((found[key] for key in found if key.rstrip("23456") == name), None)
-
-    month, day = part("month"), part("day")
+    groups = match.groupdict().items()
+    found = {key.rstrip("23456"): value for key, value in groups if value is not None}
     if "first" in found:
-        month, day = found["next"], found["first"]
-        if not day_first:
-            month, day = day, month
-    elif name := part("name"):
-        month = str(_MONTHS.index(name[:3].lower()) + 1)
-    hour, minute, second = (part(name) or "0" for name in ("hour", "minute", "second"))
+        order = ("day", "month") if day_first else ("month", "day")
+        found |= dict(zip(order, (found["first"], found["next"]), strict=True))
+    elif "name" in found:
+        found["month"] = str(_MONTHS.index(found["name"][:3].lower()) + 1)
+    hour, minute = int(found.get("hour", 0)), found.get("minute", "00")
+    second = found.get("second", "00").replace(",", ".")
     if half := found.get("half"):
-        if not 1 <= int(hour) <= 12:
+        if not 1 <= hour <= 12:
             return None, 0, False
-        hour = str(int(hour) % 12 + (12 if half.lower() == "p" else 0))
-    is_next_day = hour == "24" and not int(minute) and not float(second.replace(",", "."))
-    stamp = f"{part('year')}-{month:0>2}-{day:0>2}T{'00' if is_next_day else hour.zfill(2)}"
-    seconds = second.replace(",", ".")
-    return (
-        f"{stamp}:{minute}:{seconds:0>2}".replace(":0:", ":00:") + _offset(found.get("zone")),
-        int(is_next_day),
-        "zone" in found,
-    )
+        hour = hour % 12 + (12 if half.lower() == "p" else 0)
+    is_next_day = hour == 24 and not int(minute) and not float(second)
+    date = f"{found['year']}-{found['month']:0>2}-{found['day']:0>2}"
+    clock = f"{0 if is_next_day else hour:02}:{minute}:{second}"
+    return f"{date}T{clock}{_offset(found.get('zone'))}", int(is_next_day), "zone" in found
 
 
 def _offset(zone: str | None) -> str:

@@ -25,6 +25,8 @@ from aqreanalysis.observations.sources.stations import identifier, positions_fro
 from aqreanalysis.observations.variables import METEOROLOGY, known_variable, listed
 from aqreanalysis.untrusted import UnreadableError, open_netcdf
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def read_netcdf(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
     """Return the Dataset of a CF timeSeries file, in memory, and close the file.
@@ -250,7 +252,11 @@ def _sorted_and_regular(
         journal.fault(f"time holds {int(np.isnat(utc).sum())} missing stamps")
     journal.stop_if_faulty()
     axis = regular_axis(
-        utc, np.zeros(utc.size, int), identifiers=np.array(["(all)"]), journal=journal
+        utc,
+        np.zeros(utc.size, int),
+        identifiers=np.array(["(all)"]),
+        journal=journal,
+        width=dataset.sizes[STATION],
     )
     position, row, counts = np.unique(axis.position, return_index=True, return_counts=True)
     if (counts > 1).any():
@@ -310,6 +316,8 @@ def _with_units(
         sentinel = array.isin(SENTINELS)
         if array.chunks is not None or sentinel.any():  # lazy values stay lazy
             values = values.where(~sentinel)
+        if name in METEOROLOGY and array.chunks is None and (np.abs(array) > _LARGEST).any():
+            journal.fault(f"{name} holds numbers beyond what float32 can hold: make them missing")
         if (factor, offset) != (1.0, 0.0):
             values = (values * factor + offset).astype(kind, copy=False)
         result = result.assign({name: values})
