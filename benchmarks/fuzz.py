@@ -35,6 +35,7 @@ from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.observations import ObservationError, open_observations
 from aqreanalysis.product import ProductError, open_product
 from aqreanalysis.untrusted import inspection
+from benchmarks.fuzz_files import Source, sources
 from benchmarks.fuzz_inputs import (
     ANY,
     ARCHIVES,
@@ -43,10 +44,8 @@ from benchmarks.fuzz_inputs import (
     HOSTILE,
     SAME,
     TEXT,
-    Source,
     archive_of,
     hostile,
-    sources,
 )
 
 SECONDS, MEMORY = 20, 2**30

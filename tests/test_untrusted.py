@@ -143,6 +143,29 @@ def test_the_values_of_grin_lie_in_the_file_itself(tmp_path):
         open_observations(path)
 
 
+@pytest.mark.parametrize("format", ["NETCDF3_CLASSIC", "NETCDF3_64BIT", "NETCDF3_64BIT_DATA"])
+@pytest.mark.parametrize("unlimited", [(), ("time",)])
+def test_a_classic_file_that_is_cut_off_holds_no_zeros(series, tmp_path, format, unlimited):
+    import netCDF4
+
+    path = tmp_path / "classic.nc"
+    with netCDF4.Dataset(path, "w", format=format) as file:
+        file.createDimension("time", None if unlimited else 3)
+        file.createDimension("station", 2)
+        for name, dimensions, values, units in (
+            ("longitude", ("station",), [10.0, 11.0], "degrees_east"),
+            ("latitude", ("station",), [50.0, 51.0], "degrees_north"),
+            ("time", ("time",), [0, 1, 2], "hours since 2020-01-01"),
+            ("pm25", ("time", "station"), [[5.0, 6.0]] * 3, "ug m-3"),
+        ):
+            variable = file.createVariable(name, "i2" if name == "time" else "f8", dimensions)
+            variable.units = units
+            variable[:] = values
+    assert open_observations(path).pm25.values.tolist() == [[5.0] * 3, [6.0] * 3]
+    path.write_bytes(path.read_bytes()[:-5])
+    _refused(path, "it is cut off; fetch it anew")
+
+
 def test_what_is_declared_and_not_stored_is_refused(series):
     with h5py.File(series, "a") as file:
         file.create_dataset("more", (10**5, 10**5), "f8", chunks=(8, 8))

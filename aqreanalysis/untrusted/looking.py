@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from math import prod
-from typing import Any
+from typing import Any, BinaryIO
 
 #: Bytes of a chunk, and of a read.
 _SLAB = 64 * 2**20
@@ -28,6 +28,9 @@ _MOST_LINKS = 100_000
 _FREE, _RATIO = 64 * 2**20, 1000
 
 _DAMAGED = "the file is damaged; fetch it anew"
+#: Bytes of a value by its type in a classic NetCDF file.
+_CLASSIC_SIZES = (0, 1, 1, 2, 4, 4, 8, 1, 2, 4, 8, 8)
+
 _NUMBER_ATTRIBUTES = ("scale_factor", "add_offset", "_FillValue", "missing_value", "step_hours")
 _TEXT_ATTRIBUTES = {
     "units", "standard_name", "long_name", "calendar", "bounds", "coordinates", "cf_role",
@@ -81,17 +84,18 @@ def _netcdf(path: str, *, whole: bool) -> None:
     """Read the attributes and the series, or the axes alone, of a NetCDF file."""
     import netCDF4
 
-    with open(path, "rb") as file:
-        start = file.read(8)
-    if start[:3] == b"CDF" and start[3:4] in b"\1\2\5":
-        pass
-    elif _is_hdf5(path):
-        _hdf5_links(path, sizes=False)
-    else:
-        raise RefusedError(
-            f"it does not begin as NetCDF does: {start!r}. Name the format that it is"
-        )
     size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        start = file.read(4)
+        if start in (b"CDF\1", b"CDF\2", b"CDF\5"):
+            if _classic_end(file, start[3]) > size:  # the library would read zeros
+                raise RefusedError("it is cut off; fetch it anew")
+        elif _is_hdf5(path):
+            _hdf5_links(path, sizes=False)
+        else:
+            raise RefusedError(
+                f"it does not begin as NetCDF does: {start!r}. Name the format that it is"
+            )
     with closing(netCDF4.Dataset(path)) as dataset:
         dataset.set_auto_maskandscale(False)
         dataset.set_auto_chartostring(False)
@@ -110,6 +114,51 @@ def _netcdf(path: str, *, whole: bool) -> None:
                     variable[slab]
             elif prod(variable.shape):
                 variable[(slice(0, 1),) * variable.ndim]
+
+
+def _classic_end(file: BinaryIO, version: int) -> int:
+    """Return where the values of a classic NetCDF file end, by its header, behind the magic."""
+    wide = 8 if version == 5 else 4
+
+    def number(size: int = wide) -> int:
+        return int.from_bytes(file.read(size), "big")
+
+    def skip(count: int) -> None:
+        file.seek(-(-count // 4) * 4, os.SEEK_CUR)
+
+    def items() -> range:
+        tag, count = number(4), number()
+        return range(count if tag else 0)
+
+    def skip_attributes() -> None:
+        for _ in items():
+            skip(number())
+            size = _CLASSIC_SIZES[number(4)]
+            skip(size * number())
+
+    records = number()
+    lengths = []
+    for _ in items():
+        skip(number())
+        lengths.append(number())
+    skip_attributes()
+    ends, strides = [0], []
+    for _ in items():
+        skip(number())
+        shape = [lengths[number()] for _ in range(number())]
+        skip_attributes()
+        size = _CLASSIC_SIZES[number(4)]
+        number()  # a size that overflows in large files
+        begin = number(4 if version == 1 else 8)
+        if shape and shape[0] == 0:  # along the records
+            strides.append((begin, prod(shape[1:]) * size))
+        else:
+            ends.append(begin + prod(shape) * size)
+    # Records are padded to words, but for a single variable.
+    stride = sum(s if len(strides) == 1 else -(-s // 4) * 4 for _, s in strides)
+    if records and records != 256**wide - 1:
+        ends += [begin + (records - 1) * stride + size for begin, size in strides]
+    return max(ends)
 
 
 def _hdf5(path: str) -> None:

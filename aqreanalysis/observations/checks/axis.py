@@ -78,7 +78,7 @@ def regular_axis(
         journal.fault(
             f"time runs from {_text(uniques.min())} to {_text(uniques.max())} in steps of "
             f"{step / _HOUR:.6g} h, too long for {len(identifiers) * width} stations with "
-            f"{codes.size} rows: is a date wrong? The stamp farthest from others is that of station "
+            f"{codes.size} rows: is a date wrong? The stamp farthest from others is of station "
             f"{identifiers[station[lone]]}, {_text(uniques[codes[lone]])}. Correct it, or read a "
             "part of the table"
         )
