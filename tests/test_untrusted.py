@@ -58,7 +58,7 @@ def _refused(path, words):
 @posix
 def test_a_file_that_hangs_is_given_up_and_the_next_one_read(pipe, series, monkeypatch):
     inspect([series], "series")
-    monkeypatch.setattr(inspection, "SECONDS", 0.2)
+    monkeypatch.setattr(inspection, "SECONDS", 0.05)
     with pytest.raises(UnreadableError, match=r"longer than 0 s: the file is damaged; fetch it"):
         inspect([pipe], "series")
     monkeypatch.undo()

@@ -24,8 +24,11 @@ logger = logging.getLogger("aqreanalysis.untrusted")
 
 Kind = Literal["series", "fields", "hdf5", "shapefile"]
 
-#: Seconds for a file, and further ones for each byte of a large one.
+#: Seconds of work for a file, and further ones for each byte of a large one.
 SECONDS, SECONDS_A_BYTE = 12.0, 1 / 10e6
+
+#: Times as many seconds may pass, on a machine or a disk that is busy.
+WAITING = 5
 
 #: Seconds for the process to be there, on a machine that is busy.
 _START_SECONDS = 60.0
@@ -129,24 +132,25 @@ class _Inspector:
         seconds = SECONDS + SECONDS_A_BYTE * os.path.getsize(path)
         assert self.process.stdin
         with suppress(BrokenPipeError):  # then the answer says that it has ended
-            self.process.stdin.write(json.dumps([kind, path, round(2 * seconds)]) + "\n")
+            self.process.stdin.write(json.dumps([kind, path, round(2 * WAITING * seconds)]) + "\n")
             self.process.stdin.flush()
         return self.answer(seconds)
 
     def answer(self, seconds: float) -> dict[str, str]:
         """Return the next answer; end the process if it takes too much time or memory."""
-        end = time.monotonic() + seconds
+        start, (worked, _) = time.monotonic(), self.used()
         while True:
             try:
                 line = self.answers.get(timeout=0.05)
                 break
             except queue.Empty:
-                if time.monotonic() > end:
+                work, memory = self.used()
+                if work - worked > seconds or time.monotonic() - start > WAITING * seconds:
                     raise UnreadableError(
                         f"reading it takes longer than {seconds:.0f} s: the file is damaged; "
                         "fetch it anew"
                     ) from None
-                if self.memory() > MEMORY:
+                if memory > MEMORY:
                     raise UnreadableError(
                         f"reading it takes more than {MEMORY / 1e6:.0f} MB of memory: the file is "
                         "damaged; fetch it anew"
@@ -155,12 +159,14 @@ class _Inspector:
             raise _EndedError("the library that reads it fails: the file is damaged; fetch it anew")
         return json.loads(line)
 
-    def memory(self) -> int:
-        """Return the bytes of memory that the process has."""
+    def used(self) -> tuple[float, int]:
+        """Return the seconds that the process has worked, and the bytes of memory that it has."""
         try:
-            return psutil.Process(self.process.pid).memory_info().rss
+            process = psutil.Process(self.process.pid)
+            times = process.cpu_times()
+            return times.user + times.system, process.memory_info().rss
         except psutil.Error:
-            return 0
+            return 0.0, 0
 
     def close(self) -> None:
         """End the process."""
