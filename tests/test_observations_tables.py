@@ -615,7 +615,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     refuse("broken.csv.gz", gzip.compress(b"station,time\n" * 999)[:40], "cannot be read")
     refuse("text.csv.gz", b"station,time\n", "cannot be read")
     refuse("table.xls", b"x", "suffix '.xls'; expected one of .csv")
-    refuse("table.xlsx", b"x", "table.xlsx cannot be read")
+    refuse("table.xlsx", b"x", "table.xlsx is no zip file, or a damaged one")
     refuse("text.parquet", b"station", "text.parquet cannot be read")
     refuse("text.gpkg", b"station", "text.gpkg cannot be read")
     refuse("text.nc", b"station", "cannot be read as NetCDF")

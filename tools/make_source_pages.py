@@ -50,8 +50,9 @@ SOURCE = Source(
 )
 ```
 
-`help(Source)` says what else a description can hold: tables with a column a station or an hour, files
-without a line of names, what stands in the file's name or above the columns, what a valid row is.
+`help(Source)` says what else a description can hold: tables with a column a station or an hour,
+files without a line of names, what stands in the file's name or above the columns, what a valid
+row is.
 
 ## The sources
 

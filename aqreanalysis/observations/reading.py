@@ -1,6 +1,7 @@
 """`open_observations`: any source of measurements to a valid Dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from glob import glob
 from os import PathLike
@@ -200,21 +201,17 @@ def open_observations(
         split_moved=split_moved,
         strict=strict,
     )
-    if stations is not None:
-        table = _station_frame(stations, reading)
-        if crs is not None:
-            table = engine.list_in_degrees(table, crs, reading.station_columns)
-        reading = replace(reading, stations=table)
     kind, option = (source, "source") if source is not None else (format, "format")
     candidates = () if kind in (None, "netcdf") else registry.named(str(kind), option)
     given, journal = _source(path_or_table)
     journal.tolerance = 0.0 if strict else TOLERANCE
-    try:
+    with _one_error(given, journal):
+        if stations is not None:
+            table = _station_frame(stations, reading)
+            if crs is not None:
+                table = engine.list_in_degrees(table, crs, reading.station_columns)
+            reading = replace(reading, stations=table)
         return _read(given, kind, candidates, reading, journal)
-    except ObservationError as error:
-        if error.source:
-            raise
-        raise ObservationError(error.faults, source=journal.source) from error
 
 
 def open_stations(path_or_table: Path_ | pd.DataFrame) -> xr.Dataset:
@@ -243,15 +240,27 @@ def open_stations(path_or_table: Path_ | pd.DataFrame) -> xr.Dataset:
     >>> places.longitude.values, places.station.values
     (array([-10.]), array(['A'], dtype='<U1'))
     """
-    journal = _source(path_or_table)[1]
-    try:
-        identifiers, positions = station_table(
-            _station_frame(path_or_table, Reading()), journal=journal
-        )
-    except ObservationError as error:
-        raise ObservationError(error.faults, source=journal.source) from error
+    given, journal = _source(path_or_table)
+    with _one_error(given, journal):
+        frame = _station_frame(path_or_table, Reading())
+        identifiers, positions = station_table(frame, journal=journal)
     places = {name: ("station", array) for name, array in positions.coordinates().items()}
     return xr.Dataset(coords={"station": identifiers, **places})
+
+
+@contextmanager
+def _one_error(given: list[Any], journal: Journal) -> Iterator[None]:
+    """Name the source in errors, and make one of whatever a library raises over a file."""
+    try:
+        yield
+    except ObservationError as error:
+        if error.source:
+            raise
+        raise ObservationError(error.faults, source=journal.source) from error
+    except Exception as error:
+        if not any(isinstance(item, Path) for item in given):  # tables cannot be damaged
+            raise
+        raise ObservationError(files.unreadable(journal.source, error)) from error
 
 
 def _read(

@@ -97,6 +97,27 @@ def known_variable(name: str) -> str | None:
     return found.name if found else _OTHER_NAMES.get("".join(bare))
 
 
+def is_remark(text: str) -> bool:
+    """Return whether words behind a name are no units, but how it was measured.
+
+    Examples
+    --------
+    >>> is_remark("Hourly measured"), is_remark("ug m-3"), is_remark("furlong")
+    (True, False, False)
+    """
+    words = set(re.findall(r"[a-z0-9]+", text.lower()))
+    return words <= _REMARKS and not words & {
+        "ug",
+        "mg",
+        "m3",
+        "ugm3",
+        "mgm3",
+        "ppb",
+        "ppm",
+        "ppbv",
+    }
+
+
 def attributes_of(variable: str, units: str | None) -> dict[str, str]:
     """Return the CF attributes of a variable; units of a pollutant are always ug m-3.
 
@@ -125,6 +146,6 @@ def folded(name: object) -> str:
 
 def listed(names: Iterable[object], most: int = 20) -> str:
     """Return names for a message, the first few of many, "none" if there is none."""
-    texts = [str(name) for name in names]
+    texts = [text if len(text) <= 80 else f"{text[:77]}..." for text in map(str, names)]
     rest = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + rest if texts else "none"

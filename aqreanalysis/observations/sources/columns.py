@@ -11,7 +11,7 @@ import pandas as pd
 from aqreanalysis.observations.checks.positions import first_rows
 from aqreanalysis.observations.journal import Journal
 from aqreanalysis.observations.sources.options import ColumnNames
-from aqreanalysis.observations.variables import folded, known_variable, listed
+from aqreanalysis.observations.variables import folded, is_remark, known_variable, listed
 
 #: Spellings of each role, the likeliest first, in lower case and without separators. A monitor,
 #: one of several instruments of a station, is only what the caller or a format names so.
@@ -58,6 +58,9 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 #: Names of a time beside which "Datum" is a date, and no geodetic datum.
 _GERMAN_TIMES = ("zeit", "uhrzeit", "stunde")
+
+#: Characters of a name that may end in units.
+_LONGEST = 100
 
 #: Units that stand without brackets behind a name: "PM10_ug_m3", "no2 ppb".
 _UNITS_AT_END = re.compile(
@@ -114,7 +117,7 @@ def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> 
     units = _add_variables(variables, free, journal)
     unused = [name for name in free if name not in variables.values()]
     if unused:
-        journal.decide(f"columns not used: {', '.join(unused)}")
+        journal.decide(f"columns not used: {listed(unused, 100)}")
     return Columns(roles, variables, units)
 
 
@@ -192,11 +195,14 @@ def _add_variables(
 
 def _split_units(column: str) -> tuple[str, str | None]:
     """Return a column's name without the units in its brackets or at its end, and those units."""
-    match = re.fullmatch(r"\s*(.*?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*", str(column))
-    match = match or _UNITS_AT_END.fullmatch(str(column))
-    if match is None:
+    match = re.fullmatch(r"([^\[(]*)[\[(](.*)", str(column).strip(), re.DOTALL)
+    inner = match[2].rstrip("])").strip() if match and match[2].endswith(("]", ")")) else ""
+    if match and inner and not is_remark(inner):
+        return match[1].strip(), inner
+    at_end = _UNITS_AT_END.fullmatch(str(column)) if len(str(column)) < _LONGEST else None
+    if at_end is None:
         return str(column), None
-    return match[1], re.sub("_", "/", match[2]) if "_m3" in match[2] else match[2]
+    return at_end[1], at_end[2].replace("_", "/") if "_m3" in at_end[2] else at_end[2]
 
 
 def is_known(name: str) -> bool:

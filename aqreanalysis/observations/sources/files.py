@@ -1,25 +1,44 @@
 """Tables from files (CSV, zips and folders of it, Parquet, GeoPackage) and from memory."""
 
 import io
+import lzma
+import re
+import stat
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_object_dtype
 
 from aqreanalysis.observations.checks.numbers import MISSING_WORDS
-from aqreanalysis.observations.journal import ObservationError
-from aqreanalysis.observations.variables import folded, listed
-
-if TYPE_CHECKING:
-    from pyarrow import NativeFile
+from aqreanalysis.observations.journal import ObservationError, logger
+from aqreanalysis.observations.sources.points import with_points
+from aqreanalysis.observations.variables import listed
+from aqreanalysis.untrusted import UnreadableError, check_size, refuse_bomb
+from aqreanalysis.untrusted.budget import ARRAY_RATIO
 
 CSV_SUFFIXES = (".csv", ".txt", ".tsv")
-COMPRESSIONS = (".gz", ".bz2", ".zst")
+_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+COMPRESSIONS = tuple(_CODECS)
 PARQUET_SUFFIXES = (".parquet", ".pq", ".geoparquet")
-VECTOR_SUFFIXES = (".gpkg", ".geojson", ".shp")
+
+#: More columns than any network has stations: the table lies on its side, or is none.
+_MOST_COLUMNS = 20_000
+
+#: Bytes of a first line.
+_MOST_HEADER = 2**21
+
+#: Archives within an archive: that of UCI holds one.
+_DEPTH = 2
+
+_LINE_END = re.compile(rb"[\r\n]")
+_REPAIR = "Repair that line: as many fields as there are names, and quotes in pairs"
 
 #: Bytes at the beginning of a file by which it is told.
 BEGINNING = 1 << 16
@@ -44,8 +63,10 @@ def existing(path: Path) -> Path:
             raise ObservationError(f"{path} is a folder; expected a file")
         if not path.exists():
             raise ObservationError(f"there is no file {path} (from {Path.cwd()})")
+        if not path.is_file():
+            raise ObservationError(f"{path} is a device or a pipe; write it to a file first")
         if path.stat().st_size == 0:
-            raise ObservationError(f"{path} is empty")
+            raise ObservationError(f"{path} is empty; fetch it anew")
     except OSError as error:
         raise ObservationError(f"{path} cannot be read: {error}") from error
     return path
@@ -53,29 +74,8 @@ def existing(path: Path) -> Path:
 
 def plain_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table in memory with text as names, points as longitude and latitude."""
-    table = _with_points(table)
+    table = with_points(table)
     return table.set_axis(unique([str(name) for name in table.columns]), axis=1)
-
-
-def points_of(path: Path) -> pd.DataFrame:
-    """Return a GeoPackage, GeoJSON or shapefile of points as a table."""
-    import geopandas
-
-    return _with_points(geopandas.read_file(path))
-
-
-def parquet_table(content: Path | bytes) -> pd.DataFrame:
-    """Return a Parquet file as a table, GeoParquet with its points."""
-    from pyarrow import parquet
-
-    def stream() -> Path | io.BytesIO:
-        return io.BytesIO(content) if isinstance(content, bytes) else content
-
-    if b"geo" in (parquet.read_schema(stream()).metadata or {}):
-        import geopandas
-
-        return _with_points(geopandas.read_parquet(stream()))
-    return _with_points(pd.read_parquet(stream()))
 
 
 def read_csv(
@@ -106,10 +106,13 @@ def read_csv(
     from pyarrow import csv as arrow_csv
 
     unique([name for name in names if name])
-    numbered = [name or f"\0{place}" for place, name in enumerate(names)]
     types = dict.fromkeys(text, pa.string())
     types |= dict.fromkeys(categories, pa.dictionary(pa.int32(), pa.string()))
     empty = {w for word in MISSING_WORDS for w in (word, word.upper(), word.title())} | {"NaN"}
+    included = list(only) if only is not None else [name for name in names if name]
+    reading = arrow_csv.ReadOptions(
+        column_names=[name or f"\0{place}" for place, name in enumerate(names)], skip_rows=skip
+    )
     ragged: list[str] = []
     notes: list[str] = []
 
@@ -119,33 +122,48 @@ def read_csv(
         kind.append(f"{fields}: {str(row.text)[:60]}")
         return "skip"
 
-    try:
+    def table_of() -> tuple[pa.Table, bool]:
+        ragged.clear()
+        notes.clear()
         with _opened(source, encoding) as stream:
-            table = arrow_csv.read_csv(
-                stream,
-                read_options=arrow_csv.ReadOptions(column_names=numbered, skip_rows=skip),
-                parse_options=arrow_csv.ParseOptions(
-                    delimiter=separator, invalid_row_handler=other_fields
-                ),
-                convert_options=arrow_csv.ConvertOptions(
-                    column_types=types,
-                    null_values=sorted({*empty, *missing}),
-                    include_columns=list(only) if only is not None else [n for n in names if n],
-                    decimal_point=decimal,
-                ),
+            options = arrow_csv.ConvertOptions(
+                column_types=types,
+                null_values=sorted({*empty, *missing}),
+                include_columns=included,
+                decimal_point=decimal,
+                true_values=[],  # "true" is no number
+                false_values=[],
             )
-    except (pa.ArrowInvalid, OSError, EOFError) as error:
+            parsing = arrow_csv.ParseOptions(delimiter=separator, invalid_row_handler=other_fields)
+            table = arrow_csv.read_csv(
+                stream, read_options=reading, parse_options=parsing, convert_options=options
+            )
+            if not stream.is_whole:
+                logger.info(
+                    "%s: the last line has no end; if the file is cut off, so is its last value",
+                    source.name if isinstance(source, Path) else "a file in the archive",
+                )
+            return table, stream.has_hexadecimals
+
+    try:
+        table, has_hexadecimals = table_of()
+        whole = [f.name for f in table.schema if pa.types.is_integer(f.type)]
+        if has_hexadecimals and whole:  # Arrow would take 0x10 for 16
+            types |= dict.fromkeys(whole, pa.string())
+            table, _ = table_of()
+    except (pa.ArrowException, OSError, EOFError) as error:
         if "Empty CSV" in str(error) or "Could not skip" in str(error):  # only a line of names
             return pd.DataFrame(columns=[name for name in names if name])
-        remedy = ". Name its encoding with encoding=..., or save the table in UTF-8"
+        remedy = _REPAIR
+        if "UTF8" in str(error):
+            remedy = "Name its encoding with encoding=..., or save the table in UTF-8"
         raise ObservationError(
-            f"the CSV cannot be read: {first_line(error)}{remedy if 'UTF8' in str(error) else ''}"
+            f"the CSV cannot be read: {first_line(error)[:300]}. {remedy}"
         ) from error
     if len(ragged) > 0.01 * table.num_rows or len(notes) > max(10, 0.01 * table.num_rows):
         first = (ragged or notes)[0]
-        raise ObservationError(
-            f"the CSV cannot be read: {first} ({len(ragged) + len(notes)} such rows)"
-        )
+        count = len(ragged) + len(notes)
+        raise ObservationError(f"the CSV cannot be read: {first} ({count} such rows). {_REPAIR}")
     # Each Arrow column is freed once it is converted: a quarter less memory for a large file.
     frame = table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
     frame.attrs["ragged"] = len(ragged) + len(notes)
@@ -153,23 +171,61 @@ def read_csv(
 
 
 def beginning(source: Path | bytes) -> bytes:
-    """Return the first bytes of a file, without its compression."""
-    try:
-        with _opened(source) as stream:
-            return stream.read(BEGINNING)
-    except (OSError, EOFError, ValueError) as error:
-        raise ObservationError(f"the file cannot be read: {first_line(error)}") from error
+    """Return the first bytes of a file without its compression, one line at least.
+
+    Raises
+    ------
+    ObservationError
+        If the file is damaged, or its first line has too many columns.
+    """
+    content = b""
+    with _unpacked(source) as stream:
+        while len(content) < BEGINNING or not _LINE_END.search(content.lstrip()):
+            part = stream.read(BEGINNING)
+            content += part
+            if not part or len(content) > _MOST_HEADER:
+                break
+    line = _LINE_END.split(content.lstrip(), 1)[0]
+    columns = 1 + max(line.count(sign) for sign in (b",", b";", b"\t"))
+    if columns > _MOST_COLUMNS or len(line) >= _MOST_HEADER:
+        raise ObservationError(
+            f"the first line has {columns} columns or more, expected "
+            f"{_MOST_COLUMNS} at most: turn the table, so that stations or hours are its rows"
+        )
+    return content
 
 
 def content_of(source: Path | bytes) -> bytes:
     """Return the whole of a file, without its compression."""
     if isinstance(source, bytes):
         return source
+    with _unpacked(source) as stream:
+        return b"".join(iter(lambda: stream.read(1 << 20), b""))
+
+
+@contextmanager
+def _unpacked(source: Path | bytes) -> "Iterator[_Stream]":
+    """Open a text for reading within its budget; make one error of what goes wrong."""
     try:
         with _opened(source) as stream:
-            return stream.read()
+            assert isinstance(stream, _Stream)
+            yield stream
+    except UnreadableError as error:
+        raise ObservationError(f"the file is not read: {error}") from error
+    except ObservationError:
+        raise
     except (OSError, EOFError, ValueError) as error:
-        raise ObservationError(f"the file cannot be read: {first_line(error)}") from error
+        raise ObservationError(
+            f"the file cannot be read ({first_line(error)}): it is damaged; fetch it anew"
+        ) from error
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the names of the files in a folder or a zip, in lower case, without their folders."""
+    if path.is_dir():
+        return [file.name.lower() for file in path.rglob("*")]
+    with opened_zip(existing(path), path.name) as archive:
+        return [Path(name).name.lower() for name in archive.namelist()]
 
 
 def members(
@@ -192,17 +248,18 @@ def members(
         yield path.name, existing(path)
 
 
-def names_in(path: Path) -> list[str]:
-    """Return the names of the files in a folder or a zip, in lower case, without their folders."""
-    if path.is_dir():
-        return [file.name.lower() for file in path.rglob("*")]
-    with _zip(existing(path)) as archive:
-        return [Path(name).name.lower() for name in archive.namelist()]
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of a library's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def unreadable(name: str, error: BaseException) -> str:
+    """Return the message about a file that a library fails to read."""
+    if isinstance(error, UnreadableError):
+        return f"{name} is not read: {error}"
+    if isinstance(error, MemoryError):
+        return f"{name} needs more memory than there is: read a part of it"
+    return f"{name} cannot be read ({first_line(error)[:300]}): it is damaged, or of another format"
 
 
 def _fits(name: str, pattern: str, suffixes: tuple[str, ...]) -> bool:
@@ -211,64 +268,144 @@ def _fits(name: str, pattern: str, suffixes: tuple[str, ...]) -> bool:
     return (not suffixes or suffix_of(path) in suffixes) and fnmatch(path.name.lower(), pattern)
 
 
-def _zip(source: Path | bytes, name: str = "it") -> zipfile.ZipFile:
-    """Return the opened zip."""
+@contextmanager
+def opened_zip(source: Path | bytes, name: str) -> Iterator[zipfile.ZipFile]:
+    """Open a zip, which is never unpacked to the disk; refuse bombs, links and damaged ones.
+
+    Raises
+    ------
+    ObservationError
+        For all that is wrong, also while members are read.
+    """
     try:
-        return zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except zipfile.BadZipFile as error:
-        raise ObservationError(f"{name} is no zip file: {error}") from error
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with zipfile.ZipFile(file) as archive:
+            size = len(source) if isinstance(source, bytes) else source.stat().st_size
+            members = archive.infolist()
+            refuse_bomb(name, sum(member.file_size for member in members), size)
+            links = [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]
+            if links:
+                raise ObservationError(
+                    f"{name} holds links, which are not followed: {listed(links)}. "
+                    "Unpack it yourself"
+                )
+            yield archive
+    except UnreadableError as error:
+        raise ObservationError(f"{name} is not read: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        message = f"{name} is no zip file, or a damaged one: {first_line(error)}. Fetch it anew"
+        raise ObservationError(message) from error
+    except (NotImplementedError, RuntimeError) as error:  # methods, passwords
+        message = f"{name} cannot be unpacked here: {first_line(error)}. Unpack it yourself"
+        raise ObservationError(message) from error
 
 
 def _members(
-    source: Path | bytes, name: str, pattern: str, suffixes: tuple[str, ...]
+    source: Path | bytes, name: str, pattern: str, suffixes: tuple[str, ...], depth: int = 1
 ) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the files of a zip, and of the zips in it."""
-    with _zip(source, name) as archive:
+    with opened_zip(source, name) as archive:
         for member in sorted(archive.namelist()):
             if member.lower().endswith(".zip"):
-                yield from _members(archive.read(member), member, pattern, suffixes)
+                if depth == _DEPTH:
+                    raise ObservationError(f"{name} holds archives in archives: unpack it first")
+                content = archive.read(member)
+                yield from _members(content, member, pattern, suffixes, depth + 1)
             elif _fits(member, pattern, suffixes):
                 yield Path(member).name, archive.read(member)
 
 
-def _opened(source: Path | bytes, encoding: str = "utf-8-sig") -> "NativeFile":
-    """Return a stream of the text of a file in UTF-8, from its beginning."""
-    import pyarrow as pa
+class _Stream(io.RawIOBase):
+    """The text of a file, unpacked within its budget; it notes how it ends, and hexadecimals."""
 
-    if encoding.lower() not in ("utf-8", "utf-8-sig", "utf8"):
-        try:
-            text = content_of(source).decode(encoding)
-        except (UnicodeDecodeError, LookupError) as error:
-            raise ObservationError(f"it is no text in {encoding}: {error}") from error
-        return pa.BufferReader(text.encode())
-    if isinstance(source, Path):
-        return pa.input_stream(str(source), compression="detect")
-    return pa.BufferReader(source)
+    def __init__(self, source: Path | bytes):
+        import pyarrow as pa
+
+        self.has_hexadecimals = False
+        self.is_whole = True
+        self._name = source.name if isinstance(source, Path) else "a file in the archive"
+        self._expanded = 0
+        self._stored = (
+            pa.OSFile(str(source)) if isinstance(source, Path) else pa.BufferReader(source)
+        )
+        codec = _CODECS.get(source.suffix.lower()) if isinstance(source, Path) else None
+        self._text = pa.CompressedInputStream(self._stored, codec) if codec else self._stored
+        self._is_packed = codec is not None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._text.read(None if size < 0 else size)
+        self._expanded += len(content)
+        self.is_whole = content.endswith((b"\n", b"\r")) if content else self.is_whole
+        if self._is_packed:
+            refuse_bomb(self._name, self._expanded, self._stored.tell())
+        for sign in (b"x", b"X"):  # rare, and so quicker to look for than 0x
+            self.has_hexadecimals |= sign in content and b"0" + sign in content
+        return content
+
+    def close(self) -> None:
+        if not self.closed:
+            self._text.close()
+            self._stored.close()
+        super().close()
+
+
+def _opened(source: Path | bytes, encoding: str = "utf-8-sig") -> _Stream:
+    """Return a stream of the text of a file in UTF-8, from its beginning."""
+    if encoding.lower() in ("utf-8", "utf-8-sig", "utf8"):
+        return _Stream(source)
+    try:
+        return _Stream(content_of(source).decode(encoding).encode())
+    except (UnicodeDecodeError, LookupError) as error:
+        raise ObservationError(f"it is no text in {encoding}: {error}") from error
 
 
 def unique(names: list[str]) -> list[str]:
     """Return column names, each of them once; refuse others."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise ObservationError(f"columns are there twice: {listed(twice)}")
+        raise ObservationError(
+            f"columns are there twice: {listed(twice)}; rename or drop one of each"
+        )
     return names
 
 
-def _with_points(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a plain table: levels of the index as columns, points as longitude and latitude."""
-    if isinstance(table.index, pd.DatetimeIndex) and table.index.name is None:
-        table = table.rename_axis("time")
-    levels = [name for name in table.index.names if name is not None and name not in table.columns]
-    if levels:
-        table = table.reset_index(levels)
-    if not hasattr(table, "geometry") or not hasattr(table, "to_crs"):
-        return table
-    points = table.geometry
-    if not (points.geom_type == "Point").all():
-        kinds = sorted({str(kind) for kind in points.geom_type.unique()})
-        raise ObservationError(f"stations must be points; found {', '.join(kinds)}")
-    if points.crs is not None:
-        points = points.to_crs("EPSG:4326")
-    plain = pd.DataFrame(table.drop(columns=points.name))
-    taken = [name for name in plain if folded(str(name)) in ("longitude", "latitude", "lon", "lat")]
-    return plain.drop(columns=taken).assign(longitude=points.x, latitude=points.y)
+def parquet_table(name: str, content: Path | bytes) -> pd.DataFrame:
+    """Return a Parquet file as a table, GeoParquet with its points; nested values become text.
+
+    The names of folders above it are no columns, and parts in other files are not read.
+    """
+    from pyarrow import parquet
+
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    with parquet.ParquetFile(_seekable(content), memory_map=False) as file:
+        facts = file.metadata
+        groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
+        if any(g.column(i).file_path for g in groups for i in range(g.num_columns)):
+            raise ObservationError(f"parts of {name} lie in other files: join them into one")
+        needed = max(
+            8 * facts.num_rows * len(file.schema_arrow.names),
+            sum(g.total_byte_size for g in groups),
+        )
+        refuse_bomb(name, needed, size, ratio=ARRAY_RATIO)
+        check_size(name, needed)
+        if b"geo" not in (facts.metadata or {}):
+            return with_points(_flat(file.read().to_pandas()))
+    import geopandas
+
+    return with_points(_flat(geopandas.read_parquet(_seekable(content), partitioning=None)))
+
+
+def _seekable(content: Path | bytes) -> Path | io.BytesIO:
+    """Return what a library opens."""
+    return io.BytesIO(content) if isinstance(content, bytes) else content
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose lists and mappings are text."""
+    for name in filter(lambda name: is_object_dtype(table[name]), table.columns):
+        if table[name].map(lambda value: isinstance(value, (list, dict, tuple, np.ndarray))).any():
+            table[name] = table[name].astype(str)
+    return table

@@ -8,6 +8,7 @@ import pandas as pd
 
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources.files import existing
+from aqreanalysis.untrusted import inspect
 
 
 def pandas_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -24,15 +25,18 @@ def pandas_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     import h5py
 
     try:
-        with h5py.File(existing(path), "r") as file:
+        inspect([existing(path)], "hdf5")
+        with h5py.File(path, "r") as file:
             values = _frame(file, "pm25")
             places = _frame(file, "stations")
-    except (OSError, KeyError) as error:
+        stamps = pd.DatetimeIndex(values.index.to_numpy().astype("datetime64[ns]"))
+    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, ObservationError):
+            raise
         raise ObservationError(
             f"not an HDF5 file of the GRIN benchmark, with the groups 'pm25' and 'stations': "
             f"{error}"
         ) from error
-    stamps = pd.DatetimeIndex(values.index.to_numpy().astype("datetime64[ns]"))
     table = values.set_axis(values.columns.astype(str), axis=1)
     table.insert(0, "time", stamps)
     return table.reset_index(drop=True), places.assign(station=places.index.astype(str))

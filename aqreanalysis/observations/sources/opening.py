@@ -14,6 +14,7 @@ from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources import files
 from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.options import Reading
+from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -24,7 +25,7 @@ TABLE_SUFFIXES = (
     *SHEET_SUFFIXES,
     *JSON_SUFFIXES,
     *files.PARQUET_SUFFIXES,
-    *files.VECTOR_SUFFIXES,
+    *VECTOR_SUFFIXES,
 )
 
 _SEPARATORS = ",;\t|"
@@ -169,10 +170,14 @@ def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
     return "," if comma and not point else "."
 
 
-def sheet_blocks(content: Path | bytes, *, reading: Reading, known: Known) -> Iterator[Block]:
+def sheet_blocks(
+    name: str, content: Path | bytes, *, reading: Reading, known: Known
+) -> Iterator[Block]:
     """Yield the tables of all sheets of a workbook."""
     import openpyxl
 
+    with files.opened_zip(content, name):
+        pass  # it is one, and no bomb
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
     found = False

@@ -13,6 +13,7 @@ from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.grin import pandas_tables
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Reading
+from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES, read_points
 
 #: Roles that are text even where they look like numbers: "0601" is not 601.
 _TEXT_ROLES = (
@@ -124,13 +125,15 @@ def _other_blocks(
     suffix = files.suffix_of(Path(item.name))
     try:
         if suffix in opening.SHEET_SUFFIXES:
-            blocks = list(opening.sheet_blocks(content, reading=reading, known=registry.known))
+            blocks = list(
+                opening.sheet_blocks(item.name, content, reading=reading, known=registry.known)
+            )
         elif suffix in opening.JSON_SUFFIXES:
             blocks = [Block(files.plain_table(opening.json_table(content)))]
         elif suffix in files.PARQUET_SUFFIXES:
-            blocks = [Block(files.plain_table(files.parquet_table(content)))]
-        elif suffix in files.VECTOR_SUFFIXES and isinstance(content, Path):
-            blocks = [Block(files.plain_table(files.points_of(content)))]
+            blocks = [Block(files.plain_table(files.parquet_table(item.name, content)))]
+        elif suffix in VECTOR_SUFFIXES and isinstance(content, Path):
+            blocks = [Block(files.plain_table(read_points(content)))]
         elif suffix in registry.sources["grin"].suffixes and isinstance(content, Path):
             values, places = pandas_tables(content)
             blocks = [Block(values), Block(places)]
@@ -143,7 +146,7 @@ def _other_blocks(
     except ObservationError:
         raise
     except Exception as error:  # every library has its own kinds
-        raise ObservationError(f"{item.name} cannot be read: {files.first_line(error)}") from error
+        raise ObservationError(files.unreadable(item.name, error)) from error
     for block in blocks:
         kind = candidates or ([registry.sources["grin"]] if ".h" in suffix else [])
         yield _kind([str(name) for name in block.table.columns], kind, reading), block
