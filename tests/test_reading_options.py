@@ -179,6 +179,24 @@ def test_units_behind_a_name_without_brackets_are_not_lost(write):
     assert float(found.no2[0, 0]) == pytest.approx(18.805, abs=0.01)
 
 
+def test_units_and_status_may_follow_each_variable(write):
+    """As in the flat files of AURN: the same two names behind each pollutant."""
+    lines = ["Department for Environment", "Air Quality Data for Blackpool,,", ""]
+    lines += ["Date,time,Ozone,status,unit,Carbon monoxide,status,unit"]
+    lines += [f"01-01-2023,{h:02}:00,{h}.5,V,ugm-3,0.2,V,mgm-3" for h in HOURS]
+    found = open_observations(write("BLAC_2023.csv", lines), stations=places("BLAC"))
+    assert found.station.values.tolist() == ["BLAC"]
+    assert first(found, "co") == ("2023-01-01T01:00", [200.0])
+    assert found.time.attrs["time_label"] == "end"
+    assert "hours run from 1 to 24" in found.attrs["history"]
+
+
+def test_columns_of_any_number_of_spaces(write):
+    lines = ["station  time               lon lat  pm25"]
+    lines += [f"A        2020-01-01T{h:02}:00Z  10  50   {h}" for h in range(5)]
+    np.testing.assert_array_equal(open_observations(write("a.txt", lines)).pm25, [range(5)])
+
+
 def test_means_of_8_or_24_hours_are_no_hourly_values():
     table = network(1, 3).assign(**{"O3_8h": 1.0, "PM2.5_24h": 2.0, "PM2.5 AQI": 3.0})
     assert list(open_observations(table).data_vars) == ["pm25"]
@@ -378,6 +396,11 @@ def test_stamps_that_are_numbers():
     assert str(found.time.values[-1])[:16] == "2020-01-01T16:00"
     seconds = table.assign(time=[1577836800, 1577840400, 1577844000] * 2)
     assert first(open_observations(seconds, time_format="unix"))[0] == "2020-01-01T00:00"
+    thousands = table.assign(time=[1577836800000, 1577840400000, 1577844000000] * 2)
+    assert first(open_observations(thousands, time_format="unix"))[0] == "2020-01-01T00:00"
+    parts = table.drop(columns="time").assign(date="200102", hour=["0100", "0200", "0300"] * 2)
+    found = open_observations(parts, time_format="%y%m%d", time_zone="UTC")
+    assert first(found)[0] == "2020-01-02T01:00"
     with pytest.raises(ObservationError, match=r"not %Y%m%d"):
         open_observations(numbers, time_format="%Y%m%d")
 

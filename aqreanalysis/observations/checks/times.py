@@ -79,7 +79,7 @@ def to_utc(
     if stamps.dtype.kind in "iuf" and not isinstance(stamps.dtype, pd.CategoricalDtype):
         journal.fault(
             f"time must be stamps such as 2015-03-01T00:00Z; {describe(0)} has the number "
-            f"{stamps.iloc[0]}. Write year, month, day and hour"
+            f"{stamps.iloc[0]}. Write year, month, day and hour, or say time_format='%Y%m%d%H'"
         )
         return np.full(len(stamps), np.datetime64("NaT"), "datetime64[ns]")
     try:

@@ -177,6 +177,7 @@ def _spelling(units: str) -> str:
     # Remarks such as EPA's "(LC)", local conditions, and "(25 C)" are no part of the unit.
     text = re.sub(r"\s*\([^)]*\)\s*$", "", text)
     text = re.sub(r"(?i)\s+(?:LC|STP|as NO2)$", "", text)
+    text = re.sub(r"(?i)^([umnk]?g)[ ._-]*m\s*-?\s*3$", r"\1 m-3", text)
     text = re.sub(r"(?i)^([umn]?g)(?=\W)", lambda match: match[1].lower(), text)
     text = re.sub(r"(?i)micrograms?", "ug", text)
     text = re.sub(r"(?i)milligrams?", "mg", text)

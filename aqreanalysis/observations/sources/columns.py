@@ -30,8 +30,11 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "time": """time datetime timestamp timeutc datetimeutc utc utctime utcdatetime timegmt
                 datetimegmt gmt validtime localtime datetimelocal timelocal start starttime begin
                 begintime datetimebegin datetimestart timestart timebegin from fromdate
-                readingdatetime dateandtime datehour fechahora fechayhora zeitpunkt zeit uhrzeit""",
-            "end": "end endtime datetimeend timeend dateend todate",
+                readingdatetime dateandtime datehour fechahora fechayhora zeitpunkt zeit uhrzeit
+                datumzeit datumuhrzeit dateheure datededébut datededebut begindatumtijd inicio
+                beginn""",
+            "end": """end endtime datetimeend timeend dateend todate datedefin einddatumtijd fin
+                ende""",
             "date": "date day dateutc dategmt datelocal fecha dia día",
             "longitude": """longitude lon long lng longitud longitudine längengrad laengengrad
                 sitelongitude stationlongitude londd 经度""",
@@ -40,7 +43,8 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "altitude": """altitude alt elevation elev stationaltitude heightabovesealevel altitud
                 elevationm altitudem""",
             "units": """units unit unitsofmeasure unitofmeasure unitofmeasurement concunit
-                reportingunits unidad unidades unité einheit""",
+                reportingunits unidad unidades unité unitédemesure unitedemesure
+                einheit eenheid""",
             "parameter": """parameter pollutant species variable parametername airpollutant
                 component substance pollutantname param parametro parámetro contaminante
                 polluant komponente""",
@@ -73,8 +77,9 @@ LABELLED: Mapping[str, str] = MappingProxyType(
         spelling: label
         for label, spellings in {
             "start": "start starttime begin begintime datetimebegin datetimestart timestart "
-            "timebegin from fromdate",
-            "end": "end endtime datetimeend timeend dateend todate",
+            "timebegin from fromdate datededébut datededebut begindatumtijd inicio beginn",
+            "end": "end endtime datetimeend timeend dateend todate datedefin "
+            "einddatumtijd fin ende",
         }.items()
         for spelling in spellings.split()
     }

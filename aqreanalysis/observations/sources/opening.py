@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,7 @@ from aqreanalysis.observations.sources import files
 from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
+from aqreanalysis.observations.variables import folded
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -31,6 +32,8 @@ TABLE_SUFFIXES = (
 _SEPARATORS = ",;\t|"
 #: Lines among which that of the names is looked for.
 _MOST_ABOVE = 100
+#: Columns that may follow each variable: Ozone, status, unit, Carbon monoxide, status, unit.
+_BESIDE = ("status", "unit", "units", "flag", "qc", "quality")
 _LETTER = re.compile(r"[^\W\d_]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _UNITS_WORD = re.compile(r"(?i)^\W*(?:[µμu]g|mg|ng)[ ./]|^\W*pp[bmt]v?\W*$")
@@ -115,7 +118,7 @@ def layout_of(
     if row >= len(lines) or not lines[row].strip():
         raise ObservationError(f"header={row}, but there is no line of names at that place")
     separator = (source.separator if source else None) or _separator(lines[row])
-    names = [name.strip() for name in _split(lines[row], separator)]
+    names = _told_apart([name.strip() for name in _split(lines[row], separator)])
     below = [line for line in lines[row + 1 :] if line.strip()]
     longest = [_split(line, separator) for line in below[:5]]
     extra = max((len(cells) for cells in longest), default=0) - len(names)
@@ -142,6 +145,13 @@ def text_blocks(
         rows = [_split(line, layout.separator) for line in _LINE_END.split(whole)]
         yield from blocks_of(rows, layout.names, 0)
         return
+    if layout.separator == " ":  # any number of them, as in columns under each other
+        whole = files.content_of(content).decode(layout.encoding, errors="replace")
+        lines = [" ".join(line.split()) for line in _LINE_END.split(whole)]
+        content = "\n".join(
+            [*lines[: layout.skip], *filter(None, lines[layout.skip :]), ""]
+        ).encode()
+        layout = replace(layout, encoding="utf-8-sig")
     table = files.read_csv(
         content,
         names=layout.names,
@@ -279,12 +289,34 @@ def _width(line: str) -> int:
 
 def _separator(line: str) -> str:
     """Return what separates the names in a line."""
-    return max(_SEPARATORS, key=line.count)
+    best = max(_SEPARATORS, key=line.count)
+    return best if best in line or len(line.split()) < 3 else " "
 
 
 def _split(line: str, separator: str) -> list[str]:
     """Return the cells of a line."""
-    return next(csv.reader(io.StringIO(line), delimiter=separator), [])
+    if separator == " ":
+        return line.split()
+    try:
+        return next(csv.reader(io.StringIO(line), delimiter=separator), [])
+    except csv.Error:
+        return [line]
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Return names with that of the column before each "status" or "unit" that is there twice."""
+    beside = [name for name in names if folded(name) in _BESIDE]
+    if len(set(beside)) == len(beside):
+        return names
+    told: list[str] = []
+    variable = ""
+    for name in names:
+        if folded(name) in _BESIDE:
+            told.append(f"{variable} {name}")
+        else:
+            variable = name
+            told.append(name)
+    return told
 
 
 def _units_below(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

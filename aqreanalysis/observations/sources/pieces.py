@@ -82,9 +82,17 @@ def piece_of(
     label = LABELLED.get(folded(raw_time)) if source.is_plain else None
     units = {**columns.units}
     for variable, column in columns.variables.items():
-        if variable not in units and column in block.units:
-            units[variable] = block.units[column]
+        beside = block.units.get(column) or _units_beside(table, column)
+        if variable not in units and beside:
+            units[variable] = beside
     return Piece(own, replace(columns, units=units), names, zone, label)
+
+
+def _units_beside(table: pd.DataFrame, column: str) -> str | None:
+    """Return the units in a column of their own behind that of a variable: "Ozone unit"."""
+    beside = next((n for n in table if n in (f"{column} unit", f"{column} units")), None)
+    words = table[beside].dropna().unique().tolist() if beside is not None else []
+    return str(words[0]) if len(words) == 1 else None
 
 
 def _says_utc(name: str) -> bool:

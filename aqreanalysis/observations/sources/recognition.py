@@ -14,6 +14,7 @@ from aqreanalysis.observations.sources.grin import pandas_tables
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES, read_points
+from aqreanalysis.observations.sources.stations import listed_among
 
 #: Roles that are text even where they look like numbers: "0601" is not 601.
 _TEXT_ROLES = (
@@ -231,7 +232,10 @@ def _kind(names: Sequence[str], candidates: Sequence[Source], reading: Reading) 
         columns = guess(names, {k: v for k, v in reading.columns.items() if v in names})
         timed = {"time", "date"} & set(columns.roles)
         rest = set(names) - {*columns.roles.values(), *columns.variables.values(), ""}
-        bare = not columns.variables or (reading.stations is not None and bool(rest))
+        bare = not columns.variables or (
+            reading.stations is not None
+            and listed_among(reading.stations, rest, reading.station_columns) > 0
+        )
         if timed and "station" not in columns.roles and bare:
             return plain["wide"]
     return plain["long"]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,10 @@ def stamps_of(
     These are a time; a date and a clock or an hour; a year, month, day and hour. None is a table
     without any of them.
     """
-    if time_format is not None and "time" in roles:
+    if time_format is not None and "date" in roles:
+        days = _formatted(table[roles["date"]], time_format).astype(str).str[:10]
+        table = table.assign(**{roles["date"]: days})
+    elif time_format is not None and "time" in roles:
         return _formatted(table[roles["time"]], time_format)
     if "date" in roles and "time" in roles and len(table):
         clock = table[roles["time"]]
@@ -46,6 +49,16 @@ def stamps_of(
     if {"date", "hour"} <= set(roles):
         return joined([table[roles["date"]], table[roles["hour"]]], _dated)
     return table[roles["date"]] if "date" in roles else None
+
+
+def ends_at_24(stamps: pd.Series) -> bool:
+    """Return whether the hours are 1 to 24: there is 24:00, and never 00:00."""
+    if stamps.dtype.kind in "iufM":
+        return False
+    words = pd.Series(pd.unique(stamps)).dropna().astype(str)
+    return bool(words.str.contains(r"[ T]24:00").any()) and not bool(
+        words.str.contains(r"[ T]0?0:00").any()
+    )
 
 
 def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) -> pd.Series:
@@ -70,6 +83,8 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
     if order is None and all(match[2] == "." for match in dates):
         order = "day"  # 13.01.2020 is written so, 01.13.2020 is not
     numbers = np.array([(int(m[1]), int(m[3])) for m in dates])
+    if (numbers[:, 0] == numbers[:, 1]).all():
+        order = order or "day"  # 01/01/2020 is the same either way
     day_first, month_first = (numbers[:, 0] > 12).any(), (numbers[:, 1] > 12).any()
     if order is None and day_first != month_first:
         order = "day" if day_first else "month"
@@ -165,10 +180,12 @@ def _formatted(stamps: pd.Series, time_format: str) -> pd.Series:
 
 
 def _unix(word: object) -> str:
-    """Return seconds since 1970 as a stamp in UTC."""
+    """Return seconds, or milliseconds, since 1970 as a stamp in UTC."""
     try:
-        return f"{pd.Timestamp(float(str(word)), unit='s'):%Y-%m-%dT%H:%M:%SZ}"
-    except (ValueError, OverflowError):
+        number = float(str(word))
+        seconds = number / 1000.0 if abs(number) > 1e11 else number
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):  # a stamp, or nonsense that is told later
         return str(word)
 
 

@@ -16,7 +16,7 @@ from aqreanalysis.observations.sources.assembly import Rows, assemble, time_labe
 from aqreanalysis.observations.sources.moves import left_out, split
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.resampling import period_of, resampled
-from aqreanalysis.observations.sources.stamps import in_order, stamps_of
+from aqreanalysis.observations.sources.stamps import ends_at_24, in_order, stamps_of
 from aqreanalysis.observations.sources.stations import (
     listed_among,
     listed_positions,
@@ -62,6 +62,9 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
             columns = {role: name for role, name in columns.items() if role != "id"}
             reading = replace(reading, station_columns=columns)
     written = stamps
+    if reading.time_label is None and "time_label" not in roles and ends_at_24(stamps):
+        journal.decide("hours run from 1 to 24, and are taken for ends of hours")
+        reading = replace(reading, time_label="end")
 
     def describe(row: int) -> str:
         stamp = f", {written.iloc[row]}" if str(written.iloc[row]) else ""
