@@ -46,6 +46,7 @@ from benchmarks.fuzz_inputs import (
     BINARY,
     FEWER,
     HOSTILE,
+    OFTEN,
     SAME,
     TEXT,
     archive_of,
@@ -103,7 +104,8 @@ def cases(good: list[Source], count: int, seed: int) -> Iterator[Case]:
             kinds = [kind for kind in kinds if not kind[0].startswith("h5")]
         if suffix == ".zip":
             kinds += [(f"archive: {kind}", FEWER) for kind in ARCHIVES]
-        what, effect = kinds[int(rng.integers(len(kinds)))]
+        often = np.array([OFTEN.get(what, 1.0) for what, _ in kinds])
+        what, effect = kinds[int(rng.choice(len(kinds), p=often / often.sum()))]
         yield Case(number, source, what, effect)
 
 
