@@ -171,6 +171,14 @@ def test_the_pollutant_of_a_wide_table_may_stand_in_the_files_name(write):
     assert list(told.data_vars) == ["o3"]
 
 
+def test_a_column_may_be_a_station_and_a_pollutant(write):
+    lines = ["time,Hill PM2.5 [ug/m3],Hill CO [mg/m3],CO_Sea [mg/m3]"]
+    lines += [f"2020-01-01T0{h}:00Z,{h},0.{h},1" for h in range(3)]
+    found = open_observations(write("a.csv", lines), stations=places("Hill", "Sea"))
+    np.testing.assert_array_equal(found.pm25, [[0, 1, 2], [np.nan] * 3])
+    np.testing.assert_allclose(found.co, [[0, 100, 200], [1000] * 3])
+
+
 def test_units_behind_a_name_without_brackets_are_not_lost(write):
     lines = ["station,time,lon,lat,SO2 mg/m3,NO2_ppb"]
     lines += [f"A,2020-01-01T0{h}:00Z,1,2,0.5,10" for h in range(3)]

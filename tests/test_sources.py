@@ -349,6 +349,13 @@ def test_answers_of_the_openaq_api(tmp_path):
     assert found.time.attrs["time_label"] == "end"
 
 
+def test_another_spelling_of_a_pollutant_does_not_vanish(tmp_path):
+    text = UKAIR.replace("PM2.5 particulate", "PM<sub>2.5</sub> particulate")
+    (tmp_path / "a.csv").write_text(text)
+    found = open_observations(tmp_path / "a.csv", station="B", stations=places("B"))
+    assert first(found) == ("2023-12-01T01:00", 1.25)
+
+
 def test_a_purpleair_file_holds_its_sensor_in_its_name(tmp_path):
     name = "Hill Road (outside) (37.5 -122.25) Primary Real Time 01_01_2024 01_02_2024.csv"
     lines = ["created_at,PM1.0_CF1_ug/m3,PM2.5_CF1_ug/m3,PM2.5_ATM_ug/m3,UptimeMinutes"]

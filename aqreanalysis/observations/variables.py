@@ -77,6 +77,8 @@ def known_variable(name: str) -> str | None:
     ('pm25', 'wind_speed', None)
     >>> known_variable("PM2.5 particulate matter (Hourly measured)"), known_variable("O3_8h")
     ('pm25', None)
+    >>> known_variable("PM<sub>10</sub>"), known_variable("Particulate matter < 2.5 µm")
+    ('pm10', 'pm25')
     """
     pollutant = find_pollutant(name)
     if pollutant is not None:
@@ -87,6 +89,8 @@ def known_variable(name: str) -> str | None:
     for weather, entry in METEOROLOGY.items():
         if key == folded(weather) or key in entry.spellings:
             return weather
+    name = re.sub(r"</?su[bp]>", "", name)
+    name = re.sub(r"(?i)partic\w*(?: matter)?\s*<\s*(2[.,]5|10)\s*[uµμ]?m?", r"pm\1 ", name)
     text = re.sub(r"(?i)\bpm[ _]?2[.,_ p]?5(?=\D|$)", "pm25 ", str(name).replace("µ", "u"))
     text = re.sub(r"(?i)\bpm[ _]?10(?:\.0)?(?=\D|$)", "pm10 ", text.replace("³", "3"))
     parts = [part for part in re.split(r"[^0-9A-Za-z]+", text.lower()) if part]

@@ -158,7 +158,7 @@ def joined(columns: Sequence[pd.Series], text: Callable[..., str]) -> pd.Series:
 
 def _add_roles(roles: dict[str, str], free: Sequence[str]) -> None:
     """Fill the roles that are not given, each by its likeliest spelling."""
-    by_key = {folded(_split_units(name)[0]): name for name in reversed(free)}
+    by_key = {folded(split_units(name)[0]): name for name in reversed(free)}
     by_key |= {folded(name): name for name in reversed(free)}
     for role, spellings in ROLES.items():
         taken = {column for other, column in roles.items() if other != role}
@@ -180,7 +180,7 @@ def _add_variables(
     """Fill the variables that are not given, and return the units in the columns' names."""
     given = set(variables)
     for column in free:
-        bare = _split_units(column)[0]
+        bare = split_units(column)[0]
         if bare == "No":
             journal.decide("column 'No' is taken for a row number; columns={'no': 'No'} reads it")
             continue
@@ -194,11 +194,11 @@ def _add_variables(
             )
             continue
         variables[variable] = column
-    units = {variable: _split_units(column)[1] for variable, column in variables.items()}
+    units = {variable: split_units(column)[1] for variable, column in variables.items()}
     return {variable: unit for variable, unit in units.items() if unit}
 
 
-def _split_units(column: str) -> tuple[str, str | None]:
+def split_units(column: str) -> tuple[str, str | None]:
     """Return a column's name without the units in its brackets or at its end, and those units."""
     match = re.fullmatch(r"([^\[(]*)[\[(](.*)", str(column).strip(), re.DOTALL)
     inner = match[2].rstrip("])").strip() if match and match[2].endswith(("]", ")")) else ""
@@ -212,7 +212,7 @@ def _split_units(column: str) -> tuple[str, str | None]:
 
 def is_known(name: str) -> bool:
     """Return whether a column's name is a usual one: of a role or of a variable."""
-    return folded(name) in _SPELLINGS or known_variable(_split_units(name)[0]) is not None
+    return folded(name) in _SPELLINGS or known_variable(split_units(name)[0]) is not None
 
 
 _SPELLINGS = frozenset(spelling for words in ROLES.values() for spelling in words)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Literal
 
+from aqreanalysis.conventions import POLLUTANTS
+from aqreanalysis.observations.sources.columns import split_units
 from aqreanalysis.observations.sources.options import DateOrder, Statistic, TimeLabel
-from aqreanalysis.observations.variables import folded
+from aqreanalysis.observations.variables import folded, known_variable
 
 Shape = Literal["long", "wide", "hours"]
 
@@ -158,6 +160,17 @@ class Source:
             for role, spellings in self.columns.items()
         }
         return {role: columns[0] for role, columns in matches.items() if columns}
+
+    def all_columns_in(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the columns as `columns_in` does, and of other pollutants by their usual names."""
+        found = self.columns_in(names)
+        if self.layout != "long" or "value" in self.columns:
+            return found
+        for name in names:
+            variable = known_variable(split_units(name)[0])
+            if variable in POLLUTANTS and variable not in found and name not in found.values():
+                found[str(variable)] = name
+        return found
 
     def recognises(self, names: Sequence[str]) -> bool:
         """Return whether a table with these columns is of this kind."""

@@ -19,11 +19,10 @@ from aqreanalysis.observations.sources.columns import (
     recognise,
 )
 from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.layouts import from_hours, from_wide
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
-from aqreanalysis.observations.sources.reshaping import hours_to_rows, stations_to_rows
-from aqreanalysis.observations.sources.stations import identifier, listed_among, station_table
-from aqreanalysis.observations.sources.values import no_column, single_variable
+from aqreanalysis.observations.sources.stations import identifier, listed_among
 from aqreanalysis.observations.variables import folded, known_variable, listed
 
 #: Roles that a line above the columns of a plain table may tell: "Station: Hill".
@@ -42,7 +41,7 @@ class Piece:
 
 
 def piece_of(
-    name: str, source: Source, block: Block, several: bool, reading: Reading, journal: Journal
+    name: str, source: Source, block: Block, is_one_of: bool, reading: Reading, journal: Journal
 ) -> Piece:
     """Return a table's rows under the names of this package; it may be one of several files."""
     table = block.table
@@ -54,33 +53,31 @@ def piece_of(
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
     valid = _valid_rows(table, source.layout == "hours", reading, journal)
+    units = {**columns.units}
     constants = _constants(name, source, block, columns, reading)
     told = {*columns.roles, *constants, *reading.columns}
     if source.is_plain and source.layout != "wide" and "station" not in told:
-        constants |= _station_in(name, reading, several, journal)
+        constants |= _station_in(name, reading, is_one_of, journal)
     if source.layout == "long":
-        parts = _parts(source, columns, reading)
-        kept = {**columns.roles, **columns.variables}
-        kept.update({part: part for part in parts if isinstance(parts, list)})
+        parts = reading.columns.get("station", "")
+        several = {part: part for part in parts} if not isinstance(parts, str) else {}
+        kept = {**columns.roles, **columns.variables, **several}
         own = table[list(kept.values())].set_axis(list(kept), axis=1)
         own = _without_bad_flags(own, table, source, columns, journal)
         if not valid.all():
             measured = [name for name in own if name == "value" or name in columns.variables]
             own = own.assign(**{str(name): own[name].where(valid) for name in measured})
     elif source.layout == "wide":
-        own = _from_wide(table[valid], source, columns, constants, reading, journal)
+        own = from_wide(table[valid], source, columns, constants, units, reading, journal)
     else:
-        own = _from_hours(table[valid], source, columns, reading, journal)
+        own = from_hours(table[valid], source, columns, reading, journal)
     own = _with_station(own, source, reading, journal)
-    if "time" in own and "date" in own and source.layout == "wide" and source.time_format:
-        own = own.drop(columns="time")
     for role, value in constants.items():
-        if role not in own.columns or (role in ("station",) and reading.station is not None):
+        if role not in own.columns or (role == "station" and reading.station is not None):
             own = own.assign(**{role: value})
     raw_time = str(columns.roles.get("time", columns.roles.get("date", "")))
-    zone = "UTC" if {"utc", "gmt"} & {raw_time.lower()} or _says_utc(raw_time) else None
+    zone = "UTC" if re.search("utc|gmt", raw_time.lower()) else None
     label = LABELLED.get(folded(raw_time)) if source.is_plain else None
-    units = {**columns.units}
     for variable, column in columns.variables.items():
         beside = block.units.get(column) or _units_beside(table, column)
         if variable not in units and beside:
@@ -93,11 +90,6 @@ def _units_beside(table: pd.DataFrame, column: str) -> str | None:
     beside = next((n for n in table if n in (f"{column} unit", f"{column} units")), None)
     words = table[beside].dropna().unique().tolist() if beside is not None else []
     return str(words[0]) if len(words) == 1 else None
-
-
-def _says_utc(name: str) -> bool:
-    """Return whether a column's name says that its times are UTC."""
-    return "utc" in name.lower() or "gmt" in name.lower()
 
 
 def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Journal) -> Columns:
@@ -123,7 +115,7 @@ def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Jo
             found = guess(free, {k: c for k, c in given.items() if c in names})
             return Columns(found.roles, {}, {})
         return recognise(free, given, journal=journal)
-    columns = source.columns_in(names)
+    columns = source.all_columns_in(names)
     if source.names and not columns:
         columns = {name: name for name in names if name}
         if source.layout == "hours":
@@ -206,14 +198,6 @@ def _without_bad_flags(
             )
             own = own.assign(**{variable: own[variable].mask(refused)})
     return own
-
-
-def _parts(source: Source, columns: Columns, reading: Reading) -> list[str]:
-    """Return the columns that make the identifier together, if there are several."""
-    given = reading.columns.get("station")
-    if given is not None and not isinstance(given, str):
-        return list(given)
-    return []
 
 
 def _with_station(
@@ -320,121 +304,3 @@ def _variable_in(name: str) -> str | None:
     words = [word for word in re.split(r"[^0-9A-Za-z]+|(?<=\d{4})(?=[A-Za-z])", stem) if word]
     found = {known_variable(word) for word in words if folded(word) not in ("no", "in")} - {None}
     return found.pop() if len(found) == 1 else None
-
-
-def _from_wide(
-    table: pd.DataFrame,
-    source: Source,
-    columns: Columns,
-    constants: dict[str, str],
-    reading: Reading,
-    journal: Journal,
-) -> pd.DataFrame:
-    """Return a row a station and time of a table with a column a station."""
-    names = list(table.columns)
-    kept = dict(columns.roles)
-    if not {"time", "date", "year"} & set(kept):
-        raise ObservationError(no_column("time", names), source=journal.source)
-    series = [n for n in names if n and n not in kept.values()]
-    if source.series:
-        odd = [name for name in series if not source.is_series(name)]
-        if odd:
-            journal.decide(f"columns not used: {listed(odd)}")
-        series = [name for name in series if name not in odd]
-    elif reading.stations is not None:
-        series = _of_stations(series, reading, journal)
-    else:
-        series = [n for n in series if not _is_role_free(n)]
-    if len(table) == 0 or not series:
-        journal.fault("the table has no rows" if series else "the table has no station columns")
-    journal.stop_if_faulty()
-    if "parameter" in kept:
-        return stations_to_rows(table, kept, series, "value")
-    told = constants.pop("parameter", None)
-    if told is None or "variable" in reading.columns:
-        variable = single_variable(reading, journal=journal)
-    else:
-        variable = source.parameters.get(told, known_variable(told) or "")
-        if not variable:
-            raise ObservationError(
-                f"the file's name says {told!r}, which is no known pollutant; say it with "
-                "columns={'variable': 'pm10'}",
-                source=journal.source,
-            )
-        journal.decide(f"the pollutant is {variable}, by the file's name")
-    return stations_to_rows(table, kept, series, variable)
-
-
-def _is_role_free(name: str) -> bool:
-    """Return whether a column of a wide table without a list is an unnamed index of rows."""
-    return name.startswith("Unnamed:")
-
-
-def _of_stations(series: list[str], reading: Reading, journal: Journal) -> list[str]:
-    """Return the columns that are stations of the table of stations."""
-    assert reading.stations is not None
-    listing, _ = station_table(
-        reading.stations,
-        journal=Journal("", silent=True),
-        columns=reading.station_columns,
-        wanted=[identifier(name) for name in series],
-    )
-    known = set(listing.tolist())
-    strangers = [name for name in series if identifier(name) not in known]
-    few = len(strangers) <= journal.tolerance * len(series)
-    if strangers and (few or reading.skip_unplaced) and len(strangers) < len(series):
-        journal.warn(
-            f"{len(strangers)} columns are no station of the table of stations and are left out: "
-            f"{listed(strangers)}"
-        )
-        return [name for name in series if name not in strangers]
-    if strangers:
-        journal.fault(
-            f"columns that are no station of the station table: {listed(strangers)}. "
-            "Add them there, drop them, or leave them out with skip_unplaced=True"
-        )
-    return series
-
-
-def _good_flag(
-    table: pd.DataFrame, source: Source, flags: list[str], reading: Reading
-) -> Condition | None:
-    """Return what the flag of an hour must be: as told, as documented, or in usual codes."""
-    told = [condition for condition in reading.valid if condition.column == "flag"]
-    if told or source.good:
-        return told[0] if told else Condition.of(f"flag{source.good}")
-    found = {str(flag).strip() for flag in pd.unique(table[flags].to_numpy().ravel())}
-    found -= {"None", "nan", ""}
-    if found and found <= {"V", "N"}:
-        return Condition.of("flag=V")
-    return Condition.of("flag>=1") if found and found <= {"-99", "-1", "1", "2", "3"} else None
-
-
-def _from_hours(
-    table: pd.DataFrame, source: Source, columns: Columns, reading: Reading, journal: Journal
-) -> pd.DataFrame:
-    """Return a row an hour of a table with a column an hour."""
-    names = list(table.columns)
-    hours, flags = {}, {}
-    for name in names:
-        if name in columns.roles.values():
-            continue
-        match = re.fullmatch(source.series, name.strip())
-        flag = source.hour_of_flag(name)
-        if match:
-            hours[name] = match[1]
-        elif flag is not None:
-            flags[name] = flag
-    if not hours:
-        raise ObservationError(f"no columns of hours; the columns are {listed(names)}")
-    kept = dict(columns.roles)
-    if "time" in kept and "date" not in kept:
-        kept["date"] = kept.pop("time")
-    good = _good_flag(table, source, list(flags), reading)
-    if flags and good is None:
-        journal.warn(
-            f"columns of flags are not used: {listed(flags)}; say which are good with "
-            "valid='flag=V'"
-        )
-    kept.pop("hour", None)
-    return hours_to_rows(table, kept, hours, flags, good, journal=journal)

@@ -49,7 +49,7 @@ def blocks_of(
         yield _kind(list(table.columns), candidates, reading), Block(table)
     elif _is_text(item, content):
         source, layout = _text_kind(content, candidates, reading)
-        columns = {} if source.is_plain else source.columns_in(layout.names)
+        columns = {} if source.is_plain else source.all_columns_in(layout.names)
         given = {k: v for k, v in reading.columns.items() if isinstance(v, str)}
         only = _needed_columns(source, layout.names, columns, given, reading)
         for block in opening.text_blocks(

@@ -1,0 +1,177 @@
+"""Tables whose columns are stations, or hours of the day."""
+
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+from aqreanalysis.observations.journal import Journal, ObservationError
+from aqreanalysis.observations.sources.columns import Columns, guess, split_units
+from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.options import Condition, Reading
+from aqreanalysis.observations.sources.reshaping import hours_to_rows, stations_to_rows
+from aqreanalysis.observations.sources.stations import identifier, station_table
+from aqreanalysis.observations.sources.values import no_column, single_variable
+from aqreanalysis.observations.variables import known_variable, listed
+
+
+def from_wide(
+    table: pd.DataFrame,
+    source: Source,
+    columns: Columns,
+    constants: dict[str, str],
+    units: dict[str, str],
+    reading: Reading,
+    journal: Journal,
+) -> pd.DataFrame:
+    """Return a row a station and time of a table with a column a station, or one of each variable.
+
+    What the file's name says of the pollutant is taken out of ``constants``; units in the names of
+    columns are added to ``units``.
+    """
+    names = list(table.columns)
+    kept = dict(columns.roles)
+    if not {"time", "date", "year"} & set(kept):
+        raise ObservationError(no_column("time", names), source=journal.source)
+    series = [n for n in names if n and n not in kept.values()]
+    if source.series:
+        odd = [name for name in series if not source.is_series(name)]
+        if odd:
+            journal.decide(f"columns not used: {listed(odd)}")
+        series = [name for name in series if name not in odd]
+    elif reading.stations is not None:
+        both = _stations_and_variables(series, reading.stations, reading.station_columns)
+        if both and len(table):
+            units |= {variable: told for _, variable, told in both.values() if told}
+            return _by_variable(table, kept, both)
+        series = _of_stations(series, reading, journal)
+    else:
+        series = [n for n in series if not n.startswith("Unnamed:")]  # an index of pandas
+    if len(table) == 0 or not series:
+        journal.fault("the table has no rows" if series else "the table has no station columns")
+    journal.stop_if_faulty()
+    if "parameter" in kept:
+        return stations_to_rows(table, kept, series, "value")
+    told = constants.pop("parameter", None)
+    if told is None or "variable" in reading.columns:
+        variable = single_variable(reading, journal=journal)
+    else:
+        variable = source.parameters.get(told, known_variable(told) or "")
+        if not variable:
+            raise ObservationError(
+                f"the file's name says {told!r}, which is no known pollutant; say it with "
+                "columns={'variable': 'pm10'}",
+                source=journal.source,
+            )
+        journal.decide(f"the pollutant is {variable}, by the file's name")
+    return stations_to_rows(table, kept, series, variable)
+
+
+def _stations_and_variables(
+    names: list[str], stations: pd.DataFrame, given: Mapping[str, str]
+) -> dict[str, tuple[str, str, str | None]]:
+    """Return station, variable and units of columns such as "Hill PM2.5 [ug/m3]", if all are so."""
+    usable = {role: name for role, name in given.items() if name in stations}
+    roles = guess([str(name) for name in stations.columns], usable).roles
+    column = usable.get("id", roles.get("station"))
+    if column is None:
+        return {}
+    listing = sorted({identifier(word) for word in stations[column].dropna()}, key=len)[::-1]
+    found: dict[str, tuple[str, str, str | None]] = {}
+    for name in names:
+        bare, units = split_units(name)
+        for station in listing:
+            rest = re.fullmatch(
+                rf"{re.escape(station)}[\s_.:/-]+(.+)|(.+)[\s_.:/-]+{re.escape(station)}", bare
+            )
+            variable = known_variable(rest[1] or rest[2]) if rest else None
+            if variable is not None:
+                found[name] = station, variable, units
+                break
+        else:
+            return {}
+    return found
+
+
+def _by_variable(
+    table: pd.DataFrame,
+    kept: Mapping[str, str],
+    columns: Mapping[str, tuple[str, str, str | None]],
+) -> pd.DataFrame:
+    """Return a row a station and time, a column a variable, from one column of each pair."""
+    parts = []
+    for variable in dict.fromkeys(variable for _, variable, _ in columns.values()):
+        own = {name: station for name, (station, v, _) in columns.items() if v == variable}
+        series = table.rename(columns=own)
+        parts.append(stations_to_rows(series, kept, list(own.values()), variable))
+    return pd.concat([part.astype({"station": str}) for part in parts], ignore_index=True)
+
+
+def _of_stations(series: list[str], reading: Reading, journal: Journal) -> list[str]:
+    """Return the columns that are stations of the table of stations."""
+    assert reading.stations is not None
+    listing, _ = station_table(
+        reading.stations,
+        journal=Journal("", silent=True),
+        columns=reading.station_columns,
+        wanted=[identifier(name) for name in series],
+    )
+    known = set(listing.tolist())
+    strangers = [name for name in series if identifier(name) not in known]
+    few = len(strangers) <= journal.tolerance * len(series)
+    if strangers and (few or reading.skip_unplaced) and len(strangers) < len(series):
+        journal.warn(
+            f"{len(strangers)} columns are no station of the table of stations and are left out: "
+            f"{listed(strangers)}"
+        )
+        return [name for name in series if name not in strangers]
+    if strangers:
+        journal.fault(
+            f"columns that are no station of the station table: {listed(strangers)}. "
+            "Add them there, drop them, or leave them out with skip_unplaced=True"
+        )
+    return series
+
+
+def _good_flag(
+    table: pd.DataFrame, source: Source, flags: list[str], reading: Reading
+) -> Condition | None:
+    """Return what the flag of an hour must be: as told, as documented, or in usual codes."""
+    told = [condition for condition in reading.valid if condition.column == "flag"]
+    if told or source.good:
+        return told[0] if told else Condition.of(f"flag{source.good}")
+    found = {str(flag).strip() for flag in pd.unique(table[flags].to_numpy().ravel())}
+    found -= {"None", "nan", ""}
+    if found and found <= {"V", "N"}:
+        return Condition.of("flag=V")
+    return Condition.of("flag>=1") if found and found <= {"-99", "-1", "1", "2", "3"} else None
+
+
+def from_hours(
+    table: pd.DataFrame, source: Source, columns: Columns, reading: Reading, journal: Journal
+) -> pd.DataFrame:
+    """Return a row an hour of a table with a column an hour."""
+    names = list(table.columns)
+    hours, flags = {}, {}
+    for name in names:
+        if name in columns.roles.values():
+            continue
+        match = re.fullmatch(source.series, name.strip())
+        flag = source.hour_of_flag(name)
+        if match:
+            hours[name] = match[1]
+        elif flag is not None:
+            flags[name] = flag
+    if not hours:
+        raise ObservationError(f"no columns of hours; the columns are {listed(names)}")
+    kept = dict(columns.roles)
+    if "time" in kept and "date" not in kept:
+        kept["date"] = kept.pop("time")
+    good = _good_flag(table, source, list(flags), reading)
+    if flags and good is None:
+        journal.warn(
+            f"columns of flags are not used: {listed(flags)}; say which are good with "
+            "valid='flag=V'"
+        )
+    kept.pop("hour", None)
+    return hours_to_rows(table, kept, hours, flags, good, journal=journal)
