@@ -50,6 +50,8 @@ _OTHER_NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_UNITS = frozenset(("ug", "mg", "m3", "ugm3", "mgm3", "ppb", "ppm", "ppbv"))
+
 #: Words beside a pollutant's name that leave it what it is: the hourly mass of PM2.5.
 _REMARKS = frozenset(
     word
@@ -95,7 +97,7 @@ def known_variable(name: str) -> str | None:
     text = re.sub(r"(?i)\bpm[ _]?10(?:\.0)?(?=\D|$)", "pm10 ", text.replace("³", "3"))
     parts = [part for part in re.split(r"[^0-9A-Za-z]+", text.lower()) if part]
     bare = [part for part in parts if part not in _REMARKS]
-    if not bare or len(bare) == len(parts):
+    if not bare:
         return None
     found = find_pollutant(" ".join(bare))
     return found.name if found else _OTHER_NAMES.get("".join(bare))
@@ -110,16 +112,7 @@ def is_remark(text: str) -> bool:
     (True, False, False)
     """
     words = set(re.findall(r"[a-z0-9]+", text.lower()))
-    return words <= _REMARKS and not words & {
-        "ug",
-        "mg",
-        "m3",
-        "ugm3",
-        "mgm3",
-        "ppb",
-        "ppm",
-        "ppbv",
-    }
+    return words <= _REMARKS - _UNITS
 
 
 def attributes_of(variable: str, units: str | None) -> dict[str, str]:

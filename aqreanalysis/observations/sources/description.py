@@ -167,7 +167,8 @@ class Source:
         if self.layout != "long" or "value" in self.columns:
             return found
         for name in names:
-            variable = known_variable(split_units(name)[0])
+            bare = split_units(name)[0]
+            variable = known_variable(bare) if bare != "No" else None  # a number of the row
             if variable in POLLUTANTS and variable not in found and name not in found.values():
                 found[str(variable)] = name
         return found
