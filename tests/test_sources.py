@@ -349,6 +349,27 @@ def test_answers_of_the_openaq_api(tmp_path):
     assert found.time.attrs["time_label"] == "end"
 
 
+def test_the_list_of_the_chinese_mirror_in_its_own_encoding(tmp_path):
+    (tmp_path / "china_sites_20240101.csv").write_text(CHINA)
+    lines = ["监测点编码,监测点名称,城市,经度,纬度"]
+    lines += [f"100{n}A,万寿西宫{n},北京,116.{n},39.{n}" for n in (1, 2, 3)]
+    for encoding in ("utf-8-sig", "gb18030"):
+        (tmp_path / "list.csv").write_bytes(_text(lines).encode(encoding))
+        found = open_observations(
+            tmp_path / "china_sites_20240101.csv", stations=tmp_path / "list.csv"
+        )
+        assert found.longitude.values.tolist() == [116.1, 116.2, 116.3]
+
+
+def test_two_sensors_of_a_place_are_averaged(tmp_path):
+    second = OPENAQ_V3.replace("2178,9,", "2178,11,").replace(",4.0", ",6.0").split("\n", 1)[1]
+    (tmp_path / "a.csv").write_text(OPENAQ_V3 + second)
+    found = open_observations(tmp_path / "a.csv")
+    assert found.station.values.tolist() == ["2178"]
+    assert "3 values of pm25 come from a further monitor" in found.attrs["history"]
+    assert find_faults(found) == []
+
+
 def test_another_spelling_of_a_pollutant_does_not_vanish(tmp_path):
     text = UKAIR.replace("PM2.5 particulate", "PM<sub>2.5</sub> particulate")
     (tmp_path / "a.csv").write_text(text)

@@ -207,14 +207,28 @@ def _of_source(content: Path | bytes, source: Source, reading: Reading) -> openi
 
 
 def _station_layout(content: Path | bytes, reading: Reading) -> opening.Layout:
-    """Return how a list of stations stands in its file; names may be in an older encoding."""
-    encoding = None
+    """Return how a list of stations stands in its file; names may be in an older encoding.
+
+    The encoding is UTF-8, or the one told, or the first in which positions have a usual name.
+    """
     try:
         files.content_of(content).decode("utf-8-sig")
+        encodings = ["utf-8-sig"]
     except UnicodeDecodeError:
-        encoding = reading.encoding or "cp1252"
-    own = replace(reading, encoding=encoding, header=None)
-    return opening.layout_of(content, reading=own, known=registry.known)
+        told = [reading.encoding] if reading.encoding else []
+        encodings = told or ["cp1252", "gb18030", *registry.encodings()]
+    found = []
+    for encoding in encodings:
+        own = replace(reading, encoding=encoding, header=None)
+        try:
+            found.append(opening.layout_of(content, reading=own, known=registry.known))
+        except ObservationError:
+            if encoding == encodings[-1] and not found:
+                raise
+            continue
+        if {"longitude", "latitude"} <= set(guess([n for n in found[-1].names if n]).roles):
+            return found[-1]
+    return found[0]
 
 
 def _kind(names: Sequence[str], candidates: Sequence[Source], reading: Reading) -> Source:
