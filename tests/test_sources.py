@@ -192,7 +192,7 @@ FILES = {
     ),
     "sensor_community": (
         "2024-01-01_sds011.csv", SENSOR, {"resample": "1h"},
-        "pm10", ("2024-01-01T01:00", 20.5), 3,
+        "pm10", ("2024-01-01T00:00", 20.5), 3,
     ),
     "openaq": (
         "location-2178-20240101.csv", OPENAQ_V3, {},
@@ -222,6 +222,7 @@ def test_a_file_is_recognised_and_read(tmp_path, kind, caplog):
     assert int(found[variable].notnull().sum()) == count
     told = open_observations(path, source=kind, **options)
     assert told.equals(found)
+    assert f"read as {registry.sources[kind].title} ({kind})" in told.attrs["history"]
 
 
 def test_what_is_no_pollutant_is_counted_and_named(tmp_path, caplog):

@@ -39,7 +39,8 @@ def _configure(
     logging.basicConfig(
         level=logging.ERROR if quiet else logging.INFO, format="%(message)s", stream=sys.stderr
     )
-    logging.getLogger("distributed").setLevel(logging.WARNING)
+    for name in ("distributed", "pint"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @with_reading

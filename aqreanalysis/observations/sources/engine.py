@@ -91,11 +91,9 @@ def _with_description(source: Source, reading: Reading, *, told: bool, journal: 
         "missing is": listed(_shown(own.missing)) if own.missing else None,
     }
     said = [f"{name} {value}" for name, value in assumed.items() if value]
-    if not told:
-        journal.decide(
-            f"recognised as {source.title} ({source.name}): {', '.join(said)}; "
-            "source='long' reads it as a plain table"
-        )
+    how = "read" if told else "recognised"
+    remedy = "" if told else "; source='long' reads it as a plain table"
+    journal.decide(f"{how} as {source.title} ({source.name}): {', '.join(said)}{remedy}")
     return own
 
 

@@ -102,7 +102,7 @@ WORLD = (
         needed=("station", "time", "longitude", "latitude"),
         signature=("station", "type", "time", "longitude", "latitude"),
         time_zone="UTC",
-        time_label="end",
+        time_label="start",
         units={"pm10": "ug m-3", "pm25": "ug m-3"},
     ),
     Source(
