@@ -1,6 +1,5 @@
 """The columns of a table: which is the station, the time, a pollutant, the weather."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -150,6 +149,9 @@ def _add_variables(
 
 def _split_units(column: str) -> tuple[str, str | None]:
     """Return a column's name without the units in its brackets, and those units."""
-    match = re.fullmatch(r"([^\[(]*)[\[(](.*)", str(column).strip(), re.DOTALL)
-    inner = match[2].rstrip("])").strip() if match and match[2].endswith(("]", ")")) else ""
-    return (match[1].strip(), inner) if match and inner else (str(column), None)
+    text = str(column).strip()
+    start = max(text.rfind("("), text.rfind("["))
+    units = text[start + 1 : -1].strip()
+    if start < 0 or not units or not text.endswith((")", "]")):
+        return str(column), None
+    return text[:start].strip(), units
