@@ -192,8 +192,8 @@ def test_a_sparse_network_of_decades_is_read(table):
 
 
 def test_units_stand_in_the_last_brackets_of_a_name(table):
-    named = table.rename(columns={"pm25": "PM2.5 (LC) [mg/m3]"})
-    found = open_observations(named)
+    name = "PM2.5 (LC) [mg/m3]"
+    found = open_observations(table.rename(columns={"pm25": name}), columns={"pm25": name})
     assert float(found.pm25.max()) == 22_000
     assert "converted from mg/m3" in found.attrs["history"]
 

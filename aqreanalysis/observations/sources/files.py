@@ -136,7 +136,7 @@ def read_csv(
     included = list(only) if only is not None else None
 
     def table_of() -> tuple[pa.Table, bool]:
-        with _opened(source) as stream:
+        with _Stream(source) as stream:
             options = arrow_csv.ConvertOptions(
                 column_types=types,
                 null_values=sorted(missing),
@@ -308,16 +308,11 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-def _opened(source: Path | bytes) -> _Stream:
-    """Return a stream of the text of a file, from its beginning."""
-    return _Stream(source)
-
-
 def _header(source: Path | bytes) -> tuple[list[str], str]:
     """Return the column names in the first line, and what separates them."""
     content = b""
     try:
-        with _opened(source) as stream:
+        with _Stream(source) as stream:
             while len(content) < _MOST_HEADER and not _LINE_END.search(content.lstrip()):
                 part = stream.read(1 << 16)
                 content += part
