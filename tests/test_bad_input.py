@@ -191,6 +191,13 @@ def test_a_sparse_network_of_decades_is_read(table):
 # Names and units
 
 
+def test_units_stand_in_the_last_brackets_of_a_name(table):
+    name = "PM2.5 (LC) [mg/m3]"
+    found = open_observations(table.rename(columns={"pm25": name}), columns={"pm25": name})
+    assert float(found.pm25.max()) == 22_000
+    assert "converted from mg/m3" in found.attrs["history"]
+
+
 @pytest.mark.parametrize("inner", ["(" * 30_000, "[" + " " * 30_000, "(" + " x" * 20_000 + ")"])
 def test_brackets_in_a_name_take_no_time(table, tmp_path, inner):
     path = tmp_path / "a.csv"

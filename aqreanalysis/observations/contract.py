@@ -509,7 +509,7 @@ def _variable_faults(
         if name not in ranges:
             yield f"{name} must hold numbers; its type is {array.dtype}"
         elif array.size and np.isnan(ranges[name]).any():
-            yield f"{name} is missing at every station and hour"
+            yield f"{name} is missing at every station and hour: drop it, or correct its values"
         elif np.abs(ranges[name]).max(initial=0.0) > HEAVIEST:
             yield _impossible_value(dataset, name)
 

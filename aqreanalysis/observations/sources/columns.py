@@ -200,11 +200,12 @@ def _add_variables(
 
 def split_units(column: str) -> tuple[str, str | None]:
     """Return a column's name without the units in its brackets or at its end, and those units."""
-    match = re.fullmatch(r"([^\[(]*)[\[(](.*)", str(column).strip(), re.DOTALL)
-    inner = match[2].rstrip("])").strip() if match and match[2].endswith(("]", ")")) else ""
-    if match and inner and not is_remark(inner):
-        return match[1].strip(), inner
-    at_end = _UNITS_AT_END.fullmatch(str(column)) if len(str(column)) < _LONGEST else None
+    text = str(column).strip()
+    start = max(text.rfind("("), text.rfind("["))
+    units = text[start + 1 : -1].strip()
+    if start >= 0 and units and text.endswith((")", "]")) and not is_remark(units):
+        return text[:start].strip(), units
+    at_end = _UNITS_AT_END.fullmatch(text) if len(text) < _LONGEST else None
     if at_end is None:
         return str(column), None
     return at_end[1], at_end[2].replace("_", "/") if "_m3" in at_end[2] else at_end[2]

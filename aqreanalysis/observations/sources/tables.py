@@ -75,6 +75,8 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
     step = None
     kept, single_step = _of_usual_period(data, time, reading, journal)
     kept &= ~np.isnat(time)
+    if single_step is not None and reading.time_label is None:
+        reading = replace(reading, time_label="start")  # the end stands beside it
     values, units = measured_values(data, describe, reading, journal)
     reading = _with_own_label(data, reading, journal)
     with journal.collecting():
@@ -89,13 +91,8 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
     if not kept.all():
         rows = _only(rows, kept)
     if reading.monitor == "keep" and rows.station is not None:
-        positions, identifiers = positions.at(rows.station), rows.names
-        rows = replace(rows, station=None)
-        order = np.argsort(identifiers)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(order.size)
-        rows = replace(rows, series=rank[rows.series], names=identifiers[order])
-        identifiers, positions = identifiers[order], positions.at(order)
+        rows, positions = _kept_apart(rows, rows.station, positions)
+        identifiers = rows.names
     if reading.resample is not None:
         label = time_label(reading.time_label, journal=journal)
         period = period_of(reading.resample)
@@ -195,6 +192,15 @@ def _by_monitor(rows: Rows, data: Measurements, own: tuple[Codes, Names]) -> Row
     station, monitor = np.divmod(combined, len(words))
     names = [f"{rows.names[at]} {words[code]}" for at, code in zip(station, monitor, strict=True)]
     return replace(rows, series=series, names=np.array(names, dtype=str), station=station)
+
+
+def _kept_apart(rows: Rows, station: Codes, positions: Positions) -> tuple[Rows, Positions]:
+    """Return the rows with each monitor as a station, and the positions of these."""
+    order = np.argsort(rows.names)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    apart = replace(rows, series=rank[rows.series], names=rows.names[order], station=None)
+    return apart, positions.at(station[order])
 
 
 def _only(rows: Rows, kept: Mask) -> Rows:
