@@ -410,10 +410,19 @@ def test_a_folder_of_files_of_one_station_each(tmp_path):
         name = f"{code}0000800100hour.1-1-1990.31-12-2012"
         (folder / name).write_text(_text(rows).replace(f"{base + 2}", "-9999.000"))
     (folder / "readme.txt").write_text("Nothing here is a table\n")
+    (folder / "notes.md").write_text("Nor here\n")
     found = open_observations(folder, source="airbase", stations=places("BETN029", "BETR801"))
     assert found.station.values.tolist() == ["BETN029", "BETR801"]
     assert int(found.no2.notnull().sum()) == 2 * 2 * 23
     assert first(found, "no2") == ("2010-06-30T23:00", 10.0)
+    assert "not read, since they are no tables: notes.md, readme.txt" in found.attrs["history"]
+
+
+def test_files_of_two_kinds_are_not_mixed(tmp_path):
+    (tmp_path / "a.csv").write_text(UKAIR)
+    (tmp_path / "b.csv").write_text(OPENAQ_V3)
+    with pytest.raises(ObservationError, match=r"a.csv is a UK-AIR file and b.csv is an OpenAQ"):
+        open_observations(tmp_path, station="A", stations=places("A"))
 
 
 def test_a_file_that_is_not_of_the_source_told_says_what_it_lacks(tmp_path):

@@ -273,7 +273,17 @@ def _read(
     inputs: list[Input] = []
     for item in given:
         if isinstance(item, Path):
-            inputs.extend(_files(item, kind, candidates))
+            found = _files(item, candidates)
+            readable = [len(found) == 1 or recognition.is_table(one) for one in found]
+            tables = [one for one, is_table in zip(found, readable, strict=True) if is_table]
+            others = [
+                one.name for one, is_table in zip(found, readable, strict=True) if not is_table
+            ]
+            if others:
+                journal.decide(f"not read, since they are no tables: {listed(others)}")
+            if not tables:
+                raise ObservationError(f"there is no table in {item.name}; it has {listed(others)}")
+            inputs.extend(tables)
         elif isinstance(item, pd.DataFrame):
             _check_takes_tables(candidates, kind)
             inputs.append(Input("table", item))
@@ -297,13 +307,13 @@ def _read(
     return engine.read(inputs, candidates, reading=reading, journal=journal)
 
 
-def _files(path: Path, kind: str | None, candidates: Sequence[Source]) -> list[Input]:
+def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
     """Return the files of a path: one, those of a folder or a zip, or those of a pattern."""
     if any(sign in str(path) for sign in "*?[") and not path.exists():
         found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
         if not found:
             raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
-        return [item for one in found for item in _files(one, kind, candidates)]
+        return [item for one in found for item in _files(one, candidates)]
     if not path.is_dir() and files.suffix_of(path) != ".zip":
         return [Input(path.name, path)]
     inside = files.names_in(path)
@@ -317,7 +327,6 @@ def _files(path: Path, kind: str | None, candidates: Sequence[Source]) -> list[I
         for pattern in sorted(patterns)
         for name, content in files.members(path, pattern, suffixes)
     ]
-    found_inside = [item for item in found_inside if recognition.is_table(item)]
     if not found_inside:
         raise ObservationError(f"there is no table in {path.name}; it has {listed(inside, 5)}")
     return found_inside
@@ -382,7 +391,7 @@ def _station_frame(stations: Any, reading: Reading) -> pd.DataFrame:
     path = Path(stations).expanduser()
     if files.suffix_of(path) != ".zip":
         files.existing(path)
-    return recognition.table_of(_files(path, None, ())[0], reading=reading)
+    return recognition.table_of(_files(path, ())[0], reading=reading)
 
 
 def _named(mapping: Mapping) -> dict:

@@ -31,27 +31,30 @@ def read(
     ObservationError
         With all faults of the files.
     """
-    blocks = [
-        (item.name, source, block)
-        for item in inputs
-        for source, block in blocks_of(item, candidates, reading)
-    ]
-    if not blocks:
-        raise ObservationError("there is no table in it", source=journal.source)
-    source = blocks[0][1]
-    others = {other.title for _, other, _ in blocks} - {source.title}
-    if others:
-        raise ObservationError(
-            f"the files are of several kinds, {source.title} and {listed(sorted(others))}: open "
-            "them one by one and join them with combine",
-            source=journal.source,
-        )
-    reading = _with_description(source, reading, told=bool(candidates), journal=journal)
-    if source.suffixes:
-        reading, blocks = _with_own_stations(blocks, reading)
+    pieces: list[Piece] = []
+    names: list[str] = []
+    source: Source | None = None
     several = len(inputs) > 1
-    pieces = [piece_of(name, source, block, several, reading, journal) for name, _, block in blocks]
-    data, reading = _together(pieces, [name for name, _, _ in blocks], source, reading)
+    for item in inputs:
+        blocks = list(blocks_of(item, candidates, reading))
+        for kind, _ in blocks:
+            if source is None:
+                source = kind
+                reading = _with_description(kind, reading, told=bool(candidates), journal=journal)
+            if kind is not source:
+                raise ObservationError(
+                    f"{names[0]} is {source.title} and {item.name} is {kind.title}: open them one "
+                    "by one and join them with combine",
+                    source=journal.source,
+                )
+        if source is not None and source.suffixes:
+            reading, blocks = _with_own_stations(blocks, reading)
+        for kind, block in blocks:
+            pieces.append(piece_of(item.name, kind, block, several, reading, journal))
+            names.append(item.name)
+    if source is None:
+        raise ObservationError("there is no table in it", source=journal.source)
+    data, reading = _together(pieces, names, source, reading)
     if "longitude" not in data.roles and reading.stations is None and not source.has_positions:
         what = source.title
         if source.name == "wide":
@@ -103,11 +106,11 @@ def _shown(codes: Sequence[str | float]) -> list[str]:
 
 
 def _with_own_stations(
-    blocks: Sequence[tuple[str, Source, Block]], reading: Reading
-) -> tuple[Reading, list[tuple[str, Source, Block]]]:
+    blocks: Sequence[tuple[Source, Block]], reading: Reading
+) -> tuple[Reading, list[tuple[Source, Block]]]:
     """Return the tables of values alone, and the table of stations beside them as option."""
-    values = [entry for entry in blocks if "time" in entry[2].table.columns]
-    places = [block.table for _, _, block in blocks if "longitude" in block.table.columns]
+    values = [entry for entry in blocks if "time" in entry[1].table.columns]
+    places = [block.table for _, block in blocks if "longitude" in block.table.columns]
     if places and reading.stations is None:
         reading = replace(reading, stations=places[0])
     return reading, values
