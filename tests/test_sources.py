@@ -362,6 +362,16 @@ def test_the_list_of_the_chinese_mirror_in_its_own_encoding(tmp_path):
         assert found.longitude.values.tolist() == [116.1, 116.2, 116.3]
 
 
+def test_the_list_of_sites_of_airnow_has_no_line_of_names(tmp_path):
+    (tmp_path / "HourlyData_2024010200.dat").write_text(AIRNOW)
+    site = "000010102|{}|0102|St. John's|Active|NL1|Canada|CA|47.65|-52.82|7.0|-3.5|CA|||"
+    (tmp_path / "sites.dat").write_text(_text([site.format(name) for name in ("PM2.5", "NO2")]))
+    found = open_observations(
+        tmp_path / "HourlyData_2024010200.dat", stations=tmp_path / "sites.dat"
+    )
+    assert (float(found.longitude[0]), float(found.latitude[0])) == (-52.82, 47.65)
+
+
 def test_two_sensors_of_a_place_are_averaged(tmp_path):
     second = OPENAQ_V3.replace("2178,9,", "2178,11,").replace(",4.0", ",6.0").split("\n", 1)[1]
     (tmp_path / "a.csv").write_text(OPENAQ_V3 + second)

@@ -221,7 +221,9 @@ def _station_layout(content: Path | bytes, reading: Reading) -> opening.Layout:
     for encoding in encodings:
         own = replace(reading, encoding=encoding, header=None)
         try:
-            found.append(opening.layout_of(content, reading=own, known=registry.known))
+            kinds = registry.recognised_line(opening.first_lines(content, encoding)[0])
+            kind = kinds[0] if kinds else None
+            found.append(opening.layout_of(content, reading=own, known=registry.known, source=kind))
         except ObservationError:
             if encoding == encodings[-1] and not found:
                 raise
