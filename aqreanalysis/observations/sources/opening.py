@@ -226,11 +226,12 @@ def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]
             shape = shape or _shape(row[0])
             if filled <= 2 and _shape(row[0]) != shape:
                 break
-            body.append([*row[: len(names)], *[None] * (len(names) - len(row))])
+            cells = [None if cell == "" else cell for cell in row[: len(names)]]
+            body.append([*cells, *[None] * (len(names) - len(row))])
         above = ["\t".join(_text(c) for c in row).strip() for row in rows[above_from:head]]
         table = pd.DataFrame(body, columns=range(len(names)), dtype=object)
         table = table.set_axis(_unique_or_empty(names), axis=1).drop(columns="", errors="ignore")
-        yield Block(table.replace("", None).dropna(how="all"), [line for line in above if line])
+        yield Block(table.dropna(how="all"), [line for line in above if line])
         above_from = head + 1 + len(body)
 
 

@@ -73,8 +73,7 @@ def table_of(item: Input, *, reading: Reading) -> pd.DataFrame:
             content, layout, reading=reading, only=None,
             text=[name for name in layout.names if name], categories=(),
         )  # fmt: skip
-        table = next(iter(blocks)).table
-        return table.replace("", None)
+        return next(iter(blocks)).table
     return next(_other_blocks(item, content, (), reading))[1].table
 
 

@@ -157,7 +157,7 @@ def merged_stations(
     if own is None or home is None or own == home or columns.get("id", own) not in names:
         return {}
     pairs = table[[own, home]].map(identifier, na_action="ignore").dropna().drop_duplicates()
-    pairs = pairs[pairs[own].isin(set(wanted))]
+    pairs = pairs[pairs[own].isin(set(wanted)) & (pairs[home] != "")]
     asked = "id" in columns and "station" in columns
     if pairs[own].duplicated().any() or (not asked and not pairs[home].duplicated().any()):
         return {}
