@@ -90,7 +90,7 @@ def test_many_targets_are_solved_as_each_by_itself(monkeypatch):
 
     whole = solved()
     monkeypatch.setattr(solver, "BATCH_NUMBERS", 48)  # three sets at a time
-    monkeypatch.setattr(solver, "TARGETS_AT_ONCE", 5)
+    monkeypatch.setattr(solver, "GROUPS_AT_ONCE", 5)
     for first, second in zip(whole, solved(), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-12)
     each = ordinary_weights(among(station), cross, valid, 11.0)

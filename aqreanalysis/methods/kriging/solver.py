@@ -37,8 +37,9 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 JITTER = 1e-6
 #: Numbers in one batch of inverted matrices, 32 MB in float64.
 BATCH_NUMBERS = 1 << 22
-#: Targets of which the matrices are gathered at once: those of 16 data fit in the cache.
-TARGETS_AT_ONCE = 512
+#: Targets of one set that are solved with one copy of its inverse, and such groups at once: those
+#: of 16 data fit in the cache.
+GROUP, GROUPS_AT_ONCE = 8, 256
 
 
 class Weights(NamedTuple, Generic[Array]):
@@ -112,11 +113,10 @@ def weights_of_sets(
     covariance : callable
         From rows of ``station`` to the covariance among their data, (sets, m, m).
     """
-    vector = vector * valid
+    vector = vector if valid.all() else vector * valid
     number, first = label_rows(station.T)
     weights = Weights(np.empty_like(vector), np.empty(len(vector)))
-    by_set = np.argsort(number, kind="stable")
-    begins = np.searchsorted(number[by_set], np.arange(first.size + 1))
+    which, group = _groups(number, first.size)
     size = max(1, BATCH_NUMBERS // vector.shape[1] ** 2)
     for start in range(0, first.size, size):
         sets = first[start : start + size]
@@ -124,15 +124,37 @@ def weights_of_sets(
         if not valid[sets].all():
             matrix = _without_missing(matrix, valid[sets])
         inverse = np.linalg.inv(matrix)
-        ones = np.matmul(inverse, valid[sets][:, :, None])[:, :, 0]
-        low, high = begins[start], begins[start + sets.size]
-        for begin in range(low, high, TARGETS_AT_ONCE):
-            rows = by_set[begin : min(begin + TARGETS_AT_ONCE, high)]
-            which, right = number[rows] - start, vector[rows]
-            simple = np.matmul(inverse.take(which, axis=0), right[:, :, None])[:, :, 0]
-            part = _combined(simple, ones.take(which, axis=0), right, sill)
-            weights.weight[rows], weights.variance[rows] = part
+        ones = np.matmul(inverse, valid[sets][:, :, None]).transpose(0, 2, 1)
+        low, high = np.searchsorted(which, [start, start + size])
+        for begin in range(low, high, GROUPS_AT_ONCE):
+            part = slice(begin, min(begin + GROUPS_AT_ONCE, high))
+            rows, own = group[part], which[part] - start
+            right = vector.take(rows, axis=0)
+            simple = np.matmul(right, inverse.take(own, axis=0))
+            solved = _combined(simple, ones.take(own, axis=0), right, sill)
+            weights.weight[rows], weights.variance[rows] = solved
     return weights
+
+
+def _groups(number: np.ndarray, sets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return groups of targets of one set: its number (groups,), ascending, and rows (groups, 8).
+
+    The last target of a set is repeated where it has no multiple of `GROUP` targets.
+
+    Examples
+    --------
+    >>> which, rows = _groups(np.array([1, 0, 1]), 2)
+    >>> which.tolist(), rows[:, :3].tolist()
+    ([0, 1], [[1, 1, 1], [0, 2, 2]])
+    """
+    by_set = np.argsort(number, kind="stable")
+    count = np.bincount(number, minlength=sets)
+    groups = -(-count // GROUP)
+    which = np.repeat(np.arange(sets), groups)
+    rank = np.arange(which.size) - (groups.cumsum() - groups)[which]
+    place = GROUP * rank[:, None] + np.arange(GROUP)
+    place = np.minimum(place, count[which, None] - 1) + (count.cumsum() - count)[which, None]
+    return which, by_set[place]
 
 
 def leave_one_out(matrix: Tensor) -> Tensor:
