@@ -301,7 +301,9 @@ class _Blocks:
         near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
         flag = self._flag(near, span, nothing)
         shape = (hours.size, longitude.size)
-        layers = [np.empty(shape, number_type) for number_type in self.written.types.values()]
+        layers: list[np.ndarray] = [
+            np.empty(shape, number_type) for number_type in self.written.types.values()
+        ]
         together = max(1, CACHED_VALUES // longitude.size)
         for start in range(0, hours.size, together):
             part = slice(start, start + together)
