@@ -16,6 +16,8 @@ from aqreanalysis.network import StationNetwork, bearing_deg
 LONGEST_OUTAGE, STRETCH = 24, 144
 #: Stations that are left out in turn in an update, and steps at which they are estimated.
 STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
+#: Steps of which the errors tell the scale of the bands.
+STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
 SHRINKAGE = 0.01
 
@@ -93,7 +95,8 @@ def fit_bands(
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both. The
     factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
-    bands and shrunk towards 1. A station's own values enter the gaps of the others a little.
+    bands and shrunk towards 1. Estimates tell nothing of a band's scale, which is that of their
+    errors in the end. A station's own values enter the gaps of the others a little.
     ``value`` and ``network`` are as of `fit_filling`.
     """
     measured = torch.isfinite(value)
@@ -103,16 +106,22 @@ def fit_bands(
     split = split_bands(padded, torch.ones_like(padded), widths)  # (station, time, band)
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
-    for _ in range(updates):
+
+    def left_out(steps: int) -> tuple[Tensor, Tensor]:
+        """Return errors (n, band) at some stations and steps, and their variances."""
         rows = network.nearest_to(int(rng.integers(network.size)), count=STATIONS_OF_UPDATE)
-        steps = torch.from_numpy(rng.choice(reporting, STEPS_OF_UPDATE))
+        chosen = torch.from_numpy(rng.choice(reporting, steps))
         lon, lat = network.longitude[rows], network.latitude[rows]
         bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
         distance_km = network.distance_km(rows[:, None], rows)
         places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
-        weights = bands.leave_one_out(*places, log_noise[rows])
-        estimate = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
-        error = (estimate - value[rows][:, steps])[measured[rows][:, steps]]
+        weight, variance = bands.leave_one_out(*places, log_noise[rows])
+        part, there = split[rows][:, chosen], measured[rows][:, chosen]
+        error = torch.einsum("ijb,jtb->itb", weight, part) - part
+        return error[there], variance[:, None].expand_as(error)[there]
+
+    for _ in range(updates):
+        error = left_out(STEPS_OF_UPDATE)[0].sum(-1)
         loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -120,6 +129,9 @@ def fit_bands(
         falling.step()
         yield
     bands.requires_grad_(False)
+    with torch.no_grad():
+        parts = [left_out(STEPS_OF_SCALE) for _ in range(-(-network.size // STATIONS_OF_UPDATE))]
+        bands.scale_to(torch.cat([error / variance.sqrt() for error, variance in parts]))
 
 
 def crps(mean: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:

@@ -157,15 +157,16 @@ def _groups(number: np.ndarray, sets: int) -> tuple[np.ndarray, np.ndarray]:
     return which, by_set[place]
 
 
-def leave_one_out(matrix: Tensor) -> Tensor:
-    r"""Return the weights (..., n, n) with which each of n data is estimated from the others.
+def leave_one_out(matrix: Tensor) -> Weights[Tensor]:
+    r"""Return the weights (..., n, n) of each of n data from the others, and its variance (..., n).
 
     All follow from one inverse (Dubrule 1983, Mathematical Geology 15, 687). With
 
     .. math::
 
         B = \begin{pmatrix} K & 1 \\ 1^T & 0 \end{pmatrix}, \qquad
-        w_{ij} = -\frac{(B^{-1})_{ij}}{(B^{-1})_{ii}}, \quad j \ne i,
+        w_{ij} = -\frac{(B^{-1})_{ij}}{(B^{-1})_{ii}}, \quad j \ne i, \qquad
+        \sigma_i^2 = \frac{1}{(B^{-1})_{ii}},
 
     since row i of :math:`B^{-1} B = I` is the kriging system of datum i without itself, but for a
     factor.
@@ -180,8 +181,9 @@ def leave_one_out(matrix: Tensor) -> Tensor:
     bordered[..., n, n] = 0
     bordered[..., :n, :n] = matrix
     inverse = bordered.inverse()[..., :n, :n]
-    weights = -inverse / inverse.diagonal(dim1=-2, dim2=-1)[..., None]
-    return weights - weights.diagonal(dim1=-2, dim2=-1).diag_embed()
+    variance = 1 / inverse.diagonal(dim1=-2, dim2=-1)
+    weights = -inverse * variance[..., None]
+    return Weights(weights - weights.diagonal(dim1=-2, dim2=-1).diag_embed(), variance)
 
 
 def _combined(simple: Array, ones: Array, vector: Array, sill: Array | float) -> Weights[Array]:
