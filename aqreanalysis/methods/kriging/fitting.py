@@ -14,6 +14,8 @@ from aqreanalysis.network import StationNetwork, bearing_deg
 
 #: Longest outage that is made to learn from, and steps of a stretch in which they are made.
 LONGEST_OUTAGE, STRETCH = 24, 144
+#: Share of the updates in which the whole network is silent.
+NETWORK_SILENT = 0.3
 #: Stations that are left out in turn in an update, and steps at which they are estimated.
 STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
 #: Steps of which the errors tell the scale of the bands.
@@ -67,10 +69,18 @@ def fit_filling(
 
 
 def _with_outages(value: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return a stretch of series, and the measured values in it that are to be taken out."""
+    """Return a stretch of series, and the measured values in it that are to be taken out.
+
+    Those of some stations, or of all at once: for some hours, or until the end of the stretch.
+    """
     start = int(rng.integers(0, max(value.shape[1] - STRETCH, 0) + 1))
     value = value[:, start : start + STRETCH].clone()
     out = torch.zeros(value.shape, dtype=torch.bool)
+    if rng.random() < NETWORK_SILENT:
+        first = int(rng.integers(0, value.shape[1]))
+        length = int(rng.integers(1, LONGEST_OUTAGE + 1)) if rng.random() < 0.5 else STRETCH
+        out[:, first : first + length] = True
+        return value, (out & torch.isfinite(value)).nonzero()
     for row in rng.permutation(len(value))[: max(len(value) // 4, 1)]:
         first, length = rng.integers(0, value.shape[1]), rng.integers(1, LONGEST_OUTAGE + 1)
         out[row, first : first + length] = True

@@ -216,6 +216,8 @@ def estimated(
     data: Data,
     covariance: Covariance[Array],
     sill: Array | float,
+    *,
+    standardised: bool = False,
 ) -> tuple[Array, Array]:
     """Return estimate and variance of gaps from their data, (gap,) each.
 
@@ -229,15 +231,26 @@ def estimated(
         The arrays that it returns decide of which library the results are.
     sill : float64
         Variance of a value, noise included.
+    standardised : bool
+        Whether 0 is the mean of the series over their whole time. Where no station reports at the
+        step of a gap the estimate then goes back to it, as the memory of earlier values fades.
     """
     station, step = gaps
+    silent = ~((data.lag == 0) & data.valid).any(axis=1) if standardised else np.zeros(step.shape)
     # Where the same stations report for hours, gaps of a station have the same weights.
     label, first = label_rows(
         [station, *data.place.T, *(data.lag - data.lag.min(initial=0)).T, *data.valid.T]
     )
     size = max(1, BATCH_NUMBERS // data.place.shape[1] ** 2)
     parts = [
-        _weights(nearby, station[rows], Data(*(column[rows] for column in data)), covariance, sill)
+        _weights(
+            nearby,
+            station[rows],
+            Data(*(column[rows] for column in data)),
+            covariance,
+            sill,
+            silent[rows].astype(bool),
+        )
         for rows in np.split(first, range(size, first.size, size))
     ]
     xp = namespace(parts[0].weight)
@@ -252,6 +265,7 @@ def _weights(
     data: Data,
     covariance: Covariance[Array],
     sill: Array | float,
+    known_mean: np.ndarray,
 ) -> Weights[Array]:
     """Return the weights of few enough gaps for the cache."""
     place, lag, valid = data
@@ -263,7 +277,8 @@ def _weights(
     )
     own = np.zeros_like(place)
     vector = covariance(nearby.pair_km(station[:, None], own, place), np.abs(lag), place == own)
-    return ordinary_weights(matrix, vector, namespace(vector).asarray(valid), sill)
+    xp = namespace(vector)
+    return ordinary_weights(matrix, vector, xp.asarray(valid), sill, xp.asarray(known_mean))
 
 
 def estimate_gaps(
@@ -287,7 +302,9 @@ def estimate_gaps(
     places = gaps[:, 0].numpy(), gaps[:, 1].numpy()
     data = _learned_data(series, nearby, last_and_next(series.reported), places, at_own_steps)
     sill = covariance.sill()
-    estimate, variance = estimated(series, nearby, places, data, covariance.between, sill)
+    estimate, variance = estimated(
+        series, nearby, places, data, covariance.between, sill, standardised=True
+    )
     return estimate, variance.clamp_min(JITTER)
 
 
@@ -328,7 +345,9 @@ def complete(
         for start in range(0, station.size, GAPS_AT_ONCE):
             gaps = station[start : start + GAPS_AT_ONCE], step[start : start + GAPS_AT_ONCE]
             data = _learned_data(series, nearby, nearest, gaps, at_own_steps)
-            estimate, spread = estimated(series, nearby, gaps, data, covariance.between, sill)
+            estimate, spread = estimated(
+                series, nearby, gaps, data, covariance.between, sill, standardised=True
+            )
             filled[gaps], variance[gaps] = estimate, spread.clamp_min(JITTER)
     return filled, variance
 

@@ -50,7 +50,11 @@ class Weights(NamedTuple, Generic[Array]):
 
 
 def ordinary_weights(
-    matrix: Array, vector: Array, valid: Array, sill: Array | float
+    matrix: Array,
+    vector: Array,
+    valid: Array,
+    sill: Array | float,
+    known_mean: Array | bool = False,
 ) -> Weights[Array]:
     """Return ordinary kriging weights, which sum to 1, and the kriging variance.
 
@@ -64,6 +68,8 @@ def ordinary_weights(
         Whether there is such a datum; the others get weight 0.
     sill : (...) float64, or one for all
         Variance of the target.
+    known_mean : (...) bool, or one for all
+        Where the mean is known, and 0: simple kriging, of which the weights need not sum to 1.
 
     Returns
     -------
@@ -85,7 +91,7 @@ def ordinary_weights(
         matrix, vector = _without_missing(matrix, valid), vector * valid
     ones = xp.ones_like(vector) * valid
     solution = xp.linalg.solve(matrix, xp.stack([vector, ones], -1))
-    return _combined(solution[..., 0], solution[..., 1], vector, sill)
+    return _combined(solution[..., 0], solution[..., 1], vector, sill, known_mean)
 
 
 def weights_of_sets(
@@ -186,11 +192,17 @@ def leave_one_out(matrix: Tensor) -> Weights[Tensor]:
     return Weights(weights - weights.diagonal(dim1=-2, dim2=-1).diag_embed(), variance)
 
 
-def _combined(simple: Array, ones: Array, vector: Array, sill: Array | float) -> Weights[Array]:
+def _combined(
+    simple: Array,
+    ones: Array,
+    vector: Array,
+    sill: Array | float,
+    known_mean: Array | bool = False,
+) -> Weights[Array]:
     """Return weights and variance from ``K^-1 k`` and ``K^-1 1``, (..., m) each."""
     xp = namespace(vector)
     total = ones.sum(-1)  # 0 without any datum
-    some = total > 0
+    some = (total > 0) & ~xp.asarray(known_mean, dtype=bool)
     multiplier = xp.where(some, 1 - simple.sum(-1), 0.0) / xp.where(some, total, 1.0)
     weight = simple + multiplier[..., None] * ones
     variance = sill - (weight * vector).sum(-1) + multiplier

@@ -246,8 +246,8 @@ def _calibrate_kriging(model: NeuralKNN, setting: _Setting) -> None:
     ]
     windows = setting.schedule.validation_windows * min(1, CALIBRATING / network.size)
     passes = Passes.over(setting.samples, model, splits, math.ceil(windows))
-    mean, *features = passes.outputs(model, kriging_features)
-    log_variance = fit_spread_law(model, mean, features, passes.truth)
+    mean, filled, *features = passes.outputs(model, kriging_features)
+    log_variance = fit_spread_law(model, mean, filled, features, passes.truth)
     calibrate(model, 0, (mean, log_variance), passes, setting.standardisation)
 
 

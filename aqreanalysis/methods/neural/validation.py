@@ -47,10 +47,10 @@ def kriging_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[T
 
 
 def kriging_features(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
-    """Return the mean of kriging at a batch's targets, and the features of the spread law."""
+    """Return kriging's mean at a batch's targets, the variance of fillings, and the law's features."""
     tables = model.station_tables(batch.series, None)
     kriged = model.krige(tables, _matrices(model, batch, weights, heads=False))
-    return kriged.mean, *kriged.features
+    return kriged.mean, kriged.filled, *(f.expand_as(kriged.mean) for f in kriged.features)
 
 
 def network_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, Tensor]:
@@ -264,7 +264,7 @@ def _by_station(station: Tensor, *scores: Tensor) -> np.ndarray:
 
 
 def fit_spread_law(
-    model: NeuralKNN, mean: Tensor, features: Sequence[Tensor], truth: Tensor
+    model: NeuralKNN, mean: Tensor, filled: Tensor, features: Sequence[Tensor], truth: Tensor
 ) -> Tensor:
     """Return the log-variance by the spread law, whose powers are fitted by the CRPS.
 
@@ -274,6 +274,8 @@ def fit_spread_law(
         Its law and ``log_spread`` are changed, unless there are too few values.
     mean, truth : (n,) float64
         Standardised.
+    filled : (n,) float64
+        Variance of filled neighbours.
     features : three of (n,) float64
         Of `aqreanalysis.methods.neural.neural_knn.spread_features`.
     """
@@ -281,14 +283,15 @@ def fit_spread_law(
 
     columns = torch.stack(list(features), -1)
     if len(truth) < FEWEST:
-        return columns @ model.spread_law.double() + model.log_spread.detach()
+        return model.log_variance(features, filled).detach()
     start = np.append(model.spread_law.numpy(), 0.0)
     start[-1] = float(torch.log((truth - mean).square().mean()) - columns[:, 2].mean())
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the mean CRPS and its slope."""
         chosen = torch.from_numpy(parameters).requires_grad_()
-        score = crps(mean, columns @ chosen[:-1] + chosen[-1], truth).mean()
+        law = (columns @ chosen[:-1] + chosen[-1]).exp()
+        score = crps(mean, torch.log(law + filled), truth).mean()
         total = score + RIDGE * (chosen[:-1] - torch.from_numpy(start[:-1])).square().sum()
         total.backward()
         return float(total.detach()), np.asarray(chosen.grad)
@@ -297,4 +300,5 @@ def fit_spread_law(
     law = torch.from_numpy(fitted.x)
     model.spread_law.copy_(law[:-1])
     model.log_spread.data.fill_(law[-1])
-    return columns @ law[:-1] + law[-1]
+    model.filled_share.fill_(law[-1].neg().exp())
+    return torch.log((columns @ law[:-1] + law[-1]).exp() + filled)
