@@ -188,8 +188,8 @@ class BandCovariance(nn.Module):
         """
         moment = error.T @ error / len(error)
         scale = moment.diagonal()
-        self.log_amplitude += scale.log()[:, None]
-        self.log_noise += scale.log()
+        self.log_amplitude.add_(scale.log()[:, None])
+        self.log_noise.add_(scale.log())
         self.correlation.copy_(moment / (scale[:, None] * scale).sqrt())
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ class BandCovariance(nn.Module):
         return self.log_noise.exp()[:, None] * log_noise.exp() + JITTER * self.sill()[:, None]
 
     def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Weights:
-        """Return the weights (n, n, band) of each station from the others, and its variance (n, band).
+        """Return the weights (n, n, band) of each station from the others, and variances (n, band).
 
         Parameters
         ----------

@@ -217,7 +217,7 @@ def estimated(
     covariance: Covariance[Array],
     sill: Array | float,
     *,
-    standardised: bool = False,
+    known_mean: bool = False,
 ) -> tuple[Array, Array]:
     """Return estimate and variance of gaps from their data, (gap,) each.
 
@@ -231,12 +231,11 @@ def estimated(
         The arrays that it returns decide of which library the results are.
     sill : float64
         Variance of a value, noise included.
-    standardised : bool
-        Whether 0 is the mean of the series over their whole time. Where no station reports at the
-        step of a gap the estimate then goes back to it, as the memory of earlier values fades.
+    known_mean : bool
+        Whether 0 is the mean around each gap, to which the estimate goes back; otherwise the mean
+        is unknown, and that of the data.
     """
     station, step = gaps
-    silent = ~((data.lag == 0) & data.valid).any(axis=1) if standardised else np.zeros(step.shape)
     # Where the same stations report for hours, gaps of a station have the same weights.
     label, first = label_rows(
         [station, *data.place.T, *(data.lag - data.lag.min(initial=0)).T, *data.valid.T]
@@ -246,10 +245,10 @@ def estimated(
         _weights(
             nearby,
             station[rows],
-            Data(*(column[rows] for column in data)),
+            Data(*(each[rows] for each in data)),
             covariance,
             sill,
-            silent[rows].astype(bool),
+            known_mean,
         )
         for rows in np.split(first, range(size, first.size, size))
     ]
@@ -265,7 +264,7 @@ def _weights(
     data: Data,
     covariance: Covariance[Array],
     sill: Array | float,
-    known_mean: np.ndarray,
+    known_mean: bool,
 ) -> Weights[Array]:
     """Return the weights of few enough gaps for the cache."""
     place, lag, valid = data
@@ -277,8 +276,8 @@ def _weights(
     )
     own = np.zeros_like(place)
     vector = covariance(nearby.pair_km(station[:, None], own, place), np.abs(lag), place == own)
-    xp = namespace(vector)
-    return ordinary_weights(matrix, vector, xp.asarray(valid), sill, xp.asarray(known_mean))
+    valid = namespace(vector).asarray(valid)
+    return ordinary_weights(matrix, vector, valid, sill, known_mean=known_mean)
 
 
 def estimate_gaps(
@@ -301,10 +300,43 @@ def estimate_gaps(
     series = Series.of(value.numpy())
     places = gaps[:, 0].numpy(), gaps[:, 1].numpy()
     data = _learned_data(series, nearby, last_and_next(series.reported), places, at_own_steps)
-    sill = covariance.sill()
-    estimate, variance = estimated(
-        series, nearby, places, data, covariance.between, sill, standardised=True
+    return _by_covariance(covariance, series, nearby, places, data)
+
+
+def _by_covariance(
+    covariance: SpaceTimeCovariance,
+    series: Series,
+    nearby: NearbyStations,
+    gaps: tuple[np.ndarray, np.ndarray],
+    data: Data,
+) -> tuple[Tensor, Tensor]:
+    """Return estimate and variance of gaps, (gap,) each.
+
+    While no station reports, the mean is that of the whole time, and the memory of earlier values
+    fades.
+    """
+    import torch  # not above: space-time kriging needs none
+
+    silent = ~((data.lag == 0) & data.valid).any(axis=1)
+    cases = (
+        (~silent, covariance.between, covariance.sill(), False),
+        (silent, covariance.while_silent, covariance.whole_sill(), True),
     )
+    parts = [
+        estimated(
+            series,
+            nearby,
+            (gaps[0][case], gaps[1][case]),
+            Data(*(each[case] for each in data)),
+            between,
+            sill,
+            known_mean=known_mean,
+        )
+        for case, between, sill, known_mean in cases
+        if case.any() or not case.size
+    ]
+    order = torch.from_numpy(np.argsort(silent, kind="stable").argsort())
+    estimate, variance = (torch.cat(each)[order] for each in zip(*parts, strict=True))
     return estimate, variance.clamp_min(JITTER)
 
 
@@ -334,21 +366,17 @@ def complete(
     variance : (station, time) float64
         0 where measured; the sill where nothing was in reach.
     """
-    import torch  # not above: space-time kriging needs none
+    import torch
 
     series = Series.of(value.numpy())
     nearest = last_and_next(series.reported)
     filled, variance = value.clone(), torch.zeros_like(value)
     station, step = np.nonzero(~series.reported)
     with torch.no_grad():
-        sill = covariance.sill()
         for start in range(0, station.size, GAPS_AT_ONCE):
             gaps = station[start : start + GAPS_AT_ONCE], step[start : start + GAPS_AT_ONCE]
             data = _learned_data(series, nearby, nearest, gaps, at_own_steps)
-            estimate, spread = estimated(
-                series, nearby, gaps, data, covariance.between, sill, standardised=True
-            )
-            filled[gaps], variance[gaps] = estimate, spread.clamp_min(JITTER)
+            filled[gaps], variance[gaps] = _by_covariance(covariance, series, nearby, gaps, data)
     return filled, variance
 
 

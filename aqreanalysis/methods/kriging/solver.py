@@ -54,7 +54,8 @@ def ordinary_weights(
     vector: Array,
     valid: Array,
     sill: Array | float,
-    known_mean: Array | bool = False,
+    *,
+    known_mean: bool = False,
 ) -> Weights[Array]:
     """Return ordinary kriging weights, which sum to 1, and the kriging variance.
 
@@ -68,8 +69,8 @@ def ordinary_weights(
         Whether there is such a datum; the others get weight 0.
     sill : (...) float64, or one for all
         Variance of the target.
-    known_mean : (...) bool, or one for all
-        Where the mean is known, and 0: simple kriging, of which the weights need not sum to 1.
+    known_mean : bool
+        Whether the mean is known, and 0: simple kriging, of which the weights need not sum to 1.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def ordinary_weights(
         matrix, vector = _without_missing(matrix, valid), vector * valid
     ones = xp.ones_like(vector) * valid
     solution = xp.linalg.solve(matrix, xp.stack([vector, ones], -1))
-    return _combined(solution[..., 0], solution[..., 1], vector, sill, known_mean)
+    return _combined(solution[..., 0], solution[..., 1], vector, sill, known_mean=known_mean)
 
 
 def weights_of_sets(
@@ -197,12 +198,13 @@ def _combined(
     ones: Array,
     vector: Array,
     sill: Array | float,
-    known_mean: Array | bool = False,
+    *,
+    known_mean: bool = False,
 ) -> Weights[Array]:
     """Return weights and variance from ``K^-1 k`` and ``K^-1 1``, (..., m) each."""
     xp = namespace(vector)
     total = ones.sum(-1)  # 0 without any datum
-    some = (total > 0) & ~xp.asarray(known_mean, dtype=bool)
+    some = (total > 0) & (not known_mean)
     multiplier = xp.where(some, 1 - simple.sum(-1), 0.0) / xp.where(some, total, 1.0)
     weight = simple + multiplier[..., None] * ones
     variance = sill - (weight * vector).sum(-1) + multiplier

@@ -223,7 +223,7 @@ class NeuralKNN(nn.Module):
         values = series.value
         if encoding is not None:
             values = values + self.departure * encoding.correction
-        known = (series.variance < UNCONSTRAINED * self.covariance.sill()).to(values.dtype)
+        known = (series.variance < UNCONSTRAINED * self.covariance.whole_sill()).to(values.dtype)
         widths, reach = self.configuration.bands, self.configuration.reach
         # (station, core, band)
         bands = split_bands(self._core(values, reach), self._core(known, reach), widths)
