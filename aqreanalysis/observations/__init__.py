@@ -1,5 +1,6 @@
 """Observations: what a valid (station, time) Dataset is, and how one is made of any source."""
 
+from aqreanalysis.observations.checks.plausibility import Suspicion, suspicions
 from aqreanalysis.observations.checks.quality import FLAGS, QualityLimits, flag, mask
 from aqreanalysis.observations.checks.units import concentration_factor, to_concentration
 from aqreanalysis.observations.contract import (
@@ -24,6 +25,7 @@ __all__ = [
     "FLAGS",
     "ObservationError",
     "QualityLimits",
+    "Suspicion",
     "concentration_factor",
     "default_variable",
     "find_faults",
@@ -37,6 +39,7 @@ __all__ = [
     "selected_hours",
     "step_hours",
     "stored_values",
+    "suspicions",
     "time_bounds",
     "to_concentration",
     "utc_period",

@@ -1,15 +1,21 @@
 """Positions of stations: one each, checked, on WGS84, longitude in [-180, 180)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.network import MOVED_KM
+from aqreanalysis.network import MOVED_KM, StationNetwork, great_circle_km
 from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.journal import Journal
+
+#: A station may be this far from all others, km: Bermuda and the Azores are no fault.
+_REMOTE_KM = 2000.0
+#: A position that another reading brings among the others is wrong if it is this far off, km,
+#: and that much nearer by the other reading.
+_MISREAD_KM, _MISREAD_TIMES = 300.0, 10.0
 
 _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
 
@@ -104,6 +110,83 @@ def first_rows(codes: Codes, count: int, *, where: Mask | None = None) -> Codes:
     return first
 
 
+@dataclass(frozen=True)
+class Misplaced:
+    """A station whose position is probably wrong.
+
+    Attributes
+    ----------
+    row : int
+    reason : str
+        What is wrong, as the end of a sentence that begins with the station.
+    is_certain : bool
+        Whether it cannot be there; a station that is only remote may be.
+    """
+
+    row: int
+    reason: str
+    is_certain: bool
+
+
+def misplaced(longitude: Floats, latitude: Floats) -> Iterator[Misplaced]:
+    """Yield stations at the placeholder 0, 0, misread ones, and those far from all others.
+
+    Misread is a position that lies far from all others, and among them with latitude and longitude
+    swapped or with a sign turned.
+
+    Examples
+    --------
+    >>> found = misplaced(np.array([50.9, 7.1, 7.2]), np.array([6.9, 51.2, 51.3]))
+    >>> [(one.row, one.reason) for one in found]
+    [(0, 'is 6354 km from all others, and 36.2 km with latitude and longitude swapped')]
+    """
+    if longitude.size < 2:
+        return
+    away = StationNetwork(longitude, latitude).station_neighbours(k=1).distance_km[:, 0]
+    nowhere = (longitude == 0.0) & (latitude == 0.0)
+    limit = max(_MISREAD_KM, 5 * float(np.median(away)))
+    for row in np.flatnonzero(nowhere | (away > limit)):
+        others = np.delete(np.arange(longitude.size), row)
+        others = others[~nowhere[others]]
+        if not others.size:
+            continue
+        network = StationNetwork(longitude[others], latitude[others])
+        x, y = float(longitude[row]), float(latitude[row])
+        own = float(network.neighbours([x], [y], k=1).distance_km[0, 0])
+        if nowhere[row] and own > limit:
+            yield Misplaced(int(row), f"is at 0, 0 and {own:.0f} km from all others", True)
+            continue
+        readings = _readings(x, y, network) if own > limit else {}
+        near = {words: float(network.neighbours([lon], [lat], k=1).distance_km[0, 0])
+                for words, (lon, lat) in readings.items()}  # fmt: skip
+        best = min(near, key=near.__getitem__, default="")
+        if best and near[best] * _MISREAD_TIMES < own and near[best] < limit:
+            reason = f"is {own:.0f} km from all others, and {near[best]:.3g} km with {best}"
+            yield Misplaced(int(row), reason, True)
+        elif own > max(_REMOTE_KM, 20 * float(np.median(away))):
+            yield Misplaced(int(row), f"is {own:.0f} km from all others", False)
+
+
+def _readings(x: float, y: float, others: StationNetwork) -> dict[str, tuple[float, float]]:
+    """Return other readings of a position that is farther off than the network is wide.
+
+    A sign is turned only where nearly all others have the other one: the Azores are not Turkey.
+    """
+    readings = {}
+    if abs(x) <= 90.0:
+        readings["latitude and longitude swapped"] = (y, x)
+    if np.mean(others.longitude * x < 0) > 0.95:
+        readings["the sign of its longitude turned"] = (-x, y)
+    if np.mean(others.latitude * y < 0) > 0.95:
+        readings["the sign of its latitude turned"] = (x, -y)
+    own = others.neighbours([x], [y], k=1).distance_km[0, 0]
+    return {
+        words: (lon, lat)
+        for words, (lon, lat) in readings.items()
+        if own > np.median(great_circle_km(lon, lat, others.longitude, others.latitude))
+    }
+
+
 def to_wgs84(
     positions: Positions, datum: Sequence[str], *, identifiers: Names, journal: Journal
 ) -> Positions:
@@ -190,8 +273,8 @@ def _check_moves(
             f"station {identifiers[home]} moves: it is at longitude {longitude[home]:g}, latitude "
             f"{latitude[home]:g} and also at {longitude[home] + x[row]:g}, "
             f"{latitude[home] + y[row]:g}, {kilometres:.3g} km away "
-            f"({np.unique(station[far]).size} such stations). Give each place an identifier of "
-            "its own, or pass stations=..."
+            f"({np.unique(station[far]).size} such stations). Pass split_moved=True (--split-moved) "
+            "to give each place an identifier of its own, or stations=..."
         )
         return
     moved = np.unique(station[metres > 0.0])

@@ -193,15 +193,11 @@ def mask(
 
 
 def _out_of_range(values: Floats, variable: str) -> Mask:
-    """Return where a value is beyond the plausible range, with room below for noise about zero.
-
-    The room is 0.5 % of the upper limit: down to -10 ug m-3 for PM2.5, which is the lowest
-    hourly value in the files of US EPA.
-    """
+    """Return where a value is beyond the plausible range, with room below for noise about zero."""
     if variable not in POLLUTANTS:
         return np.isinf(values)
-    low, high = POLLUTANTS[variable].plausible
-    return (values < low - 0.005 * high) | (values > high)
+    low, high = POLLUTANTS[variable].limits
+    return (values < low) | (values > high)
 
 
 def _flat_line(values: Floats, limits: QualityLimits) -> Mask:
