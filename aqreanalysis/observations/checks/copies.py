@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def copies(values: Floats) -> list[Copy]:
     order = np.argsort(keys, kind="stable")  # rows ascend within equal keys
     starts = np.flatnonzero(np.r_[True, np.diff(keys[order]) > 0, True]) if keys.size else []
     votes: Counter[tuple[int, int, int]] = Counter()
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in pairwise(starts):
         if not 2 <= end - begin <= _MOST_SHARED:
             continue
         members = order[begin:end]

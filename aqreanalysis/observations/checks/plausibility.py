@@ -128,8 +128,8 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
     if not found:
         return dataset
     kept = without(dataset, found)
-    judged = {one.variable for one in found if one.cost == "values"}
-    empty = [name for name in judged if name in kept and kept[name].isnull().all()]
+    judged = {one.variable for one in found if one.variable and one.cost == "values"}
+    empty = sorted(name for name in judged if name in kept and kept[name].isnull().all())
     if empty and set(kept.data_vars) & POLLUTANTS.keys() <= set(empty):
         journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, found))}")
         journal.stop_if_faulty()

@@ -150,41 +150,37 @@ def misplaced(longitude: Floats, latitude: Floats) -> Iterator[Misplaced]:
         others = others[~nowhere[others]]
         if not others.size:
             continue
-        network = StationNetwork(longitude[others], latitude[others])
+        lon, lat = longitude[others], latitude[others]
         x, y = float(longitude[row]), float(latitude[row])
-        own = float(network.neighbours([x], [y], k=1).distance_km[0, 0])
+        own = float(great_circle_km(x, y, lon, lat).min())
         if nowhere[row] and own > limit:
             yield Misplaced(int(row), f"is at 0, 0 and {own:.0f} km from all others", True)
             continue
-        readings = _readings(x, y, network) if own > limit else {}
-        near = {words: float(network.neighbours([lon], [lat], k=1).distance_km[0, 0])
-                for words, (lon, lat) in readings.items()}  # fmt: skip
-        best = min(near, key=near.__getitem__, default="")
-        if best and near[best] * _MISREAD_TIMES < own and near[best] < limit:
-            reason = f"is {own:.0f} km from all others, and {near[best]:.3g} km with {best}"
+        near, words = _best_reading(x, y, lon, lat, own) if own > limit else (np.inf, "")
+        if near < min(limit, own / _MISREAD_TIMES):
+            reason = f"is {own:.0f} km from all others, and {near:.3g} km with {words}"
             yield Misplaced(int(row), reason, True)
         elif own > max(_REMOTE_KM, 20 * float(np.median(away))):
             yield Misplaced(int(row), f"is {own:.0f} km from all others", False)
 
 
-def _readings(x: float, y: float, others: StationNetwork) -> dict[str, tuple[float, float]]:
-    """Return other readings of a position that is farther off than the network is wide.
+def _best_reading(x: float, y: float, lon: Floats, lat: Floats, own: float) -> tuple[float, str]:
+    """Return how near to others a position is by another reading, in km, and which.
 
-    A sign is turned only where nearly all others have the other one: the Azores are not Turkey.
+    Only of a position that is farther off than the others are wide. A sign is turned only where
+    nearly all others have the other one: the Azores are not Turkey.
     """
-    readings = {}
-    if abs(x) <= 90.0:
-        readings["latitude and longitude swapped"] = (y, x)
-    if np.mean(others.longitude * x < 0) > 0.95:
-        readings["the sign of its longitude turned"] = (-x, y)
-    if np.mean(others.latitude * y < 0) > 0.95:
-        readings["the sign of its latitude turned"] = (x, -y)
-    own = others.neighbours([x], [y], k=1).distance_km[0, 0]
-    return {
-        words: (lon, lat)
-        for words, (lon, lat) in readings.items()
-        if own > np.median(great_circle_km(lon, lat, others.longitude, others.latitude))
+    readings = {
+        "latitude and longitude swapped": (y, x, abs(x) <= 90.0),
+        "the sign of its longitude turned": (-x, y, np.mean(lon * x < 0) > 0.95),
+        "the sign of its latitude turned": (x, -y, np.mean(lat * y < 0) > 0.95),
     }
+    best = np.inf, ""
+    for words, (other_x, other_y, is_possible) in readings.items():
+        distance = great_circle_km(other_x, other_y, lon, lat)
+        if is_possible and own > np.median(distance):
+            best = min(best, (float(distance.min()), words))
+    return best
 
 
 def to_wgs84(
@@ -273,8 +269,8 @@ def _check_moves(
             f"station {identifiers[home]} moves: it is at longitude {longitude[home]:g}, latitude "
             f"{latitude[home]:g} and also at {longitude[home] + x[row]:g}, "
             f"{latitude[home] + y[row]:g}, {kilometres:.3g} km away "
-            f"({np.unique(station[far]).size} such stations). Pass split_moved=True (--split-moved) "
-            "to give each place an identifier of its own, or stations=..."
+            f"({np.unique(station[far]).size} such stations). Pass split_moved=True "
+            "(--split-moved) to give each place an identifier of its own, or stations=..."
         )
         return
     moved = np.unique(station[metres > 0.0])
