@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from aqreanalysis.observations.checks import Floats
+from aqreanalysis.observations.checks import Codes, Floats
 
 #: Values in a row that are compared at once; with three different ones they are a fingerprint.
 _LENGTH, _FEWEST_DIFFERENT = 6, 3
@@ -65,7 +65,8 @@ def copies(values: Floats) -> list[Copy]:
     place = np.concatenate([own[1] for own in prints] or [np.empty(0, np.int64)])
     row = np.repeat(np.arange(len(prints)), [own[0].size for own in prints])
     order = np.argsort(keys, kind="stable")  # rows ascend within equal keys
-    starts = np.flatnonzero(np.r_[True, np.diff(keys[order]) > 0, True]) if keys.size else []
+    new = keys[order][1:] != keys[order][:-1]
+    starts: Codes = np.flatnonzero(np.concatenate([[True], new, [True]]))
     votes: Counter[tuple[int, int, int]] = Counter()
     for begin, end in pairwise(starts):
         if not 2 <= end - begin <= _MOST_SHARED:

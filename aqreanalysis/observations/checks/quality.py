@@ -7,7 +7,7 @@ failed a check is no evidence in the next.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -55,6 +55,8 @@ class QualityLimits:
         a value; so gases in coarse steps may repeat for long. 0.06 % to 0.3 % of the hours.
     spike_sigma : float
         A single value off both its neighbours in time, which agree. 0.05 % to 0.07 %.
+    step_sigma : float
+        A change from one value to the next that stays, and that the nearest stations do not share.
     neighbour_sigma : float
         A value off those of the nearest stations. 0.02 % to 0.14 %.
     neighbours : int
@@ -64,12 +66,13 @@ class QualityLimits:
     flat_steps: int = 8
     flat_chance: float = 1e-9
     spike_sigma: float = 10.0
+    step_sigma: float = 10.0
     neighbour_sigma: float = 6.0
     neighbours: int = 8
 
     def __post_init__(self) -> None:
         """Refuse limits that would flag everything, all of them at once."""
-        least = {"flat_steps": 2, "spike_sigma": 1, "neighbour_sigma": 1}
+        least = {"flat_steps": 2, "spike_sigma": 1, "step_sigma": 1, "neighbour_sigma": 1}
         least |= {"neighbours": _FEWEST_NEIGHBOURS}
         faults = [
             f"{name} must be at least {low}; found {getattr(self, name)}"
@@ -114,17 +117,11 @@ def flag(dataset: xr.Dataset, variable: str, *, limits: QualityLimits | None = N
     >>> flag(open_observations(pd.DataFrame(table)), "pm25")["pm25_flag"].values
     array([[0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 1, 2]], dtype=int8)
     """
-    limits = limits or QualityLimits()
     values = values_of(dataset, variable)
     flags = np.where(np.isnan(values), FLAGS["missing"], FLAGS["good"]).astype(np.int8)
-    checks = {
-        "out_of_range": lambda good: _out_of_range(good, variable),
-        "flat_line": lambda good: _flat_line(good, limits),
-        "spike": lambda good: _spike(good, limits),
-        "neighbour_outlier": lambda good: _neighbour_outlier(good, dataset, limits),
-    }
-    for meaning, check in checks.items():
-        flags[check(np.where(flags == FLAGS["good"], values, np.nan))] = FLAGS[meaning]
+    checks = [name for name in FLAGS if name in CHECKS]
+    for name, wrong in failures(values, dataset, variable, checks, limits=limits):
+        flags[wrong] = FLAGS[name]
     counts = ", ".join(f"{word} {int((flags == FLAGS[word]).sum())}" for word in checks)
     logger.info("%s: of %d values flagged: %s", variable, np.isfinite(values).sum(), counts)
     name = f"{variable}_flag"
@@ -192,7 +189,39 @@ def mask(
     return dataset.assign({variable: dataset[variable].where(~bad)})
 
 
-def _out_of_range(values: Floats, variable: str) -> Mask:
+def failures(
+    values: Floats,
+    dataset: xr.Dataset,
+    variable: str,
+    checks: Iterable[str],
+    *,
+    limits: QualityLimits | None = None,
+) -> Iterator[tuple[str, Mask]]:
+    """Yield the name of each check and where values fail it, (station, time).
+
+    A value that fails is no evidence in the next check.
+
+    Parameters
+    ----------
+    values : ndarray, (station, time), float64
+        NaN where missing, or where something else is wrong already.
+    dataset : xarray.Dataset
+        Gives the places of the stations.
+    variable : str
+    checks : iterable of str
+        Names of `CHECKS`, in the order of work.
+    limits : QualityLimits, optional
+    """
+    good, limits = values.copy(), limits or QualityLimits()
+    for name in checks:
+        wrong = CHECKS[name](good, dataset, variable, limits)
+        good[wrong] = np.nan
+        yield name, wrong
+
+
+def _out_of_range(
+    values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits
+) -> Mask:
     """Return where a value is beyond the plausible range, with room below for noise about zero."""
     if variable not in POLLUTANTS:
         return np.isinf(values)
@@ -200,8 +229,11 @@ def _out_of_range(values: Floats, variable: str) -> Mask:
     return (values < low) | (values > high)
 
 
-def _flat_line(values: Floats, limits: QualityLimits) -> Mask:
-    """Return where a value is in a run of equal ones; a missing value ends a run."""
+def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
+    """Return where a value is in a run of equal ones; a missing value ends a run.
+
+    Where no other station moves either, the air is constant and no instrument is stuck.
+    """
     count = values.shape[1]
     begins = np.ones(values.shape, dtype=bool)
     begins[:, 1:] = values[:, 1:] != values[:, :-1]
@@ -220,10 +252,13 @@ def _flat_line(values: Floats, limits: QualityLimits) -> Mask:
         share = np.clip(repeats, 1e-3, _MOST_REPEATS)
         longest = 1 + np.log(limits.flat_chance) / np.log(share)
         flat |= group & (length >= np.maximum(longest, limits.flat_steps)[:, None])
+    if values.shape[0] > 1:
+        moves = np.cumsum((present & ~flat & begins).any(axis=0))
+        flat &= moves[last] > moves[first]
     return flat
 
 
-def _spike(values: Floats, limits: QualityLimits) -> Mask:
+def _spike(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
     """Return where a value is far from the mean of its neighbours in time, and those agree."""
     root = np.sqrt(np.maximum(values, 0.0))
     deviation = np.full(values.shape, np.nan)
@@ -237,19 +272,38 @@ def _spike(values: Floats, limits: QualityLimits) -> Mask:
     )
 
 
-def _neighbour_outlier(values: Floats, dataset: xr.Dataset, limits: QualityLimits) -> Mask:
+def _step(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
+    """Return where a series jumps to another level, and the nearest stations do not."""
+    root = np.sqrt(np.maximum(values, 0.0))
+    change = np.full(values.shape, np.nan)
+    change[:, 1:] = np.diff(root, axis=1)
+    scatter = np.maximum(_SIGMA_OF_MAD * _median(np.abs(change)), _SMALLEST_SCATTER)
+    far = limits.step_sigma * np.nan_to_num(scatter, nan=np.inf)[:, None]
+    back = np.zeros(values.shape)
+    back[:, :-1] = np.abs(np.nan_to_num(change[:, 1:]))
+    jumps = (np.abs(np.nan_to_num(change)) > far) & (back < np.abs(np.nan_to_num(change)) / 2)
+    network = StationNetwork.from_dataset(dataset)
+    if network.size == 1:
+        return jumps
+    near = network.nearest_others(k=limits.neighbours).index
+    for station, hour in np.argwhere(jumps):
+        shared = change[near[station], hour]
+        shared = shared[~np.isnan(shared)]
+        own = change[station, hour] - (np.median(shared) if shared.size else 0.0)
+        jumps[station, hour] = np.abs(own) > far[station, 0]
+    return jumps
+
+
+def _neighbour_outlier(
+    values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits
+) -> Mask:
     """Return where a value is off the median of the nearest stations, its usual offset removed."""
     outlier = np.zeros(values.shape, dtype=bool)
     network = StationNetwork.from_dataset(dataset)
     if network.size <= _FEWEST_NEIGHBOURS:
         return outlier
     root = np.sqrt(np.maximum(values, 0.0))
-    near = network.neighbours(
-        network.longitude,
-        network.latitude,
-        k=min(limits.neighbours, network.size - 1),
-        exclude=np.arange(network.size),
-    ).index
+    near = network.nearest_others(k=limits.neighbours).index
     for station in range(network.size):
         nearest = root[near[station][near[station] >= 0]]  # (neighbour, time)
         middle = _median(nearest.T)
@@ -275,3 +329,15 @@ def _quantile(values: Floats, share: float) -> Floats:
     ranks = (np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64))
     low, high = (np.take_along_axis(ordered, rank, axis=-1)[..., 0] for rank in ranks)
     return (low + high) / 2
+
+
+#: Checks of single values by name; each gets values, the Dataset, the variable and the limits.
+CHECKS: Mapping[str, Callable[[Floats, xr.Dataset, str, QualityLimits], Mask]] = MappingProxyType(
+    {
+        "out_of_range": _out_of_range,
+        "flat_line": _flat_line,
+        "spike": _spike,
+        "step": _step,
+        "neighbour_outlier": _neighbour_outlier,
+    }
+)
