@@ -18,12 +18,15 @@ from aqreanalysis.observations.contract import (
 )
 from aqreanalysis.observations.digest import input_digest
 from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.quality_control import QC_FLAGS, Quality, qc, qc_table, usable
 from aqreanalysis.observations.reading import open_observations, open_stations
 from aqreanalysis.observations.writing import long_table, write_table
 
 __all__ = [
     "FLAGS",
+    "QC_FLAGS",
     "ObservationError",
+    "Quality",
     "QualityLimits",
     "Suspicion",
     "concentration_factor",
@@ -36,12 +39,15 @@ __all__ = [
     "open_observations",
     "open_stations",
     "period_bounds",
+    "qc",
+    "qc_table",
     "selected_hours",
     "step_hours",
     "stored_values",
     "suspicions",
     "time_bounds",
     "to_concentration",
+    "usable",
     "utc_period",
     "validate",
     "value_range",

@@ -150,7 +150,7 @@ def _departures(values: Floats, steps: int) -> Floats:
 
 
 def _compared(departures: Floats, row: int, near: Codes, lags: Codes) -> Floats:
-    """Return a station's correlations with its neighbours' mean, of all and by part, (1 + part, lag).
+    """Return correlations of a station with its neighbours, of all and by part, (1 + part, lag).
 
     NaN where there are too few steps.
     """

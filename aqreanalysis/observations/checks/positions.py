@@ -269,8 +269,8 @@ def _check_moves(
             f"station {identifiers[home]} moves: it is at longitude {longitude[home]:g}, latitude "
             f"{latitude[home]:g} and also at {longitude[home] + x[row]:g}, "
             f"{latitude[home] + y[row]:g}, {kilometres:.3g} km away "
-            f"({np.unique(station[far]).size} such stations). Pass split_moved=True "
-            "(--split-moved) to give each place an identifier of its own, or stations=..."
+            f"({np.unique(station[far]).size} such stations). Give each place an identifier of "
+            "its own, or pass stations=..."
         )
         return
     moved = np.unique(station[metres > 0.0])

@@ -16,7 +16,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations.checks import Floats, Mask
+from aqreanalysis.observations.checks import Codes, Floats, Mask
 from aqreanalysis.observations.contract import values_of
 from aqreanalysis.observations.journal import ObservationError
 
@@ -36,6 +36,18 @@ _SMALLEST_SCATTER = 0.25
 #: A stuck instrument raises its own share of repeats; with this one, three days are always flat.
 _MOST_REPEATS = 0.75
 
+#: How far the median of the neighbours moves during a run if an instrument is stuck, and how far it
+#: comes above a detection limit, in the root of ug m-3.
+_MOVED, _ABOVE_LIMIT = 2 * _SMALLEST_SCATTER, 1.0
+
+#: A highest value that so many stations share is the full scale of the network, as 500 in Beijing.
+_STATIONS_AT_FULL_SCALE = 3
+
+#: Roots of the neighbours over that of a run at a full scale: 500 ug m-3 against 180.
+_OF_FULL_SCALE = 0.6
+
+#: Share of a change that the neighbours have too where it is weather.
+_SHARE_OF_WEATHER = 1 / 3
 _FEWEST_NEIGHBOURS = 4  # below that, a median is moved by a single bad neighbour
 
 
@@ -232,7 +244,8 @@ def _out_of_range(
 def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
     """Return where a value is in a run of equal ones; a missing value ends a run.
 
-    Where no other station moves either, the air is constant and no instrument is stuck.
+    Where the nearest stations do not move either, or are near the detection limit too, the air is
+    constant or clean, and no instrument is stuck.
     """
     count = values.shape[1]
     begins = np.ones(values.shape, dtype=bool)
@@ -247,14 +260,31 @@ def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: Quali
     flat = np.zeros(values.shape, dtype=bool)
     # Repeats are commonest in the lowest tenth, where instruments report their detection limit.
     low = values <= _quantile(values, 0.1)[:, None]
+    top = values >= _quantile(values, 0.99)[:, None]
+    if present.any():
+        at_highest = values == np.fmax.reduce(values, axis=None)
+        if at_highest.any(axis=1).sum() >= _STATIONS_AT_FULL_SCALE:
+            present &= ~at_highest
     for group in (present & low, present & ~low):
         repeats = (group & ~begins).sum(axis=1) / np.maximum(group.sum(axis=1), 1)
         share = np.clip(repeats, 1e-3, _MOST_REPEATS)
         longest = 1 + np.log(limits.flat_chance) / np.log(share)
         flat |= group & (length >= np.maximum(longest, limits.flat_steps)[:, None])
-    if values.shape[0] > 1:
-        moves = np.cumsum((present & ~flat & begins).any(axis=0))
-        flat &= moves[last] > moves[first]
+    network = StationNetwork.from_dataset(dataset)
+    near = network.nearest_others(k=limits.neighbours).index
+    root = np.sqrt(np.maximum(values, 0.0))
+    for station, start in np.argwhere(flat & begins):
+        hours = slice(start, last[station, start] + 1)
+        middle = _median(root[near[station], hours].T)
+        middle = middle[~np.isnan(middle)]
+        if middle.size:  # or else there is no witness
+            level = root[station, start]
+            if low[station, start]:  # a detection limit, while the others are low too
+                flat[station, hours] = np.median(middle) - level >= _ABOVE_LIMIT
+            elif top[station, start] and np.median(middle) >= _OF_FULL_SCALE * level:
+                flat[station, hours] = False  # a full scale, while the others are high too
+            else:
+                flat[station, hours] = np.ptp(middle) >= _MOVED
     return flat
 
 
@@ -267,9 +297,22 @@ def _spike(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLi
     difference[:, 1:-1] = np.abs(root[:, 2:] - root[:, :-2])
     scatter = np.maximum(_SIGMA_OF_MAD * _median(np.abs(deviation)), _SMALLEST_SCATTER)
     size = np.abs(np.nan_to_num(deviation))
-    return (size > limits.spike_sigma * np.nan_to_num(scatter[:, None], nan=np.inf)) & (
+    spikes = (size > limits.spike_sigma * np.nan_to_num(scatter[:, None], nan=np.inf)) & (
         np.nan_to_num(difference, nan=np.inf) < size
     )
+    near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
+    return spikes & ~_shared(deviation, spikes, near)
+
+
+def _shared(change: Floats, where: Mask, near: Codes) -> Mask:
+    """Return where the nearest stations do a third of what a station does: weather, no fault."""
+    shared = np.zeros(where.shape, dtype=bool)
+    for station, hour in np.argwhere(where):
+        others = change[near[station], hour]
+        others = others[~np.isnan(others)]
+        own = change[station, hour]
+        shared[station, hour] = others.size > 0 and np.median(others) / own >= _SHARE_OF_WEATHER
+    return shared
 
 
 def _step(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
@@ -282,16 +325,8 @@ def _step(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLim
     back = np.zeros(values.shape)
     back[:, :-1] = np.abs(np.nan_to_num(change[:, 1:]))
     jumps = (np.abs(np.nan_to_num(change)) > far) & (back < np.abs(np.nan_to_num(change)) / 2)
-    network = StationNetwork.from_dataset(dataset)
-    if network.size == 1:
-        return jumps
-    near = network.nearest_others(k=limits.neighbours).index
-    for station, hour in np.argwhere(jumps):
-        shared = change[near[station], hour]
-        shared = shared[~np.isnan(shared)]
-        own = change[station, hour] - (np.median(shared) if shared.size else 0.0)
-        jumps[station, hour] = np.abs(own) > far[station, 0]
-    return jumps
+    near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
+    return jumps & ~_shared(change, jumps, near)
 
 
 def _neighbour_outlier(
