@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
-    from aqreanalysis.observations import QualityLimits
+    from aqreanalysis.observations import Quality, QualityLimits
 
 
 @xr.register_dataset_accessor("aqnet")
@@ -120,6 +120,7 @@ class AqnetAccessor:
         variable: str | None = None,
         *,
         background: xr.DataArray | xr.Dataset | None = None,
+        quality: "Quality" = "mask",
         **settings: Any,
     ) -> "Reanalyser":
         """Train a neural kNN on the observations.
@@ -130,15 +131,19 @@ class AqnetAccessor:
             Pollutant; pm25 if it is present, else the only one.
         background : DataArray or Dataset, optional
             Fields known everywhere, of which the departures of the stations are learned.
+        quality : {"mask", "flag", "ignore"}
+            As of `aqreanalysis.reanalysis.reanalyse`.
         **settings
             ``seed``, ``progress``, ``configuration``, ``schedule`` and ``checkpoint`` of
             `aqreanalysis.Reanalyser`.
         """
         from aqreanalysis.methods.neural.reanalyser import Reanalyser
-        from aqreanalysis.observations import default_variable
+        from aqreanalysis.observations import default_variable, usable
 
         variable = variable or default_variable(self._dataset)
-        return Reanalyser(**settings).fit(self._dataset, variable, background=background)
+        self.validate()
+        used = usable(self._dataset, variable, quality)
+        return Reanalyser(**settings).fit(used, variable, background=background)
 
     def reanalyse(self, variable: str | None = None, **options: Any) -> xr.Dataset:
         """Complete fields on a grid, or series at given stations, as a lazy CF product.
@@ -150,7 +155,8 @@ class AqnetAccessor:
         **options
             Of `aqreanalysis.reanalysis.reanalyse`: ``grid`` and ``region``, or ``at`` for
             stations; ``method``, ``time``, ``background``, ``statistic``,
-            ``quantiles``, ``seed``, ``progress``, ``creator``, ``memory``, ``chunks``.
+            ``quantiles``, ``seed``, ``progress``, ``creator``, ``memory``, ``chunks``,
+            ``quality``.
 
         Returns
         -------

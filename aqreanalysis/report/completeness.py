@@ -1,9 +1,9 @@
 """Pictures of quality control: which station reported when, and where values were flagged."""
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from matplotlib.colors import ListedColormap
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -21,7 +21,6 @@ from aqreanalysis.report.sheet import (
     picture_of,
     write_legend,
 )
-from aqreanalysis.report.stations import time_ticks
 from aqreanalysis.report.words import counted, percent, pollutant_text, shortened
 
 #: Columns of the picture; each holds whole steps of the time axis.
@@ -34,14 +33,16 @@ _LONGEST_NAME = 18
 #: From no value to all of them, then what is flagged and what is left out.
 _SHARES = ("#ffffff", "#d6e4ee", "#a5c4da", "#6ba2c4", "#2f7fad")
 _FLAGGED, _LEFT_OUT = "#e69f00", "#b01c2e"
+#: Share of the values of a cell that is shown as flagged; a single spike in a week is not.
+_SHOWN_SHARE = 0.05
 _LABELS = ("none", "up to 25 %", "50 %", "75 %", "all values")
 
 
 def completeness(checked: xr.Dataset, variable: str) -> Figure:
     """Return the picture of a network's completeness: a row a station, a column a span of time.
 
-    Blue is the share of the steps with a value; orange has a flagged value among them, red one
-    that estimators leave out.
+    Blue is the share of the steps with a value; of orange ones a twentieth or more is flagged, of
+    red ones estimators leave so many out.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def completeness(checked: xr.Dataset, variable: str) -> Figure:
     >>> import aqreanalysis as aqr
     >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
     >>> completeness(obs.aqnet.qc(), "pm25").axes[0].get_xlabel()
-    'UTC, 2020'
+    'UTC'
     """
     with house_style():
         return _drawn(checked, variable)
@@ -70,8 +71,9 @@ def completeness_picture(checked: xr.Dataset, variable: str) -> Picture:
     return picture_of(
         _drawn(checked, variable),
         title=f"When the stations reported {pollutant_text(variable)}",
-        caption="A row a station, in the order of the file. Blue: share of the steps with a value; "
-        "orange: one of them at least is flagged; red: one at least is left out by reanalyse.",
+        caption="A row a station, in the order of the file. Blue: share of the steps with a value. "
+        f"Orange: {percent(_SHOWN_SHARE)} or more of them flagged; red: so many left out by "
+        "reanalyse.",
         alt=f"Completeness of {counted(present.shape[0], 'station')} over time: "
         f"{percent(float(present.mean()), 1)} of the steps have a value.",
     )
@@ -120,10 +122,11 @@ def _drawn(checked: xr.Dataset, variable: str) -> Figure:
     axes.set_yticks(rows, [drawable(shortened(stations[row], _LONGEST_NAME)) for row in rows])
     axes.tick_params(axis="y", labelsize=7, length=0)
     axes.set_xlim(starts[0], starts[-1])
-    axes.set_xticks(*time_ticks(starts))
-    first, last = (pd.Timestamp(end).year for end in (starts[0], starts[-1]))
-    axes.set_xlabel(f"UTC, {first}" if first == last else f"UTC, {first} to {last}")
-    labels = [*_LABELS, "with flagged", "with left out"]
+    locator = AutoDateLocator(minticks=3, maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_xlabel("UTC")
+    labels = [*_LABELS, "flagged", "left out"]
     entries = [
         Patch(facecolor=colour, edgecolor="#999999", linewidth=0.5, label=label)
         for colour, label in zip(colours, labels, strict=True)
@@ -144,6 +147,6 @@ def _classes(checked: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray
     classes = np.ceil(4 * present / steps).astype(np.int64)
     for number, names in ((5, FAULTS), (6, REJECTED)):
         wrong = np.add.reduceat(bits & bits_of(names) != 0, starts, axis=1, dtype=np.int64)
-        classes[wrong > 0] = number
+        classes[wrong >= np.maximum(_SHOWN_SHARE * present, 1)] = number
     step = stamps[1] - stamps[0] if stamps.size > 1 else np.timedelta64(1, "h")
     return classes, np.append(stamps[starts], stamps[-1] + step)

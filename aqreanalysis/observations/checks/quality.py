@@ -261,6 +261,7 @@ def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: Quali
     # Repeats are commonest in the lowest tenth, where instruments report their detection limit.
     low = values <= _quantile(values, 0.1)[:, None]
     top = values >= _quantile(values, 0.99)[:, None]
+    lower = values <= _quantile(values, 1 / 3)[:, None]
     if present.any():
         at_highest = values == np.fmax.reduce(values, axis=None)
         if at_highest.any(axis=1).sum() >= _STATIONS_AT_FULL_SCALE:
@@ -279,7 +280,7 @@ def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: Quali
         middle = middle[~np.isnan(middle)]
         if middle.size:  # or else there is no witness
             level = root[station, start]
-            if low[station, start]:  # a detection limit, while the others are low too
+            if lower[station, start]:  # near a detection limit, while the others are low too
                 flat[station, hours] = np.median(middle) - level >= _ABOVE_LIMIT
             elif top[station, start] and np.median(middle) >= _OF_FULL_SCALE * level:
                 flat[station, hours] = False  # a full scale, while the others are high too
