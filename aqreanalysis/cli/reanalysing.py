@@ -146,7 +146,7 @@ def fit(
         progress=shows_progress(),
         background=open_background(background),
         checkpoint=checkpoint,
-        quality=quality,  # type: ignore[arg-type]
+        quality=quality,
     )
     typer.echo(f"{fitted.save(output)}: {fitted!r}")
 

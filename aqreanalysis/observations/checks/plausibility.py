@@ -5,11 +5,12 @@ What would give wrong numbers without costing anything, such as wrong units, is 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.observations.checks import Codes, Floats, Mask
@@ -60,7 +61,7 @@ class Suspicion:
 
     def __str__(self) -> str:
         """Return what was found and what to do, without what is done."""
-        return f"{self.what}. {self.remedy}"
+        return f"{self.what}{'' if self.what.endswith('?') else '.'} {self.remedy}"
 
 
 def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> list[Suspicion]:
@@ -123,7 +124,7 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
         elif strict:
             journal.fault(str(one))
         else:
-            journal.warn(f"{one.what}{_DONE[one.cost]}. {one.remedy}")
+            journal.warn(str(replace(one, what=one.what + _DONE[one.cost])))
     journal.stop_if_faulty()
     if not found:
         return dataset
@@ -221,6 +222,24 @@ def _daily_values(dataset: xr.Dataset, values: Floats) -> Mask:
     single = (often == 1) & (count >= 2)
     single &= (count >= _FEWEST_DAYS) | (count >= 0.75 * days)
     return present & single[:, None] if (often >= 12 / step).any() else nothing
+
+
+def hint_of_daily(stamps: NDArray[np.datetime64]) -> str:
+    """Return the hint that conflicting values of some hours are daily ones, or "".
+
+    Examples
+    --------
+    >>> hint_of_daily(np.array(["2015-01-01T00", "2015-01-02T00"], "datetime64[ns]"))
+    '; all stand at 00:00 UTC: daily values among hourly ones? Leave the rows of one of them out'
+    """
+    hours = np.unique(stamps.astype("datetime64[m]").astype(np.int64) % 1440)
+    if hours.size != 1 or np.unique(stamps).size < 2:
+        return ""
+    clock = f"{hours[0] // 60:02d}:{hours[0] % 60:02d}"
+    return (
+        f"; all stand at {clock} UTC: daily values among hourly ones? Leave the rows of one of "
+        "them out"
+    )
 
 
 def _about_units(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator[Suspicion]:
