@@ -227,7 +227,8 @@ def failures(
     good, limits = values.copy(), limits or QualityLimits()
     for name in checks:
         wrong = CHECKS[name](good, dataset, variable, limits)
-        good[wrong] = np.nan
+        if name != "step":  # which is where a level begins, and evidence of that level
+            good[wrong] = np.nan
         yield name, wrong
 
 
@@ -360,6 +361,8 @@ def _median(values: Floats) -> Floats:
 
 def _quantile(values: Floats, share: float) -> Floats:
     """Return a quantile, halfway between two values if it falls between them, or NaN."""
+    if values.shape[-1] == 0:
+        return np.full(values.shape[:-1], np.nan)
     ordered = np.sort(values, axis=-1)  # NaN go last
     place = np.maximum((~np.isnan(values)).sum(axis=-1, keepdims=True) - 1, 0) * share
     ranks = (np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64))
