@@ -87,6 +87,12 @@ def _scores(
     return float(np.sqrt(np.nanmean(error**2))), float(np.nanmean(np.abs(error)))
 
 
-def table(folder: Path) -> pd.DataFrame:
-    """Return the scores as a table."""
-    return pd.DataFrame(rows(folder)).set_index(["protocol", "values", "method", "quality"])
+def table(folder: Path) -> str:
+    """Return the table of RMSE / MAE, in ug m-3: a row a protocol, state and method."""
+    scores = pd.DataFrame(rows(folder))
+    scores["score"] = [f"{r:.2f} / {m:.2f}" for r, m in scores[["rmse", "mae"]].to_numpy()]
+    wide = scores.set_index(["protocol", "values", "method", "quality"])["score"].unstack()
+    lines = ["| | values | method | ignore | mask |", "|---|---|---|---|---|"]
+    for names, row in wide.sort_index().iterrows():
+        lines.append(f"| {' | '.join((*names, row['ignore'], row['mask']))} |")
+    return "\n".join(lines)

@@ -246,6 +246,13 @@ def test_units_that_are_implausible_stop_a_reanalysis(clean):
     assert float(product.pm25.max()) < 1
 
 
+def test_one_station_in_other_units_is_left_out(clean, caplog):
+    wrong = _with(clean, 3, slice(None), clean.pm25[3].values / 1000)
+    used = usable(wrong, "pm25", "mask")
+    assert np.flatnonzero(used.pm25.isnull().all("time")).tolist() == [3]
+    assert "implausible_units 600" in caplog.text
+
+
 def test_values_are_not_masked_until_none_is_left(clean, caplog):
     stuck = clean[["pm25"]].isel(station=[0])
     stuck = stuck.assign(pm25=xr.full_like(stuck.pm25, 12.0))

@@ -257,8 +257,9 @@ def usable(
     if quality == "ignore":
         return observations
     found = suspicions(observations, [variable])
+    reporting = int((~np.isnan(stored_values(observations, variable))).any(axis=1).sum())
     for one in found:
-        if one.kind == "units" and one.where is None:
+        if one.kind == "units" and one.stations.size == reporting:
             raise ObservationError(f"{one}, or pass quality='ignore'", source="observations")
     bits, sentences = _bits(observations, variable, REJECTED, None, found)
     wrong = bits & bits_of(REJECTED) != 0
