@@ -238,6 +238,15 @@ def test_a_reanalysis_leaves_faults_out_by_default(clean, caplog):
     assert "station s09 is" in caplog.text
 
 
+def test_planted_faults_spare_hidden_stations_and_are_found(clean):
+    hidden = np.arange(12) < 2
+    wrong = planted(clean, hidden)
+    changed = (wrong.pm25 != clean.pm25).any("time") | (wrong.longitude != clean.longitude)
+    assert np.flatnonzero(changed).min() >= 2
+    assert int(changed.sum()) == 3
+    assert usable(wrong, "pm25", "mask").pm25.count() < clean.pm25.count()
+
+
 def test_units_that_are_implausible_stop_a_reanalysis(clean):
     wrong = clean[["pm25"]].assign(pm25=(clean.pm25 / 1000).assign_attrs(clean.pm25.attrs))
     with pytest.raises(ObservationError, match=r"--units pm25=mg/m3\), or pass quality='ignore'"):

@@ -20,6 +20,8 @@ _MEAN_HOURS = 13
 _NEIGHBOURS = 8
 #: The latest steps, which are enough, and the fewest of a quarter of them that a lag is read from.
 _MOST_HOURS, _FEWEST_STEPS = 8760, 60
+#: Hours that departures are alike, and standard errors of a correlation that a gain must have.
+_ALIKE_HOURS, _ERRORS = 6, 0.75
 #: Quarters of the time, of which three must agree.
 _PARTS, _AGREE = 4, 3
 
@@ -101,7 +103,7 @@ def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) 
                 k=min(_NEIGHBOURS, witnesses.size),
             ).index[0]
             correlations = _compared(departures, row, witnesses[near], lags)
-            gain, steps = _gain(correlations, lags, per_hour)
+            gain, steps = _gain(correlations, lags, departures.shape[1])
             if gain > 0:
                 at_none, at_best = (float(correlations[0, lags == lag][0]) for lag in (0, steps))
                 found.append(Shift(int(row), steps // per_hour, at_best, at_none))
@@ -111,7 +113,6 @@ def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) 
 
 def _likely_right(departures: Floats, network: StationNetwork, lags: Codes) -> Codes:
     """Return the stations of the commonest clock, when each is shifted as it fits best."""
-    per_hour = int(lags[1] - lags[0])
     near = network.station_neighbours(k=min(_NEIGHBOURS, network.size - 1)).index
     shifted = departures.copy()
     shifts = np.zeros(network.size, dtype=np.intp)
@@ -119,7 +120,7 @@ def _likely_right(departures: Floats, network: StationNetwork, lags: Codes) -> C
     again = set(range(network.size))
     for _ in range(2 * network.size):
         for row in again:
-            gains[row] = _gain(_compared(shifted, row, near[row], lags), lags, per_hour)
+            gains[row] = _gain(_compared(shifted, row, near[row], lags), lags, shifted.shape[1])
         row = max(gains, key=lambda row: gains[row][0])
         gain, steps = gains[row]
         if gain <= 0:
@@ -172,8 +173,10 @@ def _compared(departures: Floats, row: int, near: Codes, lags: Codes) -> Floats:
     return np.where(enough, sums[0] / np.where(enough, norm, 1.0), np.nan)
 
 
-def _gain(correlations: Floats, lags: Codes, per_hour: int) -> tuple[float, int]:
+def _gain(correlations: Floats, lags: Codes, steps: int) -> tuple[float, int]:
     """Return what a station gains by being put right, 0 if that is not certain, and its lag."""
+    per_hour = int(lags[1] - lags[0])
+    least = _ERRORS * np.sqrt(_ALIKE_HOURS * per_hour / steps)
     zero = int(np.flatnonzero(lags == 0)[0])
     whole, parts = correlations[0], correlations[1:]
     if np.isnan(whole[zero]):
@@ -186,7 +189,7 @@ def _gain(correlations: Floats, lags: Codes, per_hour: int) -> tuple[float, int]
         agree = int((known & (differ <= need.tolerance_hours * per_hour)).sum())
         if (
             whole[best] >= need.correlation
-            and gain >= need.gain
+            and gain >= max(need.gain, least)
             and abs(lags[best]) >= need.hours * per_hour
             and agree >= _AGREE
         ):

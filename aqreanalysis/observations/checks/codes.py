@@ -126,7 +126,7 @@ def _is_code(series: Floats, value: float, variable: str, *, alone: bool) -> boo
     usual = bool(_USUAL.fullmatch(_written(value, variable)))
     possible = low <= value <= high
     if rest.size == 0:
-        return not possible
+        return usual and not possible
     nearest, middle = float(rest[np.argmin(np.abs(rest - value))]), float(np.median(rest))
     gap, reach = abs(value - nearest), abs(middle - nearest)
     if value < 0 and np.isfinite(low):

@@ -259,7 +259,11 @@ def _about_units(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator
         return
     reasons = {row: implausible_level(values[row], variable) for row in every}
     few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
-    wrong = [row for row, text in reasons.items() if text and not (few[row] and "low" in text)]
+    wrong = [
+        row
+        for row, text in reasons.items()
+        if text and not (few[row] and text.startswith("too low"))
+    ]
     if wrong:
         yield Suspicion(
             "units",
