@@ -22,6 +22,7 @@ from aqreanalysis.observations.checks.clocks import clock_shifts
 from aqreanalysis.observations.quality_control import FAULTS, REJECTED
 from aqreanalysis.report import write_quality_report
 from benchmarks import sources
+from benchmarks.quality import planted
 
 HOURS = 600
 
