@@ -85,6 +85,15 @@ def test_several_codes_are_found_one_after_the_other(true):
     }
 
 
+def test_a_code_is_found_behind_a_value_farther_out(true):
+    wrong = _with(_with(true, 2, [5, 80, 81, 190], 985.0), 2, 33, 1400.0)
+    wrong = _with(_with(wrong, 2, [6, 7, 8], -99.0), 2, 44, -120.3)
+    assert [one.remedy for one in suspicions(wrong)] == [
+        "Say so with missing=-99 (--missing -99)",
+        "Say so with missing=985 (--missing 985)",
+    ]
+
+
 def test_a_code_in_ppb_is_named_as_it_is_written(caplog):
     table = pd.DataFrame(
         {

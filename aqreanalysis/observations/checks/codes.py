@@ -1,11 +1,12 @@
 """Probable missing codes: a number that stands exactly and often, far outside the rest.
 
-A code is looked for at the two ends of what a network, then each station, measured. The lower end
-is settled by a property of measurements: their density falls from the middle towards the ends.
-Where a number stands n times and the m steps of resolution between it and the rest are empty,
-chance would leave them empty with a probability near exp(-n m). Zero, a detection limit and the
-steps of a coarse instrument have neighbours and are never taken; nor is a saturation, below which
-there are the values on the way to it.
+A code is looked for at the two ends of what a network, then each station, measured; numbers that
+are usual for it also behind a few values that are farther out. The lower end is settled by a
+property of measurements: their density falls from the middle towards the ends. Where a number
+stands n times and the m steps of resolution between it and the rest are empty, chance would leave
+them empty with a probability near exp(-n m). Zero, a detection limit and the steps of a coarse
+instrument have neighbours and are never taken; nor is a saturation, below which there are the
+values on the way to it.
 """
 
 import re
@@ -93,46 +94,48 @@ def _ends(left: Floats, variable: str) -> Iterator[float]:
 
 
 def _next(rows: Floats, variable: str, tried: set[tuple[int, float]]) -> float | None:
-    """Return the first end of a row that is a code and was not tried before."""
-    ends = (np.fmin.reduce(rows, axis=1), np.fmax.reduce(rows, axis=1))
-    for is_low, end in zip((True, False), ends, strict=True):
-        for row in np.flatnonzero(end < 0 if is_low else end > 0):
-            value = float(end[row])
-            if (row, value) in tried:
-                continue
-            tried.add((int(row), value))
-            if not is_low and not _is_worth_a_look(value, variable, rows[row]):
-                continue
+    """Return the first value of a row that is a code and was not tried before."""
+    for row, value in _candidates(rows, variable):
+        if (row, value) not in tried:
+            tried.add((row, value))
             if _is_code(rows[row], value, variable, alone=rows.shape[0] == 1):
                 return value
     return None
 
 
-def _is_worth_a_look(value: float, variable: str, series: Floats) -> bool:
-    """Whether a highest value is impossible, usual as a code or often there."""
-    return (
-        value > _limits(variable)[1]
-        or bool(_USUAL.fullmatch(_written(value, variable)))
-        or int((series == value).sum()) >= 10
-    )
+def _candidates(rows: Floats, variable: str) -> Iterator[tuple[int, float]]:
+    """Yield rows and values that may be codes: the ends, and usual numbers wherever they stand."""
+    lowest, highest = np.fmin.reduce(rows, axis=1), np.fmax.reduce(rows, axis=1)
+    for end, where in ((lowest, lowest < 0), (highest, highest > 0)):
+        for row in np.flatnonzero(where):
+            yield int(row), float(end[row])
+    outer = np.unique(rows[(rows < 0) | (rows >= 99)])
+    for value in (float(v) for v in outer if _is_usual(float(v), variable)):
+        for row in np.flatnonzero((rows == value).any(axis=1)):
+            yield int(row), value
+
+
+def _is_usual(value: float, variable: str) -> bool:
+    """Whether a number is one that is written for "no value"."""
+    return bool(_USUAL.fullmatch(_written(value, variable)))
 
 
 def _is_code(series: Floats, value: float, variable: str, *, alone: bool) -> bool:
-    """Whether the lowest or highest value of a series, all there is if alone, is no measurement."""
+    """Whether a low or high value of a series, all there is if alone, is no measurement."""
     low, high = _limits(variable)
     at = series == value
     count = int(at.sum())
     rest = series[~at & ~np.isnan(series)]
-    usual = bool(_USUAL.fullmatch(_written(value, variable)))
-    possible = low <= value <= high
-    if rest.size == 0:
-        return usual and not possible
-    nearest, middle = float(rest[np.argmin(np.abs(rest - value))]), float(np.median(rest))
+    inner = rest[rest > value] if value < 0 else rest[rest < value]
+    usual, possible = _is_usual(value, variable), low <= value <= high
+    if inner.size < max(rest.size - count, 1):  # it is among the rest, or there is no other value
+        return usual and not possible and not inner.size
+    nearest, middle = float(inner.min() if value < 0 else inner.max()), float(np.median(rest))
     gap, reach = abs(value - nearest), abs(middle - nearest)
     if value < 0 and np.isfinite(low):
         if not possible:
             return usual or (count >= 2 and gap >= abs(low))
-        chance = count * (gap / _resolution(rest) - 1)
+        chance = count * (gap / _resolution(inner) - 1)
         if alone and nearest >= 0:
             return count >= 2 and chance >= _SURE
         return usual and value <= -9 and count >= 3 and chance >= _SURE_AMONG_NEGATIVE
@@ -146,9 +149,9 @@ def _is_code(series: Floats, value: float, variable: str, *, alone: bool) -> boo
     visits = int((at[1:] & ~at[:-1]).sum()) + int(at[0])
     return (
         visits >= 10
-        and rest.size >= 100
+        and inner.size >= 100
         and gap >= max(3 * reach, 0.05 * scale)
-        and np.unique(rest[:_SAMPLE]).size >= 10
+        and np.unique(inner[:_SAMPLE]).size >= 10
     )
 
 
