@@ -154,6 +154,19 @@ def test_a_misplaced_station_is_left_out(true, longitude, latitude, words, caplo
         _strictly(wrong)
 
 
+def test_several_swapped_stations_are_no_network_of_their_own(true):
+    x, y = true.longitude.values.copy(), true.latitude.values.copy()
+    x[:3], y[:3] = y[:3].copy(), x[:3].copy()
+    wrong = true.assign_coords(longitude=("station", x), latitude=("station", y))
+    assert open_observations(wrong).station.values.tolist() == true.station.values[3:].tolist()
+
+
+def test_of_two_stations_none_is_certain(true, caplog):
+    wrong = _moved(true.isel(station=[0, 1]), 0, 50.4, 10.6)
+    assert open_observations(wrong).sizes["station"] == 2
+    assert "with latitude and longitude swapped" in caplog.text
+
+
 def test_a_remote_station_is_named_and_stays(true, caplog):
     caplog.set_level(logging.INFO)
     found = open_observations(_moved(true, 4, -61.5, 16.2))

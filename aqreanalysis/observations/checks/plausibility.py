@@ -20,6 +20,7 @@ from aqreanalysis.observations.checks.positions import misplaced
 from aqreanalysis.observations.checks.units import implausible_level
 from aqreanalysis.observations.contract import DIMENSIONS, step_hours, stored_values
 from aqreanalysis.observations.journal import Journal
+from aqreanalysis.observations.variables import METEOROLOGY
 
 Kind = Literal["missing_code", "daily_values", "misplaced", "remote", "copy", "units"]
 Cost = Literal["values", "station", "none"]
@@ -75,7 +76,7 @@ def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> l
     dataset : xarray.Dataset
         Valid observations; their values are read.
     variables : sequence of str, optional
-        Those to be judged; all on station and time by default.
+        Those to be judged; all pollutants and meteorology by default.
 
     Returns
     -------
@@ -93,7 +94,8 @@ def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> l
     """
     found = [*_about_positions(dataset)]
     for name, array in dataset.data_vars.items():
-        chosen = variables is None or name in variables
+        known = name in POLLUTANTS or name in METEOROLOGY
+        chosen = known if variables is None else name in variables
         if chosen and set(array.dims) == set(DIMENSIONS) and array.dtype.kind in "fiu":
             found += _about_values(dataset, str(name))
     return found
@@ -164,10 +166,10 @@ def _about_positions(dataset: xr.Dataset) -> Iterator[Suspicion]:
     degrees = [np.asarray(dataset[name].values, float) for name in ("longitude", "latitude")]
     for one in misplaced(*degrees):
         name, stations = dataset[STATION].values[one.row], np.array([one.row])
-        if one.is_certain:
+        if one.is_certain or " with " in one.reason:
             remedy = "Give its position with stations=... (--stations), or leave it out beforehand"
             yield Suspicion("misplaced", None, stations, f"station {name} {one.reason}", remedy,
-                            "station")  # fmt: skip
+                            "station" if one.is_certain else "none")  # fmt: skip
         else:
             remedy = "If it belongs there, pass region= (--region) for a grid around the others"
             yield Suspicion("remote", None, stations, f"station {name} {one.reason}", remedy)

@@ -131,37 +131,54 @@ class Misplaced:
 def misplaced(longitude: Floats, latitude: Floats) -> Iterator[Misplaced]:
     """Yield stations at the placeholder 0, 0, misread ones, and those far from all others.
 
-    Misread is a position that lies far from all others, and among them with latitude and longitude
-    swapped or with a sign turned.
+    Misread is a position that lies far from others, and among them with latitude and longitude
+    swapped or with a sign turned. It is certain where fewer than half of the stations lie there.
 
     Examples
     --------
     >>> found = misplaced(np.array([50.9, 7.1, 7.2]), np.array([6.9, 51.2, 51.3]))
     >>> [(one.row, one.reason) for one in found]
-    [(0, 'is 6354 km from all others, and 36.2 km with latitude and longitude swapped')]
+    [(0, 'is 6354 km from the others, and 36.2 km with latitude and longitude swapped')]
     """
     if longitude.size < 2:
         return
-    away = StationNetwork(longitude, latitude).station_neighbours(k=1).distance_km[:, 0]
+    network = StationNetwork(longitude, latitude)
+    away = network.station_neighbours(k=1).distance_km[:, 0]
     nowhere = (longitude == 0.0) & (latitude == 0.0)
-    limit = max(_MISREAD_KM, 5 * float(np.median(away)))
-    for row in np.flatnonzero(nowhere | (away > limit)):
-        others = np.delete(np.arange(longitude.size), row)
-        others = others[~nowhere[others]]
-        if not others.size:
-            continue
-        lon, lat = longitude[others], latitude[others]
+    limit = float(np.clip(5 * np.median(away), _MISREAD_KM, _REMOTE_KM))
+    cluster = _clusters(network, limit)
+    sizes = np.bincount(cluster)[cluster]
+    for row in np.flatnonzero(nowhere | (2 * sizes <= longitude.size)):
         x, y = float(longitude[row]), float(latitude[row])
-        own = float(great_circle_km(x, y, lon, lat).min())
-        if nowhere[row] and own > limit:
+        distance = great_circle_km(x, y, longitude, latitude)
+        rest = ~nowhere & (np.arange(longitude.size) != row)
+        own = float(distance[rest].min(initial=np.inf))
+        if nowhere[row] and limit < own < np.inf:
             yield Misplaced(int(row), f"is at 0, 0 and {own:.0f} km from all others", True)
             continue
-        near, words = _best_reading(x, y, lon, lat, own) if own > limit else (np.inf, "")
-        if near < min(limit, own / _MISREAD_TIMES):
-            reason = f"is {own:.0f} km from all others, and {near:.3g} km with {words}"
-            yield Misplaced(int(row), reason, True)
-        elif own > max(_REMOTE_KM, 20 * float(np.median(away))):
+        others = rest & (cluster != cluster[row])
+        apart = float(distance[others].min(initial=np.inf))
+        near, words = np.inf, ""
+        if limit < apart < np.inf:
+            near, words = _best_reading(x, y, longitude[others], latitude[others], apart)
+        if near < min(limit, apart / _MISREAD_TIMES):
+            reason = f"is {apart:.0f} km from the others, and {near:.3g} km with {words}"
+            yield Misplaced(int(row), reason, 2 * int(sizes[row]) < longitude.size)
+        elif _REMOTE_KM < own < np.inf:
             yield Misplaced(int(row), f"is {own:.0f} km from all others", False)
+
+
+def _clusters(network: StationNetwork, within_km: float) -> Codes:
+    """Return a number for each station; those that hang together by neighbours share one."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    near = network.nearest_others(k=8)
+    close = (near.distance_km < within_km) & (near.index >= 0)
+    rows, columns = np.nonzero(close)[0], near.index[close]
+    shape = (network.size, network.size)
+    graph = coo_matrix((np.ones(rows.size), (rows, columns)), shape=shape)
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
 
 
 def _best_reading(x: float, y: float, lon: Floats, lat: Floats, own: float) -> tuple[float, str]:
