@@ -273,6 +273,8 @@ def test_values_are_not_masked_until_none_is_left(clean, caplog):
 def test_the_page_is_one_file_that_runs_nothing(clean, tmp_path):
     names = [*HOSTILE, *clean.station.values[len(HOSTILE) :]]
     wrong = _with(clean, 0, slice(None, None, 9), -99.0).assign_coords(station=names)
+    degrees = {n: ("station", np.r_[0.0, clean[n].values[1:]]) for n in ("longitude", "latitude")}
+    wrong = wrong.assign_coords(degrees)
     path = tmp_path / "page.html"
     checked = wrong.aqnet.qc(report=path)
     page = path.read_text(encoding="utf-8")

@@ -40,6 +40,7 @@ def qc(
     from aqreanalysis.cli.verifying import check_csv
     from aqreanalysis.observations import qc_table
     from aqreanalysis.report import check_report_target, write_quality_report
+    from aqreanalysis.report.quality import findings
 
     if output:
         check_report_target(output)
@@ -51,9 +52,9 @@ def qc(
     table = qc_table(checked)
     sums = table.groupby("variable", sort=False).sum().drop(columns="completeness").T
     typer.echo(sums[sums.any(axis=1)].to_string())
-    for line in (checked[name].attrs.get("comment") for name in checked if name.endswith("_qc")):
-        if line:
-            typer.echo(line)
+    names = dict.fromkeys(table.index.get_level_values("variable"))
+    for line in dict.fromkeys(line for name in names for line in findings(checked, name)):
+        typer.echo(line)
     if csv:
         typer.echo(f"{csv}: {len(table)} rows")
         table.to_csv(csv, float_format="%.4f")

@@ -98,7 +98,8 @@ def _content(checked: xr.Dataset) -> dict[str, Any]:
         "plain_title": f"Quality control of {enumerated(map(pollutant_text, names))}",
         "facts": _facts(checked),
         "verdict": [_verdict(name, tables[name]) for name in names],
-        "findings": [line for name in names for line in _findings(checked, name)],
+        # What is wrong with a position is found with each pollutant.
+        "findings": list(dict.fromkeys(line for name in names for line in findings(checked, name))),
         "checks": _check_table(checked, names),
         "groups": groups,
         "stations": [_station_table(name, tables[name]) for name in names],
@@ -134,8 +135,8 @@ def _verdict(name: str, table: pd.DataFrame) -> str:
     return f"{text}."
 
 
-def _findings(checked: xr.Dataset, name: str) -> list[str]:
-    """Return what is wrong with whole stations or variables."""
+def findings(checked: xr.Dataset, name: str) -> list[str]:
+    """Return what is wrong with whole stations, or with the units, of a pollutant."""
     comment = str(checked[f"{name}_qc"].attrs.get("comment", ""))
     return [line for line in comment.split("\n") if line]
 
