@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.observations.checks.plausibility import sift
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources import FORMATS, format_of_path, format_of_table
 from aqreanalysis.observations.sources.columns import ROLES
@@ -38,7 +39,8 @@ def open_observations(
     and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
     of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
     any order, absent hours are missing. Values are never corrected: negative and implausible
-    ones stay, and `flag` flags them.
+    ones stay, and `flag` flags them. What cannot be true, such as a code for missing or a position
+    at 0, 0, is left out, counted in the log and in the history; see `suspicions`.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def open_observations(
         raise ObservationError(f"format must be one of {', '.join(FORMATS)}; found {format!r}")
     source, journal = _source(path_or_table)
     try:
-        return _read(source, format, reading, journal)
+        return sift(_read(source, format, reading, journal), journal=journal)
     except ObservationError as error:
         if error.source:
             raise
