@@ -9,6 +9,7 @@ from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
 from benchmarks import measuring, quality, record, speed_commands, tables
 from benchmarks.filling import filling_table
+from benchmarks.fuzz import add_fuzz
 from benchmarks.measuring import Measured
 from benchmarks.outlook_command import add_outlook
 from benchmarks.picture import draw
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     control.add_argument("--data", type=Path, help="folder of data, as above")
     control.set_defaults(run=lambda options: print(quality.table(data_folder(options.data))))
     add_outlook(commands)
+    add_fuzz(commands)
     picture = commands.add_parser("picture", help="one hour by the neural method and by kriging")
     picture.add_argument("folder", type=Path, help="where the two PNGs are written")
     picture.add_argument("--data", type=Path, help="folder of data, as above")

@@ -77,6 +77,6 @@ def open_background(path: Path | None) -> Any:
     """Open a file of background fields lazily, if one is given."""
     if path is None:
         return None
-    import xarray as xr
+    from aqreanalysis.foreign.files import open_netcdf
 
-    return xr.open_dataset(path, chunks={})
+    return open_netcdf(path, chunks={})

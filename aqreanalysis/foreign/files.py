@@ -12,6 +12,8 @@ import xarray as xr
 
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.periods import dated_variable
+from aqreanalysis.untrusted import UnreadableError
+from aqreanalysis.untrusted import open_netcdf as netcdf
 
 Source = xr.Dataset | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -22,19 +24,21 @@ BLOCK_BYTES = 32 * 2**20
 def open_netcdf(path: str | os.PathLike[str], *, chunks: dict | None = None) -> xr.Dataset:
     """Return the lazy Dataset of a file; nothing but coordinates is read.
 
+    Another process looks through the file first, and other files that it names are not read: see
+    `aqreanalysis.untrusted.inspect`.
+
     Raises
     ------
     ForeignError
         If there is no such file, or it cannot be read as NetCDF.
     """
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise ForeignError(f"there is no file {os.fspath(path)}")
     try:
         # Hours without a reference date stay numbers, which are refused later.
-        return xr.open_dataset(path, chunks=chunks, decode_timedelta=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ForeignError(f"{os.fspath(path)} cannot be read as NetCDF: {first}") from error
+        return netcdf(path, kind="fields", chunks=chunks)
+    except (UnreadableError, OSError) as error:
+        raise ForeignError(f"{os.fspath(path)} cannot be read as NetCDF: {error}") from error
 
 
 @contextmanager

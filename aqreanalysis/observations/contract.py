@@ -24,6 +24,9 @@ from aqreanalysis.observations.variables import listed
 DIMENSIONS = (STATION, TIME)
 TIME_LABELS = ("start", "end")
 
+#: The density of air in ug m-3: no concentration is larger, and a larger number is a code.
+HEAVIEST = 1.3e9
+
 
 def validate(dataset: xr.Dataset) -> None:
     """Raise one error with all faults of a Dataset, if it has any.
@@ -506,20 +509,23 @@ def _variable_faults(
         if name not in ranges:
             yield f"{name} must hold numbers; its type is {array.dtype}"
         elif array.size and np.isnan(ranges[name]).any():
-            yield f"{name} is missing at every station and hour"
-        elif np.isinf(ranges[name]).any():
-            yield _infinite_value(dataset, name)
+            yield f"{name} is missing at every station and hour: drop it, or correct its values"
+        elif np.abs(ranges[name]).max(initial=0.0) > HEAVIEST:
+            yield _impossible_value(dataset, name)
 
 
-def _infinite_value(dataset: xr.Dataset, name: str) -> str:
-    """Return the fault of infinite values, with the first of them."""
-    infinite = np.isinf(stored_values(dataset, name))
-    row, column = np.argwhere(infinite)[0]
+def _impossible_value(dataset: xr.Dataset, name: str) -> str:
+    """Return the fault of values that no air can hold, with the first of them."""
+    values = stored_values(dataset, name)
+    wrong = np.abs(values) > HEAVIEST
+    row, column = np.argwhere(wrong)[0]
     station = dataset[STATION].values[row] if STATION in dataset.coords else row
     stamp = dataset[TIME].values[column] if TIME in dataset.coords else column
+    found = values[row, column]
+    words = f"{found:g} ug m-3, heavier than air itself," if np.isfinite(found) else "infinite"
     return (
-        f"{name} is infinite at station {station}, {_stamp(stamp)} "
-        f"({int(infinite.sum())} such values). Missing values are NaN"
+        f"{name} is {words} at station {station}, {_stamp(stamp)} "
+        f"({int(wrong.sum())} such values). Missing values are NaN"
     )
 
 

@@ -1,6 +1,7 @@
 """`open_observations`: any source of measurements to a valid Dataset."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from aqreanalysis.observations.checks.plausibility import sift
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources import FORMATS, format_of_path, format_of_table
 from aqreanalysis.observations.sources.columns import ROLES
-from aqreanalysis.observations.sources.files import read_table
+from aqreanalysis.observations.sources.files import read_table, unreadable
 from aqreanalysis.observations.sources.options import ColumnNames, Duplicates, Reading, TimeLabel
 from aqreanalysis.observations.sources.stations import station_table
 from aqreanalysis.observations.sources.timeseries import from_dataset
@@ -108,12 +109,8 @@ def open_observations(
     if format is not None and format not in FORMATS:
         raise ObservationError(f"format must be one of {', '.join(FORMATS)}; found {format!r}")
     source, journal = _source(path_or_table)
-    try:
+    with _one_error(source, journal):
         return sift(_read(source, format, reading, journal), journal=journal)
-    except ObservationError as error:
-        if error.source:
-            raise
-        raise ObservationError(error.faults, source=journal.source) from error
 
 
 def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Dataset:
@@ -142,13 +139,26 @@ def open_stations(path_or_table: str | PathLike[str] | pd.DataFrame) -> xr.Datas
     >>> places.longitude.values, places.station.values
     (array([-10.]), array(['A'], dtype='<U1'))
     """
-    journal = _source(path_or_table)[1]
-    try:
+    source, journal = _source(path_or_table)
+    with _one_error(source, journal):
         identifiers, positions = station_table(_station_frame(path_or_table), journal=journal)
-    except ObservationError as error:
-        raise ObservationError(error.faults, source=journal.source) from error
     places = {name: ("station", array) for name, array in positions.coordinates().items()}
     return xr.Dataset(coords={"station": identifiers, **places})
+
+
+@contextmanager
+def _one_error(source: object, journal: Journal) -> Iterator[None]:
+    """Name the source in errors, and make one of whatever a library raises over a file."""
+    try:
+        yield
+    except ObservationError as error:
+        if error.source:
+            raise
+        raise ObservationError(error.faults, source=journal.source) from error
+    except Exception as error:
+        if not isinstance(source, Path):  # a table in memory cannot be damaged
+            raise
+        raise ObservationError(unreadable(journal.source, error)) from error
 
 
 def _read(

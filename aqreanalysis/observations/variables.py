@@ -75,6 +75,6 @@ def folded(name: object) -> str:
 
 def listed(names: Iterable[object], most: int = 20) -> str:
     """Return names for a message, the first few of many, "none" if there is none."""
-    texts = [str(name) for name in names]
+    texts = [text if len(text) <= 80 else f"{text[:77]}..." for text in map(str, names)]
     rest = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + rest if texts else "none"

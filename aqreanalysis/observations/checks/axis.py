@@ -26,8 +26,11 @@ _SHARE = 0.1
 #: A stamp may lie this share of a step off the axis; it is moved and the move is logged.
 _TOLERANCE = 0.1
 
-#: Cells of one variable, (station, time), above which a date must be wrong: 8 GB of float32.
-_MOST_CELLS = 2**31
+#: Cells (station, time) that any table may spread over: 256 MB of float32 a variable.
+_FREE_CELLS = 2**26
+
+#: Cells a row, above that: where fewer hold a value, a date is wrong, and no network that sparse.
+_CELLS_A_ROW = 250
 
 Stamps = NDArray[np.int64]
 
@@ -41,13 +44,16 @@ class Axis:
     step_hours: float
 
 
-def regular_axis(time: Times, station: Codes, *, identifiers: Names, journal: Journal) -> Axis:
+def regular_axis(
+    time: Times, station: Codes, *, identifiers: Names, journal: Journal, width: int = 1
+) -> Axis:
     """Return the regular axis that holds the stamps of all rows, in any order and none missing.
 
     The step is the one between the stamps of single stations, so that two stations on different
     half hours do not look like a half-hourly network. A stamp within a tenth of a step of the
     axis is moved onto it, and the move is logged; one farther off is a fault. ``station`` is the
-    row's station as an index of ``identifiers``.
+    row's station as an index of ``identifiers``; ``width`` is the number of values of a row. An
+    axis that would take far more memory than there are rows is a fault.
 
     Examples
     --------
@@ -66,10 +72,15 @@ def regular_axis(time: Times, station: Codes, *, identifiers: Names, journal: Jo
     shift = uniques - phase - place * step
     _check_shifts(shift, codes, uniques, station, identifiers, step=step, journal=journal)
     first, last = int(place.min()), int(place.max())
-    if (last - first + 1) * len(identifiers) > _MOST_CELLS:
+    cells = (last - first + 1) * len(identifiers) * width
+    if cells > max(_FREE_CELLS, _CELLS_A_ROW * codes.size * width):
+        lone = _lone_row(place, codes)
         journal.fault(
             f"time runs from {_text(uniques.min())} to {_text(uniques.max())} in steps of "
-            f"{step / _HOUR:g} h, too long for {len(identifiers)} stations: is a date wrong?"
+            f"{step / _HOUR:.6g} h, too long for {len(identifiers) * width} stations with "
+            f"{codes.size} rows: is a date wrong? The stamp farthest from others is of station "
+            f"{identifiers[station[lone]]}, {_text(uniques[codes[lone]])}. Correct it, or read a "
+            "part of the table"
         )
         last = first
     _warn_of_gap(np.unique(place), step, phase, journal)
@@ -171,6 +182,14 @@ def _warn_of_gap(place: Stamps, step: int, phase: int, journal: Journal) -> None
     if gaps[at] * step > 366 * _DAY and gaps[at] > 0.5 * (place[-1] - place[0]):
         start, end = (_text(place[i] * step + phase) for i in (at, at + 1))
         journal.warn(f"no station reports from {start} to {end}: is a date wrong?")
+
+
+def _lone_row(place: Stamps, codes: Codes) -> int:
+    """Return a row whose stamp lies beyond the longest gap, on the side with fewer rows."""
+    order = np.argsort(place)
+    gap = int(np.argmax(np.diff(place[order]))) if place.size > 1 else 0
+    is_before = np.isin(codes, order[: gap + 1])
+    return int(np.argmax(is_before if is_before.sum() * 2 <= codes.size else ~is_before))
 
 
 def _text(stamp: int) -> str:

@@ -1,10 +1,12 @@
 """Columns of numbers as networks write them: words for missing, sentinels, compass points."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from aqreanalysis.observations.checks import Floats
 from aqreanalysis.observations.journal import Describe, Journal
@@ -12,6 +14,24 @@ from aqreanalysis.observations.journal import Describe, Journal
 #: Words that stand for a missing value, in lower case.
 MISSING_WORDS = frozenset(
     ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "missing", "nd", "<na>", "nat")
+)
+
+#: Characters of a number.
+_LONGEST = 40
+
+#: A number as people write it, in decimal digits; neither 0x10 nor 1_000, "inf" nor "true".
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+#: What a word that is no number may be, and what to do about it.
+_REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        r"\s*[<>].*": "a limit of detection: write the value that you use for it, or nothing",
+        r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?": "write thousands without a comma",
+        r"[+-]?\d+,\d+": "write decimals with a point",
+        r"(?i)true|false": "truth is no number",
+        r"(?i)0x[0-9a-f]+": "write it in decimal digits",
+        r"(?i)[+-]?inf(?:inity)?": "it is not finite: leave it empty if it is missing",
+    }
 )
 
 #: Numbers that stand for a missing value, the last as float32 holds it; none is a possible
@@ -24,13 +44,52 @@ _COMPASS: Mapping[str, float] = MappingProxyType(
 )
 
 
+def parse(
+    words: Iterable[object], *, compass: Mapping[str, float] | None = None, decimal: str = "."
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return words as numbers, NaN where missing, and which of them are no numbers.
+
+    Parameters
+    ----------
+    words : iterable of object
+        Numbers or text.
+    compass : mapping, optional
+        Further words, in lower case, and their numbers.
+    decimal : {".", ","}
+        Sign before the decimals. Thousands have none.
+
+    Returns
+    -------
+    values : ndarray of float64, (word,)
+    wrong : ndarray of bool, (word,)
+
+    Examples
+    --------
+    >>> parse(["1.5", "NA", "0x10", True, "<0.2", 3])
+    (array([1.5, nan, nan, nan, nan, 3. ]), array([False, False,  True,  True,  True, False]))
+    >>> parse(["1,5", "1.5"], decimal=",")
+    (array([1.5, nan]), array([False,  True]))
+    """
+    values, wrong = [], []
+    for word in words:
+        text = str(word).strip()
+        known = np.nan if text.lower() in MISSING_WORDS else (compass or {}).get(text.lower())
+        if known is None and decimal != ".":
+            text = text.replace(".", "?").replace(decimal, ".")
+        if known is None and len(text) <= _LONGEST and _NUMBER.fullmatch(text):
+            known = float(text)
+        values.append(np.nan if known is None else known)
+        wrong.append(known is None)
+    return np.array(values, dtype=np.float64), np.array(wrong, dtype=bool)
+
+
 def numbers(column: pd.Series, *, name: str, describe: Describe, journal: Journal) -> Floats:
     """Return a column of numbers or text as float64, (row,), NaN where missing.
 
     Words such as "NA" and sentinels such as -999 are missing; the latter are logged. Compass
-    points of a wind direction become degrees. Any other text is a fault. Negative and
-    implausible values stay: `aqreanalysis.observations.flag` flags them. The result shares the
-    memory of the column where nothing has to be changed.
+    points of a wind direction become degrees. Any other text is a fault, and so is truth.
+    Negative and implausible values stay: `aqreanalysis.observations.flag` flags them. The
+    result shares the memory of the column where nothing has to be changed.
 
     Examples
     --------
@@ -41,7 +100,7 @@ def numbers(column: pd.Series, *, name: str, describe: Describe, journal: Journa
     >>> journal.decisions
     ['1 values of wind_direction are sentinels such as -999 and read as missing; ...
     """
-    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind not in "iufb":
+    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind not in "iuf":
         values = _from_text(column, name, describe, journal)
     else:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -58,28 +117,19 @@ def numbers(column: pd.Series, *, name: str, describe: Describe, journal: Journa
 
 def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journal) -> Floats:
     """Return text as numbers, parsing each different text once."""
-    codes, uniques = pd.factorize(column)
-    text = [str(word).strip() for word in uniques]
-    compass = _COMPASS if name == "wind_direction" else {}
-    parsed = np.array([_number(word, compass) for word in text] + [np.nan], dtype=object)
-    bad = np.array([number is None for number in parsed])
-    if bad.any():
-        rows = np.flatnonzero(bad[codes])
+    try:
+        codes, uniques = pd.factorize(column)
+    except TypeError:  # lists or mappings
+        codes, uniques = pd.factorize(column.astype(str))
+    values, wrong = parse(uniques, compass=_COMPASS if name == "wind_direction" else None)
+    values, wrong = np.append(values, np.nan), np.append(wrong, False)  # of code -1, missing
+    if wrong.any():
+        rows = np.flatnonzero(wrong[codes])
+        word = str(uniques[codes[rows[0]]]).strip()
+        fits = (words for pattern, words in _REMEDIES.items() if re.fullmatch(pattern, word[:80]))
+        remedy = next(fits, "correct it, or leave it empty if it is missing")
         journal.fault(
             f"{describe(int(rows[0]))}: {name} must be a number or missing; found "
-            f"{text[codes[rows[0]]]!r} ({rows.size} such values)"
+            f"{word[:60]!r} ({rows.size} such values): {remedy}"
         )
-        parsed[bad] = np.nan
-    return parsed.astype(np.float64)[codes]
-
-
-def _number(word: str, compass: Mapping[str, float]) -> float | None:
-    """Return the number of a word, NaN for missing, None for what is no number."""
-    if word.lower() in MISSING_WORDS:
-        return np.nan
-    if word.lower() in compass:
-        return compass[word.lower()]
-    try:
-        return float(word.replace("_", "?"))  # Python would take 1_000 for a number
-    except ValueError:
-        return None
+    return values[codes]

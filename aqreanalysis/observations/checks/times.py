@@ -6,14 +6,39 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from aqreanalysis.observations.checks import Times
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 
-_ZONE_AT_END = re.compile(r"\d:\d{2}.*(?:Z|[+-]\d{2}(?::?\d{2})?)$|(?:Z|UTC|GMT)$")
-_DAY_OR_MONTH_FIRST = re.compile(r"^\d{1,2}[./-]\d{1,2}[./-]\d{4}")
-_NUMBERS = re.compile(r"\d[./-]\d")
-_MIDNIGHT_AS_24 = re.compile(r"(?<=[ T])24:00(?::00)?")
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\.?"
+_CLOCK = r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
+_PACKED = r"(?P<hour2>\d{2})(?P<minute2>\d{2})(?P<second2>\d{2})?"
+
+#: A stamp has a year of four digits, a month and a day; then, if it likes, a clock and a zone.
+_STAMP = re.compile(
+    rf"""(?ix)
+    (?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?
+    (?:
+        (?P<year>\d{{4}}) (?P<sign>[-/.]) (?P<month>\d{{1,2}}) (?P=sign) (?P<day>\d{{1,2}})
+      | (?P<year2>\d{{4}}) (?P<month2>\d{{2}}) (?P<day2>\d{{2}})
+      | (?P<first>\d{{1,2}}) (?P<sign2>[-/.]) (?P<next>\d{{1,2}}) (?P=sign2) (?P<year3>\d{{4}})
+      | (?P<day4>\d{{1,2}})(?:st|nd|rd|th)? [\s-]* (?P<name4>{_MONTH}) [\s,-]* (?P<year4>\d{{4}})
+      | (?P<name5>{_MONTH}) \s* (?P<day5>\d{{1,2}})(?:st|nd|rd|th)? ,?\s+ (?P<year5>\d{{4}})
+      | (?P<year6>\d{{4}}) [\s/-] (?P<name6>{_MONTH}) [\s/-] (?P<day6>\d{{1,2}})
+    )
+    (?: (?:t|,?\s+) (?:{_PACKED}|{_CLOCK}) (?:\s*(?P<half>[ap])\.?m\.?)? )?
+    \s* (?P<zone>z|(?:utc|gmt)?\s*[+-]\d{{1,2}}(?::?\d{{2}})?|utc|gmt)?"""
+)
+
+#: The stamps of most files, which need no taking apart.
+_PLAIN = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[ T](?:[01]\d|2[0-3]):\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
+    r"(?P<zone>Z|[+-]\d{2}:\d{2})?)?",
+    re.ASCII,
+)
+_LONGEST = 64
 
 
 def zone(name: str) -> tzinfo:
@@ -54,17 +79,23 @@ def to_utc(
     if stamps.dtype.kind in "iuf" and not isinstance(stamps.dtype, pd.CategoricalDtype):
         journal.fault(
             f"time must be stamps such as 2015-03-01T00:00Z; {describe(0)} has the number "
-            f"{stamps.iloc[0]}"
+            f"{stamps.iloc[0]}. Write year, month, day and hour"
         )
         return np.full(len(stamps), np.datetime64("NaT"), "datetime64[ns]")
-    codes, uniques = pd.factorize(stamps)
+    try:
+        codes, uniques = pd.factorize(stamps)
+    except TypeError:  # lists or mappings
+        codes, uniques = pd.factorize(stamps.astype(str))
 
     def describe_code(code: int) -> str:
         return describe(int(np.argmax(codes == code)))
 
     if (codes < 0).any():
         missing = int(np.argmax(codes < 0))
-        journal.fault(f"{describe(missing)} has no time ({int((codes < 0).sum())} such rows)")
+        journal.fault(
+            f"{describe(missing)} has no time ({int((codes < 0).sum())} such rows); write it, or "
+            "drop them"
+        )
     index = _parsed(pd.Index(uniques), describe_code, journal)
     if index.tz is not None and time_zone is not None:
         journal.decide(f"stamps state their zone, so time_zone={time_zone!r} is not used")
@@ -72,7 +103,9 @@ def to_utc(
         index = _localised(index, time_zone, describe_code, journal)
     far = np.flatnonzero((index.year < 1700) | (index.year > 2200))
     if far.size:
-        journal.fault(f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date")
+        journal.fault(
+            f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date; correct it"
+        )
         index = pd.DatetimeIndex(index.where(np.abs(index.year - 1950) <= 250))
     times = index.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")
     return np.append(times, np.datetime64("NaT", "ns"))[codes]
@@ -82,54 +115,84 @@ def _parsed(uniques: pd.Index, describe: Describe, journal: Journal) -> pd.Datet
     """Return different stamps as datetimes, with a zone if they state one."""
     if isinstance(uniques, pd.DatetimeIndex):
         return uniques
-    text = pd.Series([str(stamp).strip() for stamp in uniques], dtype=object)
-    has_zone = text.str.contains(_ZONE_AT_END)
-    bare = ~has_zone & text.str.contains(_NUMBERS)
+    text = pd.Series([str(stamp).strip()[: _LONGEST + 1] for stamp in uniques], dtype=object)
+    clean, next_day, has_zone = _cleaned(text, journal)
+    bare = clean.notna() & ~has_zone
     if has_zone.any() and bare.any():
         journal.fault(
             f"some stamps state a zone and others do not: {text[has_zone].iloc[0]!r}, "
-            f"{text[bare].iloc[0]!r} ({describe(int(np.flatnonzero(bare)[0]))})"
+            f"{text[bare].iloc[0]!r} ({describe(int(np.flatnonzero(bare)[0]))}); "
+            "write it into all of them, or none"
         )
         return pd.DatetimeIndex([pd.NaT] * len(text), tz="UTC")
-    next_day = text.str.contains(_MIDNIGHT_AS_24)
-    clean = text.str.replace(_MIDNIGHT_AS_24, "00:00", regex=True)
-    clean = clean.str.replace(r"\s*(?:UTC|GMT)$", "Z", regex=True)
-    times = _from_text(clean, has_zone=bool(has_zone.any()), journal=journal)
-    dated = text.str.contains(r"\d").to_numpy()  # pandas knows "now" and "today" too
-    times = pd.DatetimeIndex(times.where(dated))
+    is_utc = bool(has_zone.any())
+    times = pd.DatetimeIndex(pd.to_datetime(clean, format="ISO8601", errors="coerce", utc=is_utc))
     bad = np.flatnonzero(times.isna())
     if bad.size:
         journal.fault(
-            f"{describe(int(bad[0]))} has the time {text[bad[0]]!r}, which is no stamp such as "
-            f"2015-03-01T00:00Z ({bad.size} such stamps)"
+            f"{describe(int(bad[0]))} has the time {text[bad[0]]!r}, which is no stamp with year, "
+            f"month, day and hour such as 2015-03-01T00:00Z ({bad.size} such stamps): correct it"
         )
-    return pd.DatetimeIndex(times + pd.to_timedelta(next_day.astype(int).to_numpy(), unit="D"))
+    return pd.DatetimeIndex(times + pd.to_timedelta(next_day, unit="D"))
 
 
-def _from_text(text: pd.Series, *, has_zone: bool, journal: Journal) -> pd.DatetimeIndex:
-    """Return text as datetimes, NaT where it is none; day or month first by what fits them all."""
-    options: dict = {"errors": "coerce", "utc": has_zone}
-    if len(text) and text.str.contains(_DAY_OR_MONTH_FIRST).all():
-        return _day_or_month_first(text, options, journal)
-    times = pd.Series(pd.to_datetime(text, format="ISO8601", **options))
-    other = times.isna() & text.str.contains(r"^\d{4}|[A-Za-z]{3}")
-    if other.any():
-        times[other] = pd.to_datetime(text[other], format="mixed", **options)
-    return pd.DatetimeIndex(times)
+def _cleaned(text: pd.Series, journal: Journal) -> tuple[pd.Series, NDArray, pd.Series]:
+    """Return stamps in the form of ISO 8601, None for no stamp; the days to add; who has a zone."""
+    plain = [_PLAIN.fullmatch(stamp) for stamp in text]
+    if all(plain):
+        has_zone = pd.Series([bool(m and m["zone"]) for m in plain], dtype=bool)
+        return text, np.zeros(len(text), dtype=np.int64), has_zone
+    matches = [_STAMP.fullmatch(stamp) if len(stamp) <= _LONGEST else None for stamp in text]
+    day_first = _day_first([m for m in matches if m and m["first"]], journal)
+    parts = [_iso(match, day_first) if match else (None, 0, False) for match in matches]
+    return (
+        pd.Series([clean for clean, _, _ in parts], dtype=object),
+        np.array([days for _, days, _ in parts], dtype=np.int64),
+        pd.Series([zoned for _, _, zoned in parts], dtype=bool),
+    )
 
 
-def _day_or_month_first(text: pd.Series, options: dict, journal: Journal) -> pd.DatetimeIndex:
-    """Return stamps such as 13/01/2020 as datetimes; a fault if both orders fit all of them."""
-    parts = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})").astype(int)
-    month_first, day_first = (parts[1] > 12).any(), (parts[0] > 12).any()
+def _iso(match: re.Match[str], day_first: bool) -> tuple[str | None, int, bool]:
+    """Return a stamp as ISO 8601, the days to add for 24:00, and whether it has a zone."""
+    groups = match.groupdict().items()
+    found = {key.rstrip("23456"): value for key, value in groups if value is not None}
+    if "first" in found:
+        order = ("day", "month") if day_first else ("month", "day")
+        found |= dict(zip(order, (found["first"], found["next"]), strict=True))
+    elif "name" in found:
+        found["month"] = str(_MONTHS.index(found["name"][:3].lower()) + 1)
+    hour, minute = int(found.get("hour", 0)), found.get("minute", "00")
+    second = found.get("second", "00").replace(",", ".")
+    if half := found.get("half"):
+        if not 1 <= hour <= 12:
+            return None, 0, False
+        hour = hour % 12 + (12 if half.lower() == "p" else 0)
+    is_next_day = hour == 24 and not int(minute) and not float(second)
+    date = f"{found['year']}-{found['month']:0>2}-{found['day']:0>2}"
+    clock = f"{0 if is_next_day else hour:02}:{minute}:{second}"
+    return f"{date}T{clock}{_offset(found.get('zone'))}", int(is_next_day), "zone" in found
+
+
+def _offset(zone: str | None) -> str:
+    """Return a zone as ISO 8601 writes it: UTC+8 as +08:00."""
+    if zone is None:
+        return ""
+    match = re.search(r"([+-])(\d{1,2}):?(\d{2})?$", zone)
+    return f"{match[1]}{match[2]:0>2}:{match[3] or '00'}" if match else "Z"
+
+
+def _day_first(matches: list[re.Match[str]], journal: Journal) -> bool:
+    """Return whether 13/01/2020 is the order of all stamps; a fault if both orders fit them."""
+    if not matches:
+        return False
+    month_first = any(int(match["next"]) > 12 for match in matches)
+    day_first = any(int(match["first"]) > 12 for match in matches)
     if month_first == day_first:
         journal.fault(
-            f"the order of day and month is not clear from stamps such as {text.iloc[0]!r}; "
+            f"the order of day and month is not clear from stamps such as {matches[0].string!r}; "
             "write them as 2015-03-01T00:00Z"
         )
-    return pd.DatetimeIndex(
-        pd.to_datetime(text, format="mixed", dayfirst=bool(day_first), **options)
-    )
+    return day_first
 
 
 def _localised(

@@ -25,6 +25,10 @@ REFERENCE_PRESSURE_HPA = 1013.25
 #: J mol-1 K-1, exact since the 2019 redefinition of the SI.
 _GAS_CONSTANT = 8.31446261815324
 
+#: Characters of units, and what no power or factor in them looks like.
+_LONGEST = 60
+_LARGE_POWER = re.compile(r"\d{5}|[eE][+-]?\d{3}|(?:(?<!\d)[a-zA-Z)]|\^|\*\*)[+-]?\d{2}")
+
 _MIXING_RATIOS: Mapping[str, float] = MappingProxyType(
     {
         **dict.fromkeys(("ppt", "pptv", "parts per trillion", "pmol mol-1", "1e-12"), 1e-12),
@@ -234,7 +238,7 @@ def conversion(
 
 def _spelling(units: str) -> str:
     """Return units with one spelling for each sign, power and remark."""
-    text = str(units).strip().replace("µ", "u").replace("μ", "u").replace("²", "2")
+    text = str(units).strip()[: _LONGEST + 1].replace("µ", "u").replace("μ", "u").replace("²", "2")
     text = text.replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("−", "-")
     # Remarks such as EPA's "(LC)", local conditions, and "(25 C)" are no part of the unit.
     text = re.sub(r"\s*\([^)]*\)\s*$", "", text)
@@ -261,15 +265,26 @@ def _linear(spelling: str, target: str, units: str, name: str) -> tuple[float, f
     """Return factor and offset between two spellings, with pint where they are not the same."""
     if spelling == target:
         return 1.0, 0.0
+    expected = f"expected units that convert to {target!r}"
+    # Pint computes what it is told to: 9**999999999.
+    if (
+        len(spelling) > _LONGEST
+        or not spelling.strip("°").isascii()
+        or _LARGE_POWER.search(spelling)
+    ):
+        raise ObservationError(f"unknown units {str(units)[:60]!r} of {name}; {expected}")
     import pint
     from cf_xarray.units import units as registry
 
-    expected = f"expected units that convert to {target!r}"
     try:
         ends = registry.Quantity(np.array([0.0, 1.0]), registry.Unit(spelling)).to(target).magnitude
     except pint.DimensionalityError as error:
         raise ObservationError(f"{name} cannot be in {units!r}; {expected}") from error
     except Exception as error:  # pint raises many kinds, tokenizer errors among them
-        raise ObservationError(f"unknown units {units!r} of {name}; {expected}") from error
+        raise ObservationError(
+            f"unknown units {str(units)[:60]!r} of {name}; {expected}"
+        ) from error
     zero, one = (float(end) for end in ends)
+    if not (np.isfinite([zero, one]).all() and zero != one):
+        raise ObservationError(f"{name} cannot be in {str(units)[:60]!r}; {expected}")
     return float(f"{one - zero:.12g}"), zero

@@ -144,7 +144,7 @@ def _on_axis(
         journal.fault(
             f"station {rows.names[rows.series[first]]}, {stamp} UTC: {name} is "
             f"{rows.values[name][first]:g}, beyond what float32 can hold "
-            f"({int(huge.sum())} such values)"
+            f"({int(huge.sum())} such values): correct it, or leave it empty if it is missing"
         )
     cell = rows.series[row].astype(np.int64) * shape[1] + axis.position[row]
     repeated = pd.Index(cell).duplicated(keep=False)

@@ -1,6 +1,5 @@
 """The columns of a table: which is the station, the time, a pollutant, the weather."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -78,7 +77,7 @@ def recognise(names: Sequence[str], given: ColumnNames, *, journal: Journal) -> 
     units = _add_variables(variables, free, journal)
     unused = [name for name in free if name not in variables.values()]
     if unused:
-        journal.decide(f"columns not used: {', '.join(unused)}")
+        journal.decide(f"columns not used: {listed(unused, 100)}")
     return Columns(roles, variables, units)
 
 
@@ -150,5 +149,9 @@ def _add_variables(
 
 def _split_units(column: str) -> tuple[str, str | None]:
     """Return a column's name without the units in its brackets, and those units."""
-    match = re.fullmatch(r"\s*(.*?)\s*[\[(]\s*([^\])]+?)\s*[\])]\s*", str(column))
-    return (match[1], match[2]) if match else (str(column), None)
+    text = str(column).strip()
+    start = max(text.rfind("("), text.rfind("["))
+    units = text[start + 1 : -1].strip()
+    if start < 0 or not units or not text.endswith((")", "]")):
+        return str(column), None
+    return text[:start].strip(), units

@@ -12,6 +12,7 @@ from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.files import existing
 from aqreanalysis.observations.sources.options import Reading, TimeLabel
 from aqreanalysis.observations.sources.tables import from_wide
+from aqreanalysis.untrusted import inspect
 
 #: The stamps are local time, and a stamp is the end of its hour: the same values carry labels
 #: one hour earlier in the UCI archive, which counts hours by their beginning.
@@ -33,16 +34,19 @@ def read_grin(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
     import h5py
 
     try:
-        with h5py.File(existing(path), "r") as file:
+        inspect([existing(path)], "hdf5")
+        with h5py.File(path, "r") as file:
             values = _frame(file, "pm25")
             places = _frame(file, "stations")
-    except (OSError, KeyError) as error:
+        stamps = pd.DatetimeIndex(values.index.to_numpy().astype("datetime64[ns]"))
+    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, ObservationError):
+            raise
         raise ObservationError(
             f"not an HDF5 file of the GRIN benchmark, with the groups 'pm25' and 'stations': "
             f"{error}",
             source=journal.source,
         ) from error
-    stamps = pd.DatetimeIndex(values.index.to_numpy().astype("datetime64[ns]"))
     table = values.set_axis(values.columns.astype(str), axis=1)
     table.insert(0, "time", stamps)
     places = places.assign(station=places.index.astype(str))

@@ -108,7 +108,10 @@ class Layout:
         )
         tables = [self._selected(file, given, journal) for file in files]
         if not tables:
-            raise ObservationError(f"there is no CSV file of {self.title}", source=journal.source)
+            raise ObservationError(
+                f"there is no CSV file of {self.title}; expected a name such as {self.files!r}",
+                source=journal.source,
+            )
         table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
         if len(table) == 0:
             raise ObservationError("the file has columns but no rows", source=journal.source)

@@ -19,10 +19,13 @@ from aqreanalysis.observations.checks.units import conversion
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.assembly import described, time_label
 from aqreanalysis.observations.sources.columns import ROLES, guess
-from aqreanalysis.observations.sources.files import existing, first_line
+from aqreanalysis.observations.sources.files import existing
 from aqreanalysis.observations.sources.options import Reading, TimeLabel
 from aqreanalysis.observations.sources.stations import identifier, positions_from_table
 from aqreanalysis.observations.variables import METEOROLOGY, known_variable, listed
+from aqreanalysis.untrusted import UnreadableError, open_netcdf
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_netcdf(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
@@ -37,15 +40,11 @@ def read_netcdf(path: Path, reading: Reading, journal: Journal) -> xr.Dataset:
         If it is no NetCDF file, or of another form, and with all faults in it.
     """
     try:
-        with xr.open_dataset(existing(path)) as opened:
-            dataset = opened.load()
-    except ObservationError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ObservationError(
-            f"it cannot be read as NetCDF: {first_line(error)}", source=path.name
-        ) from error
-    return from_dataset(dataset, reading=reading, journal=journal)
+        with open_netcdf(existing(path), kind="series") as opened:
+            # What is not needed stays in the file.
+            return from_dataset(opened, reading=reading, journal=journal).load()
+    except UnreadableError as error:
+        raise ObservationError(f"it cannot be read as NetCDF: {error}", source=path.name) from error
 
 
 def from_dataset(dataset: xr.Dataset, *, reading: Reading, journal: Journal) -> xr.Dataset:
@@ -110,7 +109,10 @@ def _coordinates(dataset: xr.Dataset, reading: Reading, journal: Journal) -> dic
             names[role] = str(likely[0])
     for role in [TIME] if reading.stations is not None else [TIME, "longitude", "latitude"]:
         if role not in names:
-            journal.fault(f"no coordinate of {role}; the variables are {listed(dataset.variables)}")
+            journal.fault(
+                f"no coordinate of {role}; the variables are {listed(dataset.variables)}. "
+                f"Name it with columns={{{role!r}: ...}}"
+            )
     if TIME in names and dataset[names[TIME]].ndim > 1:
         journal.fault(
             f"time has the dimensions {dataset[names[TIME]].dims}; expected one axis for all "
@@ -218,8 +220,8 @@ def _label_of(dataset: xr.Dataset, time: xr.DataArray) -> TimeLabel | None:
     bounds = time.attrs.get("bounds", time.encoding.get("bounds"))
     if label is not None or bounds not in dataset.variables:
         return label
-    edges = dataset[bounds].values
-    if edges.ndim == 2 and edges.shape == (time.size, 2):
+    if dataset[bounds].shape == (time.size, 2):
+        edges = dataset[bounds].values
         if (edges[:, 0] == time.values).all():
             return "start"
         if (edges[:, 1] == time.values).all():
@@ -250,12 +252,18 @@ def _sorted_and_regular(
         journal.fault(f"time holds {int(np.isnat(utc).sum())} missing stamps")
     journal.stop_if_faulty()
     axis = regular_axis(
-        utc, np.zeros(utc.size, int), identifiers=np.array(["(all)"]), journal=journal
+        utc,
+        np.zeros(utc.size, int),
+        identifiers=np.array(["(all)"]),
+        journal=journal,
+        width=dataset.sizes[STATION],
     )
     position, row, counts = np.unique(axis.position, return_index=True, return_counts=True)
     if (counts > 1).any():
         twice = axis.times[position[counts > 1][0]]
-        journal.fault(f"time holds {np.datetime_as_string(twice, unit='m')} UTC more than once")
+        journal.fault(
+            f"time holds {np.datetime_as_string(twice, unit='m')} UTC more than once: drop one"
+        )
     journal.stop_if_faulty()
     stated = dataset[TIME].attrs.get("step_hours")
     order = np.argsort(dataset[STATION].values, kind="stable")
@@ -301,12 +309,15 @@ def _with_units(
             continue
         stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
         stated = stated or array.attrs.get("units")
+        stated = None if stated is None else str(stated)
         factor, offset, units[name] = conversion(name, stated, journal=journal)
         kind = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
         values = array.astype(kind, copy=False)
         sentinel = array.isin(SENTINELS)
         if array.chunks is not None or sentinel.any():  # lazy values stay lazy
             values = values.where(~sentinel)
+        if name in METEOROLOGY and array.chunks is None and (np.abs(array) > _LARGEST).any():
+            journal.fault(f"{name} holds numbers beyond what float32 can hold: make them missing")
         if (factor, offset) != (1.0, 0.0):
             values = (values * factor + offset).astype(kind, copy=False)
         result = result.assign({name: values})

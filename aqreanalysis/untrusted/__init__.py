@@ -1,0 +1,13 @@
+"""Files that may be damaged or hostile: looked through before they are read, within limits."""
+
+from aqreanalysis.untrusted.budget import UnreadableError, budget_of, check_size, refuse_bomb
+from aqreanalysis.untrusted.inspection import inspect, open_netcdf
+
+__all__ = [
+    "UnreadableError",
+    "budget_of",
+    "check_size",
+    "inspect",
+    "open_netcdf",
+    "refuse_bomb",
+]
