@@ -1,7 +1,7 @@
 """``dataset.aqnet``: the functions for observations and for products, as methods of a Dataset."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
+    from aqreanalysis.observations import Quality, QualityLimits
 
 
 @xr.register_dataset_accessor("aqnet")
@@ -62,11 +63,64 @@ class AqnetAccessor:
 
         return flag(self._dataset, variable or default_variable(self._dataset))
 
+    def qc(
+        self,
+        variables: str | Sequence[str] | None = None,
+        *,
+        limits: "QualityLimits | None" = None,
+        report: str | os.PathLike[str] | None = None,
+    ) -> xr.Dataset:
+        """Quality control: ``<variable>_qc`` with a bit for each check that a value fails.
+
+        No value is removed. `aqreanalysis.observations.qc_table` counts by station;
+        ``completeness()`` draws who reported when.
+
+        Parameters
+        ----------
+        variables : str or sequence of str, optional
+            Pollutants; all by default.
+        limits : QualityLimits, optional
+            Limits of the checks of single values.
+        report : path, optional
+            HTML file to write with findings, completeness and tables.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
+        >>> obs.aqnet.qc().pm25_qc.attrs["flag_meanings"].split()[:3]
+        ['missing', 'missing_code', 'daily_values']
+        """
+        from aqreanalysis.observations import qc
+
+        checked = qc(self._dataset, variables, limits=limits)
+        if report is not None:
+            from aqreanalysis.report import write_quality_report
+
+            write_quality_report(checked, report)
+        return checked
+
+    def completeness(self, variable: str | None = None) -> "Figure":
+        """Draw which station reported when, and where values are flagged, as a matplotlib Figure.
+
+        Parameters
+        ----------
+        variable : str, optional
+            Pollutant; pm25 if it is present, else the only one.
+        """
+        from aqreanalysis.observations import default_variable
+        from aqreanalysis.report import completeness
+
+        variable = variable or default_variable(self._dataset)
+        seen = f"{variable}_qc" in self._dataset
+        return completeness(self._dataset if seen else self.qc(variable), variable)
+
     def fit(
         self,
         variable: str | None = None,
         *,
         background: xr.DataArray | xr.Dataset | None = None,
+        quality: "Quality" = "mask",
         **settings: Any,
     ) -> "Reanalyser":
         """Train a neural kNN on the observations.
@@ -77,15 +131,19 @@ class AqnetAccessor:
             Pollutant; pm25 if it is present, else the only one.
         background : DataArray or Dataset, optional
             Fields known everywhere, of which the departures of the stations are learned.
+        quality : {"mask", "flag", "ignore"}
+            As of `aqreanalysis.reanalysis.reanalyse`.
         **settings
             ``seed``, ``progress``, ``configuration``, ``schedule`` and ``checkpoint`` of
             `aqreanalysis.Reanalyser`.
         """
         from aqreanalysis.methods.neural.reanalyser import Reanalyser
-        from aqreanalysis.observations import default_variable
+        from aqreanalysis.observations import default_variable, usable
 
         variable = variable or default_variable(self._dataset)
-        return Reanalyser(**settings).fit(self._dataset, variable, background=background)
+        self.validate()
+        used = usable(self._dataset, variable, quality)
+        return Reanalyser(**settings).fit(used, variable, background=background)
 
     def reanalyse(self, variable: str | None = None, **options: Any) -> xr.Dataset:
         """Complete fields on a grid, or series at given stations, as a lazy CF product.
@@ -97,7 +155,8 @@ class AqnetAccessor:
         **options
             Of `aqreanalysis.reanalysis.reanalyse`: ``grid`` and ``region``, or ``at`` for
             stations; ``method``, ``time``, ``background``, ``statistic``,
-            ``quantiles``, ``seed``, ``progress``, ``creator``, ``memory``, ``chunks``.
+            ``quantiles``, ``seed``, ``progress``, ``creator``, ``memory``, ``chunks``,
+            ``quality``.
 
         Returns
         -------

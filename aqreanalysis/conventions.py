@@ -65,6 +65,15 @@ class Pollutant:
     molar_mass: float | None = None
     aliases: tuple[str, ...] = ()
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The plausible range with room below for noise about zero, 0.5 % of the upper limit.
+
+        Down to -10 ug m-3 for PM2.5, which is the lowest hourly value in the files of US EPA.
+        """
+        low, high = self.plausible
+        return low - 0.005 * high, high
+
 
 def _gas(
     name: str,

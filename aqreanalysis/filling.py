@@ -6,9 +6,12 @@ from types import MappingProxyType
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
-from aqreanalysis.methods.kriging.gaps import NearbyStations, complete
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
+from aqreanalysis.methods.kriging.fitting import FEWEST, fit_log_variance, interval_factor
+from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS, NearbyStations, complete
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
@@ -20,6 +23,8 @@ from aqreanalysis.observations import default_variable, validate, values_of
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
 #: Neighbours whose values at the hours of a station's own last and next value are used too.
 NEIGHBOURS = 4
+#: Bounds of the power with which the error of filled values follows that of kriging.
+POWERS = (0.0, 2.0)
 
 
 def fill(
@@ -110,20 +115,55 @@ def _estimated(
     values = values_of(observations, variable)
     neighbours = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
+    standardised = torch.from_numpy(state.standardisation.forward(values))
     with torch.no_grad(), single_thread():
-        mean, variance = complete(
-            covariance,
-            torch.from_numpy(state.standardisation.forward(values)),
-            neighbours,
-            at_own_steps=NEIGHBOURS,
-        )
+        mean, variance = complete(covariance, standardised, neighbours, at_own_steps=NEIGHBOURS)
         constrained = covariance.tells(variance).numpy()
+        variance = _calibrated(variance, covariance, standardised, neighbours)
         distribution = state.standardisation.distribution(mean, variance)
     estimated = np.isnan(values) & constrained
     return (
         np.where(estimated, distribution.median, values),
         np.where(estimated, distribution.standard_error, np.nan),
     )
+
+
+def _calibrated(
+    variance: Tensor, covariance: SpaceTimeCovariance, series: Tensor, nearby: NearbyStations
+) -> Tensor:
+    """Return the variance of filled values as gaps that are made in the series prove it.
+
+    A power and a factor are fitted to the errors in made gaps: one pair while other stations
+    report, one while none does.
+    """
+    silent = ~torch.isfinite(series).any(0).expand_as(series)
+    for everyone in (False, True):
+        made = torch.from_numpy(_made_gaps(series.shape, everyone=everyone))
+        made &= torch.isfinite(series)
+        trial = series.masked_fill(made, torch.nan)
+        mean, spread = complete(covariance, trial, nearby, at_own_steps=NEIGHBOURS)
+        known = made & covariance.tells(spread)
+        columns, mean, truth = spread[known].log()[:, None], mean[known], series[known]
+        if len(truth) < FEWEST:
+            continue
+        law = fit_log_variance(columns, mean, truth, start=np.ones(1), bounds=[POWERS])
+        fitted = columns @ law[:-1] + law[-1]
+        law[-1] += 2 * np.log(interval_factor(mean, fitted, truth))
+        there = (silent if everyone else ~silent) & (variance > 0)
+        variance = torch.where(there, variance ** law[0] * law[-1].exp(), variance)
+    return variance
+
+
+def _made_gaps(shape: tuple[int, ...], *, everyone: bool) -> np.ndarray:
+    """Return where values are taken out, (station, time): a fifth of each series, or of all."""
+    rng, gaps = np.random.default_rng(0), np.zeros(shape, dtype=bool)
+    for row in [slice(None)] if everyone else range(shape[0]):
+        step = int(rng.integers(OWN_REACH_STEPS))
+        while step < shape[1]:
+            length = int(np.exp(rng.uniform(0, np.log(OWN_REACH_STEPS + 1))))  # most are short
+            gaps[row, step : step + length] = True
+            step += 5 * length
+    return gaps
 
 
 def _filled(

@@ -59,6 +59,13 @@ class RootNormal:
         if not self.signed and np.fmin.reduce(self.root, axis=None, initial=0) < 0:
             object.__setattr__(self, "root", np.maximum(self.root, 0))
 
+    def __getitem__(self, part: Any) -> Self:
+        """Return the distributions of a part, by the index of an array."""
+        noise = self.noise
+        if np.ndim(noise):
+            noise = np.broadcast_to(noise, self.root.shape)[part]
+        return type(self)(self.root[part], self.spread[part], noise, self.signed)
+
     @classmethod
     def from_median(
         cls,

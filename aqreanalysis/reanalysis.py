@@ -13,9 +13,11 @@ from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
+    Quality,
     default_variable,
     selected_hours,
     stored_values,
+    usable,
     utc_period,
     validate,
     value_range,
@@ -46,6 +48,7 @@ def reanalyse(
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
     memory: str | float | None = None,
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the product of a method: complete fields on a grid, or series at given stations.
 
@@ -86,6 +89,11 @@ def reanalyse(
     memory : str or number, optional
         Memory for the computation, such as ``"2GB"``; by default half of what is free. It
         determines the size of the blocks, not the results.
+    quality : {"mask", "flag", "ignore"}
+        What is done about values that look wrong: "mask" leaves out what cannot be weather (codes
+        for missing, values out of range, stuck or single spikes, clocks and positions that are
+        wrong), "flag" uses all and counts them in the log and the history, "ignore" does not
+        look. `aqreanalysis.observations.qc` shows them.
 
     Returns
     -------
@@ -96,11 +104,11 @@ def reanalyse(
     Raises
     ------
     ObservationError
-        If the observations are not valid.
+        If the observations are not valid, or their units make the pollutant implausible.
     ValueError
-        If the method is unknown or takes no background, both grid and stations are asked for, the
-        region is out of reach of every station, the period holds no hour, or the memory does not
-        hold the request.
+        If the method or the quality is unknown, the method takes no background, both grid and
+        stations are asked for, the region is out of reach of every station, the period holds no
+        hour, or the memory does not hold the request.
     """
     validate(observations)
     check_statistic(statistic)
@@ -110,6 +118,7 @@ def reanalyse(
     if background is not None:
         Background(background)  # refuses an invalid one before a long training
     variable = pollutant(variable).name if variable else default_variable(observations)
+    observations = usable(observations, variable, quality)
     target = _target(observations, grid, region, at)
     time = utc_period(observations[TIME], time)
     _warn_of_implausible(observations, variable)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
-from benchmarks import measuring, record, speed_commands, tables
+from benchmarks import measuring, quality, record, speed_commands, tables
 from benchmarks.filling import filling_table
 from benchmarks.fuzz import add_fuzz
 from benchmarks.measuring import Measured
@@ -65,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     filling = commands.add_parser("filling", help="errors of filled gaps on the Beijing-36 mask")
     filling.add_argument("--data", type=Path, help="folder of data, as above")
     filling.set_defaults(run=lambda options: print(filling_table(data_folder(options.data))))
+    control = commands.add_parser(
+        "quality", help="hidden stations with and without quality control, and planted faults"
+    )
+    control.add_argument("--data", type=Path, help="folder of data, as above")
+    control.set_defaults(run=lambda options: print(quality.table(data_folder(options.data))))
     add_outlook(commands)
     add_fuzz(commands)
     picture = commands.add_parser("picture", help="one hour by the neural method and by kriging")

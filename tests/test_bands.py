@@ -195,7 +195,7 @@ def test_leaving_one_out_is_solving_each_system_without_the_station(n, seed):
     east, north = (place[None] - place[:, None]).transpose(2, 0, 1)
     distance, bearing = double(np.hypot(east, north)), double(np.arctan2(east, north))
     log_noise = double(rng.uniform(-1, 1, n))
-    found = covariance.leave_one_out(distance, bearing, log_noise)
+    found, _ = covariance.leave_one_out(distance, bearing, log_noise)
     for left_out in range(n):
         others = np.delete(np.arange(n), left_out)
         weights = covariance.weights(
@@ -288,7 +288,7 @@ def left_out_error(samples, covariance, bands, log_noise):
     split = split_bands(padded, torch.ones_like(padded), WIDTHS)
     everyone = np.arange(samples.network.size)
     apart = samples.distance_km(everyone, everyone)
-    weight = bands.leave_one_out(apart, samples.bearing(everyone, everyone), log_noise)
+    weight, _ = bands.leave_one_out(apart, samples.bearing(everyone, everyone), log_noise)
     error = torch.einsum("ijb,jtb->it", weight, split) - samples.value
     return float(error[torch.isfinite(error)].square().mean())
 

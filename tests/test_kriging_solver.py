@@ -90,7 +90,7 @@ def test_many_targets_are_solved_as_each_by_itself(monkeypatch):
 
     whole = solved()
     monkeypatch.setattr(solver, "BATCH_NUMBERS", 48)  # three sets at a time
-    monkeypatch.setattr(solver, "TARGETS_AT_ONCE", 5)
+    monkeypatch.setattr(solver, "GROUPS_AT_ONCE", 5)
     for first, second in zip(whole, solved(), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-12)
     each = ordinary_weights(among(station), cross, valid, 11.0)
@@ -102,13 +102,17 @@ def test_many_targets_are_solved_as_each_by_itself(monkeypatch):
 @given(seeds, st.integers(2, 9))
 def test_leaving_one_out_is_solving_without_it(seed, count):
     covariance, _ = covariance_of_places(np.random.default_rng(seed), count, 1.0)
-    weights = leave_one_out(torch.from_numpy(covariance)).numpy()
+    weights, variances = (each.numpy() for each in leave_one_out(torch.from_numpy(covariance)))
     for row in range(count):
         others = np.arange(count) != row
-        alone, _ = ordinary_weights(
-            covariance[np.ix_(others, others)], covariance[row, others], others[others], 11.0
+        alone, variance = ordinary_weights(
+            covariance[np.ix_(others, others)],
+            covariance[row, others],
+            others[others],
+            covariance[row, row],
         )
         np.testing.assert_allclose(weights[row, others], alone, atol=1e-9)
+        np.testing.assert_allclose(variances[row], variance, rtol=1e-9)
         assert weights[row, row] == 0
 
 

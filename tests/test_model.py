@@ -87,6 +87,12 @@ def random_covariance(seed, *, spacing_km=20.0):
     return covariance.requires_grad_(False)
 
 
+def with_network(covariance):
+    """Return the covariance with a part that all stations share."""
+    covariance.log_network.copy_(double([0.8, 30.0]).log())
+    return covariance
+
+
 # --- configuration
 
 
@@ -251,7 +257,7 @@ def test_only_the_nearest_reporting_stations_fill_a_gap():
 
 
 def test_nothing_in_reach_gives_the_mean_and_the_sill():
-    covariance = random_covariance(0)
+    covariance = with_network(random_covariance(0))
     value = torch.full((3, 2 * OWN_REACH_STEPS), torch.nan, dtype=torch.float64)
     value[1, 0] = 1.7
 
@@ -262,18 +268,28 @@ def test_nothing_in_reach_gives_the_mean_and_the_sill():
     reached[1, : OWN_REACH_STEPS + 1] = True
     reached[:, 0] = True
     assert (filled[~reached] == 0).all()
-    assert (variance[~reached] == covariance.sill()).all()
-    np.testing.assert_allclose(filled[reached], 1.7)  # one datum: its weight is 1
+    assert (variance[~reached] == covariance.whole_sill()).all()
+    np.testing.assert_allclose(filled[:, 0], 1.7)  # one datum at that hour: its weight is 1
+    # While nobody reports, the memory of it fades, towards the mean and the whole variance.
+    assert (filled[1, 1 : OWN_REACH_STEPS + 1].diff() < 0).all()
+    assert (variance[1, 1 : OWN_REACH_STEPS + 1].diff() > 0).all()
+    assert (variance[1] < (1 + 1e-12) * covariance.whole_sill()).all()
 
 
 def test_a_lone_station_is_completed_from_itself():
-    value = double([[1.0, torch.nan, 1.0]])
+    value, covariance = double([[1.0, torch.nan, 1.0]]), with_network(random_covariance(0))
 
-    filled, _ = complete(
-        random_covariance(0), value, NearbyStations.among(torch.zeros(1, 1).double())
-    )
+    filled, variance = complete(covariance, value, NearbyStations.among(torch.zeros(1, 1).double()))
 
-    assert float(filled[0, 1]) == pytest.approx(1.0)
+    # Nobody else reports: simple kriging, with all that its series shares with itself.
+    def at(lag):
+        share = 0.8**2 * np.exp(-lag / 30)
+        return by_hand(covariance, 0.0, float(lag), True).item() + share
+
+    matrix = np.array([[at(0), at(2)], [at(2), at(0)]])
+    weight = np.linalg.solve(matrix, [at(1), at(1)])
+    assert float(filled[0, 1]) == pytest.approx(weight.sum(), rel=1e-5)
+    assert float(variance[0, 1]) == pytest.approx(at(0) - weight.sum() * at(1), rel=1e-4)
 
 
 def krige_all(covariance, network, value, target):
@@ -426,7 +442,9 @@ def test_kriging_over_the_window_is_the_weights_times_the_bands():
         at = SMALL.margin_steps + step
         expected = (weight[target] * bands[index[target], at]).sum()
         assert float(mean[target, step]) == pytest.approx(expected, abs=1e-5)
-        filled = (weight[target] ** 2).max(1) @ variance[index[target], at]
+        # Errors of filled values go together.
+        share = abs(weight[target].mean(1)) / abs(weight[target].mean(1)).sum()
+        filled = (share @ np.sqrt(variance[index[target], at])) ** 2
         spread = float(weights.variance[target]) + filled
         assert float(log_variance[target, step]) == pytest.approx(np.log(spread), abs=1e-5)
 

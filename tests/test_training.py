@@ -14,6 +14,7 @@ from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.training import FEWEST_FOR_HEADS, train
 from aqreanalysis.methods.neural.validation import (
+    Errors,
     Scores,
     Validated,
     fit_spread_law,
@@ -197,11 +198,11 @@ def share_within(mean, log_variance, truth):
 
 
 def test_a_network_that_is_kept_holds_its_calibration(batches):
-    # Calibration looks at five parts of the network in eight windows, six at a time; then come
-    # the three shifts of the validation stations in as many.
-    calibration, validation = 7, 4
+    # Calibration looks at five parts of the network twice, in eight windows, six at a time; then
+    # come the three shifts of the validation stations in as many.
+    calibration, validation = 5 * 2 * 2, 4
     schedule = Schedule(
-        3, 12, windows=24, check_every=3, validation_windows=8, rate=2e-2, average=0.5
+        3, 24, windows=24, check_every=6, validation_windows=8, rate=2e-2, average=0.5, patience=9
     )
     found = trained(smooth_field(40, hours=120, noise=1.0), schedule=schedule)
 
@@ -221,7 +222,7 @@ def test_kriging_is_calibrated_while_parts_of_the_network_are_hidden(batches):
 
     shares = []
     for windows, batch in batches:
-        if windows[0].hidden.size < 3:  # of validation, which hides fewer
+        if windows[0].hidden.size < 3 or windows[0].silent:  # of validation, which hides fewer
             continue
         mean, log_variance = outputs_of(found.model, batch, heads=False)
         there = torch.isfinite(batch.truth)
@@ -238,7 +239,8 @@ def test_the_spread_law_comes_back_from_errors_that_follow_it(powers):
     truth = torch.from_numpy(draw.standard_normal(20_000)) * (log_variance / 2).exp()
     model = NeuralKNN(SMALL, spacing_km=10.0)
 
-    fitted = fit_spread_law(model, torch.zeros(20_000).double(), features.unbind(-1), truth)
+    nothing = torch.zeros(20_000).double()
+    fitted = fit_spread_law(model, Errors(truth, nothing, nothing, features.unbind(-1)))
 
     # The score's slope in a power is known to about 1/sqrt(20 000); the ridge pulls less.
     np.testing.assert_allclose(model.spread_law, powers, atol=0.05)
@@ -248,7 +250,7 @@ def test_the_spread_law_comes_back_from_errors_that_follow_it(powers):
 def test_few_values_leave_the_spread_to_kriging():
     model = NeuralKNN(SMALL, spacing_km=10.0)
     few = torch.ones(5).double()
-    fit_spread_law(model, few, (few, few, few), 9 * few)
+    fit_spread_law(model, Errors(9 * few, few, few, (few, few, few)))
     assert model.spread_law.tolist() == [0.0, 0.0, 1.0]
 
 
@@ -256,7 +258,8 @@ def test_validation_stations_are_never_a_training_target(batches):
     schedule = Schedule(3, 6, windows=8, check_every=3, validation_windows=8)
     found = trained(smooth_field(16, hours=120), schedule=schedule)
 
-    calibration, looks = 7, 4  # five parts, then three shifts, of eight windows, six at a time
+    # Five parts twice, then three shifts, of eight windows, six at a time.
+    calibration, looks = 5 * 2 * 2, 4
     batches = batches[calibration:]
     shifts = [window.hidden.tolist() for windows, _ in batches[:looks] for window in windows]
     validation = {station for hidden in shifts for station in hidden}

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from aqreanalysis.cli.checking import qc
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Observations, Reader, Seed, with_reading
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
@@ -107,6 +108,7 @@ app.command()(outlook)
 app.command()(verify)
 app.command()(validate)
 app.command("sources")(list_sources)
+app.command()(qc)
 app.command()(demo)
 app.add_typer(datasets_app, name="datasets")
 datasets_app.command("list")(list_datasets)

@@ -47,6 +47,13 @@ BackgroundFile = Annotated[
         help="NetCDF of fields known everywhere, such as a model's: the stations tell the rest.",
     ),
 ]
+QualityName = Annotated[
+    str,
+    typer.Option(
+        "--quality",
+        help="Values that cannot be weather: mask leaves them out, flag counts them, or ignore.",
+    ),
+]
 Creator = Annotated[str | None, typer.Option(help="Your name, for the product.")]
 Quantiles = Annotated[
     list[float] | None,

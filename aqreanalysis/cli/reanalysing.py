@@ -12,6 +12,7 @@ from aqreanalysis.cli.options import (
     Observations,
     Output,
     Period,
+    QualityName,
     Quantiles,
     Reader,
     Seed,
@@ -62,6 +63,7 @@ def reanalyse(
     background: BackgroundFile = None,
     statistic: StatisticName = "median",
     quantile: Quantiles = None,
+    quality: QualityName = "mask",
     memory: Annotated[
         str | None,
         typer.Option(help="What the work may take, such as 2GB. Default: half of what is free."),
@@ -112,6 +114,7 @@ def reanalyse(
             background=open_background(background),
             statistic=statistic,  # type: ignore[arg-type]
             quantiles=quantile or (),
+            quality=quality,  # type: ignore[arg-type]
             memory=memory,
             chunks=blocks_to_resume(output, at_stations=at is not None) if resume else None,
         )
@@ -130,6 +133,7 @@ def fit(
         typer.Option(help="Written as training goes; what was cut off goes on from there."),
     ] = None,
     background: BackgroundFile = None,
+    quality: QualityName = "mask",
     *,
     reading: Reader,
 ) -> None:
@@ -142,6 +146,7 @@ def fit(
         progress=shows_progress(),
         background=open_background(background),
         checkpoint=checkpoint,
+        quality=quality,
     )
     typer.echo(f"{fitted.save(output)}: {fitted!r}")
 

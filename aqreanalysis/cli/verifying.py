@@ -98,7 +98,7 @@ def verify(
     )
     thresholds = check_events(_numbers(events)).tolist() if events else None
     if csv:
-        _check_csv(csv)
+        check_csv(csv)
     obs = reading(observations)
     if product:
         pairs = match_product(
@@ -160,7 +160,7 @@ def _numbers(text: str) -> list[float]:
         raise ValueError(f"--events takes numbers by comma: 35,75,150; found {text!r}") from None
 
 
-def _check_csv(path: Path) -> None:
+def check_csv(path: Path) -> None:
     """Refuse a name that no table can be written to, before hours are spent on it."""
     if path.suffix.lower() != ".csv" or not path.absolute().parent.is_dir():
         raise ValueError(f"--csv takes the name of a .csv file in a folder that exists: {path}")

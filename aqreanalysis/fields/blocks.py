@@ -22,6 +22,8 @@ FEW_STATIONS = 3
 BLOCK_VALUES = 1_000_000
 #: Rows of a grid in a block are a multiple of this by default, as of tiles that engines work on.
 ROWS_TOGETHER = 8
+#: Values of which the layers are derived at once: 256 kB in float32 stay in the cache.
+CACHED_VALUES = 1 << 16
 #: Steps in a block by default, at most: enough that the geometry of a cell is not its cost.
 BLOCK_STEPS = 240
 #: Steps times cells of a row in a block by default, at most: a file of which chunks are 128 rows
@@ -298,14 +300,17 @@ class _Blocks:
         nothing = _unknown(distribution, (longitude.size, hours.size))
         near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
         flag = self._flag(near, span, nothing)
-        shape = (hours.size, rows.size, columns.size)
-        # No copy where an engine keeps its values hour by hour in memory.
-        return tuple(
-            np.ascontiguousarray(values.T, number_type).reshape(shape)
-            for values, number_type in zip(
-                self.written.of(distribution, flag), self.written.types.values(), strict=True
-            )
-        )
+        shape = (hours.size, longitude.size)
+        layers: list[np.ndarray] = [
+            np.empty(shape, number_type) for number_type in self.written.types.values()
+        ]
+        together = max(1, CACHED_VALUES // longitude.size)
+        for start in range(0, hours.size, together):
+            part = slice(start, start + together)
+            written = self.written.of(distribution[:, part], flag[:, part])
+            for layer, values in zip(layers, written, strict=True):
+                layer[part] = values.T
+        return tuple(layer.reshape(hours.size, rows.size, columns.size) for layer in layers)
 
     def _flag(self, near: Neighbours, span: slice, nothing: np.ndarray) -> np.ndarray:
         """Return the flags of one block, (cells, hours) int8."""

@@ -11,7 +11,7 @@ from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.observations import values_of
 
 #: Endings of layers that describe another variable and measure nothing.
-ABOUT_OTHERS = ("_flag", "_uncertainty", "_origin")
+ABOUT_OTHERS = ("_flag", "_qc", "_uncertainty", "_origin")
 #: What is skewed and not negative, like a concentration, so that its root is taken.
 SKEWED = (*POLLUTANTS, "rain")
 WIND = ("wind_speed", "wind_direction")

@@ -38,9 +38,11 @@ class ModelFolder:
     description : str
         Name of the file with the description.
     format : int
-        Number of the layout; a folder of another one is refused.
+        Number of the layout; a folder of another one is refused, but for those of ``earlier``.
     facts : tuple of str
         What the description must tell.
+    earlier : tuple of int
+        Formats that are read as well.
     files : tuple of str
         Names of further files, of which the description tells the sha256.
     folders : tuple of str
@@ -52,6 +54,7 @@ class ModelFolder:
     description: str
     format: int
     facts: tuple[str, ...]
+    earlier: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
 
@@ -177,7 +180,7 @@ class ModelFolder:
             ) from error
         if not isinstance(description, dict) or "format" not in description:
             raise SavedModelError(f"{path} is not the description of a saved {self.kind}")
-        if description["format"] != self.format:
+        if description["format"] not in (self.format, *self.earlier):
             raise SavedModelError(
                 f"{path} has format {description['format']!r} (aqreanalysis "
                 f"{description.get('package', 'unknown')}); this version reads format "

@@ -1,5 +1,6 @@
 """Observations: what a valid (station, time) Dataset is, and how one is made of any source."""
 
+from aqreanalysis.observations.checks.plausibility import Suspicion, suspicions
 from aqreanalysis.observations.checks.quality import FLAGS, QualityLimits, flag, mask
 from aqreanalysis.observations.checks.units import concentration_factor, to_concentration
 from aqreanalysis.observations.combining import combine
@@ -18,13 +19,17 @@ from aqreanalysis.observations.contract import (
 )
 from aqreanalysis.observations.digest import input_digest
 from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.quality_control import QC_FLAGS, Quality, qc, qc_table, usable
 from aqreanalysis.observations.reading import open_observations, open_stations
 from aqreanalysis.observations.writing import long_table, write_table
 
 __all__ = [
     "FLAGS",
+    "QC_FLAGS",
     "ObservationError",
+    "Quality",
     "QualityLimits",
+    "Suspicion",
     "combine",
     "concentration_factor",
     "default_variable",
@@ -36,11 +41,15 @@ __all__ = [
     "open_observations",
     "open_stations",
     "period_bounds",
+    "qc",
+    "qc_table",
     "selected_hours",
     "step_hours",
     "stored_values",
+    "suspicions",
     "time_bounds",
     "to_concentration",
+    "usable",
     "utc_period",
     "validate",
     "value_range",

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.observations.checks.plausibility import sift
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources import engine, files, recognition, registry
 from aqreanalysis.observations.sources.columns import ROLES
@@ -76,7 +77,8 @@ def open_observations(
     and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
     of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
     any order, absent hours are missing. Values are never corrected: negative and implausible
-    ones stay, and `flag` flags them.
+    ones stay, and `flag` flags them. What cannot be true, such as a code for missing or a position
+    at 0, 0, is left out, counted in the log and in the history; see `suspicions`.
 
     Parameters
     ----------
@@ -211,7 +213,9 @@ def open_observations(
             if crs is not None:
                 table = engine.list_in_degrees(table, crs, reading.station_columns)
             reading = replace(reading, stations=table)
-        return _read(given, kind, candidates, reading, journal)
+        return sift(
+            _read(given, kind, candidates, reading, journal), journal=journal, strict=strict
+        )
 
 
 def open_stations(path_or_table: Path_ | pd.DataFrame) -> xr.Dataset:

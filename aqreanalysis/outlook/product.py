@@ -179,9 +179,7 @@ class _StationForecasts:
                 f"no station has a value of {variable!r} in the history before "
                 f"{step_begins(observations)[column]}; start earlier"
             )
-        part, of_all = (number, reported, slice(steps)), forecast.distribution
-        noise = np.broadcast_to(of_all.noise, of_all.root.shape)
-        distribution = RootNormal(of_all.root[part], of_all.spread[part], noise[part])
+        distribution = forecast.distribution[number, reported, :steps]
         estimate = distribution.estimate("mean" if forecast.estimates == "mean" else "median")
         step = step_hours(observations)
         lead_in = min(round(LEAD_IN_HOURS / step), column)

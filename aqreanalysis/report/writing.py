@@ -2,20 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.report import tables
 from aqreanalysis.report.figures import draw_groups
 from aqreanalysis.report.findings import Findings
+from aqreanalysis.report.page import check_report_target, render_page, write_page
 from aqreanalysis.report.verdict import verdict
 from aqreanalysis.report.words import (
     counted,
@@ -29,8 +26,6 @@ from aqreanalysis.report.words import (
 from aqreanalysis.verification import check_events, cross_validate
 from aqreanalysis.verification import statistics as statistics_of
 from aqreanalysis.verification.pairs import texts_of
-
-_SUFFIXES = (".html", ".htm")
 
 
 def write_report(
@@ -83,11 +78,7 @@ def write_report(
     """
     target = check_report_target(path, overwrite=overwrite)
     summed = statistics_of(pairs) if statistics is None else statistics
-    page = render(Findings.of(pairs, summed), title)
-    with explained(target), atomic_file(target) as partial:
-        # UTF-8 cannot encode a lone surrogate in a station's name.
-        partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
-    return target
+    return write_page(render(Findings.of(pairs, summed), title), target)
 
 
 def verify_and_report(
@@ -130,38 +121,9 @@ def verify_and_report(
     return summed
 
 
-def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
-    """Check that a report can be written to a path, and return it.
-
-    Raises
-    ------
-    ValueError
-        If it does not end in ``.html`` or ``.htm``.
-    aqreanalysis.atomic.WriteError
-        If there is no such folder, or a file of that name must not be replaced.
-
-    Examples
-    --------
-    >>> check_report_target("report.html").name
-    'report.html'
-    """
-    target = Path(path)
-    if target.suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"a report is written as .html; found {target.name!r}. Change its ending.")
-    check_target(target, overwrite=overwrite)
-    return target
-
-
 def render(findings: Findings, title: str | None = None) -> str:
     """Render the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("aqreanalysis.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(_content(findings, title))
+    return render_page("report.html", _content(findings, title))
 
 
 def _content(findings: Findings, title: str | None) -> dict[str, Any]:
@@ -189,8 +151,6 @@ def _content(findings: Findings, title: str | None) -> dict[str, Any]:
         "tables": [table for table in detailed if table is not None],
         "stations": tables.station_table(findings),
         "done": _how_done(findings),
-        "version": version("aqreanalysis"),
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
 
 

@@ -104,7 +104,8 @@ class BandCovariance(nn.Module):
     .. math:: C_b(h) = \sum_{i=1}^2 a_{bi} e^{-|S h| / \ell_{bi}} + n_b [h = 0]
 
     where S stretches the plane around the target, so that the reach may depend on the direction.
-    The noise n of a station has a factor, for some are noisier than others.
+    The noise n of a station has a factor, for some are noisier than others. Bands are not disjoint:
+    the variance of their sum counts the correlation of their errors, ``correlation``.
 
     Parameters
     ----------
@@ -122,6 +123,9 @@ class BandCovariance(nn.Module):
         self.log_range = nn.Parameter(ranges.repeat(bands, 1))
         self.log_noise = nn.Parameter(torch.linspace(-3.0, -4.5, bands, dtype=torch.float64))
         self.stretch = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("correlation", torch.eye(bands, dtype=torch.float64))
+
+    correlation: Tensor
 
     def weights(
         self, distance_km: Tensor, bearing: Tensor, fading: Tensor, log_noise: Tensor
@@ -156,8 +160,37 @@ class BandCovariance(nn.Module):
             parts.append(ordinary_weights(matrix, vector[rows], valid[rows, None], sill))
         weight, variance = (torch.cat(each) for each in zip(*parts, strict=True))
         # Fading shapes the weights and is no error of the stations.
-        variance = (variance - (weight**2 * faded).sum(-1)).sum(1)
-        return Weights(weight.transpose(1, 2), variance.clamp_min(JITTER))
+        variance = self.of_sum(variance - (weight**2 * faded).sum(-1))
+        return Weights(weight.transpose(1, 2), variance)
+
+    def of_sum(self, variance: Tensor) -> Tensor:
+        """Return the variance (n,) of the sum of the bands, of which (n, band) are the variances.
+
+        Examples
+        --------
+        >>> BandCovariance(2, 10.0).of_sum(torch.tensor([[1.0, 4.0]]).double()).tolist()
+        [5.0]
+        """
+        error = variance.clamp_min(0).sqrt()
+        return ((error @ self.correlation) * error).sum(-1).clamp_min(JITTER)
+
+    @torch.no_grad()
+    def scale_to(self, error: Tensor) -> None:
+        """Give each band the variance that its errors have, and note how they are correlated.
+
+        Leave-one-out estimates do not depend on a band's scale, so that a fit to them leaves it
+        open.
+
+        Parameters
+        ----------
+        error : (n, band) float64
+            Leave-one-out errors in units of their standard errors by the present scale.
+        """
+        moment = error.T @ error / len(error)
+        scale = moment.diagonal()
+        self.log_amplitude.add_(scale.log()[:, None])
+        self.log_noise.add_(scale.log())
+        self.correlation.copy_(moment / (scale[:, None] * scale).sqrt())
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the covariances (band, n, m) of places in one plane, noise left out.
@@ -184,8 +217,8 @@ class BandCovariance(nn.Module):
         """
         return self.log_noise.exp()[:, None] * log_noise.exp() + JITTER * self.sill()[:, None]
 
-    def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Tensor:
-        """Return the weights (n, n, band) with which each station is estimated from the others.
+    def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Weights:
+        """Return the weights (n, n, band) of each station from the others, and variances (n, band).
 
         Parameters
         ----------
@@ -197,7 +230,8 @@ class BandCovariance(nn.Module):
         pair_km = (pair_km + pair_km.T) / 2  # bearings of the way back differ on a sphere
         matrix = self._covariances(pair_km, (-1, 1, 1))
         matrix = matrix + torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
-        return leave_one_out(matrix).permute(1, 2, 0)
+        weight, variance = leave_one_out(matrix)
+        return Weights(weight.permute(1, 2, 0), variance.T)
 
     def _stretched(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
         """Return the neighbours' places in the plane around the target, (n, k, 2) km."""

@@ -8,6 +8,8 @@ from aqreanalysis.methods.kriging.solver import JITTER
 
 #: Share of the sill by which the variance of a value of which nothing is known may fall below it.
 ROUNDING = 1e-9
+#: Amplitude of a part that has not been learned.
+NO_AMPLITUDE = 1e-9
 
 
 class SpaceTimeCovariance(nn.Module):
@@ -17,6 +19,9 @@ class SpaceTimeCovariance(nn.Module):
 
     .. math:: C(d, \tau) = \sum_{i=1}^3 a_i^2 e^{-d / \ell_i - |\tau| / \theta_i}
               + [\text{same station}] (b^2 e^{-|\tau| / \theta_b} + n^2 [\tau = 0])
+
+    What all stations share, :math:`c^2 e^{-|\tau| / \theta_c}`, cancels where others report at a
+    step and the mean is taken from them; `while_silent` adds it for steps at which none does.
 
     Each term is positive definite on the sphere (Gneiting 2013, Bernoulli 19, table 1), so the
     sum is. Amplitudes, ranges and times are learned as logarithms, in float64.
@@ -34,6 +39,7 @@ class SpaceTimeCovariance(nn.Module):
         self.log_time = _logarithms([4.0, 16.0, 48.0])
         self.log_station = _logarithms([0.2, 0.2])  # persistent deviation b, sensor noise n
         self.log_station_time = _logarithms([20.0])
+        self.log_network = _logarithms([NO_AMPLITUDE, 24.0])  # amplitude c, time
 
     def forward(self, distance_km: Tensor, lag: Tensor, same_station: Tensor) -> Tensor:
         """Return the covariance at distances in km and lags >= 0 in steps; arguments broadcast."""
@@ -51,13 +57,25 @@ class SpaceTimeCovariance(nn.Module):
         distance, steps, same = arrays
         return self(distance, steps, same) + JITTER * self.sill() * (same & (steps == 0))
 
+    def while_silent(
+        self, distance_km: np.ndarray, lag: np.ndarray, same_station: np.ndarray
+    ) -> Tensor:
+        """Return `between` with what all stations share."""
+        amplitude, time = self.log_network
+        network = torch.exp(2 * amplitude - torch.from_numpy(lag) * torch.exp(-time))
+        return self.between(distance_km, lag, same_station) + network
+
     def sill(self) -> Tensor:
-        """Return the variance of one measurement, sensor noise included."""
+        """Return the variance of one measurement about the mean of its step, noise included."""
         return (2 * self.log_amplitude).exp().sum() + (2 * self.log_station).exp().sum()
 
+    def whole_sill(self) -> Tensor:
+        """Return the variance of one measurement, with what all stations share."""
+        return self.sill() + (2 * self.log_network[0]).exp()
+
     def tells(self, variance: Tensor) -> Tensor:
-        """Return where a filled value tells anything: its variance is below the sill."""
-        return variance < (1 - ROUNDING) * self.sill()
+        """Return where a filled value tells anything: its variance is below the whole sill."""
+        return variance < (1 - ROUNDING) * self.whole_sill()
 
     def _own(self, lag: Tensor) -> Tensor:
         """Return the part that a station shares with itself alone, at lags in steps."""

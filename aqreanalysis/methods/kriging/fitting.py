@@ -1,7 +1,7 @@
 """Fitting the covariances: the one that fills gaps, and those of the bands of the day."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,8 +14,20 @@ from aqreanalysis.network import StationNetwork, bearing_deg
 
 #: Longest outage that is made to learn from, and steps of a stretch in which they are made.
 LONGEST_OUTAGE, STRETCH = 24, 144
+#: Amplitude of what all stations share, where it begins to learn.
+NETWORK_AMPLITUDE = 0.5
 #: Stations that are left out in turn in an update, and steps at which they are estimated.
 STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
+#: Nominal coverage to which a spread is calibrated, and its half-width in standard errors.
+COVERAGE, HALF_WIDTH = 0.90, 1.6449
+#: Least factor of the spread.
+SMALLEST = 1e-3
+#: Values from which the quantile of the errors is estimated, at most.
+QUANTILE_VALUES = 1_000_000
+#: Values without which a law of the variance is not fitted.
+FEWEST = 200
+#: Steps of which the errors tell the scale of the bands.
+STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
 SHRINKAGE = 0.01
 
@@ -29,6 +41,7 @@ def fit_filling(
     rate: float,
     rng: np.random.Generator,
     crop: Callable[[], np.ndarray],
+    everyone: bool = False,
 ) -> Iterator[None]:
     """Fit the covariance that fills gaps to values that are taken out, an update at a time.
 
@@ -45,12 +58,19 @@ def fit_filling(
     rng : Generator
     crop : callable
         Gives the rows of a random part of the network.
+    everyone : bool
+        Whether all stations are silent at once, which tells what they share and nothing else;
+        otherwise only some are.
     """
-    parameters = list(covariance.parameters())
+    parameters = [each for each in covariance.parameters() if each is not covariance.log_network]
+    if everyone:
+        parameters = [covariance.log_network]
+        covariance.log_network.requires_grad_()
+        covariance.log_network.data[0] = math.log(NETWORK_AMPLITUDE)
     optimiser = torch.optim.Adam(parameters, lr=rate)
     for _ in range(updates):
         rows = crop()
-        stretch, gaps = _with_outages(value[rows], rng)
+        stretch, gaps = _with_outages(value[rows], rng, everyone=everyone)
         truth = stretch[tuple(gaps.T)]
         stretch[tuple(gaps.T)] = torch.nan
         nearby = NearbyStations.among(network.distance_km(rows[:, None], rows))
@@ -64,11 +84,21 @@ def fit_filling(
     covariance.requires_grad_(False)
 
 
-def _with_outages(value: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return a stretch of series, and the measured values in it that are to be taken out."""
+def _with_outages(
+    value: Tensor, rng: np.random.Generator, *, everyone: bool
+) -> tuple[Tensor, Tensor]:
+    """Return a stretch of series, and the measured values in it that are to be taken out.
+
+    Those of some stations, or of everyone: for some hours, or until the end of the stretch.
+    """
     start = int(rng.integers(0, max(value.shape[1] - STRETCH, 0) + 1))
     value = value[:, start : start + STRETCH].clone()
     out = torch.zeros(value.shape, dtype=torch.bool)
+    if everyone:
+        begin = int(rng.integers(0, value.shape[1]))
+        hours = int(rng.integers(1, LONGEST_OUTAGE + 1)) if rng.random() < 0.5 else STRETCH
+        out[:, begin : begin + hours] = True
+        return value, (out & torch.isfinite(value)).nonzero()
     for row in rng.permutation(len(value))[: max(len(value) // 4, 1)]:
         first, length = rng.integers(0, value.shape[1]), rng.integers(1, LONGEST_OUTAGE + 1)
         out[row, first : first + length] = True
@@ -86,6 +116,7 @@ def fit_bands(
     updates: int,
     rate: float,
     rng: np.random.Generator,
+    together: int = STATIONS_OF_UPDATE,
 ) -> Iterator[None]:
     """Fit the bands to stations estimated from the others, each at its measured hours.
 
@@ -93,8 +124,9 @@ def fit_bands(
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both. The
     factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
-    bands and shrunk towards 1. A station's own values enter the gaps of the others a little.
-    ``value`` and ``network`` are as of `fit_filling`.
+    bands and shrunk towards 1. Estimates tell nothing of a band's scale, which is that of their
+    errors in the end. A station's own values enter the gaps of the others a little.
+    ``together`` stations are left out in turn in an update; all else is as of `fit_filling`.
     """
     measured = torch.isfinite(value)
     reporting = measured.any(dim=0).nonzero()[:, 0].numpy()
@@ -103,16 +135,22 @@ def fit_bands(
     split = split_bands(padded, torch.ones_like(padded), widths)  # (station, time, band)
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
-    for _ in range(updates):
-        rows = network.nearest_to(int(rng.integers(network.size)), count=STATIONS_OF_UPDATE)
-        steps = torch.from_numpy(rng.choice(reporting, STEPS_OF_UPDATE))
+
+    def left_out(steps: int) -> tuple[Tensor, Tensor]:
+        """Return errors (n, band) at some stations and steps, and their variances."""
+        rows = network.nearest_to(int(rng.integers(network.size)), count=together)
+        chosen = torch.from_numpy(rng.choice(reporting, steps))
         lon, lat = network.longitude[rows], network.latitude[rows]
         bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
         distance_km = network.distance_km(rows[:, None], rows)
         places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
-        weights = bands.leave_one_out(*places, log_noise[rows])
-        estimate = torch.einsum("ijb,jtb->it", weights, split[rows][:, steps])
-        error = (estimate - value[rows][:, steps])[measured[rows][:, steps]]
+        weight, variance = bands.leave_one_out(*places, log_noise[rows])
+        part, there = split[rows][:, chosen], measured[rows][:, chosen]
+        error = torch.einsum("ijb,jtb->itb", weight, part) - part
+        return error[there], variance[:, None].expand_as(error)[there]
+
+    for _ in range(updates):
+        error = left_out(STEPS_OF_UPDATE)[0].sum(-1)
         loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -120,6 +158,75 @@ def fit_bands(
         falling.step()
         yield
     bands.requires_grad_(False)
+    with torch.no_grad():
+        parts = [left_out(STEPS_OF_SCALE) for _ in range(-(-network.size // together))]
+        bands.scale_to(torch.cat([error / variance.sqrt() for error, variance in parts]))
+
+
+def fit_log_variance(
+    columns: Tensor,
+    mean: Tensor,
+    truth: Tensor,
+    *,
+    start: np.ndarray,
+    bounds: Sequence[tuple[float, float]],
+    added: Tensor | float = 0.0,
+    ridge: float = 0.0,
+) -> Tensor:
+    """Return the powers and the constant of a law of the variance, by the least CRPS.
+
+    The variance is ``exp(columns @ powers + constant) + added``.
+
+    Parameters
+    ----------
+    columns : (n, power) float64
+    mean, truth : (n,) float64
+    start : (power,)
+    bounds : sequence of (lowest, highest)
+        Of the powers.
+    added : (n,) float64
+    ridge : float
+        Weight of the squared distance of the powers from their start.
+
+    Returns
+    -------
+    (power + 1,) float64 Tensor
+        The constant last.
+    """
+    from scipy.optimize import minimize
+
+    at_start = torch.from_numpy(start)
+    constant = torch.log((truth - mean).square().mean()) - (columns @ at_start).mean()
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the mean CRPS and its slope."""
+        chosen = torch.from_numpy(parameters).requires_grad_()
+        variance = (columns @ chosen[:-1] + chosen[-1]).exp() + added
+        score = crps(mean, variance.log(), truth).mean()
+        total = score + ridge * (chosen[:-1] - at_start).square().sum()
+        total.backward()
+        return float(total.detach()), np.asarray(chosen.grad)
+
+    with torch.enable_grad():
+        fitted = minimize(
+            loss,
+            np.append(start, float(constant)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[*bounds, (None, None)],
+        )
+    return torch.from_numpy(fitted.x)
+
+
+def interval_factor(mean: Tensor, log_variance: Tensor, truth: Tensor) -> float:
+    """Return the factor of the spread with which the 90 % interval holds 90 % of the truth."""
+    ratio = (truth - mean).abs() / (log_variance / 2).exp()
+    return max(float(torch.quantile(thinned(ratio), COVERAGE)) / HALF_WIDTH, SMALLEST)
+
+
+def thinned(values: Tensor) -> Tensor:
+    """Return evenly chosen values of which a quantile can be taken."""
+    return values[:: len(values) // QUANTILE_VALUES + 1]
 
 
 def crps(mean: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:

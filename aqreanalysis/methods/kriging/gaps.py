@@ -216,6 +216,8 @@ def estimated(
     data: Data,
     covariance: Covariance[Array],
     sill: Array | float,
+    *,
+    known_mean: bool = False,
 ) -> tuple[Array, Array]:
     """Return estimate and variance of gaps from their data, (gap,) each.
 
@@ -229,6 +231,9 @@ def estimated(
         The arrays that it returns decide of which library the results are.
     sill : float64
         Variance of a value, noise included.
+    known_mean : bool
+        Whether 0 is the mean around each gap, to which the estimate goes back; otherwise the mean
+        is unknown, and that of the data.
     """
     station, step = gaps
     # Where the same stations report for hours, gaps of a station have the same weights.
@@ -237,7 +242,14 @@ def estimated(
     )
     size = max(1, BATCH_NUMBERS // data.place.shape[1] ** 2)
     parts = [
-        _weights(nearby, station[rows], Data(*(column[rows] for column in data)), covariance, sill)
+        _weights(
+            nearby,
+            station[rows],
+            Data(*(each[rows] for each in data)),
+            covariance,
+            sill,
+            known_mean,
+        )
         for rows in np.split(first, range(size, first.size, size))
     ]
     xp = namespace(parts[0].weight)
@@ -252,6 +264,7 @@ def _weights(
     data: Data,
     covariance: Covariance[Array],
     sill: Array | float,
+    known_mean: bool,
 ) -> Weights[Array]:
     """Return the weights of few enough gaps for the cache."""
     place, lag, valid = data
@@ -263,7 +276,8 @@ def _weights(
     )
     own = np.zeros_like(place)
     vector = covariance(nearby.pair_km(station[:, None], own, place), np.abs(lag), place == own)
-    return ordinary_weights(matrix, vector, namespace(vector).asarray(valid), sill)
+    valid = namespace(vector).asarray(valid)
+    return ordinary_weights(matrix, vector, valid, sill, known_mean=known_mean)
 
 
 def estimate_gaps(
@@ -286,8 +300,43 @@ def estimate_gaps(
     series = Series.of(value.numpy())
     places = gaps[:, 0].numpy(), gaps[:, 1].numpy()
     data = _learned_data(series, nearby, last_and_next(series.reported), places, at_own_steps)
-    sill = covariance.sill()
-    estimate, variance = estimated(series, nearby, places, data, covariance.between, sill)
+    return _by_covariance(covariance, series, nearby, places, data)
+
+
+def _by_covariance(
+    covariance: SpaceTimeCovariance,
+    series: Series,
+    nearby: NearbyStations,
+    gaps: tuple[np.ndarray, np.ndarray],
+    data: Data,
+) -> tuple[Tensor, Tensor]:
+    """Return estimate and variance of gaps, (gap,) each.
+
+    While no station reports, the mean is that of the whole time, and the memory of earlier values
+    fades.
+    """
+    import torch  # not above: space-time kriging needs none
+
+    silent = ~((data.lag == 0) & data.valid).any(axis=1)
+    cases = (
+        (~silent, covariance.between, covariance.sill(), False),
+        (silent, covariance.while_silent, covariance.whole_sill(), True),
+    )
+    parts = [
+        estimated(
+            series,
+            nearby,
+            (gaps[0][case], gaps[1][case]),
+            Data(*(each[case] for each in data)),
+            between,
+            sill,
+            known_mean=known_mean,
+        )
+        for case, between, sill, known_mean in cases
+        if case.any() or not case.size
+    ]
+    order = torch.from_numpy(np.argsort(silent, kind="stable").argsort())
+    estimate, variance = (torch.cat(each)[order] for each in zip(*parts, strict=True))
     return estimate, variance.clamp_min(JITTER)
 
 
@@ -317,19 +366,17 @@ def complete(
     variance : (station, time) float64
         0 where measured; the sill where nothing was in reach.
     """
-    import torch  # not above: space-time kriging needs none
+    import torch
 
     series = Series.of(value.numpy())
     nearest = last_and_next(series.reported)
     filled, variance = value.clone(), torch.zeros_like(value)
     station, step = np.nonzero(~series.reported)
     with torch.no_grad():
-        sill = covariance.sill()
         for start in range(0, station.size, GAPS_AT_ONCE):
             gaps = station[start : start + GAPS_AT_ONCE], step[start : start + GAPS_AT_ONCE]
             data = _learned_data(series, nearby, nearest, gaps, at_own_steps)
-            estimate, spread = estimated(series, nearby, gaps, data, covariance.between, sill)
-            filled[gaps], variance[gaps] = estimate, spread.clamp_min(JITTER)
+            filled[gaps], variance[gaps] = _by_covariance(covariance, series, nearby, gaps, data)
     return filled, variance
 
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
-from aqreanalysis.methods.kriging.solver import JITTER, Weights
+from aqreanalysis.methods.kriging.solver import Weights
 
 #: Fading of a station that is no neighbour: it has no weight.
 ABSENT = 1e11
@@ -77,7 +77,7 @@ def shared_weights(
     # Fading shapes the weights and is no error of the stations.
     variance = sill + variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
     padded = nn.functional.pad(weight, (0, neighbourhood.index.shape[1] - k))
-    return Weights(padded.transpose(1, 2), variance.sum(1).clamp_min(JITTER))
+    return Weights(padded.transpose(1, 2), covariance.of_sum(variance))
 
 
 def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple[Tensor, Tensor]:

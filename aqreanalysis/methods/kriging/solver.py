@@ -37,8 +37,9 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 JITTER = 1e-6
 #: Numbers in one batch of inverted matrices, 32 MB in float64.
 BATCH_NUMBERS = 1 << 22
-#: Targets of which the matrices are gathered at once: those of 16 data fit in the cache.
-TARGETS_AT_ONCE = 512
+#: Targets of one set that are solved with one copy of its inverse, and such groups at once: those
+#: of 16 data fit in the cache.
+GROUP, GROUPS_AT_ONCE = 8, 256
 
 
 class Weights(NamedTuple, Generic[Array]):
@@ -49,7 +50,12 @@ class Weights(NamedTuple, Generic[Array]):
 
 
 def ordinary_weights(
-    matrix: Array, vector: Array, valid: Array, sill: Array | float
+    matrix: Array,
+    vector: Array,
+    valid: Array,
+    sill: Array | float,
+    *,
+    known_mean: bool = False,
 ) -> Weights[Array]:
     """Return ordinary kriging weights, which sum to 1, and the kriging variance.
 
@@ -63,6 +69,8 @@ def ordinary_weights(
         Whether there is such a datum; the others get weight 0.
     sill : (...) float64, or one for all
         Variance of the target.
+    known_mean : bool
+        Whether the mean is known, and 0: simple kriging, of which the weights need not sum to 1.
 
     Returns
     -------
@@ -84,7 +92,7 @@ def ordinary_weights(
         matrix, vector = _without_missing(matrix, valid), vector * valid
     ones = xp.ones_like(vector) * valid
     solution = xp.linalg.solve(matrix, xp.stack([vector, ones], -1))
-    return _combined(solution[..., 0], solution[..., 1], vector, sill)
+    return _combined(solution[..., 0], solution[..., 1], vector, sill, known_mean=known_mean)
 
 
 def weights_of_sets(
@@ -112,11 +120,10 @@ def weights_of_sets(
     covariance : callable
         From rows of ``station`` to the covariance among their data, (sets, m, m).
     """
-    vector = vector * valid
+    vector = vector if valid.all() else vector * valid
     number, first = label_rows(station.T)
     weights = Weights(np.empty_like(vector), np.empty(len(vector)))
-    by_set = np.argsort(number, kind="stable")
-    begins = np.searchsorted(number[by_set], np.arange(first.size + 1))
+    which, group = _groups(number, first.size)
     size = max(1, BATCH_NUMBERS // vector.shape[1] ** 2)
     for start in range(0, first.size, size):
         sets = first[start : start + size]
@@ -124,26 +131,49 @@ def weights_of_sets(
         if not valid[sets].all():
             matrix = _without_missing(matrix, valid[sets])
         inverse = np.linalg.inv(matrix)
-        ones = np.matmul(inverse, valid[sets][:, :, None])[:, :, 0]
-        low, high = begins[start], begins[start + sets.size]
-        for begin in range(low, high, TARGETS_AT_ONCE):
-            rows = by_set[begin : min(begin + TARGETS_AT_ONCE, high)]
-            which, right = number[rows] - start, vector[rows]
-            simple = np.matmul(inverse.take(which, axis=0), right[:, :, None])[:, :, 0]
-            part = _combined(simple, ones.take(which, axis=0), right, sill)
-            weights.weight[rows], weights.variance[rows] = part
+        ones = np.matmul(inverse, valid[sets][:, :, None]).transpose(0, 2, 1)
+        low, high = np.searchsorted(which, [start, start + size])
+        for begin in range(low, high, GROUPS_AT_ONCE):
+            part = slice(begin, min(begin + GROUPS_AT_ONCE, high))
+            rows, own = group[part], which[part] - start
+            right = vector.take(rows, axis=0)
+            simple = np.matmul(right, inverse.take(own, axis=0))
+            solved = _combined(simple, ones.take(own, axis=0), right, sill)
+            weights.weight[rows], weights.variance[rows] = solved
     return weights
 
 
-def leave_one_out(matrix: Tensor) -> Tensor:
-    r"""Return the weights (..., n, n) with which each of n data is estimated from the others.
+def _groups(number: np.ndarray, sets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return groups of targets of one set: its number (groups,), ascending, and rows (groups, 8).
+
+    The last target of a set is repeated where it has no multiple of `GROUP` targets.
+
+    Examples
+    --------
+    >>> which, rows = _groups(np.array([1, 0, 1]), 2)
+    >>> which.tolist(), rows[:, :3].tolist()
+    ([0, 1], [[1, 1, 1], [0, 2, 2]])
+    """
+    by_set = np.argsort(number, kind="stable")
+    count = np.bincount(number, minlength=sets)
+    groups = -(-count // GROUP)
+    which = np.repeat(np.arange(sets), groups)
+    rank = np.arange(which.size) - (groups.cumsum() - groups)[which]
+    place = GROUP * rank[:, None] + np.arange(GROUP)
+    place = np.minimum(place, count[which, None] - 1) + (count.cumsum() - count)[which, None]
+    return which, by_set[place]
+
+
+def leave_one_out(matrix: Tensor) -> Weights[Tensor]:
+    r"""Return the weights (..., n, n) of each of n data from the others, and its variance (..., n).
 
     All follow from one inverse (Dubrule 1983, Mathematical Geology 15, 687). With
 
     .. math::
 
         B = \begin{pmatrix} K & 1 \\ 1^T & 0 \end{pmatrix}, \qquad
-        w_{ij} = -\frac{(B^{-1})_{ij}}{(B^{-1})_{ii}}, \quad j \ne i,
+        w_{ij} = -\frac{(B^{-1})_{ij}}{(B^{-1})_{ii}}, \quad j \ne i, \qquad
+        \sigma_i^2 = \frac{1}{(B^{-1})_{ii}},
 
     since row i of :math:`B^{-1} B = I` is the kriging system of datum i without itself, but for a
     factor.
@@ -158,15 +188,23 @@ def leave_one_out(matrix: Tensor) -> Tensor:
     bordered[..., n, n] = 0
     bordered[..., :n, :n] = matrix
     inverse = bordered.inverse()[..., :n, :n]
-    weights = -inverse / inverse.diagonal(dim1=-2, dim2=-1)[..., None]
-    return weights - weights.diagonal(dim1=-2, dim2=-1).diag_embed()
+    variance = 1 / inverse.diagonal(dim1=-2, dim2=-1)
+    weights = -inverse * variance[..., None]
+    return Weights(weights - weights.diagonal(dim1=-2, dim2=-1).diag_embed(), variance)
 
 
-def _combined(simple: Array, ones: Array, vector: Array, sill: Array | float) -> Weights[Array]:
+def _combined(
+    simple: Array,
+    ones: Array,
+    vector: Array,
+    sill: Array | float,
+    *,
+    known_mean: bool = False,
+) -> Weights[Array]:
     """Return weights and variance from ``K^-1 k`` and ``K^-1 1``, (..., m) each."""
     xp = namespace(vector)
     total = ones.sum(-1)  # 0 without any datum
-    some = total > 0
+    some = (total > 0) & (not known_mean)
     multiplier = xp.where(some, 1 - simple.sum(-1), 0.0) / xp.where(some, total, 1.0)
     weight = simple + multiplier[..., None] * ones
     variance = sill - (weight * vector).sum(-1) + multiplier

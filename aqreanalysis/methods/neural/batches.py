@@ -10,7 +10,12 @@ import xarray as xr
 from torch import Tensor
 
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, nearest_others
+from aqreanalysis.methods.kriging.gaps import (
+    OWN_REACH_STEPS,
+    NearbyStations,
+    complete,
+    nearest_others,
+)
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import CYCLES, StationSeries
@@ -237,6 +242,7 @@ class Example(NamedTuple):
     start: int  # column of the samples
     visible: np.ndarray  # rows
     hidden: np.ndarray  # rows
+    silent: bool = False  # whether nobody reports from the first core step on
 
 
 class Batch(NamedTuple):
@@ -343,6 +349,8 @@ def _part(
     visible, hidden = torch.from_numpy(example.visible), torch.from_numpy(example.hidden)
     pair_km = samples.distance_km(example.visible, example.visible)
     measured = samples.value[visible, start:stop]
+    if example.silent:
+        measured[:, configuration.margin_steps :] = torch.nan
     value, variance = complete(covariance, measured, NearbyStations.among(pair_km))
     longitude, latitude = samples.network.longitude, samples.network.latitude
     first = samples.first
@@ -362,4 +370,7 @@ def _part(
     )
     core = slice(start + configuration.margin_steps, stop - configuration.margin_steps)
     cycles = samples.clock.cycles(longitude[example.hidden], first + core.start, first + core.stop)
-    return series, near, cycles, samples.value[hidden, core].float()
+    truth = samples.value[hidden, core].float()
+    if example.silent:
+        truth[:, OWN_REACH_STEPS:] = torch.nan  # there is no estimate any more
+    return series, near, cycles, truth

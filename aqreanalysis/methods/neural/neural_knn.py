@@ -58,7 +58,7 @@ class StationTables(NamedTuple):
     Attributes
     ----------
     first : Tensor
-        One row for each matrix of `TargetMatrices`: the kriged bands, the variance of filled
+        One row for each matrix of `TargetMatrices`: the kriged bands, the standard error of filled
         values, the value, and with heads the softmax numerator of each head.
     second : Tensor
         One row for each matrix from the mean's on: the squared value, and with heads each one's
@@ -87,8 +87,8 @@ class TargetMatrices(NamedTuple):
     Attributes
     ----------
     weight : (matrix, n, station) float32
-        Weights of each band, the heaviest squared, the shares in the mean, and with heads each
-        head's geometric factor.
+        Weights of each band, the shares in the error of filled values and in the mean, which are
+        the same, and with heads each head's geometric factor.
     variance : (n, 1) float32
         Kriging variance.
     place : (3, n) float32
@@ -110,6 +110,7 @@ class Kriged(NamedTuple):
     mean: Tensor
     neighbour_mean: Tensor
     neighbour_spread: Tensor
+    filled: Tensor  # variance of filled neighbours, whose errors go together
     features: tuple[Tensor, Tensor, Tensor]  # of `spread_features`
 
 
@@ -126,7 +127,9 @@ class NeuralKNN(nn.Module):
 
     The variance is a product of powers, the `spread_law`: of how far the neighbours disagree with
     the estimate now, of the exponential of its level, and of the kriging variance, which depends
-    on the place alone. The decoder may widen it. Untrained, it is the kriging variance.
+    on the place alone. What filled values add, whose errors count as going together, is
+    ``filled_share`` of the squared mean of their standard errors. The decoder may widen the sum.
+    Untrained, the variance is that of kriging and of the filled values.
 
     The decoder's last layer starts at zero, so the untrained network is kriging, and ``departure``
     scales how far the trained one's mean departs from it; at 0 only the spread is learned.
@@ -162,11 +165,13 @@ class NeuralKNN(nn.Module):
         nn.init.zeros_(self.leave.bias)
         self.log_spread = nn.Parameter(torch.zeros(()))
         self.register_buffer("spread_law", torch.tensor([0.0, 0.0, 1.0]))
+        self.register_buffer("filled_share", torch.ones(()))
         # Share of the learned correction that is used; validation stations decide, 1 in training.
         self.register_buffer("departure", torch.ones(()))
 
     departure: Tensor
     spread_law: Tensor
+    filled_share: Tensor
 
     def weights(self, neighbourhood: Neighbourhood) -> Weights:
         """Return the covariance head's weights (n, k, band) and variance (n,), float64."""
@@ -218,12 +223,12 @@ class NeuralKNN(nn.Module):
         values = series.value
         if encoding is not None:
             values = values + self.departure * encoding.correction
-        known = (series.variance < UNCONSTRAINED * self.covariance.sill()).to(values.dtype)
+        known = (series.variance < UNCONSTRAINED * self.covariance.whole_sill()).to(values.dtype)
         widths, reach = self.configuration.bands, self.configuration.reach
         # (station, core, band)
         bands = split_bands(self._core(values, reach), self._core(known, reach), widths)
         value, variance = self._core(series.value), self._core(series.variance)
-        first, second = [*bands.unbind(-1), variance, value], [value**2]
+        first, second = [*bands.unbind(-1), variance.sqrt(), value], [value**2]
         if encoding is None:
             nothing = value.new_empty(0, *value.shape)
             return StationTables(torch.stack(first), torch.stack(second), nothing)
@@ -255,7 +260,8 @@ class NeuralKNN(nn.Module):
             Whether the heads are used, or kriging alone.
         """
         weight = weights.weight.float()
-        columns = [weight, weight.square().amax(-1, keepdim=True), self.shares(weights)[..., None]]
+        shares = self.shares(weights)[..., None]
+        columns = [weight, shares, shares]
         if heads:
             columns.append(self._geometric_factors(neighbourhood, weights))
         dense = neighbourhood.scatter(torch.cat(columns, -1), stations)  # (n, station, matrix)
@@ -290,7 +296,7 @@ class NeuralKNN(nn.Module):
         first = torch.bmm(targets.weight[: len(tables.first)], tables.first)  # (matrix, n, step)
         second = torch.bmm(targets.weight[bands + 1 :], tables.second)
         kriged = self._kriged(first[: bands + 2], second[0], targets)
-        mean, law = kriged.mean, self._law(kriged.features)
+        mean, law = kriged.mean, self._law(kriged.features, kriged.filled)
         log_variance = law + self.log_spread
         if cycles is None:
             return mean, log_variance
@@ -298,7 +304,7 @@ class NeuralKNN(nn.Module):
         departures = second[1:] / total - mean
         context = torch.matmul(targets.weight[bands + 2], tables.context) / total[0]
         around = _root(context[1] - 2 * mean * context[0] + mean**2)
-        _, neighbour_mean, spread, _ = kriged
+        _, neighbour_mean, spread, *_ = kriged
         scaled = (mean - neighbour_mean) / spread.clamp_min(SMALL_SPREAD)
         scalars = torch.stack([mean, neighbour_mean, scaled, spread, around, law])
         place = targets.place[..., None].expand(-1, -1, mean.shape[1])
@@ -316,29 +322,29 @@ class NeuralKNN(nn.Module):
         first = torch.bmm(targets.weight[: bands + 2], tables.first[: bands + 2])
         return self._kriged(first, targets.weight[bands + 1] @ tables.second[0], targets)
 
-    def log_variance(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return the logarithm of the variance by the spread law, of `spread_features`."""
-        return self._law(features) + self.log_spread
+    def log_variance(self, features: tuple[Tensor, Tensor, Tensor], filled: Tensor) -> Tensor:
+        """Return the logarithm of the variance, of `spread_features` and that of filled values."""
+        return self._law(features, filled) + self.log_spread
 
     def shares(self, weights: Weights) -> Tensor:
         """Return each neighbour's share in mean and spread, (n, k) float32: as it is weighed."""
         share = weights.weight.mean(-1).abs()
         return (share / share.sum(1, keepdim=True)).float()
 
-    def _law(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return the spread law without its constant."""
+    def _law(self, features: tuple[Tensor, Tensor, Tensor], filled: Tensor) -> Tensor:
+        """Return the spread law without its constant, and with what filled neighbours add."""
         disagreement, level, kriging = (
             power * feature for power, feature in zip(self.spread_law, features, strict=True)
         )
-        return disagreement + level + kriging
+        return torch.log((disagreement + level + kriging).exp() + self.filled_share * filled)
 
     def _kriged(self, first: Tensor, squares: Tensor, targets: TargetMatrices) -> Kriged:
         """Return kriging from the sums of bands, variance and value, and that of squares."""
         *bands, filled, neighbour_mean = first
         mean = sum(bands[1:], bands[0])
         spread = _root(squares - neighbour_mean**2)
-        features = spread_features(mean, neighbour_mean, spread, filled + targets.variance)
-        return Kriged(mean, neighbour_mean, spread, features)
+        features = spread_features(mean, neighbour_mean, spread, targets.variance)
+        return Kriged(mean, neighbour_mean, spread, filled**2, features)
 
     def _geometric_factors(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
         """Return each head's geometric factor of each neighbour, (n, neighbour, head)."""

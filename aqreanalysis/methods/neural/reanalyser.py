@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 #: Stations of which one can be hidden and estimated from two others.
 FEWEST_STATIONS = 3
+#: Share of the values, beside the largest one, that count as the next smaller one in learning.
+OUTLIERS = 1e-5
 #: Where the parts of the method are described.
 KRIGING = "Chiles and Delfiner 2012, Geostatistics, https://doi.org/10.1002/9781118136188"
 AQ_NET = "AQ-Net, https://arxiv.org/abs/2502.11941"
@@ -180,7 +182,10 @@ class Reanalyser(Fitted):
             no measurement.
         """
         validate(observations)
-        reporting = _reporting(observations, variable)
+        measured = _reporting(observations, variable)
+        # In one order, so that the order of the Dataset changes nothing.
+        order = np.argsort(StationNetwork.from_dataset(measured).identifiers, kind="stable")
+        reporting = _without_outliers(measured.isel({STATION: order}), variable)
         values = values_of(reporting, variable)
         standardisation = Standardisation.of(values)
         clock, _ = clock_of(reporting)
@@ -220,7 +225,7 @@ class Reanalyser(Fitted):
             "heads": trained.heads,
             "trend": None if trend is None else trend.facts(),
             "scaling": scaling.facts(),
-            "data_hash": input_digest(reporting, variable),
+            "data_hash": input_digest(measured, variable),
             "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
         }
         network = network_record(reporting, trained.log_noise.numpy())
@@ -377,6 +382,26 @@ def _reporting(
             silent[0],
         )
     return observations.isel({STATION: reports})
+
+
+def _without_outliers(observations: xr.Dataset, variable: str) -> xr.Dataset:
+    """Return observations of which the very largest values count as the one after them.
+
+    A model learns from squares: one value of 9999 would outweigh all others.
+
+    Examples
+    --------
+    >>> series = xr.Dataset({"pm25": ("station", [3.0, 9999.0, 7.0, np.nan])})
+    >>> _without_outliers(series, "pm25").pm25.values.tolist()
+    [3.0, 7.0, 7.0, nan]
+    """
+    values = observations[variable]
+    known = values.values[np.isfinite(values.values)]
+    largest = 2 + int(OUTLIERS * known.size)
+    if known.size < largest:
+        return observations
+    ceiling = np.partition(known, -largest)[-largest]
+    return observations.assign({variable: values.clip(max=ceiling, keep_attrs=True)})
 
 
 def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:

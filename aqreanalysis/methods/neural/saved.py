@@ -37,7 +37,8 @@ _FOLDER = ModelFolder(
     kind="model",
     owner="Reanalyser",
     description="reanalyser.json",
-    format=3,
+    format=4,
+    earlier=(3,),
     facts=("configuration", "standardisation", *FACTS),
     files=(NETWORK,),
 )
@@ -95,7 +96,8 @@ def load_state(folder: Path) -> State:
         with torch.random.fork_rng(devices=[]):
             count = len(facts["scaling"]) - 1
             model = NeuralKNN(configuration, spacing_km=1.0, covariates=count)
-        model.load_state_dict(weights)
+        # Format 3 knew neither how bands are correlated nor what all stations share: none.
+        model.load_state_dict({**model.state_dict(), **weights})
         model.covariance.requires_grad_(False)
         model.bands.requires_grad_(False)
         with xr.open_dataset(folder / NETWORK, engine="netcdf4") as opened:

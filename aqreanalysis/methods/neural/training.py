@@ -4,6 +4,7 @@ import copy
 import itertools
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, cast
@@ -13,7 +14,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
+from aqreanalysis.methods.kriging.bands import BandCovariance
+from aqreanalysis.methods.kriging.fitting import (
+    STATIONS_OF_UPDATE,
+    crps,
+    fit_bands,
+    fit_filling,
+)
 from aqreanalysis.methods.neural.batches import Example, Samples, Standardisation, assemble
 from aqreanalysis.methods.neural.checkpoint import Learning, identity_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
@@ -21,17 +28,18 @@ from aqreanalysis.methods.neural.devices import best_device, moved, single_threa
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.validation import (
     DEPARTURES,
+    Errors,
     Passes,
     Scores,
     Split,
     Validated,
     calibrate,
     departing_outputs,
-    fit_spread_law,
-    kriging_features,
+    fit_spread,
     kriging_outputs,
     network_outputs,
 )
+from aqreanalysis.network import StationNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +50,11 @@ PARTS = 4
 #: Shifts in which the validation stations are hidden, so that a target has about the neighbours
 #: that it will have when nothing is hidden.
 SHIFTS = 3
-#: Parts of the network that are hidden in turn to calibrate kriging, and stations at most.
-CALIBRATING_FOLDS, CALIBRATING = 5, 256
+#: Parts of the network that are hidden in turn to calibrate kriging, stations at most, and of
+#: these how many are left out in turn in an update of the bands that do without a part.
+CALIBRATING_FOLDS, CALIBRATING, STATIONS_OF_FOLD = 5, 256, 64
+#: Of the updates of a covariance one in so many follows in which the whole network is silent.
+SILENT_SHARE = 2
 #: Share of the updates in which the learning rate rises.
 RISE = 0.1
 #: Largest norm of a gradient.
@@ -108,22 +119,22 @@ def train(
     """
     with torch.random.fork_rng(devices=[]), single_thread():
         torch.manual_seed(seed)
-        spacing = samples.network.spacing_km
         model = NeuralKNN(
             configuration,
-            spacing_km=spacing if math.isfinite(spacing) else 1.0,
+            spacing_km=_spacing_km(samples.network),
             covariates=samples.covariates.shape[-1] // 2,
         )
         setting = _Setting.of(samples, standardisation, schedule or Schedule(), seed)
         updates = setting.updates
-        total = 2 * setting.schedule.covariance_updates + updates
-        with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
+        of_a_covariance = setting.schedule.covariance_updates
+        total = (2 + len(setting.folds)) * of_a_covariance + of_a_covariance // SILENT_SHARE
+        with tqdm(total=total + updates, desc="training", disable=not progress, leave=False) as bar:
             file = None
             if checkpoint is not None:
                 identity = (standardisation, configuration, setting.schedule, seed)
                 file = checkpoint, identity_of(samples, *identity)
             setting = _with_covariances(model, setting, bar)
-            _calibrate_kriging(model, setting)
+            _calibrate_kriging(model, setting, bar)
             learner = _Learner.of(model, setting)
             if updates:
                 learner.run(bar, file)
@@ -151,6 +162,8 @@ class _Setting:
     ----------
     places : int
         Places at which stations are.
+    folds : list of Split
+        A fifth of the places hidden at a time; of a large network only some stations of them.
     validation, targets : (n,) int
         Stations that are hidden for validation, and in training; rows of the network.
     """
@@ -160,6 +173,7 @@ class _Setting:
     schedule: Schedule
     rng: np.random.Generator
     places: int
+    folds: list[Split]
     validation: np.ndarray
     targets: np.ndarray
 
@@ -184,7 +198,13 @@ class _Setting:
         hidden = network.folds(min(PARTS, places), seed=int(rng.integers(2**31))) == 0
         targets = np.flatnonzero(~hidden | (places < FEWEST_FOR_HEADS))
         validation = np.flatnonzero(hidden)
-        return cls(samples, standardisation, schedule, rng, places, validation, targets)
+        fold = network.folds(min(CALIBRATING_FOLDS, places), seed=int(rng.integers(2**31)))
+        chosen = rng.permutation(network.size)[:CALIBRATING]
+        folds = [
+            Split(chosen[fold[chosen] == number], np.flatnonzero(fold != number))
+            for number in np.unique(fold[chosen])
+        ]
+        return cls(samples, standardisation, schedule, rng, places, folds, validation, targets)
 
     @property
     def updates(self) -> int:
@@ -198,57 +218,94 @@ class _Setting:
         return np.sort(self.samples.network.nearest_to(centre, count=self.schedule.crop))
 
 
+def _spacing_km(network: StationNetwork) -> float:
+    """Return the spacing of the stations, or 1 km where they are at one place."""
+    return network.spacing_km if math.isfinite(network.spacing_km) else 1.0
+
+
 def _with_covariances(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Setting:
     """Fit the covariances, and return the setting with the noise of each station."""
     bar.set_description("learning the covariance")
     samples, schedule = setting.samples, setting.schedule
     log_noise = torch.zeros_like(samples.log_noise, requires_grad=True)
     updates, rate = schedule.covariance_updates, schedule.covariance_rate
-    stages = [
+    filling = (
         fit_filling(
             model.covariance,
             samples.value,
             samples.network,
-            updates=updates,
+            updates=count,
             rate=rate,
             rng=setting.rng,
             crop=setting.crop,
-        ),
-        fit_bands(
-            model.bands,
-            samples.value,
-            samples.network,
-            covariance=model.covariance,
-            widths=model.configuration.bands,
-            updates=updates,
-            rate=rate,
-            log_noise=log_noise,
-            rng=setting.rng,
-        ),
-    ]
-    for _ in itertools.chain(*stages):
+            everyone=everyone,
+        )
+        for everyone, count in ((False, updates), (True, updates // SILENT_SHARE))
+    )
+    rows = np.arange(samples.network.size)
+    for _ in itertools.chain(*filling, _fit_bands(model, rows, setting, log_noise)):
         bar.update()
     return replace(setting, samples=replace(samples, log_noise=log_noise.detach()))
 
 
-def _calibrate_kriging(model: NeuralKNN, setting: _Setting) -> None:
+def _fit_bands(
+    model: NeuralKNN,
+    rows: np.ndarray,
+    setting: _Setting,
+    log_noise: Tensor,
+    together: int = STATIONS_OF_UPDATE,
+) -> Iterator[None]:
+    """Fit the bands of a model to some stations, and the noise of these, an update at a time."""
+    network, schedule = setting.samples.network, setting.schedule
+    return fit_bands(
+        model.bands,
+        setting.samples.value[torch.from_numpy(rows)],
+        StationNetwork(network.longitude[rows], network.latitude[rows]),
+        covariance=model.covariance,
+        widths=model.configuration.bands,
+        updates=schedule.covariance_updates,
+        rate=schedule.covariance_rate,
+        log_noise=log_noise,
+        rng=setting.rng,
+        together=together,
+    )
+
+
+def _calibrate_kriging(model: NeuralKNN, setting: _Setting, bar: tqdm) -> None:
     """Fit the spread of kriging to the network, a fifth of the places hidden at a time.
 
-    Of a large network some stations and fewer windows must do.
+    Their errors are those of bands that were fitted without them, for a covariance flatters the
+    stations that it was fitted to; the kriging variance is that of the model. Of a large network
+    some stations and fewer windows must do.
     """
-    network, rng = setting.samples.network, setting.rng
-    folds = min(CALIBRATING_FOLDS, setting.places)
-    fold = network.folds(folds, seed=int(rng.integers(2**31)))
-    chosen = rng.permutation(network.size)[:CALIBRATING]
-    splits = [
-        Split(chosen[fold[chosen] == number], np.flatnonzero(fold != number))
-        for number in np.unique(fold[chosen])
-    ]
-    windows = setting.schedule.validation_windows * min(1, CALIBRATING / network.size)
-    passes = Passes.over(setting.samples, model, splits, math.ceil(windows))
-    mean, *features = passes.outputs(model, kriging_features)
-    log_variance = fit_spread_law(model, mean, features, passes.truth)
-    calibrate(model, 0, (mean, log_variance), passes, setting.standardisation)
+    bar.set_description("learning the spread")
+    size = setting.samples.network.size
+    windows = math.ceil(setting.schedule.validation_windows * min(1, CALIBRATING / size))
+    reporting: list[Errors] = []
+    silent: list[Errors] = []
+    for split in setting.folds:
+        fitted, samples = model, setting.samples
+        if size <= CALIBRATING and len(split.visible) >= FEWEST_FOR_HEADS:
+            fitted, samples = _without(split, model, setting, bar)
+        for errors, nobody in ((reporting, False), (silent, True)):
+            passes = Passes.over(samples, fitted, [split], windows, silent=nobody)
+            errors.append(Errors.of(fitted, passes.with_variance_of(model)))
+    fit_spread(model, Errors.joined(reporting), Errors.joined(silent))
+
+
+def _without(
+    split: Split, model: NeuralKNN, setting: _Setting, bar: tqdm
+) -> tuple[NeuralKNN, Samples]:
+    """Return the model with bands, and samples with a noise of stations, of the visible alone."""
+    rows, samples = split.visible, setting.samples
+    fitted = copy.deepcopy(model)
+    fitted.bands = BandCovariance(len(model.configuration.bands) + 1, _spacing_km(samples.network))
+    log_noise = torch.zeros(len(rows), dtype=torch.float64, requires_grad=True)
+    for _ in _fit_bands(fitted, rows, setting, log_noise, STATIONS_OF_FOLD):
+        bar.update()
+    known = torch.zeros_like(samples.log_noise)
+    known[torch.from_numpy(rows)] = log_noise.detach()
+    return fitted, replace(samples, log_noise=known)
 
 
 @dataclass(frozen=True)
@@ -286,7 +343,8 @@ class _Learner:
         passes = Passes.over(samples, covariance_head, splits, schedule.validation_windows)
         model.to(best_device())
         outputs = passes.outputs(model, kriging_outputs)
-        kriging = calibrate(model, 0, outputs, passes, setting.standardisation)
+        # Of a copy: the network is compared with what is calibrated to the same stations.
+        kriging = calibrate(copy.deepcopy(model), 0, outputs, passes, setting.standardisation)
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate)
         # The rise takes two updates at least: torch divides by its length less one.

@@ -2,27 +2,29 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from aqreanalysis.methods.kriging.fitting import crps
+from aqreanalysis.methods.kriging.fitting import (
+    COVERAGE,
+    FEWEST,
+    HALF_WIDTH,
+    crps,
+    fit_log_variance,
+    interval_factor,
+    thinned,
+)
 from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.neural.batches import Batch, Example, Samples, Standardisation, assemble
 from aqreanalysis.methods.neural.devices import moved
 from aqreanalysis.methods.neural.encoder import Encoding
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
 
-#: Nominal coverage to which the spread is calibrated, and its half-width in standard errors.
-COVERAGE, HALF_WIDTH = 0.90, 1.6449
-#: Least factor of the spread.
-SMALLEST = 1e-3
-#: Values from which the quantile of the errors is estimated, at most.
-QUANTILE_VALUES = 1_000_000
 #: Level of the interval that a gain must exceed, and rounding error that is no loss.
 ONE_SIDED, NOTHING = 0.99, 1e-9
 #: Shares of the learned correction of kriging that are tried at each validation; with none of it
@@ -34,9 +36,8 @@ EXAMPLES_TOGETHER, VISIBLE_TOGETHER = 6, 512
 #: Bounds of the powers of disagreement, of the exponential of the level, and of the kriging
 #: variance. They keep the variance non-decreasing in distance and in disagreement.
 BOUNDS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 2.0))
-#: Values without which the powers stay those of kriging.
-FEWEST = 200
-#: Weight of the squared distance of the powers from those of kriging.
+#: Powers of kriging itself, and the weight of the squared distance from them.
+OF_KRIGING = (0.0, 0.0, 1.0)
 RIDGE = 1e-3
 
 
@@ -47,10 +48,10 @@ def kriging_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[T
 
 
 def kriging_features(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
-    """Return the mean of kriging at a batch's targets, and the features of the spread law."""
+    """Return kriging's mean at the targets, the variance of fillings, and features of the law."""
     tables = model.station_tables(batch.series, None)
     kriged = model.krige(tables, _matrices(model, batch, weights, heads=False))
-    return kriged.mean, *kriged.features
+    return kriged.mean, kriged.filled, *(f.expand_as(kriged.mean) for f in kriged.features)
 
 
 def network_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, Tensor]:
@@ -113,15 +114,24 @@ class Passes:
     station: Tensor
 
     @classmethod
-    def over(cls, samples: Samples, model: NeuralKNN, splits: Sequence[Split], count: int) -> Self:
+    def over(
+        cls,
+        samples: Samples,
+        model: NeuralKNN,
+        splits: Sequence[Split],
+        count: int,
+        *,
+        silent: bool = False,
+    ) -> Self:
         """Return passes over so many windows, in each of which every split has its turn.
 
         Only windows count in which a hidden station has a value. The model's covariances are
-        fitted; they complete the visible stations' series.
+        fitted; they complete the visible stations' series. If silent, nobody reports from the
+        beginning of a window's core on.
         """
         hidden = np.concatenate([split.hidden for split in splits])
         examples = [
-            Example(int(start), np.sort(split.visible), np.sort(split.hidden))
+            Example(int(start), np.sort(split.visible), np.sort(split.hidden), silent)
             for start in _starts(samples, model, hidden, count)
             for split in splits
         ]
@@ -143,6 +153,15 @@ class Passes:
         station = torch.from_numpy(np.concatenate([example.hidden for example in examples]))
         rows = station[:, None].expand(measured.shape)[measured]
         return cls(batches, weights, measured, truth[measured].double(), rows)
+
+    @torch.no_grad()
+    def with_variance_of(self, model: NeuralKNN) -> Self:
+        """Return the passes with the kriging variance of a model, the weights as they are."""
+        weights = [
+            weights._replace(variance=model.weights(batch.neighbourhood).variance)
+            for weights, batch in zip(self.weights, self.batches, strict=True)
+        ]
+        return replace(self, weights=weights)
 
     @torch.no_grad()
     def outputs(
@@ -235,9 +254,7 @@ def calibrate(
     The constant of the model's variance is changed by as much.
     """
     (mean, log_variance), truth = outputs, passes.truth
-    ratio = (truth - mean).abs() / (log_variance / 2).exp()
-    quantile = float(torch.quantile(ratio[:: len(ratio) // QUANTILE_VALUES + 1], COVERAGE))
-    factor = max(quantile / HALF_WIDTH, SMALLEST)
+    factor = interval_factor(mean, log_variance, truth)
     model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
     error = torch.from_numpy(
@@ -263,38 +280,82 @@ def _by_station(station: Tensor, *scores: Tensor) -> np.ndarray:
     return torch.stack(means, -1)[counts > 0].numpy()
 
 
-def fit_spread_law(
-    model: NeuralKNN, mean: Tensor, features: Sequence[Tensor], truth: Tensor
-) -> Tensor:
+class Errors(NamedTuple):
+    """What kriging makes of values at hidden stations, (n,) float64 each, standardised."""
+
+    truth: Tensor
+    mean: Tensor
+    filled: Tensor  # variance of filled neighbours
+    features: tuple[Tensor, Tensor, Tensor]  # of `spread_features`
+
+    @classmethod
+    def of(cls, model: NeuralKNN, passes: Passes) -> Self:
+        """Return the errors of a model in passes."""
+        mean, filled, *features = passes.outputs(model, kriging_features)
+        return cls(passes.truth, mean, filled, cast(tuple[Tensor, Tensor, Tensor], tuple(features)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the errors of several parts."""
+        truth, mean, filled, features = zip(*parts, strict=True)
+        each = tuple(torch.cat(columns) for columns in zip(*features, strict=True))
+        return cls(
+            torch.cat(truth),
+            torch.cat(mean),
+            torch.cat(filled),
+            cast(tuple[Tensor, Tensor, Tensor], each),
+        )
+
+
+@torch.no_grad()
+def fit_spread(model: NeuralKNN, reporting: Errors, silent: Errors) -> None:
+    """Fit the spread law to hidden stations, and what filled values add while nobody reports.
+
+    Parameters
+    ----------
+    model : NeuralKNN
+        Its law, ``filled_share`` and ``log_spread`` are changed, unless there are too few values.
+    reporting, silent : Errors
+        While the visible stations report, and in the first day in which none does.
+    """
+    log_variance = fit_spread_law(model, reporting)
+    if min(len(reporting.truth), len(silent.truth)) >= FEWEST:
+        # Of each value the share that would just put it at the end of its 90 % interval.
+        model.filled_share.zero_()
+        without = model.log_variance(silent.features, silent.filled).exp()
+        square = ((silent.truth - silent.mean) / HALF_WIDTH) ** 2
+        share = float(torch.quantile(thinned((square - without) / silent.filled), COVERAGE))
+        log_variance = fit_spread_law(model, reporting, max(share, 0.0))
+    model.log_spread.add_(
+        2 * math.log(interval_factor(reporting.mean, log_variance, reporting.truth))
+    )
+
+
+def fit_spread_law(model: NeuralKNN, errors: Errors, share: float = 1.0) -> Tensor:
     """Return the log-variance by the spread law, whose powers are fitted by the CRPS.
 
     Parameters
     ----------
     model : NeuralKNN
         Its law and ``log_spread`` are changed, unless there are too few values.
-    mean, truth : (n,) float64
-        Standardised.
-    features : three of (n,) float64
-        Of `aqreanalysis.methods.neural.neural_knn.spread_features`.
+    errors : Errors
+    share : float
+        Of the variance of filled neighbours that the variance holds.
     """
-    from scipy.optimize import minimize
-
+    truth, mean, filled, features = errors
     columns = torch.stack(list(features), -1)
     if len(truth) < FEWEST:
-        return columns @ model.spread_law.double() + model.log_spread.detach()
-    start = np.append(model.spread_law.numpy(), 0.0)
-    start[-1] = float(torch.log((truth - mean).square().mean()) - columns[:, 2].mean())
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the mean CRPS and its slope."""
-        chosen = torch.from_numpy(parameters).requires_grad_()
-        score = crps(mean, columns @ chosen[:-1] + chosen[-1], truth).mean()
-        total = score + RIDGE * (chosen[:-1] - torch.from_numpy(start[:-1])).square().sum()
-        total.backward()
-        return float(total.detach()), np.asarray(chosen.grad)
-
-    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[*BOUNDS, (None, None)])
-    law = torch.from_numpy(fitted.x)
+        return model.log_variance(features, filled).detach()
+    law = fit_log_variance(
+        columns,
+        mean,
+        truth,
+        start=np.array(OF_KRIGING),
+        bounds=BOUNDS,
+        added=share * filled,
+        ridge=RIDGE,
+    )
     model.spread_law.copy_(law[:-1])
     model.log_spread.data.fill_(law[-1])
-    return columns @ law[:-1] + law[-1]
+    model.filled_share.fill_(share * law[-1].neg().exp())
+    return torch.log((columns @ law[:-1] + law[-1]).exp() + share * filled)

@@ -1,16 +1,22 @@
 """Positions of stations: one each, checked, on WGS84, longitude in [-180, 180)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aqreanalysis.network import MOVED_KM
+from aqreanalysis.network import MOVED_KM, StationNetwork, great_circle_km
 from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.journal import Journal
 from aqreanalysis.observations.variables import listed
+
+#: A station may be this far from all others, km: Bermuda and the Azores are no fault.
+_REMOTE_KM = 2000.0
+#: A position that another reading brings among the others is wrong if it is this far off, km,
+#: and that much nearer by the other reading.
+_MISREAD_KM, _MISREAD_TIMES = 300.0, 10.0
 
 _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
 
@@ -104,6 +110,96 @@ def first_rows(codes: Codes, count: int, *, where: Mask | None = None) -> Codes:
     first = np.full(count, -1, dtype=np.intp)
     first[codes[rows]] = rows  # of repeated indices the last assignment holds
     return first
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A station whose position is probably wrong.
+
+    Attributes
+    ----------
+    row : int
+    reason : str
+        What is wrong, as the end of a sentence that begins with the station.
+    is_certain : bool
+        Whether it cannot be there; a station that is only remote may be.
+    """
+
+    row: int
+    reason: str
+    is_certain: bool
+
+
+def misplaced(longitude: Floats, latitude: Floats) -> Iterator[Misplaced]:
+    """Yield stations at the placeholder 0, 0, misread ones, and those far from all others.
+
+    Misread is a position that lies far from others, and among them with latitude and longitude
+    swapped or with a sign turned. It is certain where fewer than half of the stations lie there.
+
+    Examples
+    --------
+    >>> found = misplaced(np.array([50.9, 7.1, 7.2]), np.array([6.9, 51.2, 51.3]))
+    >>> [(one.row, one.reason) for one in found]
+    [(0, 'is 6354 km from the others, and 36.2 km with latitude and longitude swapped')]
+    """
+    if longitude.size < 2:
+        return
+    network = StationNetwork(longitude, latitude)
+    away = network.station_neighbours(k=1).distance_km[:, 0]
+    nowhere = (longitude == 0.0) & (latitude == 0.0)
+    limit = float(np.clip(5 * np.median(away), _MISREAD_KM, _REMOTE_KM))
+    cluster = _clusters(network, limit)
+    sizes = np.bincount(cluster)[cluster]
+    for row in np.flatnonzero(nowhere | (2 * sizes <= longitude.size)):
+        x, y = float(longitude[row]), float(latitude[row])
+        distance = great_circle_km(x, y, longitude, latitude)
+        rest = ~nowhere & (np.arange(longitude.size) != row)
+        own = float(distance[rest].min(initial=np.inf))
+        if nowhere[row] and limit < own < np.inf:
+            yield Misplaced(int(row), f"is at 0, 0 and {own:.0f} km from all others", True)
+            continue
+        others = rest & (cluster != cluster[row])
+        apart = float(distance[others].min(initial=np.inf))
+        near, words = np.inf, ""
+        if limit < apart < np.inf:
+            near, words = _best_reading(x, y, longitude[others], latitude[others], apart)
+        if near < min(limit, apart / _MISREAD_TIMES):
+            reason = f"is {apart:.0f} km from the others, and {near:.3g} km with {words}"
+            yield Misplaced(int(row), reason, 2 * int(sizes[row]) < longitude.size)
+        elif _REMOTE_KM < own < np.inf:
+            yield Misplaced(int(row), f"is {own:.0f} km from all others", False)
+
+
+def _clusters(network: StationNetwork, within_km: float) -> Codes:
+    """Return a number for each station; those that hang together by neighbours share one."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    near = network.nearest_others(k=8)
+    close = (near.distance_km < within_km) & (near.index >= 0)
+    rows, columns = np.nonzero(close)[0], near.index[close]
+    shape = (network.size, network.size)
+    graph = coo_matrix((np.ones(rows.size), (rows, columns)), shape=shape)
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
+
+
+def _best_reading(x: float, y: float, lon: Floats, lat: Floats, own: float) -> tuple[float, str]:
+    """Return how near to others a position is by another reading, in km, and which.
+
+    Only of a position that is farther off than the others are wide. A sign is turned only where
+    nearly all others have the other one: the Azores are not Turkey.
+    """
+    readings = {
+        "latitude and longitude swapped": (y, x, abs(x) <= 90.0),
+        "the sign of its longitude turned": (-x, y, np.mean(lon * x < 0) > 0.95),
+        "the sign of its latitude turned": (x, -y, np.mean(lat * y < 0) > 0.95),
+    }
+    best = np.inf, ""
+    for words, (other_x, other_y, is_possible) in readings.items():
+        distance = great_circle_km(other_x, other_y, lon, lat)
+        if is_possible and own > np.median(distance):
+            best = min(best, (float(distance.min()), words))
+    return best
 
 
 def to_wgs84(

@@ -7,7 +7,7 @@ failed a check is no evidence in the next.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations.checks import Floats, Mask
+from aqreanalysis.observations.checks import Codes, Floats, Mask
 from aqreanalysis.observations.contract import values_of
 from aqreanalysis.observations.journal import ObservationError
 
@@ -36,6 +36,18 @@ _SMALLEST_SCATTER = 0.25
 #: A stuck instrument raises its own share of repeats; with this one, three days are always flat.
 _MOST_REPEATS = 0.75
 
+#: How far the median of the neighbours moves during a run if an instrument is stuck, and how far it
+#: comes above a detection limit, in the root of ug m-3.
+_MOVED, _ABOVE_LIMIT = 2 * _SMALLEST_SCATTER, 1.0
+
+#: A highest value that so many stations share is the full scale of the network, as 500 in Beijing.
+_STATIONS_AT_FULL_SCALE = 3
+
+#: Roots of the neighbours over that of a run at a full scale: 500 ug m-3 against 180.
+_OF_FULL_SCALE = 0.6
+
+#: Share of a change that the neighbours have too where it is weather.
+_SHARE_OF_WEATHER = 1 / 3
 _FEWEST_NEIGHBOURS = 4  # below that, a median is moved by a single bad neighbour
 
 
@@ -55,6 +67,8 @@ class QualityLimits:
         a value; so gases in coarse steps may repeat for long. 0.06 % to 0.3 % of the hours.
     spike_sigma : float
         A single value off both its neighbours in time, which agree. 0.05 % to 0.07 %.
+    step_sigma : float
+        A change from one value to the next that stays, and that the nearest stations do not share.
     neighbour_sigma : float
         A value off those of the nearest stations. 0.02 % to 0.14 %.
     neighbours : int
@@ -64,12 +78,13 @@ class QualityLimits:
     flat_steps: int = 8
     flat_chance: float = 1e-9
     spike_sigma: float = 10.0
+    step_sigma: float = 10.0
     neighbour_sigma: float = 6.0
     neighbours: int = 8
 
     def __post_init__(self) -> None:
         """Refuse limits that would flag everything, all of them at once."""
-        least = {"flat_steps": 2, "spike_sigma": 1, "neighbour_sigma": 1}
+        least = {"flat_steps": 2, "spike_sigma": 1, "step_sigma": 1, "neighbour_sigma": 1}
         least |= {"neighbours": _FEWEST_NEIGHBOURS}
         faults = [
             f"{name} must be at least {low}; found {getattr(self, name)}"
@@ -114,17 +129,11 @@ def flag(dataset: xr.Dataset, variable: str, *, limits: QualityLimits | None = N
     >>> flag(open_observations(pd.DataFrame(table)), "pm25")["pm25_flag"].values
     array([[0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 1, 2]], dtype=int8)
     """
-    limits = limits or QualityLimits()
     values = values_of(dataset, variable)
     flags = np.where(np.isnan(values), FLAGS["missing"], FLAGS["good"]).astype(np.int8)
-    checks = {
-        "out_of_range": lambda good: _out_of_range(good, variable),
-        "flat_line": lambda good: _flat_line(good, limits),
-        "spike": lambda good: _spike(good, limits),
-        "neighbour_outlier": lambda good: _neighbour_outlier(good, dataset, limits),
-    }
-    for meaning, check in checks.items():
-        flags[check(np.where(flags == FLAGS["good"], values, np.nan))] = FLAGS[meaning]
+    checks = [name for name in FLAGS if name in CHECKS]
+    for name, wrong in failures(values, dataset, variable, checks, limits=limits):
+        flags[wrong] = FLAGS[name]
     counts = ", ".join(f"{word} {int((flags == FLAGS[word]).sum())}" for word in checks)
     logger.info("%s: of %d values flagged: %s", variable, np.isfinite(values).sum(), counts)
     name = f"{variable}_flag"
@@ -192,20 +201,53 @@ def mask(
     return dataset.assign({variable: dataset[variable].where(~bad)})
 
 
-def _out_of_range(values: Floats, variable: str) -> Mask:
-    """Return where a value is beyond the plausible range, with room below for noise about zero.
+def failures(
+    values: Floats,
+    dataset: xr.Dataset,
+    variable: str,
+    checks: Iterable[str],
+    *,
+    limits: QualityLimits | None = None,
+) -> Iterator[tuple[str, Mask]]:
+    """Yield the name of each check and where values fail it, (station, time).
 
-    The room is 0.5 % of the upper limit: down to -10 ug m-3 for PM2.5, which is the lowest
-    hourly value in the files of US EPA.
+    A value that fails is no evidence in the next check.
+
+    Parameters
+    ----------
+    values : ndarray, (station, time), float64
+        NaN where missing, or where something else is wrong already.
+    dataset : xarray.Dataset
+        Gives the places of the stations.
+    variable : str
+    checks : iterable of str
+        Names of `CHECKS`, in the order of work.
+    limits : QualityLimits, optional
     """
+    good, limits = values.copy(), limits or QualityLimits()
+    for name in checks:
+        wrong = CHECKS[name](good, dataset, variable, limits)
+        if name != "step":  # which is where a level begins, and evidence of that level
+            good[wrong] = np.nan
+        yield name, wrong
+
+
+def _out_of_range(
+    values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits
+) -> Mask:
+    """Return where a value is beyond the plausible range, with room below for noise about zero."""
     if variable not in POLLUTANTS:
         return np.isinf(values)
-    low, high = POLLUTANTS[variable].plausible
-    return (values < low - 0.005 * high) | (values > high)
+    low, high = POLLUTANTS[variable].limits
+    return (values < low) | (values > high)
 
 
-def _flat_line(values: Floats, limits: QualityLimits) -> Mask:
-    """Return where a value is in a run of equal ones; a missing value ends a run."""
+def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
+    """Return where a value is in a run of equal ones; a missing value ends a run.
+
+    Where the nearest stations do not move either, or are near the detection limit too, the air is
+    constant or clean, and no instrument is stuck.
+    """
     count = values.shape[1]
     begins = np.ones(values.shape, dtype=bool)
     begins[:, 1:] = values[:, 1:] != values[:, :-1]
@@ -219,15 +261,36 @@ def _flat_line(values: Floats, limits: QualityLimits) -> Mask:
     flat = np.zeros(values.shape, dtype=bool)
     # Repeats are commonest in the lowest tenth, where instruments report their detection limit.
     low = values <= _quantile(values, 0.1)[:, None]
+    top = values >= _quantile(values, 0.99)[:, None]
+    lower = values <= _quantile(values, 1 / 3)[:, None]
+    if present.any():
+        at_highest = values == np.fmax.reduce(values, axis=None)
+        if at_highest.any(axis=1).sum() >= _STATIONS_AT_FULL_SCALE:
+            present &= ~at_highest
     for group in (present & low, present & ~low):
         repeats = (group & ~begins).sum(axis=1) / np.maximum(group.sum(axis=1), 1)
         share = np.clip(repeats, 1e-3, _MOST_REPEATS)
         longest = 1 + np.log(limits.flat_chance) / np.log(share)
         flat |= group & (length >= np.maximum(longest, limits.flat_steps)[:, None])
+    network = StationNetwork.from_dataset(dataset)
+    near = network.nearest_others(k=limits.neighbours).index
+    root = np.sqrt(np.maximum(values, 0.0))
+    for station, start in np.argwhere(flat & begins):
+        hours = slice(start, last[station, start] + 1)
+        middle = _median(root[near[station], hours].T)
+        middle = middle[~np.isnan(middle)]
+        if middle.size:  # or else there is no witness
+            level = root[station, start]
+            if lower[station, start]:  # near a detection limit, while the others are low too
+                flat[station, hours] = np.median(middle) - level >= _ABOVE_LIMIT
+            elif top[station, start] and np.median(middle) >= _OF_FULL_SCALE * level:
+                flat[station, hours] = False  # a full scale, while the others are high too
+            else:
+                flat[station, hours] = np.ptp(middle) >= _MOVED
     return flat
 
 
-def _spike(values: Floats, limits: QualityLimits) -> Mask:
+def _spike(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
     """Return where a value is far from the mean of its neighbours in time, and those agree."""
     root = np.sqrt(np.maximum(values, 0.0))
     deviation = np.full(values.shape, np.nan)
@@ -236,24 +299,48 @@ def _spike(values: Floats, limits: QualityLimits) -> Mask:
     difference[:, 1:-1] = np.abs(root[:, 2:] - root[:, :-2])
     scatter = np.maximum(_SIGMA_OF_MAD * _median(np.abs(deviation)), _SMALLEST_SCATTER)
     size = np.abs(np.nan_to_num(deviation))
-    return (size > limits.spike_sigma * np.nan_to_num(scatter[:, None], nan=np.inf)) & (
+    spikes = (size > limits.spike_sigma * np.nan_to_num(scatter[:, None], nan=np.inf)) & (
         np.nan_to_num(difference, nan=np.inf) < size
     )
+    near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
+    return spikes & ~_shared(deviation, spikes, near)
 
 
-def _neighbour_outlier(values: Floats, dataset: xr.Dataset, limits: QualityLimits) -> Mask:
+def _shared(change: Floats, where: Mask, near: Codes) -> Mask:
+    """Return where the nearest stations do a third of what a station does: weather, no fault."""
+    shared = np.zeros(where.shape, dtype=bool)
+    for station, hour in np.argwhere(where):
+        others = change[near[station], hour]
+        others = others[~np.isnan(others)]
+        own = change[station, hour]
+        shared[station, hour] = others.size > 0 and np.median(others) / own >= _SHARE_OF_WEATHER
+    return shared
+
+
+def _step(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
+    """Return where a series jumps to another level, and the nearest stations do not."""
+    root = np.sqrt(np.maximum(values, 0.0))
+    change = np.full(values.shape, np.nan)
+    change[:, 1:] = np.diff(root, axis=1)
+    scatter = np.maximum(_SIGMA_OF_MAD * _median(np.abs(change)), _SMALLEST_SCATTER)
+    far = limits.step_sigma * np.nan_to_num(scatter, nan=np.inf)[:, None]
+    back = np.zeros(values.shape)
+    back[:, :-1] = np.abs(np.nan_to_num(change[:, 1:]))
+    jumps = (np.abs(np.nan_to_num(change)) > far) & (back < np.abs(np.nan_to_num(change)) / 2)
+    near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
+    return jumps & ~_shared(change, jumps, near)
+
+
+def _neighbour_outlier(
+    values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits
+) -> Mask:
     """Return where a value is off the median of the nearest stations, its usual offset removed."""
     outlier = np.zeros(values.shape, dtype=bool)
     network = StationNetwork.from_dataset(dataset)
     if network.size <= _FEWEST_NEIGHBOURS:
         return outlier
     root = np.sqrt(np.maximum(values, 0.0))
-    near = network.neighbours(
-        network.longitude,
-        network.latitude,
-        k=min(limits.neighbours, network.size - 1),
-        exclude=np.arange(network.size),
-    ).index
+    near = network.nearest_others(k=limits.neighbours).index
     for station in range(network.size):
         nearest = root[near[station][near[station] >= 0]]  # (neighbour, time)
         middle = _median(nearest.T)
@@ -274,8 +361,22 @@ def _median(values: Floats) -> Floats:
 
 def _quantile(values: Floats, share: float) -> Floats:
     """Return a quantile, halfway between two values if it falls between them, or NaN."""
+    if values.shape[-1] == 0:
+        return np.full(values.shape[:-1], np.nan)
     ordered = np.sort(values, axis=-1)  # NaN go last
     place = np.maximum((~np.isnan(values)).sum(axis=-1, keepdims=True) - 1, 0) * share
     ranks = (np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64))
     low, high = (np.take_along_axis(ordered, rank, axis=-1)[..., 0] for rank in ranks)
     return (low + high) / 2
+
+
+#: Checks of single values by name; each gets values, the Dataset, the variable and the limits.
+CHECKS: Mapping[str, Callable[[Floats, xr.Dataset, str, QualityLimits], Mask]] = MappingProxyType(
+    {
+        "out_of_range": _out_of_range,
+        "flat_line": _flat_line,
+        "spike": _spike,
+        "step": _step,
+        "neighbour_outlier": _neighbour_outlier,
+    }
+)

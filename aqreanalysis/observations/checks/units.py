@@ -39,6 +39,57 @@ _MIXING_RATIOS: Mapping[str, float] = MappingProxyType(
 )
 
 
+#: Least 95th percentile of the values above zero, and largest median, of months at any place, in
+#: ug m-3. Below are the cleanest remote stations, above the most polluted streets and volcanoes; a
+#: thousand lies between a unit and the next.
+_LEVELS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "pm25": (0.6, 1000.0),
+        "pm10": (1.0, 4000.0),
+        "no2": (0.15, 500.0),
+        "no": (0.01, 1000.0),
+        "o3": (2.0, 400.0),
+        "so2": (0.03, 1000.0),
+        "co": (20.0, 20000.0),
+    }
+)
+
+
+def implausible_level(values: ArrayLike, variable: str) -> str:
+    """Return why values cannot be of a pollutant in ug m-3, with the units they may be in, or "".
+
+    Examples
+    --------
+    >>> implausible_level([0.8, 1.1, 0.0, 2.3], "co")
+    'too low in ug m-3 (95 % of the values above 0 are below 2.3): were they in mg/m3 or ppm?'
+    >>> implausible_level([31423.0], "so2")
+    'too high in ug m-3 (median 31423): were they in ug/m3 or ppb?'
+    >>> implausible_level([450.0, 900.0], "co")
+    ''
+    """
+    if variable not in _LEVELS:
+        return ""
+    numbers = np.asarray(values, dtype=np.float64)
+    numbers = numbers[numbers > 0]
+    if not numbers.size:
+        return ""
+    least, most = _LEVELS[variable]
+    high, middle = float(np.quantile(numbers, 0.95, method="higher")), float(np.median(numbers))
+    if high >= least and middle <= most:
+        return ""
+    units = ["mg/m3"] + (["ppb", "ppm"] if POLLUTANTS[variable].molar_mass else [])
+    if high < least:
+        factors = {unit: concentration_factor(unit, variable) for unit in units}
+        level = f"too low in ug m-3 (95 % of the values above 0 are below {high:.3g})"
+    else:
+        factors = {"ug/m3": 1.0} | {unit: concentration_factor(unit, variable) for unit in units}
+        largest = max(factors.values())
+        factors = {unit: factor / largest for unit, factor in factors.items() if factor < largest}
+        level = f"too high in ug m-3 (median {middle:.5g})"
+    fitting = [u for u, f in factors.items() if 2 * least <= high * f and middle * f <= most / 2]
+    return f"{level}: were they in {' or '.join(fitting)}?" if fitting else level
+
+
 def concentration_factor(
     units: str,
     pollutant_name: str,
@@ -91,6 +142,21 @@ def concentration_factor(
     if offset:
         raise ObservationError(f"{pollutant_name} cannot be in {units!r}")
     return factor
+
+
+@lru_cache
+def usual_factors(variable: str) -> tuple[float, ...]:
+    """Return the factors to ug m-3 from the units that files of a pollutant use, 1 first.
+
+    Examples
+    --------
+    >>> usual_factors("pm25"), len(usual_factors("o3"))
+    ((1.0, 1000.0), 4)
+    """
+    if variable not in POLLUTANTS:
+        return (1.0,)
+    ratios = ("ppb", "ppm") if POLLUTANTS[variable].molar_mass else ()
+    return (1.0, 1000.0, *(concentration_factor(units, variable) for units in ratios))
 
 
 def to_concentration(

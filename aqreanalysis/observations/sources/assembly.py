@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.observations.checks import Codes, Floats, Names, Times
 from aqreanalysis.observations.checks.axis import Axis, regular_axis
+from aqreanalysis.observations.checks.plausibility import hint_of_daily
 from aqreanalysis.observations.checks.positions import Positions
 from aqreanalysis.observations.contract import faults_given_ranges, value_ranges
 from aqreanalysis.observations.journal import Journal
@@ -213,9 +214,12 @@ def _one_each(
     cells = different.loc[conflict, "cell"]
     example = cells.min()
     values = ", ".join(f"{value:g}" for value in by_cell.get_group(example))
+    hint = (
+        hint_of_daily(axis.times[cells.unique() % axis.times.size]) if axis.step_hours < 24 else ""
+    )
     what = (
         f"{cells.nunique()} station-hours have different values of {name}; for example "
-        f"{words(example)}: {values}"
+        f"{words(example)}: {values}{hint}"
     )
     if duplicates == "error":
         share = cells.nunique() / max(int(np.isfinite(rows.values[name]).sum()), 1)

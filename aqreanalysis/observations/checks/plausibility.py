@@ -1,0 +1,316 @@
+"""What cannot be true of observations: found, named with its remedy, and kept out.
+
+Each suspicion is harmless where it costs values or a station, and these are left out and counted.
+What would give wrong numbers without costing anything, such as wrong units, is said aloud.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.observations.checks import Codes, Floats, Mask
+from aqreanalysis.observations.checks.codes import missing_codes
+from aqreanalysis.observations.checks.copies import copies
+from aqreanalysis.observations.checks.positions import misplaced
+from aqreanalysis.observations.checks.units import implausible_level
+from aqreanalysis.observations.contract import DIMENSIONS, step_hours, stored_values
+from aqreanalysis.observations.journal import Journal
+from aqreanalysis.observations.variables import METEOROLOGY
+
+Kind = Literal["missing_code", "daily_values", "misplaced", "remote", "copy", "units"]
+Cost = Literal["values", "station", "none"]
+
+#: What is done about a suspicion, as the end of its sentence.
+_DONE = {"values": "; read as missing", "station": "; left out", "none": ""}
+#: A station with fewer values is not judged too low.
+_FEWEST_VALUES = 24
+#: Values at one hour of the day alone that are daily means, where they are not all of its days.
+_FEWEST_DAYS = 5
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Something that cannot be true of observations.
+
+    Attributes
+    ----------
+    kind : {"missing_code", "daily_values", "misplaced", "remote", "copy", "units"}
+    variable : str or None
+        None where it is about positions.
+    stations : ndarray of int
+        Rows of the stations.
+    what, remedy : str
+        What was found, with station and count, and what to do.
+    cost : {"values", "station", "none"}
+        What is left out for it: values, whole stations, or nothing.
+    where : (station, time) bool, optional
+        The values.
+    """
+
+    kind: Kind
+    variable: str | None
+    stations: Codes
+    what: str
+    remedy: str
+    cost: Cost = "none"
+    where: Mask | None = None
+
+    def __str__(self) -> str:
+        """Return what was found and what to do, without what is done."""
+        return f"{self.what}{'' if self.what.endswith('?') else '.'} {self.remedy}"
+
+
+def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> list[Suspicion]:
+    """Return what cannot be true of observations, whoever made them.
+
+    Probable missing codes, daily values among hourly ones, positions at 0, 0 or misread, two
+    stations with the same numbers, and units that make a pollutant implausible.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Valid observations; their values are read.
+    variables : sequence of str, optional
+        Those to be judged; all pollutants and meteorology by default.
+
+    Returns
+    -------
+    list of Suspicion
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> suspicions(obs)
+    []
+    >>> wrong = obs.assign(pm25=obs.pm25.where(obs.pm25 > 2, -99.0).assign_attrs(obs.pm25.attrs))
+    >>> suspicions(wrong)[0].remedy
+    'Say so with missing=-99 (--missing -99)'
+    """
+    found = [*_about_positions(dataset)]
+    for name, array in dataset.data_vars.items():
+        known = name in POLLUTANTS or name in METEOROLOGY
+        chosen = known if variables is None else name in variables
+        if chosen and set(array.dims) == set(DIMENSIONS) and array.dtype.kind in "fiu":
+            found += _about_values(dataset, str(name))
+    return found
+
+
+def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.Dataset:
+    """Return what was read without what cannot be true; every loss is logged and in the history.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Valid observations; not changed.
+    journal : Journal
+        Gets a warning for each suspicion, or a fault if strict.
+    strict : bool
+        Whether a suspicion is an error.
+
+    Raises
+    ------
+    ObservationError
+        If strict, with all suspicions, or if no value of any pollutant is left.
+    """
+    found = suspicions(dataset)
+    before = len(journal.decisions)
+    for one in found:
+        if one.kind == "remote":
+            journal.decide(str(one))
+        elif strict:
+            journal.fault(str(one))
+        else:
+            journal.warn(str(replace(one, what=one.what + _DONE[one.cost])))
+    journal.stop_if_faulty()
+    if not found:
+        return dataset
+    kept = without(dataset, found)
+    judged = {one.variable for one in found if one.variable and one.cost == "values"}
+    empty = sorted(name for name in judged if name in kept and kept[name].isnull().all())
+    if empty and set(kept.data_vars) & POLLUTANTS.keys() <= set(empty):
+        journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, found))}")
+        journal.stop_if_faulty()
+    if empty:
+        journal.warn(f"left out, since no value is left: {', '.join(empty)}")
+        kept = kept.drop_vars(empty)
+    lines = "; ".join(journal.decisions[before:])
+    return kept.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
+
+
+def without(dataset: xr.Dataset, found: Sequence[Suspicion]) -> xr.Dataset:
+    """Return observations without the values and the stations that suspicions cost."""
+    for one in found:
+        if one.variable is not None and one.where is not None and one.cost == "values":
+            array = dataset[one.variable]
+            wrong = xr.DataArray(one.where, dims=DIMENSIONS)
+            masked = array.where(~wrong).transpose(*array.dims).astype(_floating(array.dtype))
+            dataset = dataset.assign({one.variable: masked.assign_attrs(array.attrs)})
+    lost = [row for one in found if one.cost == "station" for row in one.stations]
+    keep = np.setdiff1d(np.arange(dataset.sizes[STATION]), lost)
+    return dataset.isel({STATION: keep}) if lost else dataset
+
+
+def _floating(dtype: np.dtype) -> np.dtype:
+    """Return the type that holds values of another type, and missing ones."""
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
+
+
+def _about_positions(dataset: xr.Dataset) -> Iterator[Suspicion]:
+    """Yield stations that are probably not where they are said to be."""
+    degrees = [np.asarray(dataset[name].values, float) for name in ("longitude", "latitude")]
+    for one in misplaced(*degrees):
+        name, stations = dataset[STATION].values[one.row], np.array([one.row])
+        if one.is_certain or " with " in one.reason:
+            remedy = "Give its position with stations=... (--stations), or leave it out beforehand"
+            yield Suspicion("misplaced", None, stations, f"station {name} {one.reason}", remedy,
+                            "station" if one.is_certain else "none")  # fmt: skip
+        else:
+            remedy = "If it belongs there, pass region= (--region) for a grid around the others"
+            yield Suspicion("remote", None, stations, f"station {name} {one.reason}", remedy)
+
+
+def _about_values(dataset: xr.Dataset, variable: str) -> Iterator[Suspicion]:
+    """Yield what cannot be true of the values of a variable."""
+    values = stored_values(dataset, variable)
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    for code in missing_codes(values, variable):
+        yield Suspicion(
+            "missing_code",
+            variable,
+            np.flatnonzero(code.where.any(axis=1)),
+            f"{_counted(dataset, code.where)} of {variable} {_are(code.where)} exactly "
+            f"{code.value:.6g} and far from the rest: probably a missing code",
+            f"Say so with missing={code.written} (--missing {code.written})",
+            "values",
+            code.where,
+        )
+        values = np.where(code.where, np.nan, values)
+    daily = _daily_values(dataset, values)
+    if daily.any():
+        yield Suspicion(
+            "daily_values",
+            variable,
+            np.flatnonzero(daily.any(axis=1)),
+            f"{_counted(dataset, daily)} of {variable} stand at one hour of the day alone, among "
+            "stations that report every hour: probably daily means",
+            "Give daily and hourly values in files of their own",
+            "values",
+            daily,
+        )
+        values = np.where(daily, np.nan, values)
+    if variable in POLLUTANTS:
+        yield from _about_units(dataset, variable, values)
+        yield from _about_copies(dataset, variable, values)
+
+
+def _daily_values(dataset: xr.Dataset, values: Floats) -> Mask:
+    """Return the values of stations that report at one hour of the day, where others do at many."""
+    nothing = np.zeros(values.shape, dtype=bool)
+    hours, step = dataset[TIME].dt.hour.values, step_hours(dataset)
+    days = int(np.unique(dataset[TIME].values.astype("datetime64[D]")).size)
+    if step > 3 or days < 2:
+        return nothing
+    present = ~np.isnan(values)
+    reports = np.stack([present[:, hours == hour].any(axis=1) for hour in range(24)])
+    often = reports.sum(axis=0)
+    count = present.sum(axis=1)
+    single = (often == 1) & (count >= 2)
+    single &= (count >= _FEWEST_DAYS) | (count >= 0.75 * days)
+    return present & single[:, None] if (often >= 12 / step).any() else nothing
+
+
+def hint_of_daily(stamps: NDArray[np.datetime64]) -> str:
+    """Return the hint that conflicting values of some hours are daily ones, or "".
+
+    Examples
+    --------
+    >>> hint_of_daily(np.array(["2015-01-01T00", "2015-01-02T00"], "datetime64[ns]"))
+    '; all stand at 00:00 UTC: daily values among hourly ones? Leave the rows of one of them out'
+    """
+    hours = np.unique(stamps.astype("datetime64[m]").astype(np.int64) % 1440)
+    if hours.size != 1 or np.unique(stamps).size < 2:
+        return ""
+    clock = f"{hours[0] // 60:02d}:{hours[0] % 60:02d}"
+    return (
+        f"; all stand at {clock} UTC: daily values among hourly ones? Leave the rows of one of "
+        "them out"
+    )
+
+
+def _about_units(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator[Suspicion]:
+    """Yield units that make a pollutant implausible, of all stations or of some."""
+    names = dataset[STATION].values
+    every = np.flatnonzero(~np.isnan(values).all(axis=1))
+    reason = implausible_level(values, variable)
+    if reason:
+        yield Suspicion(
+            "units",
+            variable,
+            every,
+            f"the values of {variable} at {every.size} stations, such as {names[every[0]]}, are "
+            f"{reason}",
+            _units_remedy(variable, reason),
+        )
+        return
+    reasons = {row: implausible_level(values[row], variable) for row in every}
+    few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
+    wrong = [
+        row
+        for row, text in reasons.items()
+        if text and not (few[row] and text.startswith("too low"))
+    ]
+    if wrong:
+        yield Suspicion(
+            "units",
+            variable,
+            np.array(wrong),
+            f"the values of {variable} at station {names[wrong[0]]} ({len(wrong)} such stations) "
+            f"are {reasons[wrong[0]]}",
+            _units_remedy(variable, reasons[wrong[0]]),
+        )
+
+
+def _units_remedy(variable: str, reason: str) -> str:
+    """Return how to state the units, the first that fit as the example."""
+    units = reason.partition("were they in ")[2].rstrip("?").partition(" or ")[0] or "mg/m3"
+    return f"State them with units={{'{variable}': '{units}'}} (--units {variable}={units})"
+
+
+def _about_copies(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator[Suspicion]:
+    """Yield pairs of stations with the same numbers."""
+    names, step = dataset[STATION].values, step_hours(dataset)
+    for copy in copies(values):
+        one, other = names[copy.first], names[copy.second]
+        lag = f", {abs(copy.lag) * step:g} h {'later' if copy.lag > 0 else 'earlier'}"
+        remedy = "a label of the hour or a time zone differs, or one is the other under two names"
+        yield Suspicion(
+            "copy",
+            variable,
+            np.array([copy.first, copy.second]),
+            f"stations {one} and {other} hold the same numbers of {variable}: {other} has "
+            f"{copy.equal} of {copy.common} values of {one}{lag if copy.lag else ''}",
+            f"Leave one of them out{f': {remedy}' if copy.lag else ''}",
+        )
+
+
+def _counted(dataset: xr.Dataset, where: Mask) -> str:
+    """Return how many values at how many stations, with the first of them."""
+    row, hour = (int(at) for at in np.argwhere(where)[0])
+    stamp = np.datetime_as_string(dataset[TIME].values[hour], unit="m")
+    count, stations = int(where.sum()), int(where.any(axis=1).sum())
+    return (
+        f"{count} value{'s' * (count > 1)} (at {stations} station{'s' * (stations > 1)}; for "
+        f"example station {dataset[STATION].values[row]}, {stamp} UTC)"
+    )
+
+
+def _are(where: Mask) -> str:
+    """Return the verb for a number of values."""
+    return "are" if where.sum() > 1 else "is"
