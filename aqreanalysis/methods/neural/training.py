@@ -55,7 +55,7 @@ SHIFTS = 3
 CALIBRATING_FOLDS, CALIBRATING, STATIONS_OF_FOLD = 5, 256, 64
 #: Of the updates of a covariance one in so many follows in which the whole network is silent.
 SILENT_SHARE = 2
-#: Shares of the logarithm of a station's noise that are tried; of a large network the first.
+#: Shares of the logarithm of a station's noise that are tried.
 NOISE_SHARES = (1.0, 0.5, 0.0)
 #: Share of the updates in which the learning rate rises.
 RISE = 0.1
@@ -288,17 +288,18 @@ def _calibrate_kriging(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Setti
     bar.set_description("learning the spread")
     size = setting.samples.network.size
     windows = math.ceil(setting.schedule.validation_windows * min(1, CALIBRATING / size))
+    fewest = min(len(split.visible) for split in setting.folds)
+    unseen = size <= CALIBRATING and fewest >= FEWEST_FOR_HEADS
     of_folds: dict[float, list[tuple[Errors, Errors]]] = {}
     for split in setting.folds:
-        fitted, samples, shares = model, setting.samples, NOISE_SHARES[:1]
-        if size <= CALIBRATING and len(split.visible) >= FEWEST_FOR_HEADS:
+        fitted, samples = model, setting.samples
+        if unseen:
             fitted, samples = _without(split, model, setting, bar)
-            shares = NOISE_SHARES
         passes = [
             Passes.over(samples, fitted, [split], windows, silent=nobody)
             for nobody in (False, True)
         ]
-        for share in shares:
+        for share in NOISE_SHARES if unseen else (1.0,):
             reporting, silent = (
                 Errors.of(fitted, each.weighed(fitted, model, noise=share)) for each in passes
             )
