@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Protocol, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 import xarray as xr
@@ -27,24 +27,6 @@ from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults
 
 LOGGER = logging.getLogger(__name__)
-
-
-class KrigingField(Protocol):
-    """The engine of a kriging method, a dataclass."""
-
-    neighbours: int
-    law: SpreadLaw
-
-    def kriged(
-        self,
-        longitude: np.ndarray,
-        latitude: np.ndarray,
-        hours: slice,
-        *,
-        disagreement: bool,
-    ) -> Kriged:
-        """Return kriging on the scale of interpolation, (n, hours); NaN where none reports."""
-        ...
 
 
 class Kriging(Fitted):
@@ -171,7 +153,8 @@ class Kriging(Fitted):
                     *at, every, disagreement=self._calibrate == "law"
                 )
                 columns = np.stack([part.truth, *(c for c in kriged if c is not None)])
-                found[k].append(columns[:, np.isfinite(columns).all(axis=0)].astype(np.float64))
+                known = np.isfinite(columns).all(axis=0) & (columns[2] > 0)
+                found[k].append(columns[:, known].astype(np.float64))
         return {
             k: LeftOut(Kriged(mean, spread, rest[0] if rest else None), truth)
             for k, each in found.items()

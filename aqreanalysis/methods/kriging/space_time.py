@@ -108,7 +108,7 @@ class SpaceTimeKriging(Kriging):
     CHOICES: ClassVar[tuple[int, ...]] = (8, 12, 16, 24)
     UNCHOSEN: ClassVar[int] = 12
     PARTS: ClassVar[int] = 10
-    CORE: ClassVar[int] = 24
+    CORE: ClassVar[int] = 12
 
     name: ClassVar[str] = "space_time_kriging"
     references: ClassVar[str] = (

@@ -1,0 +1,206 @@
+"""The neural method against the best of the baselines, with intervals over stations."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.network import StationNetwork
+from aqreanalysis.verification import differences, metrics
+from aqreanalysis.verification.scoring import SUMMED
+from benchmarks.measuring import BASELINES, COVARIANCE, Measured
+from benchmarks.protocols import PROTOCOLS
+
+#: Scores that are compared.
+COMPARED = ("rmse", "mae", "crps")
+#: What is compared with the baselines: the default method, or what is mostly used of it.
+OURS = ("neural", COVARIANCE)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score of a method and of the baseline that is best in it.
+
+    ``difference`` is relative, -0.02 is 2 % less; ``low`` and ``high`` are the ends of its 95 %
+    interval, NaN with one station alone.
+    """
+
+    method: str
+    value: float
+    baseline: str
+    best: float
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says: the sign is proven or it is not."""
+        if not np.isfinite(self.low):
+            return "one station"
+        return "worse" if self.low > 0 else "better" if self.high < 0 else "level"
+
+    def __str__(self) -> str:
+        """Return the difference in percent, its interval, what it says, and the two scores."""
+        interval = f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        interval *= bool(np.isfinite(self.low))
+        return (
+            f"{100 * self.difference:+.1f} %{interval} {self.verdict}: {self.value:.2f}, "
+            f"{self.baseline} {self.best:.2f}"
+        )
+
+
+def station_rows(result: Measured) -> list[dict[str, Any]]:
+    """Return the scores of a result at each hidden station, from which all intervals follow."""
+    scores = metrics(result.statistics, by="station").isel(estimator=0)
+    rows = []
+    for name in scores["station"].values:
+        one = scores.sel(station=name)
+        if not one["count"] > 0:
+            continue
+        rows.append(
+            {
+                "protocol": result.protocol.key,
+                "split": result.split,
+                "method": result.method,
+                "seed": "" if result.seed is None else result.seed,
+                "statistic": result.statistic,
+                "station": str(name).removesuffix(f", {result.split}"),
+                "longitude": float(result.statistics["longitude"].sel(station=name)),
+                "latitude": float(result.statistics["latitude"].sel(station=name)),
+                "count": int(one["count"]),
+                **{score: float(f"{float(one[score]):.6g}") for score in COMPARED},
+            }
+        )
+    return rows
+
+
+def read_stations(path: Path) -> list[dict[str, Any]]:
+    """Return a record of `station_rows`; of a station measured twice, the last row.
+
+    Raises
+    ------
+    ValueError
+        If the file lacks a column.
+    """
+    identity = ("protocol", "split", "method", "seed", "statistic", "station")
+    numbers = ("longitude", "latitude", "count", *COMPARED)
+    with path.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        lacking = {*identity, *numbers} - {*(reader.fieldnames or ())}
+        if lacking:
+            raise ValueError(f"{path} has no column {', '.join(sorted(lacking))}")
+        last = {tuple(row[name] for name in identity): row for row in reader}
+    return [row | {name: float(row[name]) for name in numbers} for row in last.values()]
+
+
+def compared(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, Comparison]:
+    """Return each score of a method beside that of the baseline that is best in it.
+
+    Values of all splits are pooled. Places are drawn with all their values in all splits; the two
+    methods are compared in the same draws.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Of `station_rows` of one protocol and one statistic.
+    method : str
+
+    Returns
+    -------
+    dict
+        By score; empty without any baseline.
+    """
+    rows = list(rows)
+    names = [name for name in BASELINES if any(row["method"] == name for row in rows)]
+    if not names or not any(row["method"] == method for row in rows):
+        return {}
+    summed = _statistics(rows, [*names, method])
+    whole = metrics(summed)
+    found = {}
+    for score in COMPARED:
+        # A law of the spread leaves median and mean as they are: of equals the first is named.
+        best = min(names, key=lambda name: round(float(whole[score].sel(estimator=name)), 4))
+        pair = summed.sel(estimator=[best, method])
+        difference = differences(pair, to=best)[f"relative_{score}"].sel(estimator=method)
+        of = {name: float(whole[score].sel(estimator=name)) for name in (method, best)}
+        bounds = (float(difference.sel(bound=bound)) for bound in ("value", "low", "high"))
+        found[score] = Comparison(method, of[method], best, of[best], *bounds)
+    return found
+
+
+def differences_table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the table of all protocols in a record, losses first, as rows of cells.
+
+    A protocol of which each split is a score of its own has a row for each.
+    """
+    body: list[tuple[float, list[str]]] = []
+    for key, protocol in PROTOCOLS.items():
+        of_protocol = [
+            row for row in rows if row["protocol"] == key and row["statistic"] == "median"
+        ]
+        splits = (
+            sorted({row["split"] for row in of_protocol}) if protocol.combine == "each" else [""]
+        )
+        for split in splits:
+            part = [row for row in of_protocol if split in ("", row["split"])]
+            # All stations of the method, or none: parts of a protocol are not compared.
+            for method in [name for name in OURS if any(r["method"] == name for r in part)][:1]:
+                found = compared(part, method)
+                if not found:
+                    continue
+                own = {(r["split"], r["station"]) for r in part if r["method"] == method}
+                cells = [str(each) for each in found.values()]
+                label = f"`{key}`" + f" {split}" * bool(split)
+                head = [label, method, str(len(own))]
+                body.append((-found["rmse"].difference, [*head, *cells]))
+    head = ["", "method", "stations", *(score.upper() for score in COMPARED)]
+    return [head, *(cells for _, cells in sorted(body, key=lambda each: each[0]))]
+
+
+def _statistics(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> xr.Dataset:
+    """Return statistics of stations, as far as the compared scores need them."""
+    samples = list(dict.fromkeys((row["split"], row["station"]) for row in rows))
+    positions = {
+        (row["split"], row["station"]): (row["longitude"], row["latitude"]) for row in rows
+    }
+    longitude, latitude = np.array([positions[sample] for sample in samples]).T
+    sums = {name: np.zeros((1, len(methods), len(samples), 1)) for name in SUMMED}
+    for row in rows:  # several seeds add up
+        if row["method"] not in methods:
+            continue
+        at = (0, methods.index(row["method"]), samples.index((row["split"], row["station"])), 0)
+        count = row["count"]
+        for name, value in (
+            ("count", count),
+            ("count_probabilistic", count),
+            ("sum_squared_error", count * row["rmse"] ** 2),
+            ("sum_absolute_error", count * row["mae"]),
+            ("sum_crps", count * row["crps"]),
+        ):
+            sums[name][at] += value
+    dims = ("resolution", "estimator", "station", "stratum")
+    events = ("hits", "misses", "false_alarms")
+    network = StationNetwork(longitude, latitude)
+    return xr.Dataset(
+        {
+            name: ((*dims[:3], "event") if name in events else dims, values)
+            for name, values in sums.items()
+        },
+        coords={
+            "resolution": ["recorded"],
+            "estimator": list(methods),
+            "station": [f"{station}, {split}" for split, station in samples],
+            "kind": ("stratum", ["all"]),
+            "label": ("stratum", ["all"]),
+            "event": [0.0],
+            "longitude": ("station", longitude),
+            "latitude": ("station", latitude),
+            "place": ("station", network.colocated_groups()),
+        },
+        attrs={"units": "ug m-3"},
+    )
