@@ -29,7 +29,6 @@ class Comparison:
     interval, NaN with one station alone.
     """
 
-    method: str
     value: float
     baseline: str
     best: float
@@ -121,43 +120,42 @@ def compared(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, Compar
         return {}
     summed = _statistics(rows, [*names, method])
     whole = metrics(summed)
+    of = {
+        (name, score): float(whole[score].sel(estimator=name))
+        for name in (*names, method)
+        for score in COMPARED
+    }
+    # A law of the spread leaves median and mean as they are: of equals the first is named.
+    best = {score: min(names, key=lambda name: round(of[name, score], 4)) for score in COMPARED}
+    to = {
+        name: differences(summed.sel(estimator=[name, method]), to=name).sel(estimator=method)
+        for name in {*best.values()}
+    }
     found = {}
-    for score in COMPARED:
-        # A law of the spread leaves median and mean as they are: of equals the first is named.
-        best = min(names, key=lambda name: round(float(whole[score].sel(estimator=name)), 4))
-        pair = summed.sel(estimator=[best, method])
-        difference = differences(pair, to=best)[f"relative_{score}"].sel(estimator=method)
-        of = {name: float(whole[score].sel(estimator=name)) for name in (method, best)}
-        bounds = (float(difference.sel(bound=bound)) for bound in ("value", "low", "high"))
-        found[score] = Comparison(method, of[method], best, of[best], *bounds)
+    for score, name in best.items():
+        relative = to[name][f"relative_{score}"]
+        bounds = (float(relative.sel(bound=bound)) for bound in ("value", "low", "high"))
+        found[score] = Comparison(of[method, score], name, of[name, score], *bounds)
     return found
 
 
 def differences_table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the table of all protocols in a record, losses first, as rows of cells.
+    """Return the table of all protocols in a record, losses in RMSE first, as rows of cells.
 
     A protocol of which each split is a score of its own has a row for each.
     """
     body: list[tuple[float, list[str]]] = []
+    medians = [row for row in rows if row["statistic"] == "median"]
     for key, protocol in PROTOCOLS.items():
-        of_protocol = [
-            row for row in rows if row["protocol"] == key and row["statistic"] == "median"
-        ]
-        splits = (
-            sorted({row["split"] for row in of_protocol}) if protocol.combine == "each" else [""]
-        )
-        for split in splits:
+        of_protocol = [row for row in medians if row["protocol"] == key]
+        splits = {row["split"] for row in of_protocol} if protocol.combine == "each" else {""}
+        for split in sorted(splits):
             part = [row for row in of_protocol if split in ("", row["split"])]
-            # All stations of the method, or none: parts of a protocol are not compared.
-            for method in [name for name in OURS if any(r["method"] == name for r in part)][:1]:
-                found = compared(part, method)
-                if not found:
-                    continue
-                own = {(r["split"], r["station"]) for r in part if r["method"] == method}
-                cells = [str(each) for each in found.values()]
-                label = f"`{key}`" + f" {split}" * bool(split)
-                head = [label, method, str(len(own))]
-                body.append((-found["rmse"].difference, [*head, *cells]))
+            method = next((name for name in OURS if any(r["method"] == name for r in part)), "")
+            if found := compared(part, method):
+                stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
+                head = [f"`{key}`" + f" {split}" * bool(split), method, str(len(stations))]
+                body.append((-found["rmse"].difference, [*head, *map(str, found.values())]))
     head = ["", "method", "stations", *(score.upper() for score in COMPARED)]
     return [head, *(cells for _, cells in sorted(body, key=lambda each: each[0]))]
 
