@@ -23,7 +23,7 @@ OURS = ("neural", COVARIANCE)
 
 @dataclass(frozen=True)
 class Comparison:
-    """One score of a method and of the baseline that is best in it.
+    """One score of a method, and the same of the baseline that is best in it.
 
     ``difference`` is relative, -0.02 is 2 % less; ``low`` and ``high`` are the ends of its 95 %
     interval, NaN with one station alone.
@@ -43,14 +43,17 @@ class Comparison:
             return "one station"
         return "worse" if self.low > 0 else "better" if self.high < 0 else "level"
 
+    @property
+    def percent(self) -> str:
+        """The difference in percent with its interval; bold where the sign is proven."""
+        bounds = f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        text = f"{100 * self.difference:+.1f}" + bounds * bool(np.isfinite(self.low))
+        return f"**{text}**" if self.verdict in ("worse", "better") else text
+
     def __str__(self) -> str:
-        """Return the difference in percent, its interval, what it says, and the two scores."""
-        interval = f" [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
-        interval *= bool(np.isfinite(self.low))
-        return (
-            f"{100 * self.difference:+.1f} %{interval} {self.verdict}: {self.value:.2f}, "
-            f"{self.baseline} {self.best:.2f}"
-        )
+        """Return the difference, what it says, and the two scores."""
+        scores = f"{self.value:.2f}, {self.baseline} {self.best:.2f}"
+        return f"{self.percent} {self.verdict}: {scores}"
 
 
 def station_rows(result: Measured) -> list[dict[str, Any]]:
@@ -139,12 +142,21 @@ def compared(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, Compar
     return found
 
 
-def differences_table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the table of all protocols in a record, losses in RMSE first, as rows of cells.
+@dataclass(frozen=True)
+class Standing:
+    """How ``method`` stands to the baselines at so many stations, hidden by a split or by all."""
 
-    A protocol of which each split is a score of its own has a row for each.
+    method: str
+    stations: int
+    scores: dict[str, Comparison]
+
+
+def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standing]:
+    """Return the standing on each protocol of a record, by key and split.
+
+    The split is named where a protocol scores each of its own, and empty elsewhere.
     """
-    body: list[tuple[float, list[str]]] = []
+    found = {}
     medians = [row for row in rows if row["statistic"] == "median"]
     for key, protocol in PROTOCOLS.items():
         of_protocol = [row for row in medians if row["protocol"] == key]
@@ -152,12 +164,20 @@ def differences_table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         for split in sorted(splits):
             part = [row for row in of_protocol if split in ("", row["split"])]
             method = next((name for name in OURS if any(r["method"] == name for r in part)), "")
-            if found := compared(part, method):
+            if scores := compared(part, method):
                 stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
-                head = [f"`{key}`" + f" {split}" * bool(split), method, str(len(stations))]
-                body.append((-found["rmse"].difference, [*head, *map(str, found.values())]))
-    head = ["", "method", "stations", *(score.upper() for score in COMPARED)]
-    return [head, *(cells for _, cells in sorted(body, key=lambda each: each[0]))]
+                found[key, split] = Standing(method, len(stations), scores)
+    return found
+
+
+def differences_table(found: Mapping[tuple[str, str], Standing]) -> list[list[str]]:
+    """Return the table of standings, losses in RMSE first, as rows of cells."""
+    head = ["difference in %", "method", "stations", *(score.upper() for score in COMPARED)]
+    ordered = sorted(found.items(), key=lambda each: -each[1].scores["rmse"].difference)
+    return [head] + [
+        [f"`{key}` {split}".strip(), of.method, str(of.stations), *map(str, of.scores.values())]
+        for (key, split), of in ordered
+    ]
 
 
 def _statistics(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> xr.Dataset:

@@ -263,7 +263,7 @@ def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
     }
     assert of["rmse"].difference == pytest.approx(-0.1)
     assert of["crps"].difference == pytest.approx(0.9 / 0.8 - 1)
-    _, *table = comparing.differences_table(record)
+    _, *table = comparing.differences_table(comparing.standings(record))
     assert [row[0] for row in table] == ["`p6`", "`p2` one", "`p3`"]
     assert "one station" in table[1][3]
 
