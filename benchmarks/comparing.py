@@ -41,7 +41,7 @@ class Comparison:
         """What the interval says: the sign is proven or it is not."""
         if not np.isfinite(self.low):
             return "one station"
-        return "worse" if self.low > 0 else "better" if self.high < 0 else "level"
+        return "worse" if self.low > 0 else "better" if self.high < 0 else "not distinguishable"
 
     @property
     def percent(self) -> str:

@@ -13,7 +13,16 @@ import xarray as xr
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
 from aqreanalysis.verification import differences
-from benchmarks import command, comparing, filling, measuring, protocols, published, sources
+from benchmarks import (
+    command,
+    comparing,
+    filling,
+    measuring,
+    protocols,
+    published,
+    sources,
+    summary,
+)
 from benchmarks.protocols import PROTOCOLS
 
 
@@ -266,6 +275,14 @@ def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
     _, *table = comparing.differences_table(comparing.standings(record))
     assert [row[0] for row in table] == ["`p6`", "`p2` one", "`p3`"]
     assert "one station" in table[1][3]
+
+
+def test_the_read_mes_show_what_the_records_hold():
+    """Run ``python -m benchmarks summary`` after new scores, and put its tables there."""
+    folder = Path(command.__file__).parent
+    shown = (folder / "README.md").read_text() + (folder.parent / "README.md").read_text()
+    tables = summary.summed_up(folder / "scores.csv", folder / "stations.csv").splitlines()
+    assert [line for line in tables if line not in shown] == []
 
 
 def test_a_station_hidden_by_two_splits_is_one_place():

@@ -1,7 +1,7 @@
 """What kriging learns by leaving stations out: how many neighbours to take, and how far it errs."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -22,8 +22,9 @@ COVERAGE, HALF_WIDTH = 0.90, 1.6449
 FEWEST, FEWEST_PLACES = 200, 3
 #: Values at left-out stations, at most; and such stations.
 VALUES, STATIONS = 1 << 14, 256
-#: A larger neighbourhood is taken for a gain in score of more than this share.
-GAIN = 1e-3
+#: Neighbours that are taken unless another number is better by more than a share of the score:
+#: below that it is chance which is best.
+USUAL, GAIN = 24, 5e-3
 #: Mean squared difference of neighbours, in squared units, that counts as agreement.
 AGREEMENT = 1e-3
 #: Standardised estimate beyond which the spread does not follow the level.
@@ -223,15 +224,16 @@ class LeftOut:
         return disagreement, level, variance
 
 
-def fewest_neighbours(scores: dict[int, float]) -> int:
-    """Return the fewest neighbours whose score is hardly worse than the best.
+def best_neighbours(scores: Mapping[int, float]) -> int:
+    """Return the number of neighbours with the best score, if it is better than that of `USUAL`.
 
     Examples
     --------
-    >>> fewest_neighbours({8: 1.02, 16: 1.0005, 40: 1.0})
-    16
+    >>> best_neighbours({8: 1.02, 16: 1.0, 24: 1.004}), best_neighbours({8: 1.0, 24: 1.02})
+    (24, 8)
     """
-    return min(k for k, score in scores.items() if score <= min(scores.values()) * (1 + GAIN))
+    usual, best = min(USUAL, max(scores)), min(scores, key=lambda k: scores[k])
+    return best if scores[best] * (1 + GAIN) < scores[usual] else usual
 
 
 def _crps(error: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -106,10 +106,10 @@ class CompletedSeries:
         )
         inside = slice(margin, margin + HOURS_AT_ONCE)
         silent = ~span.reported[:, inside]
-        anyone = span.reported.any(axis=0)
+        anyone = np.logical_or.reduce(span.reported)
         starts = [margin + lag for lag in self.lags]
-        heard = np.any([anyone[start : start + HOURS_AT_ONCE] for start in starts], axis=0)
-        station, hour = np.nonzero(silent & heard)
+        heard = [anyone[start : start + HOURS_AT_ONCE] for start in starts]
+        station, hour = np.nonzero(silent & np.logical_or.reduce(heard))
         gaps = station, hour + margin
         data = Data.joined(
             [

@@ -14,11 +14,12 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.methods.contract import Fitted, configuration
 from aqreanalysis.methods.kriging.calibration import (
     FEWEST,
+    USUAL,
     Calibration,
     Kriged,
     LeftOut,
     SpreadLaw,
-    fewest_neighbours,
+    best_neighbours,
     parts_of,
 )
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
@@ -34,9 +35,8 @@ class Kriging(Fitted):
 
     name: ClassVar[str]
     takes_background: ClassVar[bool] = False
-    #: Neighbours from which `fit` chooses, and those where too little is known to choose.
+    #: Neighbours from which `fit` chooses.
     CHOICES: ClassVar[tuple[int, ...]]
-    UNCHOSEN: ClassVar[int]
     #: Parts in which stations are left out, at most, and hours of a window that is estimated.
     PARTS: ClassVar[int]
     CORE: ClassVar[int]
@@ -58,8 +58,7 @@ class Kriging(Fitted):
         """Return this method with what it learns from the observations.
 
         The variogram is that of the values without absurd ones. Stations are then left out in
-        turn: the number of neighbours is the fewest with the least CRPS at them, but for 0.1 %, and
-        the spread is made right there.
+        turn, which tells how many neighbours to take and how far the estimates err.
 
         Raises
         ------
@@ -131,7 +130,7 @@ class Kriging(Fitted):
             left_out = self._left_out(series, choices)
         if chosen is None:
             scores = {k: each.score() for k, each in left_out.items()}
-            chosen = fewest_neighbours(scores) if scores else self.UNCHOSEN
+            chosen = best_neighbours(scores) if scores else USUAL
         self.neighbours_ = chosen
         known = left_out.get(chosen)
         self.spread_ = known.fitted(self._calibrate) if known else SpreadLaw()

@@ -45,9 +45,8 @@ class SpaceTimeKriging(Kriging):
     Parameters
     ----------
     neighbours : int, optional
-        Stations in an estimate; all of them where there are fewer. By default the fewest of 8, 12,
-        16 and 24 with the least CRPS at left-out stations, but for 0.1 %; 12 where too little is
-        known to choose.
+        Stations in an estimate; all of them where there are fewer. By default 24, or
+        another of 8, 12 and 16 if its CRPS at left-out stations is lower by more than 0.5 %.
     lags : tuple of int
         Hours from which values are taken, in steps of the time axis relative to the hour that is
         estimated. ``(0,)`` is ordinary kriging of completed series: faster than
@@ -106,7 +105,6 @@ class SpaceTimeKriging(Kriging):
     spread_: SpreadLaw = field(init=False, repr=False, compare=False)
 
     CHOICES: ClassVar[tuple[int, ...]] = (8, 12, 16, 24)
-    UNCHOSEN: ClassVar[int] = 12
     PARTS: ClassVar[int] = 10
     CORE: ClassVar[int] = 12
 
