@@ -118,8 +118,10 @@ def compared(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, Compar
         By score; empty without any baseline.
     """
     rows = list(rows)
+    own = {(row["split"], row["station"]) for row in rows if row["method"] == method}
+    rows = [row for row in rows if (row["split"], row["station"]) in own]
     names = [name for name in BASELINES if any(row["method"] == name for row in rows)]
-    if not names or not any(row["method"] == method for row in rows):
+    if not names or not own:
         return {}
     summed = _statistics(rows, [*names, method])
     whole = metrics(summed)
