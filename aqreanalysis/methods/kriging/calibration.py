@@ -86,7 +86,7 @@ class SpreadLaw:
     def __call__(self, kriged: Kriged) -> np.ndarray:
         """Return the standard error on the scale of interpolation."""
         if self.constant:
-            return kriged.spread * np.float32(self.factor)
+            return kriged.spread * self.factor
         powers = np.array([self.disagreement, self.level, self.variance])
         log_variance = _features(kriged, self.centre, self.unit) @ powers
         return self.factor * self.unit * np.exp(log_variance / 2)
