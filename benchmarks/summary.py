@@ -81,9 +81,9 @@ def _table(
             }
             ours = next((name for name in OURS if scores[name]), OURS[0])
             cells = [cell(of) if (of := scores[name]) else "-" for name in (*methods, ours)]
-            cells[-1] += ", covariance alone" * (ours != OURS[0])
+            cells[-1] += ", with its network" * (ours != OURS[0])
             label = f"{protocol.title} (`{key}`)" if not split else f"{split} hidden (`{key}`)"
             standing = found.get((key, split))
             last = [standing.scores[score].percent for score in compared] if standing else ["-"]
             body.append([label, *cells, " / ".join(last)])
-    return markdown([[title, *methods, OURS[0], "neural to the best, %"], *body])
+    return markdown([[title, *methods, "neural", "neural to the best, %"], *body])
