@@ -337,7 +337,8 @@ class Spread:
         parts = (estimate, mean, np.sqrt(np.clip(square, 0, None) + LEAST_SQUARE), kriging)
         features = spread_features(*(torch.from_numpy(part.copy()) for part in parts))
         model = self.state.model
-        log_variance = model.log_variance(features).detach()
+        complete = torch.zeros(mean.shape)  # nothing is filled in an outlook
+        log_variance = model.log_variance(features, complete).detach()
         return scale.scale**2 * log_variance.exp().numpy()
 
 
