@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.network import MOVED_KM
 from aqreanalysis.observations.checks.positions import length_m, wrapped
-from aqreanalysis.observations.contract import step_hours, validate
+from aqreanalysis.observations.contract import validate
 from aqreanalysis.observations.journal import ObservationError, dated, logger
+from aqreanalysis.observations.time_axis import step_hours
 from aqreanalysis.observations.variables import listed
 
 Conflicts = Literal["first", "last", "mean", "error"]

@@ -23,12 +23,12 @@ from aqreanalysis.observations.checks.quality import CHECKS, QualityLimits, fail
 from aqreanalysis.observations.contract import (
     DIMENSIONS,
     default_variable,
-    step_hours,
     stored_values,
     validate,
     values_of,
 )
 from aqreanalysis.observations.journal import ObservationError, with_history
+from aqreanalysis.observations.time_axis import step_hours
 
 logger = logging.getLogger(__name__)
 

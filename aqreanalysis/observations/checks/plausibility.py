@@ -18,8 +18,9 @@ from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.copies import copies
 from aqreanalysis.observations.checks.positions import misplaced
 from aqreanalysis.observations.checks.units import implausible_level
-from aqreanalysis.observations.contract import DIMENSIONS, step_hours, stored_values
+from aqreanalysis.observations.contract import DIMENSIONS, stored_values
 from aqreanalysis.observations.journal import Journal
+from aqreanalysis.observations.time_axis import step_hours
 from aqreanalysis.observations.variables import METEOROLOGY
 
 Kind = Literal["missing_code", "daily_values", "misplaced", "remote", "copy", "units"]
