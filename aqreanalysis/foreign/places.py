@@ -34,12 +34,6 @@ def find_places(dataset: xr.Dataset, name: str) -> Places:
     They are its longitude and latitude, or else its projected axes with the grid mapping. A point
     is the value of all places within `SAME_PLACE_KM`.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    name : str
-        The layer.
-
     Raises
     ------
     ForeignError

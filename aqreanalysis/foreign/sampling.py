@@ -50,17 +50,8 @@ class Sampling:
         """Return the values of a layer at the places, (m, hours) float64; NaN where missing.
 
         Of a lazy layer only the blocks with a place are read, some hours at a time. A value is
-        missing where a cell with a weight of more than `TOLERANCE` is missing.
-
-        Parameters
-        ----------
-        layer : DataArray
-        time : hashable, optional
-            Its dimension of time; none for a layer that does not change.
-        hours : (h,) int array, optional
-            Positions along it, in any order.
-        concentration : bool
-            Whether -999, 1e20 and the like are refused.
+        missing where a cell with a weight of more than `TOLERANCE` is missing. ``hours`` are
+        positions along ``time``, in any order; a layer that does not change has neither.
 
         Raises
         ------

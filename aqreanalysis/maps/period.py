@@ -61,13 +61,9 @@ class Period:
 def select_period(dataset: xr.Dataset, time: Time | None) -> tuple[xr.Dataset, Period]:
     """Select hours of a Dataset, on a ``time`` dimension, and describe them.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    time : str, Timestamp, datetime64, datetime, slice or None
-        A label, UTC unless it carries a zone. A text that names a longer time than one step
-        ("2014-11", or "2014-11-03" in an hourly product) and a slice mean all hours in it; None
-        all hours that there are.
+    A label is in UTC unless it carries a zone. A text that names a longer time than one step
+    ("2014-11", or "2014-11-03" in an hourly product) and a slice mean all hours in it; None all
+    hours that there are.
 
     Raises
     ------

@@ -27,12 +27,7 @@ HEAVIEST = 1.3e9
 
 
 def validate(dataset: xr.Dataset) -> None:
-    """Raise one error with all faults of a Dataset, if it has any.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations to be checked; its values are read.
+    """Raise one error with all faults of a Dataset, if it has any; its values are read.
 
     Raises
     ------
@@ -48,16 +43,6 @@ def find_faults(dataset: xr.Dataset) -> list[str]:
     """Return what keeps the Dataset from being valid observations, one sentence a fault.
 
     One station or one hour is no fault: what an estimator needs is the estimator's to say.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations to be checked; its values are read.
-
-    Returns
-    -------
-    list of str
-        Empty for a valid Dataset.
 
     Examples
     --------
@@ -78,15 +63,6 @@ def find_faults(dataset: xr.Dataset) -> list[str]:
 
 def default_variable(dataset: xr.Dataset) -> str:
     """Return the pollutant to work on when none is named: PM2.5, or else the first pollutant.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations.
-
-    Returns
-    -------
-    str
 
     Raises
     ------
@@ -110,19 +86,8 @@ def default_variable(dataset: xr.Dataset) -> str:
 def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
     """Return a copy of a variable's values as float64, ``(station, time)``, NaN where missing.
 
-    `stored_values` gives them without a copy, for shape, range or a mask of what is missing.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations, in memory or lazy.
-    variable : str
-        Name of the variable; the values are in its units.
-
-    Returns
-    -------
-    ndarray, (station, time), float64
-        A copy: it may be written to.
+    They are in its units; lazy ones are computed. `stored_values` gives them without a copy, for
+    shape, range or a mask of what is missing.
 
     Raises
     ------
@@ -141,17 +106,8 @@ def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
 def stored_values(dataset: xr.Dataset, variable: str) -> NDArray:
     """Return a variable's values ``(station, time)`` as they are stored, without a copy.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations, in memory or lazy; lazy values are computed.
-    variable : str
-        Name of the variable.
-
-    Returns
-    -------
-    ndarray, (station, time), of the variable's own type, mostly float32
-        A view that cannot be written to.
+    A view that cannot be written to, of the variable's own type, mostly float32; lazy values are
+    computed.
 
     Raises
     ------
@@ -179,17 +135,7 @@ def stored_values(dataset: xr.Dataset, variable: str) -> NDArray:
 def value_range(dataset: xr.Dataset, variable: str) -> tuple[float, float]:
     """Return the lowest and the highest value of a variable, in one pass without a copy.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations; the values are read.
-    variable : str
-        A variable of numbers.
-
-    Returns
-    -------
-    lowest, highest : float
-        NaN, both, where every value is missing or the variable is empty.
+    Both are NaN where every value is missing or the variable is empty.
 
     Examples
     --------

@@ -11,19 +11,9 @@ from aqreanalysis.conventions import TIME
 
 
 def selected_hours(time: xr.DataArray, period: slice | None) -> slice:
-    """Return the positions of the hours of a period, which are one at least.
+    """Return the positions of the hours of a period, which are one at least, as numbers.
 
-    Parameters
-    ----------
-    time : (t,) xarray.DataArray
-        Time axis of valid observations.
-    period : slice of labels or None
-        First and last label, both included, as pandas reads them; None is all hours.
-
-    Returns
-    -------
-    slice
-        Start and stop are numbers.
+    A period is a slice of labels, both included, as pandas reads them; None is all hours.
 
     Raises
     ------
@@ -47,18 +37,9 @@ def selected_hours(time: xr.DataArray, period: slice | None) -> slice:
 
 
 def utc_period(time: xr.DataArray, period: Any) -> slice | None:
-    """Return a period as a slice of labels in UTC, which `selected_hours` takes.
+    """Return a period as a slice of labels in UTC, which `selected_hours` takes; None is all hours.
 
-    Parameters
-    ----------
-    time : (t,) xarray.DataArray
-        Time axis of valid observations.
-    period : slice of labels, a label or None
-        In UTC unless a label states its zone; None is all hours.
-
-    Returns
-    -------
-    slice or None
+    A period is a slice of labels or a label, in UTC unless it states its zone.
 
     Raises
     ------
@@ -83,17 +64,10 @@ def utc_period(time: xr.DataArray, period: Any) -> slice | None:
 
 
 def step_hours(dataset: xr.Dataset) -> float:
-    """Return the hours between two stamps of the time axis.
+    """Return the hours between two stamps of the time axis of valid observations.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Valid observations. A single stamp has no step of its own: then the attribute
-        ``step_hours`` of the time is taken, or 1.
-
-    Returns
-    -------
-    float
+    A single stamp has no step of its own: then the attribute ``step_hours`` of the time is taken,
+    or 1.
 
     Examples
     --------
@@ -108,16 +82,9 @@ def step_hours(dataset: xr.Dataset) -> float:
 
 
 def time_bounds(dataset: xr.Dataset) -> NDArray[np.datetime64]:
-    """Return the beginning and the end of every averaging period, in UTC.
+    """Return the beginning and the end of every averaging period, (time, 2) datetime64[ns] UTC.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Valid observations; the label of the time says which end a stamp is.
-
-    Returns
-    -------
-    ndarray, (time, 2), datetime64[ns]
+    The label of the time says which end a stamp is.
 
     Examples
     --------
@@ -134,19 +101,9 @@ def time_bounds(dataset: xr.Dataset) -> NDArray[np.datetime64]:
 def period_bounds(
     stamps: NDArray[np.datetime64], *, time_label: str, step_hours: float
 ) -> NDArray[np.datetime64]:
-    """Return the beginning and the end of the averaging period of each stamp.
+    """Return the beginning and the end of the averaging period of each stamp, (time, 2).
 
-    Parameters
-    ----------
-    stamps : ndarray of datetime64, (time,)
-    time_label : {"start", "end"}
-        "start": a stamp t means t to t + step; "end": t - step to t.
-    step_hours : float
-        Length of a period.
-
-    Returns
-    -------
-    ndarray, (time, 2), datetime64[ns]
+    With the label "start" a stamp t means t to t + step, with "end" t - step to t.
 
     Examples
     --------

@@ -48,12 +48,9 @@ class RefusedError(Exception):
 def check(kind: str, path: str) -> None:
     """Read a file as the package will; refuse what must not or cannot be read.
 
-    Parameters
-    ----------
-    kind : {"series", "fields", "hdf5", "shapefile"}
-        "series": a NetCDF whose stations are read whole; "fields": one whose layers stay in the
-        file, of which, if it is large, a first value is read; "hdf5": arrays without attributes.
-    path : str
+    A "series" is a NetCDF whose stations are read whole; "fields" one whose layers stay in the
+    file, of which, if it is large, a first value is read; "hdf5" are arrays without attributes;
+    "shapefile" is one.
 
     Raises
     ------

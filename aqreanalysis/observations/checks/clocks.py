@@ -65,16 +65,7 @@ class Shift:
 def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) -> list[Shift]:
     """Return the stations that are shifted by whole hours against their neighbours.
 
-    Parameters
-    ----------
-    values : ndarray, (station, time)
-    network : StationNetwork
-    step_hours : float
-        Length of a step; nothing is found for steps longer than an hour.
-
-    Returns
-    -------
-    list of Shift
+    Values are (station, time); nothing is found for steps longer than an hour.
 
     Examples
     --------

@@ -49,18 +49,9 @@ class Code:
 
 
 def missing_codes(values: Floats, variable: str) -> list[Code]:
-    """Return the probable missing codes among the values of a variable.
+    """Return the probable missing codes among the values of a variable, (station, time).
 
-    Parameters
-    ----------
-    values : ndarray, (station, time)
-        In the units of this package; NaN where missing.
-    variable : str
-
-    Returns
-    -------
-    list of Code
-        Empty for values that are measurements.
+    Values are in the units of this package, NaN where missing; there is no code among measurements.
 
     Examples
     --------

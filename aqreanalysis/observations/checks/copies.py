@@ -42,16 +42,9 @@ class Copy:
 
 
 def copies(values: Floats) -> list[Copy]:
-    """Return the pairs of stations whose values are the same at nine hours in ten.
+    """Return the pairs of stations, in order, that hold the same values at nine hours in ten.
 
-    Parameters
-    ----------
-    values : ndarray, (station, time)
-
-    Returns
-    -------
-    list of Copy
-        Ordered by rows.
+    Values are (station, time).
 
     Examples
     --------

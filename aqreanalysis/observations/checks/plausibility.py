@@ -105,14 +105,7 @@ def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> l
 def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.Dataset:
     """Return what was read without what cannot be true; every loss is logged and in the history.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Valid observations; not changed.
-    journal : Journal
-        Gets a warning for each suspicion, or a fault if strict.
-    strict : bool
-        Whether a suspicion is an error.
+    The journal gets a warning for each suspicion, or, if strict, a fault.
 
     Raises
     ------

@@ -209,20 +209,10 @@ def failures(
     *,
     limits: QualityLimits | None = None,
 ) -> Iterator[tuple[str, Mask]]:
-    """Yield the name of each check and where values fail it, (station, time).
+    """Yield the name of each check, in the order given, and where values fail it, (station, time).
 
-    A value that fails is no evidence in the next check.
-
-    Parameters
-    ----------
-    values : ndarray, (station, time), float64
-        NaN where missing, or where something else is wrong already.
-    dataset : xarray.Dataset
-        Gives the places of the stations.
-    variable : str
-    checks : iterable of str
-        Names of `CHECKS`, in the order of work.
-    limits : QualityLimits, optional
+    Values are NaN where missing, or where something else is wrong already; the Dataset gives the
+    places of the stations. A value that fails is no evidence in the next check.
     """
     good, limits = values.copy(), limits or QualityLimits()
     near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
