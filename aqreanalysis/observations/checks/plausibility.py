@@ -124,17 +124,17 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
     journal.stop_if_faulty()
     if not found:
         return dataset
-    kept = without(dataset, found)
+    rest = without(dataset, found)
     judged = {one.variable for one in found if one.variable and one.cost == "values"}
-    empty = sorted(name for name in judged if name in kept and kept[name].isnull().all())
-    if empty and set(kept.data_vars) & POLLUTANTS.keys() <= set(empty):
+    empty = sorted(name for name in judged if name in rest and rest[name].isnull().all())
+    if empty and set(rest.data_vars) & POLLUTANTS.keys() <= set(empty):
         journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, found))}")
         journal.stop_if_faulty()
     if empty:
         journal.warn(f"left out, since no value is left: {', '.join(empty)}")
-        kept = kept.drop_vars(empty)
+        rest = rest.drop_vars(empty)
     lines = "; ".join(journal.decisions[before:])
-    return kept.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
+    return rest.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
 
 
 def without(dataset: xr.Dataset, found: Sequence[Suspicion]) -> xr.Dataset:
