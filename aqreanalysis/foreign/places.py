@@ -84,15 +84,8 @@ def extent(places: Places) -> tuple[float, float, float, float]:
 class RegularGrid:
     """A grid on two axes: longitude and latitude, or those of a projection.
 
-    Attributes
-    ----------
-    x, y : GridAxis
-    dims : tuple of two hashable
-        Of x and y.
-    crs : pyproj.CRS or None
-        Of the axes; None for longitude and latitude.
-    unit : float
-        Units of the CRS in one unit of the axes.
+    ``dims`` are those of x and y; ``unit`` is the units of the CRS in one unit of the axes. There
+    is no CRS for longitude and latitude.
     """
 
     x: GridAxis

@@ -25,14 +25,9 @@ _VALUES_AT_A_TIME = 4_000_000
 class Sampling:
     """The cells of a layer for each place, and their weights.
 
-    Attributes
-    ----------
-    place : (m,) int
-        Rows of the places that lie within the layer.
-    index : mapping of dimension to (k, m) int
-        Their cells, k for each place.
-    weight : (k, m) float64
-        Share of each cell; adds up to 1.
+    ``place`` (m,) are the rows of the places that lie within the layer, ``index`` (k, m) their
+    cells by dimension, k for each place, and ``weight`` (k, m) the share of each, which adds up to
+    1.
     """
 
     place: np.ndarray

@@ -19,15 +19,9 @@ class MapError(ValueError):
 
 @dataclass(frozen=True)
 class Period:
-    """The hours that a map shows.
+    """The hours that a map shows: their labels (n,) in UTC, none for a Dataset without time.
 
-    Attributes
-    ----------
-    labels : (n,) datetime64
-        Their time labels, UTC; empty for a Dataset without time.
-    time_label : str or None
-        "start" or "end" of the averaging period, None where the Dataset does not say.
-    step_hours : float or None
+    Label and step are None where the Dataset does not say.
     """
 
     labels: np.ndarray

@@ -45,15 +45,9 @@ _ENOUGH = (Evidence(0.5, 0.04, 1, 0), Evidence(0.12, 0.1, 3, 1))
 
 @dataclass(frozen=True)
 class Shift:
-    """A station whose clock is probably wrong.
+    """A station, by row, whose values stand ``hours`` later than those of the network.
 
-    Attributes
-    ----------
-    row : int
-    hours : int
-        How much later its values stand than those of the network.
-    correlation, unshifted : float
-        With the mean of its neighbours, without the shift and with it.
+    Both correlations are with the mean of its neighbours: when put right, and as it is.
     """
 
     row: int

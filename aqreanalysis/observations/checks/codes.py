@@ -32,15 +32,9 @@ _SAMPLE = 100_000
 
 @dataclass(frozen=True)
 class Code:
-    """A number that is probably no measurement.
+    """A number that is probably no measurement, and where it stands, (station, time).
 
-    Attributes
-    ----------
-    value : float
-        As it stands in the Dataset.
-    written : str
-        As it probably stands in the file, before its units were converted.
-    where : (station, time) bool
+    ``written`` is the number as it probably stands in the file, in other units.
     """
 
     value: float

@@ -22,16 +22,9 @@ _LONGEST_LAG = 24
 
 @dataclass(frozen=True)
 class Copy:
-    """Two stations with the same numbers.
+    """Two stations by row, of which the second has the numbers of the first, ``lag`` steps later.
 
-    Attributes
-    ----------
-    first, second : int
-        Rows; ``first`` is the lower one.
-    lag : int
-        Steps by which the second is later.
-    equal, common : int
-        How many values are equal, of those that both have at that lag.
+    At that lag ``equal`` of the ``common`` values are the same.
     """
 
     first: int
