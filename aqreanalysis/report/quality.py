@@ -148,7 +148,7 @@ def _check_table(checked: xr.Dataset, names: list[str]) -> Table:
     present = {name: int((own & QC_FLAGS["missing"] == 0).sum()) for name, own in bits.items()}
     rows = []
     for check in (*FAULTS, "incomplete_day"):
-        cells = [Cell("left out" if check in REJECTED else "kept")]
+        cells = [Cell("left out" if check in REJECTED else "used")]
         for name in names:
             count = int((bits[name] & QC_FLAGS[check] != 0).sum())
             share = percent(count / max(present[name], 1), 3)
