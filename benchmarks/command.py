@@ -17,6 +17,10 @@ from benchmarks.progress import Reporter, reporting
 from benchmarks.protocols import PROTOCOLS, Protocol, Split
 from benchmarks.published import NOTES
 from benchmarks.sources import MissingDataError, data_folder
+from benchmarks.summary import summed_up
+
+#: Where the records are.
+HERE = Path(__file__).parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     hidden.add_argument(
         "--methods", type=_words, default=list(measuring.DEFAULT_METHODS),
         help=f"by comma, of {', '.join(measuring.DEFAULT_METHODS)}, which are the default, and "
-        f"{', '.join(measuring.VARIANTS)}, which leave a part of neural out",
+        f"{measuring.COVARIANCE}, which is neural without its network, and "
+        f"{', '.join(measuring.VARIANTS)}, which leave a part of it out",
     )  # fmt: skip
     hidden.add_argument("--folds", type=_numbers, help="splits by number from 0 (default: all)")
     hidden.add_argument("--seeds", type=_numbers, default=[0], help="of neural (default: 0)")
@@ -60,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         help="what the estimates are: median (default), mean, or both by comma, of one fit",
     )  # fmt: skip
     hidden.add_argument("--csv", type=Path, help="file to which the record is added")
+    hidden.add_argument(
+        "--stations", type=Path,
+        help="file to which the scores at each station are added; intervals are made of them",
+    )  # fmt: skip
     hidden.add_argument("--data", type=Path, help="folder of data (default: AQREANALYSIS_DATA_DIR)")
     hidden.set_defaults(run=_hidden)
     filling = commands.add_parser("filling", help="errors of filled gaps on the Beijing-36 mask")
@@ -70,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     control.add_argument("--data", type=Path, help="folder of data, as above")
     control.set_defaults(run=lambda options: print(quality.table(data_folder(options.data))))
+    summary = commands.add_parser("summary", help="the README's tables, of records; runs nothing")
+    summary.add_argument("--csv", type=Path, default=HERE / "scores.csv", help="record of scores")
+    summary.add_argument(
+        "--stations", type=Path, default=HERE / "stations.csv", help="record of stations"
+    )
+    summary.set_defaults(run=lambda options: print(summed_up(options.csv, options.stations)))
     add_outlook(commands)
     add_fuzz(commands)
     picture = commands.add_parser("picture", help="one hour by the neural method and by kriging")
@@ -125,6 +140,8 @@ def _measured(
     for result in results:
         if options.csv:
             record.append(options.csv, list(record.rows(result, options.by)))
+        if options.stations:
+            record.append(options.stations, record.stations(result))
     scores = results[0].scores
     reporter.finish(
         f"{what}: RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f}, "
@@ -140,6 +157,8 @@ def _print(results: list[Measured], options: argparse.Namespace) -> None:
     which = "" if folds is None else f", folds {', '.join(map(str, folds))} of {protocol.count}"
     print(f"\n## {protocol.key.upper()}: {protocol.title}{which}\n")
     print(tables.score_table(results, folds=folds))
+    for line in tables.comparison_lines(results):
+        print(f"\n{line}")
     if protocol.key in NOTES:
         print(f"\n{NOTES[protocol.key]}")
     for by in options.by:

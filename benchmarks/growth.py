@@ -76,7 +76,9 @@ def _cpu(field: xr.Dataset) -> float:
 
 def _baseline(method: str) -> Any:
     """Return a baseline that need not look for a variogram."""
-    return OrdinaryKriging(variogram=VARIOGRAM) if method == "kriging" else METHODS[method].make()
+    return (
+        OrdinaryKriging(16, variogram=VARIOGRAM) if method == "kriging" else METHODS[method].make()
+    )
 
 
 def picture(results: list[Grown], path: Path) -> Path:

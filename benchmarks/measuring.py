@@ -1,16 +1,19 @@
 """Running methods on splits: fitted on known stations, scored at hidden ones, timed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis import Configuration, Reanalyser
+from aqreanalysis import Configuration, Reanalyser, Schedule
 from aqreanalysis.methods import METHODS, Method, fit
+from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
+from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.neural.configuration import PARTS
 from aqreanalysis.predictive import Statistic
 from aqreanalysis.verification import (
@@ -28,12 +31,21 @@ from benchmarks.scores import Scores, mean_scores, scores_by, scores_of
 REFERENCE = "reference"
 #: The neural method without one of its parts: what each is worth.
 VARIANTS = {f"without_{part}": Configuration(without=(part,)) for part in PARTS}
-#: Methods that depend on a seed, so that each seed is a run.
-SEEDED = ("neural", "neural_background", *VARIANTS)
+#: The neural method's learned covariance alone: without any update of its network.
+COVARIANCE = "neural_covariance"
 #: The neural method with the model's field that a protocol has.
 BACKGROUND = "neural_background"
+#: Methods that depend on a seed, so that each seed is a run.
+SEEDED = ("neural", BACKGROUND, COVARIANCE, *VARIANTS)
+#: Kriging with the neural method's kind of spread.
+LAWS: dict[str, Callable[[], Any]] = {
+    "kriging_law": lambda: OrdinaryKriging(calibrate="law"),
+    "space_time_kriging_law": lambda: SpaceTimeKriging(calibrate="law"),
+}
+#: The fair baselines, with the best of which the neural method is compared.
+BASELINES = ("kriging", "space_time_kriging", *LAWS)
 #: Methods that are run if none are named; the default of the package comes last.
-DEFAULT_METHODS = (REFERENCE, *reversed(tuple(METHODS)), BACKGROUND)
+DEFAULT_METHODS = (REFERENCE, "idw", *BASELINES, "neural", BACKGROUND)
 #: What errors can be grouped by.
 STRATA = ("distance", "level")
 
@@ -79,7 +91,7 @@ class Measured:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, all at once."""
-    known = (*DEFAULT_METHODS, *VARIANTS)
+    known = (*DEFAULT_METHODS, COVARIANCE, *VARIANTS)
     wrong = [method for method in methods if method not in known]
     if wrong:
         raise ValueError(f"methods are {', '.join(known)}; found {', '.join(map(repr, wrong))}")
@@ -202,6 +214,11 @@ def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
         return protocol.reference()
     if method in VARIANTS:
         return Reanalyser(VARIANTS[method], seed=seed or 0, progress=False)
+    if method == COVARIANCE:
+        return Reanalyser(schedule=Schedule(updates=0), seed=seed or 0, progress=False)
+    if method in LAWS:
+        law: Method = LAWS[method]()
+        return law
     name = "neural" if method == BACKGROUND else method
     return METHODS[name].make(seed=seed or 0, progress=False)
 

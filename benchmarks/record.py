@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aqreanalysis
+from benchmarks.comparing import station_rows
 from benchmarks.measuring import Measured, stratified
 from benchmarks.scores import Scores
 
@@ -34,7 +35,7 @@ def source_digest() -> str:
 def rows(result: Measured, by: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the record of a result: all values first, then each stratum."""
     head = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date": _now(),
         "protocol": result.protocol.key,
         "split": result.split,
         "method": result.method,
@@ -53,6 +54,12 @@ def rows(result: Measured, by: Sequence[str]) -> Iterator[dict[str, Any]]:
     for kind in by:
         for name, scores in stratified([result], kind):
             yield head | {"by": kind, "stratum": name} | _rounded(scores) | tail
+
+
+def stations(result: Measured) -> list[dict[str, Any]]:
+    """Return the record of a result's hidden stations."""
+    head, tail = {"date": _now()}, {"source": source_digest()}
+    return [head | row | tail for row in station_rows(result)]
 
 
 def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
@@ -79,6 +86,11 @@ def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
         if fresh:
             writer.writeheader()
         writer.writerows(records)
+
+
+def _now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _rounded(scores: Scores) -> dict[str, Any]:

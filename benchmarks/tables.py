@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from benchmarks.comparing import OURS, compared, station_rows
 from benchmarks.measuring import Measured, combined, stratified
 from benchmarks.protocols import Protocol
 from benchmarks.published import Figure, figures
@@ -32,7 +33,7 @@ def score_table(results: Sequence[Measured], *, folds: Sequence[int] | None) -> 
     shown = [i for i in range(len(head)) if any(row[i] for row in body)]
     if all(figure.correlation is None for figure in published):
         shown.remove(head.index("corr"))
-    return _markdown([[row[i] for i in shown] for row in [head, *body]])
+    return markdown([[row[i] for i in shown] for row in [head, *body]])
 
 
 def strata_table(results: Sequence[Measured], by: str) -> str:
@@ -45,7 +46,30 @@ def strata_table(results: Sequence[Measured], by: str) -> str:
         scores = [column[name] for column in strata]
         cells = [f"{s.rmse:.2f} / {s.mae:.2f} / {s.bias:+.2f}" for s in scores]
         body.append([name, str(scores[0].count), *cells])
-    return _markdown([[unit, "values", *map(_label, groups)], *body])
+    return markdown([[unit, "values", *map(_label, groups)], *body])
+
+
+def comparison_lines(results: Sequence[Measured]) -> list[str]:
+    """Return how the neural method stands to the best of the baselines, one line a split or all."""
+    lines = []
+    for group in _by_split(results):
+        rows = [row for result in group for row in station_rows(result)]
+        rows = [row for row in rows if row["statistic"] == group[0].statistic]
+        for method in OURS:
+            found = compared(rows, method)
+            parts = [f"{name.upper()} {each}" for name, each in found.items()]
+            split = f", {group[0].split}" if group[0].protocol.combine == "each" else ""
+            if parts:
+                lines.append(f"{method}{split}: {'; '.join(parts)}")
+    return lines
+
+
+def _by_split(results: Sequence[Measured]) -> list[list[Measured]]:
+    """Return all results together, or those of each split where a protocol scores each."""
+    if results[0].protocol.combine != "each":
+        return [list(results)]
+    splits = dict.fromkeys(result.split for result in results)
+    return [[result for result in results if result.split == split] for split in splits]
 
 
 def _groups(results: Sequence[Measured], *, each: bool) -> list[list[Measured]]:
@@ -106,7 +130,7 @@ def _spread(group: Sequence[Measured], name: str, form: str) -> str:
     return f" ± {statistics.stdev(scores):{form.lstrip('+')}}"
 
 
-def _markdown(rows: list[list[str]]) -> str:
+def markdown(rows: list[list[str]]) -> str:
     """Return rows as an aligned Markdown table; the first row is the head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     aligned = [

@@ -158,6 +158,56 @@ def test_order_of_stations_does_not_matter(make, network):
     xr.testing.assert_identical(first, second)
 
 
+LEARNING = {
+    "inverse distance": InverseDistance,
+    "kriging": OrdinaryKriging,
+    "kriging with a law": lambda: OrdinaryKriging(calibrate="law"),
+    "kriging without transform": lambda: OrdinaryKriging(transform=None),
+    "space-time kriging": SpaceTimeKriging,
+    "space-time kriging with a law": lambda: SpaceTimeKriging(calibrate="law"),
+}
+every_learner = pytest.mark.parametrize("make", LEARNING.values(), ids=LEARNING.keys())
+
+
+@every_learner
+@pytest.mark.parametrize("absurd", [9999.0, 1e6])
+def test_an_absurd_value_moves_no_other_hour(make, absurd, network):
+    """It is as good as missing to all that is learned, and to hours that do not take it in."""
+    at, hour = 6, 30
+    clean, wrong, missing = network, network.copy(deep=True), network.copy(deep=True)
+    wrong.pm25[at, hour], missing.pm25[at, hour] = absurd, np.nan
+    of_clean, of_wrong, of_missing = (make().fit(each, "pm25") for each in (clean, wrong, missing))
+    assert dict(of_wrong.settings) == dict(of_missing.settings)
+    before, found = of_clean.predict(clean, GRID).compute(), of_wrong.predict(wrong, GRID).compute()
+    # Space-time kriging takes values of two hours around, completed from two more.
+    others = np.abs(np.arange(network.sizes["time"]) - hour) > 4
+    for name in ("pm25", "pm25_uncertainty"):
+        np.testing.assert_allclose(
+            found[name].values[others], before[name].values[others], rtol=0.01, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("variable", ["pm25", "temperature"])
+def test_absurd_values_on_either_side_bend_no_variogram(variable, network):
+    weather = network.rename(pm25=variable)
+    clean = OrdinaryKriging(transform=None).fit(weather, variable)
+    wrong = weather.copy(deep=True)
+    wrong[variable][4, 8], wrong[variable][8, 40] = -9999.0, 99999.0
+    found = OrdinaryKriging(transform=None).fit(wrong, variable)
+    distance = np.array([20.0, 100.0])
+    np.testing.assert_allclose(found.variogram_(distance), clean.variogram_(distance), rtol=0.02)
+
+
+@every_learner
+def test_what_is_learned_does_not_depend_on_the_order_of_stations(make, network):
+    shuffled = network.isel(station=np.random.default_rng(3).permutation(network.sizes["station"]))
+    first, second = make().fit(network, "pm25"), make().fit(shuffled, "pm25")
+    assert dict(first.settings) == dict(second.settings)
+    xr.testing.assert_identical(
+        first.predict(network, GRID).compute(), second.predict(shuffled, GRID).compute()
+    )
+
+
 @every_estimator
 def test_longitude_plus_360_does_not_matter(make, network):
     turned = network.assign_coords(longitude=network.longitude + 360)

@@ -12,7 +12,17 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
-from benchmarks import command, filling, measuring, protocols, published, sources
+from aqreanalysis.verification import differences
+from benchmarks import (
+    command,
+    comparing,
+    filling,
+    measuring,
+    protocols,
+    published,
+    sources,
+    summary,
+)
 from benchmarks.protocols import PROTOCOLS
 
 
@@ -200,6 +210,96 @@ def test_a_run_prints_tables_and_keeps_a_record(
     assert len(whole) == 2
     assert whole["rmse"].nunique() == 1
     assert rows["count"][rows["by"] == "level"].sum() == whole["count"].sum()
+
+
+def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_statistics(
+    short_year, data_dir, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(PROTOCOLS, "p3", replace(PROTOCOLS["p3"], open=lambda _: short_year))
+    # A stand-in for the neural method that takes a second.
+    monkeypatch.setitem(measuring.LAWS, "neural", lambda: measuring.METHODS["idw"].make())
+    record, scores = tmp_path / "stations.csv", tmp_path / "scores.csv"
+    arguments = ["hidden", "p3", "--methods", "kriging,neural", "--data", str(data_dir)]
+    arguments += ["--stations", str(record), "--csv", str(scores)]
+    assert command.main(arguments) == 0
+    printed = capsys.readouterr().out
+    found = comparing.compared(comparing.read_stations(record), "neural")
+    (split,) = protocols.increase(short_year)
+    each = [
+        measuring.measure(PROTOCOLS["p3"], split, name, None)[0] for name in ("kriging", "neural")
+    ]
+    summed = xr.concat([result.statistics for result in each], dim="estimator")
+    expected = differences(summed, to="kriging").sel(estimator="neural")
+    for score, comparison in found.items():
+        bounds = expected[f"relative_{score}"].sel(bound=["value", "low", "high"]).values
+        np.testing.assert_allclose(
+            [comparison.difference, comparison.low, comparison.high], bounds, rtol=2e-4, atol=1e-5
+        )
+        assert f"{score.upper()} {comparison}" in printed
+    assert command.main(["summary", "--csv", str(scores), "--stations", str(record)]) == 0
+    table = capsys.readouterr().out
+    assert f"{each[0].scores.rmse:.2f} / {each[0].scores.mae:.2f}" in table
+    assert str(found["rmse"]) in table
+
+
+def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
+    def rows(protocol, method, factor, crps=None, stations=8):
+        return [
+            {
+                "protocol": protocol, "split": "one", "method": method, "seed": "",
+                "statistic": "median", "station": f"s{i}", "longitude": float(i), "latitude": 0.0,
+                "count": 100.0, "rmse": factor * (1 + i), "mae": factor * (1 + i) / 2,
+                "crps": (crps or factor) * (1 + i) / 3,
+            }
+            for i in range(stations)
+        ]  # fmt: skip
+
+    record = [
+        *rows("p3", "kriging", 1.0),
+        *rows("p3", "kriging_law", 1.0, crps=0.8),
+        *rows("p3", "space_time_kriging", 1.2),
+        *rows("p3", "neural", 0.9),
+        *rows("p6", "kriging", 1.0),
+        *rows("p6", "neural", 1.1),
+        *rows("p2", "kriging", 1.0, stations=1),
+        *rows("p2", "neural", 1.05, stations=1),
+    ]
+    of = comparing.compared([row for row in record if row["protocol"] == "p3"], "neural")
+    assert {name: (c.baseline, c.verdict) for name, c in of.items()} == {
+        "rmse": ("kriging", "better"),
+        "mae": ("kriging", "better"),
+        "crps": ("kriging_law", "worse"),
+    }
+    assert of["rmse"].difference == pytest.approx(-0.1)
+    assert of["crps"].difference == pytest.approx(0.9 / 0.8 - 1)
+    _, *table = comparing.differences_table(comparing.standings(record))
+    assert [row[0] for row in table] == ["`p6`", "`p2` one", "`p3`"]
+    assert "one station" in table[1][3]
+
+
+def test_the_read_mes_show_what_the_records_hold():
+    """Run ``python -m benchmarks summary`` after new scores, and put its tables there."""
+    folder = Path(command.__file__).parent
+    shown = (folder / "README.md").read_text() + (folder.parent / "README.md").read_text()
+    tables = summary.summed_up(folder / "scores.csv", folder / "stations.csv").splitlines()
+    assert [line for line in tables if line not in shown] == []
+
+
+def test_a_station_hidden_by_two_splits_is_one_place():
+    """Its two samples are drawn together: two stations twice are no four."""
+    once = [
+        {
+            "protocol": "p4", "split": split, "method": method, "seed": "", "statistic": "median",
+            "station": name, "longitude": lon, "latitude": 0.0, "count": 10.0,
+            "rmse": value, "mae": value, "crps": value,
+        }
+        for split in ("seed 1", "seed 2")
+        for name, lon, base in (("a", 0.0, 1.0), ("b", 1.0, 2.0))
+        for method, value in (("kriging", base), ("neural", base * base / 1.4))
+    ]  # fmt: skip
+    both = comparing.compared(once, "neural")["rmse"]
+    single = comparing.compared([r for r in once if r["split"] == "seed 1"], "neural")["rmse"]
+    assert (both.low, both.high) == pytest.approx((single.low, single.high))
 
 
 def test_the_table_of_filled_gaps_hides_the_mask_from_every_method(data_dir, monkeypatch, capsys):

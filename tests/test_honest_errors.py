@@ -79,7 +79,7 @@ def test_the_order_of_stations_does_not_change_the_model(observations, model):
     np.testing.assert_allclose(product.pm25_uncertainty, expected.pm25_uncertainty, rtol=1e-5)
 
 
-@pytest.mark.parametrize("absurd", [9999.0, 9.97e36])
+@pytest.mark.parametrize("absurd", [9999.0, 1e6])
 def test_one_absurd_value_does_not_change_what_is_learned(observations, model, absurd):
     values = observations.pm25.values.copy()
     values[3, 7] = absurd

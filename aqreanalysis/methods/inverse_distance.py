@@ -18,7 +18,6 @@ from aqreanalysis.methods.transform import (
     check_suits,
     interpolation_faults,
     on_scale,
-    to_scale,
 )
 from aqreanalysis.network import Neighbours, StationNetwork
 from aqreanalysis.predictive import RootNormal
@@ -110,9 +109,10 @@ class InverseDistance(Fitted):
         """
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
-        values = to_scale(series.values, self.transform)
+        series = series.to_learn_from(self.transform)
+        values = series.values
         self.variance_ = float(np.nanvar(values))
-        weighting, network = self._weighting(series), series.network
+        weighting, network = self._weighting(series, None), series.network
         every = slice(0, values.shape[1])
         squares, distances = [], []
         for tile in tiles(network.size, values.shape[1], values=TILE_VALUES):
@@ -152,7 +152,7 @@ class InverseDistance(Fitted):
         """
         series = StationSeries.from_dataset(observations, self.variable)
         return _InverseDistanceField(
-            self._weighting(series),
+            self._weighting(series, self.transform),
             self.squared_error_,
             self.variance_,
             self.transform,
@@ -163,9 +163,9 @@ class InverseDistance(Fitted):
         """Return no memory: the blocks are all that a field takes."""
         return Cost()
 
-    def _weighting(self, series: StationSeries) -> "_Weighting":
-        """Return the weighting of the series' stations."""
-        values, reported = series.on_scale(self.transform)
+    def _weighting(self, series: StationSeries, transform: Transform | None) -> "_Weighting":
+        """Return the weighting of series, of which the values are yet to be transformed."""
+        values, reported = series.on_scale(transform)
         values = values.astype(np.float32)
         return _Weighting(series.network, values, reported, self.neighbours, self.power)
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -20,6 +20,9 @@ LOGGER = logging.getLogger(__name__)
 PAIR_BYTES = 40
 #: Stations that report at least once without which there is nothing between which to interpolate.
 LEAST_STATIONS = 2
+#: Quantiles of common values, and the multiple of their distance from the median beyond which a
+#: value is absurd; values without which nothing is said of them.
+COMMON, ABSURD, FEWEST = (0.01, 0.99), 5.0, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,49 @@ class StationSeries:
     def never_negative(self) -> bool:
         """Whether the variable is a concentration, of which no estimate may be below zero."""
         return find_pollutant(self.variable) is not None
+
+    def part(self, rows: np.ndarray, hours: np.ndarray) -> Self:
+        """Return the series of some stations in some hours, which keep their order."""
+        network = StationNetwork(
+            self.network.longitude[rows],
+            self.network.latitude[rows],
+            identifiers=self.network.identifiers[rows],
+        )
+        values = self.values[np.ix_(rows, hours)]
+        return type(self)(network, values, self.time[hours], self.variable, self.step_hours)
+
+    def to_learn_from(self, transform: Transform | None) -> Self:
+        """Return the series on the scale of interpolation, without absurd values.
+
+        One value of 9999 would bend what is learned from all hours. A value is absurd that lies
+        five times as far from the median as 99 % of the values on its side do: of a year of hours
+        in a country, none or the one or two of its worst fires.
+        """
+        values = to_scale(self.values, transform)
+        known = values[~np.isnan(values)]
+        # The next value inwards, so that a single absurd one is never the quantile itself.
+        low = np.quantile(known, COMMON[0], method="higher")
+        high = np.quantile(known, COMMON[1], method="lower")
+        middle = np.median(known)
+        absurd = values > middle + ABSURD * (high - middle)
+        if transform is None:
+            absurd |= values < middle - ABSURD * (middle - low)
+        if known.size >= FEWEST and low < high and absurd.any():
+            station, hour = np.argwhere(absurd)[np.argmax(np.abs(self.values[absurd]))]
+            LOGGER.info(
+                "not learned from, as far beyond all others: %d values of %s, the farthest %g at "
+                "station %s, %s",
+                absurd.sum(),
+                self.variable,
+                self.values[station, hour],
+                self.network.identifiers[station],
+                np.datetime_as_string(self.time.values[hour], unit="m"),
+            )
+            values = np.where(absurd, np.nan, values)
+        series = replace(self, values=values)
+        some = ~np.isnan(values).all(axis=1)
+        every = np.arange(values.shape[1])
+        return series if some.all() else series.part(np.flatnonzero(some), every)
 
     def on_scale(self, transform: Transform | None) -> tuple[np.ndarray, np.ndarray]:
         """Return the values on the scale of interpolation, 0 where missing, and where they are."""

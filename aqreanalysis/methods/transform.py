@@ -28,7 +28,7 @@ def on_scale(
     spread: np.ndarray,
     transform: Transform | None,
     *,
-    noise: float = 0.0,
+    noise: np.ndarray | float = 0.0,
     signed: bool = False,
 ) -> RootNormal:
     """Return the distribution of values of which mean and spread on a scale are known.
@@ -42,13 +42,13 @@ def on_scale(
         On the scale of interpolation; they broadcast.
     transform : {None, "sqrt"}
         Scale of interpolation.
-    noise : float
+    noise : float or array
         The part of the spread that no neighbour can share.
     signed : bool
         Whether values may be negative.
     """
     if transform == "sqrt":
-        return RootNormal(mean, spread, float(noise))
+        return RootNormal(mean, spread, noise)
     values = RootNormal.from_median(mean, spread, signed=signed)
     return replace(values, noise=values.spread)
 

@@ -105,7 +105,11 @@ class CompletedSeries:
             self._window(self.reported, start - margin, margin),
         )
         inside = slice(margin, margin + HOURS_AT_ONCE)
-        station, hour = np.nonzero(~span.reported[:, inside])
+        silent = ~span.reported[:, inside]
+        anyone = np.logical_or.reduce(span.reported)
+        starts = [margin + lag for lag in self.lags]
+        heard = [anyone[start : start + HOURS_AT_ONCE] for start in starts]
+        station, hour = np.nonzero(silent & np.logical_or.reduce(heard))
         gaps = station, hour + margin
         data = Data.joined(
             [
@@ -115,9 +119,9 @@ class CompletedSeries:
                 for lag in self.lags
             ]
         )
-        completed, errors = span.value[:, inside].copy(), np.zeros((len(span.value), HOURS_AT_ONCE))
         sill = self.variogram.sill
-        errors[station, hour] = np.sqrt(sill)  # where nothing reports at any lag
+        completed = span.value[:, inside].copy()
+        errors = silent * np.sqrt(sill)  # where nothing reports at any lag
         some = data.valid.any(axis=1)
         station, hour, data = station[some], hour[some], Data(*(part[some] for part in data))
         gaps = station, hour + margin

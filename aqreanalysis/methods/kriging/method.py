@@ -2,15 +2,26 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar, Self
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Self, get_args
 
+import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.contract import Fitted, configuration
+from aqreanalysis.methods.kriging.calibration import (
+    FEWEST,
+    USUAL,
+    Calibration,
+    Kriged,
+    LeftOut,
+    SpreadLaw,
+    best_neighbours,
+    parts_of,
+)
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
@@ -24,19 +35,30 @@ class Kriging(Fitted):
 
     name: ClassVar[str]
     takes_background: ClassVar[bool] = False
+    #: Neighbours from which `fit` chooses.
+    CHOICES: ClassVar[tuple[int, ...]]
+    #: Parts in which stations are left out, at most, and hours of a window that is estimated.
+    PARTS: ClassVar[int]
+    CORE: ClassVar[int]
 
-    neighbours: int
+    neighbours: int | None
     transform: Transform | None
     model: VariogramModel
     variogram: Variogram | SpaceTimeVariogram | None
+    calibrate: Calibration | None
     variogram_: Any
+    neighbours_: int
+    spread_: SpreadLaw
 
     def __post_init__(self) -> None:
         if faults := self._faults():
             raise ValueError("; ".join(faults))
 
     def fit(self, observations: xr.Dataset, variable: str) -> Self:
-        """Return this method with the variogram of the observations.
+        """Return this method with what it learns from the observations.
+
+        The variogram is that of the values without absurd ones. Stations are then left out in
+        turn, which tells how many neighbours to take and how far the estimates err.
 
         Raises
         ------
@@ -46,24 +68,114 @@ class Kriging(Fitted):
         """
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
+        learned = series.to_learn_from(self.transform)
         self._variable = variable
-        self.variogram_ = self.variogram or self._fitted_variogram(series)
-        LOGGER.info("%s of %s: %s", self.name, variable, self.variogram_)
+        self.variogram_ = self.variogram or self._fitted_variogram(learned)
+        self._learn_from_left_out(learned)
+        LOGGER.info(
+            "%s of %s: %s, %d neighbours, %s",
+            self.name,
+            variable,
+            self.variogram_,
+            self.neighbours_,
+            self.spread_,
+        )
         return self
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """The configuration and what was learned, as plain values."""
         variable = self.variable  # before `fit` an error that says so
-        return {"variable": variable, **configuration(self), "variogram": asdict(self.variogram_)}
+        return {
+            "variable": variable,
+            **configuration(self),
+            "neighbours": self.neighbours_,
+            "neighbours_chosen": self.neighbours is None,
+            "calibrate": self._calibrate,
+            "variogram": asdict(self.variogram_),
+            "spread": asdict(self.spread_),
+        }
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
         """Return the memory of the covariance among all stations."""
         return Cost(fixed_bytes=observations.sizes[STATION] ** 2 * PAIR_BYTES)
 
+    @property
+    def _calibrate(self) -> Calibration:
+        """What is fitted to the errors at left-out stations: nothing to a variogram as given."""
+        if self.calibrate is None:
+            return False if self.variogram else "factor"
+        return self.calibrate
+
     def _faults(self) -> list[str]:
         """Return what is wrong with the configuration."""
-        return interpolation_faults(self.neighbours, self.transform)
+        faults = interpolation_faults(
+            1 if self.neighbours is None else self.neighbours, self.transform
+        )
+        if self.calibrate is not None and self.calibrate not in get_args(Calibration):
+            found = repr(self.calibrate)
+            faults.append(f"calibrate must be 'factor', 'law' or False; found {found}")
+        return faults
+
+    def _learn_from_left_out(self, series: StationSeries) -> None:
+        """Choose the neighbours and fit the spread, of series on the scale of interpolation."""
+        chosen = self.neighbours
+        if chosen is None:
+            enough = np.searchsorted(self.CHOICES, series.network.size) + 1
+            choices = self.CHOICES[:enough]
+        else:
+            choices = (chosen,)
+        left_out = {}
+        if len(choices) > 1 or self._calibrate:
+            left_out = self._left_out(series, choices)
+        if chosen is None:
+            scores = {k: each.score() for k, each in left_out.items()}
+            chosen = best_neighbours(scores) if scores else USUAL
+        self.neighbours_ = chosen
+        known = left_out.get(chosen)
+        self.spread_ = known.fitted(self._calibrate) if known else SpreadLaw()
+
+    def _left_out(self, series: StationSeries, choices: tuple[int, ...]) -> dict[int, LeftOut]:
+        """Return estimates at stations left out in turn, by neighbours; none of too few values."""
+        parts = parts_of(
+            series, parts=self.PARTS, near=2 * max(choices), core=self.CORE, margin=self._margin
+        )
+        found: dict[int, list[np.ndarray]] = {k: [] for k in choices}
+        for part in parts:
+            if not np.isfinite(part.truth).any():
+                continue
+            field = self._field(part.series, None, choices[-1], SpreadLaw())
+            at = series.network.longitude[part.left_out], series.network.latitude[part.left_out]
+            every = slice(0, part.truth.shape[1])
+            for k in choices:
+                kriged = replace(field, neighbours=k).kriged(
+                    *at, every, disagreement=self._calibrate == "law"
+                )
+                columns = np.stack([part.truth, *(c for c in kriged if c is not None)])
+                known = np.isfinite(columns).all(axis=0) & (columns[2] > 0)
+                found[k].append(columns[:, known].astype(np.float64))
+        return {
+            k: LeftOut(Kriged(mean, spread, rest[0] if rest else None), truth)
+            for k, each in found.items()
+            if each
+            for truth, mean, spread, *rest in [np.concatenate(each, axis=1)]
+            if truth.size >= FEWEST and truth.std() > 0
+        }
+
+    @property
+    def _margin(self) -> int:
+        """Hours around an estimate of which the values are used."""
+        return 0
+
+    def _field(
+        self,
+        series: StationSeries,
+        transform: Transform | None,
+        neighbours: int,
+        law: SpreadLaw,
+    ) -> Any:
+        """Return the engine of series, of which the values are yet to be transformed."""
+        raise NotImplementedError
 
     def _fitted_variogram(self, series: StationSeries) -> Variogram | SpaceTimeVariogram:
         """Return the variogram of series on the scale of interpolation."""

@@ -55,6 +55,8 @@ SHIFTS = 3
 CALIBRATING_FOLDS, CALIBRATING, STATIONS_OF_FOLD = 5, 256, 64
 #: Of the updates of a covariance one in so many follows in which the whole network is silent.
 SILENT_SHARE = 2
+#: Shares of the logarithm of a station's noise that are tried.
+NOISE_SHARES = (1.0, 0.5, 0.0)
 #: Share of the updates in which the learning rate rises.
 RISE = 0.1
 #: Largest norm of a gradient.
@@ -134,7 +136,7 @@ def train(
                 identity = (standardisation, configuration, setting.schedule, seed)
                 file = checkpoint, identity_of(samples, *identity)
             setting = _with_covariances(model, setting, bar)
-            _calibrate_kriging(model, setting, bar)
+            setting = _calibrate_kriging(model, setting, bar)
             learner = _Learner.of(model, setting)
             if updates:
                 learner.run(bar, file)
@@ -271,26 +273,44 @@ def _fit_bands(
     )
 
 
-def _calibrate_kriging(model: NeuralKNN, setting: _Setting, bar: tqdm) -> None:
+def _calibrate_kriging(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Setting:
     """Fit the spread of kriging to the network, a fifth of the places hidden at a time.
 
     Their errors are those of bands that were fitted without them, for a covariance flatters the
     stations that it was fitted to; the kriging variance is that of the model. Of a large network
     some stations and fewer windows must do.
+
+    Returns
+    -------
+    _Setting
+        With as much of the noise of each station as hidden stations are estimated best with.
     """
     bar.set_description("learning the spread")
     size = setting.samples.network.size
     windows = math.ceil(setting.schedule.validation_windows * min(1, CALIBRATING / size))
-    reporting: list[Errors] = []
-    silent: list[Errors] = []
+    fewest = min(len(split.visible) for split in setting.folds)
+    unseen = size <= CALIBRATING and fewest >= FEWEST_FOR_HEADS
+    of_folds: dict[float, list[tuple[Errors, Errors]]] = {}
     for split in setting.folds:
         fitted, samples = model, setting.samples
-        if size <= CALIBRATING and len(split.visible) >= FEWEST_FOR_HEADS:
+        if unseen:
             fitted, samples = _without(split, model, setting, bar)
-        for errors, nobody in ((reporting, False), (silent, True)):
-            passes = Passes.over(samples, fitted, [split], windows, silent=nobody)
-            errors.append(Errors.of(fitted, passes.with_variance_of(model)))
-    fit_spread(model, Errors.joined(reporting), Errors.joined(silent))
+        passes = [
+            Passes.over(samples, fitted, [split], windows, silent=nobody)
+            for nobody in (False, True)
+        ]
+        for share in NOISE_SHARES if unseen else (1.0,):
+            reporting, silent = (
+                Errors.of(fitted, each.weighed(fitted, model, noise=share)) for each in passes
+            )
+            of_folds.setdefault(share, []).append((reporting, silent))
+    chosen = {
+        share: list(map(Errors.joined, zip(*each, strict=True))) for share, each in of_folds.items()
+    }
+    share = min(chosen, key=lambda share: chosen[share][0].loss())
+    fit_spread(model, *chosen[share])
+    samples = replace(setting.samples, log_noise=share * setting.samples.log_noise)
+    return replace(setting, samples=samples)
 
 
 def _without(

@@ -155,11 +155,17 @@ class Passes:
         return cls(batches, weights, measured, truth[measured].double(), rows)
 
     @torch.no_grad()
-    def with_variance_of(self, model: NeuralKNN) -> Self:
-        """Return the passes with the kriging variance of a model, the weights as they are."""
+    def weighed(self, fitted: NeuralKNN, model: NeuralKNN, *, noise: float) -> Self:
+        """Return the passes with the weights of one model and the kriging variance of another.
+
+        ``noise`` is the share of the logarithm of each station's noise that both use.
+        """
+        around = [
+            replace(batch.neighbourhood, log_noise=noise * batch.neighbourhood.log_noise)
+            for batch in self.batches
+        ]
         weights = [
-            weights._replace(variance=model.weights(batch.neighbourhood).variance)
-            for weights, batch in zip(self.weights, self.batches, strict=True)
+            fitted.weights(near)._replace(variance=model.weights(near).variance) for near in around
         ]
         return replace(self, weights=weights)
 
@@ -293,6 +299,11 @@ class Errors(NamedTuple):
         """Return the errors of a model in passes."""
         mean, filled, *features = passes.outputs(model, kriging_features)
         return cls(passes.truth, mean, filled, cast(tuple[Tensor, Tensor, Tensor], tuple(features)))
+
+    def loss(self) -> float:
+        """Return the sum of the mean absolute and the mean squared error."""
+        error = self.truth - self.mean
+        return float(error.abs().mean() + error.square().mean())
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:

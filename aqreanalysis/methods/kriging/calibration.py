@@ -1,0 +1,244 @@
+"""What kriging learns by leaving stations out: how many neighbours to take, and how far it errs."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import ndtr
+
+from aqreanalysis.methods.series import StationSeries
+from aqreanalysis.methods.transform import Transform, on_scale
+from aqreanalysis.predictive import RootNormal
+
+#: What is fitted to the errors at left-out stations; False keeps the kriging variance.
+Calibration = Literal["factor", "law", False]
+
+#: Share of the truth that the calibrated interval holds, and its half-width in standard errors.
+COVERAGE, HALF_WIDTH = 0.90, 1.6449
+#: Values at left-out stations below which nothing is learned from them, and such places.
+FEWEST, FEWEST_PLACES = 200, 3
+#: Values at left-out stations, at most; and such stations.
+VALUES, STATIONS = 1 << 14, 256
+#: Neighbours that are taken unless another number is better by more than a share of the score:
+#: below that it is chance which is best.
+USUAL, GAIN = 24, 5e-3
+#: Mean squared difference of neighbours, in squared units, that counts as agreement.
+AGREEMENT = 1e-3
+#: Standardised estimate beyond which the spread does not follow the level.
+FARTHEST = 6.0
+#: Bounds of the powers, which keep the variance non-decreasing in disagreement and distance, and
+#: the weight of their squared distance from those of kriging.
+BOUNDS, RIDGE = ((0.0, 1.0), (-1.0, 1.0), (0.0, 2.0)), 1e-3
+
+
+class Kriged(NamedTuple):
+    """Kriging on the scale of interpolation, arrays of one shape.
+
+    ``disagreement`` is the mean squared difference of the neighbours from the estimate, each with
+    the share of its weight; None where it was not asked for.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    disagreement: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class SpreadLaw:
+    """The standard error of a new measurement, from what kriging says of it.
+
+    In units of the values' spread, with m the standardised estimate, D the `Kriged` disagreement
+    and V the kriging variance, the variance is
+    ``factor**2 * (D + AGREEMENT)**disagreement * exp(level * m) * V**variance``. By default it is
+    that of kriging.
+
+    Parameters
+    ----------
+    factor : float
+        Of the standard error.
+    disagreement, level, variance : float
+        Powers of the disagreement, of the exponential of the estimate and of the kriging variance.
+    centre, unit : float
+        Mean and standard deviation of the values on the scale of interpolation.
+
+    Examples
+    --------
+    >>> kriged = Kriged(np.array([3.0]), np.array([0.5]), None)
+    >>> SpreadLaw(factor=1.2)(kriged)
+    array([0.6])
+    """
+
+    factor: float = 1.0
+    disagreement: float = 0.0
+    level: float = 0.0
+    variance: float = 1.0
+    centre: float = 0.0
+    unit: float = 1.0
+
+    @property
+    def constant(self) -> bool:
+        """Whether the standard error is that of kriging times a factor."""
+        return (self.disagreement, self.level, self.variance) == (0.0, 0.0, 1.0)
+
+    def __call__(self, kriged: Kriged) -> np.ndarray:
+        """Return the standard error on the scale of interpolation."""
+        if self.constant:
+            return kriged.spread * self.factor
+        powers = np.array([self.disagreement, self.level, self.variance])
+        log_variance = _features(kriged, self.centre, self.unit) @ powers
+        return self.factor * self.unit * np.exp(log_variance / 2)
+
+
+def distribution(
+    kriged: Kriged, law: SpreadLaw, transform: Transform | None, *, noise: float, signed: bool
+) -> RootNormal:
+    """Return the distribution of kriging with its spread by a law, float32.
+
+    The monitor's noise keeps its share of the spread.
+    """
+    spread = law(kriged).astype(np.float32)
+    own: np.ndarray | float = noise * law.factor
+    if not law.constant:
+        share = np.divide(spread, kriged.spread, out=np.zeros_like(spread), where=spread > 0)
+        own = np.float32(noise) * share
+    return on_scale(kriged.mean, spread, transform, noise=own, signed=signed)
+
+
+def _features(kriged: Kriged, centre: float, unit: float) -> np.ndarray:
+    """Return what the law has powers of, as logarithms, (..., 3)."""
+    assert kriged.disagreement is not None
+    return np.stack(
+        [
+            np.log(kriged.disagreement.astype(np.float64) / unit**2 + AGREEMENT),
+            np.clip((kriged.mean - centre) / unit, -FARTHEST, FARTHEST),
+            2 * np.log(np.maximum(kriged.spread.astype(np.float64), 1e-9 * unit) / unit),
+        ],
+        axis=-1,
+    )
+
+
+class Part(NamedTuple):
+    """Stations that are left out together, and what they are estimated from."""
+
+    left_out: np.ndarray  # rows of the whole series
+    series: StationSeries  # of the others around them, in some of the hours
+    truth: np.ndarray  # (left out, hours), NaN where not scored
+
+
+def parts_of(
+    series: StationSeries, *, parts: int, near: int, core: int, margin: int
+) -> Iterator[Part]:
+    """Yield parts of a network to leave out in turn: all, or a sample of a large one.
+
+    Parameters
+    ----------
+    series : StationSeries
+    parts : int
+        How many there are at most; co-located stations are in one.
+    near : int
+        Stations around each of those left out that the series of the others hold.
+    core, margin : int
+        Hours are taken in windows of ``core``, with ``margin`` around them that is not scored.
+    """
+    network = series.network
+    places = int(network.colocated_groups().max()) + 1
+    if places < FEWEST_PLACES:
+        return
+    together = -(-STATIONS // parts)
+    number = network.folds(min(places, max(parts, -(-places // together))), seed=0)
+    hours, scored = _windows(series.values, core, margin)
+    for part in range(min(parts, number.max() + 1)):
+        left_out = np.flatnonzero(number == part)
+        at = network.longitude[left_out], network.latitude[left_out]
+        around = network.neighbours(*at, k=min(near + left_out.size, network.size)).index
+        others = np.setdiff1d(around, left_out)
+        truth = np.where(scored, series.values[np.ix_(left_out, hours)], np.nan)
+        yield Part(left_out, series.part(others, hours), truth)
+
+
+def _windows(values: np.ndarray, core: int, margin: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions of hours, evenly spread, and whether each is scored rather than margin."""
+    length = values.shape[1]
+    windows = max(VALUES // (core * min(len(values), STATIONS)), 1)
+    if windows * (core + 2 * margin) >= length:
+        return np.arange(length), np.ones(length, dtype=bool)
+    start = np.linspace(0, length - core, windows).astype(np.int64)
+    offset = np.arange(-margin, core + margin)
+    hours = start[:, None] + offset
+    inside = (hours >= 0) & (hours < length)
+    scored = np.broadcast_to((offset >= 0) & (offset < core), hours.shape)
+    return hours[inside], scored[inside]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Estimates at left-out stations where there is truth, (n,) float64 on the scale."""
+
+    kriged: Kriged
+    truth: np.ndarray
+
+    def factor(self, spread: np.ndarray) -> float:
+        """Return the factor of a spread with which the 90 % interval holds 90 % of the truth."""
+        ratio = np.abs(self.truth - self.kriged.mean) / spread
+        return max(float(np.quantile(ratio, COVERAGE)) / HALF_WIDTH, 1e-3)
+
+    def score(self) -> float:
+        """Return the mean CRPS, with the spread that a factor makes right."""
+        spread = self.kriged.spread * self.factor(self.kriged.spread)
+        return float(_crps(self.truth - self.kriged.mean, spread)[0].mean())
+
+    def fitted(self, calibrate: Calibration) -> SpreadLaw:
+        """Return the law of the spread that the errors show."""
+        if not calibrate:
+            return SpreadLaw()
+        if calibrate == "factor":
+            return SpreadLaw(self.factor(self.kriged.spread))
+        centre, unit = float(self.truth.mean()), float(self.truth.std())
+        law = SpreadLaw(1.0, *self._powers(centre, unit), centre, unit)
+        return replace(law, factor=self.factor(law(self.kriged)))
+
+    def _powers(self, centre: float, unit: float) -> tuple[float, float, float]:
+        """Return the powers with the least mean CRPS."""
+        features = _features(self.kriged, centre, unit)
+        error = (self.truth - self.kriged.mean) / unit
+        kriging = np.array([0.0, 0.0, 1.0])
+        constant = math.log(np.mean(error**2)) - features[:, 2].mean()
+
+        def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            """Return the mean score and its slope."""
+            spread = np.exp((features @ parameters[:-1] + parameters[-1]) / 2)
+            score, slope = _crps(error, spread)
+            slope = slope * spread / 2  # by the logarithm of the variance
+            departure = parameters[:-1] - kriging
+            gradient = np.append(slope @ features / slope.size, slope.mean())
+            gradient[:-1] += 2 * RIDGE * departure
+            return score.mean() + RIDGE * (departure**2).sum(), gradient
+
+        start = np.append(kriging, constant)
+        bounds = [*BOUNDS, (None, None)]
+        fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+        disagreement, level, variance = map(float, fitted.x[:-1])
+        return disagreement, level, variance
+
+
+def best_neighbours(scores: Mapping[int, float]) -> int:
+    """Return the number of neighbours with the best score, if it is better than that of `USUAL`.
+
+    Examples
+    --------
+    >>> best_neighbours({8: 1.02, 16: 1.0, 24: 1.004}), best_neighbours({8: 1.0, 24: 1.02})
+    (24, 8)
+    """
+    usual, best = min(USUAL, max(scores)), min(scores, key=lambda k: scores[k])
+    return best if scores[best] * (1 + GAIN) < scores[usual] else usual
+
+
+def _crps(error: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the CRPS of normal distributions, and its slope by their spread."""
+    z = error / spread
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    slope = 2 * density - 1 / math.sqrt(math.pi)
+    return spread * (z * (2 * ndtr(z) - 1) + slope), slope
