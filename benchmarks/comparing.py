@@ -17,7 +17,7 @@ from benchmarks.protocols import PROTOCOLS
 
 #: Scores that are compared.
 COMPARED = ("rmse", "mae", "crps")
-#: What is compared with the baselines: what is mostly used of the default method, or else all of it.
+#: What is compared with the baselines: what is mostly used of the default method, or all of it.
 OURS = (COVARIANCE, "neural")
 
 
