@@ -14,7 +14,6 @@ from aqreanalysis.observations.checks.units import concentration_factor, convers
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 from aqreanalysis.observations.sources.columns import ROLES
 from aqreanalysis.observations.sources.options import Reading
-from aqreanalysis.observations.sources.stations import identifier
 from aqreanalysis.observations.variables import known_variable, listed
 
 Values = dict[str, Floats]
@@ -166,7 +165,7 @@ def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal:
     if "parameter" not in data.roles:
         return {single_variable(reading, journal=journal): values}
     codes, uniques = pd.factorize(data.table["parameter"])
-    words = [identifier(word) for word in uniques]  # 88101.0 is "88101"
+    words = [_bare(word) for word in uniques]
     variables = np.array(
         [data.parameters.get(word, known_variable(word) or "") for word in words] + [""],
         dtype=object,
@@ -196,6 +195,13 @@ def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal:
             journal.fault(f"{nameless}: name it, or drop them")
         journal.warn(f"{nameless}. They are not used")
     return {name: np.where((variables == name)[codes], values, np.nan) for name in names}
+
+
+def _bare(word: object) -> str:
+    """Return the word or the code of a parameter as text: 88101.0 is "88101"."""
+    if isinstance(word, (float, np.floating)) and float(word).is_integer():
+        return str(int(word))
+    return str(word).strip()
 
 
 def _factors_by_row(
