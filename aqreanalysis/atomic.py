@@ -21,18 +21,12 @@ class WriteError(RuntimeError):
 def atomic_file(target: Path, *, error: type[Exception] | None = None) -> Iterator[Path]:
     """Yield a temporary path in the same folder, which becomes the target when all went well.
 
-    The bytes are on the disk before the file is renamed, and it has the permissions of any new
-    file. Whatever happens, also an interruption, nothing incomplete stays, and an earlier file of
-    that name is left as it is until the new one replaces it. Any number of processes may write
-    the same target at once: the last one to finish wins.
-
-    Parameters
-    ----------
-    target : Path
-        Its folder must exist. The temporary file has the same suffix, since some libraries choose
-        the format by it.
-    error : type of Exception, optional
-        A failure of the last step, synchronising and renaming, is `explained` as this.
+    The folder must exist. The bytes are on the disk before the file is renamed, and it has the
+    permissions of any new file. Whatever happens, also an interruption, nothing incomplete stays,
+    and an earlier file of that name is left as it is until the new one replaces it. Any number of
+    processes may write the same target at once: the last one to finish wins. The temporary file has
+    the same suffix, since some libraries choose the format by it. A failure of the last step,
+    synchronising and renaming, is `explained` as ``error``.
 
     Examples
     --------
@@ -110,11 +104,7 @@ def check_target(target: Path, *, overwrite: bool, error: type[Exception] = Writ
 def explained(target: Path, error: type[Exception] | None = WriteError) -> Iterator[None]:
     """Turn a failure of the file system or of HDF5 into an error that says what to do.
 
-    Parameters
-    ----------
-    target : Path
-    error : type of Exception or None
-        Raised instead, and passed on as it is; None passes on everything.
+    The error is passed on where it is raised already; None passes on everything.
     """
     try:
         yield

@@ -131,16 +131,7 @@ POLLUTANTS: Mapping[str, Pollutant] = MappingProxyType(
 
 
 def pollutant(name: str) -> Pollutant:
-    """Return the pollutant of that name or alias, whatever its case and separators.
-
-    Parameters
-    ----------
-    name : str
-        For example ``"pm25"``, ``"PM2.5"`` or ``"PM25_Concentration"``.
-
-    Returns
-    -------
-    Pollutant
+    """Return the pollutant of a name or alias such as "PM2.5", whatever its case and separators.
 
     Raises
     ------

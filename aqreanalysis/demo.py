@@ -32,16 +32,9 @@ SCHEDULE = Schedule(updates=150, windows=4)
 def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
     """Write stations, model, product, maps and report to a folder, and return the scores as text.
 
-    Parameters
-    ----------
-    folder : Path
-        Created if needed. It then holds ``stations.csv``, ``hidden.csv``, ``model/``,
-        ``pm25.nc``, ``pm25.png``, ``uncertainty.png``, ``truth.png``, ``scores.csv`` and
-        ``report.html``.
-    seed : int
-        Of the synthetic sky and of the training.
-    progress : bool
-        Whether progress bars are shown.
+    The folder, created if needed, then holds ``stations.csv``, ``hidden.csv``, ``model/``,
+    ``pm25.nc``, ``pm25.png``, ``uncertainty.png``, ``truth.png``, ``scores.csv`` and
+    ``report.html``. The seed is that of the synthetic sky and of the training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = _timed_log()

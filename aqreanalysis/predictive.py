@@ -67,14 +67,7 @@ class RootNormal:
         return type(self)(self.root[part], self.spread[part], noise, self.signed)
 
     @classmethod
-    def from_median(
-        cls,
-        median: np.ndarray,
-        error: np.ndarray,
-        *,
-        noise: np.ndarray | float = 0.0,
-        signed: bool = False,
-    ) -> Self:
+    def from_median(cls, median: np.ndarray, error: np.ndarray, *, signed: bool = False) -> Self:
         """Return the distribution with a median and a standard error, float64.
 
         Parameters
@@ -96,7 +89,7 @@ class RootNormal:
         variance = np.divide(half, total, out=np.zeros_like(total + half), where=total > 0)
         root = np.sqrt(level) * (np.sign(median) if signed else 1.0)
         spread = np.sqrt(np.where(np.isnan(total), np.nan, variance))
-        return cls(root, spread, noise, signed)
+        return cls(root, spread, signed=signed)
 
     @classmethod
     def from_mean(cls, mean: np.ndarray, error: np.ndarray) -> Self:

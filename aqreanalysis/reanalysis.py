@@ -207,7 +207,7 @@ def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:
     station, hour = np.nonzero((values < low) | (values > high))
     logger.warning(
         "%d values of %s are outside the plausible %g to %g ug m-3 and used as they are, for "
-        "example station %s, %s UTC: %g; obs.aqnet.flag() flags such values",
+        "example station %s, %s UTC: %g; obs.aqnet.qc() flags such values",
         station.size,
         variable,
         low,

@@ -232,6 +232,21 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     assert Path("report.html").is_file()
 
 
+def test_the_drawing_and_the_table_of_the_architecture_show_every_room_on_its_floor():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawing = (ROOT / "docs" / "pictures" / "architecture.svg").read_text()
+    titles = re.findall(r'y="([0-9.]+)" font-size="16"[^>]*>(\w+)<', drawing)
+    floors: dict[str, set[str]] = {}
+    for height, room in titles:
+        floors.setdefault(height, set()).add(room)
+    by_height = [floors[height] for height in sorted(floors, key=float)]
+    assert by_height == [set(layer.split(" : ")) for layer in layers]
+    for _, room in titles:
+        assert re.search(rf"^\|.*`{room}/?`", page, re.MULTILINE), f"no row has {room}"
+
+
 def test_the_method_of_the_architecture_page_runs():
     page = (ROOT / "docs" / "architecture.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

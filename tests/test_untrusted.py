@@ -96,7 +96,7 @@ def test_a_library_that_crashes_is_a_damaged_file(series, tmp_path, monkeypatch)
     crashing = tmp_path / "crashing.py"
     crashing.write_text("import os\nprint('{}', flush=True)\ninput()\nos.abort()\n")
     inspection._inspector.close()
-    monkeypatch.setattr(inspection.looking, "__file__", str(crashing))
+    monkeypatch.setattr(inspection.worker, "__file__", str(crashing))
     with pytest.raises(UnreadableError, match="the library that reads it fails"):
         inspect([series], "series")
 

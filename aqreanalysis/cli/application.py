@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.cli.checking import qc
+from aqreanalysis.cli.checking import qc, validate
 from aqreanalysis.cli.forecasting import outlook
-from aqreanalysis.cli.options import Observations, Reader, Seed, with_reading
+from aqreanalysis.cli.options import Seed
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
 from aqreanalysis.cli.terminal import StoppedError, shows_progress, stop_cleanly
 from aqreanalysis.cli.verifying import verify
@@ -42,19 +42,6 @@ def _configure(
     )
     for name in ("distributed", "pint"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-@with_reading
-def validate(observations: Observations, *, reading: Reader) -> None:
-    """Read a station file and say what is in it, or all that is wrong with it."""
-    obs = reading(observations)
-    obs.aqnet.validate()
-    typer.echo(repr(obs.aqnet.network))
-    typer.echo(f"{str(obs.time.values[0])[:16]} to {str(obs.time.values[-1])[:16]} UTC")
-    for name, values in obs.data_vars.items():
-        if {"station", "time"} == set(values.dims):
-            missing = float(values.isnull().mean())
-            typer.echo(f"{name}: {values.attrs.get('units', 'no units')}, {missing:.1%} missing")
 
 
 def list_sources(

@@ -1,4 +1,4 @@
-"""What is in a station file and what is wrong with it: ``aqreanalysis qc``."""
+"""What is in a station file and what is wrong with it: ``aqreanalysis validate`` and ``qc``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,20 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import Observations, Reader, with_reading
+from aqreanalysis.cli.outputs import check_csv, check_product_name
+
+
+@with_reading
+def validate(observations: Observations, *, reading: Reader) -> None:
+    """Read a station file and say what is in it, or all that is wrong with it."""
+    obs = reading(observations)
+    obs.aqnet.validate()
+    typer.echo(repr(obs.aqnet.network))
+    typer.echo(f"{str(obs.time.values[0])[:16]} to {str(obs.time.values[-1])[:16]} UTC")
+    for name, values in obs.data_vars.items():
+        if {"station", "time"} == set(values.dims):
+            missing = float(values.isnull().mean())
+            typer.echo(f"{name}: {values.attrs.get('units', 'no units')}, {missing:.1%} missing")
 
 
 @with_reading
@@ -36,8 +50,6 @@ def qc(
     aqreanalysis qc stations.csv --variable pm25 --csv flagged.csv --flags checked.nc
     """
     from aqreanalysis.atomic import atomic_file, explained
-    from aqreanalysis.cli.outputs import check_product_name
-    from aqreanalysis.cli.verifying import check_csv
     from aqreanalysis.observations import qc_table
     from aqreanalysis.report import check_report_target, write_quality_report
     from aqreanalysis.report.quality import findings

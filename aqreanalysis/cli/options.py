@@ -63,168 +63,102 @@ Quantiles = Annotated[
 Reader = Callable[[Path], xr.Dataset]
 
 
-def _reading_option(*names: str, **settings: Any) -> Any:
+def _option(
+    name: str, help: str, kind: Any = str | None, default: Any = None, **settings: Any
+) -> inspect.Parameter:
     """Return an option of how to read OBS, in a panel of its own."""
-    return typer.Option(*names, rich_help_panel="How to read OBS", **settings)
-
-
-def read_stations(
-    path: Path,
-    *,
-    source: Annotated[
-        str | None,
-        _reading_option(help="Whose file it is: see 'aqreanalysis sources'. Default: told by it."),
-    ] = None,
-    format: Annotated[
-        str | None,
-        _reading_option(
-            help="Layout of your own file: long, wide (a column a station), hours (a column an "
-            "hour), netcdf; or a source. Default: told by it."
-        ),
-    ] = None,
-    also: Annotated[
-        list[Path] | None, _reading_option(metavar="FILE", help="A further file. Repeatable.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        _reading_option(
-            "--column",
-            metavar="ROLE=NAME",
-            help="Column of a role or pollutant: station=code, pm25=value. Repeatable.",
-        ),
-    ] = None,
-    station: Annotated[
-        str | None, _reading_option(help="The one station of a file that does not name it.")
-    ] = None,
-    stations: Annotated[
-        Path | None,
-        _reading_option(help="Table with station, longitude, latitude, where OBS has none."),
-    ] = None,
-    station_column: Annotated[
-        list[str] | None,
-        _reading_option(
-            metavar="ROLE=NAME",
-            help="Column of that table: id=code is what OBS calls a station. Repeatable.",
-        ),
-    ] = None,
-    time_zone: Annotated[
-        str | None,
-        _reading_option(help="Zone of times that name none: UTC+8, Asia/Shanghai."),
-    ] = None,
-    time_label: Annotated[
-        str | None,
-        _reading_option(help="Whether a time labels the start or the end of its hour."),
-    ] = None,
-    time_format: Annotated[
-        str | None, _reading_option(help="Of times that are numbers: %Y%m%d%H, or unix.")
-    ] = None,
-    date_order: Annotated[
-        str | None, _reading_option(help="What comes first in 03/04/2020: day or month.")
-    ] = None,
-    units: Annotated[
-        str | None,
-        _reading_option(help="Units that OBS does not tell: mg/m3, or co=mg/m3,no2=ppb."),
-    ] = None,
-    missing: Annotated[
-        list[str] | None,
-        _reading_option(help="Code of a missing value, such as -99. Repeatable."),
-    ] = None,
-    valid: Annotated[
-        list[str] | None,
-        _reading_option(
-            metavar="COLUMN=VALUE",
-            help="What a row must hold: 'QC Code=0', 'Validity>=1', flag=A,B. Repeatable.",
-        ),
-    ] = None,
-    duplicates: Annotated[
-        str,
-        _reading_option(help="Different values of one station and hour: error, mean or first."),
-    ] = "error",
-    monitor: Annotated[
-        str | None,
-        _reading_option(help="Of several monitors a station: mean, first, best or keep."),
-    ] = None,
-    resample: Annotated[
-        str | None, _reading_option(help="Means of whole periods, such as 1h, of finer times.")
-    ] = None,
-    capture: Annotated[
-        float, _reading_option(help="Share of its period that such a mean needs.")
-    ] = 0.75,
-    statistic: Annotated[
-        str | None,
-        _reading_option(
-            help="What a value in OBS is of its period: maximum, minimum. Default: the mean."
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None, _reading_option(help="Of a text that is not UTF-8: latin-1, big5.")
-    ] = None,
-    decimal: Annotated[
-        str | None, _reading_option(help="Sign of decimals, '.' or ','. Default: found.")
-    ] = None,
-    header: Annotated[
-        str | None,
-        _reading_option(help="Lines above the column names, or none. Default: found."),
-    ] = None,
-    crs: Annotated[
-        str | None, _reading_option(help="Of positions that are no degrees: EPSG:3857.")
-    ] = None,
-    skip_unplaced: Annotated[
-        bool, _reading_option("--skip-unplaced", help="Leave out stations without a position.")
-    ] = False,
-    split_moved: Annotated[
-        bool, _reading_option("--split-moved", help="Tell the places of a moved station apart.")
-    ] = False,
-    strict: Annotated[
-        bool, _reading_option("--strict", help="Harmless faults are errors too.")
-    ] = False,
-) -> xr.Dataset:
-    """Return the observations of a station file; the keywords are options of every command."""
-    from aqreanalysis.observations import open_observations
-
-    by_variable = units is not None and "=" in units
-    return open_observations(
-        [path, *also] if also else path,
-        source=source,
-        format=format,
-        columns=_pairs("--column", column or []),
-        station=station,
-        stations=stations,
-        station_columns=_pairs("--station-column", station_column or []),
-        time_zone=time_zone,
-        time_label=time_label,  # type: ignore[arg-type]
-        time_format=time_format,
-        date_order=date_order,  # type: ignore[arg-type]
-        units=_pairs("--units", str(units).split(",")) if by_variable else units,
-        missing=[code for text in missing or [] for code in text.split(",")],
-        valid=valid,
-        duplicates=duplicates,  # type: ignore[arg-type]
-        monitor=monitor,  # type: ignore[arg-type]
-        resample=resample,
-        capture=capture,
-        statistic=statistic,  # type: ignore[arg-type]
-        encoding=encoding,
-        decimal=decimal,
-        header=_lines(header),
-        crs=crs,
-        skip_unplaced=skip_unplaced,
-        split_moved=split_moved,
-        strict=strict,
+    flag = f"--{name.replace('_', '-')}"
+    option = typer.Option(flag, help=help, rich_help_panel="How to read OBS", **settings)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
     )
 
 
+_SEVERAL = list[str] | None
+#: Options of how to read OBS: those of `open_observations`, of every command.
+READING = (
+    _option("source", "Whose file it is: see 'aqreanalysis sources'. Default: told by it."),
+    _option(
+        "format",
+        "Layout of your own file: long, wide (a column a station), hours (a column an hour), "
+        "netcdf; or a source. Default: told by it.",
+    ),
+    _option("also", "A further file. Repeatable.", list[Path] | None, metavar="FILE"),
+    _option(
+        "column",
+        "Column of a role or pollutant: station=code, pm25=value. Repeatable.",
+        _SEVERAL,
+        metavar="ROLE=NAME",
+    ),
+    _option("station", "The one station of a file that does not name it."),
+    _option(
+        "stations", "Table with station, longitude, latitude, where OBS has none.", Path | None
+    ),
+    _option(
+        "station_column",
+        "Column of that table: id=code is what OBS calls a station. Repeatable.",
+        _SEVERAL,
+        metavar="ROLE=NAME",
+    ),
+    _option("time_zone", "Zone of times that name none: UTC+8, Asia/Shanghai."),
+    _option("time_label", "Whether a time labels the start or the end of its hour."),
+    _option("time_format", "Of times that are numbers: %Y%m%d%H, or unix."),
+    _option("date_order", "What comes first in 03/04/2020: day or month."),
+    _option("units", "Units that OBS does not tell: mg/m3, or co=mg/m3,no2=ppb."),
+    _option("missing", "Code of a missing value, such as -99. Repeatable.", _SEVERAL),
+    _option(
+        "valid",
+        "What a row must hold: 'QC Code=0', 'Validity>=1', flag=A,B. Repeatable.",
+        _SEVERAL,
+        metavar="COLUMN=VALUE",
+    ),
+    _option(
+        "duplicates",
+        "Different values of one station and hour: error, mean or first.",
+        str,
+        "error",
+    ),
+    _option("monitor", "Of several monitors a station: mean, first, best or keep."),
+    _option("resample", "Means of whole periods, such as 1h, of finer times."),
+    _option("capture", "Share of its period that such a mean needs.", float, 0.75),
+    _option(
+        "statistic", "What a value in OBS is of its period: maximum, minimum. Default: the mean."
+    ),
+    _option("encoding", "Of a text that is not UTF-8: latin-1, big5."),
+    _option("decimal", "Sign of decimals, '.' or ','. Default: found."),
+    _option("header", "Lines above the column names, or none. Default: found."),
+    _option("crs", "Of positions that are no degrees: EPSG:3857."),
+    _option("skip_unplaced", "Leave out stations without a position.", bool, False),
+    _option("split_moved", "Tell the places of a moved station apart.", bool, False),
+    _option("strict", "Harmless faults are errors too.", bool, False),
+)
+
+
+def read_stations(path: Path, *, also: list[Path] | None, **options: Any) -> xr.Dataset:
+    """Return the observations of a station file, and of further ones, by the options `READING`."""
+    from aqreanalysis.observations import open_observations
+
+    units = options["units"]
+    if units is not None and "=" in units:
+        options["units"] = _pairs("--units", units.split(","))
+    options["columns"] = _pairs("--column", options.pop("column") or [])
+    options["station_columns"] = _pairs("--station-column", options.pop("station_column") or [])
+    options["missing"] = [code for text in options["missing"] or [] for code in text.split(",")]
+    options["header"] = _lines(options["header"])
+    return open_observations([path, *also] if also else path, **options)
+
+
 def with_reading(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter ``reading`` of a command by the options of `read_stations`.
+    """Replace the parameter ``reading`` of a command by the options `READING`.
 
     The command gets `read_stations` with these options set. Typer reads a command's options from
     its signature alone, so the signature lists both. Where the command has a statistic of its own,
     the mean or the median of an estimate, "maximum" and "minimum" are said of the observations.
     """
-    _, *options = inspect.signature(read_stations).parameters.values()
     own = inspect.signature(command)
     parameters = [parameter for name, parameter in own.parameters.items() if name != "reading"]
     taken = {parameter.name for parameter in parameters}
-    shown = [option for option in options if option.name not in taken]
+    shown = [option for option in READING if option.name not in taken]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:

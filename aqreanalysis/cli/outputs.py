@@ -1,4 +1,4 @@
-"""Inputs and outputs that several commands share: products, models, backgrounds, a cluster."""
+"""Inputs and outputs that several commands share: products, models, tables, a cluster."""
 
 import os
 from collections.abc import Iterator
@@ -22,6 +22,12 @@ def check_product_name(path: Path, *, resume: bool = False) -> None:
             f"a product is NetCDF, or Zarr: end its name in .nc or .zarr; found {str(path)!r}"
         )
     check_target(Path(os.path.realpath(path)), overwrite=True)
+
+
+def check_csv(path: Path) -> None:
+    """Refuse a name that no table can be written to, before hours are spent on it."""
+    if path.suffix.lower() != ".csv" or not path.absolute().parent.is_dir():
+        raise ValueError(f"--csv takes the name of a .csv file in a folder that exists: {path}")
 
 
 def blocks_to_resume(path: Path, *, at_stations: bool) -> dict[str, int] | None:

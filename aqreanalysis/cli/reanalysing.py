@@ -86,7 +86,7 @@ def reanalyse(
     A model is trained on all of OBS, then the fields of the asked period are written block by
     block. Example:
 
-    aqreanalysis reanalyse hourly_88101_2011.zip --format aqs -o us.nc --grid 0.25
+    aqreanalysis reanalyse hourly_88101_2011.zip --source aqs -o us.nc --grid 0.25
     --region -125 -66 24 50 --time 2011-07-01 2011-07-07
     """
     from aqreanalysis.methods.neural.reanalyser import Reanalyser

@@ -15,6 +15,7 @@ from aqreanalysis.cli.options import (
     Variable,
     with_reading,
 )
+from aqreanalysis.cli.outputs import check_csv
 from aqreanalysis.cli.terminal import shows_progress, warnings_only
 
 _FOREIGN = "To verify a field that exists already"
@@ -158,9 +159,3 @@ def _numbers(text: str) -> list[float]:
         return [float(word) for word in _words(text)]
     except ValueError:
         raise ValueError(f"--events takes numbers by comma: 35,75,150; found {text!r}") from None
-
-
-def check_csv(path: Path) -> None:
-    """Refuse a name that no table can be written to, before hours are spent on it."""
-    if path.suffix.lower() != ".csv" or not path.absolute().parent.is_dir():
-        raise ValueError(f"--csv takes the name of a .csv file in a folder that exists: {path}")

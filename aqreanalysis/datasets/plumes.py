@@ -23,18 +23,10 @@ _NO2_PER_PM25 = 0.55
 
 @dataclass(frozen=True)
 class Towns:
-    """Places that emit.
+    """Places that emit, (towns,) each, in degrees and on the plane of the simulation.
 
-    Attributes
-    ----------
-    longitude, latitude : (towns,) float64
-        Degrees.
-    east_km, north_km : (towns,) float64
-        The same on the plane of the simulation.
-    radius_km : (towns,) float64
-        Standard deviation of a town's emission in space.
-    emission_t_per_hour : (towns,) float64
-        PM2.5, mean over the week.
+    The radius is the standard deviation of the emission in space; the emission is that of PM2.5,
+    mean over the week.
     """
 
     longitude: NDArray

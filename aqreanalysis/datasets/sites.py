@@ -27,14 +27,9 @@ _LAND = (
 
 @dataclass(frozen=True)
 class Sites:
-    """Positions of stations.
+    """Positions of stations in degrees, (sites,) each.
 
-    Attributes
-    ----------
-    longitude, latitude : (sites,) float64
-        Degrees.
-    name : (sites,) text
-        "Town 3" for a station in the third largest town, "Rural" for others.
+    The name is "Town 3" for a station in the third largest town, "Rural" for others.
     """
 
     longitude: NDArray

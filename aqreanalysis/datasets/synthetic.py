@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, STATION, TIME, pollutant
+from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.datasets.plumes import Towns, plume_field
 from aqreanalysis.datasets.sensors import (
     Sensors,
@@ -28,6 +28,7 @@ from aqreanalysis.datasets.weather import (
     solar_hour,
 )
 from aqreanalysis.grid import Grid
+from aqreanalysis.observations.variables import attributes_of
 
 _POLLUTANTS = ("pm25", "pm10", "no2")
 _TOWNS = 26
@@ -324,13 +325,7 @@ def _truth(fields: dict[str, NDArray], grid: Grid, times: xr.DataArray) -> xr.Da
 
 def _variable(dimensions: tuple[str, ...], values: NDArray, name: str) -> xr.Variable:
     """Return a pollutant's values in single precision with its attributes."""
-    kind = pollutant(name)
-    attributes = {
-        "standard_name": kind.standard_name,
-        "long_name": kind.long_name,
-        "units": CONCENTRATION_UNITS,
-    }
-    return xr.Variable(dimensions, values.astype(np.float32), attributes)
+    return xr.Variable(dimensions, values.astype(np.float32), attributes_of(name, None))
 
 
 def _time(first: np.datetime64, hours: int) -> xr.DataArray:

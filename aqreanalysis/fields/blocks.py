@@ -401,22 +401,11 @@ def _spans(start: int, stop: int, size: int, offset: int) -> list[slice]:
 def block_sizes(
     at: Grid | xr.Dataset, steps: int, *, alignment: int = 1, values: int = BLOCK_VALUES
 ) -> dict[str, int]:
-    """Return the size of a block along each dimension of the result.
+    """Return the size of a block along each dimension of the result of `predict_blocks`.
 
     Blocks are long in time and narrow in space: the geometry of a cell is computed once for all its
-    steps in a block.
-
-    Parameters
-    ----------
-    at : Grid or Dataset
-        As of `predict_blocks`.
-    steps : int
-        Hours to predict.
-    alignment : int
-        As of `predict_blocks`.
-    values : int
-        Cells times steps of a block at most, as far as the least block allows: one alignment of
-        whole rows.
+    steps in a block. They have ``values`` cells times steps at most, as far as the least block
+    allows: one alignment of whole rows.
 
     Examples
     --------

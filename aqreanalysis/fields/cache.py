@@ -22,13 +22,8 @@ Result = TypeVar("Result", bound=Sized)
 class Cache(Generic[Result]):
     """A thread-safe cache bounded in bytes, of which the least recently used result goes first.
 
-    A result that one thread computes is waited for by the others that need it.
-
-    Parameters
-    ----------
-    most_bytes : int
-    fewest : int
-        The last so many stay whatever their size.
+    The last ``fewest`` stay whatever their size. A result that one thread computes is waited for by
+    the others that need it.
 
     Examples
     --------

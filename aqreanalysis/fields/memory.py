@@ -90,12 +90,7 @@ class Request(NamedTuple):
 
 
 def memory_bytes(memory: str | float | None) -> int:
-    """Return a number of bytes; by default half of what is free now.
-
-    Parameters
-    ----------
-    memory : str, int or None
-        As ``"2GB"``, ``"500 MiB"``, or a number of bytes.
+    """Return a number of bytes, such as ``"2GB"`` or 1e6; by default half of what is free now.
 
     Raises
     ------
@@ -131,15 +126,7 @@ def fitted_blocks(
 ) -> dict[str, int]:
     """Return the sizes of blocks with which the request fits into the memory; its cost is logged.
 
-    Parameters
-    ----------
-    at : Grid or Dataset
-        Targets.
-    request : Request
-    memory : str, number or None
-        Of `memory_bytes`; the program and its libraries are not counted.
-    chunks : mapping, optional
-        Sizes that were asked for; they stay as they are.
+    Sizes in ``chunks`` were asked for and stay. The program and its libraries are not counted.
 
     Raises
     ------

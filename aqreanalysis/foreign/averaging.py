@@ -8,14 +8,8 @@ from aqreanalysis.foreign.errors import ForeignError
 def mean_by_group(values: np.ndarray, group: np.ndarray, needed: np.ndarray) -> np.ndarray:
     """Return the mean of each group, (m, n) float64; NaN where too few values are finite.
 
-    Parameters
-    ----------
-    values : (m, q) array
-        NaN is missing.
-    group : (q,) int array
-        Number of the group, within 0..n-1; -1 for none.
-    needed : (n,) array
-        Values that a mean needs; at least one is always needed.
+    Values are (m, q), NaN where missing; ``group`` (q,) is within 0..n-1, -1 for none; ``needed``
+    (n,) is how many values a mean needs, one at least.
 
     Examples
     --------
@@ -40,21 +34,10 @@ def mean_by_group(values: np.ndarray, group: np.ndarray, needed: np.ndarray) -> 
 def nest(
     inner: np.ndarray, outer: np.ndarray, inner_name: str, outer_name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outer period of each inner one, and how many inner ones fill each outer one.
+    """Return the outer period of each inner one, (p,), and how many fill each outer one, (n,).
 
-    Parameters
-    ----------
-    inner, outer : (p, 2) and (n, 2) datetime64[s]
-        Periods in ascending order.
-    inner_name, outer_name : str
-        What they are the periods of, for the message.
-
-    Returns
-    -------
-    group : (p,) int
-        -1 where an inner period lies in no outer one.
-    count : (n,) int
-        0 where the inner periods do not cover an outer one.
+    Periods (p, 2) and (n, 2) ascend; the names say what they are of. An inner period in no outer
+    one has -1; an outer one that the inner ones do not cover has 0.
 
     Raises
     ------

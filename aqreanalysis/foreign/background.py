@@ -82,15 +82,10 @@ class Background:
     ) -> np.ndarray:
         """Return (n, t, covariate): bilinear in space, linear in time, NaN outside of the field.
 
-        Where both the field and the hours state the averaging period of a stamp, a value belongs
-        to the middle of its period, and a field of shorter periods than the hours is averaged over
-        each hour. Otherwise stamps are compared with stamps.
-
-        Parameters
-        ----------
-        longitude, latitude : (n,) degrees
-        time : (t,) datetime64
-            A DataArray of observations states its periods with ``time_label``.
+        Places (n,) are in degrees; a DataArray of times (t,) states its periods with
+        ``time_label``. Where both the field and the hours state the averaging period of a stamp, a
+        value belongs to the middle of its period, and a field of shorter periods than the hours is
+        averaged over each hour. Otherwise stamps are compared with stamps.
 
         Raises
         ------

@@ -17,15 +17,9 @@ def find_coordinates(
 ) -> tuple[xr.DataArray, xr.DataArray] | None:
     """Return two horizontal coordinates of a layer, or None if it has none.
 
-    They are identified by CF attributes, or else by the usual names, coordinates first.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    name : str
-        The layer; its coordinates lie on one or two of its dimensions.
-    keys : {("longitude", "latitude"), ("X", "Y")}
-        Keys of cf-xarray: positions in degrees, or axes of a projected or rotated grid.
+    They lie on one or two of its dimensions, and are identified by CF attributes, or else by the
+    usual names, coordinates first. ``keys`` are those of cf-xarray: longitude and latitude for
+    positions in degrees, X and Y for the axes of a projected or rotated grid.
 
     Raises
     ------

@@ -31,12 +31,8 @@ class ForeignError(ValueError):
 def raising(error: type[Exception], subject: str) -> Iterator[None]:
     """Turn a `ForeignError` into an error of the caller that names the subject.
 
-    Parameters
-    ----------
-    error : type of Exception
-    subject : str
-        What is read, such as "the product", which becomes "product" in the remedies. It precedes
-        a message that does not begin with it.
+    The subject, such as "the product", becomes "product" in the remedies, and precedes a message
+    that does not begin with it.
 
     Examples
     --------

@@ -45,11 +45,8 @@ def open_netcdf(path: str | os.PathLike[str], *, chunks: dict | None = None) -> 
 def opened(source: Source) -> Iterator[xr.Dataset]:
     """Open files as a lazy Dataset, and close them afterwards; a Dataset is left open.
 
-    Files, in any order, are joined along their time.
-
-    Parameters
-    ----------
-    source : Dataset, path, pattern such as ``"cams-2019-*.nc"``, or sequence of paths
+    Files of a path, a pattern such as ``"cams-2019-*.nc"`` or several paths, in any order, are
+    joined along their time.
 
     Raises
     ------
@@ -73,12 +70,7 @@ def opened(source: Source) -> Iterator[xr.Dataset]:
 def in_blocks(variable: xr.Variable, time: Hashable | None) -> xr.Variable:
     """Return a variable as a dask array, in whole chunks of its file, or in spans of hours.
 
-    Parameters
-    ----------
-    variable : Variable
-        Lazy or in memory; one that already is in dask chunks keeps them.
-    time : hashable or None
-        Its dimension of time.
+    ``time`` is its dimension of time, if any. A variable in dask chunks keeps them.
 
     Examples
     --------

@@ -105,16 +105,10 @@ class TimeAxis:
     ) -> tuple[np.ndarray, list[str]]:
         """Return the averaging period of each time stamp, (p, 2) datetime64[s], and remarks.
 
-        They follow from the CF bounds of the time, or else by the label and the attribute
-        ``step_hours`` or the distance between stamps. A value at an instant ("time: point")
-        stands for the hour that its stamp begins or ends.
-
-        Parameters
-        ----------
-        time_label : {"start", "end"}, optional
-            Which end of its period a stamp is, if the file does not state it.
-        step_hours : float
-            Step of the measurements: the longest period of a value at an instant.
+        They follow from the CF bounds of the time, or else by the label, which ``time_label``
+        states if the file does not, and the attribute ``step_hours`` or the distance between
+        stamps. A value at an instant ("time: point") stands for the hour that its stamp begins or
+        ends, at most for ``step_hours``, the step of the measurements.
 
         Raises
         ------

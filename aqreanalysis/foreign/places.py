@@ -34,12 +34,6 @@ def find_places(dataset: xr.Dataset, name: str) -> Places:
     They are its longitude and latitude, or else its projected axes with the grid mapping. A point
     is the value of all places within `SAME_PLACE_KM`.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    name : str
-        The layer.
-
     Raises
     ------
     ForeignError
@@ -90,15 +84,8 @@ def extent(places: Places) -> tuple[float, float, float, float]:
 class RegularGrid:
     """A grid on two axes: longitude and latitude, or those of a projection.
 
-    Attributes
-    ----------
-    x, y : GridAxis
-    dims : tuple of two hashable
-        Of x and y.
-    crs : pyproj.CRS or None
-        Of the axes; None for longitude and latitude.
-    unit : float
-        Units of the CRS in one unit of the axes.
+    ``dims`` are those of x and y; ``unit`` is the units of the CRS in one unit of the axes. There
+    is no CRS for longitude and latitude.
     """
 
     x: GridAxis

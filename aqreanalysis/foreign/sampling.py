@@ -25,14 +25,9 @@ _VALUES_AT_A_TIME = 4_000_000
 class Sampling:
     """The cells of a layer for each place, and their weights.
 
-    Attributes
-    ----------
-    place : (m,) int
-        Rows of the places that lie within the layer.
-    index : mapping of dimension to (k, m) int
-        Their cells, k for each place.
-    weight : (k, m) float64
-        Share of each cell; adds up to 1.
+    ``place`` (m,) are the rows of the places that lie within the layer, ``index`` (k, m) their
+    cells by dimension, k for each place, and ``weight`` (k, m) the share of each, which adds up to
+    1.
     """
 
     place: np.ndarray
@@ -50,17 +45,8 @@ class Sampling:
         """Return the values of a layer at the places, (m, hours) float64; NaN where missing.
 
         Of a lazy layer only the blocks with a place are read, some hours at a time. A value is
-        missing where a cell with a weight of more than `TOLERANCE` is missing.
-
-        Parameters
-        ----------
-        layer : DataArray
-        time : hashable, optional
-            Its dimension of time; none for a layer that does not change.
-        hours : (h,) int array, optional
-            Positions along it, in any order.
-        concentration : bool
-            Whether -999, 1e20 and the like are refused.
+        missing where a cell with a weight of more than `TOLERANCE` is missing. ``hours`` are
+        positions along ``time``, in any order; a layer that does not change has neither.
 
         Raises
         ------

@@ -5,9 +5,10 @@ from collections.abc import Hashable
 
 import xarray as xr
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, Pollutant, find_pollutant
+from aqreanalysis.conventions import CONCENTRATION_UNITS, Pollutant, find_pollutant
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.observations import ObservationError, concentration_factor
+from aqreanalysis.observations.variables import pollutant_of_standard_name
 
 #: Suffixes after the name of a pollutant, as CAMS has: ``pm2p5_conc``.
 _SUFFIXES = ("_conc", "_concentration", "_surface")
@@ -16,19 +17,8 @@ _MASS_FRACTION = re.compile(r"[kmunµμ]?g[\s.*]*(?:/\s*k?g|k?g\s*(?:\^|\*\*)?\s
 
 
 def pollutant_by_standard_name(layer: xr.DataArray) -> Pollutant | None:
-    """Return the pollutant of a CF standard name of a concentration or a fraction.
-
-    Examples
-    --------
-    >>> attrs = {"standard_name": "mole_fraction_of_ozone_in_air"}
-    >>> pollutant_by_standard_name(xr.DataArray(1.0, attrs=attrs)).name
-    'o3'
-    """
-    standard = str(layer.attrs.get("standard_name", ""))
-    standard = re.sub("^(mass|mole)_fraction_of", "mass_concentration_of", standard)
-    # The older name, an alias in the standard name table, which CAMS writes.
-    standard = standard.replace("_ambient_aerosol_in_air", "_ambient_aerosol_particles_in_air")
-    return next((p for p in POLLUTANTS.values() if p.standard_name == standard), None)
+    """Return the pollutant of a layer's CF standard name, or None."""
+    return pollutant_of_standard_name(layer.attrs.get("standard_name"))
 
 
 def pollutant_by_name(name: Hashable) -> Pollutant | None:
@@ -56,7 +46,7 @@ def units_factor(layer: xr.DataArray, target: Pollutant) -> tuple[float, bool]:
     Examples
     --------
     >>> layer = xr.DataArray([1e-8], attrs={"units": "kg m**-3"}, name="pm2p5")
-    >>> units_factor(layer, POLLUTANTS["pm25"])
+    >>> units_factor(layer, find_pollutant("pm25"))
     (1000000000.0, False)
     """
     units = str(layer.attrs.get("units", "")).strip()

@@ -53,16 +53,9 @@ class MapFigure(Figure):
 
 @dataclass(frozen=True)
 class Frame:
-    """A figure with its map and the window that the map shows.
+    """A figure with its map, and the window that can be seen, corners included, in degrees.
 
-    Attributes
-    ----------
-    figure : Figure
-    axes : cartopy GeoAxes
-    colour_bar : Axes or None
-        Where the colour bar goes; None in axes of the caller's.
-    window : tuple of float
-        West, east, south, north in degrees of all that can be seen, corners included.
+    The axes are cartopy's GeoAxes; axes of the caller's have no place for a colour bar.
     """
 
     figure: Figure

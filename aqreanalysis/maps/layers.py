@@ -145,15 +145,8 @@ def stations_of(
 ) -> Stations:
     """Observed and hidden stations with their mean over the period.
 
-    Parameters
-    ----------
-    observations : Dataset or None
-        ``(station, time)``; its stations are observed, but for those that are hidden.
-    hidden : Dataset, iterable of str or None
-        A Dataset of stations, with or without values of the variable; or identifiers in
-        ``observations``.
-    variable : str
-    period : Period
+    Hidden are the stations of a Dataset, with or without values of the variable, or identifiers in
+    the observations, whose other stations are observed.
 
     Raises
     ------

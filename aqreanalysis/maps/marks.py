@@ -35,14 +35,8 @@ _POLE_DEG = 90 - 1e-6
 class Colours:
     """Colour map and limits, common to the field and the stations.
 
-    Attributes
-    ----------
-    map : Colormap
-    norm : Normalize
-    present : bool
-        Whether there is a value to colour at all.
-    extend : {"neither", "min", "max", "both"}
-        Where values lie beyond the limits.
+    ``present`` says whether there is a value to colour at all, ``extend`` ("neither", "min", "max"
+    or "both") where values lie beyond the limits.
     """
 
     map: Colormap

@@ -48,19 +48,10 @@ def lines(
 ) -> list[np.ndarray]:
     """Lines of a layer, clipped to a region; each (n, 2) longitude and latitude.
 
-    Parameters
-    ----------
-    layer : {"coastline", "lake", "border", "state"}
-    region : tuple of float
-        West, east, south, north in degrees; across the date line, an east above 180. The lines'
-        longitudes lie in the region's range.
-    rank : int, optional
-        Of borders: 0 international, 1 disputed or indefinite. Of states: 0 in large countries,
-        1 elsewhere. All ranks by default.
-    tolerance_deg : float
-        Tolerance of the Douglas-Peucker simplification; 0 for none.
-    smallest_deg : float
-        Lines whose bounding box is smaller than this in both directions are left out.
+    Across the date line a region has an east above 180; the lines' longitudes lie in its range. The
+    rank of borders is 0 international, 1 disputed or indefinite; of states 0 in large countries, 1
+    elsewhere; by default all. Lines are simplified by Douglas and Peucker within a tolerance; those
+    smaller than ``smallest_deg`` in both directions are left out.
 
     Examples
     --------
@@ -84,12 +75,7 @@ def lines(
 
 
 def cities(region: Region) -> list[City]:
-    """Cities within a region, the largest first.
-
-    Parameters
-    ----------
-    region : tuple of float
-        West, east, south, north in degrees; across the date line, an east above 180.
+    """Cities within a region, the largest first; across the date line, it has an east above 180.
 
     Examples
     --------

@@ -19,15 +19,9 @@ class MapError(ValueError):
 
 @dataclass(frozen=True)
 class Period:
-    """The hours that a map shows.
+    """The hours that a map shows: their labels (n,) in UTC, none for a Dataset without time.
 
-    Attributes
-    ----------
-    labels : (n,) datetime64
-        Their time labels, UTC; empty for a Dataset without time.
-    time_label : str or None
-        "start" or "end" of the averaging period, None where the Dataset does not say.
-    step_hours : float or None
+    Label and step are None where the Dataset does not say.
     """
 
     labels: np.ndarray
@@ -61,13 +55,9 @@ class Period:
 def select_period(dataset: xr.Dataset, time: Time | None) -> tuple[xr.Dataset, Period]:
     """Select hours of a Dataset, on a ``time`` dimension, and describe them.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    time : str, Timestamp, datetime64, datetime, slice or None
-        A label, UTC unless it carries a zone. A text that names a longer time than one step
-        ("2014-11", or "2014-11-03" in an hourly product) and a slice mean all hours in it; None
-        all hours that there are.
+    A label is in UTC unless it carries a zone. A text that names a longer time than one step
+    ("2014-11", or "2014-11-03" in an hourly product) and a slice mean all hours in it; None all
+    hours that there are.
 
     Raises
     ------

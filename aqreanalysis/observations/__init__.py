@@ -7,12 +7,7 @@ from aqreanalysis.observations.combining import combine
 from aqreanalysis.observations.contract import (
     default_variable,
     find_faults,
-    period_bounds,
-    selected_hours,
-    step_hours,
     stored_values,
-    time_bounds,
-    utc_period,
     validate,
     value_range,
     values_of,
@@ -21,6 +16,13 @@ from aqreanalysis.observations.digest import input_digest
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.quality_control import QC_FLAGS, Quality, qc, qc_table, usable
 from aqreanalysis.observations.reading import open_observations, open_stations
+from aqreanalysis.observations.time_axis import (
+    period_bounds,
+    selected_hours,
+    step_hours,
+    time_bounds,
+    utc_period,
+)
 from aqreanalysis.observations.writing import long_table, write_table
 
 __all__ = [

@@ -1,8 +1,6 @@
 """`combine`: networks joined into one, what they disagree in resolved by rule and said."""
 
 import logging
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,8 +11,9 @@ from numpy.typing import NDArray
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.network import MOVED_KM
 from aqreanalysis.observations.checks.positions import length_m, wrapped
-from aqreanalysis.observations.contract import step_hours, validate
-from aqreanalysis.observations.journal import ObservationError, logger
+from aqreanalysis.observations.contract import validate
+from aqreanalysis.observations.journal import ObservationError, dated, logger
+from aqreanalysis.observations.time_axis import step_hours
 from aqreanalysis.observations.variables import listed
 
 Conflicts = Literal["first", "last", "mean", "error"]
@@ -93,11 +92,9 @@ def combine(*networks: xr.Dataset, conflicts: Conflicts = "first") -> xr.Dataset
     for coordinate in dataset.coords:
         if coordinate in networks[0].coords:
             dataset[coordinate].attrs = dict(networks[0][coordinate].attrs)
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    entry = f"{now} aqreanalysis {version('aqreanalysis')}: {'; '.join(said)}"
     earlier = [n.attrs["history"] for n in networks if "history" in n.attrs]
     sources = dict.fromkeys(str(n.attrs["source"]) for n in networks if "source" in n.attrs)
-    dataset.attrs = {**networks[0].attrs, "history": "\n".join([*earlier, entry])}
+    dataset.attrs = {**networks[0].attrs, "history": "\n".join([*earlier, dated("; ".join(said))])}
     if sources:
         dataset.attrs["source"] = "; ".join(sources)
     for sentence in said:

@@ -10,10 +10,8 @@ a year of hours; a Dataset carries no mark of it, which would outlive the next e
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -29,12 +27,7 @@ HEAVIEST = 1.3e9
 
 
 def validate(dataset: xr.Dataset) -> None:
-    """Raise one error with all faults of a Dataset, if it has any.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations to be checked; its values are read.
+    """Raise one error with all faults of a Dataset, if it has any; its values are read.
 
     Raises
     ------
@@ -50,16 +43,6 @@ def find_faults(dataset: xr.Dataset) -> list[str]:
     """Return what keeps the Dataset from being valid observations, one sentence a fault.
 
     One station or one hour is no fault: what an estimator needs is the estimator's to say.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations to be checked; its values are read.
-
-    Returns
-    -------
-    list of str
-        Empty for a valid Dataset.
 
     Examples
     --------
@@ -80,15 +63,6 @@ def find_faults(dataset: xr.Dataset) -> list[str]:
 
 def default_variable(dataset: xr.Dataset) -> str:
     """Return the pollutant to work on when none is named: PM2.5, or else the first pollutant.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations.
-
-    Returns
-    -------
-    str
 
     Raises
     ------
@@ -112,19 +86,8 @@ def default_variable(dataset: xr.Dataset) -> str:
 def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
     """Return a copy of a variable's values as float64, ``(station, time)``, NaN where missing.
 
-    `stored_values` gives them without a copy, for shape, range or a mask of what is missing.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations, in memory or lazy.
-    variable : str
-        Name of the variable; the values are in its units.
-
-    Returns
-    -------
-    ndarray, (station, time), float64
-        A copy: it may be written to.
+    They are in its units; lazy ones are computed. `stored_values` gives them without a copy, for
+    shape, range or a mask of what is missing.
 
     Raises
     ------
@@ -143,17 +106,8 @@ def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
 def stored_values(dataset: xr.Dataset, variable: str) -> NDArray:
     """Return a variable's values ``(station, time)`` as they are stored, without a copy.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations, in memory or lazy; lazy values are computed.
-    variable : str
-        Name of the variable.
-
-    Returns
-    -------
-    ndarray, (station, time), of the variable's own type, mostly float32
-        A view that cannot be written to.
+    A view that cannot be written to, of the variable's own type, mostly float32; lazy values are
+    computed.
 
     Raises
     ------
@@ -181,17 +135,7 @@ def stored_values(dataset: xr.Dataset, variable: str) -> NDArray:
 def value_range(dataset: xr.Dataset, variable: str) -> tuple[float, float]:
     """Return the lowest and the highest value of a variable, in one pass without a copy.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations; the values are read.
-    variable : str
-        A variable of numbers.
-
-    Returns
-    -------
-    lowest, highest : float
-        NaN, both, where every value is missing or the variable is empty.
+    Both are NaN where every value is missing or the variable is empty.
 
     Examples
     --------
@@ -223,176 +167,6 @@ def faults_given_ranges(
         *_time_faults(dataset),
         *_variable_faults(dataset, ranges),
     ]
-
-
-def selected_hours(time: xr.DataArray, period: slice | None) -> slice:
-    """Return the positions of the hours of a period, which are one at least.
-
-    Parameters
-    ----------
-    time : (t,) xarray.DataArray
-        Time axis of valid observations.
-    period : slice of labels or None
-        First and last label, both included, as pandas reads them; None is all hours.
-
-    Returns
-    -------
-    slice
-        Start and stop are numbers.
-
-    Raises
-    ------
-    ValueError
-        If no hour lies within the period; it says what the axis spans.
-
-    Examples
-    --------
-    >>> hours = np.arange("2020-01-01", "2020-01-03", dtype="datetime64[h]").astype("M8[ns]")
-    >>> selected_hours(xr.DataArray(hours, dims="time"), slice("2020-01-02", None))
-    slice(24, 48, None)
-    """
-    index = time.to_index()
-    first, last = (period.start, period.stop) if period else (None, None)
-    start, stop, _ = index.slice_indexer(first, last).indices(index.size)
-    if stop <= start:
-        raise ValueError(
-            f"no hour lies within {period}; the observations span {index[0]} to {index[-1]} UTC"
-        )
-    return slice(start, stop)
-
-
-def utc_period(time: xr.DataArray, period: Any) -> slice | None:
-    """Return a period as a slice of labels in UTC, which `selected_hours` takes.
-
-    Parameters
-    ----------
-    time : (t,) xarray.DataArray
-        Time axis of valid observations.
-    period : slice of labels, a label or None
-        In UTC unless a label states its zone; None is all hours.
-
-    Returns
-    -------
-    slice or None
-
-    Raises
-    ------
-    ValueError
-        If a label is no time, the labels cannot be compared, or no hour lies within the period.
-
-    Examples
-    --------
-    >>> hours = np.arange("2020-01-01", "2020-01-03", dtype="datetime64[h]").astype("M8[ns]")
-    >>> utc_period(xr.DataArray(hours, dims="time"), slice("2020-01-01T02+01:00", "2020-01-02"))
-    slice(Timestamp('2020-01-01 01:00:00'), '2020-01-02', None)
-    """
-    if period is None:
-        return None
-    ends = (period.start, period.stop) if isinstance(period, slice) else (period, period)
-    labels = slice(*(_utc_label(end) for end in ends))
-    try:
-        selected_hours(time, labels)
-    except TypeError as error:
-        raise ValueError(f"no period: {labels.start} to {labels.stop} ({error})") from error
-    return labels
-
-
-def step_hours(dataset: xr.Dataset) -> float:
-    """Return the hours between two stamps of the time axis.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Valid observations. A single stamp has no step of its own: then the attribute
-        ``step_hours`` of the time is taken, or 1.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> time = np.array(["2020-01-01", "2020-01-02"], "datetime64[ns]")
-    >>> step_hours(xr.Dataset(coords={"time": time}))
-    24.0
-    """
-    time = dataset[TIME]
-    if time.size > 1:
-        return float((time.values[1] - time.values[0]) / np.timedelta64(1, "h"))
-    return float(time.attrs.get("step_hours", 1.0))
-
-
-def time_bounds(dataset: xr.Dataset) -> NDArray[np.datetime64]:
-    """Return the beginning and the end of every averaging period, in UTC.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Valid observations; the label of the time says which end a stamp is.
-
-    Returns
-    -------
-    ndarray, (time, 2), datetime64[ns]
-
-    Examples
-    --------
-    >>> stamp = xr.DataArray(
-    ...     np.array(["2020-01-01T05"], "datetime64[ns]"), dims="time", attrs={"time_label": "end"}
-    ... )
-    >>> time_bounds(xr.Dataset(coords={"time": stamp})).astype("datetime64[h]")
-    array([['2020-01-01T04', '2020-01-01T05']], dtype='datetime64[h]')
-    """
-    label = "end" if dataset[TIME].attrs.get("time_label") == "end" else "start"
-    return period_bounds(dataset[TIME].values, time_label=label, step_hours=step_hours(dataset))
-
-
-def period_bounds(
-    stamps: NDArray[np.datetime64], *, time_label: str, step_hours: float
-) -> NDArray[np.datetime64]:
-    """Return the beginning and the end of the averaging period of each stamp.
-
-    Parameters
-    ----------
-    stamps : ndarray of datetime64, (time,)
-    time_label : {"start", "end"}
-        "start": a stamp t means t to t + step; "end": t - step to t.
-    step_hours : float
-        Length of a period.
-
-    Returns
-    -------
-    ndarray, (time, 2), datetime64[ns]
-
-    Examples
-    --------
-    >>> stamps = np.array(["2024-01-01T08"], "datetime64[ns]")
-    >>> period_bounds(stamps, time_label="end", step_hours=1).astype("datetime64[h]")
-    array([['2024-01-01T07', '2024-01-01T08']], dtype='datetime64[h]')
-    """
-    step = np.timedelta64(round(step_hours * 3.6e12), "ns")
-    stamps = stamps.astype("datetime64[ns]")
-    start = stamps - step if time_label == "end" else stamps
-    return np.stack([start, start + step], axis=1)
-
-
-def _utc_label(label: Any) -> Any:
-    """Return a label in UTC; a text without a zone stays, since it may name a day or a month."""
-    if label is None:
-        return None
-    try:
-        if isinstance(label, (int, float)):
-            raise TypeError("a number")
-        stamp = pd.Timestamp(label)
-        if stamp is pd.NaT or (isinstance(label, str) and not any(map(str.isdigit, label))):
-            raise ValueError("it names no hour")
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{label!r} is no time ({error}); write slice('2014-11-01', '2014-11-07T23'), "
-            "in UTC unless the labels state a zone"
-        ) from error
-    if stamp.tzinfo is not None:
-        return stamp.tz_convert("UTC").tz_localize(None)
-    return label if isinstance(label, str) else stamp
 
 
 def _pollutants(dataset: xr.Dataset) -> list[str]:

@@ -12,20 +12,9 @@ from aqreanalysis.observations.contract import stored_values
 def input_digest(observations: xr.Dataset, variable: str) -> str:
     """Return the sha256 of the measurements of a variable, whatever the order of the stations.
 
-    It covers, station by station in the order of the identifiers: the identifier, longitude and
-    latitude, the time labels, and the values as float64, with one bit pattern for missing ones.
-
-    Parameters
-    ----------
-    observations : xarray.Dataset
-        Valid observations.
-    variable : str
-        Its values are digested; the others are not.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
+    Its 64 hexadecimal digits cover, station by station in the order of the identifiers: the
+    identifier, longitude and latitude, the time labels, and the values as float64, with one bit
+    pattern for missing ones.
 
     Examples
     --------

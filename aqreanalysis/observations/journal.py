@@ -1,9 +1,12 @@
 """Decisions of a reading, for log and history, and its faults, for one error with all of them."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
+from typing import Any
 
 logger = logging.getLogger("aqreanalysis.observations")
 
@@ -47,6 +50,18 @@ class ObservationError(ValueError):
     def __reduce__(self) -> tuple:
         """Pickle by the faults, since a message alone does not make the error again."""
         return partial(ObservationError, source=self.source), (self.faults,)
+
+
+def with_history(attributes: Mapping[Hashable, Any], line: str) -> dict[Any, Any]:
+    """Return attributes with a further line in their ``history``."""
+    earlier = attributes.get("history")
+    return {**attributes, "history": f"{earlier}\n{line}" if earlier else line}
+
+
+def dated(text: str) -> str:
+    """Return what was done with the time and the version of the package, for the ``history``."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{now} aqreanalysis {version('aqreanalysis')}: {text}"
 
 
 class Journal:

@@ -23,12 +23,12 @@ from aqreanalysis.observations.checks.quality import CHECKS, QualityLimits, fail
 from aqreanalysis.observations.contract import (
     DIMENSIONS,
     default_variable,
-    step_hours,
     stored_values,
     validate,
     values_of,
 )
-from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.journal import ObservationError, with_history
+from aqreanalysis.observations.time_axis import step_hours
 
 logger = logging.getLogger(__name__)
 
@@ -213,9 +213,7 @@ def bits_of(names: Sequence[str]) -> np.int16:
     return np.int16(sum(QC_FLAGS[name] for name in names))
 
 
-def usable(
-    observations: xr.Dataset, variable: str, quality: Quality, *, history: bool = True
-) -> xr.Dataset:
+def usable(observations: xr.Dataset, variable: str, quality: Quality) -> xr.Dataset:
     """Return the observations that an estimator uses of a variable.
 
     Parameters
@@ -226,9 +224,8 @@ def usable(
         Its values are judged; other variables stay as they are.
     quality : {"mask", "flag", "ignore"}
         "mask": without the values and stations that fail a check of `REJECTED`. "flag": all of
-        them, and the failures are counted in the log and in the history. "ignore": unjudged.
-    history : bool
-        Whether a line says so in the ``history``.
+        them. Either way the failures are counted in the log and in the ``history``. "ignore":
+        unjudged.
 
     Returns
     -------
@@ -274,10 +271,7 @@ def usable(
         f"({counts}){''.join(f'; {sentence}' for sentence in sentences)}"
     )
     logger.warning("%s. obs.aqnet.qc() shows them", line)
-    if not history:
-        return used
-    earlier = str(observations.attrs.get("history", ""))
-    return used.assign_attrs(history=f"{earlier}\n{line}" if earlier else line)
+    return used.assign_attrs(with_history(observations.attrs, line))
 
 
 def _left_out(

@@ -30,7 +30,7 @@ from aqreanalysis.observations.sources.options import (
 )
 from aqreanalysis.observations.sources.pyaro import is_reader, rows_of
 from aqreanalysis.observations.sources.recognition import Input
-from aqreanalysis.observations.sources.stations import station_table
+from aqreanalysis.observations.sources.stations import list_in_degrees, station_table
 from aqreanalysis.observations.sources.timeseries import from_dataset, read_netcdf
 from aqreanalysis.observations.variables import known_variable, listed
 
@@ -211,7 +211,7 @@ def open_observations(
         if stations is not None:
             table = _station_frame(stations, reading)
             if crs is not None:
-                table = engine.list_in_degrees(table, crs, reading.station_columns)
+                table = list_in_degrees(table, crs, reading.station_columns)
             reading = replace(reading, stations=table)
         return sift(
             _read(given, kind, candidates, reading, journal), journal=journal, strict=strict
@@ -321,10 +321,10 @@ def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
     if not path.is_dir() and files.suffix_of(path) != ".zip":
         return [Input(path.name, path)]
     inside = files.names_in(path)
-    told = list(candidates) or [s for name in inside for s in registry.recognised_name(name)][:1]
-    patterns = {source.files for source in told} or {"*"}
+    likely = list(candidates) or [s for name in inside for s in registry.recognised_name(name)][:1]
+    patterns = {source.files for source in likely} or {"*"}
     suffixes: tuple[str, ...] = (*TABLE_SUFFIXES, *registry.NETCDF_SUFFIXES)
-    if any(source.names for source in told):
+    if any(source.names for source in likely):
         suffixes = ()
     found_inside = [
         Input(name, content)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, find_pollutant
+from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, Pollutant, find_pollutant
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,20 @@ def known_variable(name: str) -> str | None:
         return None
     found = find_pollutant(" ".join(bare))
     return found.name if found else _OTHER_NAMES.get("".join(bare))
+
+
+def pollutant_of_standard_name(standard_name: object) -> Pollutant | None:
+    """Return the pollutant of a CF standard name of a concentration or a fraction, or None.
+
+    Examples
+    --------
+    >>> pollutant_of_standard_name("mole_fraction_of_ozone_in_air").name
+    'o3'
+    """
+    name = re.sub("^(mass|mole)_fraction_of", "mass_concentration_of", str(standard_name))
+    # The older name, an alias in the standard name table, which CAMS writes.
+    name = name.replace("aerosol_in_air", "aerosol_particles_in_air")
+    return next((p for p in POLLUTANTS.values() if p.standard_name == name), None)
 
 
 def is_remark(text: str) -> bool:

@@ -124,14 +124,9 @@ def starts_between(first: str, last: str, every_hours: float) -> pd.DatetimeInde
 
 
 class Periods(NamedTuple):
-    """Observations of the stations that report in the training period.
+    """Observations of the stations that report in the training period, its first hours.
 
-    Attributes
-    ----------
-    observations : Dataset
-        Up to the end of the validation period.
-    training : int
-        Number of the first hours, for training and scaling.
+    They go up to the end of the validation period.
     """
 
     observations: xr.Dataset

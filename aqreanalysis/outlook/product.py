@@ -57,18 +57,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Request:
-    """What a product contains.
-
-    Attributes
-    ----------
-    variable : str
-    steps : int
-        Leads.
-    at : Grid, Dataset or None
-        None is the stations themselves.
-    statistic : {"median", "mean"}
-    quantiles : sequence of float
-    """
+    """What a product contains; steps are leads, and no places are the stations themselves."""
 
     variable: str
     steps: int
@@ -145,15 +134,8 @@ def attention_by_day(
 class _StationForecasts:
     """The forecasts from one start, of the stations that reported before it.
 
-    Attributes
-    ----------
-    series : Dataset
-        ``(station, time)``: measurements of the lead-in, then what was estimated.
-    distribution : RootNormal
-        (station, lead).
-    estimates : {"median", "mean", "value"}
-    hours : slice
-        Steps of the series that are forecasts.
+    The series ``(station, time)`` are the measurements of the lead-in, then what was estimated, in
+    the steps ``hours``; the distribution is (station, lead).
     """
 
     series: xr.Dataset

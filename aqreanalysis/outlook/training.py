@@ -55,14 +55,8 @@ class OutlookSchedule:
 class Trained(NamedTuple):
     """A trained model and its calibration.
 
-    Attributes
-    ----------
-    model : Module
-        From a `History` to a `Prediction`.
-    log_factor : (lead,) Tensor
-        Added to the log-spread, so that 90 % intervals hold 90 % in the validation period.
-    scores : mapping
-        RMSE and coverage in the validation period, in the units of the variable.
+    The log-factor (lead,) is added to the log-spread, so that 90 % intervals hold 90 % in the
+    validation period, in which the scores, RMSE in the units of the variable and coverage, are.
     """
 
     model: OutlookModule

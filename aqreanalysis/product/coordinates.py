@@ -22,18 +22,10 @@ HORIZONTAL: dict[Layout, tuple[str, ...]] = {
     "stations": (STATION,),
 }
 
-_LONGITUDE = {
-    "standard_name": "longitude",
-    "long_name": "longitude",
-    "units": "degrees_east",
-    **COORDINATE,
-}
-_LATITUDE = {
-    "standard_name": "latitude",
-    "long_name": "latitude",
-    "units": "degrees_north",
-    **COORDINATE,
-}
+_LONGITUDE, _LATITUDE = (
+    {"standard_name": name, "long_name": name, "units": units, **COORDINATE}
+    for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
+)
 _STATION_ATTRIBUTES: dict[str, dict[str, str]] = {
     "longitude": _LONGITUDE,
     "latitude": _LATITUDE,

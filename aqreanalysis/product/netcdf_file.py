@@ -18,16 +18,9 @@ _CACHE_BYTES = 2**26
 
 
 class ProductFile:
-    """A NetCDF file that is being filled with a product.
+    """A NetCDF file that is being filled with a product; the path must not exist.
 
-    Parameters
-    ----------
-    path : Path
-        Must not exist.
-    product : Dataset
-        With all its metadata. Coordinates are written at once, layers by `write`.
-    compress : bool
-    significant_digits : int or None
+    The product has all its metadata. Coordinates are written at once, layers by `write`.
     """
 
     def __init__(

@@ -45,16 +45,8 @@ class FinishedRegions:
     def of(cls, target: Path, digest: str, count: int, blocks: Mapping[str, int]) -> Self:
         """Return the finished regions of an earlier run, or none yet in a new folder.
 
-        Parameters
-        ----------
-        target : Path
-            File of the product.
-        digest : str
-            Of `product_digest`.
-        count : int
-            Regions of the product.
-        blocks : mapping
-            Of `block_sizes_of`.
+        The digest is a `product_digest`, the count that of the regions, the blocks are
+        `block_sizes_of`.
 
         Raises
         ------

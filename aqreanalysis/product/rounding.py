@@ -11,17 +11,11 @@ _BELOW = np.float32(1e-6)
 
 
 def rounded(values: np.ndarray, digits: int) -> np.ndarray:
-    """Return values rounded to significant digits in such a way that trailing bits are zero.
+    """Return values rounded to 1 to 7 significant digits in such a way that trailing bits are zero.
 
     Granular bit rounding: a value becomes a multiple of the largest power of two that does not
     exceed one unit of its last significant digit, so it is off by at most half that unit. NaN,
     infinities and zeros stay.
-
-    Parameters
-    ----------
-    values : ndarray of float
-    digits : int
-        Significant decimal digits, 1 to 7 in float32.
 
     References
     ----------

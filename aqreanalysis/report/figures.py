@@ -27,15 +27,7 @@ _ABOUT_INTERVALS = (
 
 @dataclass(frozen=True)
 class Group:
-    """Figures that answer one question.
-
-    Attributes
-    ----------
-    title, intro : str
-    pictures : list of Picture
-    omitted : list of str
-        Why a figure is missing.
-    """
+    """Figures that answer one question, and why others are missing."""
 
     title: str
     intro: str

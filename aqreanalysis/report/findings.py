@@ -32,14 +32,9 @@ Point = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Part:
-    """Scores of all methods in all or in parts, and the ends of their intervals.
+    """Scores of all methods in all or in parts, and the ends of their intervals on ``bound``.
 
-    Attributes
-    ----------
-    scores : Dataset
-        On ``estimator``, and on the parts.
-    bounds : Dataset or None
-        The same on ``bound``, NaN where one place cannot tell; None for single stations.
+    Bounds are NaN where one place cannot tell, and None for single stations.
     """
 
     scores: xr.Dataset

@@ -9,7 +9,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.maps import MapError
-from aqreanalysis.observations.contract import step_hours, stored_values
+from aqreanalysis.observations.contract import stored_values
 from aqreanalysis.observations.quality_control import (
     FAULTS,
     QC_FLAGS,
@@ -18,6 +18,7 @@ from aqreanalysis.observations.quality_control import (
     checked_variables,
     qc_table,
 )
+from aqreanalysis.observations.time_axis import step_hours
 from aqreanalysis.report.completeness import completeness_picture, station_map
 from aqreanalysis.report.figures import Group
 from aqreanalysis.report.page import check_report_target, render_page, write_page
@@ -147,7 +148,7 @@ def _check_table(checked: xr.Dataset, names: list[str]) -> Table:
     present = {name: int((own & QC_FLAGS["missing"] == 0).sum()) for name, own in bits.items()}
     rows = []
     for check in (*FAULTS, "incomplete_day"):
-        cells = [Cell("left out" if check in REJECTED else "kept")]
+        cells = [Cell("left out" if check in REJECTED else "used")]
         for name in names:
             count = int((bits[name] & QC_FLAGS[check] != 0).sum())
             share = percent(count / max(present[name], 1), 3)

@@ -59,17 +59,9 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page.
+    """A figure on the page, a PNG as a data URI of ``width`` times ``height`` pixels on the page.
 
-    Attributes
-    ----------
-    title, caption : str
-    alt : str
-        What the figure shows, for those who cannot see it.
-    source : str
-        The PNG as a data URI.
-    width, height : int
-        Pixels on the page; the PNG has more.
+    ``alt`` is what it shows, for those who cannot see it.
     """
 
     title: str

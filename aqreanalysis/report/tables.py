@@ -21,15 +21,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its head and its cells.
-
-    Attributes
-    ----------
-    head : str
-    cells : list of Cell
-    first : bool
-        Whether it is the row of the verified method.
-    """
+    """A row: its head and its cells; the first is that of the verified method."""
 
     head: str
     cells: list[Cell]
@@ -38,20 +30,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page.
+    """A table of the page, with a note below it.
 
-    Attributes
-    ----------
-    title : str
-    note : str
-        Below it, what a reader must know.
-    columns : list of tuple of str
-        Title and units; the first is of the heads.
-    rows : list of Row
-    groups : list of tuple of str and int
-        Titles over so many columns each; none by default.
-    words : int
-        How many columns from the left hold words, not numbers.
+    Columns have a title and units, the first that of the heads; groups are titles over so many
+    columns each; ``words`` columns from the left hold words, not numbers.
     """
 
     title: str

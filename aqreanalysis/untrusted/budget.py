@@ -20,6 +20,11 @@ class UnreadableError(ValueError):
     """A file that is not read; the message says why and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def budget_of(stored: int, ratio: int) -> int:
     """Return the bytes that a file of ``stored`` bytes may become in memory.
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import psutil
 import xarray as xr
 
-from aqreanalysis.untrusted import looking
-from aqreanalysis.untrusted.budget import UnreadableError
+from aqreanalysis.untrusted import worker
+from aqreanalysis.untrusted.budget import UnreadableError, first_line
 
 logger = logging.getLogger("aqreanalysis.untrusted")
 
@@ -48,7 +48,7 @@ def inspect(paths: Sequence[str | os.PathLike[str]], kind: Kind) -> None:
     ----------
     paths : sequence of path
     kind : {"series", "fields", "hdf5", "shapefile"}
-        See `aqreanalysis.untrusted.looking.look`.
+        See `aqreanalysis.untrusted.worker.check`.
 
     Raises
     ------
@@ -87,10 +87,9 @@ def open_netcdf(
             os.path.abspath(path), engine="netcdf4", chunks=chunks, decode_timedelta=False
         )
     except Exception as error:  # of xarray, cftime and netCDF4, many kinds
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnreadableError(
-            f"{first[:200]}. Correct its attributes (ncatted), or open it with xarray and pass "
-            "the Dataset"
+            f"{first_line(error)[:200]}. Correct its attributes (ncatted), or open it with xarray "
+            "and pass the Dataset"
         ) from error
 
 
@@ -105,18 +104,18 @@ class _Inspector:
         self.owner = os.getpid()
         search = os.pathsep.join(part for part in sys.path if part)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", str(Path(looking.__file__))],
+            [sys.executable, "-P", "-W", "ignore", str(Path(worker.__file__))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             env={**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1"},
         )
-        self.answers: queue.Queue[str] = queue.Queue()
+        self.replies: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         atexit.register(self.close)
         try:
-            self.answer(_START_SECONDS)
+            self.reply(_START_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -124,24 +123,24 @@ class _Inspector:
     def _listen(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            self.answers.put(line)
-        self.answers.put("")  # it has ended
+            self.replies.put(line)
+        self.replies.put("")  # it has ended
 
     def ask(self, kind: str, path: str) -> dict[str, str]:
         """Return what the process says of a file."""
         seconds = SECONDS + SECONDS_A_BYTE * os.path.getsize(path)
         assert self.process.stdin
-        with suppress(BrokenPipeError):  # then the answer says that it has ended
+        with suppress(BrokenPipeError):  # then the reply says that it has ended
             self.process.stdin.write(json.dumps([kind, path, round(2 * WAITING * seconds)]) + "\n")
             self.process.stdin.flush()
-        return self.answer(seconds)
+        return self.reply(seconds)
 
-    def answer(self, seconds: float) -> dict[str, str]:
-        """Return the next answer; end the process if it takes too much time or memory."""
+    def reply(self, seconds: float) -> dict[str, str]:
+        """Return the next reply; end the process if it takes too much time or memory."""
         start, (worked, _) = time.monotonic(), self.used()
         while True:
             try:
-                line = self.answers.get(timeout=0.05)
+                line = self.replies.get(timeout=0.05)
                 break
             except queue.Empty:
                 work, memory = self.used()
@@ -194,15 +193,15 @@ def _inspect(path: str, kind: Kind) -> None:
             _of_parents.append(_inspector)
             _inspector = None
         try:
-            answer = _asked(kind, path)
+            reply = _asked(kind, path)
         except _EndedError:  # of this file, or it was ended before
-            answer = _asked(kind, path)
-    if "refused" in answer:
-        raise UnreadableError(answer["refused"])
+            reply = _asked(kind, path)
+    if "refused" in reply:
+        raise UnreadableError(reply["refused"])
 
 
 def _asked(kind: Kind, path: str) -> dict[str, str]:
-    """Return the answer of the process that is there, or of a new one."""
+    """Return the reply of the running process, or of a new one."""
     global _inspector
     if _inspector is not None and _inspector.process.poll() is not None:
         _inspector.close()
@@ -237,7 +236,7 @@ def _started() -> _Inspector | None:
 def _here(kind: Kind, path: str) -> dict[str, str]:
     """Look through a file in this process."""
     try:
-        looking.look(kind, path)
-    except looking.RefusedError as error:
+        worker.check(kind, path)
+    except worker.RefusedError as error:
         return {"refused": str(error)}
     return {}

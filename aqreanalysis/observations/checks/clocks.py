@@ -45,15 +45,9 @@ _ENOUGH = (Evidence(0.5, 0.04, 1, 0), Evidence(0.12, 0.1, 3, 1))
 
 @dataclass(frozen=True)
 class Shift:
-    """A station whose clock is probably wrong.
+    """A station, by row, whose values stand ``hours`` later than those of the network.
 
-    Attributes
-    ----------
-    row : int
-    hours : int
-        How much later its values stand than those of the network.
-    correlation, unshifted : float
-        With the mean of its neighbours, without the shift and with it.
+    Both correlations are with the mean of its neighbours: when put right, and as it is.
     """
 
     row: int
@@ -65,16 +59,7 @@ class Shift:
 def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) -> list[Shift]:
     """Return the stations that are shifted by whole hours against their neighbours.
 
-    Parameters
-    ----------
-    values : ndarray, (station, time)
-    network : StationNetwork
-    step_hours : float
-        Length of a step; nothing is found for steps longer than an hour.
-
-    Returns
-    -------
-    list of Shift
+    Values are (station, time); nothing is found for steps longer than an hour.
 
     Examples
     --------

@@ -32,15 +32,9 @@ _SAMPLE = 100_000
 
 @dataclass(frozen=True)
 class Code:
-    """A number that is probably no measurement.
+    """A number that is probably no measurement, and where it stands, (station, time).
 
-    Attributes
-    ----------
-    value : float
-        As it stands in the Dataset.
-    written : str
-        As it probably stands in the file, before its units were converted.
-    where : (station, time) bool
+    ``written`` is the number as it probably stands in the file, in other units.
     """
 
     value: float
@@ -49,18 +43,9 @@ class Code:
 
 
 def missing_codes(values: Floats, variable: str) -> list[Code]:
-    """Return the probable missing codes among the values of a variable.
+    """Return the probable missing codes among the values of a variable, (station, time).
 
-    Parameters
-    ----------
-    values : ndarray, (station, time)
-        In the units of this package; NaN where missing.
-    variable : str
-
-    Returns
-    -------
-    list of Code
-        Empty for values that are measurements.
+    Values are in the units of this package, NaN where missing; there is no code among measurements.
 
     Examples
     --------

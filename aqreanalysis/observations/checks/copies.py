@@ -22,16 +22,9 @@ _LONGEST_LAG = 24
 
 @dataclass(frozen=True)
 class Copy:
-    """Two stations with the same numbers.
+    """Two stations by row, of which the second has the numbers of the first, ``lag`` steps later.
 
-    Attributes
-    ----------
-    first, second : int
-        Rows; ``first`` is the lower one.
-    lag : int
-        Steps by which the second is later.
-    equal, common : int
-        How many values are equal, of those that both have at that lag.
+    At that lag ``equal`` of the ``common`` values are the same.
     """
 
     first: int
@@ -42,16 +35,9 @@ class Copy:
 
 
 def copies(values: Floats) -> list[Copy]:
-    """Return the pairs of stations whose values are the same at nine hours in ten.
+    """Return the pairs of stations, in order, that hold the same values at nine hours in ten.
 
-    Parameters
-    ----------
-    values : ndarray, (station, time)
-
-    Returns
-    -------
-    list of Copy
-        Ordered by rows.
+    Values are (station, time).
 
     Examples
     --------

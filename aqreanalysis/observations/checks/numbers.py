@@ -45,37 +45,21 @@ _COMPASS: Mapping[str, float] = MappingProxyType(
 
 
 def parse(
-    words: Iterable[object], *, compass: Mapping[str, float] | None = None, decimal: str = "."
+    words: Iterable[object], *, compass: Mapping[str, float] | None = None
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return words as numbers, NaN where missing, and which of them are no numbers.
 
-    Parameters
-    ----------
-    words : iterable of object
-        Numbers or text.
-    compass : mapping, optional
-        Further words, in lower case, and their numbers.
-    decimal : {".", ","}
-        Sign before the decimals. Thousands have none.
-
-    Returns
-    -------
-    values : ndarray of float64, (word,)
-    wrong : ndarray of bool, (word,)
+    ``compass`` are further words, in lower case, and their numbers.
 
     Examples
     --------
     >>> parse(["1.5", "NA", "0x10", True, "<0.2", 3])
     (array([1.5, nan, nan, nan, nan, 3. ]), array([False, False,  True,  True,  True, False]))
-    >>> parse(["1,5", "1.5"], decimal=",")
-    (array([1.5, nan]), array([False,  True]))
     """
     values, wrong = [], []
     for word in words:
         text = str(word).strip()
         known = np.nan if text.lower() in MISSING_WORDS else (compass or {}).get(text.lower())
-        if known is None and decimal != ".":
-            text = text.replace(".", "?").replace(decimal, ".")
         if known is None and len(text) <= _LONGEST and _NUMBER.fullmatch(text):
             known = float(text)
         values.append(np.nan if known is None else known)
@@ -88,7 +72,7 @@ def numbers(column: pd.Series, *, name: str, describe: Describe, journal: Journa
 
     Words such as "NA" and sentinels such as -999 are missing; the latter are logged. Compass
     points of a wind direction become degrees. Any other text is a fault, and so is truth.
-    Negative and implausible values stay: `aqreanalysis.observations.flag` flags them. The
+    Negative and implausible values stay: `aqreanalysis.observations.qc` flags them. The
     result shares the memory of the column where nothing has to be changed.
 
     Examples

@@ -18,8 +18,9 @@ from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.copies import copies
 from aqreanalysis.observations.checks.positions import misplaced
 from aqreanalysis.observations.checks.units import implausible_level
-from aqreanalysis.observations.contract import DIMENSIONS, step_hours, stored_values
+from aqreanalysis.observations.contract import DIMENSIONS, stored_values
 from aqreanalysis.observations.journal import Journal
+from aqreanalysis.observations.time_axis import step_hours
 from aqreanalysis.observations.variables import METEOROLOGY
 
 Kind = Literal["missing_code", "daily_values", "misplaced", "remote", "copy", "units"]
@@ -104,14 +105,7 @@ def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> l
 def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.Dataset:
     """Return what was read without what cannot be true; every loss is logged and in the history.
 
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Valid observations; not changed.
-    journal : Journal
-        Gets a warning for each suspicion, or a fault if strict.
-    strict : bool
-        Whether a suspicion is an error.
+    The journal gets a warning for each suspicion, or, if strict, a fault.
 
     Raises
     ------
@@ -130,17 +124,17 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
     journal.stop_if_faulty()
     if not found:
         return dataset
-    kept = without(dataset, found)
+    rest = without(dataset, found)
     judged = {one.variable for one in found if one.variable and one.cost == "values"}
-    empty = sorted(name for name in judged if name in kept and kept[name].isnull().all())
-    if empty and set(kept.data_vars) & POLLUTANTS.keys() <= set(empty):
+    empty = sorted(name for name in judged if name in rest and rest[name].isnull().all())
+    if empty and set(rest.data_vars) & POLLUTANTS.keys() <= set(empty):
         journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, found))}")
         journal.stop_if_faulty()
     if empty:
         journal.warn(f"left out, since no value is left: {', '.join(empty)}")
-        kept = kept.drop_vars(empty)
+        rest = rest.drop_vars(empty)
     lines = "; ".join(journal.decisions[before:])
-    return kept.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
+    return rest.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
 
 
 def without(dataset: xr.Dataset, found: Sequence[Suspicion]) -> xr.Dataset:
@@ -165,14 +159,14 @@ def _about_positions(dataset: xr.Dataset) -> Iterator[Suspicion]:
     """Yield stations that are probably not where they are said to be."""
     degrees = [np.asarray(dataset[name].values, float) for name in ("longitude", "latitude")]
     for one in misplaced(*degrees):
-        name, stations = dataset[STATION].values[one.row], np.array([one.row])
+        kind: Kind = "remote"
+        remedy = "If it belongs there, pass region= (--region) for a grid around the others"
         if one.is_certain or " with " in one.reason:
+            kind = "misplaced"
             remedy = "Give its position with stations=... (--stations), or leave it out beforehand"
-            yield Suspicion("misplaced", None, stations, f"station {name} {one.reason}", remedy,
-                            "station" if one.is_certain else "none")  # fmt: skip
-        else:
-            remedy = "If it belongs there, pass region= (--region) for a grid around the others"
-            yield Suspicion("remote", None, stations, f"station {name} {one.reason}", remedy)
+        what = f"station {dataset[STATION].values[one.row]} {one.reason}"
+        cost: Cost = "station" if one.is_certain else "none"
+        yield Suspicion(kind, None, np.array([one.row]), what, remedy, cost)
 
 
 def _about_values(dataset: xr.Dataset, variable: str) -> Iterator[Suspicion]:
@@ -181,29 +175,19 @@ def _about_values(dataset: xr.Dataset, variable: str) -> Iterator[Suspicion]:
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
     for code in missing_codes(values, variable):
-        yield Suspicion(
-            "missing_code",
-            variable,
-            np.flatnonzero(code.where.any(axis=1)),
-            f"{_counted(dataset, code.where)} of {variable} {_are(code.where)} exactly "
-            f"{code.value:.6g} and far from the rest: probably a missing code",
-            f"Say so with missing={code.written} (--missing {code.written})",
-            "values",
-            code.where,
-        )
+        verb = "are" if code.where.sum() > 1 else "is"
+        what = f"{verb} exactly {code.value:.6g} and far from the rest: probably a missing code"
+        remedy = f"Say so with missing={code.written} (--missing {code.written})"
+        yield _of_values("missing_code", dataset, variable, code.where, what, remedy)
         values = np.where(code.where, np.nan, values)
     daily = _daily_values(dataset, values)
     if daily.any():
-        yield Suspicion(
-            "daily_values",
-            variable,
-            np.flatnonzero(daily.any(axis=1)),
-            f"{_counted(dataset, daily)} of {variable} stand at one hour of the day alone, among "
-            "stations that report every hour: probably daily means",
-            "Give daily and hourly values in files of their own",
-            "values",
-            daily,
+        what = (
+            "stand at one hour of the day alone, among stations that report every hour: probably "
+            "daily means"
         )
+        remedy = "Give daily and hourly values in files of their own"
+        yield _of_values("daily_values", dataset, variable, daily, what, remedy)
         values = np.where(daily, np.nan, values)
     if variable in POLLUTANTS:
         yield from _about_units(dataset, variable, values)
@@ -247,34 +231,30 @@ def hint_of_daily(stamps: NDArray[np.datetime64]) -> str:
 def _about_units(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator[Suspicion]:
     """Yield units that make a pollutant implausible, of all stations or of some."""
     names = dataset[STATION].values
-    every = np.flatnonzero(~np.isnan(values).all(axis=1))
+    rows = np.flatnonzero(~np.isnan(values).all(axis=1))
     reason = implausible_level(values, variable)
     if reason:
-        yield Suspicion(
-            "units",
-            variable,
-            every,
-            f"the values of {variable} at {every.size} stations, such as {names[every[0]]}, are "
-            f"{reason}",
-            _units_remedy(variable, reason),
-        )
-        return
-    reasons = {row: implausible_level(values[row], variable) for row in every}
-    few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
-    wrong = [
-        row
-        for row, text in reasons.items()
-        if text and not (few[row] and text.startswith("too low"))
-    ]
-    if wrong:
-        yield Suspicion(
-            "units",
-            variable,
-            np.array(wrong),
-            f"the values of {variable} at station {names[wrong[0]]} ({len(wrong)} such stations) "
-            f"are {reasons[wrong[0]]}",
-            _units_remedy(variable, reasons[wrong[0]]),
-        )
+        where = f"{rows.size} stations, such as {names[rows[0]]},"
+    else:
+        few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
+        reasons = {
+            row: text
+            for row in rows
+            if (text := implausible_level(values[row], variable))
+            and not (few[row] and text.startswith("too low"))
+        }
+        if not reasons:
+            return
+        rows = np.array(list(reasons))
+        reason = reasons[rows[0]]
+        where = f"station {names[rows[0]]} ({rows.size} such stations)"
+    yield Suspicion(
+        "units",
+        variable,
+        rows,
+        f"the values of {variable} at {where} are {reason}",
+        _units_remedy(variable, reason),
+    )
 
 
 def _units_remedy(variable: str, reason: str) -> str:
@@ -300,17 +280,15 @@ def _about_copies(dataset: xr.Dataset, variable: str, values: Floats) -> Iterato
         )
 
 
-def _counted(dataset: xr.Dataset, where: Mask) -> str:
-    """Return how many values at how many stations, with the first of them."""
+def _of_values(
+    kind: Kind, dataset: xr.Dataset, variable: str, where: Mask, what: str, remedy: str
+) -> Suspicion:
+    """Return what is wrong with some values: how many at how many stations, the first of them."""
     row, hour = (int(at) for at in np.argwhere(where)[0])
     stamp = np.datetime_as_string(dataset[TIME].values[hour], unit="m")
-    count, stations = int(where.sum()), int(where.any(axis=1).sum())
-    return (
-        f"{count} value{'s' * (count > 1)} (at {stations} station{'s' * (stations > 1)}; for "
-        f"example station {dataset[STATION].values[row]}, {stamp} UTC)"
+    count, rows = int(where.sum()), np.flatnonzero(where.any(axis=1))
+    counted = (
+        f"{count} value{'s' * (count > 1)} (at {rows.size} station{'s' * (rows.size > 1)}; for "
+        f"example station {dataset[STATION].values[row]}, {stamp} UTC) of {variable}"
     )
-
-
-def _are(where: Mask) -> str:
-    """Return the verb for a number of values."""
-    return "are" if where.sum() > 1 else "is"
+    return Suspicion(kind, variable, rows, f"{counted} {what}", remedy, "values", where)

@@ -114,15 +114,9 @@ def first_rows(codes: Codes, count: int, *, where: Mask | None = None) -> Codes:
 
 @dataclass(frozen=True)
 class Misplaced:
-    """A station whose position is probably wrong.
+    """A station, by row, whose position is probably wrong; one that is only remote may be there.
 
-    Attributes
-    ----------
-    row : int
-    reason : str
-        What is wrong, as the end of a sentence that begins with the station.
-    is_certain : bool
-        Whether it cannot be there; a station that is only remote may be.
+    The reason is the end of a sentence that begins with the station.
     """
 
     row: int

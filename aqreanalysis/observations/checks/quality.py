@@ -209,32 +209,21 @@ def failures(
     *,
     limits: QualityLimits | None = None,
 ) -> Iterator[tuple[str, Mask]]:
-    """Yield the name of each check and where values fail it, (station, time).
+    """Yield the name of each check, in the order given, and where values fail it, (station, time).
 
-    A value that fails is no evidence in the next check.
-
-    Parameters
-    ----------
-    values : ndarray, (station, time), float64
-        NaN where missing, or where something else is wrong already.
-    dataset : xarray.Dataset
-        Gives the places of the stations.
-    variable : str
-    checks : iterable of str
-        Names of `CHECKS`, in the order of work.
-    limits : QualityLimits, optional
+    Values are NaN where missing, or where something else is wrong already; the Dataset gives the
+    places of the stations. A value that fails is no evidence in the next check.
     """
     good, limits = values.copy(), limits or QualityLimits()
+    near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
     for name in checks:
-        wrong = CHECKS[name](good, dataset, variable, limits)
+        wrong = CHECKS[name](good, near, variable, limits)
         if name != "step":  # which is where a level begins, and evidence of that level
             good[wrong] = np.nan
         yield name, wrong
 
 
-def _out_of_range(
-    values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits
-) -> Mask:
+def _out_of_range(values: Floats, near: Codes, variable: str, limits: QualityLimits) -> Mask:
     """Return where a value is beyond the plausible range, with room below for noise about zero."""
     if variable not in POLLUTANTS:
         return np.isinf(values)
@@ -242,7 +231,7 @@ def _out_of_range(
     return (values < low) | (values > high)
 
 
-def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
+def _flat_line(values: Floats, near: Codes, variable: str, limits: QualityLimits) -> Mask:
     """Return where a value is in a run of equal ones; a missing value ends a run.
 
     Where the nearest stations do not move either, or are near the detection limit too, the air is
@@ -272,8 +261,6 @@ def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: Quali
         share = np.clip(repeats, 1e-3, _MOST_REPEATS)
         longest = 1 + np.log(limits.flat_chance) / np.log(share)
         flat |= group & (length >= np.maximum(longest, limits.flat_steps)[:, None])
-    network = StationNetwork.from_dataset(dataset)
-    near = network.nearest_others(k=limits.neighbours).index
     root = np.sqrt(np.maximum(values, 0.0))
     for station, start in np.argwhere(flat & begins):
         hours = slice(start, last[station, start] + 1)
@@ -290,7 +277,7 @@ def _flat_line(values: Floats, dataset: xr.Dataset, variable: str, limits: Quali
     return flat
 
 
-def _spike(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
+def _spike(values: Floats, near: Codes, variable: str, limits: QualityLimits) -> Mask:
     """Return where a value is far from the mean of its neighbours in time, and those agree."""
     root = np.sqrt(np.maximum(values, 0.0))
     deviation = np.full(values.shape, np.nan)
@@ -302,7 +289,6 @@ def _spike(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLi
     spikes = (size > limits.spike_sigma * np.nan_to_num(scatter[:, None], nan=np.inf)) & (
         np.nan_to_num(difference, nan=np.inf) < size
     )
-    near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
     return spikes & ~_shared(deviation, spikes, near)
 
 
@@ -317,7 +303,7 @@ def _shared(change: Floats, where: Mask, near: Codes) -> Mask:
     return shared
 
 
-def _step(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits) -> Mask:
+def _step(values: Floats, near: Codes, variable: str, limits: QualityLimits) -> Mask:
     """Return where a series jumps to another level, and the nearest stations do not."""
     root = np.sqrt(np.maximum(values, 0.0))
     change = np.full(values.shape, np.nan)
@@ -327,21 +313,16 @@ def _step(values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLim
     back = np.zeros(values.shape)
     back[:, :-1] = np.abs(np.nan_to_num(change[:, 1:]))
     jumps = (np.abs(np.nan_to_num(change)) > far) & (back < np.abs(np.nan_to_num(change)) / 2)
-    near = StationNetwork.from_dataset(dataset).nearest_others(k=limits.neighbours).index
     return jumps & ~_shared(change, jumps, near)
 
 
-def _neighbour_outlier(
-    values: Floats, dataset: xr.Dataset, variable: str, limits: QualityLimits
-) -> Mask:
+def _neighbour_outlier(values: Floats, near: Codes, variable: str, limits: QualityLimits) -> Mask:
     """Return where a value is off the median of the nearest stations, its usual offset removed."""
     outlier = np.zeros(values.shape, dtype=bool)
-    network = StationNetwork.from_dataset(dataset)
-    if network.size <= _FEWEST_NEIGHBOURS:
+    if len(values) <= _FEWEST_NEIGHBOURS:
         return outlier
     root = np.sqrt(np.maximum(values, 0.0))
-    near = network.nearest_others(k=limits.neighbours).index
-    for station in range(network.size):
+    for station in range(len(values)):
         nearest = root[near[station][near[station] >= 0]]  # (neighbour, time)
         middle = _median(nearest.T)
         spread = _SIGMA_OF_MAD * _median(np.abs(nearest - middle).T)
@@ -370,8 +351,9 @@ def _quantile(values: Floats, share: float) -> Floats:
     return (low + high) / 2
 
 
-#: Checks of single values by name; each gets values, the Dataset, the variable and the limits.
-CHECKS: Mapping[str, Callable[[Floats, xr.Dataset, str, QualityLimits], Mask]] = MappingProxyType(
+#: Checks of single values by name; each gets values, the rows of the nearest stations of each
+#: station, the variable and the limits.
+CHECKS: Mapping[str, Callable[[Floats, Codes, str, QualityLimits], Mask]] = MappingProxyType(
     {
         "out_of_range": _out_of_range,
         "flat_line": _flat_line,

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,7 @@ from aqreanalysis.observations.checks.axis import Axis, regular_axis
 from aqreanalysis.observations.checks.plausibility import hint_of_daily
 from aqreanalysis.observations.checks.positions import Positions
 from aqreanalysis.observations.contract import faults_given_ranges, value_ranges
-from aqreanalysis.observations.journal import Journal
+from aqreanalysis.observations.journal import Journal, dated, with_history
 from aqreanalysis.observations.sources.options import Duplicates, Monitor, Reading, TimeLabel
 from aqreanalysis.observations.variables import attributes_of
 
@@ -277,15 +275,8 @@ def station_values(
 
 def _global_attributes(dataset: xr.Dataset, journal: Journal) -> dict[str, str]:
     """Return source and history: what was read, and every decision that was taken."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    entry = (
-        f"{now} aqreanalysis {version('aqreanalysis')}: read {journal.source}, "
-        f"{dataset.sizes[STATION]} stations, {dataset.sizes[TIME]} stamps"
+    entry = dated(
+        f"read {journal.source}, {dataset.sizes[STATION]} stations, {dataset.sizes[TIME]} stamps"
     )
-    earlier = dataset.attrs.get("history")
-    history = "; ".join([entry, *journal.decisions])
-    return {
-        **dataset.attrs,
-        "source": dataset.attrs.get("source", journal.source),
-        "history": f"{earlier}\n{history}" if earlier else history,
-    }
+    attributes = {"source": journal.source, **dataset.attrs}
+    return with_history(attributes, "; ".join([entry, *journal.decisions]))

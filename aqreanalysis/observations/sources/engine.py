@@ -1,6 +1,6 @@
 """The one engine: files of any source, by its description, to a Dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +8,12 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.observations.journal import Journal, ObservationError
-from aqreanalysis.observations.sources.columns import guess
 from aqreanalysis.observations.sources.description import ASK, Source
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.pieces import Piece, piece_of
 from aqreanalysis.observations.sources.recognition import Input, blocks_of, with_codes
+from aqreanalysis.observations.sources.stations import in_degrees
 from aqreanalysis.observations.sources.tables import to_dataset
 from aqreanalysis.observations.sources.values import Measurements
 from aqreanalysis.observations.variables import listed
@@ -40,7 +40,7 @@ def read(
         for kind, _ in blocks:
             if source is None:
                 source = kind
-                reading = _with_description(kind, reading, told=bool(candidates), journal=journal)
+                reading = _with_description(kind, reading, stated=bool(candidates), journal=journal)
             if kind is not source:
                 raise ObservationError(
                     f"{names[0]} is {source.title} and {item.name} is {kind.title}: open them one "
@@ -67,7 +67,9 @@ def read(
     return to_dataset(data, reading=reading, journal=journal)
 
 
-def _with_description(source: Source, reading: Reading, *, told: bool, journal: Journal) -> Reading:
+def _with_description(
+    source: Source, reading: Reading, *, stated: bool, journal: Journal
+) -> Reading:
     """Return the options with what the source's description says where the caller does not."""
     if source.is_plain:
         return reading
@@ -94,8 +96,8 @@ def _with_description(source: Source, reading: Reading, *, told: bool, journal: 
         "missing is": listed(_shown(own.missing)) if own.missing else None,
     }
     said = [f"{name} {value}" for name, value in assumed.items() if value]
-    how = "read" if told else "recognised"
-    remedy = "" if told else "; source='long' reads it as a plain table"
+    how = "read" if stated else "recognised"
+    remedy = "" if stated else "; source='long' reads it as a plain table"
     journal.decide(f"{how} as {source.title} ({source.name}): {', '.join(said)}{remedy}")
     return own
 
@@ -147,34 +149,3 @@ def _together(
         time_format=reading.time_format,
     )
     return data, reading
-
-
-def in_degrees(table: pd.DataFrame, crs: str) -> pd.DataFrame:
-    """Return a table with longitude and latitude in degrees from coordinates of another system."""
-    from pyproj import CRS, Transformer
-    from pyproj.exceptions import CRSError
-
-    try:
-        transformer = Transformer.from_crs(CRS.from_user_input(crs), "EPSG:4326", always_xy=True)
-    except CRSError as error:
-        raise ObservationError(f"crs={crs!r} is no coordinate reference system: {error}") from error
-    x, y = (pd.to_numeric(table[role], errors="coerce") for role in ("longitude", "latitude"))
-    longitude, latitude = transformer.transform(x.to_numpy(float), y.to_numpy(float))
-    return table.assign(
-        longitude=np.where(np.isfinite(longitude), longitude, np.nan),
-        latitude=np.where(np.isfinite(latitude), latitude, np.nan),
-    )
-
-
-def list_in_degrees(table: pd.DataFrame, crs: str, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return a table of stations in degrees, if its positions are none already."""
-    usable = {role: name for role, name in columns.items() if role != "id" and name in table}
-    roles = guess([str(name) for name in table.columns], usable).roles
-    if not {"longitude", "latitude"} <= set(roles):
-        return table
-    names = {roles[role]: role for role in ("longitude", "latitude")}
-    degrees = table[list(names)].apply(pd.to_numeric, errors="coerce")
-    if float(np.nanmax(np.abs(degrees.to_numpy(dtype=float)), initial=0.0)) <= 360.0:
-        return table
-    found = in_degrees(degrees.rename(columns=names), crs)
-    return table.assign(**{name: found[role] for name, role in names.items()})

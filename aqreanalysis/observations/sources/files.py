@@ -21,7 +21,7 @@ from aqreanalysis.observations.journal import ObservationError, logger
 from aqreanalysis.observations.sources.points import with_points
 from aqreanalysis.observations.variables import listed
 from aqreanalysis.untrusted import UnreadableError, check_size, refuse_bomb
-from aqreanalysis.untrusted.budget import ARRAY_RATIO
+from aqreanalysis.untrusted.budget import ARRAY_RATIO, first_line
 
 CSV_SUFFIXES = (".csv", ".txt", ".tsv")
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -246,11 +246,6 @@ def members(
         yield from _members(existing(path), path.name, pattern, suffixes)
     else:
         yield path.name, existing(path)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of a library's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def unreadable(name: str, error: BaseException) -> str:

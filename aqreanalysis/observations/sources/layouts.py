@@ -1,15 +1,15 @@
 """Tables whose columns are stations, or hours of the day."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.columns import Columns, guess, split_units
 from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.options import Condition, Reading
-from aqreanalysis.observations.sources.reshaping import hours_to_rows, stations_to_rows
 from aqreanalysis.observations.sources.stations import identifier, station_table
 from aqreanalysis.observations.sources.values import no_column, single_variable
 from aqreanalysis.observations.variables import known_variable, listed
@@ -175,3 +175,64 @@ def from_hours(
         )
     kept.pop("hour", None)
     return hours_to_rows(table, kept, hours, flags, good, journal=journal)
+
+
+def stations_to_rows(
+    table: pd.DataFrame, columns: Mapping[str, str], series: Sequence[str], value: str
+) -> pd.DataFrame:
+    """Return a table with a row a station and time from one with a column a station.
+
+    ``columns`` are those that stay, by their new name; ``value`` is that of the values.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"t": [1, 2], "A": [3.0, 4.0], "B": [5.0, 6.0]})
+    >>> stations_to_rows(table, {"time": "t"}, ["A", "B"], "pm25").values.tolist()
+    [[1, 'A', 3.0], [2, 'A', 4.0], [1, 'B', 5.0], [2, 'B', 6.0]]
+    """
+    rows = np.tile(np.arange(len(table)), len(series))
+    long = table[list(columns.values())].iloc[rows].set_axis(list(columns), axis=1)
+    codes = np.repeat(np.arange(len(series)), len(table))
+    return long.reset_index(drop=True).assign(
+        station=pd.Categorical.from_codes(codes, pd.Index(series)),
+        **{value: table[list(series)].to_numpy().ravel(order="F")},
+    )
+
+
+def hours_to_rows(
+    table: pd.DataFrame,
+    columns: Mapping[str, str],
+    hours: Mapping[str, str],
+    flags: Mapping[str, str],
+    good: Condition | None,
+    *,
+    journal: Journal,
+) -> pd.DataFrame:
+    """Return a table with a row an hour from one with a row a day and a column an hour.
+
+    ``hours`` and ``flags`` map columns to the hour; a value whose flag is not ``good`` is missing.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"d": ["2020-01-01"], "H01": [3.0], "H02": [4.0]})
+    >>> hours = {"H01": "01", "H02": "02"}
+    >>> hours_to_rows(table, {"date": "d"}, hours, {}, None, journal=Journal("t")).values.tolist()
+    [['2020-01-01', '01', 3.0], ['2020-01-01', '02', 4.0]]
+    """
+    values = table[list(hours)].to_numpy(dtype=object)
+    if flags and good is not None:
+        by_hour = {hour: column for column, hour in flags.items()}
+        refused = np.zeros(values.shape, dtype=bool)
+        for place, hour in enumerate(hours.values()):
+            if hour in by_hour:
+                flag = table[by_hour[hour]]
+                refused[:, place] = ~good.holds(flag) & table[list(hours)[place]].notna().to_numpy()
+        if refused.any():
+            journal.decide(f"{int(refused.sum())} values whose flag is not {good} are not used")
+            values[refused] = None
+    rows = np.repeat(np.arange(len(table)), len(hours))
+    long = table[list(columns.values())].iloc[rows].set_axis(list(columns), axis=1)
+    return long.reset_index(drop=True).assign(
+        hour=np.tile(np.array(list(hours.values()), dtype=object), len(table)),
+        value=pd.Series(values.ravel()).infer_objects(),
+    )

@@ -87,10 +87,10 @@ def left_out(
             names = listed(identifiers[which])
             journal.warn(f"{int(which.sum())} stations {words} and are left out: {names}")
             out |= which
-    kept = ~out[station] & ~impossible
+    usable = ~out[station] & ~impossible
     apart = np.zeros(count, dtype=bool)
-    if kept.any():
-        apart = moved(station[kept], count, longitude[kept], latitude[kept])
+    if usable.any():
+        apart = moved(station[usable], count, longitude[usable], latitude[usable])
     if 0 < apart.sum() <= journal.tolerance * count:
         journal.warn(
             f"{int(apart.sum())} stations stand at places 100 m and more apart and are left out: "

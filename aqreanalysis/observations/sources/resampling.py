@@ -52,10 +52,10 @@ def resampled(
         parts = _parts(table, period, label, rows.names, journal)
         angular = name == "wind_direction"
         means, covered = _means(parts, angular)
-        kept = covered >= capture * period * (1 - 1e-6)
-        dropped += int((~kept).sum())
+        complete = covered >= capture * period * (1 - 1e-6)
+        dropped += int((~complete).sum())
         best = max(best, float(covered.max(initial=0.0)) / period)
-        means = means[kept]
+        means = means[complete]
         keys[name] = (
             means.index.get_level_values(0).to_numpy(),
             means.index.get_level_values(1).to_numpy().astype(np.int64),

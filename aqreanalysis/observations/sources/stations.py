@@ -197,20 +197,50 @@ def listed_positions(
     return positions.at(np.searchsorted(listing, identifiers[present])), present
 
 
+def in_degrees(table: pd.DataFrame, crs: str) -> pd.DataFrame:
+    """Return a table with longitude and latitude in degrees from coordinates of another system."""
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import CRSError
+
+    try:
+        transformer = Transformer.from_crs(CRS.from_user_input(crs), "EPSG:4326", always_xy=True)
+    except CRSError as error:
+        raise ObservationError(f"crs={crs!r} is no coordinate reference system: {error}") from error
+    x, y = (pd.to_numeric(table[role], errors="coerce") for role in ("longitude", "latitude"))
+    longitude, latitude = transformer.transform(x.to_numpy(float), y.to_numpy(float))
+    return table.assign(
+        longitude=np.where(np.isfinite(longitude), longitude, np.nan),
+        latitude=np.where(np.isfinite(latitude), latitude, np.nan),
+    )
+
+
+def list_in_degrees(table: pd.DataFrame, crs: str, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table of stations in degrees, if its positions are none already."""
+    usable = {role: name for role, name in columns.items() if role != "id" and name in table}
+    roles = guess([str(name) for name in table.columns], usable).roles
+    if not {"longitude", "latitude"} <= set(roles):
+        return table
+    names = {roles[role]: role for role in ("longitude", "latitude")}
+    degrees = table[list(names)].apply(pd.to_numeric, errors="coerce")
+    if float(np.nanmax(np.abs(degrees.to_numpy(dtype=float)), initial=0.0)) <= 360.0:
+        return table
+    found = in_degrees(degrees.rename(columns=names), crs)
+    return table.assign(**{name: found[role] for name, role in names.items()})
+
+
 def listed_among(table: pd.DataFrame, wanted: Iterable[str], columns: Mapping[str, str]) -> int:
     """Return how many identifiers the column of a table of stations has that has most of them."""
-    told = columns.get("id", columns.get("station"))
-    names = [told] if told is not None else [str(name) for name in table.columns]
+    given = columns.get("id", columns.get("station"))
+    names = [given] if given is not None else [str(name) for name in table.columns]
     return max((_count(table, name, set(wanted)) for name in names if name in table), default=0)
 
 
 def _identifying(
-    table: pd.DataFrame, roles: Mapping[str, str], told: str | None, wanted: set[str]
+    table: pd.DataFrame, roles: Mapping[str, str], given: str | None, wanted: set[str]
 ) -> dict[str, str]:
     """Return the column of the identifiers: the one told, or that which has most of the wanted."""
-    if told is not None:
-        return {"station": told}
-
+    if given is not None:
+        return {"station": given}
     places = {roles.get("longitude"), roles.get("latitude")}
     usual = roles.get("station")
     columns = [str(name) for name in table.columns if name not in places]

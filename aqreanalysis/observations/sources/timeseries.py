@@ -1,6 +1,5 @@
 """CF timeSeries files and xarray Datasets with other names, to the Dataset of this package."""
 
-import re
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -22,7 +21,12 @@ from aqreanalysis.observations.sources.columns import ROLES, guess
 from aqreanalysis.observations.sources.files import existing
 from aqreanalysis.observations.sources.options import Reading, TimeLabel
 from aqreanalysis.observations.sources.stations import identifier, listed_positions
-from aqreanalysis.observations.variables import METEOROLOGY, known_variable, listed
+from aqreanalysis.observations.variables import (
+    METEOROLOGY,
+    known_variable,
+    listed,
+    pollutant_of_standard_name,
+)
 from aqreanalysis.untrusted import UnreadableError, open_netcdf
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -197,21 +201,14 @@ def _own_names(
         journal.fault(f"columns names {listed(absent)}; the variables are {listed(series)}")
     names = {name: str(given.get(name) or known_variable(name) or name) for name in series}
     for name, array in series.items():
-        of_standard = _by_standard_name(str(array.attrs.get("standard_name", "")))
-        if names[name] == name and of_standard and of_standard not in names.values():
-            names[name] = of_standard
+        pollutant = pollutant_of_standard_name(array.attrs.get("standard_name"))
+        if names[name] == name and pollutant and pollutant.name not in names.values():
+            names[name] = pollutant.name
     for own in sorted(set(names.values())):
         same = [name for name in series if names[name] == own]
         if len(same) > 1:
             journal.fault(f"variables {listed(same)} all look like {own}; drop all but one")
     return names
-
-
-def _by_standard_name(standard_name: str) -> str | None:
-    """Return the pollutant of a CF standard name, also of the one for its mole fraction."""
-    mass = re.sub("^mole_fraction_of", "mass_concentration_of", standard_name)
-    mass = mass.replace("aerosol_in_air", "aerosol_particles_in_air")
-    return next((p.name for p in POLLUTANTS.values() if p.standard_name == mass), None)
 
 
 def _label_of(dataset: xr.Dataset, time: xr.DataArray) -> TimeLabel | None:

@@ -1,8 +1,8 @@
-"""What is looked at in a binary file before it is read: run as a program of its own.
+"""The checks of a binary file before it is read, run as a program of its own.
 
 The libraries of HDF5, NetCDF and shapefiles cannot be interrupted while they work: a damaged file
 keeps them busy for minutes, and Ctrl-C waits. So another process reads the file first, one that
-can be ended. To a line of JSON, ``[kind, path, seconds]``, it answers ``{}`` or ``{"refused":
+can be ended. To a line of JSON, ``[kind, path, seconds]``, it replies ``{}`` or ``{"refused":
 why}``. It imports nothing of this package, so that it is there in a third of a second.
 """
 
@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from math import prod
 from typing import Any, BinaryIO
 
@@ -44,15 +45,12 @@ class RefusedError(Exception):
     """What keeps a file from being read."""
 
 
-def look(kind: str, path: str) -> None:
+def check(kind: str, path: str) -> None:
     """Read a file as the package will; refuse what must not or cannot be read.
 
-    Parameters
-    ----------
-    kind : {"series", "fields", "hdf5", "shapefile"}
-        "series": a NetCDF whose stations are read whole; "fields": one whose layers stay in the
-        file, of which, if it is large, a first value is read; "hdf5": arrays without attributes.
-    path : str
+    A "series" is a NetCDF whose stations are read whole; "fields" one whose layers stay in the
+    file, of which, if it is large, a first value is read; "hdf5" are arrays without attributes;
+    "shapefile" is one.
 
     Raises
     ------
@@ -60,7 +58,7 @@ def look(kind: str, path: str) -> None:
         With the reason and the remedy.
     """
     try:
-        _LOOKS[kind](path)
+        _CHECKS[kind](path)
     except RefusedError:
         raise
     except MemoryError as error:
@@ -70,14 +68,6 @@ def look(kind: str, path: str) -> None:
     except Exception as error:  # the libraries raise whatever they like
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise RefusedError(f"{words[:200]}: {_DAMAGED}") from error
-
-
-def _series(path: str) -> None:
-    _netcdf(path, whole=True)
-
-
-def _fields(path: str) -> None:
-    _netcdf(path, whole=False)
 
 
 def _netcdf(path: str, *, whole: bool) -> None:
@@ -298,31 +288,31 @@ def _shapefile(path: str) -> None:
     geopandas.read_file(path, engine="pyogrio")
 
 
-_LOOKS: dict[str, Callable[[str], None]] = {
-    "series": _series,
-    "fields": _fields,
+_CHECKS: dict[str, Callable[[str], None]] = {
+    "series": partial(_netcdf, whole=True),
+    "fields": partial(_netcdf, whole=False),
     "hdf5": _hdf5,
     "shapefile": _shapefile,
 }
 
 
 def main() -> None:
-    """Answer until the input ends."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
-    answers.write("{}\n")
-    answers.flush()
+    """Reply until the input ends."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no reply
+    replies.write("{}\n")
+    replies.flush()
     for line in sys.stdin:
         kind, path, seconds = json.loads(line)
         if hasattr(signal, "alarm"):  # in case nobody is there any more to end this process
             signal.alarm(seconds)
         try:
-            look(kind, path)
-            answer = {}
+            check(kind, path)
+            reply = {}
         except RefusedError as error:
-            answer = {"refused": str(error)}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            reply = {"refused": str(error)}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
 
 
 if __name__ == "__main__":
