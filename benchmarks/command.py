@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
-from benchmarks import measuring, quality, record, speed_commands, tables
+from benchmarks import measuring, quality, record, silence, speed_commands, tables
 from benchmarks.filling import filling_table
 from benchmarks.fuzz import add_fuzz
 from benchmarks.measuring import Measured
@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     filling = commands.add_parser("filling", help="errors of filled gaps on the Beijing-36 mask")
     filling.add_argument("--data", type=Path, help="folder of data, as above")
     filling.set_defaults(run=lambda options: print(filling_table(data_folder(options.data))))
+    silent = commands.add_parser("silence", help="errors while a whole network is silent (p3)")
+    silent.add_argument("--data", type=Path, help="folder of data, as above")
+    silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
     control = commands.add_parser(
         "quality", help="hidden stations with and without quality control, and planted faults"
     )
