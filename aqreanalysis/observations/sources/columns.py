@@ -37,8 +37,8 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
                 ende""",
             "date": "date day dateutc dategmt datelocal fecha dia día",
             "longitude": """longitude lon long lng longitud longitudine längengrad laengengrad
-                sitelongitude stationlongitude londd 经度""",
-            "latitude": """latitude lat latitud latitudine breitengrad sitelatitude
+                länge laenge sitelongitude stationlongitude londd 经度""",
+            "latitude": """latitude lat latitud latitudine breitengrad breite sitelatitude
                 stationlatitude latdd 纬度""",
             "altitude": """altitude alt elevation elev stationaltitude heightabovesealevel altitud
                 elevationm altitudem""",

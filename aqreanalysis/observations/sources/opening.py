@@ -12,6 +12,7 @@ import pandas as pd
 
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources import files
+from aqreanalysis.observations.sources.columns import guess
 from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
@@ -33,7 +34,7 @@ _SEPARATORS = ",;\t|"
 #: Lines among which that of the names is looked for.
 _MOST_ABOVE = 100
 #: Columns that may follow each variable: Ozone, status, unit, Carbon monoxide, status, unit.
-_BESIDE = ("status", "unit", "units", "flag", "qc", "quality")
+BESIDE = ("status", "unit", "units", "flag", "qc", "quality")
 _LETTER = re.compile(r"[^\W\d_]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _UNITS_WORD = re.compile(r"(?i)^\W*(?:[µμu]g|mg|ng)[ ./]|^\W*pp[bmt]v?\W*$")
@@ -124,9 +125,12 @@ def layout_of(
     extra = max((len(cells) for cells in longest), default=0) - len(names)
     if extra > 0 and all(not any(cells[len(names) :]) for cells in longest):
         names += [""] * extra
+    above = next((line for line in reversed(lines[:row]) if line.strip()), "")
+    names, more = _in_two_lines(names, _split(above, separator), longest[0] if longest else [])
+    longest = longest[more:]
     units = _units_below(names, longest[0]) if longest else {}
     repeated = sum(line == lines[row] for line in lines) > 1
-    skip = row + 1 + bool(units)
+    skip = row + 1 + more + bool(units)
     return Layout(names, separator, skip, lines[:row], units, repeated, encoding)
 
 
@@ -142,9 +146,15 @@ def text_blocks(
     """Yield the tables of a text: as a rule one."""
     if layout.repeated:
         whole = files.content_of(content).decode(layout.encoding, errors="replace")
-        rows = [_split(line, layout.separator) for line in _LINE_END.split(whole)]
-        yield from blocks_of(rows, layout.names, 0)
-        return
+        lines = _LINE_END.split(whole)
+        rows = [_split(line, layout.separator) for line in lines]
+        if not _is_joined(rows, layout.names):
+            yield from blocks_of(rows, layout.names, 0)
+            return
+        head = lines[len(layout.above)]
+        kept = [at for at, line in enumerate(lines) if line != head or at == len(layout.above)]
+        content = "\n".join(lines[at] for at in kept).encode()
+        layout = replace(layout, encoding="utf-8-sig")
     if layout.separator == " ":  # any number of them, as in columns under each other
         whole = files.content_of(content).decode(layout.encoding, errors="replace")
         lines = [" ".join(line.split()) for line in _LINE_END.split(whole)]
@@ -212,27 +222,38 @@ def sheet_blocks(
 def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]:
     """Yield the tables under each line of names, with the lines between them as headings.
 
-    The rows of a table end at the first short row that does not begin like its first row.
+    A line of names may continue in that above or below it, and one of units may follow. A heading
+    is a short row that does not begin like the first row of the table above it; those with more
+    rows of that table below are counted in ``attrs`` as left out.
     """
     lines = [[_text(cell).strip() for cell in row] for row in rows]
     heads = [at for at in range(first, len(rows)) if lines[at] == names]
-    above_from = 0
+    above = ["\t".join(row).strip() for row in lines[: heads[0]] if any(row)]
     for number, head in enumerate(heads):
         end = heads[number + 1] if number + 1 < len(heads) else len(rows)
         body: list[list] = []
-        shape = ""
-        for row in rows[head + 1 : end]:
-            filled = sum(_text(cell).strip() != "" for cell in row)
+        odd: list[int] = []
+        inside, shape = 0, ""
+        lower, *below = [*lines[head + 1 : head + 3], [], []][:2]
+        titles, more = _in_two_lines(names, lines[head - 1] if head else [], lower)
+        units = _units_below(titles, below[0] if more else lower)
+        for at in range(head + 1 + more + bool(units), end):
+            row = rows[at]
+            filled = sum(cell != "" for cell in lines[at])
+            if filled == 0:
+                continue
             shape = shape or _shape(row[0])
             if filled <= 2 and _shape(row[0]) != shape:
-                break
+                odd.append(at)
+                continue
+            inside = len(odd)
             cells = [None if cell == "" else cell for cell in row[: len(names)]]
             body.append([*cells, *[None] * (len(names) - len(row))])
-        above = ["\t".join(_text(c) for c in row).strip() for row in rows[above_from:head]]
         table = pd.DataFrame(body, columns=range(len(names)), dtype=object)
-        table = table.set_axis(_unique_or_empty(names), axis=1).drop(columns="", errors="ignore")
-        yield Block(table.dropna(how="all"), [line for line in above if line])
-        above_from = head + 1 + len(body)
+        table = table.set_axis(_unique_or_empty(titles), axis=1).drop(columns="", errors="ignore")
+        table.attrs["ragged"] = inside
+        yield Block(table, above, units)
+        above = ["\t".join(lines[at]).strip() for at in odd]
 
 
 def json_table(content: Path | bytes) -> pd.DataFrame:
@@ -252,9 +273,33 @@ def json_table(content: Path | bytes) -> pd.DataFrame:
     records = [record for record in data if isinstance(record, dict)]
     if not records:
         raise ObservationError("the JSON holds no records, such as [{'station': ..., ...}]")
-    table = pd.json_normalize(records)
+    table = pd.json_normalize(_flat(records))
     nested = [n for n in table if table[n].map(lambda cell: isinstance(cell, (list, dict))).any()]
     return table.drop(columns=nested)
+
+
+def _flat(records: list[dict]) -> list[dict]:
+    """Return a record a measurement, where each station has a list of them."""
+    first = records[0]
+    for name, inner in first.items():
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            timed = [{"time", "date"} & set(guess(list(r)).roles) for r in (inner[0], first)]
+            if timed[0] and not timed[1]:
+                return [
+                    {**{key: value for key, value in record.items() if key != name}, **one}
+                    for record in records
+                    for one in record.get(name) or []
+                ]
+    return records
+
+
+def _is_joined(rows: list[list[str]], names: list[str]) -> bool:
+    """Return whether each further line of names stands directly below a row: files were joined."""
+    filled = [row for row in rows if any(row)]
+    heads = [at for at, row in enumerate(filled) if [cell.strip() for cell in row] == names]
+    first = _shape(filled[heads[0] + 1][0]) if heads and heads[0] + 1 < len(filled) else ""
+    above = [filled[at - 1] for at in heads[1:]]
+    return all(len(row) == len(names) and _shape(row[0]) == first for row in above)
 
 
 def _without_names(lines: Sequence[str], source: Source) -> bool:
@@ -306,17 +351,51 @@ def _split(line: str, separator: str) -> list[str]:
 
 def _told_apart(names: list[str]) -> list[str]:
     """Return names with that of the column before each "status" or "unit" that is there twice."""
-    beside = [name for name in names if folded(name) in _BESIDE]
+    beside = [name for name in names if folded(name) in BESIDE]
     if len(set(beside)) == len(beside):
         return names
     told: list[str] = []
     variable = ""
     for name in names:
-        if folded(name) in _BESIDE:
+        if folded(name) in BESIDE:
             told.append(f"{variable} {name}")
         else:
             variable = name
             told.append(name)
+    return told
+
+
+def _in_two_lines(
+    names: list[str], upper: Sequence[str], lower: Sequence[str]
+) -> tuple[list[str], bool]:
+    """Return names that stand in two lines, as stations above pollutants, and if the lower is used.
+
+    Such names are there several times, or cells of the upper line stand for those right of them.
+    """
+    above, below = (
+        [*map(str.strip, line), *[""] * len(names)][: len(names)] for line in (upper, lower)
+    )
+    words = [word for word in below if word]
+    is_repeated = len({*names, ""}) <= len([name for name in names if name])
+    is_merged = "" in names and len(set(words)) < len(words)
+    if is_repeated and len({*above} - {""}) > 1:
+        told = _paired(above, names)
+        if len(set(told)) == len(told):
+            return told, False
+    is_row = re.match(r"\W*\d", below[0]) or _units_below(names, below)
+    if (is_repeated or is_merged) and len(words) > 1 and not is_row:
+        told = _paired(names, below)
+        if len(set(told)) == len(told):
+            return told, True
+    return names, False
+
+
+def _paired(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
+    """Return the names of columns from two lines; an empty cell above is that left of it."""
+    told, last = [], ""
+    for first, second in zip(upper, lower, strict=True):
+        last = first or last
+        told.append(second if last == second else f"{last} {second}".strip())
     return told
 
 

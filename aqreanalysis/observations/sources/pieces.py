@@ -19,7 +19,7 @@ from aqreanalysis.observations.sources.columns import (
     recognise,
 )
 from aqreanalysis.observations.sources.description import Source
-from aqreanalysis.observations.sources.layouts import from_hours, from_wide
+from aqreanalysis.observations.sources.layouts import from_hours, from_wide, units_beside
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.stations import identifier, listed_among
@@ -68,10 +68,12 @@ def piece_of(
             measured = [name for name in own if name == "value" or name in columns.variables]
             own = own.assign(**{str(name): own[name].where(valid) for name in measured})
     elif source.layout == "wide":
-        own = from_wide(table[valid], source, columns, constants, units, reading, journal)
+        own = from_wide(
+            table[valid], source, columns, constants, units, block.units, reading, journal
+        )
     else:
         own = from_hours(table[valid], source, columns, reading, journal)
-    own = _with_station(own, source, reading, journal)
+    own = _of_one_duration(_with_station(own, source, reading, journal), journal)
     for role, value in constants.items():
         if role not in own.columns or (role == "station" and reading.station is not None):
             own = own.assign(**{role: value})
@@ -79,17 +81,10 @@ def piece_of(
     zone = "UTC" if re.search("utc|gmt", raw_time.lower()) else None
     label = LABELLED.get(folded(raw_time)) if source.is_plain else None
     for variable, column in columns.variables.items():
-        beside = block.units.get(column) or _units_beside(table, column)
+        beside = block.units.get(column) or units_beside(table, column)
         if variable not in units and beside:
             units[variable] = beside
     return Piece(own, replace(columns, units=units), names, zone, label)
-
-
-def _units_beside(table: pd.DataFrame, column: str) -> str | None:
-    """Return the units in a column of their own behind that of a variable: "Ozone unit"."""
-    beside = next((n for n in table if n in (f"{column} unit", f"{column} units")), None)
-    words = table[beside].dropna().unique().tolist() if beside is not None else []
-    return str(words[0]) if len(words) == 1 else None
 
 
 def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Journal) -> Columns:
@@ -136,7 +131,7 @@ def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Jo
             f"{source.title} lacks the columns {listed(missing)}; it has {listed(names)}",
             source=journal.source,
         )
-    helpers = {*source.station_parts}
+    helpers = {*source.station_parts, "duration"}
     roles = {r: c for r, c in columns.items() if r in ROLES or r in helpers}
     if reading.stations is not None:  # its positions hold
         roles = {r: c for r, c in roles.items() if r not in ("longitude", "latitude", "datum")}
@@ -198,6 +193,28 @@ def _without_bad_flags(
             )
             own = own.assign(**{variable: own[variable].mask(refused)})
     return own
+
+
+def _of_one_duration(own: pd.DataFrame, journal: Journal) -> pd.DataFrame:
+    """Return the rows of the shortest averaging time of each monitor and stamp."""
+    if "duration" not in own.columns:
+        return own
+    rest = own.drop(columns="duration")
+    keys = [str(name) for name in rest if name != "value"]
+    codes, words = pd.factorize(own["duration"])
+    if len(words) > 1 and rest.duplicated(keys).any():
+        numbers = [re.match(r"\d+", str(word)) for word in words]
+        order = np.argsort([int(m[0]) if m else 10**6 for m in numbers], kind="stable")
+        rank = pd.Series(np.append(np.argsort(order), len(words))[codes], index=own.index)
+        best = rank.groupby([rest[key] for key in keys], observed=True, dropna=False)
+        longer = (rank > best.transform("min")).to_numpy()
+        if longer.any():
+            journal.decide(
+                f"{int(longer.sum())} rows are of a further averaging time beside a shorter one "
+                f"({listed(words[order])}) and are not used"
+            )
+            return rest[~longer]
+    return rest
 
 
 def _with_station(
@@ -265,6 +282,8 @@ def _constants(
                     found[role] = re.sub(r"^(-?\d+),(\d+).*$", r"\1.\2", found[role])
         if "parameter" in found and known_variable(found["parameter"]) is None:
             del found["parameter"]
+    if source.file_name and "name" in found and "station" not in columns.roles:
+        found.setdefault("station", found["name"])
     for role, pattern in source.heading.items():
         lines = [re.match(pattern, line) for line in block.above]
         told = [match[1].strip() for match in lines if match]

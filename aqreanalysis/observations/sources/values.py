@@ -94,16 +94,14 @@ def measured_values(
     return values, units
 
 
-def no_column(role: str, names: Sequence[object]) -> str:
-    """Return the fault of a role without a column."""
+def no_column(role: str, names: Sequence[object] | None) -> str:
+    """Return the fault of a role without a column; the columns are listed if they are given."""
+    there = "" if names is None else f"; the columns are {listed(names)}"
     remedy = {
         "station": ", or the one station with station='...'",
         "longitude": ", or pass stations=..., a table of positions",
     }.get(role, "")
-    return (
-        f"no column of {role}; the columns are {listed(names)}. "
-        f"Name it with columns={{{role!r}: ...}}{remedy}"
-    )
+    return f"no column of {role}{there}. Name it with columns={{{role!r}: ...}}{remedy}"
 
 
 def single_variable(reading: Reading, *, journal: Journal) -> str:

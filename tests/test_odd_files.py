@@ -1,0 +1,198 @@
+"""Files as agencies write them: names in two lines, joined tables, degrees of a surveyor."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aqreanalysis.observations import ObservationError, open_observations
+
+PLACES = pd.DataFrame(
+    {"station": ["Hill", "Sea"], "longitude": [10.0, 10.1], "latitude": [50.0, 50.1]}
+)
+HOURS = [f"2024-01-01 {hour:02}:00" for hour in range(4)]
+#: Row by row: PM10 at Hill, NO2 at Hill, PM10 at Sea, NO2 at Sea.
+VALUES = [[10.0 * station + hour for station in range(1, 5)] for hour in range(4)]
+
+
+def rows(*heads: list) -> list[list]:
+    return [*map(list, heads), *([hour, *own] for hour, own in zip(HOURS, VALUES, strict=True))]
+
+
+def table_of(path, lines: list[list]):
+    """Write rows to a CSV or a workbook, whose empty cells are merged with those left of them."""
+    if path.suffix == ".csv":
+        text = [",".join("" if cell is None else str(cell) for cell in line) for line in lines]
+        path.write_text("\n".join(text) + "\n")
+        return path
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for line in lines:
+        book.active.append(line)
+    book.save(path)
+    return path
+
+
+TWO_LINES = {
+    "stations above": (
+        ["Time", "Hill", "Hill", "Sea", "Sea"],
+        [None, "PM10", "NO2 [ug/m3]", "PM10", "NO2 [ug/m3]"],
+    ),
+    "merged cells": (["Time", "Hill", None, "Sea", None], [None, "PM10", "NO2", "PM10", "NO2"]),
+    "a line of units": (
+        ["Time", "Hill", None, "Sea", None],
+        [None, "PM10", "NO2", "PM10", "NO2"],
+        [None, "ug/m3", "ug/m3", "ug/m3", "ug/m3"],
+    ),
+    "a heading above": (
+        ["Agency of air", None, None, None, None],
+        ["Time", "Hill", None, "Sea", None],
+        [None, "PM10", "NO2", "PM10", "NO2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+@pytest.mark.parametrize("case", TWO_LINES)
+def test_stations_stand_above_pollutants(tmp_path, case, suffix):
+    path = table_of(tmp_path / f"a{suffix}", rows(*TWO_LINES[case]))
+    found = open_observations(path, stations=PLACES)
+    np.testing.assert_array_equal(found.pm10.T, [[row[0], row[2]] for row in VALUES])
+    np.testing.assert_array_equal(found.no2.T, [[row[1], row[3]] for row in VALUES])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_pollutants_stand_above_stations(tmp_path, suffix):
+    heads = ["Time", "PM10", None, "NO2", None], [None, "Hill", "Sea", "Hill", "Sea"]
+    found = open_observations(table_of(tmp_path / f"a{suffix}", rows(*heads)), stations=PLACES)
+    np.testing.assert_array_equal(found.pm10.T, [row[:2] for row in VALUES])
+
+
+def test_units_that_differ_between_stations_are_refused(tmp_path):
+    head = ["Time", "Hill CO [mg/m3]", "Hill NO2", "Sea CO [ug/m3]", "Sea NO2"]
+    with pytest.raises(ObservationError, match=r"co is in mg/m3 at .* in ug/m3 in .*Sea CO"):
+        open_observations(table_of(tmp_path / "a.csv", rows(head)), stations=PLACES)
+
+
+def test_files_joined_with_their_lines_of_names(tmp_path):
+    head = ["station", "time", "longitude", "latitude", "pm25"]
+    body = [["Hill", hour, 10.0, 50.0, float(n)] for n, hour in enumerate(HOURS)]
+    path = table_of(tmp_path / "a.csv", [head, *body[:2], head, *body[2:], []])
+    np.testing.assert_array_equal(open_observations(path).pm25, [[0, 1, 2, 3]])
+
+
+def test_an_empty_row_and_a_note_end_no_sheet(tmp_path):
+    head = ["station", "time", "longitude", "latitude", "pm25"]
+    body = [["Hill", hour, 10.0, 50.0, float(n)] for n, hour in enumerate(HOURS)]
+    lines = [head, *body[:2], [None] * 5, ["calibration: 2 h"], *body[2:], ["Source: agency"]]
+    found = open_observations(table_of(tmp_path / "a.xlsx", lines))
+    np.testing.assert_array_equal(found.pm25, [[0, 1, 2, 3]])
+    assert "1 lines of a.xlsx have too many or too few fields" in found.attrs["history"]
+
+
+def test_german_names_of_places_and_another_encoding(tmp_path):
+    lines = ["Station;Datum;Uhrzeit;PM10 [µg/m³];Länge;Breite"]
+    lines += [f"Höhe;06.03.2023;{h:02}:00;{h},5;11,5;48,25" for h in range(1, 25)]
+    path = tmp_path / "a.csv"
+    path.write_bytes("\n".join(lines).encode("utf-16"))
+    found = open_observations(path, time_zone="UTC+1", encoding="utf-16")
+    assert found.station.values.tolist() == ["Höhe"]
+    assert float(found.latitude[0]) == 48.25
+    np.testing.assert_array_equal(found.pm10[0], [h + 0.5 for h in range(1, 25)])
+
+
+@pytest.mark.parametrize(
+    ("longitude", "latitude", "expected"),
+    [
+        ("10°30'36\"W", "50°15'N", (-10.51, 50.25)),
+        ("10.5 E", "33.25 S", (10.5, -33.25)),
+        ("-70° 30′ 0.0″", "-33° 15′ 0.0″", (-70.5, -33.25)),
+    ],
+)
+def test_degrees_of_a_surveyor(longitude, latitude, expected):
+    table = pd.DataFrame(
+        {"station": "Hill", "time": HOURS, "longitude": longitude, "latitude": latitude, "pm25": 1}
+    )
+    found = open_observations(table)
+    assert (float(found.longitude[0]), float(found.latitude[0])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("longitude", "remedy"), [("10.30.36", "write degrees as"), (1113194.9, "crs='EPSG:3857'")]
+)
+def test_positions_that_are_no_degrees_have_a_remedy(longitude, remedy):
+    table = pd.DataFrame(
+        {"station": "Hill", "time": HOURS, "longitude": longitude, "latitude": 50.0, "pm25": 1}
+    )
+    with pytest.raises(ObservationError, match=remedy):
+        open_observations(table)
+
+
+def test_measurements_in_a_list_of_each_station(tmp_path):
+    records = [
+        {
+            "codigoSerial": 12 + n,
+            "latitud": 6.2 + n / 10,
+            "longitud": -75.6,
+            "nombre": f"E{n}",
+            "datos": [
+                {"variableConsulta": "pm25", "fecha": hour, "calidad": q, "valor": f"{10 * n + 5}"}
+                for hour, q in zip(HOURS, ("1", "2.6", "151", "1"), strict=True)
+            ],
+        }
+        for n in range(2)
+    ]
+    (tmp_path / "siata.json").write_text(json.dumps(records))
+    found = open_observations(tmp_path / "siata.json")
+    np.testing.assert_array_equal(found.pm25, [[5, np.nan, np.nan, 5], [15, np.nan, np.nan, 15]])
+    assert str(found.time.values[0])[:16] == "2024-01-01T05:00"
+
+
+def test_of_several_averaging_times_of_a_day_the_shortest_is_read():
+    table = pd.DataFrame(
+        {
+            "State Code": "06",
+            "County Code": "037",
+            "Site Num": "1103",
+            "Parameter Code": "42101",
+            "POC": 1,
+            "Latitude": 34.0,
+            "Longitude": -118.0,
+            "Date Local": ["2021-08-01", "2021-08-01", "2021-08-02", "2021-08-02"],
+            "Units of Measure": "Parts per million",
+            "Sample Duration": ["8-HR RUN AVG END HOUR", "1 HOUR"] * 2,
+            "Event Type": "None",
+            "Arithmetic Mean": [0.5, 0.4, 0.7, 0.6],
+        }
+    )
+    found = open_observations(table, source="aqs", units="ppb")
+    np.testing.assert_allclose(found.co[0] / found.co[0, 0], [1.0, 1.5], rtol=1e-6)
+    assert "2 rows are of a further averaging time" in found.attrs["history"]
+    both = table.assign(**{"Sample Duration": "1 HOUR"})
+    with pytest.raises(ObservationError, match="different values of co"):
+        open_observations(both, source="aqs")
+
+
+def test_a_sensor_that_stands_in_the_files_name_alone(tmp_path):
+    path = tmp_path / "Bay (outside) (37.5 -122.5) Primary Real Time 01_01_2024.csv"
+    lines = [f"2024-01-01 {h:02}:00:00 UTC,{h}" for h in range(4)]
+    path.write_text("\n".join(["created_at,PM2.5_ATM_ug/m3", *lines]))
+    found = open_observations(path)
+    assert found.station.values.tolist() == ["Bay"]
+    assert float(found.longitude[0]) == -122.5
+
+
+def test_a_year_of_a_site_of_uk_air(tmp_path):
+    name = "PM<sub>10</sub> particulate matter (Hourly measured)"
+    unit = "ugm<sup>-3</sup> (Ref.eq)"
+    lines = ["London Bloomsbury", "All Data GMT hour ending", ""]
+    lines += [f"Date,time,{name},status,unit,Carbon monoxide,status,unit"]
+    lines += [f"06-03-2023,{h:02}:00,{h},R,{unit},0.5,P,mgm-3" for h in range(1, 25)]
+    (tmp_path / "CLL2_2023.csv").write_text("\n".join(lines))
+    sites = PLACES.assign(station=["CLL2", "MY1"])
+    found = open_observations(tmp_path / "CLL2_2023.csv", stations=sites)
+    assert found.station.values.tolist() == ["CLL2"]
+    assert float(found.co[0, 0]) == 500.0
+    np.testing.assert_array_equal(found.pm10[0], np.arange(1, 25))
+    assert str(found.time.values[0])[:16] == "2023-03-06T01:00"
