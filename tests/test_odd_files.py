@@ -1,6 +1,7 @@
 """Files as agencies write them: names in two lines, joined tables, degrees of a surveyor."""
 
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -196,3 +197,120 @@ def test_a_year_of_a_site_of_uk_air(tmp_path):
     assert float(found.co[0, 0]) == 500.0
     np.testing.assert_array_equal(found.pm10[0], np.arange(1, 25))
     assert str(found.time.values[0])[:16] == "2023-03-06T01:00"
+
+
+def test_a_line_of_names_far_down(tmp_path):
+    head = "station,time,longitude,latitude,pm25"
+    stamps = pd.date_range("2024-01-01", periods=3000, freq="h").strftime("%Y-%m-%dT%H:%MZ")
+    body = [f"S{n},{stamp},{10 + n},50,{n}" for n in range(2) for stamp in stamps]
+    (tmp_path / "a.csv").write_text("\n".join([head, *body[:3000], head, *body[3000:]]))
+    found = open_observations(tmp_path / "a.csv")
+    assert found.pm25.mean("time").values.tolist() == [0.0, 1.0]
+    assert "1 repeated lines of names left out" in found.attrs["history"]
+
+
+@pytest.mark.parametrize(
+    ("titles", "names"), [(("Hill", "Sea"), ("PM10", "NO2")), (("PM10", "NO2"), ("Hill", "Sea"))]
+)
+def test_a_sheet_a_station_or_a_pollutant(tmp_path, titles, names):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Notes of the agency"])
+    for number, title in enumerate(titles):
+        sheet = book.create_sheet(title)
+        sheet.append(["Time", *names])
+        for hour in HOURS:
+            sheet.append([hour, 10.0 * number + 1, 10.0 * number + 2])
+    book.save(tmp_path / "a.xlsx")
+    found = open_observations(tmp_path / "a.xlsx", stations=PLACES)
+    means = {name: found[name].mean("time").values.tolist() for name in ("pm10", "no2")}
+    by_station = {"pm10": [1, 11], "no2": [2, 12]}
+    assert means == (by_station if titles[0] == "Hill" else {"pm10": [1, 2], "no2": [11, 12]})
+
+
+def test_what_a_mac_adds_to_a_zip_is_no_table(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/Hill.csv", "time,pm25\n" + "\n".join(f"{hour},1" for hour in HOURS))
+        archive.writestr("__MACOSX/a/._Hill.csv", b"\0\5\x16\7" * 30)
+    found = open_observations(tmp_path / "a.zip", stations=PLACES)
+    assert found.station.values.tolist() == ["Hill"]
+
+
+def test_names_and_rows_apart_in_json(tmp_path):
+    rows = [[1704067200 + 600 * n, 10.0 + n] for n in range(12)]
+    answer = {"sensor_index": 7, "fields": ["time_stamp", "pm2.5_atm"], "data": rows[::-1]}
+    (tmp_path / "a.json").write_text(json.dumps(answer))
+    sites = PLACES.assign(station=["7", "8"])
+    found = open_observations(tmp_path / "a.json", stations=sites, resample="1h")
+    assert found.pm25.values.tolist() == [[12.5, 18.5]]
+
+
+def test_an_embassy_before_airnow(tmp_path):
+    """A whole date stands beside year, month, day and hour; missing rows say so."""
+    lines = [
+        "Not verified.",
+        "",
+        "Site,Parameter,Date (LST),Year,Month,Day,Hour,Value,Unit,QC Name",
+    ]
+    lines += [
+        f"Hill,PM2.5,3/6/2014 {h}:00,2014,3,6,{h},{-999 if h == 2 else h},µg/m³,"
+        + ("Missing" if h == 2 else "Valid")
+        for h in range(5)
+    ]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines))
+    for source in (None, "long"):
+        found = open_observations(path, source=source, stations=PLACES, time_zone="UTC+8")
+        np.testing.assert_array_equal(found.pm25, [[0, 1, np.nan, 3, 4]])
+        assert str(found.time.values[0])[:16] == "2014-03-05T16:00"
+
+
+def test_a_long_file_of_rama(tmp_path):
+    lines = ["Secretaria", "", "date,id_station,id_parameter,value,unit"]
+    lines += [f"02/01/2019 {h:02}:00,Hill,O3,{h},1" for h in range(1, 25)]
+    (tmp_path / "contaminantes_2019.csv").write_text("\n".join(lines))
+    found = open_observations(tmp_path / "contaminantes_2019.csv", stations=PLACES)
+    assert float(found.o3[0, 9]) == pytest.approx(10 * 47.998 / 24.465402, rel=1e-4)
+    assert str(found.time.values[0])[:16] == "2019-01-02T07:00"
+
+
+def test_codes_of_europe_as_addresses():
+    start = pd.date_range("2023-01-01", periods=3, freq="h")
+    address = "http://dd.eionet.europa.eu/vocabulary"
+    table = pd.DataFrame(
+        {
+            "Samplingpoint": "DK/Hill",
+            "Pollutant": f"{address}/aq/pollutant/10",
+            "Start": start,
+            "End": start + pd.Timedelta("1h"),
+            "Value": 0.5,
+            "Unit": f"{address}/uom/concentration/mg.m-3",
+            "Validity": 1,
+        }
+    )
+    found = open_observations(table, stations=PLACES)
+    assert found.co.values.tolist() == [[500.0] * 3]
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("1.234,5", "say decimal=','"),
+        ("28.2*", "missing="),
+        ("47.6 µg/m³", "units in the column's name"),
+    ],
+)
+def test_words_beside_a_number_have_a_remedy(word, remedy):
+    table = pd.DataFrame(
+        {"station": "Hill", "time": HOURS, "longitude": 10, "latitude": 50, "pm25": word}
+    )
+    with pytest.raises(ObservationError, match=remedy):
+        open_observations(table)
+
+
+def test_a_list_with_decimal_commas_and_one_without_a_column_of_stations():
+    table = pd.DataFrame({"station": "Hill", "time": HOURS, "pm25": 1.0})
+    sites = pd.DataFrame({"station": ["Hill"], "longitude": ["11,58"], "latitude": ["48,14"]})
+    assert float(open_observations(table, stations=sites).latitude[0]) == 48.14
+    with pytest.raises(ObservationError, match=r"no column of station; .*station_columns="):
+        open_observations(table, stations=sites.assign(station=1).rename(columns={"station": "x"}))

@@ -33,6 +33,9 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         r"\s*[<>].*": "a limit of detection: write the value that you use for it, or nothing",
         r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?": "write thousands without a comma",
+        r"[+-]?\d{1,3}(?:\.\d{3})+,\d+": "say decimal=','",
+        r"[+-]?[\d.]+ ?[^\W\d]+[/ ].*": "write units in the column's name",
+        r"[+-]?[\d.]+ ?(?:[^\w\s.,]{1,2}|[A-Za-z])": "a mark: missing='*[*]' leaves values with * out",
         r"[+-]?\d+,\d+": "write decimals with a point",
         r"\d{1,3}\.\d{1,2}\.\d{1,2}(?:\.\d+)?": "write degrees as 10.175, or as 10°10'30\"E",
         r"(?i)true|false": "truth is no number",
@@ -152,10 +155,11 @@ def _degrees(word: object) -> object:
 
     Examples
     --------
-    >>> _degrees("10°30'36\"W"), _degrees("48.5 N"), _degrees("10,5")
-    (-10.51, 48.5, '10,5')
+    >>> _degrees("10°30'36\"W"), _degrees("48,55"), _degrees("446,275")
+    (-10.51, 48.55, '446,275')
     """
-    match = _DEGREES.fullmatch(str(word).strip()[:_LONGEST])
+    text = re.sub(r"(\d),(\d{1,2}|\d{4,})$", r"\1.\2", str(word).strip()[:_LONGEST])
+    match = _DEGREES.fullmatch(text)
     if match is None:
         return word
     sign, degrees, minutes, seconds, side = match.groups()

@@ -239,7 +239,7 @@ def conversion(
 def _spelling(units: str) -> str:
     """Return units with one spelling for each sign, power and remark."""
     text = (
-        re.sub(r"</?su[bp]>", "", str(units))
+        re.sub(r"</?su[bp]>|^https?://.*/", "", str(units))
         .strip()[: _LONGEST + 1]
         .replace("µ", "u")
         .replace("μ", "u")

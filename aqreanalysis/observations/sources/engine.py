@@ -50,7 +50,10 @@ def read(
         if source is not None and source.suffixes:
             reading, blocks = _with_own_stations(blocks, reading)
         for kind, block in blocks:
-            pieces.append(piece_of(item.name, kind, block, several, reading, journal))
+            sheet = block.sheet if kind.is_plain else ""
+            pieces.append(
+                piece_of(sheet or item.name, kind, block, several or bool(sheet), reading, journal)
+            )
             names.append(item.name)
     if source is None:
         raise ObservationError("there is no table in it", source=journal.source)

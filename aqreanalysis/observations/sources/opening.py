@@ -49,6 +49,7 @@ class Block:
     table: pd.DataFrame
     above: Sequence[str] = ()
     units: dict[str, str] = field(default_factory=dict)
+    sheet: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,10 +210,13 @@ def sheet_blocks(
             texts = ["\t".join(_text(cell) for cell in row) for row in rows[:_MOST_ABOVE]]
             at = reading.header if reading.header is not None else _line_of_names(texts, known)
             names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
-            if sum(map(known, names)) < 2 and (found or len(book.worksheets) > 1):
+            several = found or len(book.worksheets) > 1
+            timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
+            if several and sum(map(known, names)) < 2 and not (timed and len(names) > 1):
                 continue
             found = True
-            yield from blocks_of(rows, names, at)
+            for block in blocks_of(rows, names, at):
+                yield replace(block, sheet=sheet.title if several else "")
     finally:
         book.close()
     if not found:
@@ -264,6 +268,11 @@ def json_table(content: Path | bytes) -> pd.DataFrame:
     except json.JSONDecodeError:
         data = [json.loads(line) for line in text.splitlines() if line.strip()]
     while isinstance(data, dict):
+        names = data.get("fields", data.get("columns"))
+        if isinstance(names, list) and isinstance(data.get("data"), list):
+            table = pd.DataFrame(data["data"], columns=list(map(str, names)))
+            single = {k: v for k, v in data.items() if isinstance(v, (str, int, float))}
+            return table.assign(**{k: v for k, v in single.items() if k not in table})
         lists = [value for value in data.values() if isinstance(value, list)]
         inner = [value for value in data.values() if isinstance(value, dict)]
         if lists and all(not isinstance(v, dict) for value in lists for v in value):

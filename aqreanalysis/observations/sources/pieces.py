@@ -48,6 +48,10 @@ def piece_of(
     names = [str(column) for column in table.columns]
     table = table.set_axis(names, axis=1)
     ragged = block.table.attrs.get("ragged", 0)
+    again = _are_names(table)
+    if again.any():
+        journal.decide(f"{int(again.sum())} repeated lines of names left out")
+        table = table[~again]
     if ragged:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
     columns = _columns(source, names, reading, journal)
@@ -85,6 +89,16 @@ def piece_of(
         if variable not in units and beside:
             units[variable] = beside
     return Piece(own, replace(columns, units=units), names, zone, label)
+
+
+def _are_names(table: pd.DataFrame) -> Mask:
+    """Return which rows hold the names of the columns, where files were joined."""
+    same = np.ones(len(table), dtype=bool)
+    for name in table.columns:
+        if table[name].dtype.kind in "iufbM" or not same.any():
+            return np.zeros(len(table), dtype=bool)
+        same &= (table[name].astype(object) == name).to_numpy()
+    return same
 
 
 def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Journal) -> Columns:

@@ -1,5 +1,6 @@
 """The measured values in rows: missing codes, parameters and units."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -199,7 +200,7 @@ def _bare(word: object) -> str:
     """Return the word or the code of a parameter as text: 88101.0 is "88101"."""
     if isinstance(word, (float, np.floating)) and float(word).is_integer():
         return str(int(word))
-    return str(word).strip()
+    return re.sub(r"^https?://.*/", "", str(word).strip())
 
 
 def _factors_by_row(
