@@ -70,6 +70,12 @@ def test_pollutants_stand_above_stations(tmp_path, suffix):
     np.testing.assert_array_equal(found.pm10.T, [row[:2] for row in VALUES])
 
 
+def test_names_that_are_there_twice_take_no_row_for_names(tmp_path):
+    (tmp_path / "a.csv").write_text("station,time,pm25,pm25\nHill,2024-01-01 00:00,5,6\n")
+    with pytest.raises(ObservationError, match="columns are there twice: pm25"):
+        open_observations(tmp_path / "a.csv", stations=PLACES)
+
+
 def test_units_that_differ_between_stations_are_refused(tmp_path):
     head = ["Time", "Hill CO [mg/m3]", "Hill NO2", "Sea CO [ug/m3]", "Sea NO2"]
     with pytest.raises(ObservationError, match=r"co is in mg/m3 at .* in ug/m3 in .*Sea CO"):
@@ -314,3 +320,23 @@ def test_a_list_with_decimal_commas_and_one_without_a_column_of_stations():
     assert float(open_observations(table, stations=sites).latitude[0]) == 48.14
     with pytest.raises(ObservationError, match=r"no column of station; .*station_columns="):
         open_observations(table, stations=sites.assign(station=1).rename(columns={"station": "x"}))
+
+
+@pytest.mark.parametrize("heads", [("[ug/m3]", "[mg/m3]"), ("", "[mg/m3]")])
+def test_units_may_differ_between_files(tmp_path, heads):
+    for station, units, value in zip(("Hill", "Sea"), heads, (800, 0.8), strict=True):
+        lines = [f"time,CO {units}", *(f"{hour},{value}" for hour in HOURS)]
+        (tmp_path / f"{station}.csv").write_text("\n".join(lines))
+    found = open_observations(tmp_path, stations=PLACES)
+    np.testing.assert_allclose(found.co, 800.0, rtol=1e-6)
+    assert "4 rows of co converted from mg/m3" in found.attrs["history"]
+
+
+def test_weather_in_other_units_in_other_files_is_refused(tmp_path):
+    for station, units in (("Hill", "degC"), ("Sea", "degF")):
+        lines = [f"time,pm25,temperature [{units}]", *(f"{hour},1,20" for hour in HOURS)]
+        (tmp_path / f"{station}.csv").write_text("\n".join(lines))
+    with pytest.raises(ObservationError, match="temperature has other units in other files"):
+        open_observations(tmp_path, stations=PLACES)
+    found = open_observations(tmp_path, stations=PLACES, units={"temperature": "degC"})
+    assert float(found.temperature[0, 0]) == 20.0

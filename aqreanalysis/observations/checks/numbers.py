@@ -35,7 +35,7 @@ _REMEDIES: Mapping[str, str] = MappingProxyType(
         r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?": "write thousands without a comma",
         r"[+-]?\d{1,3}(?:\.\d{3})+,\d+": "say decimal=','",
         r"[+-]?[\d.]+ ?[^\W\d]+[/ ].*": "write units in the column's name",
-        r"[+-]?[\d.]+ ?(?:[^\w\s.,]{1,2}|[A-Za-z])": "a mark: missing='*[*]' leaves values with * out",
+        r"[+-]?[\d.]+ ?(?:[^\w\s.,]{1,2}|[A-Za-z])": "a mark: missing='*[*]' leaves * out",
         r"[+-]?\d+,\d+": "write decimals with a point",
         r"\d{1,3}\.\d{1,2}\.\d{1,2}(?:\.\d+)?": "write degrees as 10.175, or as 10°10'30\"E",
         r"(?i)true|false": "truth is no number",

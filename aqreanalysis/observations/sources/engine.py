@@ -135,13 +135,12 @@ def _together(
     )
     if reading.crs is not None and "longitude" in table.columns:
         table = in_degrees(table, reading.crs)
-    units = {k: unit for piece in pieces for k, unit in piece.columns.units.items()}
     monitor = str(pieces[0].columns.roles.get("monitor", ""))
     word = monitor if not source.is_plain and len(monitor) <= 4 else ""
     data = Measurements(
         table,
         names=pieces[0].names,
-        column_units=units,
+        column_units=_units_of(pieces, source),
         source_units=source.units,
         parameters=source.parameters,
         words=source.words,
@@ -150,6 +149,25 @@ def _together(
         time_format=reading.time_format,
     )
     return data, reading
+
+
+def _units_of(pieces: Sequence[Piece], source: Source) -> dict[str, str | pd.Series]:
+    """Return the units of each variable that columns name: of all rows, or of each, if they differ.
+
+    A file that names none has those of the source.
+    """
+    found: dict[str, str | pd.Series] = {}
+    for name in {name for piece in pieces for name in piece.columns.units}:
+        having = [piece for piece in pieces if name in piece.table]
+        told = {piece.columns.units.get(name) for piece in having}
+        if len(told) == 1:
+            found[name] = str(told.pop())
+            continue
+        own = [piece.columns.units.get(name) or source.units.get(name) for piece in pieces]
+        codes, words = pd.factorize(np.array(own, dtype=object))
+        rows = np.repeat(codes, [len(piece.table) for piece in pieces])
+        found[name] = pd.Series(pd.Categorical.from_codes(rows, pd.Index(words)))
+    return found
 
 
 def in_degrees(table: pd.DataFrame, crs: str) -> pd.DataFrame:

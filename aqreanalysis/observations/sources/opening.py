@@ -391,7 +391,7 @@ def _in_two_lines(
         told = _paired(above, names)
         if len(set(told)) == len(told):
             return told, False
-    is_row = re.match(r"\W*\d", below[0]) or _units_below(names, below)
+    is_row = any(re.match(r"\W*\d", word) for word in words) or _units_below(names, below)
     if (is_repeated or is_merged) and len(words) > 1 and not is_row:
         told = _paired(names, below)
         if len(set(told)) == len(told):

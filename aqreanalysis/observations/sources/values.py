@@ -25,13 +25,14 @@ Units = dict[str, str | None]
 class Measurements:
     """Rows as a source has them, under the names of this package, and what is known of them.
 
-    Columns are roles (`ROLES`) and variables. ``column_units`` stand in the columns' names,
-    ``source_units`` hold where nothing else tells; ``names`` are those of the source's columns.
+    Columns are roles (`ROLES`) and variables. ``column_units`` stand in the columns' names, row by
+    row where they differ between files, ``source_units`` hold where nothing else tells; ``names``
+    are those of the source's columns.
     """
 
     table: pd.DataFrame
     names: Sequence[str] = ()
-    column_units: Mapping[str, str] = field(default_factory=dict)
+    column_units: Mapping[str, str | pd.Series] = field(default_factory=dict)
     source_units: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
@@ -82,11 +83,20 @@ def measured_values(
     units: Units = {}
     for name, column in raw.items():
         stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
-        stated = stated or data.column_units.get(name)
+        in_names = data.column_units.get(name)
+        by_row = in_names if isinstance(in_names, pd.Series) else row_units
+        if stated is None and isinstance(in_names, str):
+            stated = in_names
         factor: float | Floats
-        if stated is None and row_units is not None and name in POLLUTANTS:
-            factor, offset = _factors_by_row(name, column, row_units, journal), 0.0
+        if stated is None and by_row is not None and name in POLLUTANTS:
+            factor, offset = _factors_by_row(name, column, by_row, journal), 0.0
             units[name] = None
+        elif stated is None and isinstance(in_names, pd.Series):
+            journal.fault(
+                f"{name} has other units in other files ({listed(in_names.cat.categories)}); say "
+                f"which with units={{{name!r}: ...}}, or open the files one by one"
+            )
+            continue
         else:
             stated = stated or data.source_units.get(name)
             factor, offset, units[name] = conversion(name, stated, journal=journal)
