@@ -340,3 +340,30 @@ def test_weather_in_other_units_in_other_files_is_refused(tmp_path):
         open_observations(tmp_path, stations=PLACES)
     found = open_observations(tmp_path, stations=PLACES, units={"temperature": "degC"})
     assert float(found.temperature[0, 0]) == 20.0
+
+
+def test_starts_in_one_file_and_ends_in_another_are_refused(tmp_path):
+    for station, label in (("Hill", "start"), ("Sea", "end")):
+        lines = [f"{label},pm25", *(f"{hour},1" for hour in HOURS)]
+        (tmp_path / f"{station}.csv").write_text("\n".join(lines))
+    with pytest.raises(ObservationError, match="a start in some files and an end in others"):
+        open_observations(tmp_path, stations=PLACES)
+    found = open_observations(tmp_path, stations=PLACES, time_label="end")
+    assert found.time.attrs["time_label"] == "end"
+
+
+@pytest.mark.parametrize("hour", ["{0}-{1}", "{0:02}h", "{0:02} - {1:02}"])
+def test_hours_as_words(hour):
+    """An hour from 5 to 6 is none of a zone six hours behind."""
+    table = pd.DataFrame({"station": "Hill", "date": "2024-01-01", "pm25": range(4)})
+    table["hour"] = [hour.format(n, n + 1) for n in range(4)]
+    found = open_observations(table, stations=PLACES)
+    assert str(found.time.values[3])[:16] == "2024-01-01T03:00"
+    assert found.pm25.values.tolist() == [[0, 1, 2, 3]]
+
+
+def test_sentences_above_a_narrow_table(tmp_path):
+    lines = ["Parameter: Nitrogen dioxide", "Unit: ppb", "", "Date,Hill,Sea"]
+    (tmp_path / "a.csv").write_text("\n".join([*lines, *(f"{hour},10,10" for hour in HOURS)]))
+    found = open_observations(tmp_path / "a.csv", stations=PLACES)
+    np.testing.assert_allclose(found.no2, 10 * 46.006 / 24.465402, rtol=1e-4)

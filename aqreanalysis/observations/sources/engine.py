@@ -128,6 +128,11 @@ def _together(
     table = tables[0] if len(tables) == 1 else pd.concat(tables)
     zones = {piece.time_zone for piece in pieces}
     labels = {piece.time_label for piece in pieces}
+    if labels >= {"start", "end"} and reading.time_label is None:
+        raise ObservationError(
+            "the column of time is a start in some files and an end in others; open them one by "
+            "one and join them with combine, or say time_label='start' or 'end' for all"
+        )
     reading = replace(
         reading,
         time_zone=reading.time_zone or (zones.pop() if len(zones) == 1 else None),

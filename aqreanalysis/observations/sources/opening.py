@@ -322,24 +322,30 @@ def _line_of_names(lines: Sequence[str], known: Known) -> int:
     if not filled:
         return 0
 
+    signs = {at: _separator(lines[at]) for at in filled}
+    spaced = list(signs.values()).count(" ") > 0.5 * len(filled)  # else a sentence is one cell
+    split = {
+        at: _split(lines[at], sign) if spaced or sign != " " else [lines[at]]
+        for at, sign in signs.items()
+    }
+
     def knows(at: int) -> int:
-        cells = {cell.strip() for cell in _split(lines[at], _separator(lines[at]))}
+        cells = {cell.strip() for cell in split[at]}
         return sum(known(cell) for cell in cells if _LETTER.search(cell))
 
     best = max(filled, key=lambda at: (knows(at), -at))
     if knows(best) >= 2 and knows(best) > knows(filled[0]):
         return best
-    widths = [_width(lines[at]) for at in filled]
+    widths = [_width(split[at]) for at in filled]
     usual = max(set(widths), key=widths.count)
     if usual > 1 and widths[0] < usual and widths.count(usual) > 0.5 * len(widths):
         return filled[widths.index(usual)]  # lines of heading are shorter than rows
     return filled[0]
 
 
-def _width(line: str) -> int:
+def _width(cells: Sequence[str]) -> int:
     """Return how many cells a line has, without empty ones at its end."""
-    cells = [cell.strip() for cell in _split(line, _separator(line))]
-    return max((place + 1 for place, cell in enumerate(cells) if cell), default=0)
+    return max((place + 1 for place, cell in enumerate(cells) if cell.strip()), default=0)
 
 
 def _separator(line: str) -> str:
