@@ -8,7 +8,7 @@ import pandas as pd
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.columns import Columns, guess, split_units
 from aqreanalysis.observations.sources.description import Source
-from aqreanalysis.observations.sources.opening import BESIDE
+from aqreanalysis.observations.sources.headers import BESIDE
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.reshaping import hours_to_rows, stations_to_rows
 from aqreanalysis.observations.sources.stations import identifier, station_table

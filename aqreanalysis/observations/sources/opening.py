@@ -1,10 +1,9 @@
 """Tables in files as they are: lines above the names, several tables under each other, sheets."""
 
-import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,9 +13,18 @@ from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources import files
 from aqreanalysis.observations.sources.columns import guess
 from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.headers import (
+    MOST_ABOVE,
+    Known,
+    cells_of,
+    in_two_lines,
+    line_of_names,
+    separator_of,
+    told_apart,
+    units_below,
+)
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
-from aqreanalysis.observations.variables import folded
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -30,16 +38,7 @@ TABLE_SUFFIXES = (
     *VECTOR_SUFFIXES,
 )
 
-_SEPARATORS = ",;\t|"
-#: Lines among which that of the names is looked for.
-_MOST_ABOVE = 100
-#: Columns that may follow each variable: Ozone, status, unit, Carbon monoxide, status, unit.
-BESIDE = ("status", "unit", "units", "flag", "qc", "quality")
-_LETTER = re.compile(r"[^\W\d_]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_UNITS_WORD = re.compile(r"(?i)^\W*(?:[µμu]g|mg|ng)[ ./]|^\W*pp[bmt]v?\W*$")
-
-Known = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -105,31 +104,31 @@ def layout_of(
     encoding = reading.encoding or (source.encoding if source else None) or "utf-8-sig"
     lines = first_lines(content, encoding)
     if source is not None and source.names and _without_names(lines, source):
-        separator = source.separator or _separator(lines[0])
+        separator = source.separator or separator_of(lines[0])
         names = [*source.names]
-        names += [""] * (len(_split(lines[0], separator)) - len(names))
+        names += [""] * (len(cells_of(lines[0], separator)) - len(names))
         return Layout(names, separator, 0, (), {}, False, encoding)
     row = reading.header
     if row == -1:
         first = next(line for line in lines if line.strip())
-        count = len(_split(first, _separator(first)))
+        count = len(cells_of(first, separator_of(first)))
         names = [str(number) for number in range(1, count + 1)]
-        return Layout(names, _separator(first), 0, (), {}, False, encoding)
+        return Layout(names, separator_of(first), 0, (), {}, False, encoding)
     if row is None:
-        row = _line_of_names(lines, known)
+        row = line_of_names(lines, known)
     if row >= len(lines) or not lines[row].strip():
         raise ObservationError(f"header={row}, but there is no line of names at that place")
-    separator = (source.separator if source else None) or _separator(lines[row])
-    names = _told_apart([name.strip() for name in _split(lines[row], separator)])
+    separator = (source.separator if source else None) or separator_of(lines[row])
+    names = told_apart([name.strip() for name in cells_of(lines[row], separator)])
     below = [line for line in lines[row + 1 :] if line.strip()]
-    longest = [_split(line, separator) for line in below[:5]]
+    longest = [cells_of(line, separator) for line in below[:5]]
     extra = max((len(cells) for cells in longest), default=0) - len(names)
     if extra > 0 and all(not any(cells[len(names) :]) for cells in longest):
         names += [""] * extra
     above = next((line for line in reversed(lines[:row]) if line.strip()), "")
-    names, more = _in_two_lines(names, _split(above, separator), longest[0] if longest else [])
+    names, more = in_two_lines(names, cells_of(above, separator), longest[0] if longest else [])
     longest = longest[more:]
-    units = _units_below(names, longest[0]) if longest else {}
+    units = units_below(names, longest[0]) if longest else {}
     repeated = sum(line == lines[row] for line in lines) > 1
     skip = row + 1 + more + bool(units)
     return Layout(names, separator, skip, lines[:row], units, repeated, encoding)
@@ -148,7 +147,7 @@ def text_blocks(
     if layout.repeated:
         whole = files.content_of(content).decode(layout.encoding, errors="replace")
         lines = _LINE_END.split(whole)
-        rows = [_split(line, layout.separator) for line in lines]
+        rows = [cells_of(line, layout.separator) for line in lines]
         if not _is_joined(rows, layout.names):
             yield from blocks_of(rows, layout.names, 0)
             return
@@ -185,7 +184,7 @@ def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
     if layout.separator == ",":
         return "."
     lines = first_lines(content, layout.encoding)[layout.skip : layout.skip + 200]
-    cells = {cell for line in lines for cell in _split(line, layout.separator)}
+    cells = {cell for line in lines for cell in cells_of(line, layout.separator)}
     comma = any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell) for cell in cells)
     point = any(re.fullmatch(r"\s*-?\d+\.\d+\s*", cell) for cell in cells)
     return "," if comma and not point else "."
@@ -207,8 +206,8 @@ def sheet_blocks(
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
             if not any(any(cell is not None for cell in row) for row in rows):
                 continue
-            texts = ["\t".join(_text(cell) for cell in row) for row in rows[:_MOST_ABOVE]]
-            at = reading.header if reading.header is not None else _line_of_names(texts, known)
+            texts = ["\t".join(_text(cell) for cell in row) for row in rows[:MOST_ABOVE]]
+            at = reading.header if reading.header is not None else line_of_names(texts, known)
             names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
             several = found or len(book.worksheets) > 1
             timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
@@ -239,8 +238,8 @@ def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]
         odd: list[int] = []
         inside, shape = 0, ""
         lower, *below = [*lines[head + 1 : head + 3], [], []][:2]
-        titles, more = _in_two_lines(names, lines[head - 1] if head else [], lower)
-        units = _units_below(titles, below[0] if more else lower)
+        titles, more = in_two_lines(names, lines[head - 1] if head else [], lower)
+        units = units_below(titles, below[0] if more else lower)
         for at in range(head + 1 + more + bool(units), end):
             row = rows[at]
             filled = sum(cell != "" for cell in lines[at])
@@ -314,112 +313,6 @@ def _is_joined(rows: list[list[str]], names: list[str]) -> bool:
 def _without_names(lines: Sequence[str], source: Source) -> bool:
     """Return whether a file has no line of names, as its network documents it."""
     return not source.columns or source.recognises_line(lines[0])
-
-
-def _line_of_names(lines: Sequence[str], known: Known) -> int:
-    """Return the number of the line of names: the first, or one with more that is known."""
-    filled = [at for at, line in enumerate(lines[:_MOST_ABOVE]) if line.strip()]
-    if not filled:
-        return 0
-
-    signs = {at: _separator(lines[at]) for at in filled}
-    spaced = list(signs.values()).count(" ") > 0.5 * len(filled)  # else a sentence is one cell
-    split = {
-        at: _split(lines[at], sign) if spaced or sign != " " else [lines[at]]
-        for at, sign in signs.items()
-    }
-
-    def knows(at: int) -> int:
-        cells = {cell.strip() for cell in split[at]}
-        return sum(known(cell) for cell in cells if _LETTER.search(cell))
-
-    best = max(filled, key=lambda at: (knows(at), -at))
-    if knows(best) >= 2 and knows(best) > knows(filled[0]):
-        return best
-    widths = [_width(split[at]) for at in filled]
-    usual = max(set(widths), key=widths.count)
-    if usual > 1 and widths[0] < usual and widths.count(usual) > 0.5 * len(widths):
-        return filled[widths.index(usual)]  # lines of heading are shorter than rows
-    return filled[0]
-
-
-def _width(cells: Sequence[str]) -> int:
-    """Return how many cells a line has, without empty ones at its end."""
-    return max((place + 1 for place, cell in enumerate(cells) if cell.strip()), default=0)
-
-
-def _separator(line: str) -> str:
-    """Return what separates the names in a line."""
-    best = max(_SEPARATORS, key=line.count)
-    return best if best in line or len(line.split()) < 3 else " "
-
-
-def _split(line: str, separator: str) -> list[str]:
-    """Return the cells of a line."""
-    if separator == " ":
-        return line.split()
-    try:
-        return next(csv.reader(io.StringIO(line), delimiter=separator), [])
-    except csv.Error:
-        return [line]
-
-
-def _told_apart(names: list[str]) -> list[str]:
-    """Return names with that of the column before each "status" or "unit" that is there twice."""
-    beside = [name for name in names if folded(name) in BESIDE]
-    if len(set(beside)) == len(beside):
-        return names
-    told: list[str] = []
-    variable = ""
-    for name in names:
-        if folded(name) in BESIDE:
-            told.append(f"{variable} {name}")
-        else:
-            variable = name
-            told.append(name)
-    return told
-
-
-def _in_two_lines(
-    names: list[str], upper: Sequence[str], lower: Sequence[str]
-) -> tuple[list[str], bool]:
-    """Return names that stand in two lines, as stations above pollutants, and if the lower is used.
-
-    Such names are there several times, or cells of the upper line stand for those right of them.
-    """
-    above, below = (
-        [*map(str.strip, line), *[""] * len(names)][: len(names)] for line in (upper, lower)
-    )
-    words = [word for word in below if word]
-    is_repeated = len({*names, ""}) <= len([name for name in names if name])
-    is_merged = "" in names and len(set(words)) < len(words)
-    if is_repeated and len({*above} - {""}) > 1:
-        told = _paired(above, names)
-        if len(set(told)) == len(told):
-            return told, False
-    is_row = any(re.match(r"\W*\d", word) for word in words) or _units_below(names, below)
-    if (is_repeated or is_merged) and len(words) > 1 and not is_row:
-        told = _paired(names, below)
-        if len(set(told)) == len(told):
-            return told, True
-    return names, False
-
-
-def _paired(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
-    """Return the names of columns from two lines; an empty cell above is that left of it."""
-    told, last = [], ""
-    for first, second in zip(upper, lower, strict=True):
-        last = first or last
-        told.append(second if last == second else f"{last} {second}".strip())
-    return told
-
-
-def _units_below(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """Return the units in a line under the names, if it is one of units."""
-    pairs = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
-    if any(re.search(r"^\W*\d", cell) for cell in pairs.values()):
-        return {}
-    return pairs if any(_UNITS_WORD.search(cell) for cell in pairs.values()) else {}
 
 
 def _text(cell: object) -> str:
