@@ -367,3 +367,12 @@ def test_sentences_above_a_narrow_table(tmp_path):
     (tmp_path / "a.csv").write_text("\n".join([*lines, *(f"{hour},10,10" for hour in HOURS)]))
     found = open_observations(tmp_path / "a.csv", stations=PLACES)
     np.testing.assert_allclose(found.no2, 10 * 46.006 / 24.465402, rtol=1e-4)
+
+
+def test_flags_that_are_not_used_are_named():
+    table = pd.DataFrame({"station": "Hill", "time": HOURS, "PM10": 5.0, "PM10_flag": list("VVIV")})
+    found = open_observations(table, stations=PLACES)
+    assert "the column PM10_flag (V, I) is not used" in found.attrs["history"]
+    told = open_observations(table, stations=PLACES, valid="PM10_flag=V")
+    np.testing.assert_array_equal(told.pm10, [[5, 5, np.nan, 5]])
+    assert "is not used" not in told.attrs["history"]

@@ -19,6 +19,7 @@ from aqreanalysis.observations.sources.columns import (
     recognise,
 )
 from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.headers import BESIDE
 from aqreanalysis.observations.sources.layouts import from_hours, from_wide, units_beside
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
@@ -56,6 +57,8 @@ def piece_of(
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
+    if source.is_plain and source.layout == "long":
+        _warn_of_flags(table, columns, reading, journal)
     valid = _valid_rows(table, source.layout == "hours", reading, journal)
     units = {**columns.units}
     constants = _constants(name, source, block, columns, reading)
@@ -177,6 +180,24 @@ def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Jou
             journal.decide(f"{int((~held).sum())} rows are not {condition} and are not used")
             valid &= held
     return valid
+
+
+def _warn_of_flags(
+    table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
+) -> None:
+    """Say which columns of flags beside a variable, or of all rows, are not used."""
+    told = {condition.column for condition in reading.valid}
+    stems = {folded(name) for name in (*columns.variables, *columns.variables.values())} | {""}
+    flags = {stem + word for stem in stems for word in BESIDE if not word.startswith("unit")}
+    for name in table.columns:
+        if folded(name) not in flags or name in told or name in reading.columns.values():
+            continue
+        words = table[name].dropna().unique()
+        if len(words) > 1:
+            journal.warn(
+                f"the column {name} ({listed(words, 5)}) is not used; which rows count is said by "
+                f"valid='{name}={words[0]}' or the like"
+            )
 
 
 def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:
