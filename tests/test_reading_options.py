@@ -196,7 +196,7 @@ def test_units_and_status_may_follow_each_variable(write):
     assert found.station.values.tolist() == ["BLAC"]
     assert first(found, "co") == ("2023-01-01T01:00", [200.0])
     assert found.time.attrs["time_label"] == "end"
-    assert "hours run from 1 to 24" in found.attrs["history"]
+    assert "recognised as a UK-AIR file of a site and year" in found.attrs["history"]
 
 
 def test_columns_of_any_number_of_spaces(write):

@@ -97,7 +97,8 @@ class Journal:
         if share <= self.tolerance:
             self.warn(f"left out: {fault}")
             return False
-        self.faults.append(fault)
+        if fault not in self.faults:
+            self.faults.append(fault)
         return True
 
     @contextmanager

@@ -22,12 +22,22 @@ _LONGEST = 40
 #: A number as people write it, in decimal digits; neither 0x10 nor 1_000, "inf" nor "true".
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
+#: Degrees with minutes and seconds, or with the side of the equator or of Greenwich.
+_DEGREES = re.compile(
+    r"(-?)(\d{1,3}(?:\.\d+)?)\s*(?:[°º]\s*)?(?:(\d{1,2}(?:\.\d+)?)\s*['′’]\s*)?"
+    r"(?:(\d{1,2}(?:\.\d+)?)\s*(?:[\"″”]|''|′′)\s*)?([NSEW]?)"
+)
+
 #: What a word that is no number may be, and what to do about it.
 _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         r"\s*[<>].*": "a limit of detection: write the value that you use for it, or nothing",
         r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?": "write thousands without a comma",
+        r"[+-]?\d{1,3}(?:\.\d{3})+,\d+": "say decimal=','",
+        r"[+-]?[\d.]+ ?[^\W\d]+[/ ].*": "write units in the column's name",
+        r"[+-]?[\d.]+ ?(?:[^\w\s.,]{1,2}|[A-Za-z])": "a mark: missing='*[*]' leaves * out",
         r"[+-]?\d+,\d+": "write decimals with a point",
+        r"\d{1,3}\.\d{1,2}\.\d{1,2}(?:\.\d+)?": "write degrees as 10.175, or as 10°10'30\"E",
         r"(?i)true|false": "truth is no number",
         r"(?i)0x[0-9a-f]+": "write it in decimal digits",
         r"(?i)[+-]?inf(?:inity)?": "it is not finite: leave it empty if it is missing",
@@ -105,7 +115,11 @@ def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journa
         codes, uniques = pd.factorize(column)
     except TypeError:  # lists or mappings
         codes, uniques = pd.factorize(column.astype(str))
-    values, wrong = parse(uniques, compass=_COMPASS if name == "wind_direction" else None)
+    is_place = name in ("longitude", "latitude")
+    values, wrong = parse(
+        (_degrees(word) if is_place else word for word in uniques),
+        compass=_COMPASS if name == "wind_direction" else None,
+    )
     values, wrong = np.append(values, np.nan), np.append(wrong, False)  # of code -1, missing
     if wrong.any():
         rows = np.flatnonzero(wrong[codes])
@@ -118,3 +132,22 @@ def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journa
             share=rows.size / codes.size,
         )
     return values[codes]
+
+
+def _degrees(word: object) -> object:
+    r"""Return degrees, minutes and seconds as a number; any other word as it is.
+
+    Examples
+    --------
+    >>> _degrees("10°30'36\"W"), _degrees("48,55"), _degrees("446,275")
+    (-10.51, 48.55, '446,275')
+    """
+    text = re.sub(r"(\d),(\d{1,2}|\d{4,})$", r"\1.\2", str(word).strip()[:_LONGEST])
+    match = _DEGREES.fullmatch(text)
+    if match is None:
+        return word
+    sign, degrees, minutes, seconds, side = match.groups()
+    if float(minutes or 0) >= 60.0 or float(seconds or 0) >= 60.0 or (sign and side):
+        return word
+    size = float(degrees) + float(minutes or 0) / 60.0 + float(seconds or 0) / 3600.0
+    return round(-size if sign or side in ("S", "W") else size, 9)

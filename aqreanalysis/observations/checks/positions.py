@@ -255,9 +255,11 @@ def _in_range(
         if wrong.any():
             stations = np.unique(station[wrong])
             row = int(np.argmax(wrong))
+            metres = abs(degrees[row]) > 1000.0
+            remedy = ". If positions are in metres, say crs='EPSG:3857' or theirs" if metres else ""
             journal.fault(
                 f"{words}; station {identifiers[station[row]]} has {degrees[row]:g} "
-                f"({stations.size} such stations)"
+                f"({stations.size} such stations){remedy}"
             )
     return not (beyond.any() or far.any())
 

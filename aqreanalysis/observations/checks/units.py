@@ -238,7 +238,13 @@ def conversion(
 
 def _spelling(units: str) -> str:
     """Return units with one spelling for each sign, power and remark."""
-    text = str(units).strip()[: _LONGEST + 1].replace("µ", "u").replace("μ", "u").replace("²", "2")
+    text = (
+        re.sub(r"</?su[bp]>|^https?://.*/", "", str(units))
+        .strip()[: _LONGEST + 1]
+        .replace("µ", "u")
+        .replace("μ", "u")
+        .replace("²", "2")
+    )
     text = text.replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("−", "-")
     # Remarks such as EPA's "(LC)", local conditions, and "(25 C)" are no part of the unit.
     text = re.sub(r"\s*\([^)]*\)\s*$", "", text)

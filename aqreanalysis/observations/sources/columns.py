@@ -37,8 +37,8 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
                 ende""",
             "date": "date day dateutc dategmt datelocal fecha dia día",
             "longitude": """longitude lon long lng longitud longitudine längengrad laengengrad
-                sitelongitude stationlongitude londd 经度""",
-            "latitude": """latitude lat latitud latitudine breitengrad sitelatitude
+                länge laenge sitelongitude stationlongitude londd 经度""",
+            "latitude": """latitude lat latitud latitudine breitengrad breite sitelatitude
                 stationlatitude latdd 纬度""",
             "altitude": """altitude alt elevation elev stationaltitude heightabovesealevel altitud
                 elevationm altitudem""",
@@ -46,7 +46,7 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
                 reportingunits unidad unidades unité unitédemesure unitedemesure
                 einheit eenheid""",
             "parameter": """parameter pollutant species variable parametername airpollutant
-                component substance pollutantname param parametro parámetro contaminante
+                component substance pollutantname idparameter param parametro parámetro contaminante
                 polluant komponente""",
             "value": """value measurement samplemeasurement concentration result valor valeur
                 wert messwert valuenumeric rawconc conc""",
@@ -165,6 +165,9 @@ def _add_roles(roles: dict[str, str], free: Sequence[str]) -> None:
         likely = [by_key[s] for s in spellings if s in by_key and by_key[s] not in taken]
         if role not in roles and likely:
             roles[role] = likely[0]
+    day = next((by_key[word] for word in ("day", "dia", "día", "tag") if word in by_key), None)
+    if day is not None and {"year", "month"} <= set(roles) and day not in roles.values():
+        roles["date"] = day  # beside it a whole date may stand
     time = folded(roles.get("time", roles.get("hour", "stunde")))
     if "datum" in roles and not {"date", "end"} & set(roles) and time in _GERMAN_TIMES:
         roles["date"] = roles.pop("datum")

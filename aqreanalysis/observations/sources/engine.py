@@ -50,7 +50,10 @@ def read(
         if source is not None and source.suffixes:
             reading, blocks = _with_own_stations(blocks, reading)
         for kind, block in blocks:
-            pieces.append(piece_of(item.name, kind, block, several, reading, journal))
+            sheet = block.sheet if kind.is_plain else ""
+            pieces.append(
+                piece_of(sheet or item.name, kind, block, several or bool(sheet), reading, journal)
+            )
             names.append(item.name)
     if source is None:
         raise ObservationError("there is no table in it", source=journal.source)
@@ -127,6 +130,11 @@ def _together(
     table = tables[0] if len(tables) == 1 else pd.concat(tables)
     zones = {piece.time_zone for piece in pieces}
     labels = {piece.time_label for piece in pieces}
+    if labels >= {"start", "end"} and reading.time_label is None:
+        raise ObservationError(
+            "the column of time is a start in some files and an end in others; open them one by "
+            "one and join them with combine, or say time_label='start' or 'end' for all"
+        )
     reading = replace(
         reading,
         time_zone=reading.time_zone or (zones.pop() if len(zones) == 1 else None),
@@ -134,13 +142,12 @@ def _together(
     )
     if reading.crs is not None and "longitude" in table.columns:
         table = in_degrees(table, reading.crs)
-    units = {k: unit for piece in pieces for k, unit in piece.columns.units.items()}
     monitor = str(pieces[0].columns.roles.get("monitor", ""))
     word = monitor if not source.is_plain and len(monitor) <= 4 else ""
     data = Measurements(
         table,
         names=pieces[0].names,
-        column_units=units,
+        column_units=_units_of(pieces, source),
         source_units=source.units,
         parameters=source.parameters,
         words=source.words,
@@ -149,3 +156,22 @@ def _together(
         time_format=reading.time_format,
     )
     return data, reading
+
+
+def _units_of(pieces: Sequence[Piece], source: Source) -> dict[str, str | pd.Series]:
+    """Return the units of each variable that columns name: of all rows, or of each, if they differ.
+
+    A file that names none has those of the source.
+    """
+    found: dict[str, str | pd.Series] = {}
+    for name in {name for piece in pieces for name in piece.columns.units}:
+        having = [piece for piece in pieces if name in piece.table]
+        told = {piece.columns.units.get(name) for piece in having}
+        if len(told) == 1:
+            found[name] = str(told.pop())
+            continue
+        own = [piece.columns.units.get(name) or source.units.get(name) for piece in pieces]
+        codes, words = pd.factorize(np.array(own, dtype=object))
+        rows = np.repeat(codes, [len(piece.table) for piece in pieces])
+        found[name] = pd.Series(pd.Categorical.from_codes(rows, pd.Index(words)))
+    return found

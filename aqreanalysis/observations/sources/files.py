@@ -260,6 +260,8 @@ def unreadable(name: str, error: BaseException) -> str:
 def _fits(name: str, pattern: str, suffixes: tuple[str, ...]) -> bool:
     """Return whether a file has one of the suffixes and a name that matches the pattern."""
     path = Path(name)
+    if path.name.startswith("."):  # hidden, or what a Mac adds to a zip
+        return False
     return (not suffixes or suffix_of(path) in suffixes) and fnmatch(path.name.lower(), pattern)
 
 

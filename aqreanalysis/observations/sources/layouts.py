@@ -9,10 +9,11 @@ import pandas as pd
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.columns import Columns, guess, split_units
 from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.headers import BESIDE
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.stations import identifier, station_table
 from aqreanalysis.observations.sources.values import no_column, single_variable
-from aqreanalysis.observations.variables import known_variable, listed
+from aqreanalysis.observations.variables import folded, known_variable, listed
 
 
 def from_wide(
@@ -21,13 +22,14 @@ def from_wide(
     columns: Columns,
     constants: dict[str, str],
     units: dict[str, str],
+    stated: Mapping[str, str],
     reading: Reading,
     journal: Journal,
 ) -> pd.DataFrame:
     """Return a row a station and time of a table with a column a station, or one of each variable.
 
-    What the file's name says of the pollutant is taken out of ``constants``; units in the names of
-    columns are added to ``units``.
+    ``stated`` are the units in a line below the names. What the file's name says of the pollutant
+    is taken out of ``constants``; units in the names of columns are added to ``units``.
     """
     names = list(table.columns)
     kept = dict(columns.roles)
@@ -40,9 +42,10 @@ def from_wide(
             journal.decide(f"columns not used: {listed(odd)}")
         series = [name for name in series if name not in odd]
     elif reading.stations is not None:
-        both = _stations_and_variables(series, reading.stations, reading.station_columns)
+        pairs = [name for name in series if folded(name.split()[-1]) not in BESIDE]
+        both = _stations_and_variables(pairs, reading.stations, reading.station_columns)
         if both and len(table):
-            units |= {variable: told for _, variable, told in both.values() if told}
+            _add_units(units, both, table, stated, journal)
             return _by_variable(table, kept, both)
         series = _of_stations(series, reading, journal)
     else:
@@ -65,6 +68,31 @@ def from_wide(
             )
         journal.decide(f"the pollutant is {variable}, by the file's name")
     return stations_to_rows(table, kept, series, variable)
+
+
+def _add_units(
+    units: dict[str, str],
+    columns: Mapping[str, tuple[str, str, str | None]],
+    table: pd.DataFrame,
+    stated: Mapping[str, str],
+    journal: Journal,
+) -> None:
+    """Add the units of each variable; refuse those that differ between its stations."""
+    for name, (_, variable, told) in columns.items():
+        own = told or stated.get(name) or units_beside(table, name)
+        if own and units.setdefault(variable, own) != own:
+            journal.fault(
+                f"{variable} is in {units[variable]} at some stations and in {own} in the column "
+                f"{name}: write it in the same units"
+            )
+    journal.stop_if_faulty()
+
+
+def units_beside(table: pd.DataFrame, column: str) -> str | None:
+    """Return the units in a column of their own behind that of a variable: "Ozone unit"."""
+    beside = next((n for n in table if n in (f"{column} unit", f"{column} units")), None)
+    words = table[beside].dropna().unique().tolist() if beside is not None else []
+    return str(words[0]) if len(words) == 1 else None
 
 
 def _stations_and_variables(

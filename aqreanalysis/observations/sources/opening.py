@@ -1,10 +1,9 @@
 """Tables in files as they are: lines above the names, several tables under each other, sheets."""
 
-import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +11,20 @@ import pandas as pd
 
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources import files
+from aqreanalysis.observations.sources.columns import guess
 from aqreanalysis.observations.sources.description import Source
+from aqreanalysis.observations.sources.headers import (
+    MOST_ABOVE,
+    Known,
+    cells_of,
+    in_two_lines,
+    line_of_names,
+    separator_of,
+    told_apart,
+    units_below,
+)
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
-from aqreanalysis.observations.variables import folded
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -29,16 +38,7 @@ TABLE_SUFFIXES = (
     *VECTOR_SUFFIXES,
 )
 
-_SEPARATORS = ",;\t|"
-#: Lines among which that of the names is looked for.
-_MOST_ABOVE = 100
-#: Columns that may follow each variable: Ozone, status, unit, Carbon monoxide, status, unit.
-_BESIDE = ("status", "unit", "units", "flag", "qc", "quality")
-_LETTER = re.compile(r"[^\W\d_]")
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_UNITS_WORD = re.compile(r"(?i)^\W*(?:[µμu]g|mg|ng)[ ./]|^\W*pp[bmt]v?\W*$")
-
-Known = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Block:
     table: pd.DataFrame
     above: Sequence[str] = ()
     units: dict[str, str] = field(default_factory=dict)
+    sheet: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,30 +104,33 @@ def layout_of(
     encoding = reading.encoding or (source.encoding if source else None) or "utf-8-sig"
     lines = first_lines(content, encoding)
     if source is not None and source.names and _without_names(lines, source):
-        separator = source.separator or _separator(lines[0])
+        separator = source.separator or separator_of(lines[0])
         names = [*source.names]
-        names += [""] * (len(_split(lines[0], separator)) - len(names))
+        names += [""] * (len(cells_of(lines[0], separator)) - len(names))
         return Layout(names, separator, 0, (), {}, False, encoding)
     row = reading.header
     if row == -1:
         first = next(line for line in lines if line.strip())
-        count = len(_split(first, _separator(first)))
+        count = len(cells_of(first, separator_of(first)))
         names = [str(number) for number in range(1, count + 1)]
-        return Layout(names, _separator(first), 0, (), {}, False, encoding)
+        return Layout(names, separator_of(first), 0, (), {}, False, encoding)
     if row is None:
-        row = _line_of_names(lines, known)
+        row = line_of_names(lines, known)
     if row >= len(lines) or not lines[row].strip():
         raise ObservationError(f"header={row}, but there is no line of names at that place")
-    separator = (source.separator if source else None) or _separator(lines[row])
-    names = _told_apart([name.strip() for name in _split(lines[row], separator)])
+    separator = (source.separator if source else None) or separator_of(lines[row])
+    names = told_apart([name.strip() for name in cells_of(lines[row], separator)])
     below = [line for line in lines[row + 1 :] if line.strip()]
-    longest = [_split(line, separator) for line in below[:5]]
+    longest = [cells_of(line, separator) for line in below[:5]]
     extra = max((len(cells) for cells in longest), default=0) - len(names)
     if extra > 0 and all(not any(cells[len(names) :]) for cells in longest):
         names += [""] * extra
-    units = _units_below(names, longest[0]) if longest else {}
+    above = next((line for line in reversed(lines[:row]) if line.strip()), "")
+    names, more = in_two_lines(names, cells_of(above, separator), longest[0] if longest else [])
+    longest = longest[more:]
+    units = units_below(names, longest[0]) if longest else {}
     repeated = sum(line == lines[row] for line in lines) > 1
-    skip = row + 1 + bool(units)
+    skip = row + 1 + more + bool(units)
     return Layout(names, separator, skip, lines[:row], units, repeated, encoding)
 
 
@@ -142,9 +146,15 @@ def text_blocks(
     """Yield the tables of a text: as a rule one."""
     if layout.repeated:
         whole = files.content_of(content).decode(layout.encoding, errors="replace")
-        rows = [_split(line, layout.separator) for line in _LINE_END.split(whole)]
-        yield from blocks_of(rows, layout.names, 0)
-        return
+        lines = _LINE_END.split(whole)
+        rows = [cells_of(line, layout.separator) for line in lines]
+        if not _is_joined(rows, layout.names):
+            yield from blocks_of(rows, layout.names, 0)
+            return
+        head = lines[len(layout.above)]
+        kept = [at for at, line in enumerate(lines) if line != head or at == len(layout.above)]
+        content = "\n".join(lines[at] for at in kept).encode()
+        layout = replace(layout, encoding="utf-8-sig")
     if layout.separator == " ":  # any number of them, as in columns under each other
         whole = files.content_of(content).decode(layout.encoding, errors="replace")
         lines = [" ".join(line.split()) for line in _LINE_END.split(whole)]
@@ -174,7 +184,7 @@ def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
     if layout.separator == ",":
         return "."
     lines = first_lines(content, layout.encoding)[layout.skip : layout.skip + 200]
-    cells = {cell for line in lines for cell in _split(line, layout.separator)}
+    cells = {cell for line in lines for cell in cells_of(line, layout.separator)}
     comma = any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell) for cell in cells)
     point = any(re.fullmatch(r"\s*-?\d+\.\d+\s*", cell) for cell in cells)
     return "," if comma and not point else "."
@@ -196,13 +206,16 @@ def sheet_blocks(
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
             if not any(any(cell is not None for cell in row) for row in rows):
                 continue
-            texts = ["\t".join(_text(cell) for cell in row) for row in rows[:_MOST_ABOVE]]
-            at = reading.header if reading.header is not None else _line_of_names(texts, known)
+            texts = ["\t".join(_text(cell) for cell in row) for row in rows[:MOST_ABOVE]]
+            at = reading.header if reading.header is not None else line_of_names(texts, known)
             names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
-            if sum(map(known, names)) < 2 and (found or len(book.worksheets) > 1):
+            several = found or len(book.worksheets) > 1
+            timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
+            if several and sum(map(known, names)) < 2 and not (timed and len(names) > 1):
                 continue
             found = True
-            yield from blocks_of(rows, names, at)
+            for block in blocks_of(rows, names, at):
+                yield replace(block, sheet=sheet.title if several else "")
     finally:
         book.close()
     if not found:
@@ -212,27 +225,38 @@ def sheet_blocks(
 def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]:
     """Yield the tables under each line of names, with the lines between them as headings.
 
-    The rows of a table end at the first short row that does not begin like its first row.
+    A line of names may continue in that above or below it, and one of units may follow. A heading
+    is a short row that does not begin like the first row of the table above it; those with more
+    rows of that table below are counted in ``attrs`` as left out.
     """
     lines = [[_text(cell).strip() for cell in row] for row in rows]
     heads = [at for at in range(first, len(rows)) if lines[at] == names]
-    above_from = 0
+    above = ["\t".join(row).strip() for row in lines[: heads[0]] if any(row)]
     for number, head in enumerate(heads):
         end = heads[number + 1] if number + 1 < len(heads) else len(rows)
         body: list[list] = []
-        shape = ""
-        for row in rows[head + 1 : end]:
-            filled = sum(_text(cell).strip() != "" for cell in row)
+        odd: list[int] = []
+        inside, shape = 0, ""
+        lower, *below = [*lines[head + 1 : head + 3], [], []][:2]
+        titles, more = in_two_lines(names, lines[head - 1] if head else [], lower)
+        units = units_below(titles, below[0] if more else lower)
+        for at in range(head + 1 + more + bool(units), end):
+            row = rows[at]
+            filled = sum(cell != "" for cell in lines[at])
+            if filled == 0:
+                continue
             shape = shape or _shape(row[0])
             if filled <= 2 and _shape(row[0]) != shape:
-                break
+                odd.append(at)
+                continue
+            inside = len(odd)
             cells = [None if cell == "" else cell for cell in row[: len(names)]]
             body.append([*cells, *[None] * (len(names) - len(row))])
-        above = ["\t".join(_text(c) for c in row).strip() for row in rows[above_from:head]]
         table = pd.DataFrame(body, columns=range(len(names)), dtype=object)
-        table = table.set_axis(_unique_or_empty(names), axis=1).drop(columns="", errors="ignore")
-        yield Block(table.dropna(how="all"), [line for line in above if line])
-        above_from = head + 1 + len(body)
+        table = table.set_axis(_unique_or_empty(titles), axis=1).drop(columns="", errors="ignore")
+        table.attrs["ragged"] = inside
+        yield Block(table, above, units)
+        above = ["\t".join(lines[at]).strip() for at in odd]
 
 
 def json_table(content: Path | bytes) -> pd.DataFrame:
@@ -243,6 +267,11 @@ def json_table(content: Path | bytes) -> pd.DataFrame:
     except json.JSONDecodeError:
         data = [json.loads(line) for line in text.splitlines() if line.strip()]
     while isinstance(data, dict):
+        names = data.get("fields", data.get("columns"))
+        if isinstance(names, list) and isinstance(data.get("data"), list):
+            table = pd.DataFrame(data["data"], columns=list(map(str, names)))
+            single = {k: v for k, v in data.items() if isinstance(v, (str, int, float))}
+            return table.assign(**{k: v for k, v in single.items() if k not in table})
         lists = [value for value in data.values() if isinstance(value, list)]
         inner = [value for value in data.values() if isinstance(value, dict)]
         if lists and all(not isinstance(v, dict) for value in lists for v in value):
@@ -252,80 +281,38 @@ def json_table(content: Path | bytes) -> pd.DataFrame:
     records = [record for record in data if isinstance(record, dict)]
     if not records:
         raise ObservationError("the JSON holds no records, such as [{'station': ..., ...}]")
-    table = pd.json_normalize(records)
+    table = pd.json_normalize(_flat(records))
     nested = [n for n in table if table[n].map(lambda cell: isinstance(cell, (list, dict))).any()]
     return table.drop(columns=nested)
+
+
+def _flat(records: list[dict]) -> list[dict]:
+    """Return a record a measurement, where each station has a list of them."""
+    first = records[0]
+    for name, inner in first.items():
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            timed = [{"time", "date"} & set(guess(list(r)).roles) for r in (inner[0], first)]
+            if timed[0] and not timed[1]:
+                return [
+                    {**{key: value for key, value in record.items() if key != name}, **one}
+                    for record in records
+                    for one in record.get(name) or []
+                ]
+    return records
+
+
+def _is_joined(rows: list[list[str]], names: list[str]) -> bool:
+    """Return whether each further line of names stands directly below a row: files were joined."""
+    filled = [row for row in rows if any(row)]
+    heads = [at for at, row in enumerate(filled) if [cell.strip() for cell in row] == names]
+    first = _shape(filled[heads[0] + 1][0]) if heads and heads[0] + 1 < len(filled) else ""
+    above = [filled[at - 1] for at in heads[1:]]
+    return all(len(row) == len(names) and _shape(row[0]) == first for row in above)
 
 
 def _without_names(lines: Sequence[str], source: Source) -> bool:
     """Return whether a file has no line of names, as its network documents it."""
     return not source.columns or source.recognises_line(lines[0])
-
-
-def _line_of_names(lines: Sequence[str], known: Known) -> int:
-    """Return the number of the line of names: the first, or one with more that is known."""
-    filled = [at for at, line in enumerate(lines[:_MOST_ABOVE]) if line.strip()]
-    if not filled:
-        return 0
-
-    def knows(at: int) -> int:
-        cells = {cell.strip() for cell in _split(lines[at], _separator(lines[at]))}
-        return sum(known(cell) for cell in cells if _LETTER.search(cell))
-
-    best = max(filled, key=lambda at: (knows(at), -at))
-    if knows(best) >= 2 and knows(best) > knows(filled[0]):
-        return best
-    widths = [_width(lines[at]) for at in filled]
-    usual = max(set(widths), key=widths.count)
-    if usual > 1 and widths[0] < usual and widths.count(usual) > 0.5 * len(widths):
-        return filled[widths.index(usual)]  # lines of heading are shorter than rows
-    return filled[0]
-
-
-def _width(line: str) -> int:
-    """Return how many cells a line has, without empty ones at its end."""
-    cells = [cell.strip() for cell in _split(line, _separator(line))]
-    return max((place + 1 for place, cell in enumerate(cells) if cell), default=0)
-
-
-def _separator(line: str) -> str:
-    """Return what separates the names in a line."""
-    best = max(_SEPARATORS, key=line.count)
-    return best if best in line or len(line.split()) < 3 else " "
-
-
-def _split(line: str, separator: str) -> list[str]:
-    """Return the cells of a line."""
-    if separator == " ":
-        return line.split()
-    try:
-        return next(csv.reader(io.StringIO(line), delimiter=separator), [])
-    except csv.Error:
-        return [line]
-
-
-def _told_apart(names: list[str]) -> list[str]:
-    """Return names with that of the column before each "status" or "unit" that is there twice."""
-    beside = [name for name in names if folded(name) in _BESIDE]
-    if len(set(beside)) == len(beside):
-        return names
-    told: list[str] = []
-    variable = ""
-    for name in names:
-        if folded(name) in _BESIDE:
-            told.append(f"{variable} {name}")
-        else:
-            variable = name
-            told.append(name)
-    return told
-
-
-def _units_below(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """Return the units in a line under the names, if it is one of units."""
-    pairs = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
-    if any(re.search(r"^\W*\d", cell) for cell in pairs.values()):
-        return {}
-    return pairs if any(_UNITS_WORD.search(cell) for cell in pairs.values()) else {}
 
 
 def _text(cell: object) -> str:

@@ -19,7 +19,8 @@ from aqreanalysis.observations.sources.columns import (
     recognise,
 )
 from aqreanalysis.observations.sources.description import Source
-from aqreanalysis.observations.sources.layouts import from_hours, from_wide
+from aqreanalysis.observations.sources.headers import BESIDE
+from aqreanalysis.observations.sources.layouts import from_hours, from_wide, units_beside
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.stations import identifier, listed_among
@@ -48,10 +49,16 @@ def piece_of(
     names = [str(column) for column in table.columns]
     table = table.set_axis(names, axis=1)
     ragged = block.table.attrs.get("ragged", 0)
+    again = _are_names(table)
+    if again.any():
+        journal.decide(f"{int(again.sum())} repeated lines of names left out")
+        table = table[~again]
     if ragged:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
+    if source.is_plain and source.layout == "long":
+        _warn_of_flags(table, columns, reading, journal)
     valid = _valid_rows(table, source.layout == "hours", reading, journal)
     units = {**columns.units}
     constants = _constants(name, source, block, columns, reading)
@@ -68,10 +75,12 @@ def piece_of(
             measured = [name for name in own if name == "value" or name in columns.variables]
             own = own.assign(**{str(name): own[name].where(valid) for name in measured})
     elif source.layout == "wide":
-        own = from_wide(table[valid], source, columns, constants, units, reading, journal)
+        own = from_wide(
+            table[valid], source, columns, constants, units, block.units, reading, journal
+        )
     else:
         own = from_hours(table[valid], source, columns, reading, journal)
-    own = _with_station(own, source, reading, journal)
+    own = _of_one_duration(_with_station(own, source, reading, journal), journal)
     for role, value in constants.items():
         if role not in own.columns or (role == "station" and reading.station is not None):
             own = own.assign(**{role: value})
@@ -79,17 +88,20 @@ def piece_of(
     zone = "UTC" if re.search("utc|gmt", raw_time.lower()) else None
     label = LABELLED.get(folded(raw_time)) if source.is_plain else None
     for variable, column in columns.variables.items():
-        beside = block.units.get(column) or _units_beside(table, column)
+        beside = block.units.get(column) or units_beside(table, column)
         if variable not in units and beside:
             units[variable] = beside
     return Piece(own, replace(columns, units=units), names, zone, label)
 
 
-def _units_beside(table: pd.DataFrame, column: str) -> str | None:
-    """Return the units in a column of their own behind that of a variable: "Ozone unit"."""
-    beside = next((n for n in table if n in (f"{column} unit", f"{column} units")), None)
-    words = table[beside].dropna().unique().tolist() if beside is not None else []
-    return str(words[0]) if len(words) == 1 else None
+def _are_names(table: pd.DataFrame) -> Mask:
+    """Return which rows hold the names of the columns, where files were joined."""
+    same = np.ones(len(table), dtype=bool)
+    for name in table.columns:
+        if table[name].dtype.kind in "iufbM" or not same.any():
+            return np.zeros(len(table), dtype=bool)
+        same &= (table[name].astype(object) == name).to_numpy()
+    return same
 
 
 def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Journal) -> Columns:
@@ -136,7 +148,7 @@ def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Jo
             f"{source.title} lacks the columns {listed(missing)}; it has {listed(names)}",
             source=journal.source,
         )
-    helpers = {*source.station_parts}
+    helpers = {*source.station_parts, "duration"}
     roles = {r: c for r, c in columns.items() if r in ROLES or r in helpers}
     if reading.stations is not None:  # its positions hold
         roles = {r: c for r, c in roles.items() if r not in ("longitude", "latitude", "datum")}
@@ -170,6 +182,24 @@ def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Jou
     return valid
 
 
+def _warn_of_flags(
+    table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
+) -> None:
+    """Say which columns of flags beside a variable, or of all rows, are not used."""
+    told = {condition.column for condition in reading.valid}
+    stems = {folded(name) for name in (*columns.variables, *columns.variables.values())} | {""}
+    flags = {stem + word for stem in stems for word in BESIDE if not word.startswith("unit")}
+    for name in table.columns:
+        if folded(name) not in flags or name in told or name in reading.columns.values():
+            continue
+        words = table[name].dropna().unique()
+        if len(words) > 1:
+            journal.warn(
+                f"the column {name} ({listed(words, 5)}) is not used; which rows count is said by "
+                f"valid='{name}={words[0]}' or the like"
+            )
+
+
 def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:
     """Return the condition of a column of validity in the codes of Europe, -99 to 4."""
     told = {condition.column for condition in reading.valid}
@@ -198,6 +228,28 @@ def _without_bad_flags(
             )
             own = own.assign(**{variable: own[variable].mask(refused)})
     return own
+
+
+def _of_one_duration(own: pd.DataFrame, journal: Journal) -> pd.DataFrame:
+    """Return the rows of the shortest averaging time of each monitor and stamp."""
+    if "duration" not in own.columns:
+        return own
+    rest = own.drop(columns="duration")
+    keys = [str(name) for name in rest if name != "value"]
+    codes, words = pd.factorize(own["duration"])
+    if len(words) > 1 and rest.duplicated(keys).any():
+        numbers = [re.match(r"\d+", str(word)) for word in words]
+        order = np.argsort([int(m[0]) if m else 10**6 for m in numbers], kind="stable")
+        rank = pd.Series(np.append(np.argsort(order), len(words))[codes], index=own.index)
+        best = rank.groupby([rest[key] for key in keys], observed=True, dropna=False)
+        longer = (rank > best.transform("min")).to_numpy()
+        if longer.any():
+            journal.decide(
+                f"{int(longer.sum())} rows are of a further averaging time beside a shorter one "
+                f"({listed(words[order])}) and are not used"
+            )
+            return rest[~longer]
+    return rest
 
 
 def _with_station(
@@ -265,6 +317,8 @@ def _constants(
                     found[role] = re.sub(r"^(-?\d+),(\d+).*$", r"\1.\2", found[role])
         if "parameter" in found and known_variable(found["parameter"]) is None:
             del found["parameter"]
+    if source.file_name and "name" in found and "station" not in columns.roles:
+        found.setdefault("station", found["name"])
     for role, pattern in source.heading.items():
         lines = [re.match(pattern, line) for line in block.above]
         told = [match[1].strip() for match in lines if match]

@@ -159,8 +159,11 @@ def _of_parts(year: object, month: object, day: object, clock: object = 0) -> st
 
 
 def _clock(clock: object) -> str:
-    """Return a clock or an hour as 05:00: of "5", 5.0, "0500", "5:00", "05:00:00", "5:00 AM"."""
+    """Return a clock or an hour as 05:00: of "5", 5.0, "05h", "5-6", "0500", "5:00", "5:00 AM"."""
     text = str(clock).strip()
+    hours = re.fullmatch(r"(\d{1,2})\s*(?:[hH]|[-–]\s*(\d{1,2}))", text)
+    if hours and (hours[2] is None or int(hours[2]) == int(hours[1]) + 1):
+        text = hours[1]
     text = re.sub(r"(?<=\d)\.0+$", "", text)
     if re.fullmatch(r"\d{1,2}", text):
         return f"{text.zfill(2)}:00"

@@ -115,7 +115,10 @@ def station_table(
         roles |= _identifying(table, roles, columns.get("id"), set(wanted))
     for role in ("station", "longitude", "latitude"):
         if role not in roles:
-            own.fault(f"the table of stations has no column of {role}; it has {listed(names)}")
+            own.fault(
+                f"the table of stations has no column of {role}; it has {listed(names)}. "
+                f"Name it with station_columns={{{role!r}: ...}}"
+            )
     if not own.faults and len(table) == 0:
         own.fault("the table of stations has no rows")
     own.stop_if_faulty()

@@ -40,7 +40,7 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
     needed = ["station"] if reading.stations is not None else ["station", "longitude", "latitude"]
     for role in needed:
         if role not in roles:
-            journal.fault(no_column(role, data.names))
+            journal.fault(no_column(role, None if journal.faults else data.names))
     if "value" not in roles and not any(name in POLLUTANTS for name in data.variables):
         journal.fault(
             f"no column of a pollutant ({', '.join(POLLUTANTS)}); the columns are "

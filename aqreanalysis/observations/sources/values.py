@@ -1,5 +1,6 @@
 """The measured values in rows: missing codes, parameters and units."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -24,13 +25,14 @@ Units = dict[str, str | None]
 class Measurements:
     """Rows as a source has them, under the names of this package, and what is known of them.
 
-    Columns are roles (`ROLES`) and variables. ``column_units`` stand in the columns' names,
-    ``source_units`` hold where nothing else tells; ``names`` are those of the source's columns.
+    Columns are roles (`ROLES`) and variables. ``column_units`` stand in the columns' names, row by
+    row where they differ between files, ``source_units`` hold where nothing else tells; ``names``
+    are those of the source's columns.
     """
 
     table: pd.DataFrame
     names: Sequence[str] = ()
-    column_units: Mapping[str, str] = field(default_factory=dict)
+    column_units: Mapping[str, str | pd.Series] = field(default_factory=dict)
     source_units: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
@@ -81,11 +83,20 @@ def measured_values(
     units: Units = {}
     for name, column in raw.items():
         stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
-        stated = stated or data.column_units.get(name)
+        in_names = data.column_units.get(name)
+        by_row = in_names if isinstance(in_names, pd.Series) else row_units
+        if stated is None and isinstance(in_names, str):
+            stated = in_names
         factor: float | Floats
-        if stated is None and row_units is not None and name in POLLUTANTS:
-            factor, offset = _factors_by_row(name, column, row_units, journal), 0.0
+        if stated is None and by_row is not None and name in POLLUTANTS:
+            factor, offset = _factors_by_row(name, column, by_row, journal), 0.0
             units[name] = None
+        elif stated is None and isinstance(in_names, pd.Series):
+            journal.fault(
+                f"{name} has other units in other files ({listed(in_names.cat.categories)}); say "
+                f"which with units={{{name!r}: ...}}, or open the files one by one"
+            )
+            continue
         else:
             stated = stated or data.source_units.get(name)
             factor, offset, units[name] = conversion(name, stated, journal=journal)
@@ -94,16 +105,14 @@ def measured_values(
     return values, units
 
 
-def no_column(role: str, names: Sequence[object]) -> str:
-    """Return the fault of a role without a column."""
+def no_column(role: str, names: Sequence[object] | None) -> str:
+    """Return the fault of a role without a column; the columns are listed if they are given."""
+    there = "" if names is None else f"; the columns are {listed(names)}"
     remedy = {
         "station": ", or the one station with station='...'",
         "longitude": ", or pass stations=..., a table of positions",
     }.get(role, "")
-    return (
-        f"no column of {role}; the columns are {listed(names)}. "
-        f"Name it with columns={{{role!r}: ...}}{remedy}"
-    )
+    return f"no column of {role}{there}. Name it with columns={{{role!r}: ...}}{remedy}"
 
 
 def single_variable(reading: Reading, *, journal: Journal) -> str:
@@ -201,7 +210,7 @@ def _bare(word: object) -> str:
     """Return the word or the code of a parameter as text: 88101.0 is "88101"."""
     if isinstance(word, (float, np.floating)) and float(word).is_integer():
         return str(int(word))
-    return str(word).strip()
+    return re.sub(r"^https?://.*/", "", str(word).strip())
 
 
 def _factors_by_row(

@@ -26,6 +26,9 @@ _AQS = {
     "parameter": ("Parameter Code",),
 }
 _AQS_WORDS = (*_SITE, "monitor", "date", "time", "units", "datum", "parameter")
+_UNITS = {"pm25": "ug m-3", "pm10": "ug m-3", "co": "ppm"} | dict.fromkeys(
+    ("o3", "no2", "no", "so2"), "ppb"
+)
 
 AMERICA = (
     Source(
@@ -62,12 +65,14 @@ AMERICA = (
         odd=(
             "days are those of the site's own clock and are written as days of UTC",
             "a value may be there once for each standard; equal ones count once",
+            "of several averaging times of a monitor and day the shortest is read",
             "ozone is the mean of the running means of 8 h of the day",
         ),
         columns={
             **_AQS,
             "time": ("Date Local",),
             "value": ("Arithmetic Mean",),
+            "duration": ("Sample Duration",),
             "event": ("Event Type",),
         },
         needed=(*_SITE, "latitude", "longitude", "time", "value"),
@@ -77,8 +82,8 @@ AMERICA = (
         time_label="start",
         parameters=EPA_PARAMETERS,
         station_parts=_SITE,
-        valid=("Event Type!=Excluded",),
-        categories=(*_AQS_WORDS, "event"),
+        valid=("Event Type!=Excluded,Events Excluded,Concurred Events Excluded",),
+        categories=(*_AQS_WORDS, "event", "duration"),
     ),
     Source(
         "airdata",
@@ -248,6 +253,50 @@ AMERICA = (
         has_positions=False,
     ),
     Source(
+        "embassy",
+        "a file of an embassy before AirNow",
+        family="airnow",
+        obtain="https://www.stateair.net (to 2017)",
+        command="aqreanalysis validate Beijing_2014_HourlyPM25.csv --time-zone UTC+8 "
+        "--stations embassies.csv",
+        odd=("local time, which the user tells, month first; rows not Valid are missing",),
+        columns={
+            "station": ("Site",),
+            "time": ("Date (LST)",),
+            "parameter": ("Parameter",),
+            "value": ("Value",),
+            "units": ("Unit",),
+            "quality": ("QC Name",),
+        },
+        signature=("station", "time", "parameter", "value", "quality"),
+        valid=("QC Name=Valid",),
+        time_zone=ASK,
+        date_order="month",
+        missing=(-999.0,),
+        has_positions=False,
+    ),
+    Source(
+        "rama_long",
+        "a long file of Mexico City's RAMA",
+        family="rama",
+        obtain="http://www.aire.cdmx.gob.mx (contaminantes_2019.csv)",
+        command="aqreanalysis validate contaminantes_2019.csv --stations cat_estacion.csv",
+        odd=("day first, UTC-6 all year; hours 1 to 24 are ends; units are numbers of a list",),
+        columns={
+            "station": ("id_station",),
+            "time": ("date",),
+            "parameter": ("id_parameter",),
+            "value": ("value",),
+        },
+        signature=("station", "time", "parameter", "value"),
+        missing=(-99.0,),
+        time_zone="UTC-6",
+        time_label="end",
+        date_order="day",
+        units=_UNITS,
+        has_positions=False,
+    ),
+    Source(
         "rama",
         "a file of Mexico City's RAMA",
         family="rama",
@@ -267,9 +316,33 @@ AMERICA = (
         time_zone="UTC-6",
         time_label="end",
         date_order="day",
-        units={"pm25": "ug m-3", "pm10": "ug m-3", "co": "ppm"}
-        | dict.fromkeys(("o3", "no2", "no", "so2"), "ppb"),
+        units=_UNITS,
         has_positions=False,
+    ),
+    Source(
+        "siata_json",
+        "a SIATA file in JSON",
+        family="siata",
+        obtain="https://siata.gov.co (Medellín)",
+        command="aqreanalysis validate Datos_SIATA_Aire_pm25.json",
+        odd=("a list of values in each station", "UTC-5; -9999 is missing"),
+        columns={
+            "station": ("codigoSerial",),
+            "name": ("nombre",),
+            "longitude": ("longitud",),
+            "latitude": ("latitud",),
+            "parameter": ("variableConsulta",),
+            "time": ("fecha",),
+            "value": ("valor",),
+            "quality": ("calidad",),
+        },
+        needed=("station", "parameter", "time", "value", "longitude", "latitude"),
+        signature=("station", "parameter", "time", "value", "quality"),
+        valid=("calidad<2.6",),
+        missing=(-999.0, -9999.0),
+        time_zone="UTC-5",
+        time_label="start",
+        units=_UNITS,
     ),
     Source(
         "siata",
@@ -296,8 +369,7 @@ AMERICA = (
         missing=(-999.0, -9999.0),
         time_zone="UTC-5",
         time_label="start",
-        units={"pm25": "ug m-3", "pm10": "ug m-3", "co": "ppm"}
-        | dict.fromkeys(("o3", "no2", "no", "so2"), "ppb"),
+        units=_UNITS,
         has_positions=False,
     ),
 )

@@ -16,6 +16,23 @@ _EEA_COMMAND = "aqreanalysis validate {} --stations DataExtract.csv"
 _HOURS = tuple(name for hour in range(24) for name in (f"{hour:02}", f"flag{hour:02}"))
 #: Numbers of the pollutants in Spain.
 _SPAIN = {"1": "so2", "6": "co", "7": "no", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
+#: EEA, Spain and the United Kingdom state CO in mg m-3, all else in ug m-3.
+_MASSES = {"co": "mg m-3"} | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3")
+_UKAIR = {
+    **{
+        f"pm{size.replace('.', '')}": tuple(
+            f"{name} particulate matter{how}"
+            for name in (f"PM{size}", f"PM<sub>{size}</sub>")
+            for how in (" (Hourly measured)", "")
+        )
+        for size in ("2.5", "10")
+    },
+    "o3": ("Ozone",),
+    "no": ("Nitric oxide",),
+    "no2": ("Nitrogen dioxide",),
+    "so2": ("Sulphur dioxide",),
+    "co": ("Carbon monoxide",),
+}
 
 EUROPE = (
     Source(
@@ -130,8 +147,7 @@ EUROPE = (
         time_zone="UTC+1",
         time_label="start",
         separator="\t",
-        units={"co": "mg m-3"}
-        | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3"),
+        units=_MASSES,
         has_positions=False,
     ),
     Source(
@@ -147,13 +163,7 @@ EUROPE = (
         ),
         columns={
             "time": ("Date&Time",),
-            "pm25": ("PM2.5 particulate matter (Hourly measured)", "PM2.5 particulate matter"),
-            "pm10": ("PM10 particulate matter (Hourly measured)", "PM10 particulate matter"),
-            "o3": ("Ozone",),
-            "no": ("Nitric oxide",),
-            "no2": ("Nitrogen dioxide",),
-            "so2": ("Sulphur dioxide",),
-            "co": ("Carbon monoxide",),
+            **_UKAIR,
         },
         needed=("time",),
         signature=("time",),
@@ -162,8 +172,33 @@ EUROPE = (
         time_zone="UTC",
         time_label="end",
         missing=("No data",),
-        units={"co": "mg m-3"}
-        | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3"),
+        units=_MASSES,
+        has_positions=False,
+    ),
+    Source(
+        "ukair_year",
+        "a UK-AIR file of a site and year",
+        family="uk_air",
+        obtain="https://uk-air.defra.gov.uk/data/flat_files",
+        command="aqreanalysis validate CLL2_2023.csv --stations sites.csv",
+        odd=(
+            "a status and a unit behind each pollutant; the site is in the file's name",
+            "hours are 01:00 to 24:00 and their ends; day first; GMT all year",
+        ),
+        columns={
+            "date": ("Date",),
+            "time": ("time",),
+            "status": tuple(f"{name} status" for names in _UKAIR.values() for name in names),
+            **_UKAIR,
+        },
+        signature=("date", "time", "status"),
+        exact=True,
+        file_name=r"^(?P<station>[A-Z][A-Z0-9]{1,5})_\d{4}\.",
+        time_zone="UTC",
+        time_label="end",
+        date_order="day",
+        missing=("No data",),
+        units=_MASSES,
         has_positions=False,
     ),
     Source(
@@ -218,8 +253,7 @@ EUROPE = (
         parameters=_SPAIN,
         time_zone="UTC+1",
         time_label="end",
-        units={"co": "mg m-3"}
-        | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3"),
+        units=_MASSES,
         has_positions=False,
     ),
 )
