@@ -160,7 +160,10 @@ def _made_gaps(shape: tuple[int, ...], *, everyone: bool) -> np.ndarray:
     for row in [slice(None)] if everyone else range(shape[0]):
         step = int(rng.integers(OWN_REACH_STEPS))
         while step < shape[1]:
-            length = int(np.exp(rng.uniform(0, np.log(OWN_REACH_STEPS + 1))))  # most are short
+            # Of a network any length; of a station most are short.
+            length = int(rng.integers(1, OWN_REACH_STEPS + 1))
+            if not everyone:
+                length = int(np.exp(rng.uniform(0, np.log(OWN_REACH_STEPS + 1))))
             gaps[row, step : step + length] = True
             step += 5 * length
     return gaps
