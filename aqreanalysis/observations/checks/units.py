@@ -5,6 +5,7 @@ ratio (ppb, ppm) becomes a mass concentration with the molar mass of the gas at 
 temperature and pressure.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -283,6 +284,8 @@ def _linear(spelling: str, target: str, units: str, name: str) -> tuple[float, f
     ):
         raise ObservationError(f"unknown units {str(units)[:60]!r} of {name}; {expected}")
     import pint
+
+    logging.getLogger("pint.util").setLevel(logging.ERROR)  # of units that cf-xarray defines anew
     from cf_xarray.units import units as registry
 
     try:
