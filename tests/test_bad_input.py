@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 import zipfile
 
@@ -344,3 +346,37 @@ def test_a_file_that_may_be_cut_off_is_said(table, tmp_path, caplog):
     with caplog.at_level("INFO", logger="aqreanalysis"):
         open_observations(path)
     assert "a.csv: the last line has no end" in caplog.text
+
+
+def test_no_damage_of_a_parquet_file_ends_python(tmp_path):
+    """At some, Arrow ends the process in which it reads what the file says of its columns."""
+    path = tmp_path / "stations.parquet"
+    table = pd.DataFrame(
+        {
+            "station": ["A", "B"],
+            "time": pd.to_datetime(["2024-01-01T00:00", "2024-01-01T00:00"]),
+            "longitude": [1.0, 2.0],
+            "latitude": [50.0, 51.0],
+            "pm25": [1.0, 2.0],
+        }
+    )
+    table.to_parquet(path)
+    program = """
+import sys
+from pathlib import Path
+import aqreanalysis as aqr
+path = Path(sys.argv[1])
+whole = path.read_bytes()
+begin = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+for place in range(begin, begin + 24):
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    try:
+        aqr.open_observations(path, time_zone="UTC")
+    except aqr.ObservationError:
+        pass
+print("done")
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "done", run.stderr

@@ -22,7 +22,7 @@ from aqreanalysis.untrusted.budget import UnreadableError, first_line
 
 logger = logging.getLogger("aqreanalysis.untrusted")
 
-Kind = Literal["series", "fields", "hdf5", "shapefile"]
+Kind = Literal["series", "fields", "hdf5", "shapefile", "parquet"]
 
 #: Seconds of work for a file, and further ones for each byte of a large one.
 SECONDS, SECONDS_A_BYTE = 12.0, 1 / 10e6
@@ -47,7 +47,7 @@ def inspect(paths: Sequence[str | os.PathLike[str]], kind: Kind) -> None:
     Parameters
     ----------
     paths : sequence of path
-    kind : {"series", "fields", "hdf5", "shapefile"}
+    kind : {"series", "fields", "hdf5", "shapefile", "parquet"}
         See `aqreanalysis.untrusted.worker.check`.
 
     Raises

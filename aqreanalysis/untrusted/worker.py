@@ -50,7 +50,7 @@ def check(kind: str, path: str) -> None:
 
     A "series" is a NetCDF whose stations are read whole; "fields" one whose layers stay in the
     file, of which, if it is large, a first value is read; "hdf5" are arrays without attributes;
-    "shapefile" is one.
+    "shapefile" is one, and of "parquet" the description is read.
 
     Raises
     ------
@@ -288,11 +288,23 @@ def _shapefile(path: str) -> None:
     geopandas.read_file(path, engine="pyogrio")
 
 
+def _parquet(path: str) -> None:
+    """Read what a Parquet file says of its columns: at some damage Arrow ends the process."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path, memory_map=False) as file:
+        groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+        for group in groups:
+            for number in range(group.num_columns):
+                group.column(number)
+
+
 _CHECKS: dict[str, Callable[[str], None]] = {
     "series": partial(_netcdf, whole=True),
     "fields": partial(_netcdf, whole=False),
     "hdf5": _hdf5,
     "shapefile": _shapefile,
+    "parquet": _parquet,
 }
 
 

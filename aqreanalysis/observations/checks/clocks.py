@@ -40,7 +40,7 @@ class Evidence:
     tolerance_hours: int
 
 
-_ENOUGH = (Evidence(0.5, 0.04, 1, 0), Evidence(0.12, 0.1, 3, 1))
+_ENOUGH = (Evidence(0.5, 0.04, 1, 0), Evidence(0.35, 0.15, 3, 1))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import io
 import lzma
 import re
 import stat
+import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -20,7 +21,7 @@ from aqreanalysis.observations.checks.numbers import MISSING_WORDS
 from aqreanalysis.observations.journal import ObservationError, logger
 from aqreanalysis.observations.sources.points import with_points
 from aqreanalysis.observations.variables import listed
-from aqreanalysis.untrusted import UnreadableError, check_size, refuse_bomb
+from aqreanalysis.untrusted import UnreadableError, check_size, inspect, refuse_bomb
 from aqreanalysis.untrusted.budget import ARRAY_RATIO, first_line
 
 CSV_SUFFIXES = (".csv", ".txt", ".tsv")
@@ -377,6 +378,11 @@ def parquet_table(name: str, content: Path | bytes) -> pd.DataFrame:
     from pyarrow import parquet
 
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "packed.parquet") if isinstance(content, bytes) else content
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        inspect([path], "parquet")
     with parquet.ParquetFile(_seekable(content), memory_map=False) as file:
         facts = file.metadata
         groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
@@ -389,10 +395,12 @@ def parquet_table(name: str, content: Path | bytes) -> pd.DataFrame:
         refuse_bomb(name, needed, size, ratio=ARRAY_RATIO)
         check_size(name, needed)
         if b"geo" not in (facts.metadata or {}):
-            return with_points(_flat(file.read().to_pandas()))
+            # In this thread: what Arrow throws in one of its own at damage ends the process.
+            return with_points(_flat(file.read(use_threads=False).to_pandas()))
     import geopandas
 
-    return with_points(_flat(geopandas.read_parquet(_seekable(content), partitioning=None)))
+    table = geopandas.read_parquet(_seekable(content), partitioning=None, use_threads=False)
+    return with_points(_flat(table))
 
 
 def _seekable(content: Path | bytes) -> Path | io.BytesIO:
