@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from math import prod
 from typing import Any, BinaryIO
@@ -289,10 +289,13 @@ def _shapefile(path: str) -> None:
 
 
 def _parquet(path: str) -> None:
-    """Read what a Parquet file says of its columns: at some damage Arrow ends the process."""
+    """Read what a Parquet file says of its columns: at some damage Arrow ends the process.
+
+    What it raises instead, it raises again where the file is read.
+    """
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path, memory_map=False) as file:
+    with suppress(Exception), parquet.ParquetFile(path, memory_map=False) as file:
         groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
         for group in groups:
             for number in range(group.num_columns):
