@@ -10,8 +10,8 @@ from torch import Tensor
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.fitting import FEWEST, fit_log_variance, interval_factor
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS, NearbyStations, complete
+from aqreanalysis.methods.kriging.spread import FEWEST, fit_log_variance, interval_factor
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
@@ -143,14 +143,14 @@ def _calibrated(
         trial = series.masked_fill(made, torch.nan)
         mean, spread = complete(covariance, trial, nearby, at_own_steps=NEIGHBOURS)
         known = made & covariance.tells(spread)
-        columns, mean, truth = spread[known].log()[:, None], mean[known], series[known]
-        if len(truth) < FEWEST:
+        columns, error = spread[known].log()[:, None].numpy(), (series - mean)[known].numpy()
+        if len(error) < FEWEST:
             continue
-        law = fit_log_variance(columns, mean, truth, start=np.ones(1), bounds=[POWERS])
-        fitted = columns @ law[:-1] + law[-1]
-        law[-1] += 2 * np.log(interval_factor(mean, fitted, truth))
+        law = fit_log_variance(columns, error, start=(1.0,), bounds=[POWERS], ridge=0.0)
+        fitted = np.exp((columns @ law[:-1] + law[-1]) / 2)
+        law[-1] += 2 * np.log(interval_factor(error, fitted))
         there = (silent if everyone else ~silent) & (variance > 0)
-        variance = torch.where(there, variance ** law[0] * law[-1].exp(), variance)
+        variance = torch.where(there, variance ** law[0] * np.exp(law[-1]), variance)
     return variance
 
 

@@ -11,6 +11,7 @@ from aqreanalysis.methods.kriging.calibration import Kriged, LeftOut, SpreadLaw,
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
+from aqreanalysis.methods.kriging.spread import normal_crps
 from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.methods.series import StationSeries
 from aqreanalysis.network import great_circle_km
@@ -157,13 +158,13 @@ def test_windows_are_scored_in_their_core_only():
 
 def test_the_score_is_the_integral_of_squared_probabilities_and_its_slope_a_slope():
     error, spread = np.array([0.7, -2.0, 0.1]), np.array([1.3, 0.4, 0.05])
-    score, slope = calibration._crps(error, spread)
+    score, slope = normal_crps(error, spread)
     for e, s, found in zip(error, spread, score, strict=True):
         below = quad(lambda x, s=s: ndtr(x / s) ** 2, -20, e, points=[0.0] if e > 0 else None)[0]
         above = quad(lambda x, s=s: ndtr(-x / s) ** 2, e, 20, points=[0.0] if e < 0 else None)[0]
         assert found == pytest.approx(below + above, rel=1e-6)
     step = 1e-6
-    risen = calibration._crps(error, spread + step)[0]
+    risen = normal_crps(error, spread + step)[0]
     np.testing.assert_allclose((risen - score) / step, slope, atol=1e-4)
 
 

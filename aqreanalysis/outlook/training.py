@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.kriging.fitting import COVERAGE, HALF_WIDTH, SMALLEST
+from aqreanalysis.methods.kriging.spread import COVERAGE, HALF_WIDTH, SMALLEST
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.outlook.aqnet import OutlookModule
 from aqreanalysis.outlook.inputs import Examples, Level

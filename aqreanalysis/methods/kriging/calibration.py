@@ -1,14 +1,17 @@
 """What kriging learns by leaving stations out: how many neighbours to take, and how far it errs."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import ndtr
 
+from aqreanalysis.methods.kriging.spread import (
+    AGREEMENT,
+    fit_log_variance,
+    interval_factor,
+    normal_crps,
+)
 from aqreanalysis.methods.series import StationSeries
 from aqreanalysis.methods.transform import Transform, on_scale
 from aqreanalysis.predictive import RootNormal
@@ -16,22 +19,15 @@ from aqreanalysis.predictive import RootNormal
 #: What is fitted to the errors at left-out stations; False keeps the kriging variance.
 Calibration = Literal["factor", "law", False]
 
-#: Share of the truth that the calibrated interval holds, and its half-width in standard errors.
-COVERAGE, HALF_WIDTH = 0.90, 1.6449
-#: Values at left-out stations below which nothing is learned from them, and such places.
-FEWEST, FEWEST_PLACES = 200, 3
+#: Places of left-out stations below which nothing is learned from them.
+FEWEST_PLACES = 3
 #: Values at left-out stations, at most; and such stations.
 VALUES, STATIONS = 1 << 14, 256
 #: Neighbours that are taken unless another number is better by more than a share of the score:
 #: below that it is chance which is best.
 USUAL, GAIN = 24, 5e-3
-#: Mean squared difference of neighbours, in squared units, that counts as agreement.
-AGREEMENT = 1e-3
 #: Standardised estimate beyond which the spread does not follow the level.
 FARTHEST = 6.0
-#: Bounds of the powers, which keep the variance non-decreasing in disagreement and distance, and
-#: the weight of their squared distance from those of kriging.
-BOUNDS, RIDGE = ((0.0, 1.0), (-1.0, 1.0), (0.0, 2.0)), 1e-3
 
 
 class Kriged(NamedTuple):
@@ -182,13 +178,12 @@ class LeftOut:
 
     def factor(self, spread: np.ndarray) -> float:
         """Return the factor of a spread with which the 90 % interval holds 90 % of the truth."""
-        ratio = np.abs(self.truth - self.kriged.mean) / spread
-        return max(float(np.quantile(ratio, COVERAGE)) / HALF_WIDTH, 1e-3)
+        return interval_factor(self.truth - self.kriged.mean, spread)
 
     def score(self) -> float:
         """Return the mean CRPS, with the spread that a factor makes right."""
         spread = self.kriged.spread * self.factor(self.kriged.spread)
-        return float(_crps(self.truth - self.kriged.mean, spread)[0].mean())
+        return float(normal_crps(self.truth - self.kriged.mean, spread)[0].mean())
 
     def fitted(self, calibrate: Calibration) -> SpreadLaw:
         """Return the law of the spread that the errors show."""
@@ -204,23 +199,7 @@ class LeftOut:
         """Return the powers with the least mean CRPS."""
         features = _features(self.kriged, centre, unit)
         error = (self.truth - self.kriged.mean) / unit
-        kriging = np.array([0.0, 0.0, 1.0])
-        constant = math.log(np.mean(error**2)) - features[:, 2].mean()
-
-        def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-            """Return the mean score and its slope."""
-            spread = np.exp((features @ parameters[:-1] + parameters[-1]) / 2)
-            score, slope = _crps(error, spread)
-            slope = slope * spread / 2  # by the logarithm of the variance
-            departure = parameters[:-1] - kriging
-            gradient = np.append(slope @ features / slope.size, slope.mean())
-            gradient[:-1] += 2 * RIDGE * departure
-            return score.mean() + RIDGE * (departure**2).sum(), gradient
-
-        start = np.append(kriging, constant)
-        bounds = [*BOUNDS, (None, None)]
-        fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-        disagreement, level, variance = map(float, fitted.x[:-1])
+        disagreement, level, variance = map(float, fit_log_variance(features, error)[:-1])
         return disagreement, level, variance
 
 
@@ -234,11 +213,3 @@ def best_neighbours(scores: Mapping[int, float]) -> int:
     """
     usual, best = min(USUAL, max(scores)), min(scores, key=lambda k: scores[k])
     return best if scores[best] * (1 + GAIN) < scores[usual] else usual
-
-
-def _crps(error: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the CRPS of normal distributions, and its slope by their spread."""
-    z = error / spread
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    slope = 2 * density - 1 / math.sqrt(math.pi)
-    return spread * (z * (2 * ndtr(z) - 1) + slope), slope

@@ -1,7 +1,7 @@
 """Fitting the covariances: the one that fills gaps, and those of the bands of the day."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -18,14 +18,6 @@ LONGEST_OUTAGE, STRETCH = 24, 144
 NETWORK_AMPLITUDE = 0.5
 #: Stations that are left out in turn in an update, and steps at which they are estimated.
 STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
-#: Nominal coverage to which a spread is calibrated, and its half-width in standard errors.
-COVERAGE, HALF_WIDTH = 0.90, 1.6449
-#: Least factor of the spread.
-SMALLEST = 1e-3
-#: Values from which the quantile of the errors is estimated, at most.
-QUANTILE_VALUES = 1_000_000
-#: Values without which a law of the variance is not fitted.
-FEWEST = 200
 #: Steps of which the errors tell the scale of the bands.
 STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
@@ -161,72 +153,6 @@ def fit_bands(
     with torch.no_grad():
         parts = [left_out(STEPS_OF_SCALE) for _ in range(-(-network.size // together))]
         bands.scale_to(torch.cat([error / variance.sqrt() for error, variance in parts]))
-
-
-def fit_log_variance(
-    columns: Tensor,
-    mean: Tensor,
-    truth: Tensor,
-    *,
-    start: np.ndarray,
-    bounds: Sequence[tuple[float, float]],
-    added: Tensor | float = 0.0,
-    ridge: float = 0.0,
-) -> Tensor:
-    """Return the powers and the constant of a law of the variance, by the least CRPS.
-
-    The variance is ``exp(columns @ powers + constant) + added``.
-
-    Parameters
-    ----------
-    columns : (n, power) float64
-    mean, truth : (n,) float64
-    start : (power,)
-    bounds : sequence of (lowest, highest)
-        Of the powers.
-    added : (n,) float64
-    ridge : float
-        Weight of the squared distance of the powers from their start.
-
-    Returns
-    -------
-    (power + 1,) float64 Tensor
-        The constant last.
-    """
-    from scipy.optimize import minimize
-
-    at_start = torch.from_numpy(start)
-    constant = torch.log((truth - mean).square().mean()) - (columns @ at_start).mean()
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the mean CRPS and its slope."""
-        chosen = torch.from_numpy(parameters).requires_grad_()
-        variance = (columns @ chosen[:-1] + chosen[-1]).exp() + added
-        score = crps(mean, variance.log(), truth).mean()
-        total = score + ridge * (chosen[:-1] - at_start).square().sum()
-        total.backward()
-        return float(total.detach()), np.asarray(chosen.grad)
-
-    with torch.enable_grad():
-        fitted = minimize(
-            loss,
-            np.append(start, float(constant)),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[*bounds, (None, None)],
-        )
-    return torch.from_numpy(fitted.x)
-
-
-def interval_factor(mean: Tensor, log_variance: Tensor, truth: Tensor) -> float:
-    """Return the factor of the spread with which the 90 % interval holds 90 % of the truth."""
-    ratio = (truth - mean).abs() / (log_variance / 2).exp()
-    return max(float(torch.quantile(thinned(ratio), COVERAGE)) / HALF_WIDTH, SMALLEST)
-
-
-def thinned(values: Tensor) -> Tensor:
-    """Return evenly chosen values of which a quantile can be taken."""
-    return values[:: len(values) // QUANTILE_VALUES + 1]
 
 
 def crps(mean: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.contract import Fitted, configuration
 from aqreanalysis.methods.kriging.calibration import (
-    FEWEST,
     USUAL,
     Calibration,
     Kriged,
@@ -23,6 +22,7 @@ from aqreanalysis.methods.kriging.calibration import (
     parts_of,
 )
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
+from aqreanalysis.methods.kriging.spread import FEWEST
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults

@@ -15,6 +15,7 @@ from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.neighbourhood import SHORTEST_KM, Neighbourhood, local_spacing
 from aqreanalysis.methods.kriging.shared_factor import shared_weights
 from aqreanalysis.methods.kriging.solver import Weights
+from aqreanalysis.methods.kriging.spread import AGREEMENT
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.encoder import Encoding, TemporalEncoder
 
@@ -30,8 +31,6 @@ UNCONSTRAINED = 0.999
 SMALL_SPREAD = 0.1
 #: Below this a variance over neighbours is rounding; the root of it keeps a slope in training.
 LEAST_SQUARE = 1e-6
-#: Neighbours whose squared differences from an estimate are below this agree with it.
-AGREEMENT = 1e-3
 #: Standard deviations of a unit of the decoder's correction: the size of what there is to correct.
 CORRECTION_SCALE = 0.3
 #: Columns that go through the decoder at once: 128 targets over 36 steps stay in the cache.

@@ -10,16 +10,15 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from aqreanalysis.methods.kriging.fitting import (
-    COVERAGE,
+from aqreanalysis.methods.kriging.fitting import crps
+from aqreanalysis.methods.kriging.solver import Weights
+from aqreanalysis.methods.kriging.spread import (
     FEWEST,
     HALF_WIDTH,
-    crps,
+    covering,
     fit_log_variance,
     interval_factor,
-    thinned,
 )
-from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.neural.batches import Batch, Example, Samples, Standardisation, assemble
 from aqreanalysis.methods.neural.devices import moved
 from aqreanalysis.methods.neural.encoder import Encoding
@@ -33,12 +32,6 @@ DEPARTURES = (0.0, 0.5, 1.0)
 #: Examples in a batch, and visible stations in it if there are more than one: the products of its
 #: targets with all of them stay small.
 EXAMPLES_TOGETHER, VISIBLE_TOGETHER = 6, 512
-#: Bounds of the powers of disagreement, of the exponential of the level, and of the kriging
-#: variance. They keep the variance non-decreasing in distance and in disagreement.
-BOUNDS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 2.0))
-#: Powers of kriging itself, and the weight of the squared distance from them.
-OF_KRIGING = (0.0, 0.0, 1.0)
-RIDGE = 1e-3
 
 
 def kriging_outputs(model: NeuralKNN, batch: Batch, weights: Weights) -> tuple[Tensor, ...]:
@@ -260,7 +253,7 @@ def calibrate(
     The constant of the model's variance is changed by as much.
     """
     (mean, log_variance), truth = outputs, passes.truth
-    factor = interval_factor(mean, log_variance, truth)
+    factor = _factor(mean, log_variance, truth)
     model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
     error = torch.from_numpy(
@@ -335,11 +328,9 @@ def fit_spread(model: NeuralKNN, reporting: Errors, silent: Errors) -> None:
         model.filled_share.zero_()
         without = model.log_variance(silent.features, silent.filled).exp()
         square = ((silent.truth - silent.mean) / HALF_WIDTH) ** 2
-        share = float(torch.quantile(thinned((square - without) / silent.filled), COVERAGE))
+        share = covering(((square - without) / silent.filled).numpy())
         log_variance = fit_spread_law(model, reporting, max(share, 0.0))
-    model.log_spread.add_(
-        2 * math.log(interval_factor(reporting.mean, log_variance, reporting.truth))
-    )
+    model.log_spread.add_(2 * math.log(_factor(reporting.mean, log_variance, reporting.truth)))
 
 
 def fit_spread_law(model: NeuralKNN, errors: Errors, share: float = 1.0) -> Tensor:
@@ -357,16 +348,14 @@ def fit_spread_law(model: NeuralKNN, errors: Errors, share: float = 1.0) -> Tens
     columns = torch.stack(list(features), -1)
     if len(truth) < FEWEST:
         return model.log_variance(features, filled).detach()
-    law = fit_log_variance(
-        columns,
-        mean,
-        truth,
-        start=np.array(OF_KRIGING),
-        bounds=BOUNDS,
-        added=share * filled,
-        ridge=RIDGE,
-    )
+    added = (share * filled).numpy()
+    law = torch.from_numpy(fit_log_variance(columns.numpy(), (truth - mean).numpy(), added=added))
     model.spread_law.copy_(law[:-1])
     model.log_spread.data.fill_(law[-1])
     model.filled_share.fill_(share * law[-1].neg().exp())
     return torch.log((columns @ law[:-1] + law[-1]).exp() + share * filled)
+
+
+def _factor(mean: Tensor, log_variance: Tensor, truth: Tensor) -> float:
+    """Return the `interval_factor` of a spread, of tensors."""
+    return interval_factor((truth - mean).numpy(), (log_variance / 2).exp().numpy())
