@@ -33,6 +33,7 @@ _HOMES = {
     "sources": "aqreanalysis.observations.sources.registry",
     "synthetic_network": "aqreanalysis.datasets",
     "verify_product": "aqreanalysis.verification",
+    "write_archive": "aqreanalysis.observations",
 }
 
 __all__ = ["AqnetAccessor", "Grid", "StationNetwork", "__version__", *sorted(_HOMES)]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.checking import qc, validate
+from aqreanalysis.cli.converting import convert
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Seed
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
@@ -95,6 +96,7 @@ app.command()(outlook)
 app.command()(verify)
 app.command()(validate)
 app.command("sources")(list_sources)
+app.command()(convert)
 app.command()(qc)
 app.command()(demo)
 app.add_typer(datasets_app, name="datasets")

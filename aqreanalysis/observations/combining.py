@@ -199,11 +199,11 @@ def conflict_words(
 class Joined(NamedTuple):
     """Values of several networks as one, (station, time), and where they are several.
 
-    ``count`` is how many networks have one, ``differ`` where these are not the same.
+    ``number`` is how many networks have one, ``differ`` where these are not the same.
     """
 
     values: NDArray
-    count: NDArray[np.int16]
+    number: NDArray[np.int16]
     differ: NDArray[np.bool_]
 
 

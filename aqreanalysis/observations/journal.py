@@ -78,6 +78,7 @@ class Journal:
         self.tolerance = tolerance
         self._silent = silent
         self.decisions: list[str] = []
+        self.warnings: list[str] = []
         self.faults: list[str] = []
 
     def decide(self, decision: str, *, level: int = logging.INFO) -> None:
@@ -90,6 +91,7 @@ class Journal:
 
     def warn(self, decision: str) -> None:
         """Log, as a warning, a decision that may not be what the user wants."""
+        self.warnings.append(decision)
         self.decide(decision, level=logging.WARNING)
 
     def fault(self, fault: str, *, share: float = 1.0) -> bool:

@@ -366,30 +366,75 @@ def _read(
             )
         return read_netcdf(inputs[0].content, reading, journal)
     if reading.stations is None and len(inputs) > 1:
-        inputs, reading = _without_list(inputs, reading, journal)
+        inputs, reading = without_list(inputs, reading, journal)
     return engine.read(
         inputs, candidates, reading=reading, journal=journal, is_part=is_part or len(inputs) > 1
     )
 
 
-def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
-    """Return the files of a path: one, those of a folder or a zip, or those of a pattern."""
-    if any(sign in str(path) for sign in "*?[") and not path.exists():
-        found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
-        if not found:
-            raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
-        return [item for one in found for item in _files(one, candidates)]
-    if not path.is_dir() and files.suffix_of(path) != ".zip":
-        return [Input(path.name, path)]
+def table_files(path: Path, kind: str | None, journal: Journal) -> list[Path]:
+    """Return the files of a path that are read one by one, zips whole, those in it that are tables.
+
+    Raises
+    ------
+    ObservationError
+        If there is none.
+    """
+    if _is_pattern(path):
+        return [file for one in _matching(path) for file in table_files(one, kind, journal)]
+    if not path.is_dir():
+        return [files.existing(path)]
     inside = files.names_in(path)
+    patterns, suffixes = _sought(inside, candidates_of(kind))
+    found = sorted({f for pattern in patterns for f in files.files_in(path, pattern, suffixes)})
+    tables = [
+        file
+        for file in found
+        if file.suffix.lower() == ".zip" or recognition.is_table(Input(file.name, file))
+    ]
+    if len(tables) < len(found):
+        others = listed(file.name for file in found if file not in tables)
+        journal.decide(f"not read, since they are no tables: {others}")
+    if not tables:
+        raise ObservationError(f"there is no table in {path}; it has {listed(inside, 5)}")
+    return tables
+
+
+def _is_pattern(path: Path) -> bool:
+    """Return whether a path is a pattern of several."""
+    return any(sign in str(path) for sign in "*?[") and not path.exists()
+
+
+def _matching(path: Path) -> list[Path]:
+    """Return what fits a pattern."""
+    found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+    if not found:
+        raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
+    return found
+
+
+def _sought(
+    inside: Sequence[str], candidates: Sequence[Source]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the patterns of names and the suffixes that files in a folder or zip must have."""
     likely = list(candidates) or [s for name in inside for s in registry.recognised_name(name)][:1]
-    patterns = {source.files for source in likely} or {"*"}
     suffixes: tuple[str, ...] = (*TABLE_SUFFIXES, *registry.NETCDF_SUFFIXES)
     if any(source.names for source in likely):
         suffixes = ()
+    return sorted({source.files for source in likely} or {"*"}), suffixes
+
+
+def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
+    """Return the files of a path: one, those of a folder or a zip, or those of a pattern."""
+    if _is_pattern(path):
+        return [item for one in _matching(path) for item in _files(one, candidates)]
+    if not path.is_dir() and files.suffix_of(path) != ".zip":
+        return [Input(path.name, path)]
+    inside = files.names_in(path)
+    patterns, suffixes = _sought(inside, candidates)
     found_inside = [
         Input(name, content)
-        for pattern in sorted(patterns)
+        for pattern in patterns
         for name, content in files.members(path, pattern, suffixes)
     ]
     if not found_inside:
@@ -397,7 +442,7 @@ def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
     return found_inside
 
 
-def _without_list(
+def without_list(
     inputs: list[Input], reading: Reading, journal: Journal
 ) -> tuple[list[Input], Reading]:
     """Return the files of measurements, and the one among them that lists the stations."""

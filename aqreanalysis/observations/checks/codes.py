@@ -56,12 +56,15 @@ def missing_codes(values: Floats, variable: str) -> list[Code]:
     left = np.array(values)
     codes: dict[float, Code] = {}
     for value in _ends(left, variable):
-        where = np.asarray(values == value)
-        if value > 0:
-            where &= ~_is_approached(values, value)
-        codes[value] = Code(value, _written(value, variable), where)
-        left[where] = np.nan
+        codes[value] = Code(value, _written(value, variable), code_places(values, value))
+        left[codes[value].where] = np.nan
     return [code for code in codes.values() if code.where.any()]
+
+
+def code_places(values: Floats, value: float) -> Mask:
+    """Return where a code stands, (station, time), and is no saturation."""
+    where = np.asarray(values == value)
+    return where & ~_is_approached(values, value) if value > 0 else where
 
 
 def _ends(left: Floats, variable: str) -> Iterator[float]:
