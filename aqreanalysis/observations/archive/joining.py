@@ -226,7 +226,9 @@ def _warn_of_gaps(spans: Sequence[Span], times: Times, step: int, journal: Journ
             (f"{stamp(times[a])} to {stamp(times[b - 1])} ({b - a} steps)" for a, b in gaps), 5
         )
         hours = sum(b - a for a, b in gaps) * step / _HOUR
-        journal.warn(f"no file has {hours:g} of the hours, which are missing: {words}")
+        longest = max(b - a for a, b in gaps)
+        hint = " Is a date wrong?" if longest > max(times.size / 2, 366 * 24 * _HOUR / step) else ""
+        journal.warn(f"no file has {hours:.10g} of the hours, which are missing: {words}{hint}")
 
 
 def _gaps(spans: Sequence[Span], size: int) -> Iterator[tuple[int, int]]:

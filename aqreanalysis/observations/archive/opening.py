@@ -38,7 +38,7 @@ def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Data
     """
     _check_store(path)
     try:
-        dataset = xr.open_zarr(path, chunks=dict(chunks or {}), consolidated=True)
+        dataset = xr.open_zarr(path, chunks={}, consolidated=True)
         dataset = dataset.assign_coords({name: dataset[name].load() for name in dataset.coords})
     except Exception as error:  # of xarray, zarr and the codecs, many kinds
         raise ObservationError(
@@ -54,7 +54,8 @@ def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Data
     faults = faults_given_ranges(dataset, dict.fromkeys(series, (0.0, 0.0)))
     if faults:
         raise ObservationError(faults, source=path.name)
-    return dataset.drop_encoding().transpose(STATION, TIME, ...)
+    dataset = dataset.drop_encoding().transpose(STATION, TIME, ...)
+    return dataset.chunk(dict(chunks)) if chunks else dataset
 
 
 def _check_store(path: Path) -> None:

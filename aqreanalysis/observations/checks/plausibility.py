@@ -17,7 +17,7 @@ from aqreanalysis.observations.checks import Codes, Floats, Mask
 from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.copies import copies
 from aqreanalysis.observations.checks.positions import misplaced
-from aqreanalysis.observations.checks.units import implausible_level
+from aqreanalysis.observations.checks.units import implausible_level, plausible_levels
 from aqreanalysis.observations.contract import DIMENSIONS, stored_values
 from aqreanalysis.observations.journal import Journal
 from aqreanalysis.observations.time_axis import step_hours
@@ -239,7 +239,7 @@ def _about_units(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator
         few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
         reasons = {
             row: text
-            for row in rows
+            for row in rows[~plausible_levels(values[rows], variable)]
             if (text := implausible_level(values[row], variable))
             and not (few[row] and text.startswith("too low"))
         }
