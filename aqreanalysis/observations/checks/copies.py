@@ -48,7 +48,7 @@ def copies(values: Floats) -> list[Copy]:
     >>> [(one.first, one.second, one.lag, one.equal) for one in found]
     [(0, 1, 1, 47)]
     """
-    series = np.asarray(values, dtype=np.float32)
+    series: NDArray[np.float32] = np.asarray(values, dtype=np.float32)
     some = max(_AT_ONCE // max(series.shape[1], 1), 1)
     prints = [_fingerprints(series[at : at + some], at) for at in range(0, len(series), some)]
     row, place, keys = (np.concatenate(part) for part in zip(*prints, strict=True))
@@ -72,7 +72,9 @@ def copies(values: Floats) -> list[Copy]:
     return [copy for copy in found if copy is not None]
 
 
-def _fingerprints(series: Floats, first: int) -> tuple[Codes, Codes, NDArray[np.uint64]]:
+def _fingerprints(
+    series: NDArray[np.float32], first: int
+) -> tuple[Codes, Codes, NDArray[np.uint64]]:
     """Return rows, places and keys of runs of values (series, time); gaps and flat ones have none.
 
     ``first`` is the row of the first series.
