@@ -42,8 +42,7 @@ def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> 
             values = dataset[one.variable].values[one.where]
             codes += [(one.variable, float(value)) for value in np.unique(values)]
     left = without(dataset, found)
-    for name, array in left.data_vars.items():
-        _array(store, str(name))[:, start:stop] = array.values
+    _write(left, store, start, stop)
     told = [
         Suspicion(o.kind, o.variable, np.empty(0, np.intp), o.what, o.remedy, o.cost) for o in found
     ]
@@ -63,13 +62,15 @@ def mask_codes(
 ) -> dict[str, int]:
     """Make missing what is a code in other blocks; return how many values of each variable."""
     masked: dict[str, int] = {}
+    with xr.open_zarr(store, chunks=None, consolidated=False) as stored:
+        block = stored[sorted({name for name, _ in codes})].isel({TIME: slice(start, stop)}).load()
     for name, code in codes:
-        array = _array(store, name)
-        values = np.asarray(array[:, start:stop])
-        where = code_places(values, code)
+        where = code_places(block[name].values, code)
         if where.any():
-            array[:, start:stop] = np.where(where, np.float32(np.nan), values)
+            block[name] = block[name].where(~where)
             masked[name] = masked.get(name, 0) + int(where.sum())
+    if masked:
+        _write(block, store, start, stop)
     return masked
 
 
@@ -110,8 +111,7 @@ def _ends(values: NDArray) -> tuple[float, float]:
     return tuple(float(end.reduce(values, axis=None)) for end in (np.fmin, np.fmax))  # type: ignore[return-value]
 
 
-def _array(store: Path, name: str):  # type: ignore[no-untyped-def]
-    """Return an array of the store."""
-    import zarr
-
-    return zarr.open_array(store / name, mode="r+", zarr_format=2)
+def _write(block: xr.Dataset, store: Path, start: int, stop: int) -> None:
+    """Write the values of some hours, which are whole blocks of the store."""
+    bare = block.drop_vars(list(block.coords)).drop_attrs(deep=False).drop_encoding()
+    bare.to_zarr(store, region={TIME: slice(start, stop)}, consolidated=False, zarr_format=2)

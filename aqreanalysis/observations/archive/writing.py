@@ -366,7 +366,6 @@ def _chunk_steps(stations: int) -> int:
 def _create(store: Path, whole: Whole, chunk: int) -> None:
     """Make the store with its coordinates and attributes; all values are missing."""
     import dask.array
-    from numcodecs import Blosc
 
     shape = whole.stations.size, whole.times.size
     nothing = dask.array.full(shape, np.float32(np.nan), dtype=np.float32, chunks=(-1, chunk))
@@ -379,7 +378,7 @@ def _create(store: Path, whole: Whole, chunk: int) -> None:
         if name in template.coords:
             template[name].attrs = dict(attributes)
     template[TIME].attrs.update(time_label=whole.label, step_hours=whole.step_hours)
-    packed = Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE)
+    packed = {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 1}
     encoding: dict[str, dict[str, Any]] = {
         name: {
             "chunks": (shape[0], min(chunk, shape[1])),
@@ -396,8 +395,6 @@ def _create(store: Path, whole: Whole, chunk: int) -> None:
 
 def _finish(store: Path, whole: Whole, written: Sequence[Written], journal: Journal) -> None:
     """Leave out variables of which nothing is left, and write history and consolidated metadata."""
-    import zarr
-
     empty = [n for n in whole.attributes if not any(one.counts[n] for one in written)]
     if set(empty) >= set(whole.attributes) & POLLUTANTS.keys():
         journal.fault(f"no value of {listed(empty)} is left")
@@ -405,11 +402,11 @@ def _finish(store: Path, whole: Whole, written: Sequence[Written], journal: Jour
     for variable in empty:
         journal.warn(f"left out, since no value is left: {variable}")
         shutil.rmtree(store / variable)
-    group = zarr.open_group(store, mode="r+", zarr_format=2)
     line = f"read {journal.source} ({len(whole.spans)} files), {whole.stations.size} stations, "
     line += f"{whole.times.size} stamps"
-    group.attrs.update(source=journal.source, history=dated("; ".join([line, *journal.decisions])))
-    zarr.consolidate_metadata(store, zarr_format=2)
+    history = dated("; ".join([line, *journal.decisions]))
+    told = xr.Dataset(attrs={"source": journal.source, "history": history})
+    told.to_zarr(store, mode="a", zarr_format=2, consolidated=True)
 
 
 def _run(
