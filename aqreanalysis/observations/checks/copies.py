@@ -52,6 +52,9 @@ def copies(values: Floats) -> list[Copy]:
     some = max(_AT_ONCE // max(series.shape[1], 1), 1)
     prints = [_fingerprints(series[at : at + some], at) for at in range(0, len(series), some)]
     row, place, keys = (np.concatenate(part) for part in zip(*prints, strict=True))
+    ordered = np.sort(keys)
+    shared = np.isin(keys, ordered[1:][ordered[1:] == ordered[:-1]])  # a few of very many
+    row, place, keys = row[shared], place[shared], keys[shared]
     order = np.argsort(keys, kind="stable")  # rows ascend within equal keys
     new = keys[order][1:] != keys[order][:-1]
     starts: Codes = np.flatnonzero(np.concatenate([[True], new, [True]]))
