@@ -95,7 +95,7 @@ def test_years_of_files_become_an_archive_beside_a_parser(tmp_path, capsys):
     head, _, own, month_of_it, peer = (
         line for line in capsys.readouterr().out.splitlines() if line.startswith("|")
     )
-    assert head.startswith("| what | seconds | rows |")
+    assert head.startswith("| what | seconds | CPU s | rows |")
     # 2 stations, 365 days of 24 h.
     assert "1 years x 2 stations, 12 parquet files of 0.00 GB to 0.00 GB of Zarr" in own
     assert "| 17,520 |" in own
