@@ -34,8 +34,8 @@ def test_crps_is_the_integral_that_defines_it(estimate, error, truth):
     edges = sorted({0.0, at, estimate, estimate + error, far})
     pieces = [quad(squared, a, b, limit=200)[0] for a, b in pairwise(edges)]
     expected = sum(pieces) + max(-truth, 0.0)
-    found = known(estimate, error).crps(truth)[0]
-    assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    crps = known(estimate, error).crps(truth)[0]
+    assert crps == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
 def test_draws_fall_into_quantiles_and_intervals_as_often_as_said():
@@ -71,8 +71,8 @@ def test_without_an_error_there_is_one_value():
 
 
 def test_what_is_missing_stays_missing_and_an_estimate_below_zero_counts_as_zero():
-    for found in (known(np.nan, np.nan).crps(1.0), known(1.0, np.nan).quantile(0.3)):
-        assert np.isnan(found).all()
+    for crps in (known(np.nan, np.nan).crps(1.0), known(1.0, np.nan).quantile(0.3)):
+        assert np.isnan(crps).all()
     assert known(-3.0, 2.0).quantile(0.9) == known(0.0, 2.0).quantile(0.9)
 
 

@@ -118,33 +118,33 @@ def test_few_stations_and_stations_without_a_value(clean):
 
 def test_values_are_never_changed_and_the_argument_neither(clean):
     before = clean.copy(deep=True)
-    found = flag(_spoiled(clean, 3, 100, 600.0), "pm25")
-    assert float(found.pm25[3, 100]) == 600.0
+    flagged = flag(_spoiled(clean, 3, 100, 600.0), "pm25")
+    assert float(flagged.pm25[3, 100]) == 600.0
     xr.testing.assert_identical(clean, before)
-    assert find_faults(found) == []
+    assert find_faults(flagged) == []
 
 
 def test_flags_are_cf(clean):
-    found = flag(clean, "pm25")
-    attributes = found.pm25_flag.attrs
-    assert found.pm25_flag.dtype == np.int8
+    flagged = flag(clean, "pm25")
+    attributes = flagged.pm25_flag.attrs
+    assert flagged.pm25_flag.dtype == np.int8
     assert attributes["flag_values"].dtype == np.int8
     assert attributes["flag_meanings"].split() == list(FLAGS)
     assert attributes["flag_values"].tolist() == list(FLAGS.values())
     assert attributes["standard_name"] == "quality_flag"
-    assert found.pm25.attrs["ancillary_variables"] == "pm25_flag"
+    assert flagged.pm25.attrs["ancillary_variables"] == "pm25_flag"
 
 
 def test_mask_rejects_what_is_named_and_keeps_the_rest(clean):
     spoiled = _spoiled(_spoiled(clean, 3, 100, 600.0), 4, slice(200, 204), 400.0)
-    found = flag(spoiled, "pm25")
-    masked = mask(found, "pm25")
+    flagged = flag(spoiled, "pm25")
+    masked = mask(flagged, "pm25")
     assert int(masked.pm25.isnull().sum()) == 1
     assert np.isnan(float(masked.pm25[3, 100]))
-    strict = mask(found, "pm25", reject=("spike", "neighbour_outlier"))
+    strict = mask(flagged, "pm25", reject=("spike", "neighbour_outlier"))
     assert int(strict.pm25.isnull().sum()) >= 3
-    assert strict.pm25.attrs == found.pm25.attrs
-    assert int(found.pm25.isnull().sum()) == 0
+    assert strict.pm25.attrs == flagged.pm25.attrs
+    assert int(flagged.pm25.isnull().sum()) == 0
 
 
 def test_mask_needs_flags_and_known_names(clean):

@@ -101,8 +101,8 @@ def test_a_rise_of_the_whole_network_is_weather(clean):
     rising = clean.pm25.values.copy()
     rising[:, 300:] += 200
     rising[:, 120] += 300
-    found = _faults(qc(clean[["pm25"]].assign(pm25=clean.pm25.copy(data=rising))))
-    assert found.keys() <= {"neighbour_outlier"}
+    flagged = _faults(qc(clean[["pm25"]].assign(pm25=clean.pm25.copy(data=rising))))
+    assert flagged.keys() <= {"neighbour_outlier"}
 
 
 def test_constant_air_is_not_stuck(clean):
@@ -147,10 +147,10 @@ def test_the_labels_of_two_public_files_differ_by_an_hour(data_dir):
     rest = others.isel(station=np.setdiff1d(np.arange(36), same)).reindex(time=own.time)
     degrees = [np.r_[rest[n].values, own[n].values] for n in ("longitude", "latitude")]
     values = np.concatenate([rest.values, own.values]).astype(float)
-    found = clock_shifts(values, StationNetwork(*degrees), step_hours=1.0)
-    assert {shift.hours for shift in found} == {-1}
-    assert min(shift.row for shift in found) == 24  # none of the 24 that are right
-    assert len(found) >= 9
+    shifts = clock_shifts(values, StationNetwork(*degrees), step_hours=1.0)
+    assert {shift.hours for shift in shifts} == {-1}
+    assert min(shift.row for shift in shifts) == 24  # none of the 24 that are right
+    assert len(shifts) >= 9
 
 
 def test_bits_are_cf_and_values_stay(clean):
