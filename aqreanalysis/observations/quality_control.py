@@ -203,12 +203,17 @@ def checked_variables(checked: xr.Dataset) -> list[str]:
 
 
 def bits_of(names: Sequence[str]) -> np.int16:
-    """Return the bits of several checks together.
+    """Return the bits of several checks together, to choose values by checks of your own.
 
     Examples
     --------
     >>> int(bits_of(["missing", "spike"]))
     1025
+    >>> import aqreanalysis as aqr
+    >>> checked = qc(aqr.synthetic_network(hours=96, seed=0).observations, "pm25")
+    >>> strict = checked.pm25.where(checked.pm25_qc & bits_of(["flat_line", "step"]) == 0)
+    >>> int(checked.pm25.count() - strict.count())
+    26
     """
     return np.int16(sum(QC_FLAGS[name] for name in names))
 

@@ -77,7 +77,7 @@ def open_observations(
     and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
     of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
     any order, absent hours are missing. Values are never corrected: negative and implausible
-    ones stay, and `flag` flags them. What cannot be true, such as a code for missing or a position
+    ones stay, and `qc` flags them. What cannot be true, such as a code for missing or a position
     at 0, 0, is left out, counted in the log and in the history; see `suspicions`.
 
     Parameters
