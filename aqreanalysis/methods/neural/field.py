@@ -13,11 +13,11 @@ from aqreanalysis.fields.blocks import BLOCK_STEPS
 from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.output import OutputBuffer
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete
 from aqreanalysis.methods.neural.batches import (
     STATIONS_TOGETHER,
     Samples,
-    Standardisation,
     station_series,
 )
 from aqreanalysis.methods.neural.configuration import Configuration

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
-from aqreanalysis.methods.neural.batches import Standardisation
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.saved_model import ModelFolder
