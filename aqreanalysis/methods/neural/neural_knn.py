@@ -5,6 +5,7 @@ made once (`NeuralKNN.station_tables`), what belongs to a target once for all ho
 (`NeuralKNN.target_matrices`); a target and step then cost three matrix products and the decoder.
 """
 
+import math
 from typing import NamedTuple, Self
 
 import torch
@@ -165,12 +166,15 @@ class NeuralKNN(nn.Module):
         self.log_spread = nn.Parameter(torch.zeros(()))
         self.register_buffer("spread_law", torch.tensor([0.0, 0.0, 1.0]))
         self.register_buffer("filled_share", torch.ones(()))
+        # Degrees of freedom of the root about its mean.
+        self.register_buffer("freedom", torch.full((), math.inf))
         # Share of the learned correction that is used; validation stations decide, 1 in training.
         self.register_buffer("departure", torch.ones(()))
 
     departure: Tensor
     spread_law: Tensor
     filled_share: Tensor
+    freedom: Tensor
 
     def weights(self, neighbourhood: Neighbourhood) -> Weights:
         """Return the covariance head's weights (n, k, band) and variance (n,), float64."""
