@@ -145,7 +145,7 @@ class Reanalyser(Fitted):
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
             "background": [] if trend is None else list(trend["names"]),
-            DEGREES_OF_FREEDOM: stated_freedom(float(self._fitted().model.freedom)),
+            DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
             "configuration": asdict(self.configuration),
             "weights_sha256": self._fitted().digest[:16],
         }

@@ -254,7 +254,7 @@ def calibrate(
     The constant of the model's variance is changed by as much.
     """
     (mean, log_variance), truth = outputs, passes.truth
-    freedom = float(model.freedom)
+    freedom = model.freedom
     factor = _factor(mean, log_variance, truth, freedom)
     model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
@@ -320,7 +320,7 @@ def fit_spread(model: NeuralKNN, reporting: Errors, silent: Errors) -> None:
     Parameters
     ----------
     model : NeuralKNN
-        Its law, ``freedom``, ``filled_share`` and ``log_spread`` are changed, unless there are too
+        Its law, ``heaviness``, ``filled_share`` and ``log_spread`` are changed, unless there are too
         few values.
     reporting, silent : Errors
         While the visible stations report, and in the first day in which none does.
@@ -328,8 +328,8 @@ def fit_spread(model: NeuralKNN, reporting: Errors, silent: Errors) -> None:
     log_variance = fit_spread_law(model, reporting)
     if len(reporting.truth) >= FEWEST:
         error = (reporting.truth - reporting.mean).numpy()
-        model.freedom.fill_(fit_freedom(error, (log_variance / 2).exp().numpy()))
-    freedom = float(model.freedom)
+        model.heaviness.fill_(1 / fit_freedom(error, (log_variance / 2).exp().numpy()))
+    freedom = model.freedom
     if min(len(reporting.truth), len(silent.truth)) >= FEWEST:
         # Of each value the share that would just put it at the end of its 90 % interval.
         model.filled_share.zero_()
