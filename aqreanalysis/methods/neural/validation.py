@@ -320,8 +320,8 @@ def fit_spread(model: NeuralKNN, reporting: Errors, silent: Errors) -> None:
     Parameters
     ----------
     model : NeuralKNN
-        Its law, ``heaviness``, ``filled_share`` and ``log_spread`` are changed, unless there are too
-        few values.
+        Its law, ``heaviness``, ``filled_share`` and ``log_spread`` are changed, unless there are
+        too few values.
     reporting, silent : Errors
         While the visible stations report, and in the first day in which none does.
     """
