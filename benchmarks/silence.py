@@ -57,4 +57,4 @@ def _silent_hours(model: Reanalyser, split: Split, silent: int) -> tuple[np.ndar
         spreads.append(estimates.spread.ravel())
     truth, root, spread = (np.concatenate(parts) for parts in (truths, roots, spreads))
     scored = np.isfinite(truth) & np.isfinite(root)
-    return truth[scored], RootNormal(root[scored], spread[scored])
+    return truth[scored], RootNormal(root[scored], spread[scored], freedom=estimates.freedom)

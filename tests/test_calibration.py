@@ -11,7 +11,7 @@ from aqreanalysis.methods.kriging.calibration import Kriged, LeftOut, SpreadLaw,
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
-from aqreanalysis.methods.kriging.spread import normal_crps
+from aqreanalysis.methods.kriging.spread import fit_freedom, normal_crps
 from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.methods.series import StationSeries
 from aqreanalysis.network import great_circle_km
@@ -179,6 +179,21 @@ def test_the_factor_is_not_moved_by_a_few_wild_errors():
     ]
     assert factors[0] == pytest.approx(2.0, rel=0.05)
     assert factors[1] == pytest.approx(factors[0], rel=0.01)
+
+
+def test_degrees_of_freedom_are_those_of_the_errors_whatever_their_scale():
+    rng = np.random.default_rng(3)
+    errors, spread = rng.standard_t(7, 20_000), rng.uniform(0.5, 2, 20_000)
+    freedom = fit_freedom(errors * spread, spread)
+    assert freedom == pytest.approx(7, rel=0.1)
+    assert fit_freedom(1e3 * errors * spread, spread) == pytest.approx(freedom, rel=1e-3)
+    errors[:20] = 1e6  # absurd ones
+    assert fit_freedom(errors * spread, spread) == pytest.approx(freedom, rel=0.05)
+    # The error of a concentration stays finite, and a normal one is normal.
+    assert fit_freedom(rng.standard_cauchy(20_000), np.ones(20_000)) == pytest.approx(5, rel=1e-3)
+    assert fit_freedom(rng.standard_normal(20_000), np.ones(20_000)) == np.inf
+    for nothing in (np.zeros(300), np.full(300, np.nan)):
+        assert fit_freedom(nothing, np.ones(300)) == np.inf
 
 
 @pytest.mark.parametrize("make", [OrdinaryKriging, SpaceTimeKriging])

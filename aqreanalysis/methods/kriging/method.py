@@ -26,6 +26,7 @@ from aqreanalysis.methods.kriging.spread import FEWEST
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults
+from aqreanalysis.predictive import DEGREES_OF_FREEDOM, stated_freedom
 
 LOGGER = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ class Kriging(Fitted):
     def settings(self) -> Mapping[str, Any]:
         """The configuration and what was learned, as plain values."""
         variable = self.variable  # before `fit` an error that says so
+        spread = asdict(self.spread_)
+        freedom = stated_freedom(spread.pop("freedom"))
         return {
             "variable": variable,
             **configuration(self),
@@ -93,7 +96,8 @@ class Kriging(Fitted):
             "neighbours_chosen": self.neighbours is None,
             "calibrate": self._calibrate,
             "variogram": asdict(self.variogram_),
-            "spread": asdict(self.spread_),
+            "spread": spread,
+            DEGREES_OF_FREEDOM: freedom,
         }
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
