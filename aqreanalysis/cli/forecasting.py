@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import (
+    At,
     Creator,
     Observations,
     Output,
     Quantiles,
     Reader,
+    SavedModel,
     Seed,
     StatisticName,
     Variable,
@@ -37,16 +39,12 @@ def outlook(
     grid: Annotated[
         float | None, typer.Option(help="Size of a cell in degrees. Default: the stations.")
     ] = None,
-    at: Annotated[
-        Path | None, typer.Option(help="Table of stations to estimate instead of those of OBS.")
-    ] = None,
+    at: At = None,
     method: Annotated[
         str,
         typer.Option(help="aqnet, paper, lstm, patchtst, ridge, climatology or persistence."),
     ] = "aqnet",
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a saved outlook, instead of training one.")
-    ] = None,
+    model: SavedModel = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder in which the trained outlook is saved, for --model.")
     ] = None,
