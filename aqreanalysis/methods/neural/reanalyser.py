@@ -228,7 +228,7 @@ class Reanalyser(Fitted):
             "trend": None if trend is None else trend.facts(),
             "scaling": scaling.facts(),
             "data_hash": input_digest(measured, variable),
-            "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
+            "scores": {"kept": trained.chosen._asdict(), "kriging": trained.kriging._asdict()},
         }
         network = network_record(reporting, trained.log_noise.numpy())
         self._state = State(trained.model, standardisation, facts, network)
