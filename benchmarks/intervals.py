@@ -1,4 +1,4 @@
-"""``python -m benchmarks intervals``: how often intervals hold, in the tails and fold by fold."""
+"""``python -m benchmarks intervals``: how often intervals hold, in the tails and by fold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Hidden:
 
     truth: np.ndarray
     mean: np.ndarray
-    estimates: RootNormal
+    distribution: RootNormal
     station: np.ndarray  # 0, 1, ... of each value
 
     @classmethod
@@ -41,19 +41,23 @@ class Hidden:
             model, split.observations, split.variable, split.fold, statistic="mean"
         )
         known = np.isfinite(split.truth) & np.isfinite(hidden.estimate)
-        estimates = RootNormal.from_median(
+        distribution = RootNormal.from_median(
             hidden.median[known], hidden.standard_error[known], freedom=hidden.freedom
         )
         truth = np.maximum(split.truth[known], 0)
-        return cls(truth, hidden.estimate[known], estimates, np.nonzero(known)[0])
+        return cls(truth, hidden.estimate[known], distribution, np.nonzero(known)[0])
 
     def inside(self, share: float) -> np.ndarray:
         """Return whether the truth lies within the central interval of a probability, (n,)."""
-        return np.abs(self.estimates.below(self.truth) - 0.5) <= share / 2
+        return np.abs(self.distribution.below(self.truth) - 0.5) <= share / 2
 
     def drawn(self, rng: np.random.Generator) -> np.ndarray:
         """Return values that are drawn from the distributions, (n,)."""
-        root, spread, freedom = self.estimates.root, self.estimates.spread, self.estimates.freedom
+        root, spread, freedom = (
+            self.distribution.root,
+            self.distribution.spread,
+            self.distribution.freedom,
+        )
         standard = rng.standard_normal(root.shape)
         if np.isfinite(freedom):  # the definition of Student's t, with a variance of 1
             standard *= np.sqrt((freedom - 2) / rng.chisquare(freedom, root.shape))
@@ -77,18 +81,21 @@ def table(folder: Path, protocols: Sequence[str] = DEFAULT) -> str:
 def _row(key: str, parts: Sequence[Hidden]) -> list[str]:
     """Return the row of a protocol."""
     rng = np.random.default_rng(0)
-    truth, q95 = (np.concatenate(each) for each in zip(
-        *((part.truth, part.estimates.quantile(0.95)) for part in parts), strict=True
-    ))  # fmt: skip
-    error, median = (np.concatenate(each) for each in zip(
-        *((part.estimates.standard_error, part.estimates.median) for part in parts), strict=True
-    ))  # fmt: skip
+    truth, q95, error, median = (
+        np.concatenate([of(part) for part in parts])
+        for of in (
+            lambda part: part.truth,
+            lambda part: part.distribution.quantile(0.95),
+            lambda part: part.distribution.standard_error,
+            lambda part: part.distribution.median,
+        )
+    )
     holds = [np.mean(np.concatenate([part.inside(share) for part in parts])) for share in SHARES]
     skill = np.sqrt(np.mean(error**2) / np.mean((median - truth) ** 2))
     ideal = [
         _exceeding(np.concatenate([part.drawn(rng) for part in parts]), q95) for _ in range(DRAWS)
     ]
-    freedom = [part.estimates.freedom for part in parts]
+    freedom = [part.distribution.freedom for part in parts]
     return [
         f"`{key}`",
         f"{min(freedom):.1f} to {max(freedom):.1f}",

@@ -184,11 +184,11 @@ def test_the_factor_is_not_moved_by_a_few_wild_errors():
 def test_degrees_of_freedom_are_those_of_the_errors_whatever_their_scale():
     rng = np.random.default_rng(3)
     errors, spread = rng.standard_t(7, 20_000), rng.uniform(0.5, 2, 20_000)
-    freedom = fit_freedom(errors * spread, spread)
-    assert freedom == pytest.approx(7, rel=0.1)
-    assert fit_freedom(1e3 * errors * spread, spread) == pytest.approx(freedom, rel=1e-3)
+    fitted = fit_freedom(errors * spread, spread)
+    assert fitted == pytest.approx(7, rel=0.1)
+    assert fit_freedom(1e3 * errors * spread, spread) == pytest.approx(fitted, rel=1e-3)
     errors[:20] = 1e6  # absurd ones
-    assert fit_freedom(errors * spread, spread) == pytest.approx(freedom, rel=0.05)
+    assert fit_freedom(errors * spread, spread) == pytest.approx(fitted, rel=0.05)
     # The error of a concentration stays finite, and a normal one is normal.
     assert fit_freedom(rng.standard_cauchy(20_000), np.ones(20_000)) == pytest.approx(5, rel=1e-3)
     assert fit_freedom(rng.standard_normal(20_000), np.ones(20_000)) == np.inf
