@@ -28,7 +28,7 @@ MEASUREMENT_BYTES = 48
 #: Bytes of the regions that are computed, compressed and written while others are, at most, and
 #: for each value of the product.
 WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
-#: Files that tell the memory used in a container (cgroups of version 2 and 1), and what the part of
+#: Files with the memory used in a container (cgroups of version 2 and 1), and what the part of
 #: it is called that can be dropped.
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_USAGE = {

@@ -102,7 +102,7 @@ class StationEncoder:
             value, variance = complete(model.covariance, samples.value, surroundings)
         nearest = samples.network.nearest_others(k=model.configuration.neighbours)
         self.nearest = torch.from_numpy(nearest.index)
-        self.constrained = model.covariance.tells(variance).detach()
+        self.constrained = model.covariance.constrained(variance).detach()
         self.value, self.variance = value.float(), variance.float()
 
     def window(self, number: int) -> EncodedSteps:

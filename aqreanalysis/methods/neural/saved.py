@@ -18,7 +18,7 @@ from aqreanalysis.methods.saved_model import ModelFolder
 from aqreanalysis.network import MOVED_KM, StationNetwork, great_circle_km
 
 NETWORK = "network.nc"
-#: What a description tells of a fitted model, beside its configuration and standardisation.
+#: Facts of a description of a fitted model, beside its configuration and standardisation.
 FACTS = (
     "variable",
     "units",
