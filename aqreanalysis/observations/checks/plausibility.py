@@ -176,7 +176,7 @@ def _about_values(dataset: xr.Dataset, variable: str) -> Iterator[Suspicion]:
         values = values.astype(np.float64)
     for code in missing_codes(values, variable):
         verb = "are" if code.where.sum() > 1 else "is"
-        what = f"{verb} exactly {code.value:.6g} and far from the rest: probably a missing code"
+        what = f"{verb} exactly {code.value:.6g} and {code.why}: probably a missing code"
         remedy = f"Say so with missing={code.written} (--missing {code.written})"
         yield _of_values("missing_code", dataset, variable, code.where, what, remedy)
         values = np.where(code.where, np.nan, values)
