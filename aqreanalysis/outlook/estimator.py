@@ -19,7 +19,14 @@ from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, input_digest, step_hours, validate
+from aqreanalysis.observations import (
+    Quality,
+    default_variable,
+    input_digest,
+    step_hours,
+    usable,
+    validate,
+)
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction, distribution_of
 from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, OutlookMethod, covariates_for
@@ -428,6 +435,7 @@ def outlook(
     attention: bool = False,
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the outlook of observations; a method given by name is fitted to the hours before it.
 
@@ -452,6 +460,8 @@ def outlook(
         Of the learning.
     creator, attention, statistic, quantiles
         As of `Outlook.predict`.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`; all hours of the observations are judged.
 
     Raises
     ------
@@ -464,6 +474,7 @@ def outlook(
     variable = pollutant(variable).name if variable else default_variable(observations)
     if grid is not None and at is not None:
         raise ValueError("give either grid= or at=, not both")
+    observations = usable(observations, variable, quality)
     target: Grid | xr.Dataset | None = at
     if grid is not None:
         network = StationNetwork.from_dataset(observations)
@@ -479,6 +490,7 @@ def outlook(
             method=method,
             seed=seed,
             progress=progress,
+            quality="ignore",  # they are judged already
         )
     if model.variable != variable:
         raise ValueError(
@@ -506,6 +518,7 @@ def fit_outlook(
     method: OutlookMethod = "aqnet",
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> Outlook:
     """Return an outlook of that horizon, fitted to the hours before the earliest start.
 
@@ -516,6 +529,7 @@ def fit_outlook(
     """
     validate(observations)
     variable = pollutant(variable).name if variable else default_variable(observations)
+    observations = usable(observations, variable, quality)
     step = step_hours(observations)
     leads = horizon_steps(horizon, step, MOST_STEPS)
     first = int(start_columns(observations, start).min())

@@ -24,6 +24,7 @@ from aqreanalysis.observations.sources.layouts import from_hours, from_wide, uni
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.stations import identifier, listed_among
+from aqreanalysis.observations.sources.text_encoding import WESTERN
 from aqreanalysis.observations.variables import folded, known_variable, listed
 
 #: Roles that a line above the columns of a plain table may tell: "Station: Hill".
@@ -55,6 +56,10 @@ def piece_of(
         table = table[~again]
     if ragged:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
+    encoding = block.table.attrs.get("encoding", "")
+    if encoding not in ("", "utf-8-sig", reading.encoding, source.encoding):
+        what = f"{name} is no UTF-8 and read in {encoding}; encoding=... names another"
+        (journal.warn if encoding == WESTERN else journal.decide)(what)
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
     if source.is_plain and source.layout == "long":
