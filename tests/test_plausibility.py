@@ -280,7 +280,6 @@ def test_a_table_with_both_averaging_times_says_so():
         ("co", 0.8, "mg/m3 or ppm"),
         ("pm25", 0.03, "mg/m3"),
         ("o3", 0.04, "mg/m3 or ppm"),
-        ("so2", 31423.0, "ug/m3 or ppb"),
     ],
 )
 def test_units_that_make_a_pollutant_implausible(variable, level, units, caplog):
@@ -292,6 +291,19 @@ def test_units_that_make_a_pollutant_implausible(variable, level, units, caplog)
     assert int(wrong[variable].count()) == 10 * HOURS  # said, not corrected
     with pytest.raises(ObservationError, match=f"--units {variable}="):
         _strictly(wrong)
+
+
+def test_units_that_were_assumed_are_not_suggested(caplog):
+    hours = pd.date_range("2020-01-01", periods=48, freq="h", tz="UTC")
+    table = pd.DataFrame({"station": "A", "time": hours, "lon": 10.0, "lat": 50.0, "so2": 12.0})
+    table["so2"] += np.arange(48) % 5 / 10
+    open_observations(table, units="ppm")
+    assert "were they in ug/m3 or ppb? State them with units={'so2': 'ug/m3'}" in caplog.text
+    caplog.clear()
+    table["so2"] *= 2600
+    open_observations(table)
+    assert "were they in" not in caplog.text
+    assert "too high in ug m-3 (median 31720). Check its values and units" in caplog.text
 
 
 def test_one_station_in_other_units_is_named():

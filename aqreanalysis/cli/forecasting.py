@@ -66,8 +66,7 @@ def outlook(
 
     aqreanalysis outlook stations.csv -o next.nc --start 2017-01-15 --horizon 168 --grid 0.1
     """
-    from aqreanalysis.conventions import pollutant
-    from aqreanalysis.observations import default_variable, open_stations, usable
+    from aqreanalysis.observations import open_stations
     from aqreanalysis.outlook import Outlook, fit_outlook, outlook, starts_between
     from aqreanalysis.predictive import check_statistic
 
@@ -83,8 +82,6 @@ def outlook(
     places = open_stations(at) if at else None
     fitted = Outlook.load(model) if model else None
     obs = reading(observations)
-    judged = pollutant(variable).name if variable else default_variable(obs)
-    obs = usable(obs, judged, quality)  # type: ignore[arg-type]
     if fitted is None:
         fitted = fit_outlook(
             obs,
@@ -94,7 +91,7 @@ def outlook(
             method=method,  # type: ignore[arg-type]
             seed=seed,
             progress=shows_progress(),
-            quality="ignore",  # they are judged already
+            quality=quality,  # type: ignore[arg-type]
         )
     product = outlook(
         obs,
@@ -107,7 +104,7 @@ def outlook(
         creator=creator,
         statistic=statistic,  # type: ignore[arg-type]
         quantiles=quantile or (),
-        quality="ignore",
+        quality=quality,  # type: ignore[arg-type]
     )
     written = product.aqnet.to_netcdf(output, progress=shows_progress())
     typer.echo(f"{written}: {sizes(product)}")

@@ -461,7 +461,8 @@ def outlook(
     creator, attention, statistic, quantiles
         As of `Outlook.predict`.
     quality : {"mask", "flag", "ignore"}
-        As of `aqreanalysis.reanalysis.reanalyse`; all hours of the observations are judged.
+        As of `aqreanalysis.reanalysis.reanalyse`. Hours before the earliest start are judged for
+        the training, those before the last one for the predictions.
 
     Raises
     ------
@@ -474,7 +475,9 @@ def outlook(
     variable = pollutant(variable).name if variable else default_variable(observations)
     if grid is not None and at is not None:
         raise ValueError("give either grid= or at=, not both")
-    observations = usable(observations, variable, quality)
+    given, columns = observations, start_columns(observations, start)
+    before = observations.isel({TIME: slice(0, int(columns.max()))})
+    observations = usable(before, variable, quality)
     target: Grid | xr.Dataset | None = at
     if grid is not None:
         network = StationNetwork.from_dataset(observations)
@@ -482,15 +485,16 @@ def outlook(
     if isinstance(method, Outlook):
         model = method
     else:
+        is_single = columns.min() == columns.max()  # its hours are judged already
         model = fit_outlook(
-            observations,
+            observations if is_single else given,
             horizon,
             variable,
             start=start,
             method=method,
             seed=seed,
             progress=progress,
-            quality="ignore",  # they are judged already
+            quality="ignore" if is_single else quality,
         )
     if model.variable != variable:
         raise ValueError(
@@ -529,7 +533,6 @@ def fit_outlook(
     """
     validate(observations)
     variable = pollutant(variable).name if variable else default_variable(observations)
-    observations = usable(observations, variable, quality)
     step = step_hours(observations)
     leads = horizon_steps(horizon, step, MOST_STEPS)
     first = int(start_columns(observations, start).min())
@@ -537,4 +540,5 @@ def fit_outlook(
     history = max(1, round(OutlookConfiguration().history / step))
     sizes = OutlookConfiguration(history=history, leads=leads)
     model = Outlook(method, configuration=sizes, seed=seed, progress=progress)
-    return model.fit(observations.isel({TIME: slice(0, first)}), variable)
+    before = usable(observations.isel({TIME: slice(0, first)}), variable, quality)
+    return model.fit(before, variable)
