@@ -112,8 +112,8 @@ def known_variable(name: str) -> str | None:
 
 def _named_once(words: Sequence[str]) -> str | None:
     """Return the pollutant that words name together."""
-    found = find_pollutant(" ".join(words))
-    return found.name if found else _OTHER_NAMES.get("".join(words))
+    pollutant = find_pollutant(" ".join(words))
+    return pollutant.name if pollutant else _OTHER_NAMES.get("".join(words))
 
 
 def _named_twice(words: Sequence[str]) -> str | None:
