@@ -1,12 +1,13 @@
-"""Probable missing codes: one exact number, repeated often, far outside all other values.
+"""Probable missing codes: one exact number, repeated often, that is no measurement.
 
-A code is looked for at the two ends of what a network, then each station, measured; numbers that
-are usual for it also behind a few values that are farther out. The lower end is settled by a
-property of measurements: their density falls from the middle towards the ends. Where a number
-occurs n times and the m steps of resolution between it and the rest are empty, chance would leave
-them empty with a probability near exp(-n m). Zero, a detection limit and the steps of a coarse
-instrument have neighbours and are never taken; nor is a saturation, below which there are the
-values on the way to it.
+Amid measurements it is known by what is beside it (`repeated_codes`). Outside of them a code is
+looked for at the two ends of what a network, then each station, measured; numbers that are usual
+for it also behind a few values that are farther out. The lower end is settled by a property of
+measurements: their density falls from the middle towards the ends. Where a number occurs n times
+and the m steps of resolution between it and the rest are empty, chance would leave them empty with
+a probability near exp(-n m). Zero, a detection limit and the steps of a coarse instrument have
+neighbours and are never taken; nor is a saturation, below which there are the values on the way to
+it.
 """
 
 import re
@@ -18,6 +19,7 @@ import pandas as pd
 
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.observations.checks import Floats, Mask
+from aqreanalysis.observations.checks.repeats import repeated_codes
 from aqreanalysis.observations.checks.units import usual_factors
 
 #: Numbers that instruments and agencies write for "no value"; 985 and 995 are full scales.
@@ -34,12 +36,14 @@ _SAMPLE = 100_000
 class Code:
     """A number that is probably no measurement, and where it occurs, (station, time).
 
-    ``written`` is the number as it is probably written in the file, in other units.
+    ``written`` is the number as it is probably written in the file, in other units; ``why`` says
+    what gives it away.
     """
 
     value: float
     written: str
     where: Mask
+    why: str = "far from the rest"
 
 
 def missing_codes(values: Floats, variable: str) -> list[Code]:
@@ -61,6 +65,9 @@ def missing_codes(values: Floats, variable: str) -> list[Code]:
             where &= ~_is_approached(values, value)
         codes[value] = Code(value, _written(value, variable), where)
         left[where] = np.nan
+    for value, where in repeated_codes(left, variable).items():
+        why = "stand beside values of any level"
+        codes.setdefault(value, Code(value, _written(value, variable), where, why))
     return [code for code in codes.values() if code.where.any()]
 
 
