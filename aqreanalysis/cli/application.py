@@ -50,7 +50,7 @@ def list_sources(
         str | None, typer.Argument(help="One of them: all that is known of it.")
     ] = None,
 ) -> None:
-    """List the networks whose files are read as they are, or tell of one of them."""
+    """List the networks whose files are read as they are, or describe one of them."""
     from aqreanalysis.observations.sources.pages import page_of
     from aqreanalysis.observations.sources.registry import named, sources
 

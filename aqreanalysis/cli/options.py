@@ -33,6 +33,13 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 Variable = Annotated[
     str | None, typer.Option(help="Pollutant, such as pm10. Default: pm25, or the only one.")
 ]
+At = Annotated[
+    Path | None,
+    typer.Option(help="Table of stations to estimate, instead of a grid or of those of OBS."),
+]
+SavedModel = Annotated[
+    Path | None, typer.Option(help="Folder of a saved model, instead of training one.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 Period = Annotated[
     tuple[str, str] | None,

@@ -80,6 +80,8 @@ class Journal:
         self.decisions: list[str] = []
         self.warnings: list[str] = []
         self.faults: list[str] = []
+        #: By which the values of each pollutant became ug m-3, the largest where rows differ.
+        self.factors: dict[str, float] = {}
 
     def decide(self, decision: str, *, level: int = logging.INFO) -> None:
         """Log a decision and add it to the history, once."""

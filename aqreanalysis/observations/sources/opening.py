@@ -19,12 +19,13 @@ from aqreanalysis.observations.sources.headers import (
     cells_of,
     in_two_lines,
     line_of_names,
+    made_unique,
     separator_of,
-    told_apart,
     units_below,
 )
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
+from aqreanalysis.observations.sources.text_encoding import encoding_of
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -43,7 +44,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 @dataclass(frozen=True)
 class Block:
-    """A table as it stands in a file, and the lines above it."""
+    """A table as written in its file, and the lines above it."""
 
     table: pd.DataFrame
     above: Sequence[str] = ()
@@ -53,7 +54,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the text of a table stands in its file: where its names are, and what separates them."""
+    """Layout of a text: its column names, their line, the separator and the encoding."""
 
     names: list[str]
     separator: str
@@ -73,8 +74,9 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
         If it is empty, or no text in this encoding.
     """
     start = files.beginning(content)
+    encoding = encoding or encoding_of(start)
     try:
-        text = start.decode(encoding or "utf-8-sig", errors="replace")
+        text = start.decode(encoding, errors="replace")
     except LookupError as error:
         raise ObservationError(f"unknown encoding {encoding!r}, such as 'latin-1'") from error
     lines = _LINE_END.split(text)
@@ -83,10 +85,7 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
     first = next((line for line in lines if line.strip()), "")
     if "\0" in first or "\ufffd" in first:
         raise ObservationError(
-            "the first line is no text in UTF-8, but UTF-16, another encoding or a binary file; "
-            "name its encoding with encoding=..., or save the table as CSV in UTF-8"
-            if encoding in (None, "utf-8-sig")
-            else f"the first line is no text in {encoding}; name its encoding with encoding=..."
+            f"the first line is no text in {encoding}; name its encoding with encoding=..."
         )
     if not first:
         raise ObservationError("the CSV is empty: expected a first line of column names")
@@ -96,12 +95,13 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
 def layout_of(
     content: Path | bytes, *, reading: Reading, known: Known, source: Source | None = None
 ) -> Layout:
-    """Return how a text stands in its file.
+    """Return the layout of a text.
 
     The line of names is the first one, or the one below lines of heading that has most names that
     are known.
     """
-    encoding = reading.encoding or (source.encoding if source else None) or "utf-8-sig"
+    encoding = reading.encoding or (source.encoding if source else None)
+    encoding = encoding or encoding_of(files.beginning(content))
     lines = first_lines(content, encoding)
     if source is not None and source.names and _without_names(lines, source):
         separator = source.separator or separator_of(lines[0])
@@ -119,7 +119,7 @@ def layout_of(
     if row >= len(lines) or not lines[row].strip():
         raise ObservationError(f"header={row}, but there is no line of names at that place")
     separator = (source.separator if source else None) or separator_of(lines[row])
-    names = told_apart([name.strip() for name in cells_of(lines[row], separator)])
+    names = made_unique([name.strip() for name in cells_of(lines[row], separator)])
     below = [line for line in lines[row + 1 :] if line.strip()]
     longest = [cells_of(line, separator) for line in below[:5]]
     extra = max((len(cells) for cells in longest), default=0) - len(names)
@@ -143,24 +143,24 @@ def text_blocks(
     text: Iterable[str],
     categories: Iterable[str],
 ) -> Iterator[Block]:
-    """Yield the tables of a text: as a rule one."""
-    if layout.repeated:
-        whole = files.content_of(content).decode(layout.encoding, errors="replace")
+    """Yield the tables of a text, usually one."""
+    encoding, is_spaced = layout.encoding, layout.separator == " "
+    if layout.repeated or is_spaced:
+        encoding, whole = _decoded(content, encoding)
         lines = _LINE_END.split(whole)
-        rows = [cells_of(line, layout.separator) for line in lines]
-        if not _is_joined(rows, layout.names):
-            yield from blocks_of(rows, layout.names, 0)
-            return
-        head = lines[len(layout.above)]
-        kept = [at for at, line in enumerate(lines) if line != head or at == len(layout.above)]
-        content = "\n".join(lines[at] for at in kept).encode()
-        layout = replace(layout, encoding="utf-8-sig")
-    if layout.separator == " ":  # any number of them, as in columns under each other
-        whole = files.content_of(content).decode(layout.encoding, errors="replace")
-        lines = [" ".join(line.split()) for line in _LINE_END.split(whole)]
-        content = "\n".join(
-            [*lines[: layout.skip], *filter(None, lines[layout.skip :]), ""]
-        ).encode()
+        if layout.repeated:
+            rows = [cells_of(line, layout.separator) for line in lines]
+            if not _is_joined(rows, layout.names):
+                for block in blocks_of(rows, layout.names, 0):
+                    block.table.attrs["encoding"] = encoding
+                    yield block
+                return
+            head, at_head = lines[len(layout.above)], len(layout.above)
+            lines = [line for at, line in enumerate(lines) if line != head or at == at_head]
+        if is_spaced:  # any number of them, as in columns under each other
+            lines = [" ".join(line.split()) for line in lines]
+            lines = [*lines[: layout.skip], *filter(None, lines[layout.skip :]), ""]
+        content = "\n".join(lines).encode()
         layout = replace(layout, encoding="utf-8-sig")
     table = files.read_csv(
         content,
@@ -174,11 +174,26 @@ def text_blocks(
         text=text,
         categories=categories,
     )
+    if layout.encoding != encoding:  # the text was written anew
+        table.attrs["encoding"] = encoding
     yield Block(table, layout.above, layout.units)
 
 
+def _decoded(content: Path | bytes, encoding: str) -> tuple[str, str]:
+    """Return the encoding of all of a text, which may differ from that of its beginning, and it."""
+    whole = files.content_of(content)
+    try:
+        return encoding, whole.decode(encoding)
+    except UnicodeDecodeError as error:
+        encoding = encoding_of(whole) if encoding == "utf-8-sig" else encoding
+        try:
+            return encoding, whole.decode(encoding)
+        except UnicodeDecodeError:
+            raise ObservationError(f"it is no text in {encoding}: {error}") from error
+
+
 def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
-    """Return the sign of decimals: told, or a comma where numbers have that and never a point."""
+    """Return the decimal sign: as stated, or a comma if numbers have one and never a point."""
     if reading.decimal is not None:
         return reading.decimal
     if layout.separator == ",":
@@ -200,7 +215,7 @@ def sheet_blocks(
         pass  # it is one, and no bomb
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
-    found = False
+    any_table = False
     try:
         for sheet in book.worksheets:
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
@@ -209,16 +224,16 @@ def sheet_blocks(
             texts = ["\t".join(_text(cell) for cell in row) for row in rows[:MOST_ABOVE]]
             at = reading.header if reading.header is not None else line_of_names(texts, known)
             names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
-            several = found or len(book.worksheets) > 1
+            several = any_table or len(book.worksheets) > 1
             timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
             if several and sum(map(known, names)) < 2 and not (timed and len(names) > 1):
                 continue
-            found = True
+            any_table = True
             for block in blocks_of(rows, names, at):
                 yield replace(block, sheet=sheet.title if several else "")
     finally:
         book.close()
-    if not found:
+    if not any_table:
         raise ObservationError("no sheet has a line of column names such as time and PM2.5")
 
 
@@ -261,7 +276,8 @@ def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]
 
 def json_table(content: Path | bytes) -> pd.DataFrame:
     """Return the records of a JSON file, with the names of nested ones joined by a point."""
-    text = files.content_of(content).decode("utf-8-sig")
+    whole = files.content_of(content)
+    text = whole.decode(encoding_of(whole))
     try:
         data = json.loads(text)
     except json.JSONDecodeError:
@@ -321,7 +337,7 @@ def _text(cell: object) -> str:
 
 
 def _shape(cell: object) -> str:
-    """Return how a cell is written: with "0" for digits and "a" for letters."""
+    """Return the pattern of a cell: "0" for digits and "a" for letters."""
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", _text(cell).strip()))
 
 

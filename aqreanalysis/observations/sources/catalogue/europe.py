@@ -1,5 +1,6 @@
 """Networks of Europe."""
 
+from aqreanalysis.observations.sources.catalogue.units import MASSES
 from aqreanalysis.observations.sources.description import Source
 
 #: Numbers of the pollutants in EEA's data dictionary.
@@ -16,8 +17,6 @@ _EEA_COMMAND = "aqreanalysis validate {} --stations DataExtract.csv"
 _HOURS = tuple(name for hour in range(24) for name in (f"{hour:02}", f"flag{hour:02}"))
 #: Numbers of the pollutants in Spain.
 _SPAIN = {"1": "so2", "6": "co", "7": "no", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
-#: EEA, Spain and the United Kingdom state CO in mg m-3, all else in ug m-3.
-_MASSES = {"co": "mg m-3"} | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3")
 _UKAIR = {
     **{
         f"pm{size.replace('.', '')}": tuple(
@@ -124,6 +123,54 @@ EUROPE = (
         missing=(-1.0, -999.0, -9999.0),
     ),
     Source(
+        "uba",
+        "measurements of the German Umweltbundesamt",
+        obtain="https://www.umweltbundesamt.de/daten/luft/luftdaten (Luftschadstoffe, CSV)",
+        command="aqreanalysis validate uba.csv --stations stations.csv",
+        odd=(
+            "civil time, with its hour that is there twice; hours end, the last at 24:00",
+            "no positions: its list of stations is a file of its own",
+            "Art der Auswertung says what is averaged: ask for means",
+        ),
+        columns={
+            "station": ("Stationscode",),
+            "name": ("Stationsname",),
+            "parameter": ("Schadstoff",),
+            "date": ("Datum",),
+            "time": ("Uhrzeit",),
+            "value": ("Messwert",),
+            "units": ("Einheit",),
+        },
+        signature=("station", "parameter", "date", "time", "value", "units"),
+        time_zone="Europe/Berlin",
+        time_label="end",
+        date_order="day",
+        has_positions=False,
+    ),
+    Source(
+        "uba_index",
+        "the index of the German Umweltbundesamt",
+        obtain="https://www.umweltbundesamt.de/daten/luft/luftdaten (Luftqualität, CSV)",
+        command="aqreanalysis validate uba.csv --stations stations.csv",
+        odd=(
+            "PM10 and PM2.5 are running means of 24 hours, and are not read",
+            "civil time, with its hour that is there twice; hours end, the last at 24:00",
+            "no positions: its list of stations is a file of its own",
+        ),
+        columns={
+            "station": ("Stationscode",),
+            "time": ("Datum",),
+            "index": ("Luftqualitätsindex",),
+        },
+        needed=("station", "time"),
+        signature=("station", "time", "index"),
+        time_zone="Europe/Berlin",
+        time_label="end",
+        date_order="day",
+        units={"o3": "ug/m3", "no2": "ug/m3"},
+        has_positions=False,
+    ),
+    Source(
         "airbase",
         "a station's file of AirBase",
         family="eea",
@@ -147,7 +194,7 @@ EUROPE = (
         time_zone="UTC+1",
         time_label="start",
         separator="\t",
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -165,14 +212,13 @@ EUROPE = (
             "time": ("Date&Time",),
             **_UKAIR,
         },
-        needed=("time",),
         signature=("time",),
         exact=True,
-        told_by=("pm25", "pm10", "o3", "no2", "so2", "co"),
+        any_of=("pm25", "pm10", "o3", "no2", "so2", "co"),
         time_zone="UTC",
         time_label="end",
         missing=("No data",),
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -198,7 +244,7 @@ EUROPE = (
         time_label="end",
         date_order="day",
         missing=("No data",),
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -216,7 +262,6 @@ EUROPE = (
             "units": ("Units",),
         },
         signature=("station", "parameter", "time", "value", "units"),
-        needed=("station", "parameter", "time", "value", "units"),
         time_zone="UTC",
         time_label="start",
         date_order="day",
@@ -243,7 +288,6 @@ EUROPE = (
             "municipality": ("MUNICIPIO",),
             "site": ("ESTACION",),
         },
-        needed=("station", "parameter", "year", "month", "date"),
         signature=("station", "parameter", "year", "month", "date"),
         layout="hours",
         series=r"(?i)h(\d\d)",
@@ -253,7 +297,7 @@ EUROPE = (
         parameters=_SPAIN,
         time_zone="UTC+1",
         time_label="end",
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
 )
