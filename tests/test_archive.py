@@ -191,7 +191,7 @@ def test_a_code_amid_measurements_is_missing_at_its_station_alone(tmp_path: Path
     table.loc[own[2500], "pm25 (ug/m3)"] = 0.0
     table.loc[other[2500], "pm25 (ug/m3)"] = 0.0
     monthly(tmp_path / "months", table)
-    archive = archived(tmp_path / "months", tmp_path / "a.zarr")
+    archive = archived(tmp_path / "months", tmp_path / "a.zarr").compute()
     assert "stand beside values of any level" in archive.history
     zeros = archive.pm25.where(archive.pm25 == 0, drop=True)
     assert zeros.station.values.tolist() == ["S07"]
