@@ -17,7 +17,7 @@ from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.saved import State
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, validate, values_of
+from aqreanalysis.observations import Quality, default_variable, usable, validate, values_of
 
 #: Meaning of the values of ``<variable>_origin``.
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
@@ -34,6 +34,7 @@ def fill(
     method: Reanalyser | None = None,
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the observations with the gaps of a variable filled; what was measured stays.
 
@@ -54,6 +55,8 @@ def fill(
         Of the learning.
     progress : bool
         Whether learning shows a progress bar.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`: what "mask" leaves out is a gap, and estimated.
 
     Returns
     -------
@@ -76,11 +79,12 @@ def fill(
     >>> filled = fill(obs, progress=False)
     >>> int(obs.pm25.isnull().sum()) > int(filled.pm25.isnull().sum())
     True
-    >>> bool((filled.pm25 == obs.pm25).where(obs.pm25.notnull(), True).all())
+    >>> bool((filled.pm25 == obs.pm25).where(filled.pm25_origin == 0, True).all())
     True
     """
     validate(observations)
     variable = pollutant(variable).name if variable else default_variable(observations)
+    observations = usable(observations, variable, quality)
     if method is None:
         quick = Schedule(updates=0)
         method = Reanalyser(schedule=quick, seed=seed, progress=progress).fit(

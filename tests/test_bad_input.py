@@ -175,13 +175,30 @@ def test_one_wrong_date_does_not_fill_the_memory():
             "no2": 3.0,
         }
     )
-    table.loc[1500, "time"] = "1900-01-01T00:00Z"
-    _refused(table, r"too long for 1000 stations with 3000 rows.*station 500, 1900-01-01T00:00 UTC")
+    for wrong in ("1900-01-01T00:00Z", "2099-01-01T00:00Z", "1650-01-01T00:00Z"):
+        table.loc[1500, "time"] = wrong
+        obs = open_observations(table)
+        assert obs.sizes["time"] == 3
+        assert int(obs.no2.count()) == 2999
+        assert "a wrong date; correct it" in obs.attrs["history"]
+        assert "station 500" in obs.attrs["history"]
+        with pytest.raises(ObservationError, match="a wrong date; correct it"):
+            open_observations(table, strict=True)
+    table["time"] = np.where(table.index % 30 == 0, "1900-01-01T00:00Z", table["time"])
+    _refused(table, "too long for 1000 stations with 3000 rows")
 
 
 def test_rows_a_millisecond_apart_do_not_fill_the_memory(table):
     stamps = [f"2020-11-01T00:00:00.00{i}Z" for i in range(5)] + ["2020-11-20T00:00Z"]
     _refused(table.assign(time=stamps, station="A", longitude=1.0, latitude=1.0), "is a date wrong")
+
+
+def test_one_wrong_date_of_a_small_table_costs_its_row(table):
+    hours = pd.date_range("2022-01-01", periods=48, freq="h").strftime("%FT%RZ").tolist()
+    small = pd.DataFrame({"station": "A", "time": hours, "lon": 1.0, "lat": 2.0, "no2": 3.0})
+    small.loc[7, "time"] = "1900-01-01T00:00Z"
+    obs = open_observations(small)
+    assert (obs.sizes["time"], int(obs.no2.count())) == (48, 47)
 
 
 def test_a_sparse_network_of_decades_is_read(table):

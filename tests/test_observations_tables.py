@@ -621,7 +621,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     refuse("text.nc", b"station", "cannot be read as NetCDF")
     refuse("text.h5", b"station", "not an HDF5 file of the GRIN benchmark")
     refuse("text.zip", b"station", "no zip file")
-    refuse("latin.csv", "station,time\nK\xf6ln,2020\n".encode("latin-1"), "UTF8")
+    refuse("polish.csv", "station,time\nŁódź,2020\n".encode("cp1250"), "UTF-8")
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ObservationError, match="there is no table in nothing"):
         open_observations(tmp_path / "nothing")

@@ -376,3 +376,43 @@ def test_flags_that_are_not_used_are_named():
     valid = open_observations(table, stations=PLACES, valid="PM10_flag=V")
     np.testing.assert_array_equal(valid.pm10, [[5, 5, np.nan, 5]])
     assert "is not used" not in valid.attrs["history"]
+
+
+def _serial_table(**columns) -> pd.DataFrame:
+    """Hours from 2021-01-01 12:00 as a spreadsheet counts days."""
+    days = 44197.5 + np.arange(6) / 24
+    return pd.DataFrame(
+        {"station": "A", "time": days, "lon": 10.0, "lat": 50.0, "pm25": np.arange(6.0), **columns}
+    )
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_days_as_spreadsheets_count_them(as_text, caplog):
+    table = _serial_table()
+    if as_text:
+        table["time"] = table["time"].astype(str)
+    obs = open_observations(table)
+    assert str(obs.time.values[0])[:16] == "2021-01-01T12:00"
+    np.testing.assert_array_equal(obs.pm25, [np.arange(6.0)])
+    assert "times such as 44197.5 are read as days since 1899-12-30" in caplog.text
+    with_hours = _serial_table().assign(date=44197, hour=range(6)).drop(columns="time")
+    assert str(open_observations(with_hours).time.values[5])[:16] == "2021-01-01T05:00"
+
+
+@pytest.mark.parametrize("stamps", [np.arange(6), 2020123 + np.arange(6), 1.6e9 + np.arange(6)])
+def test_other_numbers_are_no_days_of_a_spreadsheet(stamps):
+    with pytest.raises(ObservationError, match="time must be stamps"):
+        open_observations(_serial_table(time=stamps))
+
+
+def test_a_flag_of_one_pollutant_is_no_flag_of_another():
+    hours = pd.date_range("2021-01-01", periods=4, freq="h", tz="UTC")
+    table = pd.DataFrame({"station": "A", "time": hours, "lon": 10.0, "lat": 50.0})
+    table = table.assign(
+        no2=[1.0, 2, 3, 4], Ozone=[5.0, 6, 7, 8], no2_flag=list("VNVV"),
+        **{"Ozone status": [1, 1, 0, 1], "QC Code": [0, 0, 0, 9]},
+    )  # fmt: skip
+    obs = open_observations(table, valid=["no2_flag=V", "Ozone status=1", "QC Code=0"])
+    np.testing.assert_array_equal(obs.no2, [[1, np.nan, 3, np.nan]])
+    np.testing.assert_array_equal(obs.o3, [[5, 6, np.nan, np.nan]])
+    assert "1 values of no2 are not no2_flag=V and are not used" in obs.attrs["history"]

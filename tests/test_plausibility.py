@@ -109,6 +109,59 @@ def test_a_code_in_ppb_is_named_as_it_is_written(caplog):
     assert "missing=-99 (--missing -99)" in caplog.text
 
 
+def _noisy(decimals: int = 1) -> xr.Dataset:
+    """Return observations of an instrument whose noise reaches below -1 around clean air."""
+    clean = _observations(level=8.0)
+    noise = np.random.default_rng(1).normal(0, 2, clean.pm25.shape)
+    return _changed(clean, lambda values: np.round(values + noise, decimals))
+
+
+@pytest.mark.parametrize("code", [-1.0, 0.0])
+def test_a_code_amid_noise_is_found(code):
+    noisy = _noisy()
+    assert suspicions(noisy) == []
+    assert float(noisy.pm25.min()) < -1.5
+    hours = np.random.default_rng(2).choice(HOURS, 24, replace=False)
+    (one,) = suspicions(_with(noisy, 3, hours, code))
+    assert one.remedy == f"Say so with missing={code:g} (--missing {code:g})"
+    assert "stand beside values of any level" in one.what
+    assert one.where is not None
+    assert one.where[3, hours].all()
+    assert one.stations.tolist() == [3]
+
+
+def test_zeros_between_high_values_are_a_code_and_those_of_clean_air_are_not(true):
+    hours = [20, 60, 61, 90, 130, 131, 132, 180, 200, 220]
+    (one,) = suspicions(_with(true, 4, hours, 0.0))
+    assert (one.kind, int(one.where.sum())) == ("missing_code", 10)
+    low = np.sort(np.argsort(true.pm25.values[4])[:30])
+    assert suspicions(_with(true, 4, low, 0.0)) == []
+    clamped = _changed(_noisy(), lambda values: np.maximum(values, 0))
+    assert suspicions(clamped) == []
+
+
+def test_a_code_of_few_hours_is_found_where_many_stations_have_it(true):
+    wrong = _changed(true, lambda values: values.copy())
+    for station in range(10):
+        wrong = _with(wrong, station, [30 + station, 150 - station], 0.0)
+    (one,) = suspicions(wrong)
+    assert (one.stations.size, int(one.where.sum())) == (10, 20)
+
+
+@pytest.mark.parametrize("code", [9999.0, 985.0])
+def test_a_code_among_values_as_large_is_found(code):
+    large = _observations("pm10", level=2500.0)
+    assert float(large.pm10.max()) > 9999
+    (one,) = suspicions(_with(large, 2, slice(5, 240, 16), code, "pm10"))
+    assert f"exactly {code:g}" in one.what
+
+
+def test_public_data_that_are_right_hold_no_code(data_dir):
+    for read in (sources.beijing36, sources.usepa, sources.germany, sources.europe):
+        suspect = suspicions(read(data_dir))
+        assert [one for one in suspect if one.kind == "missing_code"] == []
+
+
 def _strictly(dataset: xr.Dataset) -> xr.Dataset:
     return sift(dataset, journal=Journal("file", silent=True), strict=True)
 
@@ -227,7 +280,6 @@ def test_a_table_with_both_averaging_times_says_so():
         ("co", 0.8, "mg/m3 or ppm"),
         ("pm25", 0.03, "mg/m3"),
         ("o3", 0.04, "mg/m3 or ppm"),
-        ("so2", 31423.0, "ug/m3 or ppb"),
     ],
 )
 def test_units_that_make_a_pollutant_implausible(variable, level, units, caplog):
@@ -239,6 +291,19 @@ def test_units_that_make_a_pollutant_implausible(variable, level, units, caplog)
     assert int(wrong[variable].count()) == 10 * HOURS  # said, not corrected
     with pytest.raises(ObservationError, match=f"--units {variable}="):
         _strictly(wrong)
+
+
+def test_units_that_were_assumed_are_not_suggested(caplog):
+    hours = pd.date_range("2020-01-01", periods=48, freq="h", tz="UTC")
+    table = pd.DataFrame({"station": "A", "time": hours, "lon": 10.0, "lat": 50.0, "so2": 12.0})
+    table["so2"] += np.arange(48) % 5 / 10
+    open_observations(table, units="ppm")
+    assert "were they in ug/m3 or ppb? State them with units={'so2': 'ug/m3'}" in caplog.text
+    caplog.clear()
+    table["so2"] *= 2600
+    open_observations(table)
+    assert "were they in" not in caplog.text
+    assert "too high in ug m-3 (median 31720). Check its values and units" in caplog.text
 
 
 def test_one_station_in_other_units_is_named():

@@ -23,6 +23,7 @@ from aqreanalysis.observations import (
 from aqreanalysis.observations.checks.clocks import clock_shifts
 from aqreanalysis.observations.quality_control import FAULTS, REJECTED
 from aqreanalysis.report import write_quality_report
+from aqreanalysis.verification import cross_validate, match_product
 from benchmarks import sources
 from benchmarks.quality import planted
 
@@ -370,3 +371,44 @@ def test_the_command_refuses_a_name_before_it_reads(tmp_path, run):
 
 def test_rejected_checks_are_checks():
     assert set(REJECTED) < set(FAULTS) < set(QC_FLAGS)
+
+
+@pytest.fixture
+def coded(clean):
+    """The clean network with a code for missing at 30 hours of a station."""
+    return _with(clean, 2, slice(100, 400, 10), -99.0)
+
+
+def test_verification_neither_learns_from_nor_scores_what_is_left_out(coded):
+    options = {"methods": ["idw"], "folds": 3, "progress": False}
+    masked = cross_validate(coded, **options)
+    assert float(masked.truth.min()) > 0
+    assert "quality=mask: 30 of" in masked.attrs["remarks"][0]
+    as_it_is = cross_validate(coded, quality="ignore", **options)
+    assert float(as_it_is.truth.min()) == -99
+    assert as_it_is.attrs["remarks"] == []
+
+
+def test_a_product_is_verified_by_what_is_usable(coded):
+    product = coded.aqnet.reanalyse(method="idw", grid=0.2)
+    masked = match_product(product, coded)
+    assert float(masked.truth.min()) > 0
+    assert "quality=mask: 30 of" in masked.attrs["remarks"][0]
+    assert float(match_product(product, coded, quality="flag").truth.min()) == -99
+
+
+def test_what_is_left_out_is_filled_and_told(coded):
+    filled = coded.aqnet.fill(progress=False)
+    assert float(filled.pm25.min()) > 0
+    assert (filled.pm25_origin.values[2, 100:400:10] == 1).all()
+    assert "quality=mask: 30 of" in filled.attrs["history"]
+    assert float(coded.aqnet.fill(progress=False, quality="flag").pm25.min()) == -99
+
+
+def test_an_outlook_does_not_start_from_what_is_left_out(coded):
+    last = _with(coded, 2, slice(-3, None), -99.0)
+    ahead = last.aqnet.outlook("3h", method="persistence", progress=False)
+    assert float(ahead.pm25.min()) >= 0
+    assert "quality=mask: 33 of" in ahead.attrs["history"]
+    as_it_is = last.aqnet.outlook("3h", method="persistence", progress=False, quality="ignore")
+    assert not as_it_is.pm25.equals(ahead.pm25)

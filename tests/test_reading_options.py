@@ -92,14 +92,44 @@ def test_quoted_decimal_commas_between_commas_need_to_be_told(write):
 def test_an_encoding_is_told(write):
     lines = ["Stätion,time,lon,lat,pm25", *(f"Köln,2020-01-01T0{h}:00Z,7,51,{h}" for h in range(3))]
     path = write("a.csv", lines, "latin-1")
-    with pytest.raises(ObservationError, match="encoding="):
-        open_observations(path)
     obs = open_observations(path, encoding="latin-1", columns={"station": "Stätion"})
     assert obs.station.values.tolist() == ["Köln"]
     with pytest.raises(ObservationError, match="no text in ascii"):
         open_observations(path, encoding="ascii", columns={"station": "Stätion"})
     with pytest.raises(ObservationError, match="unknown encoding 'klingon'"):
         open_observations(path, encoding="klingon")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+def test_an_encoding_is_recognised(write, encoding, caplog):
+    lines = ["Station,time,lon,lat,PM2.5 (µg/m³)", "Köln,2020-01-01T00:00Z,7,51,5"]
+    obs = open_observations(write("a.csv", lines, encoding))
+    assert obs.station.values.tolist() == ["Köln"]
+    assert f"a.csv is no UTF-8 and read in {encoding}" in obs.attrs["history"]
+    assert any(r.levelname == "WARNING" for r in caplog.records if encoding in r.message) == (
+        encoding == "cp1252"
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("cp1250", "Łódź"), ("cp1251", "Москва"), ("gb18030", "北京"), ("cp1254", "Şişli")],
+)
+def test_an_encoding_that_is_not_clear_is_asked_for_with_what_each_reads(write, encoding, name):
+    lines = ["station,time,lon,lat,pm25", f"{name},2020-01-01T00:00Z,7,51,5"]
+    path = write("a.csv", lines, encoding)
+    with pytest.raises(ObservationError, match=rf"encoding=\.\.\..*'{encoding}' \({name}\)"):
+        open_observations(path)
+    assert open_observations(path, encoding=encoding).station.values.tolist() == [name]
+
+
+@pytest.mark.parametrize("fields", ["9", "9,9,9"])
+def test_another_encoding_far_down_is_recognised_and_nothing_is_printed(write, fields, capfd):
+    hours = pd.date_range("2020-01-01", periods=4000, freq="h").strftime("%Y-%m-%dT%H:%MZ")
+    lines = ["station,time,lon,lat,pm25", *(f"A,{hour},7,51,5" for hour in hours)]
+    obs = open_observations(write("a.csv", [*lines, f"Köln,{hours[0]},7,51,{fields}"], "cp1252"))
+    assert obs.station.values.tolist() == (["A", "Köln"] if fields == "9" else ["A"])
+    assert capfd.readouterr().err == ""
 
 
 def test_a_line_of_units_below_the_names_and_notes_below_the_table(write):

@@ -150,6 +150,27 @@ DAILY = pd.DataFrame(
         "Arithmetic Mean": [10.0, 10.0, 12.0, 14.0],
     }
 ).to_csv(index=False)
+UBA = _text(
+    [
+        '"Bundesland / Messnetz";Stationscode;Stationsname;Stationsumgebung;"Art der Station";'
+        'Schadstoff;"Art der Auswertung";Datum;Uhrzeit;Messwert;Einheit'
+    ]
+    + [
+        f'Hessen;DEHE001;Höhe;Gebiet;Hintergrund;"{p}";"Stundenmittel (1SMW)";'
+        f"\"'01.07.2020'\";\"'{h:02}:00'\";{'-' if h == 3 else v + h};µg/m³"
+        for p, v in (("Feinstaub (PM₂,₅)", 5), ("Ozon (O₃)", 40))
+        for h in range(1, 25)
+    ]
+)
+UBA_INDEX = _text(
+    [
+        'Stationscode;Datum;"Feinstaub (PM₁₀) stündlich gleitendes Tagesmittel in µg/m³";'
+        '"Ozon (O₃) Ein-Stunden-Mittelwert in µg/m³";'
+        '"Stickstoffdioxid (NO₂) Ein-Stunden-Mittelwert in µg/m³";Luftqualitätsindex'
+    ]
+    + [f"DEHE001;\"'01.01.2020 {h:02}:00'\";29;{50 + h};-;gut" for h in range(1, 25)]
+    + ["", '"Einheiten: µg/m³"', '"Quelle: Umweltbundesamt"']
+)
 UKAIR = _text(
     ["Date&Time,Ozone,Carbon monoxide,PM2.5 particulate matter (Hourly measured),"]
     + [f"2023-12-01 {h:02}:00:00,{20 + h}.5,0.{h},{h}.25," for h in range(1, 24)]
@@ -199,6 +220,14 @@ FILES = {
     ),
     "aqs_daily": (
         "daily_88101_2019.csv", DAILY, {}, "pm25", ("2019-01-01T00:00", 10.0), 2,
+    ),
+    "uba": (
+        "uba.csv", UBA, {"stations": places("DEHE001")},
+        "pm25", ("2020-06-30T23:00", 6.0), 23,
+    ),
+    "uba_index": (
+        "index.csv", UBA_INDEX, {"stations": places("DEHE001")},
+        "o3", ("2020-01-01T00:00", 51.0), 24,
     ),
     "ukair": (
         "AirQualityDataHourly.csv", UKAIR, {"station": "BLAC", "stations": places("BLAC")},

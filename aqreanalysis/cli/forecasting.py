@@ -10,6 +10,7 @@ from aqreanalysis.cli.options import (
     Creator,
     Observations,
     Output,
+    QualityName,
     Quantiles,
     Reader,
     SavedModel,
@@ -52,6 +53,7 @@ def outlook(
     creator: Creator = None,
     quantile: Quantiles = None,
     statistic: StatisticName = "median",
+    quality: QualityName = "mask",
     *,
     reading: Reader,
 ) -> None:
@@ -87,6 +89,7 @@ def outlook(
             method=method,  # type: ignore[arg-type]
             seed=seed,
             progress=shows_progress(),
+            quality=quality,  # type: ignore[arg-type]
         )
     product = outlook(
         obs,
@@ -99,6 +102,7 @@ def outlook(
         creator=creator,
         statistic=statistic,  # type: ignore[arg-type]
         quantiles=quantile or (),
+        quality=quality,  # type: ignore[arg-type]
     )
     written = product.aqnet.to_netcdf(output, progress=shows_progress())
     typer.echo(f"{written}: {sizes(product)}")

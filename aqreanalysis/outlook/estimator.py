@@ -19,7 +19,14 @@ from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, input_digest, step_hours, validate
+from aqreanalysis.observations import (
+    Quality,
+    default_variable,
+    input_digest,
+    step_hours,
+    usable,
+    validate,
+)
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction, distribution_of
 from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, OutlookMethod, covariates_for
@@ -428,6 +435,7 @@ def outlook(
     attention: bool = False,
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the outlook of observations; a method given by name is fitted to the hours before it.
 
@@ -452,6 +460,9 @@ def outlook(
         Of the learning.
     creator, attention, statistic, quantiles
         As of `Outlook.predict`.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`. Hours before the earliest start are judged for
+        the training, those before the last one for the predictions.
 
     Raises
     ------
@@ -464,6 +475,9 @@ def outlook(
     variable = pollutant(variable).name if variable else default_variable(observations)
     if grid is not None and at is not None:
         raise ValueError("give either grid= or at=, not both")
+    given, columns = observations, start_columns(observations, start)
+    before = observations.isel({TIME: slice(0, int(columns.max()))})
+    observations = usable(before, variable, quality)
     target: Grid | xr.Dataset | None = at
     if grid is not None:
         network = StationNetwork.from_dataset(observations)
@@ -471,14 +485,16 @@ def outlook(
     if isinstance(method, Outlook):
         model = method
     else:
+        is_single = columns.min() == columns.max()  # its hours are judged already
         model = fit_outlook(
-            observations,
+            observations if is_single else given,
             horizon,
             variable,
             start=start,
             method=method,
             seed=seed,
             progress=progress,
+            quality="ignore" if is_single else quality,
         )
     if model.variable != variable:
         raise ValueError(
@@ -506,6 +522,7 @@ def fit_outlook(
     method: OutlookMethod = "aqnet",
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> Outlook:
     """Return an outlook of that horizon, fitted to the hours before the earliest start.
 
@@ -523,4 +540,5 @@ def fit_outlook(
     history = max(1, round(OutlookConfiguration().history / step))
     sizes = OutlookConfiguration(history=history, leads=leads)
     model = Outlook(method, configuration=sizes, seed=seed, progress=progress)
-    return model.fit(observations.isel({TIME: slice(0, first)}), variable)
+    before = usable(observations.isel({TIME: slice(0, first)}), variable, quality)
+    return model.fit(before, variable)

@@ -13,8 +13,10 @@ from aqreanalysis.methods import METHODS, Method, method_of, predict
 from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
+    Quality,
     default_variable,
     selected_hours,
+    usable,
     utc_period,
     validate,
     values_of,
@@ -22,7 +24,7 @@ from aqreanalysis.observations import (
 from aqreanalysis.predictive import Statistic, check_statistic, freedom_of
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, describe_design, folds_of
-from aqreanalysis.verification.pairs import build_pairs
+from aqreanalysis.verification.pairs import build_pairs, quality_remarks
 from aqreanalysis.verification.summing import check_events, statistics
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ def cross_validate(
     statistic: Statistic = "median",
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return each method's estimates at stations that were hidden from it, with the truth.
 
@@ -76,6 +79,9 @@ def cross_validate(
         Of the folds and of training.
     progress : bool
         Whether a progress bar is shown.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`: what "mask" leaves out is neither learned from
+        nor scored. ``remarks`` state it.
 
     Returns
     -------
@@ -105,6 +111,7 @@ def cross_validate(
     check_statistic(statistic)
     variable = pollutant(variable).name if variable else default_variable(observations)
     by_name = _methods_by_name(methods, seed)
+    given, observations = observations, usable(observations, variable, quality)
     scored = np.zeros(observations.sizes[TIME], bool)
     scored[selected_hours(observations[TIME], utc_period(observations[TIME], time))] = True
     parts = folds_of(
@@ -137,7 +144,7 @@ def cross_validate(
             "design": f"{describe_design(by, parts, buffer_km, seed)} Estimates are {statistic}s.",
             "statistic": statistic,
             "failures": run.failures,
-            "remarks": [],
+            "remarks": quality_remarks(given, observations),
         },
     )
     # Leave out stations and hours outside of what the folds score.
@@ -158,13 +165,14 @@ def verify(
     events: Sequence[float] | None = None,
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the statistics of each method at stations that were hidden from it.
 
     Parameters
     ----------
     observations, variable, methods, by, folds, buffer_km, time, statistic, seed,
-    progress
+    progress, quality
         As of `cross_validate`.
     events : sequence of float, optional
         Thresholds of events, ug m-3; by default those of the pollutant.
@@ -200,6 +208,7 @@ def verify(
         statistic=statistic,
         seed=seed,
         progress=progress,
+        quality=quality,
     )
     return statistics(pairs, events=events)
 

@@ -88,6 +88,11 @@ def build_pairs(
     )
 
 
+def quality_remarks(observations: xr.Dataset, used: xr.Dataset) -> list[str]:
+    """Return what `aqreanalysis.observations.usable` wrote into the history, if it did."""
+    return [] if used is observations else [str(used.attrs["history"]).rpartition("\n")[2]]
+
+
 @dataclass(frozen=True)
 class Sample:
     """Truth and estimates, which of them are scored, and their strata.

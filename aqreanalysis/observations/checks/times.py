@@ -105,7 +105,8 @@ def to_utc(
     far = np.flatnonzero((index.year < 1700) | (index.year > 2200))
     if far.size:
         journal.fault(
-            f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date; correct it"
+            f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date; correct it",
+            share=float(np.isin(codes, far).mean()),
         )
         index = pd.DatetimeIndex(index.where(np.abs(index.year - 1950) <= 250))
     times = index.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")
@@ -118,7 +119,9 @@ def _parsed(
     """Return different stamps as datetimes, with a zone if they state one."""
     if isinstance(uniques, pd.DatetimeIndex):
         return uniques
-    text = pd.Series([str(stamp).strip()[: _LONGEST + 1] for stamp in uniques], dtype=object)
+    text = pd.Series(
+        [str(stamp).strip("' \t\n")[: _LONGEST + 1] for stamp in uniques], dtype=object
+    )
     clean, next_day, has_zone = _cleaned(text, journal)
     bare = clean.notna() & ~has_zone
     if has_zone.any() and bare.any():

@@ -206,7 +206,8 @@ def split_units(column: str) -> tuple[str, str | None]:
     text = str(column).strip()
     start = max(text.rfind("("), text.rfind("["))
     units = text[start + 1 : -1].strip()
-    if start >= 0 and units and text.endswith((")", "]")) and not is_remark(units):
+    is_units = bool(units) and not is_remark(units) and known_variable(units) is None
+    if start >= 0 and is_units and text.endswith((")", "]")):
         return text[:start].strip(), units
     at_end = _UNITS_AT_END.fullmatch(text) if len(text) < _LONGEST else None
     if at_end is None:

@@ -1,5 +1,6 @@
 """Tables from files (CSV, zips and folders of it, Parquet, GeoPackage) and from memory."""
 
+import codecs
 import io
 import lzma
 import re
@@ -20,6 +21,7 @@ from pandas.api.types import is_object_dtype
 from aqreanalysis.observations.checks.numbers import MISSING_WORDS
 from aqreanalysis.observations.journal import ObservationError, logger
 from aqreanalysis.observations.sources.points import with_points
+from aqreanalysis.observations.sources.text_encoding import encoding_of
 from aqreanalysis.observations.variables import listed
 from aqreanalysis.untrusted import UnreadableError, check_size, inspect, refuse_bomb
 from aqreanalysis.untrusted.budget import ARRAY_RATIO, first_line
@@ -39,6 +41,7 @@ _MOST_HEADER = 2**21
 _DEPTH = 2
 
 _LINE_END = re.compile(rb"[\r\n]")
+_ENCODE = "Name its encoding with encoding=..., or save the table in UTF-8"
 _REPAIR = "Repair that line: as many fields as there are names, and quotes in pairs"
 
 #: Bytes at the beginning of a file from which its source is recognised.
@@ -152,12 +155,15 @@ def read_csv(
         if has_hexadecimals and whole:  # Arrow would take 0x10 for 16
             types |= dict.fromkeys(whole, pa.string())
             table, _ = table_of()
+    except UnicodeDecodeError as error:
+        encoding = encoding_of(content_of(source))
+        if encoding == "utf-8-sig":
+            raise ObservationError(f"it is no text in UTF-8: {error}. {_ENCODE}") from error
+        table, _ = table_of()
     except (pa.ArrowException, OSError, EOFError) as error:
         if "Empty CSV" in str(error) or "Could not skip" in str(error):  # only a line of names
             return pd.DataFrame(columns=[name for name in names if name])
-        remedy = _REPAIR
-        if "UTF8" in str(error):
-            remedy = "Name its encoding with encoding=..., or save the table in UTF-8"
+        remedy = _ENCODE if "UTF8" in str(error) else _REPAIR
         raise ObservationError(
             f"the CSV cannot be read: {first_line(error)[:300]}. {remedy}"
         ) from error
@@ -167,7 +173,7 @@ def read_csv(
         raise ObservationError(f"the CSV cannot be read: {first} ({count} such rows). {_REPAIR}")
     # Each Arrow column is freed once it is converted: a quarter less memory for a large file.
     frame = table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
-    frame.attrs["ragged"] = len(ragged) + len(notes)
+    frame.attrs |= {"ragged": len(ragged) + len(notes), "encoding": encoding}
     return frame
 
 
@@ -208,8 +214,7 @@ def content_of(source: Path | bytes) -> bytes:
 def _unpacked(source: Path | bytes) -> "Iterator[_Stream]":
     """Open a text for reading within its budget; raise any failure as ObservationError."""
     try:
-        with _opened(source) as stream:
-            assert isinstance(stream, _Stream)
+        with _Stream(source) as stream:
             yield stream
     except UnreadableError as error:
         raise ObservationError(f"the file is not read: {error}") from error
@@ -229,6 +234,19 @@ def names_in(path: Path) -> list[str]:
         return [Path(name).name.lower() for name in archive.namelist()]
 
 
+def files_in(
+    folder: Path, pattern: str = "*", suffixes: tuple[str, ...] = CSV_SUFFIXES
+) -> Iterator[Path]:
+    """Yield the files of a folder as `members` does, zips whole; those in an archive are none."""
+    for file in sorted(folder.rglob("*")):
+        inside = file.relative_to(folder).parts[:-1]
+        if any(part.startswith(".") or part.lower().endswith(".zarr") for part in inside):
+            continue
+        is_zip = file.suffix.lower() == ".zip"
+        if file.is_file() and (is_zip or _fits(file.name, pattern, suffixes)):
+            yield file
+
+
 def members(
     path: Path, pattern: str = "*", suffixes: tuple[str, ...] = CSV_SUFFIXES
 ) -> Iterator[tuple[str, Path | bytes]]:
@@ -238,10 +256,10 @@ def members(
     suffixes, if there are any. A single file is itself.
     """
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and _fits(file.name, pattern, suffixes):
+        for file in files_in(path, pattern, suffixes):
+            if file.suffix.lower() != ".zip":
                 yield file.name, file
-            elif file.suffix.lower() == ".zip":
+            else:
                 yield from _members(file, file.name, pattern, suffixes)
     elif path.suffix.lower() == ".zip":
         yield from _members(existing(path), path.name, pattern, suffixes)
@@ -314,13 +332,19 @@ def _members(
 
 
 class _Stream(io.RawIOBase):
-    """The text of a file, unpacked within its budget; it notes how it ends, and hexadecimals."""
+    """The text of a file, unpacked within its budget; it notes how it ends, and hexadecimals.
 
-    def __init__(self, source: Path | bytes):
+    Bytes that are not UTF-8 are refused where it should be that: Arrow would print what its own
+    handler of rows stumbles over.
+    """
+
+    def __init__(self, source: Path | bytes, *, is_utf8: bool = False):
         import pyarrow as pa
 
+        self._checks = is_utf8
         self.has_hexadecimals = False
         self.is_whole = True
+        self._check = codecs.getincrementaldecoder("utf-8")()
         self._name = source.name if isinstance(source, Path) else "a file in the archive"
         self._expanded = 0
         self._stored = (
@@ -339,6 +363,8 @@ class _Stream(io.RawIOBase):
         self.is_whole = content.endswith((b"\n", b"\r")) if content else self.is_whole
         if self._is_packed:
             refuse_bomb(self._name, self._expanded, self._stored.tell())
+        if self._checks and not (content.isascii() and not self._check.getstate()[0]):
+            self._check.decode(content, final=not content)
         for sign in (b"x", b"X"):  # rare, and so quicker to look for than 0x
             self.has_hexadecimals |= sign in content and b"0" + sign in content
         return content
@@ -353,11 +379,11 @@ class _Stream(io.RawIOBase):
 def _opened(source: Path | bytes, encoding: str = "utf-8-sig") -> _Stream:
     """Return a stream of the text of a file in UTF-8, from its beginning."""
     if encoding.lower() in ("utf-8", "utf-8-sig", "utf8"):
-        return _Stream(source)
+        return _Stream(source, is_utf8=True)
     try:
         return _Stream(content_of(source).decode(encoding).encode())
     except (UnicodeDecodeError, LookupError) as error:
-        raise ObservationError(f"it is no text in {encoding}: {error}") from error
+        raise ObservationError(f"it is no text in {encoding}: {error}. {_ENCODE}") from error
 
 
 def unique(names: list[str]) -> list[str]:

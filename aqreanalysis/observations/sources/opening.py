@@ -25,6 +25,7 @@ from aqreanalysis.observations.sources.headers import (
 )
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
+from aqreanalysis.observations.sources.text_encoding import encoding_of
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -73,8 +74,9 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
         If it is empty, or no text in this encoding.
     """
     start = files.beginning(content)
+    encoding = encoding or encoding_of(start)
     try:
-        text = start.decode(encoding or "utf-8-sig", errors="replace")
+        text = start.decode(encoding, errors="replace")
     except LookupError as error:
         raise ObservationError(f"unknown encoding {encoding!r}, such as 'latin-1'") from error
     lines = _LINE_END.split(text)
@@ -83,10 +85,7 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
     first = next((line for line in lines if line.strip()), "")
     if "\0" in first or "\ufffd" in first:
         raise ObservationError(
-            "the first line is no text in UTF-8, but UTF-16, another encoding or a binary file; "
-            "name its encoding with encoding=..., or save the table as CSV in UTF-8"
-            if encoding in (None, "utf-8-sig")
-            else f"the first line is no text in {encoding}; name its encoding with encoding=..."
+            f"the first line is no text in {encoding}; name its encoding with encoding=..."
         )
     if not first:
         raise ObservationError("the CSV is empty: expected a first line of column names")
@@ -101,7 +100,8 @@ def layout_of(
     The line of names is the first one, or the one below lines of heading that has most names that
     are known.
     """
-    encoding = reading.encoding or (source.encoding if source else None) or "utf-8-sig"
+    encoding = reading.encoding or (source.encoding if source else None)
+    encoding = encoding or encoding_of(files.beginning(content))
     lines = first_lines(content, encoding)
     if source is not None and source.names and _without_names(lines, source):
         separator = source.separator or separator_of(lines[0])
@@ -144,23 +144,23 @@ def text_blocks(
     categories: Iterable[str],
 ) -> Iterator[Block]:
     """Yield the tables of a text, usually one."""
-    if layout.repeated:
-        whole = files.content_of(content).decode(layout.encoding, errors="replace")
+    encoding, is_spaced = layout.encoding, layout.separator == " "
+    if layout.repeated or is_spaced:
+        encoding, whole = _decoded(content, encoding)
         lines = _LINE_END.split(whole)
-        rows = [cells_of(line, layout.separator) for line in lines]
-        if not _is_joined(rows, layout.names):
-            yield from blocks_of(rows, layout.names, 0)
-            return
-        head = lines[len(layout.above)]
-        rest = [at for at, line in enumerate(lines) if line != head or at == len(layout.above)]
-        content = "\n".join(lines[at] for at in rest).encode()
-        layout = replace(layout, encoding="utf-8-sig")
-    if layout.separator == " ":  # any number of them, as in columns under each other
-        whole = files.content_of(content).decode(layout.encoding, errors="replace")
-        lines = [" ".join(line.split()) for line in _LINE_END.split(whole)]
-        content = "\n".join(
-            [*lines[: layout.skip], *filter(None, lines[layout.skip :]), ""]
-        ).encode()
+        if layout.repeated:
+            rows = [cells_of(line, layout.separator) for line in lines]
+            if not _is_joined(rows, layout.names):
+                for block in blocks_of(rows, layout.names, 0):
+                    block.table.attrs["encoding"] = encoding
+                    yield block
+                return
+            head, at_head = lines[len(layout.above)], len(layout.above)
+            lines = [line for at, line in enumerate(lines) if line != head or at == at_head]
+        if is_spaced:  # any number of them, as in columns under each other
+            lines = [" ".join(line.split()) for line in lines]
+            lines = [*lines[: layout.skip], *filter(None, lines[layout.skip :]), ""]
+        content = "\n".join(lines).encode()
         layout = replace(layout, encoding="utf-8-sig")
     table = files.read_csv(
         content,
@@ -174,7 +174,22 @@ def text_blocks(
         text=text,
         categories=categories,
     )
+    if layout.encoding != encoding:  # the text was written anew
+        table.attrs["encoding"] = encoding
     yield Block(table, layout.above, layout.units)
+
+
+def _decoded(content: Path | bytes, encoding: str) -> tuple[str, str]:
+    """Return the encoding of all of a text, which may differ from that of its beginning, and it."""
+    whole = files.content_of(content)
+    try:
+        return encoding, whole.decode(encoding)
+    except UnicodeDecodeError as error:
+        encoding = encoding_of(whole) if encoding == "utf-8-sig" else encoding
+        try:
+            return encoding, whole.decode(encoding)
+        except UnicodeDecodeError:
+            raise ObservationError(f"it is no text in {encoding}: {error}") from error
 
 
 def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
@@ -261,7 +276,8 @@ def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]
 
 def json_table(content: Path | bytes) -> pd.DataFrame:
     """Return the records of a JSON file, with the names of nested ones joined by a point."""
-    text = files.content_of(content).decode("utf-8-sig")
+    whole = files.content_of(content)
+    text = whole.decode(encoding_of(whole))
     try:
         data = json.loads(text)
     except json.JSONDecodeError:

@@ -24,10 +24,16 @@ from aqreanalysis.observations.sources.layouts import from_hours, from_wide, uni
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.stations import identifier, listed_among
+from aqreanalysis.observations.sources.text_encoding import WESTERN
 from aqreanalysis.observations.variables import folded, known_variable, listed
 
 #: Roles that a line above the columns of a plain table may state: "Station: Hill".
 _IN_HEADINGS = ("station", "name", "longitude", "latitude", "altitude", "units", "parameter")
+
+#: Words of the name of a column of flags.
+_FLAGS = frozenset(
+    (*BESIDE, "flags", "valid", "validity", "verification", "code", "qualifier", "qa", "state")
+)
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,15 @@ def piece_of(
         table = table[~again]
     if ragged:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
+    encoding = block.table.attrs.get("encoding", "")
+    if encoding not in ("", "utf-8-sig", reading.encoding, source.encoding):
+        what = f"{name} is no UTF-8 and read in {encoding}; encoding=... names another"
+        (journal.warn if encoding == WESTERN else journal.decide)(what)
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
     if source.is_plain and source.layout == "long":
         _warn_of_flags(table, columns, reading, journal)
-    valid = _valid_rows(table, source.layout == "hours", reading, journal)
+    valid = _valid_rows(table, columns, source.layout, reading, journal)
     units = {**columns.units}
     constants = _constants(name, source, block, columns, reading)
     stated = {*columns.roles, *constants, *reading.columns}
@@ -71,15 +81,14 @@ def piece_of(
         chosen = {**columns.roles, **columns.variables, **several}
         own = table[list(chosen.values())].set_axis(list(chosen), axis=1)
         own = _without_bad_flags(own, table, source, columns, journal)
-        if not valid.all():
-            measured = [name for name in own if name == "value" or name in columns.variables]
-            own = own.assign(**{str(name): own[name].where(valid) for name in measured})
+        measured = [str(name) for name in own if name == "value" or name in columns.variables]
+        own = own.assign(**{name: own[name].where(_all_of(valid, name)) for name in measured})
     elif source.layout == "wide":
         own = from_wide(
-            table[valid], source, columns, constants, units, block.units, reading, journal
+            table[_all_of(valid)], source, columns, constants, units, block.units, reading, journal
         )
     else:
-        own = from_hours(table[valid], source, columns, reading, journal)
+        own = from_hours(table[_all_of(valid)], source, columns, reading, journal)
     own = _of_one_duration(_with_station(own, source, reading, journal), journal)
     for role, value in constants.items():
         if role not in own.columns or (role == "station" and reading.station is not None):
@@ -163,11 +172,13 @@ def _is_variable(role: str) -> bool:
     return role not in ROLES and known_variable(role) == role
 
 
-def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Journal) -> Mask:
-    """Return which rows meet the conditions of a valid row."""
-    valid = np.ones(len(table), dtype=bool)
+def _valid_rows(
+    table: pd.DataFrame, columns: Columns, layout: str, reading: Reading, journal: Journal
+) -> dict[str, Mask]:
+    """Return which rows meet the conditions: of each variable that has some, and "" of all."""
+    valid = {"": np.ones(len(table), dtype=bool)}
     for condition in (*reading.valid, *_usual_conditions(table, reading)):
-        if condition.column == "flag" and hours:
+        if condition.column == "flag" and layout == "hours":
             continue
         if condition.column not in table.columns:
             raise ObservationError(
@@ -176,10 +187,29 @@ def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Jou
                 source=journal.source,
             )
         meets = condition.holds(table[condition.column])
+        variable = _flagged_by(condition.column, columns) if layout == "long" else ""
+        if variable:
+            meets |= table[columns.variables[variable]].isna().to_numpy()
         if not meets.all():
-            journal.decide(f"{int((~meets).sum())} rows are not {condition} and are not used")
-            valid &= meets
+            what = f"values of {variable}" if variable else "rows"
+            journal.decide(f"{int((~meets).sum())} {what} are not {condition} and are not used")
+            valid[variable] = valid.get(variable, True) & meets
     return valid
+
+
+def _all_of(valid: Mapping[str, Mask], variable: str = "") -> Mask:
+    """Return which rows of a variable meet the conditions, its own and those of all."""
+    return valid[""] & valid.get(variable, True)
+
+
+def _flagged_by(column: str, columns: Columns) -> str:
+    """Return the variable that a column of flags is of: "no2_flag", "Ozone status"; or ""."""
+    words = [word for word in re.split(r"[\W_]+", column) if folded(word) not in _FLAGS]
+    names = {folded(name): variable for variable, name in columns.variables.items()}
+    known = known_variable(" ".join(words)) if words else None
+    return (
+        names.get(folded("".join(words))) or (known if known in columns.variables else None) or ""
+    )
 
 
 def _warn_of_flags(

@@ -15,6 +15,10 @@ from aqreanalysis.observations.sources.options import DateOrder
 _DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)(.*)", re.DOTALL)
 _CLOCK = re.compile(r"\d{1,2}(:\d{2}){0,2}(?:\.\d+)?(\s*[AaPp]\.?[Mm]\.?)?")
 
+#: Days since 1899-12-30 by which spreadsheets count: of 1982 to 2064.
+_SERIAL_DAYS = (30_000.0, 60_000.0)
+_SERIAL = re.compile(r"\d{5}(?:[.,]\d+)?")
+
 #: Share of the steps that are equal in a regular series, a few gaps beside.
 _EVEN = 0.9
 
@@ -23,21 +27,26 @@ _LONGEST_STEP = np.timedelta64(12, "D")
 
 
 def stamps_of(
-    table: pd.DataFrame, roles: Mapping[str, str], *, time_format: str | None
+    table: pd.DataFrame, roles: Mapping[str, str], *, time_format: str | None, journal: Journal
 ) -> pd.Series | None:
     """Return the stamp of every row, text or datetimes, of one column or of several.
 
     These are a time; a date and a clock or an hour; a year, month, day and hour. None is a table
-    without any of them.
+    without any of them. Days as spreadsheets count them become stamps.
     """
+    if time_format is None and "year" not in roles:
+        whole = [roles[role] for role in ("date", "time") if role in roles]
+        table = table.assign(**{name: _from_serial(table[name], journal) for name in whole[:1]})
     if time_format is not None and "date" in roles:
         days = _formatted(table[roles["date"]], time_format).astype(str).str[:10]
         table = table.assign(**{roles["date"]: days})
     elif time_format is not None and "time" in roles:
         return _formatted(table[roles["time"]], time_format)
+    if "date" in roles and "time" in roles and table[roles["time"]].isna().all():
+        return table[roles["date"]]
     if "date" in roles and "time" in roles and len(table):
         clock = table[roles["time"]]
-        if _CLOCK.fullmatch(str(clock.iloc[0]).strip()):
+        if _CLOCK.fullmatch(str(clock.iloc[0]).strip("' ")):
             return joined([table[roles["date"]], clock], _dated)
     if "time" in roles:
         return table[roles["time"]]
@@ -49,6 +58,38 @@ def stamps_of(
     if {"date", "hour"} <= set(roles):
         return joined([table[roles["date"]], table[roles["hour"]]], _dated)
     return table[roles["date"]] if "date" in roles else None
+
+
+def _from_serial(stamps: pd.Series, journal: Journal) -> pd.Series:
+    """Return days since 1899-12-30, where all stamps that are no datetimes are such, as stamps."""
+    first = stamps.first_valid_index()
+    if first is None or not (_serial_days(example := stamps[first]) or isinstance(example, date)):
+        return stamps
+    codes, uniques = pd.factorize(stamps)
+    days = [_serial_days(word) for word in uniques]
+    is_stamp = [isinstance(word, (date, pd.Timestamp)) for word in uniques]
+    if not any(days) or not all(map(any, zip(days, is_stamp, strict=True))):
+        return stamps
+    example = next(word for word, number in zip(uniques, days, strict=True) if number)
+    journal.warn(
+        f"times such as {example} are read as days since 1899-12-30, as spreadsheets count them; "
+        "time_format=... tells another form"
+    )
+    origin = pd.Timestamp("1899-12-30")
+    words = [
+        f"{(origin + pd.Timedelta(days=number)).round('s') if number else word}"
+        for word, number in zip(uniques, days, strict=True)
+    ]
+    return pd.Series(np.array([*words, None], dtype=object)[codes], index=stamps.index)
+
+
+def _serial_days(word: object) -> float:
+    """Return the number of days that a spreadsheet writes for a stamp, 0 for anything else."""
+    text = str(word).strip()
+    if isinstance(word, (bool, date)) or not _SERIAL.fullmatch(text):
+        return 0.0
+    number = float(text.replace(",", "."))
+    return number if _SERIAL_DAYS[0] <= number <= _SERIAL_DAYS[1] else 0.0
 
 
 def ends_at_24(stamps: pd.Series) -> bool:
@@ -75,7 +116,8 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
     """
     codes, uniques = pd.factorize(stamps)
     matches = [
-        _DAY_AND_MONTH.fullmatch(word) if isinstance(word, str) else None for word in uniques
+        _DAY_AND_MONTH.fullmatch(word.strip("' ")) if isinstance(word, str) else None
+        for word in uniques
     ]
     dates = [match for match in matches if match is not None]
     if not dates or len(dates) < 0.9 * len(matches):
@@ -142,7 +184,7 @@ def _dated(day: object, clock: object) -> str:
     """Return the stamp of a date and a clock or an hour."""
     if isinstance(day, (date, datetime)):
         day = f"{day:%Y-%m-%d}"
-    text = re.split(r"[T ]", str(day).strip())[0]
+    text = re.split(r"[T ]", str(day).strip("' "))[0]
     if re.fullmatch(r"\d{8}", text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
     return f"{text} {_clock(clock)}"
@@ -160,7 +202,7 @@ def _of_parts(year: object, month: object, day: object, clock: object = 0) -> st
 
 def _clock(clock: object) -> str:
     """Return a clock or an hour as 05:00: of "5", 5.0, "05h", "5-6", "0500", "5:00", "5:00 AM"."""
-    text = str(clock).strip()
+    text = str(clock).strip("' ")
     hours = re.fullmatch(r"(\d{1,2})\s*(?:[hH]|[-–]\s*(\d{1,2}))", text)
     if hours and (hours[2] is None or int(hours[2]) == int(hours[1]) + 1):
         text = hours[1]

@@ -46,7 +46,7 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
             f"no column of a pollutant ({', '.join(POLLUTANTS)}); the columns are "
             f"{listed(data.names)}. Name one with columns={{'pm25': ...}}"
         )
-    stamps = stamps_of(table, roles, time_format=data.time_format)
+    stamps = stamps_of(table, roles, time_format=data.time_format, journal=journal)
     if stamps is None:
         journal.fault(no_column("time", data.names))
     if len(table) == 0:
@@ -218,7 +218,7 @@ def _of_usual_period(
         return every, None
     silent = Journal("", silent=True)
     ends = stamps_of(data.table.assign(time=data.table["end"]), {"time": "time"},
-                     time_format=data.time_format)  # fmt: skip
+                     time_format=data.time_format, journal=silent)  # fmt: skip
     assert ends is not None
     ordered = in_order(ends, reading.date_order, journal=silent)
     end = to_utc(ordered, time_zone=reading.time_zone, describe=str, journal=silent)

@@ -241,4 +241,6 @@ def _factors_by_row(
                 f"{counts[code + 1]} rows of {variable} converted from {word} to ug m-3 "
                 f"(times {factors[code]:.6g})"
             )
+    used = factors[np.unique(codes[~np.isnan(values)])] if measured.size else factors
+    journal.factors[variable] = float(np.nanmax(used))
     return 1.0 if (factors == 1.0).all() else factors[codes]

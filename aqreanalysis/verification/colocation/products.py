@@ -24,10 +24,12 @@ from aqreanalysis.foreign.variables import units_factor
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     ObservationError,
+    Quality,
     default_variable,
     find_faults,
     input_digest,
     step_hours,
+    usable,
     values_of,
 )
 from aqreanalysis.predictive import RootNormal, freedom_of
@@ -39,7 +41,7 @@ from aqreanalysis.verification.colocation.layers import (
 )
 from aqreanalysis.verification.colocation.stations import Colocation, colocate, name_some
 from aqreanalysis.verification.errors import VerificationError
-from aqreanalysis.verification.pairs import build_pairs
+from aqreanalysis.verification.pairs import build_pairs, quality_remarks
 from aqreanalysis.verification.summing import statistics
 
 _DISTANCE = "distance_to_nearest_station"
@@ -58,6 +60,7 @@ def match_product(
     name: str | None = None,
     time_label: TimeLabel | None = None,
     sampling: SamplingMethod = "cell",
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the pairs of measurements and of a product's values at the stations.
 
@@ -85,6 +88,8 @@ def match_product(
     sampling : {"cell", "linear"}
         The cell that holds the station, or linear interpolation between the four cells around it;
         where one of them is missing, so is the estimate.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`: what "mask" leaves out is not scored.
 
     Returns
     -------
@@ -117,6 +122,7 @@ def match_product(
     (20.0, ('estimator', 'station', 'time'), 'product')
     """
     target = _target(observations, variable)
+    given, observations = observations, usable(observations, target.name, quality)
     with raising(VerificationError, "the product"), opened(product) as dataset:
         layer = find_layer(dataset, target, product_variable)
         network = StationNetwork.from_dataset(observations)
@@ -157,7 +163,13 @@ def match_product(
             "design": match.design(),
             "statistic": match.statistic,
             "failures": [],
-            "remarks": [*warned, *assumed, *converted, *unknown],
+            "remarks": [
+                *quality_remarks(given, observations),
+                *warned,
+                *assumed,
+                *converted,
+                *unknown,
+            ],
         },
     )
 
@@ -171,12 +183,13 @@ def verify_product(
     name: str | None = None,
     time_label: TimeLabel | None = None,
     sampling: SamplingMethod = "cell",
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the statistics of a product against what stations measured.
 
     Parameters
     ----------
-    product, observations, variable, product_variable, name, time_label, sampling
+    product, observations, variable, product_variable, name, time_label, sampling, quality
         As of `match_product`.
 
     Returns
@@ -206,6 +219,7 @@ def verify_product(
         name=name,
         time_label=time_label,
         sampling=sampling,
+        quality=quality,
     )
     return statistics(pairs)
 
