@@ -311,9 +311,9 @@ def test_an_interrupted_run_leaves_neither_a_store_nor_a_process(
             time.sleep(0.05)
         children = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(number)
-        _, told = run.communicate(timeout=60)
+        _, errors = run.communicate(timeout=60)
     assert run.returncode == 128 + number
-    assert b"interrupted; nothing was written under the final name" in told
+    assert b"interrupted; nothing was written under the final name" in errors
     assert left_in(tmp_path) == {"months"}
     assert not psutil.wait_procs(children, timeout=10)[1]
 
