@@ -384,6 +384,8 @@ def table_files(path: Path, kind: str | None, journal: Journal) -> list[Path]:
         return [file for one in _matching(path) for file in table_files(one, kind, journal)]
     if not path.is_dir():
         return [files.existing(path)]
+    if is_archive(path):
+        raise ObservationError(f"{path} is an archive already: open_observations opens it")
     inside = files.names_in(path)
     patterns, suffixes = _sought(inside, candidates_of(kind))
     likely = sorted({f for pattern in patterns for f in files.files_in(path, pattern, suffixes)})

@@ -411,37 +411,31 @@ def _finish(store: Path, whole: Whole, written: Sequence[Written], journal: Jour
 
 def _run(
     jobs: Sequence[partial], processes: int, title: str, progress: bool
-) -> Iterator[tuple[partial, Any]]:
-    """Yield each job with its result, or its `ObservationError`, as they are done."""
+) -> list[tuple[partial, Any]]:
+    """Return each job with its result, or its `ObservationError`, in the order of their ends."""
     from tqdm import tqdm
 
     with tqdm(total=len(jobs), desc=title, disable=not progress, leave=False) as bar:
+        results = []
         if processes == 1 or len(jobs) < 2:
             for job in jobs:
-                yield job, _attempted(job)
+                results.append((job, _attempted(job)))
                 bar.update()
-            return
+            return results
         with _pool(processes) as pool:
             waiting = {pool.submit(_attempted, job): job for job in jobs}
             for future in as_completed(waiting):
-                try:
-                    yield waiting.pop(future), future.result()
-                except BrokenExecutor as error:
-                    raise ObservationError(
-                        "a process was ended while it was reading: for want of memory (say "
-                        "memory='1GB' or workers=1), or since a script lacks the guard "
-                        "if __name__ == '__main__':"
-                    ) from error
+                results.append((waiting[future], future.result()))
                 bar.update()
+        return results
 
 
-def _results(done: Iterator[tuple[partial, Any]]) -> list[Any]:
+def _results(done: Sequence[tuple[partial, Any]]) -> list[Any]:
     """Return the results of jobs; raise the first fault of any."""
-    results = [result for _, result in done]
-    for result in results:
+    for _, result in done:
         if isinstance(result, ObservationError):
             raise result
-    return results
+    return [result for _, result in done]
 
 
 def _attempted(job: Callable[[], Any]) -> Any:
@@ -458,6 +452,11 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_ignore_interrupts)
     try:
         yield pool
+    except BrokenExecutor as error:
+        raise ObservationError(
+            "a process was ended while it was at work: for want of memory (say memory='1GB' or "
+            "workers=1), or since a script lacks the guard if __name__ == '__main__':"
+        ) from error
     except BaseException:
         for process in list((pool._processes or {}).values()):  # terminate_workers from 3.14 on
             process.terminate()
