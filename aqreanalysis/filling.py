@@ -122,7 +122,7 @@ def _estimated(
     standardised = torch.from_numpy(state.standardisation.forward(values))
     with torch.no_grad(), single_thread():
         mean, variance = complete(covariance, standardised, neighbours, at_own_steps=NEIGHBOURS)
-        constrained = covariance.tells(variance).numpy()
+        constrained = covariance.constrained(variance).numpy()
         variance = _calibrated(variance, covariance, standardised, neighbours)
         distribution = state.standardisation.distribution(mean, variance)
     estimated = np.isnan(values) & constrained
@@ -146,7 +146,7 @@ def _calibrated(
         made &= torch.isfinite(series)
         trial = series.masked_fill(made, torch.nan)
         mean, spread = complete(covariance, trial, nearby, at_own_steps=NEIGHBOURS)
-        known = made & covariance.tells(spread)
+        known = made & covariance.constrained(spread)
         columns, error = spread[known].log()[:, None].numpy(), (series - mean)[known].numpy()
         if len(error) < FEWEST:
             continue

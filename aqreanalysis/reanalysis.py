@@ -110,6 +110,8 @@ def reanalyse(
         stations are asked for, the region is out of reach of every station, the period holds no
         hour, or the memory does not hold the request.
     """
+    if observations.chunks:  # of an archive: read once
+        observations = observations.compute()
     validate(observations)
     check_statistic(statistic)
     check_quantiles(quantiles)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
 import aqreanalysis as aqr
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.bands import SMOOTHING_KM2, BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
 from aqreanalysis.methods.kriging.solver import JITTER
 from aqreanalysis.methods.neural.batches import (
     Samples,
-    Standardisation,
     neighbourhood_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration

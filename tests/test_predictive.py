@@ -114,8 +114,8 @@ def test_without_an_error_there_is_one_value():
 
 
 def test_what_is_missing_stays_missing_and_an_estimate_below_zero_counts_as_zero():
-    for crps in (known(np.nan, np.nan).crps(1.0), known(1.0, np.nan).quantile(0.3)):
-        assert np.isnan(crps).all()
+    for value in (known(np.nan, np.nan).crps(1.0), known(1.0, np.nan).quantile(0.3)):
+        assert np.isnan(value).all()
     assert known(-3.0, 2.0).quantile(0.9) == known(0.0, 2.0).quantile(0.9)
 
 

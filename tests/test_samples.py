@@ -10,13 +10,13 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, nearest_others
 from aqreanalysis.methods.neural.batches import (
     Clock,
     Example,
     Samples,
-    Standardisation,
     assemble,
     clock_of,
     station_series,

@@ -13,7 +13,6 @@ import pytest
 import aqreanalysis as aqr
 from aqreanalysis.observations import ObservationError, find_faults, open_observations
 from aqreanalysis.observations.sources import registry
-from aqreanalysis.observations.sources.description import Source
 
 PPB_NO2 = 46.006 / 24.465402  # ug m-3 a ppb at 298.15 K and 1013.25 hPa
 
@@ -523,15 +522,10 @@ def test_the_page_of_the_sources_is_that_of_their_descriptions():
 
 
 def test_a_package_adds_a_source_by_an_entry_point(tmp_path, monkeypatch, caplog):
-    own = Source(
-        "atlantis",
-        "a file of Atlantis",
-        columns={"station": ("Buoy",), "time": ("When",), "pm25": ("Smoke",)},
-        signature=("station", "time", "pm25"),
-        time_zone="UTC-3",
-        time_label="end",
-        has_positions=False,
-    )
+    from tools.make_source_pages import HEAD
+
+    page: dict = {}
+    exec(HEAD.partition("```python\n")[2].partition("```")[0], page)
 
     class Point:
         value = "atlantis:source"
@@ -542,7 +536,7 @@ def test_a_package_adds_a_source_by_an_entry_point(tmp_path, monkeypatch, caplog
         def load(self):
             return self.gives
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(own), Point([3])])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(page["SOURCE"]), Point([3])])
     registry._catalogue.cache_clear()
     registry._spellings.cache_clear()
     try:

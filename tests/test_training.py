@@ -9,7 +9,8 @@ import pytest
 import torch
 import xarray as xr
 
-from aqreanalysis.methods.neural.batches import Example, Samples, Standardisation, assemble
+from aqreanalysis.methods.covariates import Standardisation
+from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.training import FEWEST_FOR_HEADS, train

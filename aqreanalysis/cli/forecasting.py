@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import (
+    At,
     Creator,
     Observations,
     Output,
     QualityName,
     Quantiles,
     Reader,
+    SavedModel,
     Seed,
     StatisticName,
     Variable,
@@ -38,16 +40,12 @@ def outlook(
     grid: Annotated[
         float | None, typer.Option(help="Size of a cell in degrees. Default: the stations.")
     ] = None,
-    at: Annotated[
-        Path | None, typer.Option(help="Table of stations to estimate instead of those of OBS.")
-    ] = None,
+    at: At = None,
     method: Annotated[
         str,
         typer.Option(help="aqnet, paper, lstm, patchtst, ridge, climatology or persistence."),
     ] = "aqnet",
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a saved outlook, instead of training one.")
-    ] = None,
+    model: SavedModel = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder in which the trained outlook is saved, for --model.")
     ] = None,

@@ -114,7 +114,7 @@ def predict_blocks(
         ``(time, lat, lon)``, ``(time, y, x)`` or ``(station, time)`` with ``<variable>``,
         ``<variable>_uncertainty`` (one standard error, float32), ``<variable>_flag`` (int8),
         ``<variable>_q05`` and so on, and ``distance_to_nearest_station`` (km). All are dask
-        arrays: the stations near to a target are looked for when its block is computed, so that a
+        arrays: the stations near to a target are searched when its block is computed, so that a
         grid of any size is ready at once.
 
     Examples

@@ -1,5 +1,6 @@
 """Observations: what a valid (station, time) Dataset is, and how one is made of any source."""
 
+from aqreanalysis.observations.archive.writing import write_archive
 from aqreanalysis.observations.checks.plausibility import Suspicion, suspicions
 from aqreanalysis.observations.checks.quality import QualityLimits
 from aqreanalysis.observations.checks.units import concentration_factor, to_concentration
@@ -61,5 +62,6 @@ __all__ = [
     "validate",
     "value_range",
     "values_of",
+    "write_archive",
     "write_table",
 ]

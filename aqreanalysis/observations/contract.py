@@ -92,7 +92,7 @@ def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
     Raises
     ------
     ObservationError
-        If there is no such variable, or it is not on station and time.
+        As `stored_values`.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
 from aqreanalysis.methods.covariates import COVARIATE_BYTES, Scaling, covariates_of
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
-from aqreanalysis.methods.neural.batches import Samples, Standardisation, clock_of
+from aqreanalysis.methods.neural.batches import Samples, clock_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.field import NeuralField, geometry_bytes, window_bytes
 from aqreanalysis.methods.neural.saved import (
@@ -188,15 +188,15 @@ class Reanalyser(Fitted):
         # In one order, so that the order of the Dataset changes nothing.
         order = np.argsort(StationNetwork.from_dataset(measured).identifiers, kind="stable")
         reporting = _without_outliers(measured.isel({STATION: order}), variable)
-        values = values_of(reporting, variable)
-        standardisation = Standardisation.of(values)
+        left_out = "covariates" in self.configuration.without
+        scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
+        standardisation = scaling.variable
         clock, _ = clock_of(reporting)
         field = None if background is None else Background(background)
         trend = None
         if field is not None:
-            trend = Trend.of(field, _at_stations(field, reporting), standardisation.forward(values))
-        left_out = "covariates" in self.configuration.without
-        scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
+            values = standardisation.forward(values_of(reporting, variable))
+            trend = Trend.of(field, _at_stations(field, reporting), values)
         samples = Samples.of(
             reporting,
             variable,

@@ -10,6 +10,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.fitting import crps
 from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.kriging.spread import (
@@ -20,7 +21,7 @@ from aqreanalysis.methods.kriging.spread import (
     half_width,
     interval_factor,
 )
-from aqreanalysis.methods.neural.batches import Batch, Example, Samples, Standardisation, assemble
+from aqreanalysis.methods.neural.batches import Batch, Example, Samples, assemble
 from aqreanalysis.methods.neural.devices import moved
 from aqreanalysis.methods.neural.encoder import Encoding
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices

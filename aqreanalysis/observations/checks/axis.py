@@ -24,13 +24,13 @@ _USUAL_STEPS = np.array(
 _SHARE = 0.1
 
 #: A stamp may lie this share of a step off the axis; it is moved and the move is logged.
-_TOLERANCE = 0.1
+TOLERANCE = 0.1
 
 #: Cells (station, time) that any table may spread over: 256 MB of float32 a variable.
-_FREE_CELLS = 2**26
+FREE_CELLS = 2**26
 
 #: Above that, cells per row: with fewer values than this, a date is wrong; no network is so sparse.
-_CELLS_A_ROW = 250
+CELLS_A_ROW = 250
 
 #: A gap of more than a year and half of the axis beyond which so small a share of the rows lies, or
 #: one row beside so many others, is a wrong date.
@@ -91,7 +91,7 @@ def regular_axis(
     within = place[~stray] if not stray.all() else place
     first, last = int(within.min()), int(within.max())
     cells = (last - first + 1) * len(identifiers) * width
-    if cells > max(_FREE_CELLS, _CELLS_A_ROW * codes.size * width):
+    if cells > max(FREE_CELLS, CELLS_A_ROW * codes.size * width):
         lone = _lone_row(place, codes)
         journal.fault(
             f"time runs from {_text(uniques.min())} to {_text(uniques.max())} in steps of "
@@ -136,7 +136,7 @@ def _step(codes: Codes, uniques: Stamps, station: Codes, journal: Journal) -> in
     has_mode = counts.max() >= 0.5 * counts.sum()
     typical = mode if has_mode else float(np.median(steps))
     nearest = int(_USUAL_STEPS[np.argmin(np.abs(np.log(_USUAL_STEPS / typical)))])
-    usual = abs(nearest - typical) <= _TOLERANCE * nearest
+    usual = abs(nearest - typical) <= TOLERANCE * nearest
     return mode if has_mode and not usual else nearest
 
 
@@ -172,7 +172,7 @@ def _check_shifts(
     journal: Journal,
 ) -> Mask:
     """Log the stamps that are moved, and collect a fault for those too far off; return these."""
-    far = np.abs(shift) > _TOLERANCE * step
+    far = np.abs(shift) > TOLERANCE * step
     for wrong, is_fault in ((far, True), ((shift != 0) & ~far, False)):
         if not wrong.any():
             continue

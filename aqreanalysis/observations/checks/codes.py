@@ -24,6 +24,16 @@ from aqreanalysis.observations.checks.units import usual_factors
 
 #: Numbers that instruments and agencies write for "no value"; 985 and 995 are full scales.
 _USUAL = re.compile(r"-1|-?(9+|8{3,}|7{3,})(\.9+)?|9?985|995")
+_USUAL_NUMBERS = np.array(
+    [-1.0, 985.0, 9985.0, 995.0]
+    + [
+        sign * float(digit * length + rest)
+        for sign in (1, -1)
+        for digit in "987"
+        for length in range(1, 13)
+        for rest in ("", ".9", ".99", ".999")
+    ]
+)
 #: n m above which a gap is no chance: exp(-6) is 0.25 %; 20 where the rest has negative values.
 _SURE, _SURE_AMONG_NEGATIVE = 6.0, 20.0
 #: Meteorology that cannot be negative.
@@ -60,15 +70,18 @@ def missing_codes(values: Floats, variable: str) -> list[Code]:
     left = np.array(values)
     codes: dict[float, Code] = {}
     for value in _ends(left, variable):
-        where = np.asarray(values == value)
-        if value > 0:
-            where &= ~_is_approached(values, value)
-        codes[value] = Code(value, _written(value, variable), where)
-        left[where] = np.nan
+        codes[value] = Code(value, _written(value, variable), code_places(values, value))
+        left[codes[value].where] = np.nan
     for value, where in repeated_codes(left, variable).items():
         why = "stand beside values of any level"
         codes.setdefault(value, Code(value, _written(value, variable), where, why))
     return [code for code in codes.values() if code.where.any()]
+
+
+def code_places(values: Floats, value: float) -> Mask:
+    """Return where a code stands, (station, time), and is no saturation."""
+    where = np.asarray(values == value)
+    return where & ~_is_approached(values, value) if value > 0 else where
 
 
 def _ends(left: Floats, variable: str) -> Iterator[float]:
@@ -102,9 +115,19 @@ def _candidates(rows: Floats, variable: str) -> Iterator[tuple[int, float]]:
         for row in np.flatnonzero(where):
             yield int(row), float(end[row])
     outer = np.unique(rows[(rows < 0) | (rows >= 99)])
-    for value in (float(v) for v in outer if _is_usual(float(v), variable)):
+    for value in (float(v) for v in _near_usual(outer, variable) if _is_usual(float(v), variable)):
         for row in np.flatnonzero((rows == value).any(axis=1)):
             yield int(row), value
+
+
+def _near_usual(values: Floats, variable: str) -> Floats:
+    """Return the values that differ by 1e-4 of themselves at most from a number of `_USUAL`."""
+    usual = np.outer(_USUAL_NUMBERS, usual_factors(variable)).ravel()
+    ends = np.sort(np.stack([usual * (1 - 1e-4), usual * (1 + 1e-4)]), axis=0)  # (end, number)
+    first, last = (np.searchsorted(values, end) for end in ends)
+    return values[
+        np.unique(np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)]))
+    ]
 
 
 def _is_usual(value: float, variable: str) -> bool:

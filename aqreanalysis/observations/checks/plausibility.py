@@ -18,7 +18,7 @@ from aqreanalysis.observations.checks import Codes, Floats, Mask
 from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.copies import copies
 from aqreanalysis.observations.checks.positions import misplaced
-from aqreanalysis.observations.checks.units import implausible_level
+from aqreanalysis.observations.checks.units import implausible_level, plausible_levels
 from aqreanalysis.observations.contract import DIMENSIONS, stored_values
 from aqreanalysis.observations.journal import Journal
 from aqreanalysis.observations.time_axis import step_hours
@@ -249,7 +249,7 @@ def _about_units(
         few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
         reasons = {
             row: text
-            for row in rows
+            for row in rows[~plausible_levels(values[rows], variable)]
             if (text := implausible_level(values[row], variable, factor))
             and not (few[row] and text.startswith("too low"))
         }

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant
 from aqreanalysis.observations.checks import Floats
@@ -89,6 +89,22 @@ def implausible_level(values: ArrayLike, variable: str, factor: float | None = N
     ratios = {unit: concentration_factor(unit, variable) / (factor or 1.0) for unit in units}
     fitting = [u for u, r in ratios.items() if 2 * least <= high * r and middle * r <= most / 2]
     return f"{level}: were they in {' or '.join(fitting)}?" if fitting else level
+
+
+def plausible_levels(values: Floats, variable: str) -> NDArray[np.bool_]:
+    """Return which series (series, time) `implausible_level` finds nothing wrong with, for certain.
+
+    By counts alone, without sorting: enough values above the least level, most below the largest.
+    """
+    if variable not in _LEVELS:
+        return np.ones(values.shape[0], dtype=bool)
+    least, most = _LEVELS[variable]
+    positive, enough, low = (
+        np.count_nonzero(which, axis=1)
+        for which in (values > 0, values >= least, (values > 0) & (values <= most))
+    )
+    above = positive - np.ceil(0.95 * (positive - 1))  # as many are not below the quantile
+    return (positive == 0) | ((enough >= above) & (2 * low > positive))
 
 
 def concentration_factor(

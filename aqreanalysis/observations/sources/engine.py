@@ -20,11 +20,13 @@ from aqreanalysis.observations.variables import listed
 
 
 def read(
-    inputs: Sequence[Input], candidates: Sequence[Source], *, reading: Reading, journal: Journal
-) -> xr.Dataset:
+    inputs: Sequence[Input], candidates: Sequence[Source], *, reading: Reading, journal: Journal,
+    is_part: bool,
+) -> xr.Dataset:  # fmt: skip
     """Return the Dataset of files of one source.
 
-    ``candidates`` are the sources to choose from; an empty sequence means all.
+    ``candidates`` are the sources to choose from; an empty sequence means all. Where the inputs are
+    a part of several files, a file may be named after its station.
 
     Raises
     ------
@@ -34,7 +36,6 @@ def read(
     pieces: list[Piece] = []
     names: list[str] = []
     source: Source | None = None
-    several = len(inputs) > 1
     for item in inputs:
         blocks = list(blocks_of(item, candidates, reading))
         for kind, _ in blocks:
@@ -52,7 +53,7 @@ def read(
         for kind, block in blocks:
             sheet = block.sheet if kind.is_plain else ""
             pieces.append(
-                piece_of(sheet or item.name, kind, block, several or bool(sheet), reading, journal)
+                piece_of(sheet or item.name, kind, block, is_part or bool(sheet), reading, journal)
             )
             names.append(item.name)
     if source is None:

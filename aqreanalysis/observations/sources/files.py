@@ -243,6 +243,19 @@ def names_in(path: Path) -> list[str]:
         return [Path(name).name.lower() for name in archive.namelist()]
 
 
+def files_in(
+    folder: Path, pattern: str = "*", suffixes: tuple[str, ...] = CSV_SUFFIXES
+) -> Iterator[Path]:
+    """Yield the files of a folder as `members` does, zips whole; those in an archive are none."""
+    for file in sorted(folder.rglob("*")):
+        inside = file.relative_to(folder).parts[:-1]
+        if any(part.startswith(".") or part.lower().endswith(".zarr") for part in inside):
+            continue
+        is_zip = file.suffix.lower() == ".zip"
+        if file.is_file() and (is_zip or _fits(file.name, pattern, suffixes)):
+            yield file
+
+
 def members(
     path: Path, pattern: str = "*", suffixes: tuple[str, ...] = CSV_SUFFIXES
 ) -> Iterator[tuple[str, Path | bytes]]:
@@ -252,10 +265,10 @@ def members(
     suffixes, if there are any. A single file is itself.
     """
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and _fits(file.name, pattern, suffixes):
+        for file in files_in(path, pattern, suffixes):
+            if file.suffix.lower() != ".zip":
                 yield file.name, file
-            elif file.suffix.lower() == ".zip":
+            else:
                 yield from _members(file, file.name, pattern, suffixes)
     elif path.suffix.lower() == ".zip":
         yield from _members(existing(path), path.name, pattern, suffixes)

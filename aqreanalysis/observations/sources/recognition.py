@@ -83,6 +83,15 @@ def names_of(item: Input, reading: Reading) -> list[str] | None:
     if isinstance(item.content, pd.DataFrame) or not _is_text(item, item.content):
         return None
     try:
+        start = opening.first_lines(item.content)
+        if not registry.recognised_line(start[0]):  # the whole of a large file is not needed
+            own = replace(reading, encoding="utf-8-sig", header=None)
+            names = opening.layout_of(item.content, reading=own, known=registry.known).names
+            if not any("\ufffd" in name for name in names):
+                return names
+    except ObservationError:
+        pass  # of another encoding
+    try:
         return _station_layout(item.content, reading).names
     except ObservationError:
         return None

@@ -1,5 +1,6 @@
 """Networks of Europe."""
 
+from aqreanalysis.observations.sources.catalogue.units import MASSES
 from aqreanalysis.observations.sources.description import Source
 
 #: Numbers of the pollutants in EEA's data dictionary.
@@ -16,8 +17,6 @@ _EEA_COMMAND = "aqreanalysis validate {} --stations DataExtract.csv"
 _HOURS = tuple(name for hour in range(24) for name in (f"{hour:02}", f"flag{hour:02}"))
 #: Numbers of the pollutants in Spain.
 _SPAIN = {"1": "so2", "6": "co", "7": "no", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
-#: EEA, Spain and the United Kingdom state CO in mg m-3, all else in ug m-3.
-_MASSES = {"co": "mg m-3"} | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3")
 _UKAIR = {
     **{
         f"pm{size.replace('.', '')}": tuple(
@@ -195,7 +194,7 @@ EUROPE = (
         time_zone="UTC+1",
         time_label="start",
         separator="\t",
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -213,14 +212,13 @@ EUROPE = (
             "time": ("Date&Time",),
             **_UKAIR,
         },
-        needed=("time",),
         signature=("time",),
         exact=True,
         any_of=("pm25", "pm10", "o3", "no2", "so2", "co"),
         time_zone="UTC",
         time_label="end",
         missing=("No data",),
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -246,7 +244,7 @@ EUROPE = (
         time_label="end",
         date_order="day",
         missing=("No data",),
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -264,7 +262,6 @@ EUROPE = (
             "units": ("Units",),
         },
         signature=("station", "parameter", "time", "value", "units"),
-        needed=("station", "parameter", "time", "value", "units"),
         time_zone="UTC",
         time_label="start",
         date_order="day",
@@ -291,7 +288,6 @@ EUROPE = (
             "municipality": ("MUNICIPIO",),
             "site": ("ESTACION",),
         },
-        needed=("station", "parameter", "year", "month", "date"),
         signature=("station", "parameter", "year", "month", "date"),
         layout="hours",
         series=r"(?i)h(\d\d)",
@@ -301,7 +297,7 @@ EUROPE = (
         parameters=_SPAIN,
         time_zone="UTC+1",
         time_label="end",
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
 )
