@@ -4,9 +4,12 @@ import csv
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from aqreanalysis.predictive import Statistic
+from benchmarks.outlook import COMPARED, fortnights_path
 
 PLACES = {
     "visible": "Visible stations",
@@ -25,6 +28,8 @@ PUBLISHED = {
     "ridge": ("25.00 / 29.00", "26.00 / 32.00", "23.50 / 29.50"),
 }
 PUBLISHED_R2 = "AQ-Net (published): R2 .510, .412 and .189 at 6, 12 and 24 h"
+#: Resamples of fortnights.
+DRAWS = 2000
 _SUMS = ("values", "squares", "absolute", "errors", "truth", "truth_squares")
 
 
@@ -62,6 +67,80 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
         total["absolute"] / count,
         (total["squares"] / count) ** 0.5,
     )
+
+
+def read_fortnights(path: Path) -> list[dict[str, Any]]:
+    """Return the sums of fortnights beside a record; of a run measured twice, the last."""
+    with fortnights_path(path).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    identity = ("fold", "method", "seed", "place", "target", "fortnight")
+    return list({tuple(row[name] for name in identity): row for row in rows}.values())
+
+
+def differences(rows: Sequence[Mapping[str, Any]], method: str = "aqnet") -> str:
+    """Return by how much a method differs from the others, in percent, with 95 % intervals.
+
+    Fortnights are drawn with all their starts, stations and seeds; folds count that both have.
+    """
+    parts = []
+    for place in ("visible", "hidden"):
+        of_place = [row for row in rows if row["place"] == place]
+        for score in ("RMSE", "MAE"):
+            lines = [
+                f"| {score} of `{method}`, {place}, % of that of | {' | '.join(COMPARED)} |",
+                "|---|" + "---:|" * len(COMPARED),
+            ]
+            for other in (name for name in _methods(rows) if name != method):
+                cells = [
+                    str(difference(of_place, method, other, target, score)) for target in COMPARED
+                ]
+                lines.append(f"| {other} | {' | '.join(cells)} |")
+            parts += ["\n".join(lines), ""]
+    return "\n".join(parts)
+
+
+class Difference(NamedTuple):
+    """A relative difference of a score, and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return it in percent; bold where the interval excludes 0."""
+        value, low, high = (f"{100 * each:+.1f}" for each in self)
+        text = f"{value} [{low}, {high}]"
+        return f"**{text}**" if self.low > 0 or self.high < 0 else text
+
+
+def difference(
+    rows: Sequence[Mapping[str, Any]], method: str, other: str, target: str, score: str
+) -> Difference:
+    """Return the relative difference of a method's score, of one place, to that of another.
+
+    Examples
+    --------
+    >>> row = dict(fold=0, target="hour 6", fortnight=0, values=2, squares=2, absolute=2)
+    >>> rows = [row | {"method": "a", "squares": 8}, row | {"method": "b"}]
+    >>> difference(rows, "a", "b", "hour 6", "RMSE")
+    Difference(value=1.0, low=1.0, high=1.0)
+    """
+    rows = [row for row in rows if row["target"] == target]
+    folds = [{row["fold"] for row in rows if row["method"] == name} for name in (method, other)]
+    name, power = ("squares", 0.5) if score == "RMSE" else ("absolute", 1.0)
+    count = 1 + max(int(row["fortnight"]) for row in rows)
+    sums = np.zeros((2, 2, count))  # (method, error or values, fortnight)
+    for row in rows:
+        if row["method"] in (method, other) and row["fold"] in folds[0] & folds[1]:
+            at = (int(row["method"] == other), slice(None), int(row["fortnight"]))
+            sums[at] += float(row[name]), float(row["values"])
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS)
+    weights = np.vstack([np.ones(count), draws])
+    error, values = np.einsum("mef,df->emd", sums, weights)
+    own, theirs = (error / values) ** power
+    relative = own / theirs - 1
+    low, high = np.quantile(relative[1:], (0.025, 0.975))
+    return Difference(float(relative[0]), float(low), float(high))
 
 
 def tables(rows: Sequence[Mapping[str, Any]], statistic: Statistic = "mean") -> str:

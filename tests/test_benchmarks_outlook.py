@@ -84,7 +84,7 @@ def test_both_statistics_come_of_one_fit_and_tables_are_those_of_one(split, tmp_
     way = Way.of(split)
     few = replace(split, columns=split.columns[::60])
     methods = ("persistence", "ridge", "aqnet")
-    rows = [row for method in methods for row in outlook._run(few, way, method, 0)]
+    rows = [row for method in methods for row in outlook.Run.of(few, way, method, 0).rows()]
     record = tmp_path / "record.csv"
     outlook.append(record, rows)
     read = outlook_tables.read(record)
