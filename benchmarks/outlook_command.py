@@ -45,8 +45,10 @@ def _outlook(options: argparse.Namespace) -> None:
     if wrong:
         raise ValueError(f"methods are {', '.join(outlook.METHODS)}; found {', '.join(wrong)}")
     if options.from_csv:
-        print(outlook_tables.tables(outlook_tables.read(options.from_csv), options.statistic))
+        rows = outlook_tables.read(options.from_csv)
+        print(outlook_tables.tables(rows, options.statistic))
         print(outlook_tables.differences(outlook_tables.read_fortnights(options.from_csv)))
+        print(outlook_tables.summary(rows))
         return
     seeded = [name for name in options.methods if name not in outlook.UNSEEDED]
     others = len(options.methods) - len(seeded)
