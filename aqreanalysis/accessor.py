@@ -54,15 +54,6 @@ class AqnetAccessor:
 
         validate(self._dataset)
 
-    def flag(self, variable: str | None = None) -> xr.Dataset:
-        """Add ``<variable>_flag``: values out of range, flat lines, spikes, unlike neighbours.
-
-        No value is removed; see `aqreanalysis.observations.mask`.
-        """
-        from aqreanalysis.observations import default_variable, flag
-
-        return flag(self._dataset, variable or default_variable(self._dataset))
-
     def qc(
         self,
         variables: str | Sequence[str] | None = None,

@@ -149,8 +149,8 @@ def _calibrated(
         law = fit_log_variance(columns, error, start=(1.0,), bounds=[POWERS], ridge=0.0)
         fitted = np.exp((columns @ law[:-1] + law[-1]) / 2)
         law[-1] += 2 * np.log(interval_factor(error, fitted))
-        there = (silent if everyone else ~silent) & (variance > 0)
-        variance = torch.where(there, variance ** law[0] * np.exp(law[-1]), variance)
+        chosen = (silent if everyone else ~silent) & (variance > 0)
+        variance = torch.where(chosen, variance ** law[0] * np.exp(law[-1]), variance)
     return variance
 
 

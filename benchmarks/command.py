@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
-from benchmarks import measuring, quality, record, silence, speed_commands, tables
+from benchmarks import intervals, measuring, quality, record, silence, speed_commands, tables
 from benchmarks.filling import filling_table
 from benchmarks.fuzz import add_fuzz
 from benchmarks.measuring import Measured
@@ -77,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     silent = commands.add_parser("silence", help="errors while a whole network is silent (p3)")
     silent.add_argument("--data", type=Path, help="folder of data, as above")
     silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
+    hold = commands.add_parser("intervals", help="how often intervals hold at hidden stations")
+    hold.add_argument("protocols", nargs="*", choices=tuple(PROTOCOLS), default=intervals.DEFAULT)
+    hold.add_argument("--data", type=Path, help="folder of data, as above")
+    hold.set_defaults(
+        run=lambda options: print(intervals.table(data_folder(options.data), options.protocols))
+    )
     control = commands.add_parser(
         "quality", help="hidden stations with and without quality control, and planted faults"
     )

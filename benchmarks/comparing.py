@@ -136,12 +136,12 @@ def compared(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, Compar
         name: differences(summed.sel(estimator=[name, method]), to=name).sel(estimator=method)
         for name in {*best.values()}
     }
-    found = {}
+    comparisons = {}
     for score, name in best.items():
         relative = to[name][f"relative_{score}"]
         bounds = (float(relative.sel(bound=bound)) for bound in ("value", "low", "high"))
-        found[score] = Comparison(of[method, score], name, of[name, score], *bounds)
-    return found
+        comparisons[score] = Comparison(of[method, score], name, of[name, score], *bounds)
+    return comparisons
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
 
     The split is named where a protocol scores each of its own, and empty elsewhere.
     """
-    found = {}
+    by_protocol = {}
     medians = [row for row in rows if row["statistic"] == "median"]
     for key, protocol in PROTOCOLS.items():
         of_protocol = [row for row in medians if row["protocol"] == key]
@@ -168,14 +168,14 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
             method = next((name for name in OURS if any(r["method"] == name for r in part)), "")
             if scores := compared(part, method):
                 stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
-                found[key, split] = Standing(method, len(stations), scores)
-    return found
+                by_protocol[key, split] = Standing(method, len(stations), scores)
+    return by_protocol
 
 
-def differences_table(found: Mapping[tuple[str, str], Standing]) -> list[list[str]]:
+def differences_table(by_protocol: Mapping[tuple[str, str], Standing]) -> list[list[str]]:
     """Return the table of standings, losses in RMSE first, as rows of cells."""
     head = ["difference in %", "method", "stations", *(score.upper() for score in COMPARED)]
-    ordered = sorted(found.items(), key=lambda each: -each[1].scores["rmse"].difference)
+    ordered = sorted(by_protocol.items(), key=lambda each: -each[1].scores["rmse"].difference)
     return [head] + [
         [f"`{key}` {split}".strip(), of.method, str(of.stations), *map(str, of.scores.values())]
         for (key, split), of in ordered

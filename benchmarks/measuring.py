@@ -176,6 +176,7 @@ def _summed(split: Split, method: str, estimate: np.ndarray, hidden: HiddenEstim
         estimate=estimate[None],
         standard_error=hidden.standard_error[None],
         median=hidden.median[None],
+        freedom=np.full((1, len(names)), hidden.freedom),
         methods=[method],
         stations={"distance_km": split.fold.distance_km(split.observations)},
         attributes={"by": "protocol"},

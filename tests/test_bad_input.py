@@ -105,10 +105,10 @@ def _points(table):
 def test_points_of_each_format_are_read(table, tmp_path, suffix, crs):
     path = tmp_path / f"points{suffix}"
     _points(_with(table, "pm25", 1, np.nan).astype({"pm25": float})).to_crs(crs).to_file(path)
-    found = open_observations(path)
-    np.testing.assert_array_equal(found.pm25, [[10, np.nan, 12], [20, 21, 22]])
-    np.testing.assert_allclose(found.longitude, [10, 11], atol=1e-9)
-    np.testing.assert_allclose(found.latitude, [50, 51], atol=1e-9)
+    obs = open_observations(path)
+    np.testing.assert_array_equal(obs.pm25, [[10, np.nan, 12], [20, 21, 22]])
+    np.testing.assert_allclose(obs.longitude, [10, 11], atol=1e-9)
+    np.testing.assert_allclose(obs.latitude, [50, 51], atol=1e-9)
 
 
 @pytest.mark.parametrize("word", ["NA", "", "abc", "<LOD", b"\1\2"])
@@ -160,8 +160,8 @@ def test_a_stamp_without_day_or_hour_or_sense_is_refused(table, stamp, rows):
      "2020-10-31T24:00Z", "2020-10-31T19:00-0500"],
 )  # fmt: skip
 def test_a_stamp_may_be_spelled_in_many_ways(table, stamp):
-    found = open_observations(_with(table, "time", [0, 3], stamp))
-    assert found.equals(open_observations(table))
+    obs = open_observations(_with(table, "time", [0, 3], stamp))
+    assert obs.equals(open_observations(table))
 
 
 def test_one_wrong_date_does_not_fill_the_memory():
@@ -186,8 +186,8 @@ def test_rows_a_millisecond_apart_do_not_fill_the_memory(table):
 
 def test_a_sparse_network_of_decades_is_read(table):
     years = [f"{year}-01-01T00:00Z" for year in (1990, 2000, 2020)] * 2
-    found = open_observations(table.assign(time=years))
-    assert int(found.pm25.notnull().sum()) == 6
+    obs = open_observations(table.assign(time=years))
+    assert int(obs.pm25.notnull().sum()) == 6
 
 
 # Names and units
@@ -195,9 +195,9 @@ def test_a_sparse_network_of_decades_is_read(table):
 
 def test_units_stand_in_the_last_brackets_of_a_name(table):
     name = "PM2.5 (LC) [mg/m3]"
-    found = open_observations(table.rename(columns={"pm25": name}), columns={"pm25": name})
-    assert float(found.pm25.max()) == 22_000
-    assert "converted from mg/m3" in found.attrs["history"]
+    obs = open_observations(table.rename(columns={"pm25": name}), columns={"pm25": name})
+    assert float(obs.pm25.max()) == 22_000
+    assert "converted from mg/m3" in obs.attrs["history"]
 
 
 @pytest.mark.parametrize("inner", ["(" * 30_000, "[" + " " * 30_000, "(" + " x" * 20_000 + ")"])

@@ -24,8 +24,8 @@ def test_ratios_are_those_of_wall_time():
 
 def test_the_quickest_run_counts():
     seconds = iter([0.05, 0.0, 0.02])
-    found = timed_sleeps(seconds)
-    assert found.wall_seconds < 0.015
+    result = timed_sleeps(seconds)
+    assert result.wall_seconds < 0.015
 
 
 def timed_sleeps(seconds):
@@ -82,7 +82,7 @@ def test_growth_is_drawn_with_its_slope(tmp_path):
 def test_a_month_is_written_and_its_memory_told(monkeypatch, tmp_path):
     monkeypatch.setattr(month, "STATIONS", 20)
     monkeypatch.setattr(month, "CELL", 10.0)
-    told = month.write_month(tmp_path / "month.nc", 24, "1GB")
-    assert told.startswith("24 h, 576 cell-hours: ")
+    line = month.write_month(tmp_path / "month.nc", 24, "1GB")
+    assert line.startswith("24 h, 576 cell-hours: ")
     with open_product(tmp_path / "month.nc") as product:
         assert np.isfinite(product.pm25).all()

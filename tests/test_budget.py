@@ -149,8 +149,8 @@ def machine(monkeypatch, tmp_path):
         for name, text in (files or {}).items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(text)
-        found = SimpleNamespace(available=int(available), total=int(limit))
-        monkeypatch.setattr("psutil.virtual_memory", lambda: found)
+        result = SimpleNamespace(available=int(available), total=int(limit))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: result)
         monkeypatch.setattr("distributed.system.memory_limit", lambda: int(limit))
 
     return pretend

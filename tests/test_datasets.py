@@ -163,9 +163,9 @@ def test_the_background_pattern_drifts_with_the_wind() -> None:
     lattice = np.arange(0, 2000.0, 10.0)
     field = drifting_field(weather, lattice, lattice, length_km=60.0, seed=2)
     # One hour takes the pattern one cell east and two cells south; it ages a little meanwhile.
-    there = field[1:, :-2, 1:].ravel()
-    assert np.corrcoef(there, field[:-1, 2:, :-1].ravel())[0, 1] > 0.985
-    assert np.corrcoef(there, field[:-1, :-2, 1:].ravel())[0, 1] < 0.95
+    downwind = field[1:, :-2, 1:].ravel()
+    assert np.corrcoef(downwind, field[:-1, 2:, :-1].ravel())[0, 1] > 0.985
+    assert np.corrcoef(downwind, field[:-1, :-2, 1:].ravel())[0, 1] < 0.95
     np.testing.assert_allclose(field.std(), 1.0, atol=0.1)
 
 
@@ -268,11 +268,11 @@ def test_perfect_sensors_report_the_truth_interpolated() -> None:
     network = synthetic_network(**(SMALL | {"hours": 48}), sensors=Sensors.perfect())
     assert not network.faults.to_dataarray().any()
     for stations in (network.observations, network.hidden):
-        there = network.truth.interp(lon=stations.longitude, lat=stations.latitude)
+        exact = network.truth.interp(lon=stations.longitude, lat=stations.latitude)
         for name in ("pm25", "pm10", "no2"):
             # float32 holds 1000 to 6e-5.
             np.testing.assert_allclose(
-                stations[name], there[name].transpose("station", "time"), rtol=1e-5, atol=1e-3
+                stations[name], exact[name].transpose("station", "time"), rtol=1e-5, atol=1e-3
             )
     np.testing.assert_array_equal(network.hidden.pm25, network.hidden.pm25_truth)
 
@@ -355,8 +355,8 @@ def test_faults_of_the_network_are_present_values(network: SyntheticNetwork) -> 
     faults, pm25 = network.faults, network.observations.pm25
     assert faults.stuck.any()
     assert pm25.where(faults.stuck).count() == faults.stuck.sum()
-    held = pm25.where(faults.stuck)
-    assert float((held.max("time") - held.min("time")).max()) == 0.0
+    stuck = pm25.where(faults.stuck)
+    assert float((stuck.max("time") - stuck.min("time")).max()) == 0.0
     assert not (faults.spike & faults.stuck).any()
 
 

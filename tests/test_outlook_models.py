@@ -116,9 +116,9 @@ def test_the_untrained_network_is_its_linear_outlook(observations):
     model.weight = torch.randn(model.weight.shape, generator=torch.manual_seed(0))
     history = examples.history(model.edges, model.leads)
     with torch.no_grad():
-        found = model(history, attention=True)
-    np.testing.assert_allclose(found.mean, design(history, cycles=True) @ model.weight, atol=1e-4)
-    np.testing.assert_allclose(found.attention.sum(-1), 1, rtol=1e-5)
+        outputs = model(history, attention=True)
+    np.testing.assert_allclose(outputs.mean, design(history, cycles=True) @ model.weight, atol=1e-4)
+    np.testing.assert_allclose(outputs.attention.sum(-1), 1, rtol=1e-5)
 
 
 def test_without_cycles_the_time_of_day_changes_nothing(observations):
@@ -167,8 +167,10 @@ def test_climatology_is_the_mean_of_each_hour_of_the_day():
     parts = Examples.of(inputs, range(24, 180)), Examples.of(inputs, range(180, 216))
     trained = train(model, *parts, level=level, schedule=OutlookSchedule(), seed=0)
     with torch.no_grad():
-        found = level.concentration(trained.model(parts[1].history(model.edges, model.leads)).mean)
-    np.testing.assert_allclose(found, level.concentration(parts[1].truth(24)), rtol=1e-4)
+        outputs = level.concentration(
+            trained.model(parts[1].history(model.edges, model.leads)).mean
+        )
+    np.testing.assert_allclose(outputs, level.concentration(parts[1].truth(24)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -307,11 +309,11 @@ def test_aqnet_as_released_sees_no_history_of_the_variable_and_favours_the_newes
     model = made(PaperNetwork, inputs.channels)
     history = Examples.of(inputs, [200]).history(model.edges, model.leads)
     with torch.no_grad():
-        found = model(history, attention=True)
+        outputs = model(history, attention=True)
         value = history.value.clone()
         value[..., :2] = 0
-        assert torch.equal(found.mean, model(history._replace(value=value)).mean)
-    weights = found.attention.mean((0, 1))  # oldest first
+        assert torch.equal(outputs.mean, model(history._replace(value=value)).mean)
+    weights = outputs.attention.mean((0, 1))  # oldest first
     assert weights[-1] > 1.5 * weights[0]
 
 

@@ -63,13 +63,13 @@ def test_nothing_is_wrong_with_what_is_true(true):
 @pytest.mark.parametrize("code", [-99.0, -1.0, -9.0, -8888.0, 9999.0, 99999.0, 999.0])
 def test_a_code_is_named_and_read_as_missing(code, variable, caplog):
     wrong = _with(_observations(variable), 3, slice(20, 60, 5), code, variable)
-    found = open_observations(wrong)
-    assert int(found[variable].isnull().sum()) == 8
+    obs = open_observations(wrong)
+    assert int(obs[variable].isnull().sum()) == 8
     (message,) = [m for m in caplog.messages if "missing code" in m]
     example = "8 values (at 1 station; for example station S3, 2020-01-01T20:00 UTC)"
     assert message.startswith(f"Dataset: {example} of {variable} are exactly {code:.6g}")
     assert f"missing={code:.6g} (--missing {code:.6g})" in message
-    assert message.removeprefix("Dataset: ") in found.attrs["history"]
+    assert message.removeprefix("Dataset: ") in obs.attrs["history"]
 
 
 def test_a_full_scale_that_nothing_leads_up_to_is_a_code(true):
@@ -145,11 +145,11 @@ def test_zeros_limits_steps_and_saturations_are_measurements(true, real):
 )
 def test_a_misplaced_station_is_left_out(true, longitude, latitude, words, caplog):
     wrong = _moved(true, 4, longitude, latitude)
-    found = open_observations(wrong)
-    assert "S4" not in found.station.values
-    assert found.sizes["station"] == 9
+    obs = open_observations(wrong)
+    assert "S4" not in obs.station.values
+    assert obs.sizes["station"] == 9
     assert words in caplog.text
-    assert "station S4" in found.attrs["history"]
+    assert "station S4" in obs.attrs["history"]
     with pytest.raises(ObservationError, match=r"station S4 is .*stations=\.\.\. \(--stations\)"):
         _strictly(wrong)
 
@@ -169,8 +169,8 @@ def test_of_two_stations_none_is_certain(true, caplog):
 
 def test_a_remote_station_is_named_and_stays(true, caplog):
     caplog.set_level(logging.INFO)
-    found = open_observations(_moved(true, 4, -61.5, 16.2))
-    assert found.sizes["station"] == 10
+    obs = open_observations(_moved(true, 4, -61.5, 16.2))
+    assert obs.sizes["station"] == 10
     assert "station S4 is" in caplog.text
     assert "km from all others" in caplog.text
     assert _strictly(_moved(true, 4, -61.5, 16.2)).sizes["station"] == 10
@@ -194,16 +194,16 @@ def test_signs_are_not_turned_where_stations_lie_on_both_sides(true):
 @pytest.mark.parametrize("lag", [0, 1, -3])
 def test_two_stations_with_the_same_numbers(true, lag, caplog):
     shifted = true.pm25[0].shift(time=lag).values
-    found = open_observations(_with(true, 1, slice(None), shifted))
-    assert found.sizes["station"] == 10  # nothing is left out, it is said
+    obs = open_observations(_with(true, 1, slice(None), shifted))
+    assert obs.sizes["station"] == 10  # nothing is left out, it is said
     assert "stations S0 and S1 hold the same numbers of pm25" in caplog.text
     assert {0: "Leave one", 1: "1 h later", -3: "3 h earlier"}[lag] in caplog.text
 
 
 def test_daily_values_among_hourly_ones_are_no_hourly_values(true, caplog):
     daily = np.where(np.arange(HOURS) % 24 == 0, 21.5, np.nan)
-    found = open_observations(_with(true, 5, slice(None), daily + np.arange(HOURS) / 7))
-    assert bool(found.pm25[5].isnull().all())
+    obs = open_observations(_with(true, 5, slice(None), daily + np.arange(HOURS) / 7))
+    assert bool(obs.pm25[5].isnull().all())
     assert "10 values (at 1 station; for example station S5, 2020-01-01T00:00 UTC)" in caplog.text
 
 
@@ -264,9 +264,9 @@ def test_nothing_but_codes_is_an_error(true):
 def test_types_attributes_and_the_argument_stay(true):
     wrong = _with(true, 3, slice(20, 60, 5), -99.0)
     before = wrong.copy(deep=True)
-    found = open_observations(wrong)
-    assert found.pm25.dtype == wrong.pm25.dtype
-    assert found.pm25.attrs == wrong.pm25.attrs
+    obs = open_observations(wrong)
+    assert obs.pm25.dtype == wrong.pm25.dtype
+    assert obs.pm25.attrs == wrong.pm25.attrs
     xr.testing.assert_identical(wrong, before)
 
 

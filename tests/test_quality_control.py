@@ -13,6 +13,8 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     QC_FLAGS,
     ObservationError,
+    QualityLimits,
+    bits_of,
     open_observations,
     qc,
     qc_table,
@@ -79,6 +81,7 @@ def test_clean_observations_pass(clean):
         (slice(100, 180), 0.0, "flat_line"),
         (100, 600.0, "spike"),
         (100, 2500.0, "out_of_range"),
+        (100, -11.0, "out_of_range"),
         ([50, 90, 91, 300], -99.0, "missing_code"),
         (slice(100, 104), [400.0, 410.0, 405.0, 402.0], "neighbour_outlier"),
     ],
@@ -101,8 +104,56 @@ def test_a_rise_of_the_whole_network_is_weather(clean):
     rising = clean.pm25.values.copy()
     rising[:, 300:] += 200
     rising[:, 120] += 300
-    found = _faults(qc(clean[["pm25"]].assign(pm25=clean.pm25.copy(data=rising))))
-    assert found.keys() <= {"neighbour_outlier"}
+    flagged = _faults(qc(clean[["pm25"]].assign(pm25=clean.pm25.copy(data=rising))))
+    assert flagged.keys() <= {"neighbour_outlier"}
+
+
+def test_noise_about_zero_and_short_runs_pass(clean):
+    low = clean.pm25 - clean.pm25.mean()
+    assert "out_of_range" not in _faults(qc(clean[["pm25"]].assign(pm25=low.clip(-9))))
+    assert "flat_line" not in _faults(qc(_with(clean, 3, slice(100, 107), 47.3), "pm25"))
+
+
+def test_coarse_steps_may_repeat_for_long(clean):
+    """Values in steps of 20 repeat in runs of eight and more, and no instrument is stuck."""
+    checked = qc(clean[["pm25"]].assign(pm25=(clean.pm25 / 20).round() * 20))
+    assert _failing(checked, "flat_line").mean() < 0.01
+
+
+def test_a_station_with_an_offset_of_its_own_is_no_outlier(clean):
+    threefold = _with(clean[["pm25"]], 3, slice(None), 3 * clean.pm25[3].values)
+    assert _faults(qc(threefold)) == {}
+
+
+def test_one_bad_station_does_not_flag_its_neighbours(clean):
+    noise = np.random.default_rng(1).uniform(600, 900, 50)
+    bits = qc(_with(clean, 3, slice(100, 150), noise), "pm25").pm25_qc.values
+    assert not np.delete(bits, 3, axis=0).any()
+    assert bits[3, 101:149].all()
+
+
+def test_few_stations_and_stations_without_a_value(clean):
+    for count in (1, 2, 5):
+        assert _faults(qc(clean.isel(station=slice(count)))) == {}
+    bits = qc(_with(clean, 3, slice(None), np.nan), "pm25").pm25_qc.values
+    assert (bits[3] == QC_FLAGS["missing"]).all()
+    assert not np.delete(bits, 3, axis=0).any()
+
+
+def test_limits_are_checked_all_at_once():
+    with pytest.raises(ValueError, match=r"flat_steps must be .*; .*neighbours must be .*; flat_c"):
+        QualityLimits(flat_steps=1, neighbours=2, flat_chance=0.0)
+
+
+def test_real_networks_mostly_pass_and_a_stuck_monitor_does_not(data_dir):
+    """Station 26-163-0039 of the US reports 0.0 for 4117 hours of 2011."""
+    us = open_observations(data_dir / "usepa_2011" / "pm25_frm_fem_hourly_2011.csv.gz")
+    checked = qc(us, "pm25")
+    flagged = (checked.pm25_qc & bits_of(FAULTS)) != 0
+    assert float(flagged.sum() / us.pm25.count()) < 0.005
+    stuck = us.pm25.where(_failing(checked, "flat_line")).sel(station="26-163-0039")
+    assert int(stuck.count()) == 4117
+    assert float(stuck.max()) == 0.0
 
 
 def test_constant_air_is_not_stuck(clean):
@@ -147,10 +198,10 @@ def test_the_labels_of_two_public_files_differ_by_an_hour(data_dir):
     rest = others.isel(station=np.setdiff1d(np.arange(36), same)).reindex(time=own.time)
     degrees = [np.r_[rest[n].values, own[n].values] for n in ("longitude", "latitude")]
     values = np.concatenate([rest.values, own.values]).astype(float)
-    found = clock_shifts(values, StationNetwork(*degrees), step_hours=1.0)
-    assert {shift.hours for shift in found} == {-1}
-    assert min(shift.row for shift in found) == 24  # none of the 24 that are right
-    assert len(found) >= 9
+    shifts = clock_shifts(values, StationNetwork(*degrees), step_hours=1.0)
+    assert {shift.hours for shift in shifts} == {-1}
+    assert min(shift.row for shift in shifts) == 24  # none of the 24 that are right
+    assert len(shifts) >= 9
 
 
 def test_bits_are_cf_and_values_stay(clean):

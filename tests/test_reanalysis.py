@@ -403,9 +403,9 @@ def test_the_date_line_is_no_different_from_elsewhere(plain):
     turned = dataset.assign_coords(longitude=(dataset.longitude + 64 + 180) % 360 - 180)
 
     here = plain.predict(dataset, places(lon, lat)).compute()
-    there = plain.predict(turned, places(lon + 64, lat)).compute()
+    moved = plain.predict(turned, places(lon + 64, lat)).compute()
 
-    np.testing.assert_allclose(here.pm25, there.pm25, rtol=1e-4)
+    np.testing.assert_allclose(here.pm25, moved.pm25, rtol=1e-4)
 
 
 def test_values_of_a_target_station_that_is_left_out_never_reach_it(deep):

@@ -294,11 +294,11 @@ def test_a_report_ends_in_html(tmp_path, name):
 def test_a_target_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     with pytest.raises(WriteError, match="there is no folder"):
         check_report_target(tmp_path / "nowhere" / "report.html")
-    there = tmp_path / "REPORT.HTML"
-    there.write_text("old")
-    assert check_report_target(there) == there
+    path = tmp_path / "REPORT.HTML"
+    path.write_text("old")
+    assert check_report_target(path) == path
     with pytest.raises(WriteError, match="exists, and overwrite is False"):
-        check_report_target(there, overwrite=False)
+        check_report_target(path, overwrite=False)
 
 
 class Page(HTMLParser):
@@ -306,20 +306,20 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.tags, self.texts, self._aside = [], [], False
+        self.tags, self.texts, self._is_code = [], [], False
         self.source = path.read_text(encoding="utf-8")
         self.feed(self.source)
         self.text = " ".join(" ".join(self.texts).split())
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        self._aside = tag in ("script", "style")
+        self._is_code = tag in ("script", "style")
 
     def handle_endtag(self, tag):
-        self._aside = False
+        self._is_code = False
 
     def handle_data(self, text):
-        if not self._aside:
+        if not self._is_code:
             self.texts.append(text)
 
     def of(self, tag):
@@ -412,7 +412,7 @@ def test_a_product_of_days_without_uncertainty_is_reported(tmp_path):
         {"CAMS & co": 9.0},
         steps=40,
         step_hours=24.0,
-        told=False,
+        stated=False,
         distance_km=np.nan,
         by="product",
         design="Nothing was hidden.",
@@ -488,10 +488,10 @@ _SMALLEST = """() => Math.min(...[...document.querySelectorAll("body *")]
 def browser():
     """Return a real browser; skip with the reason where there is none, fail in CI."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("AQREANALYSIS_BROWSER") or next(
+    result = os.environ.get("AQREANALYSIS_BROWSER") or next(
         filter(None, map(shutil.which, names)), None
     )
-    if not found:
+    if not result:
         reason = f"no browser: set AQREANALYSIS_BROWSER (looked for {', '.join(names)})"
         if os.environ.get("CI"):
             pytest.fail(f"CI needs a browser: {reason}")
@@ -499,7 +499,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        launched = driver.chromium.launch(executable_path=result, args=["--no-sandbox"])
         yield launched
         launched.close()
 

@@ -99,9 +99,9 @@ field.drop_attrs().to_netcdf({str(tmp_path / "field.nc")!r})
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": ""})
 
     here = model.predict(observations(), GRID).compute()
-    with xr.open_dataset(tmp_path / "field.nc") as there:
+    with xr.open_dataset(tmp_path / "field.nc") as stored:
         for name in ("pm25", "pm25_uncertainty", "pm25_flag"):
-            np.testing.assert_array_equal(there[name], here[name])
+            np.testing.assert_array_equal(stored[name], here[name])
 
 
 def test_everything_that_was_learned_comes_back(model, folder):

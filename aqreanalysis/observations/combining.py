@@ -1,4 +1,4 @@
-"""`combine`: networks joined into one, what they disagree in resolved by rule and said."""
+"""`combine`: networks joined into one; conflicting values are resolved by rule and logged."""
 
 import logging
 from typing import Literal, get_args
@@ -25,9 +25,9 @@ _SAME = 1e-4
 def combine(*networks: xr.Dataset, conflicts: Conflicts = "first") -> xr.Dataset:
     """Return several networks, or parts of one, as one Dataset.
 
-    Stations of one identifier are one, if they stand within 100 m; hours and variables are those
+    Stations of one identifier are one, if they are within 100 m; hours and variables are those
     of any network. Where two networks have different values of one station and hour, the rule
-    decides; the log and ``history`` say how many there were.
+    decides; the log and ``history`` count the conflicts.
 
     Parameters
     ----------
@@ -105,13 +105,13 @@ def combine(*networks: xr.Dataset, conflicts: Conflicts = "first") -> xr.Dataset
 def _check_axes(networks: tuple[xr.Dataset, ...]) -> None:
     """Refuse networks whose stamps do not mean the same, or whose units differ."""
     faults = []
-    for words, found in (
+    for words, values in (
         ("steps", [f"{step_hours(n):g} h" for n in networks]),
         ("time labels", [str(n[TIME].attrs.get("time_label")) for n in networks]),
     ):
-        if len(set(found)) > 1:
+        if len(set(values)) > 1:
             faults.append(
-                f"{words} differ: {listed(found)}. Read them with the same options, such as "
+                f"{words} differ: {listed(values)}. Read them with the same options, such as "
                 "resample='1h'"
             )
     for name in dict.fromkeys(str(v) for n in networks for v in n.data_vars):
@@ -149,26 +149,26 @@ def _places(
         if name != STATION and all(name not in n.coords or n[name].dims == (STATION,)
                                    for n in networks)
     ]  # fmt: skip
-    found: dict[str, pd.Series] = {}
+    places: dict[str, pd.Series] = {}
     moved: set[str] = set()
     for network in networks:
         index = pd.Index(network[STATION].values.astype(str))
-        if "longitude" in found:
-            common = index.intersection(found["longitude"].dropna().index)
+        if "longitude" in places:
+            common = index.intersection(places["longitude"].dropna().index)
             own = {
                 n: pd.Series(network[n].values, index)[common] for n in ("longitude", "latitude")
             }
             apart = length_m(
-                wrapped((own["longitude"] - found["longitude"][common]).to_numpy(float)),
-                (own["latitude"] - found["latitude"][common]).to_numpy(float),
+                wrapped((own["longitude"] - places["longitude"][common]).to_numpy(float)),
+                (own["latitude"] - places["latitude"][common]).to_numpy(float),
                 own["latitude"].to_numpy(float),
             )
             moved |= set(common[apart >= 1000 * MOVED_KM])
         for name in names:
             if name in network.coords:
                 series = pd.Series(network[name].values, index)
-                found[name] = found[name].combine_first(series) if name in found else series
-    ordered = {name: series.reindex(stations) for name, series in found.items()}
+                places[name] = places[name].combine_first(series) if name in places else series
+    ordered = {name: series.reindex(stations) for name, series in places.items()}
     return {name: (STATION, _column(series)) for name, series in ordered.items()}, sorted(moved)
 
 

@@ -77,7 +77,7 @@ def open_observations(
     and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
     of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
     any order, absent hours are missing. Values are never corrected: negative and implausible
-    ones stay, and `flag` flags them. What cannot be true, such as a code for missing or a position
+    ones stay, and `qc` flags them. What cannot be true, such as a code for missing or a position
     at 0, 0, is left out, counted in the log and in the history; see `suspicions`.
 
     Parameters
@@ -88,16 +88,16 @@ def open_observations(
         memory, which is not changed. Several files become one Dataset.
     source : str, optional
         One of `aqreanalysis.sources`: whose file it is. None: a file whose columns are those of
-        one source is recognised, and the log says so; else the usual names of columns tell.
+        one source is recognised, and the log says so; else columns are recognised by usual names.
     format : str, optional
-        How a file of nobody's own is laid out: ``"long"`` (a row a station and hour), ``"wide"``
+        Layout of a file of no known source: ``"long"`` (a row a station and hour), ``"wide"``
         (a column a station), ``"hours"`` (a row a day, a column an hour), ``"netcdf"``. A name of
         a source is taken for that.
     station : str, optional
         Identifier of the one station of a file that does not name it.
     stations : path or DataFrame, optional
         Table with the columns station, longitude, latitude; altitude and name if known. It holds
-        over positions in the source. Stations are found in the column that has most of them.
+        over positions in the source. Identifiers are matched with the column that has most of them.
     station_columns : mapping, optional
         Columns of ``stations``: ``{"id": "EoI Code"}`` is what the file calls a station,
         ``"station"`` what the Dataset shall, beside longitude and latitude.
@@ -143,11 +143,11 @@ def open_observations(
         point.
     header : int or "none", optional
         Lines above that of the column names, or "none" where the file has no such line and its
-        columns are called 1, 2, 3. None: found.
+        columns are called 1, 2, 3. None: detected.
     crs : str, optional
         Of positions that are not degrees: ``"EPSG:3857"``.
     skip_unplaced : bool
-        Leave out stations without a position. Files of a source that the package knows always do.
+        Leave out stations without a position, as is always done for files of a known source.
     split_moved : bool
         Give each place of a station that moved an identifier of its own.
     strict : bool
@@ -254,7 +254,7 @@ def open_stations(path_or_table: Path_ | pd.DataFrame) -> xr.Dataset:
 
 @contextmanager
 def _one_error(given: list[Any], journal: Journal) -> Iterator[None]:
-    """Name the source in errors, and make one of whatever a library raises over a file."""
+    """Name the source in errors, and raise those of libraries over a file as ObservationError."""
     try:
         yield
     except ObservationError as error:
@@ -277,11 +277,11 @@ def _read(
     inputs: list[Input] = []
     for item in given:
         if isinstance(item, Path):
-            found = _files(item, candidates)
-            readable = [len(found) == 1 or recognition.is_table(one) for one in found]
-            tables = [one for one, is_table in zip(found, readable, strict=True) if is_table]
+            members = _files(item, candidates)
+            readable = [len(members) == 1 or recognition.is_table(one) for one in members]
+            tables = [one for one, is_table in zip(members, readable, strict=True) if is_table]
             others = [
-                one.name for one, is_table in zip(found, readable, strict=True) if not is_table
+                one.name for one, is_table in zip(members, readable, strict=True) if not is_table
             ]
             if others:
                 journal.decide(f"not read, since they are no tables: {listed(others)}")
@@ -314,10 +314,10 @@ def _read(
 def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
     """Return the files of a path: one, those of a folder or a zip, or those of a pattern."""
     if any(sign in str(path) for sign in "*?[") and not path.exists():
-        found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
-        if not found:
+        paths = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+        if not paths:
             raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
-        return [item for one in found for item in _files(one, candidates)]
+        return [item for one in paths for item in _files(one, candidates)]
     if not path.is_dir() and files.suffix_of(path) != ".zip":
         return [Input(path.name, path)]
     inside = files.names_in(path)
@@ -326,14 +326,14 @@ def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
     suffixes: tuple[str, ...] = (*TABLE_SUFFIXES, *registry.NETCDF_SUFFIXES)
     if any(source.names for source in likely):
         suffixes = ()
-    found_inside = [
+    members = [
         Input(name, content)
         for pattern in sorted(patterns)
         for name, content in files.members(path, pattern, suffixes)
     ]
-    if not found_inside:
+    if not members:
         raise ObservationError(f"there is no table in {path.name}; it has {listed(inside, 5)}")
-    return found_inside
+    return members
 
 
 def _without_list(
@@ -350,7 +350,7 @@ def _without_list(
 
 
 def _check_takes_tables(candidates: Sequence[Source], kind: str | None) -> None:
-    """Refuse a table in memory where the kind is one of files."""
+    """Refuse a table in memory for a format of files only."""
     if kind == "netcdf" or any(source.suffixes for source in candidates):
         raise ObservationError(f"format={kind!r} needs a path; found a table")
 

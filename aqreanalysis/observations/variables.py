@@ -99,8 +99,8 @@ def known_variable(name: str) -> str | None:
     bare = [part for part in parts if part not in _REMARKS]
     if not bare:
         return None
-    found = find_pollutant(" ".join(bare))
-    return found.name if found else _OTHER_NAMES.get("".join(bare))
+    pollutant = find_pollutant(" ".join(bare))
+    return pollutant.name if pollutant else _OTHER_NAMES.get("".join(bare))
 
 
 def pollutant_of_standard_name(standard_name: object) -> Pollutant | None:

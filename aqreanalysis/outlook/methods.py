@@ -34,6 +34,8 @@ class MethodDescription(NamedTuple):
 _RELEASED = OutlookSchedule(
     updates=2000, batch=16, rate=1e-3, decay=0.01, constant=True, check_every=200, patience=10
 )
+#: Of a network that starts from nothing; the dropout is that of the configuration.
+_FROM_NOTHING = OutlookSchedule(updates=4000, rate=1e-3, decay=0.01, check_every=100, patience=8)
 _LSTM = "Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735"
 _PATCHTST = "PatchTST, https://arxiv.org/abs/2211.14730"
 _RIDGE = "Hoerl and Kennard 1970, https://doi.org/10.1080/00401706.1970.10488634"
@@ -43,7 +45,7 @@ _WILKS = "Wilks 2019, Statistical Methods in the Atmospheric Sciences, chapter 9
 OUTLOOK_METHODS: Mapping[OutlookMethod, MethodDescription] = {
     "aqnet": MethodDescription(OutlookNetwork, AQ_NET),
     "paper": MethodDescription(PaperNetwork, AQ_NET, "pollutants", _RELEASED),
-    "lstm": MethodDescription(LSTMOutlook, _LSTM),
+    "lstm": MethodDescription(LSTMOutlook, _LSTM, schedule=_FROM_NOTHING),
     "patchtst": MethodDescription(PatchTST, _PATCHTST, "none"),
     "ridge": MethodDescription(Ridge, _RIDGE),
     "climatology": MethodDescription(Climatology, _WILKS, "none"),

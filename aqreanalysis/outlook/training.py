@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.atomic import atomic_file
-from aqreanalysis.methods.kriging.spread import COVERAGE, HALF_WIDTH, SMALLEST
+from aqreanalysis.methods.kriging.spread import COVERAGE, SMALLEST, half_width
 from aqreanalysis.methods.neural.checkpoint import CheckpointError
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.outlook.aqnet import OutlookModule
@@ -295,7 +295,7 @@ def _calibrated(model: OutlookModule, validation: Examples, level: Level) -> Tra
     # The root of a mean lies above the middle of the distribution by more, the wider that is.
     for _ in range(MEAN_STEPS if model.estimates == "mean" else 1):
         ratio = ((truth - centre).abs() / log_spread.exp()).double()
-        factor = torch.nanquantile(ratio, COVERAGE, dim=0) / HALF_WIDTH
+        factor = torch.nanquantile(ratio, COVERAGE, dim=0) / half_width()
         # A lead whose hours are all missing in the validation period takes the mean of others.
         factor = torch.where(torch.isfinite(factor), factor, factor.nanmean()).clamp_min(SMALLEST)
         if model.estimates == "mean":
@@ -306,6 +306,6 @@ def _calibrated(model: OutlookModule, validation: Examples, level: Level) -> Tra
     error = (level.concentration(mean) - level.concentration(truth))[observed]
     scores = {
         "rmse": float(error.double().square().mean().sqrt()),
-        "coverage": float((ratio <= HALF_WIDTH * factor)[observed].double().mean()),
+        "coverage": float((ratio <= half_width() * factor)[observed].double().mean()),
     }
     return Trained(model, factor.log().float(), scores)

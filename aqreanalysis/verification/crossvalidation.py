@@ -19,7 +19,7 @@ from aqreanalysis.observations import (
     validate,
     values_of,
 )
-from aqreanalysis.predictive import Statistic, check_statistic
+from aqreanalysis.predictive import Statistic, check_statistic, freedom_of
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, describe_design, folds_of
 from aqreanalysis.verification.pairs import build_pairs
@@ -125,6 +125,7 @@ def cross_validate(
         estimate=run.estimate,
         standard_error=run.standard_error,
         median=None if statistic == "median" else run.median,
+        freedom=run.freedom,
         methods=list(by_name),
         stations={
             "distance_km": run.distance_km,
@@ -204,11 +205,15 @@ def verify(
 
 
 class HiddenEstimates(NamedTuple):
-    """Estimates of hidden stations, (hidden, time) float64; NaN in hours that are not scored."""
+    """Estimates of hidden stations, (hidden, time) float64; NaN in hours that are not scored.
+
+    ``freedom`` are the degrees of freedom of their distributions.
+    """
 
     estimate: np.ndarray
     standard_error: np.ndarray
     median: np.ndarray
+    freedom: float
 
 
 def estimate_hidden(
@@ -238,7 +243,8 @@ def estimate_hidden(
         ).compute(scheduler="synchronous")
         for row, name in enumerate(layers):
             results[row, :, span] = predicted[name].transpose(STATION, TIME).values
-    return HiddenEstimates(*results)
+    estimate, standard_error, median = results
+    return HiddenEstimates(estimate, standard_error, median, freedom_of(method.settings))
 
 
 class _Run:
@@ -258,6 +264,7 @@ class _Run:
         self.estimate, self.standard_error, self.median = np.full(
             (3, len(methods), size, hours), np.nan, np.float32
         )
+        self.freedom = np.full((len(methods), size), np.inf)
         self.distance_km = np.full(size, np.nan)
         self.fold = np.full(size, "", dtype=object)
         self.failures: list[str] = []
@@ -296,7 +303,7 @@ class _Run:
             message = isinstance(error, ValueError) and str(error)
             self._fail(name, fold, message or f"{type(error).__name__}: {error}")
             return
-        arrays = (self.estimate, self.standard_error, self.median)
+        arrays = (self.estimate, self.standard_error, self.median, self.freedom)
         for array, values in zip(arrays, result, strict=True):
             array[row, fold.hidden] = values
 

@@ -137,9 +137,9 @@ def fit_bands(
         distance_km = network.distance_km(rows[:, None], rows)
         places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
         weight, variance = bands.leave_one_out(*places, log_noise[rows])
-        part, there = split[rows][:, chosen], measured[rows][:, chosen]
+        part, known = split[rows][:, chosen], measured[rows][:, chosen]
         error = torch.einsum("ijb,jtb->itb", weight, part) - part
-        return error[there], variance[:, None].expand_as(error)[there]
+        return error[known], variance[:, None].expand_as(error)[known]
 
     for _ in range(updates):
         error = left_out(STEPS_OF_UPDATE)[0].sum(-1)

@@ -191,16 +191,16 @@ class _OrdinaryField:
     ) -> Kriged:
         """Return kriging on the scale of interpolation, (n, hours) float32."""
         values, reported = self.values[:, hours], self.reported[:, hours]
-        found = np.empty((3 if disagreement else 2, longitude.size, values.shape[1]), np.float32)
+        layers = np.empty((3 if disagreement else 2, longitude.size, values.shape[1]), np.float32)
         # Tiles cut across a wide block are compact: adjacent targets share their systems.
         order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
             rows = order[tile]
             parts = self._tile(longitude[rows], latitude[rows], values, reported, disagreement)
             for number, part in enumerate(parts):
-                found[number, rows] = part
-        found[:, :, ~reported.any(axis=0)] = np.nan
-        return Kriged(found[0], found[1], found[2] if disagreement else None)
+                layers[number, rows] = part
+        layers[:, :, ~reported.any(axis=0)] = np.nan
+        return Kriged(layers[0], layers[1], layers[2] if disagreement else None)
 
     def _tile(
         self,

@@ -273,7 +273,7 @@ class NeuralField:
                         root.masked_fill_(unknown, torch.nan)
                         spread.masked_fill_(unknown, torch.nan)
                     buffer.add(root, spread, tile.rows, columns)
-        return RootNormal(*buffer.arrays())
+        return RootNormal(*buffer.arrays(), freedom=self.model.freedom)
 
     def _geometry(self, tile: "_Tile", device: torch.device) -> TargetGeometry:
         """Return the geometry of the targets of a tile that are asked for."""

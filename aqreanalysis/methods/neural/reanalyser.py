@@ -35,6 +35,7 @@ from aqreanalysis.methods.neural.training import train
 from aqreanalysis.methods.neural.trend import Trend
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
+from aqreanalysis.predictive import DEGREES_OF_FREEDOM, stated_freedom
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class Reanalyser(Fitted):
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
             "background": [] if trend is None else list(trend["names"]),
+            DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
             "configuration": asdict(self.configuration),
             "weights_sha256": self._fitted().digest[:16],
         }
@@ -226,7 +228,7 @@ class Reanalyser(Fitted):
             "trend": None if trend is None else trend.facts(),
             "scaling": scaling.facts(),
             "data_hash": input_digest(measured, variable),
-            "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
+            "scores": {"kept": trained.chosen._asdict(), "kriging": trained.kriging._asdict()},
         }
         network = network_record(reporting, trained.log_noise.numpy())
         self._state = State(trained.model, standardisation, facts, network)

@@ -70,7 +70,7 @@ class Trained:
     Attributes
     ----------
     model : NeuralKNN
-    kriging, kept : Scores
+    kriging, chosen : Scores
         Of the learned covariance alone, and of the model.
     history : tuple of Scores
         Of each validation.
@@ -83,7 +83,7 @@ class Trained:
 
     model: NeuralKNN
     kriging: Scores
-    kept: Scores
+    chosen: Scores
     history: tuple[Scores, ...]
     log_noise: Tensor
     gain: float

@@ -29,7 +29,7 @@ _TOLERANCE = 0.1
 #: Cells (station, time) that any table may spread over: 256 MB of float32 a variable.
 _FREE_CELLS = 2**26
 
-#: Cells a row, above that: where fewer hold a value, a date is wrong, and no network that sparse.
+#: Above that, cells per row: with fewer values than this, a date is wrong; no network is so sparse.
 _CELLS_A_ROW = 250
 
 Stamps = NDArray[np.int64]

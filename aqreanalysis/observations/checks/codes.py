@@ -1,9 +1,9 @@
-"""Probable missing codes: a number that stands exactly and often, far outside the rest.
+"""Probable missing codes: one exact number, repeated often, far outside all other values.
 
 A code is looked for at the two ends of what a network, then each station, measured; numbers that
 are usual for it also behind a few values that are farther out. The lower end is settled by a
 property of measurements: their density falls from the middle towards the ends. Where a number
-stands n times and the m steps of resolution between it and the rest are empty, chance would leave
+occurs n times and the m steps of resolution between it and the rest are empty, chance would leave
 them empty with a probability near exp(-n m). Zero, a detection limit and the steps of a coarse
 instrument have neighbours and are never taken; nor is a saturation, below which there are the
 values on the way to it.
@@ -32,9 +32,9 @@ _SAMPLE = 100_000
 
 @dataclass(frozen=True)
 class Code:
-    """A number that is probably no measurement, and where it stands, (station, time).
+    """A number that is probably no measurement, and where it occurs, (station, time).
 
-    ``written`` is the number as it probably stands in the file, in other units.
+    ``written`` is the number as it is probably written in the file, in other units.
     """
 
     value: float
@@ -72,10 +72,10 @@ def _ends(left: Floats, variable: str) -> Iterator[float]:
     for rows in (left.reshape(1, -1), left):
         tried: set[tuple[int, float]] = set()
         while True:
-            found = _next(rows, variable, tried)
-            if found is None:
+            code = _next(rows, variable, tried)
+            if code is None:
                 break
-            yield found
+            yield code
 
 
 def _next(rows: Floats, variable: str, tried: set[tuple[int, float]]) -> float | None:
@@ -89,7 +89,7 @@ def _next(rows: Floats, variable: str, tried: set[tuple[int, float]]) -> float |
 
 
 def _candidates(rows: Floats, variable: str) -> Iterator[tuple[int, float]]:
-    """Yield rows and values that may be codes: the ends, and usual numbers wherever they stand."""
+    """Yield rows and values that may be codes: the extremes, and usual codes anywhere."""
     lowest, highest = np.fmin.reduce(rows, axis=1), np.fmax.reduce(rows, axis=1)
     for end, where in ((lowest, lowest < 0), (highest, highest > 0)):
         for row in np.flatnonzero(where):
@@ -164,6 +164,6 @@ def _resolution(rest: Floats) -> float:
 
 
 def _written(value: float, variable: str) -> str:
-    """Return a number as it stood in the file: of what converts to it, one that is a usual code."""
+    """Return a number as written in the file: of those that convert to it, the usual code."""
     texts = [f"{value / factor:.5g}" for factor in usual_factors(variable)]
     return next((text for text in texts if _USUAL.fullmatch(text)), f"{value:.6g}")

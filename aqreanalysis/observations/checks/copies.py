@@ -10,13 +10,13 @@ from aqreanalysis.observations.checks import Codes, Floats
 
 #: Values in a row that are compared at once; with three different ones they are a fingerprint.
 _LENGTH, _FEWEST_DIFFERENT = 6, 3
-#: About so many fingerprints of a series are compared, chosen by themselves: equal ones together.
+#: Fingerprints compared per series, chosen by their own hash, so that equal ones are chosen alike.
 _FINGERPRINTS = 500
-#: A fingerprint that more series share is a habit of instruments and no sign of a copy.
+#: A fingerprint shared by more series is common to instruments and no sign of a copy.
 _MOST_SHARED = 6
 #: Fewest hours that two stations have in common, and the share of them that must be equal.
 _FEWEST_HOURS, _EQUAL_SHARE = 24, 0.9
-#: Lags beyond a day come from nothing that is known.
+#: No known cause makes a lag beyond a day.
 _LONGEST_LAG = 24
 
 
@@ -67,8 +67,8 @@ def copies(values: Floats) -> list[Copy]:
     for (one, other, lag), count in sorted(votes.items(), key=lambda vote: -vote[1]):
         if count >= 2:
             best.setdefault((one, other), lag)
-    found = [_compared(values, one, other, lag) for (one, other), lag in sorted(best.items())]
-    return [copy for copy in found if copy is not None]
+    compared = [_compared(values, one, other, lag) for (one, other), lag in sorted(best.items())]
+    return [copy for copy in compared if copy is not None]
 
 
 def _fingerprints(series: Floats) -> tuple[np.ndarray, np.ndarray]:

@@ -93,13 +93,13 @@ def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> l
     >>> suspicions(wrong)[0].remedy
     'Say so with missing=-99 (--missing -99)'
     """
-    found = [*_about_positions(dataset)]
+    suspect = [*_about_positions(dataset)]
     for name, array in dataset.data_vars.items():
         known = name in POLLUTANTS or name in METEOROLOGY
         chosen = known if variables is None else name in variables
         if chosen and set(array.dims) == set(DIMENSIONS) and array.dtype.kind in "fiu":
-            found += _about_values(dataset, str(name))
-    return found
+            suspect += _about_values(dataset, str(name))
+    return suspect
 
 
 def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.Dataset:
@@ -112,9 +112,9 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
     ObservationError
         If strict, with all suspicions, or if no value of any pollutant is left.
     """
-    found = suspicions(dataset)
+    suspect = suspicions(dataset)
     before = len(journal.decisions)
-    for one in found:
+    for one in suspect:
         if one.kind == "remote":
             journal.decide(str(one))
         elif strict:
@@ -122,13 +122,13 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
         else:
             journal.warn(str(replace(one, what=one.what + _DONE[one.cost])))
     journal.stop_if_faulty()
-    if not found:
+    if not suspect:
         return dataset
-    rest = without(dataset, found)
-    judged = {one.variable for one in found if one.variable and one.cost == "values"}
+    rest = without(dataset, suspect)
+    judged = {one.variable for one in suspect if one.variable and one.cost == "values"}
     empty = sorted(name for name in judged if name in rest and rest[name].isnull().all())
     if empty and set(rest.data_vars) & POLLUTANTS.keys() <= set(empty):
-        journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, found))}")
+        journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, suspect))}")
         journal.stop_if_faulty()
     if empty:
         journal.warn(f"left out, since no value is left: {', '.join(empty)}")
@@ -137,15 +137,15 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
     return rest.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
 
 
-def without(dataset: xr.Dataset, found: Sequence[Suspicion]) -> xr.Dataset:
+def without(dataset: xr.Dataset, suspect: Sequence[Suspicion]) -> xr.Dataset:
     """Return observations without the values and the stations that suspicions cost."""
-    for one in found:
+    for one in suspect:
         if one.variable is not None and one.where is not None and one.cost == "values":
             array = dataset[one.variable]
             wrong = xr.DataArray(one.where, dims=DIMENSIONS)
             masked = array.where(~wrong).transpose(*array.dims).astype(_floating(array.dtype))
             dataset = dataset.assign({one.variable: masked.assign_attrs(array.attrs)})
-    lost = [row for one in found if one.cost == "station" for row in one.stations]
+    lost = [row for one in suspect if one.cost == "station" for row in one.stations]
     keep = np.setdiff1d(np.arange(dataset.sizes[STATION]), lost)
     return dataset.isel({STATION: keep}) if lost else dataset
 

@@ -16,7 +16,7 @@ _MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\.?"
 _CLOCK = r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
 _PACKED = r"(?P<hour2>\d{2})(?P<minute2>\d{2})(?P<second2>\d{2})?"
 
-#: A stamp has a year of four digits, a month and a day; then, if it likes, a clock and a zone.
+#: A stamp has a year of four digits, a month and a day; a clock and a zone are optional.
 _STAMP = re.compile(
     rf"""(?ix)
     (?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?
@@ -32,7 +32,7 @@ _STAMP = re.compile(
     \s* (?P<zone>z|(?:utc|gmt)?\s*[+-]\d{{1,2}}(?::?\d{{2}})?|utc|gmt)?"""
 )
 
-#: The stamps of most files, which need no taking apart.
+#: The stamps of most files, in ISO 8601 already.
 _PLAIN = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[ T](?:[01]\d|2[0-3]):\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
     r"(?P<zone>Z|[+-]\d{2}:\d{2})?)?",
@@ -141,7 +141,7 @@ def _parsed(
 
 
 def _cleaned(text: pd.Series, journal: Journal) -> tuple[pd.Series, NDArray, pd.Series]:
-    """Return stamps in the form of ISO 8601, None for no stamp; the days to add; who has a zone."""
+    """Return stamps in the form of ISO 8601, None for no stamp; the days to add; if with zone."""
     plain = [_PLAIN.fullmatch(stamp) for stamp in text]
     if all(plain):
         has_zone = pd.Series([bool(m and m["zone"]) for m in plain], dtype=bool)
@@ -159,22 +159,22 @@ def _cleaned(text: pd.Series, journal: Journal) -> tuple[pd.Series, NDArray, pd.
 def _iso(match: re.Match[str], day_first: bool) -> tuple[str | None, int, bool]:
     """Return a stamp as ISO 8601, the days to add for 24:00, and whether it has a zone."""
     groups = match.groupdict().items()
-    found = {key.rstrip("23456"): value for key, value in groups if value is not None}
-    if "first" in found:
+    parts = {key.rstrip("23456"): value for key, value in groups if value is not None}
+    if "first" in parts:
         order = ("day", "month") if day_first else ("month", "day")
-        found |= dict(zip(order, (found["first"], found["next"]), strict=True))
-    elif "name" in found:
-        found["month"] = str(_MONTHS.index(found["name"][:3].lower()) + 1)
-    hour, minute = int(found.get("hour", 0)), found.get("minute", "00")
-    second = found.get("second", "00").replace(",", ".")
-    if half := found.get("half"):
+        parts |= dict(zip(order, (parts["first"], parts["next"]), strict=True))
+    elif "name" in parts:
+        parts["month"] = str(_MONTHS.index(parts["name"][:3].lower()) + 1)
+    hour, minute = int(parts.get("hour", 0)), parts.get("minute", "00")
+    second = parts.get("second", "00").replace(",", ".")
+    if half := parts.get("half"):
         if not 1 <= hour <= 12:
             return None, 0, False
         hour = hour % 12 + (12 if half.lower() == "p" else 0)
     is_next_day = hour == 24 and not int(minute) and not float(second)
-    date = f"{found['year']}-{found['month']:0>2}-{found['day']:0>2}"
+    date = f"{parts['year']}-{parts['month']:0>2}-{parts['day']:0>2}"
     clock = f"{0 if is_next_day else hour:02}:{minute}:{second}"
-    return f"{date}T{clock}{_offset(found.get('zone'))}", int(is_next_day), "zone" in found
+    return f"{date}T{clock}{_offset(parts.get('zone'))}", int(is_next_day), "zone" in parts
 
 
 def _offset(zone: str | None) -> str:

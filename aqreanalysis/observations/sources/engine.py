@@ -1,4 +1,4 @@
-"""The one engine: files of any source, by its description, to a Dataset."""
+"""Files of any source, by its description, to a Dataset."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ def read(
 ) -> xr.Dataset:
     """Return the Dataset of files of one source.
 
-    ``candidates`` are the sources that they may be of; none is all of them.
+    ``candidates`` are the sources to choose from; an empty sequence means all.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read(
 def _with_description(
     source: Source, reading: Reading, *, stated: bool, journal: Journal
 ) -> Reading:
-    """Return the options with what the source's description says where the caller does not."""
+    """Return the options, completed by the source's description where the caller states none."""
     if source.is_plain:
         return reading
     if source.time_zone == ASK and reading.time_zone is None:
@@ -124,7 +124,7 @@ def _with_own_stations(
 def _together(
     pieces: Sequence[Piece], names: Sequence[str], source: Source, reading: Reading
 ) -> tuple[Measurements, Reading]:
-    """Return the rows of all files as one table, and the options with what their columns say."""
+    """Return the rows of all files as one table, and the options completed from their columns."""
     starts = np.cumsum([0, *(len(piece.table) for piece in pieces)])[:-1]
     tables = [piece.table for piece in pieces]
     table = tables[0] if len(tables) == 1 else pd.concat(tables)
@@ -163,15 +163,15 @@ def _units_of(pieces: Sequence[Piece], source: Source) -> dict[str, str | pd.Ser
 
     A file that names none has those of the source.
     """
-    found: dict[str, str | pd.Series] = {}
+    units: dict[str, str | pd.Series] = {}
     for name in {name for piece in pieces for name in piece.columns.units}:
         having = [piece for piece in pieces if name in piece.table]
-        told = {piece.columns.units.get(name) for piece in having}
-        if len(told) == 1:
-            found[name] = str(told.pop())
+        stated = {piece.columns.units.get(name) for piece in having}
+        if len(stated) == 1:
+            units[name] = str(stated.pop())
             continue
         own = [piece.columns.units.get(name) or source.units.get(name) for piece in pieces]
         codes, words = pd.factorize(np.array(own, dtype=object))
         rows = np.repeat(codes, [len(piece.table) for piece in pieces])
-        found[name] = pd.Series(pd.Categorical.from_codes(rows, pd.Index(words)))
-    return found
+        units[name] = pd.Series(pd.Categorical.from_codes(rows, pd.Index(words)))
+    return units

@@ -29,7 +29,7 @@ _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 COMPRESSIONS = tuple(_CODECS)
 PARQUET_SUFFIXES = (".parquet", ".pq", ".geoparquet")
 
-#: More columns than any network has stations: the table lies on its side, or is none.
+#: More columns than any network has stations: the table is transposed, or is none.
 _MOST_COLUMNS = 20_000
 
 #: Bytes of a first line.
@@ -41,7 +41,7 @@ _DEPTH = 2
 _LINE_END = re.compile(rb"[\r\n]")
 _REPAIR = "Repair that line: as many fields as there are names, and quotes in pairs"
 
-#: Bytes at the beginning of a file by which it is told.
+#: Bytes at the beginning of a file from which its source is recognised.
 BEGINNING = 1 << 16
 
 
@@ -206,7 +206,7 @@ def content_of(source: Path | bytes) -> bytes:
 
 @contextmanager
 def _unpacked(source: Path | bytes) -> "Iterator[_Stream]":
-    """Open a text for reading within its budget; make one error of what goes wrong."""
+    """Open a text for reading within its budget; raise any failure as ObservationError."""
     try:
         with _opened(source) as stream:
             assert isinstance(stream, _Stream)

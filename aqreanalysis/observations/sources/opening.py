@@ -19,8 +19,8 @@ from aqreanalysis.observations.sources.headers import (
     cells_of,
     in_two_lines,
     line_of_names,
+    made_unique,
     separator_of,
-    told_apart,
     units_below,
 )
 from aqreanalysis.observations.sources.options import Reading
@@ -43,7 +43,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 @dataclass(frozen=True)
 class Block:
-    """A table as it stands in a file, and the lines above it."""
+    """A table as written in its file, and the lines above it."""
 
     table: pd.DataFrame
     above: Sequence[str] = ()
@@ -53,7 +53,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the text of a table stands in its file: where its names are, and what separates them."""
+    """Layout of a text: its column names, their line, the separator and the encoding."""
 
     names: list[str]
     separator: str
@@ -96,7 +96,7 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
 def layout_of(
     content: Path | bytes, *, reading: Reading, known: Known, source: Source | None = None
 ) -> Layout:
-    """Return how a text stands in its file.
+    """Return the layout of a text.
 
     The line of names is the first one, or the one below lines of heading that has most names that
     are known.
@@ -119,7 +119,7 @@ def layout_of(
     if row >= len(lines) or not lines[row].strip():
         raise ObservationError(f"header={row}, but there is no line of names at that place")
     separator = (source.separator if source else None) or separator_of(lines[row])
-    names = told_apart([name.strip() for name in cells_of(lines[row], separator)])
+    names = made_unique([name.strip() for name in cells_of(lines[row], separator)])
     below = [line for line in lines[row + 1 :] if line.strip()]
     longest = [cells_of(line, separator) for line in below[:5]]
     extra = max((len(cells) for cells in longest), default=0) - len(names)
@@ -143,7 +143,7 @@ def text_blocks(
     text: Iterable[str],
     categories: Iterable[str],
 ) -> Iterator[Block]:
-    """Yield the tables of a text: as a rule one."""
+    """Yield the tables of a text, usually one."""
     if layout.repeated:
         whole = files.content_of(content).decode(layout.encoding, errors="replace")
         lines = _LINE_END.split(whole)
@@ -152,8 +152,8 @@ def text_blocks(
             yield from blocks_of(rows, layout.names, 0)
             return
         head = lines[len(layout.above)]
-        kept = [at for at, line in enumerate(lines) if line != head or at == len(layout.above)]
-        content = "\n".join(lines[at] for at in kept).encode()
+        rest = [at for at, line in enumerate(lines) if line != head or at == len(layout.above)]
+        content = "\n".join(lines[at] for at in rest).encode()
         layout = replace(layout, encoding="utf-8-sig")
     if layout.separator == " ":  # any number of them, as in columns under each other
         whole = files.content_of(content).decode(layout.encoding, errors="replace")
@@ -178,7 +178,7 @@ def text_blocks(
 
 
 def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
-    """Return the sign of decimals: told, or a comma where numbers have that and never a point."""
+    """Return the decimal sign: as stated, or a comma if numbers have one and never a point."""
     if reading.decimal is not None:
         return reading.decimal
     if layout.separator == ",":
@@ -200,7 +200,7 @@ def sheet_blocks(
         pass  # it is one, and no bomb
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
-    found = False
+    any_table = False
     try:
         for sheet in book.worksheets:
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
@@ -209,16 +209,16 @@ def sheet_blocks(
             texts = ["\t".join(_text(cell) for cell in row) for row in rows[:MOST_ABOVE]]
             at = reading.header if reading.header is not None else line_of_names(texts, known)
             names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
-            several = found or len(book.worksheets) > 1
+            several = any_table or len(book.worksheets) > 1
             timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
             if several and sum(map(known, names)) < 2 and not (timed and len(names) > 1):
                 continue
-            found = True
+            any_table = True
             for block in blocks_of(rows, names, at):
                 yield replace(block, sheet=sheet.title if several else "")
     finally:
         book.close()
-    if not found:
+    if not any_table:
         raise ObservationError("no sheet has a line of column names such as time and PM2.5")
 
 
@@ -321,7 +321,7 @@ def _text(cell: object) -> str:
 
 
 def _shape(cell: object) -> str:
-    """Return how a cell is written: with "0" for digits and "a" for letters."""
+    """Return the pattern of a cell: "0" for digits and "a" for letters."""
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", _text(cell).strip()))
 
 

@@ -26,13 +26,13 @@ from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.stations import identifier, listed_among
 from aqreanalysis.observations.variables import folded, known_variable, listed
 
-#: Roles that a line above the columns of a plain table may tell: "Station: Hill".
+#: Roles that a line above the columns of a plain table may state: "Station: Hill".
 _IN_HEADINGS = ("station", "name", "longitude", "latitude", "altitude", "units", "parameter")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a table under this package's names, and what its columns' names say."""
+    """Rows of a table under this package's names, and facts from its columns' names."""
 
     table: pd.DataFrame
     columns: Columns
@@ -44,7 +44,7 @@ class Piece:
 def piece_of(
     name: str, source: Source, block: Block, is_one_of: bool, reading: Reading, journal: Journal
 ) -> Piece:
-    """Return a table's rows under the names of this package; it may be one of several files."""
+    """Return a table's rows under the names of this package."""
     table = block.table
     names = [str(column) for column in table.columns]
     table = table.set_axis(names, axis=1)
@@ -62,14 +62,14 @@ def piece_of(
     valid = _valid_rows(table, source.layout == "hours", reading, journal)
     units = {**columns.units}
     constants = _constants(name, source, block, columns, reading)
-    told = {*columns.roles, *constants, *reading.columns}
-    if source.is_plain and source.layout != "wide" and "station" not in told:
+    stated = {*columns.roles, *constants, *reading.columns}
+    if source.is_plain and source.layout != "wide" and "station" not in stated:
         constants |= _station_in(name, reading, is_one_of, journal)
     if source.layout == "long":
         parts = reading.columns.get("station", "")
         several = {part: part for part in parts} if not isinstance(parts, str) else {}
-        kept = {**columns.roles, **columns.variables, **several}
-        own = table[list(kept.values())].set_axis(list(kept), axis=1)
+        chosen = {**columns.roles, **columns.variables, **several}
+        own = table[list(chosen.values())].set_axis(list(chosen), axis=1)
         own = _without_bad_flags(own, table, source, columns, journal)
         if not valid.all():
             measured = [name for name in own if name == "value" or name in columns.variables]
@@ -117,15 +117,15 @@ def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Jo
     if source.is_plain:
         free = [n for n in names if n not in several or n in given.values()]
         if source.layout == "wide":
-            found = guess(free, {k: c for k, c in given.items() if c in names})
+            guessed = guess(free, {k: c for k, c in given.items() if c in names})
             keys = ("time", "date", "hour", "year", "month", "parameter", "end", "units")
-            roles = {k: c for k, c in found.roles.items() if k in keys}
+            roles = {k: c for k, c in guessed.roles.items() if k in keys}
             if not {"date", "year"} & set(roles):
                 roles.pop("hour", None)
             return Columns(roles, {}, {})
         if source.layout == "hours":
-            found = guess(free, {k: c for k, c in given.items() if c in names})
-            return Columns(found.roles, {}, {})
+            guessed = guess(free, {k: c for k, c in given.items() if c in names})
+            return Columns(guessed.roles, {}, {})
         return recognise(free, given, journal=journal)
     columns = source.all_columns_in(names)
     if source.names and not columns:
@@ -175,10 +175,10 @@ def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Jou
                 f"{listed(table.columns)}",
                 source=journal.source,
             )
-        held = condition.holds(table[condition.column])
-        if not held.all():
-            journal.decide(f"{int((~held).sum())} rows are not {condition} and are not used")
-            valid &= held
+        meets = condition.holds(table[condition.column])
+        if not meets.all():
+            journal.decide(f"{int((~meets).sum())} rows are not {condition} and are not used")
+            valid &= meets
     return valid
 
 
@@ -186,11 +186,11 @@ def _warn_of_flags(
     table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
 ) -> None:
     """Say which columns of flags beside a variable, or of all rows, are not used."""
-    told = {condition.column for condition in reading.valid}
+    used = {condition.column for condition in reading.valid}
     stems = {folded(name) for name in (*columns.variables, *columns.variables.values())} | {""}
     flags = {stem + word for stem in stems for word in BESIDE if not word.startswith("unit")}
     for name in table.columns:
-        if folded(name) not in flags or name in told or name in reading.columns.values():
+        if folded(name) not in flags or name in used or name in reading.columns.values():
             continue
         words = table[name].dropna().unique()
         if len(words) > 1:
@@ -202,9 +202,9 @@ def _warn_of_flags(
 
 def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:
     """Return the condition of a column of validity in the codes of Europe, -99 to 4."""
-    told = {condition.column for condition in reading.valid}
+    used = {condition.column for condition in reading.valid}
     for name in table.columns:
-        if folded(name) == "validity" and name not in told and name not in reading.columns.values():
+        if folded(name) == "validity" and name not in used and name not in reading.columns.values():
             codes = pd.to_numeric(table[name], errors="coerce").dropna().unique()
             if len(codes) and set(codes) <= {-99, -1, 1, 2, 3, 4}:
                 return [Condition(name, ">=", ("1",))]
@@ -259,8 +259,8 @@ def _with_station(
     parts = reading.columns.get("station")
     if parts is not None and not isinstance(parts, str):
         text = joined([own[part] for part in parts], _dashed)
-        kept = own.drop(columns=[p for p in parts if p not in ROLES and not _is_variable(p)])
-        return kept.drop(columns="station", errors="ignore").assign(station=text)
+        rest = own.drop(columns=[p for p in parts if p not in ROLES and not _is_variable(p)])
+        return rest.drop(columns="station", errors="ignore").assign(station=text)
     if source.station_parts and set(source.station_parts) <= set(own.columns):
         incomplete = own[list(source.station_parts)].isna().any(axis=1).to_numpy()
         if incomplete.any():
@@ -300,41 +300,41 @@ def _dashed(*parts: object) -> str:
 def _constants(
     name: str, source: Source, block: Block, columns: Columns, reading: Reading
 ) -> dict[str, str]:
-    """Return what holds for all rows: said by the caller, the lines above or the file's name."""
-    found = source.in_file_name(name)
+    """Return values common to all rows: of the caller, the lines above or the file's name."""
+    constants = source.in_file_name(name)
     if source.is_plain:
         if "parameter" not in columns.roles and not columns.variables:
             variable = _variable_in(name)
             if variable is not None and "variable" not in reading.columns:
-                found["parameter"] = variable
+                constants["parameter"] = variable
         for line in block.above:
             match = re.fullmatch(r"[\s#%;*\"]*([^:=,;\t]+?)\s*[:=,;\t]+\s*(.+?)[\s,;\t\"]*", line)
             key = folded(match[1]) if match else ""
             role = next((role for role in _IN_HEADINGS if key in ROLES[role]), None)
-            if match and role and role not in found:
-                found[role] = match[2].strip()
+            if match and role and role not in constants:
+                constants[role] = match[2].strip()
                 if role in ("longitude", "latitude", "altitude"):
-                    found[role] = re.sub(r"^(-?\d+),(\d+).*$", r"\1.\2", found[role])
-        if "parameter" in found and known_variable(found["parameter"]) is None:
-            del found["parameter"]
-    if source.file_name and "name" in found and "station" not in columns.roles:
-        found.setdefault("station", found["name"])
+                    constants[role] = re.sub(r"^(-?\d+),(\d+).*$", r"\1.\2", constants[role])
+        if "parameter" in constants and known_variable(constants["parameter"]) is None:
+            del constants["parameter"]
+    if source.file_name and "name" in constants and "station" not in columns.roles:
+        constants.setdefault("station", constants["name"])
     for role, pattern in source.heading.items():
         lines = [re.match(pattern, line) for line in block.above]
-        told = [match[1].strip() for match in lines if match]
-        if told:
-            found[role] = told[-1]
+        words = [match[1].strip() for match in lines if match]
+        if words:
+            constants[role] = words[-1]
     if reading.station is not None:
-        found["station"] = reading.station
+        constants["station"] = reading.station
     if (
         "variable" in reading.columns
         and "parameter" not in columns.roles
         and (source.layout != "long" or "value" in columns.roles or not columns.variables)
     ):
-        found["parameter"] = str(reading.columns["variable"])
+        constants["parameter"] = str(reading.columns["variable"])
     if "parameter" in columns.roles:
-        found.pop("parameter", None)
-    return {r: v for r, v in found.items() if r in ROLES}
+        constants.pop("parameter", None)
+    return {r: v for r, v in constants.items() if r in ROLES}
 
 
 def _station_in(name: str, reading: Reading, several: bool, journal: Journal) -> dict[str, str]:
@@ -356,5 +356,5 @@ def _variable_in(name: str) -> str | None:
     """Return the one pollutant that a file's name names, if any."""
     stem = re.sub(r"(?i)pm2[._p]?5", "pm25", Path(name).name.split(".csv")[0])
     words = [word for word in re.split(r"[^0-9A-Za-z]+|(?<=\d{4})(?=[A-Za-z])", stem) if word]
-    found = {known_variable(word) for word in words if folded(word) not in ("no", "in")} - {None}
-    return found.pop() if len(found) == 1 else None
+    names = {known_variable(word) for word in words if folded(word) not in ("no", "in")} - {None}
+    return names.pop() if len(names) == 1 else None

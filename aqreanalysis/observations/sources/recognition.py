@@ -1,4 +1,4 @@
-"""What a file is: its kind, its source, and the tables in it as they are."""
+"""The source of a file, recognised by its names and columns, and the tables in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -168,7 +168,7 @@ def _is_text(item: Input, content: Path | bytes) -> bool:
 def _text_kind(
     content: Path | bytes, candidates: Sequence[Source], reading: Reading
 ) -> tuple[Source, opening.Layout]:
-    """Return the source of a text and how it stands in its file, its encoding found."""
+    """Return the source and the layout of a text, with its encoding."""
     try:
         lines = opening.first_lines(content, reading.encoding)
         torn = reading.encoding is None and any("\ufffd" in line for line in lines)
@@ -195,7 +195,7 @@ def _text_kind(
 
 
 def _of_source(content: Path | bytes, source: Source, reading: Reading) -> opening.Layout | None:
-    """Return how a text stands in its file in the encoding of a source, if it is of that."""
+    """Return the layout of a text in the encoding of a source, or None if it is of another."""
     try:
         lines = opening.first_lines(content, source.encoding)
         layout = opening.layout_of(content, reading=reading, known=registry.known, source=source)
@@ -206,30 +206,32 @@ def _of_source(content: Path | bytes, source: Source, reading: Reading) -> openi
 
 
 def _station_layout(content: Path | bytes, reading: Reading) -> opening.Layout:
-    """Return how a list of stations stands in its file; names may be in an older encoding.
+    """Return the layout of a list of stations; names may be in an older encoding.
 
-    The encoding is UTF-8, or the one told, or the first in which positions have a usual name.
+    The encoding is UTF-8, or the stated one, or the first in which positions have a usual name.
     """
     try:
         files.content_of(content).decode("utf-8-sig")
         encodings = ["utf-8-sig"]
     except UnicodeDecodeError:
-        told = [reading.encoding] if reading.encoding else []
-        encodings = told or ["cp1252", "gb18030", *registry.encodings()]
-    found = []
+        stated = [reading.encoding] if reading.encoding else []
+        encodings = stated or ["cp1252", "gb18030", *registry.encodings()]
+    layouts = []
     for encoding in encodings:
         own = replace(reading, encoding=encoding, header=None)
         try:
             kinds = registry.recognised_line(opening.first_lines(content, encoding)[0])
             kind = kinds[0] if kinds else None
-            found.append(opening.layout_of(content, reading=own, known=registry.known, source=kind))
+            layouts.append(
+                opening.layout_of(content, reading=own, known=registry.known, source=kind)
+            )
         except ObservationError:
-            if encoding == encodings[-1] and not found:
+            if encoding == encodings[-1] and not layouts:
                 raise
             continue
-        if {"longitude", "latitude"} <= set(guess([n for n in found[-1].names if n]).roles):
-            return found[-1]
-    return found[0]
+        if {"longitude", "latitude"} <= set(guess([n for n in layouts[-1].names if n]).roles):
+            return layouts[-1]
+    return layouts[0]
 
 
 def _kind(names: Sequence[str], candidates: Sequence[Source], reading: Reading) -> Source:

@@ -18,7 +18,7 @@ _CLOCK = re.compile(r"\d{1,2}(:\d{2}){0,2}(?:\.\d+)?(\s*[AaPp]\.?[Mm]\.?)?")
 #: Share of the steps that are equal in a regular series, a few gaps beside.
 _EVEN = 0.9
 
-#: Networks do not measure more seldom.
+#: No network measures more rarely.
 _LONGEST_STEP = np.timedelta64(12, "D")
 
 
@@ -64,7 +64,7 @@ def ends_at_24(stamps: pd.Series) -> bool:
 def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) -> pd.Series:
     """Return stamps with the year first, where they are text that begins with day and month.
 
-    The order is the one told; else the one that fits all stamps; else the one that alone gives an
+    The order is the one stated; else the one that fits all stamps; else the one that alone gives an
     even step. Where none is clear the stamps stay as they are.
 
     Examples
@@ -188,7 +188,7 @@ def _unix(word: object) -> str:
         number = float(str(word))
         seconds = number / 1000.0 if abs(number) > 1e11 else number
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    except (ValueError, OverflowError, OSError):  # a stamp, or nonsense that is told later
+    except (ValueError, OverflowError, OSError):  # a stamp, or a fault that is reported later
         return str(word)
 
 

@@ -73,25 +73,25 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
     ordered = in_order(stamps, reading.date_order, journal=journal)
     time = to_utc(ordered, time_zone=reading.time_zone, describe=describe, journal=journal)
     step = None
-    kept, single_step = _of_usual_period(data, time, reading, journal)
-    kept &= ~np.isnat(time)
+    usable, single_step = _of_usual_period(data, time, reading, journal)
+    usable &= ~np.isnat(time)
     if single_step is not None and reading.time_label is None:
-        reading = replace(reading, time_label="start")  # the end stands beside it
+        reading = replace(reading, time_label="start")  # the end is in its own column
     values, units = measured_values(data, describe, reading, journal)
     reading = _with_own_label(data, reading, journal)
     with journal.collecting():
         station, identifiers, positions, placed = _placed(
             data, station, identifiers, describe, reading, journal
         )
-        kept &= placed
+        usable &= placed
     journal.stop_if_faulty()
     rows = Rows(station, identifiers, time, values, units)
     if "monitor" in roles or len(station_of_monitor[1]) > len(identifiers):
         rows = _by_monitor(rows, data, station_of_monitor)
-    if not kept.all():
-        rows = _only(rows, kept)
+    if not usable.all():
+        rows = _only(rows, usable)
     if reading.monitor == "keep" and rows.station is not None:
-        rows, positions = _kept_apart(rows, rows.station, positions)
+        rows, positions = _a_station_each(rows, rows.station, positions)
         identifiers = rows.names
     if reading.resample is not None:
         label = time_label(reading.time_label, journal=journal)
@@ -113,7 +113,7 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
 def _merged(
     data: Measurements, station: Codes, identifiers: Names, reading: Reading, journal: Journal
 ) -> tuple[Codes, Names]:
-    """Return stations as the table of stations knows them.
+    """Return stations under the identifiers of the table of stations.
 
     Sampling points of a station become one; stations of which it has the names alone are called
     by them.
@@ -122,11 +122,11 @@ def _merged(
     if "name" in data.roles:
         first = first_rows(station, len(identifiers))
         names = data.table["name"].iloc[first].astype(str).str.strip().to_numpy(dtype=str)
-        known, told = (
+        known, by_name = (
             listed_among(reading.stations, words, reading.station_columns)
             for words in (identifiers, names)
         )
-        if told > known:
+        if by_name > known:
             journal.decide("stations are called by their name, as in the table of stations")
             identifiers, place = np.unique(names, return_inverse=True)
             station = place[station]
@@ -194,7 +194,7 @@ def _by_monitor(rows: Rows, data: Measurements, own: tuple[Codes, Names]) -> Row
     return replace(rows, series=series, names=np.array(names, dtype=str), station=station)
 
 
-def _kept_apart(rows: Rows, station: Codes, positions: Positions) -> tuple[Rows, Positions]:
+def _a_station_each(rows: Rows, station: Codes, positions: Positions) -> tuple[Rows, Positions]:
     """Return the rows with each monitor as a station, and the positions of these."""
     order = np.argsort(rows.names)
     rank = np.empty_like(order)
@@ -203,19 +203,19 @@ def _kept_apart(rows: Rows, station: Codes, positions: Positions) -> tuple[Rows,
     return apart, positions.at(station[order])
 
 
-def _only(rows: Rows, kept: Mask) -> Rows:
+def _only(rows: Rows, chosen: Mask) -> Rows:
     """Return some of the rows, with the series that are left."""
-    values = {name: column[kept] for name, column in rows.values.items()}
-    return replace(rows, series=rows.series[kept], time=rows.time[kept], values=values)
+    values = {name: column[chosen] for name, column in rows.values.items()}
+    return replace(rows, series=rows.series[chosen], time=rows.time[chosen], values=values)
 
 
 def _of_usual_period(
     data: Measurements, time: Times, reading: Reading, journal: Journal
 ) -> tuple[Mask, float | None]:
     """Return the rows whose period is of the usual length, where the table has its end too."""
-    kept = np.ones(len(data.table), dtype=bool)
+    every = np.ones(len(data.table), dtype=bool)
     if "end" not in data.roles:
-        return kept, None
+        return every, None
     silent = Journal("", silent=True)
     ends = stamps_of(data.table.assign(time=data.table["end"]), {"time": "time"},
                      time_format=data.time_format)  # fmt: skip
@@ -225,7 +225,7 @@ def _of_usual_period(
     hours = (end - time) / np.timedelta64(1, "h")
     lengths, counts = np.unique(hours[np.isfinite(hours)].round(3), return_counts=True)
     if silent.faults or not lengths.size or lengths[np.argmax(counts)] <= 0:
-        return kept, None
+        return every, None
     usual = float(lengths[np.argmax(counts)])
     other = np.isfinite(hours) & (np.abs(hours - usual) > 0.1 * usual)
     if other.any():
@@ -233,7 +233,7 @@ def _of_usual_period(
             f"{int(other.sum())} rows are of other periods than {usual:g} h and are left out; for "
             f"example {data.row(int(np.argmax(other)))}, of {hours[np.argmax(other)]:g} h"
         )
-    return kept & ~other, usual
+    return every & ~other, usual
 
 
 def _with_own_label(data: Measurements, reading: Reading, journal: Journal) -> Reading:

@@ -25,8 +25,8 @@ Units = dict[str, str | None]
 class Measurements:
     """Rows as a source has them, under the names of this package, and what is known of them.
 
-    Columns are roles (`ROLES`) and variables. ``column_units`` stand in the columns' names, row by
-    row where they differ between files, ``source_units`` hold where nothing else tells; ``names``
+    Columns are roles (`ROLES`) and variables. ``column_units`` are those in the columns' names, row
+    by row where they differ between files, ``source_units`` the default of the source; ``names``
     are those of the source's columns.
     """
 
@@ -43,7 +43,7 @@ class Measurements:
     variables: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Tell the roles among the columns."""
+        """Separate roles and variables among the columns."""
         columns = [str(name) for name in self.table.columns]
         object.__setattr__(self, "roles", {name: name for name in columns if name in ROLES})
         object.__setattr__(self, "variables", [name for name in columns if name not in ROLES])
@@ -107,12 +107,12 @@ def measured_values(
 
 def no_column(role: str, names: Sequence[object] | None) -> str:
     """Return the fault of a role without a column; the columns are listed if they are given."""
-    there = "" if names is None else f"; the columns are {listed(names)}"
+    columns = "" if names is None else f"; the columns are {listed(names)}"
     remedy = {
         "station": ", or the one station with station='...'",
         "longitude": ", or pass stations=..., a table of positions",
     }.get(role, "")
-    return f"no column of {role}{there}. Name it with columns={{{role!r}: ...}}{remedy}"
+    return f"no column of {role}{columns}. Name it with columns={{{role!r}: ...}}{remedy}"
 
 
 def single_variable(reading: Reading, *, journal: Journal) -> str:
@@ -151,9 +151,9 @@ def _numbers(
     missing = np.isin(values, [code for code in reading.missing if not isinstance(code, str)])
     if not missing.any():
         return values
-    found = ", ".join(f"{code:g}" for code in np.unique(values[missing]))
+    listing = ", ".join(f"{code:g}" for code in np.unique(values[missing]))
     journal.decide(
-        f"{int(missing.sum())} values of {name} are {found} and read as missing; for example "
+        f"{int(missing.sum())} values of {name} are {listing} and read as missing; for example "
         f"{describe(int(np.argmax(missing)))}"
     )
     return np.where(missing, np.nan, values)
@@ -170,7 +170,7 @@ def _word(
 
 
 def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal: Journal) -> Values:
-    """Return values split by the word that says what each of them is; NaN on the other rows."""
+    """Return values by parameter, one array each; NaN on the rows of other parameters."""
     if "parameter" not in data.roles:
         return {single_variable(reading, journal=journal): values}
     codes, uniques = pd.factorize(data.table["parameter"])
@@ -192,10 +192,10 @@ def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal:
             f"{listed(word for word, _ in unknown)}"
         )
     elif unknown:
-        told = listed(f"{word} ({count} values)" for word, count in unknown)
+        unused = listed(f"{word} ({count} values)" for word, count in unknown)
         if reading.strict:
-            journal.fault(f"parameters that are not known: {told}")
-        journal.decide(f"parameters not used: {told}")
+            journal.fault(f"parameters that are not known: {unused}")
+        journal.decide(f"parameters not used: {unused}")
     if (codes < 0).any() and names:
         count = int((codes < 0).sum())
         nameless = f"{count} rows name no parameter; the first is "

@@ -1,6 +1,7 @@
 """Verification of an existing product: of this package, or another reanalysis on any grid."""
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ from aqreanalysis.observations import (
     step_hours,
     values_of,
 )
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.predictive import RootNormal, freedom_of
 from aqreanalysis.verification.colocation.averaging import Alignment, align
 from aqreanalysis.verification.colocation.layers import (
     find_layer,
@@ -129,6 +130,7 @@ def match_product(
         periods, assumed = time.periods(time_label=time_label, step_hours=step_hours(observations))
         match = _Match(level, layer, target, places, time, align(periods, observations))
         estimate, standard_error, median, converted = match.values()
+        freedom = np.full((1, places.station.size), match.freedom)
         distance_km = match.distance_km()
         used, unknown = _provenance(dataset, observations, target.name, places, distance_km)
         label = name or method_name(dataset)
@@ -143,6 +145,7 @@ def match_product(
         estimate=estimate[None],
         standard_error=standard_error[None],
         median=None if median is None else median[None],
+        freedom=freedom,
         methods=[label],
         stations={
             "distance_km": distance_km,
@@ -261,6 +264,12 @@ class _Match:
                     "distribution is taken as that of the mean and the standard error."
                 )
         return estimate, error, median, remarks
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the product's distributions, as far as it says so."""
+        name = find_standard_error(self.product, self.layer)
+        return math.inf if name is None else freedom_of(self.product[name].attrs)
 
     @property
     def statistic(self) -> str:

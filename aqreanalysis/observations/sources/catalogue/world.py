@@ -1,4 +1,4 @@
-"""Tables of nobody in particular, and networks of the whole world."""
+"""Plain tables of no particular network, and networks of the whole world."""
 
 from aqreanalysis.observations.sources.description import Source
 
@@ -51,7 +51,7 @@ WORLD = (
         },
         needed=("station", "time", "longitude", "latitude", "parameter", "value", "units"),
         signature=("station", "time", "parameter", "value", "units", "longitude", "latitude"),
-        told_by=("monitor", "local", "city"),
+        any_of=("monitor", "local", "city"),
         time_label="end",
         time_zone="UTC",
         missing=(-999.0, -9999.0),
