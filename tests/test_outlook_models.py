@@ -238,8 +238,8 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_model(
     resumed = learn(schedule, checkpoint=path)
     assert (len(steps), path.exists()) == (6, False)
     assert resumed.scores == whole.scores
-    expected, found = (each.model.state_dict() for each in (whole, resumed))
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    expected, reached = (each.model.state_dict() for each in (whole, resumed))
+    assert all(torch.equal(expected[name], reached[name]) for name in expected)
 
 
 def test_a_file_of_another_training_or_of_none_is_refused_and_left(learn, tmp_path, monkeypatch):
