@@ -330,9 +330,9 @@ def test_an_interrupted_run_leaves_neither_a_store_nor_a_process(
             time.sleep(0.05)
         children = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(number)
-        _, told = run.communicate(timeout=60)
+        _, errors = run.communicate(timeout=60)
     assert run.returncode == 128 + number
-    assert b"interrupted; nothing was written under the final name" in told
+    assert b"interrupted; nothing was written under the final name" in errors
     assert left_in(tmp_path) == {"months"}
     assert not psutil.wait_procs(children, timeout=10)[1]
 
@@ -352,8 +352,8 @@ def test_a_process_that_is_ended_from_outside_is_named_and_leaves_nothing(tmp_pa
         for child in children:
             if "--multiprocessing-fork" in child.cmdline():
                 child.kill()
-        _, told = run.communicate(timeout=60)
-    assert b"a process was ended while it was at work: for want of memory (say memory=" in told
+        _, message = run.communicate(timeout=60)
+    assert b"a process was ended while it was at work: for want of memory (say memory=" in message
     assert left_in(tmp_path) == {"months", "script.py"}
 
 

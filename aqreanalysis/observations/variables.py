@@ -65,7 +65,8 @@ _REMARKS = frozenset(
         "particulate matter particles aerosol mass gas air ambient level levels principal",
         "concentration concentrations conc raw value values measured obs observed method",
         "of the in lc stp local conditions ug m3 ugm3 mg mgm3 ppb ppm ppbv 1 1h 1hr hr",
-        "hourly hour avg mean ein stunden mittelwert stundenmittel stundenmittelwert feinstaub",
+        "hourly hour avg average mean ein stunden mittelwert stundenmittel stundenmittelwert",
+        "feinstaub",
     )
     for word in words.split(" ")
 )

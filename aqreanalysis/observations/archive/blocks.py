@@ -46,7 +46,7 @@ def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> 
             codes[one.variable, value] = frozenset(map(int, rows))
     left = without(dataset, suspect)
     _write(left, store, start, stop)
-    told = [
+    without_places = [
         Suspicion(o.kind, o.variable, o.stations[:0], o.what, o.remedy, o.cost) for o in suspect
     ]
     return Written(
@@ -55,7 +55,7 @@ def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> 
         {str(name): _ends(array.values) for name, array in left.data_vars.items()},
         repeated,
         conflicts,
-        told,
+        without_places,
         codes,
     )
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.observations.checks import Codes, Times
+from aqreanalysis.observations.checks.zones import ABBREVIATIONS, LOCAL, offset_of
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -29,13 +30,13 @@ _STAMP = re.compile(
       | (?P<year6>\d{{4}}) [\s/-] (?P<name6>{_MONTH}) [\s/-] (?P<day6>\d{{1,2}})
     )
     (?: (?:t|,?\s+) (?:{_PACKED}|{_CLOCK}) (?:\s*(?P<half>[ap])\.?m\.?)? )?
-    \s* (?P<zone>z|(?:utc|gmt)?\s*[+-]\d{{1,2}}(?::?\d{{2}})?|utc|gmt)?"""
+    \s* (?P<zone>z|(?:utc|gmt)?\s*[+-]\d{{1,2}}(?::?\d{{2}})?|utc|gmt|{"|".join(ABBREVIATIONS)})?"""
 )
 
 #: The stamps of most files, in ISO 8601 already.
 _PLAIN = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[ T](?:[01]\d|2[0-3]):\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
-    r"(?P<zone>Z|[+-]\d{2}:\d{2})?)?",
+    r"(?P<zone>Z|[+-](?:0\d|1[0-4]):\d{2})?)?",
     re.ASCII,
 )
 _LONGEST = 64
@@ -77,9 +78,12 @@ def to_utc(
     where that is None they are read as UTC, with a warning in the log.
     """
     if stamps.dtype.kind in "iuf" and not isinstance(stamps.dtype, pd.CategoricalDtype):
+        size = abs(float(stamps.iloc[0]))
+        seconds = 5e8 < size < 5e9 or 5e11 < size < 5e12
+        form = "unix" if seconds else "%Y%m%d%H"
         journal.fault(
             f"time must be stamps such as 2015-03-01T00:00Z; {describe(0)} has the number "
-            f"{stamps.iloc[0]}. Write year, month, day and hour, or say time_format='%Y%m%d%H'"
+            f"{stamps.iloc[0]}. Write year, month, day and hour, or say time_format={form!r}"
         )
         return np.full(len(stamps), np.datetime64("NaT"), "datetime64[ns]")
     try:
@@ -98,7 +102,7 @@ def to_utc(
             share=count / codes.size,
         )
     index = _parsed(pd.Index(uniques), codes, describe_code, journal)
-    if index.tz is not None and time_zone is not None:
+    if index.tz is not None and time_zone not in (None, LOCAL):
         journal.decide(f"stamps state their zone, so time_zone={time_zone!r} is not used")
     if index.tz is None:
         index = _localised(index, time_zone, describe_code, journal)
@@ -174,6 +178,8 @@ def _iso(match: re.Match[str], day_first: bool) -> tuple[str | None, int, bool]:
         if not 1 <= hour <= 12:
             return None, 0, False
         hour = hour % 12 + (12 if half.lower() == "p" else 0)
+    if "zone" in parts and offset_of(parts["zone"]) is None:
+        return None, 0, False
     is_next_day = hour == 24 and not int(minute) and not float(second)
     date = f"{parts['year']}-{parts['month']:0>2}-{parts['day']:0>2}"
     clock = f"{0 if is_next_day else hour:02}:{minute}:{second}"
@@ -184,7 +190,7 @@ def _offset(zone: str | None) -> str:
     """Return a zone as ISO 8601 writes it: UTC+8 as +08:00."""
     if zone is None:
         return ""
-    match = re.search(r"([+-])(\d{1,2}):?(\d{2})?$", zone)
+    match = re.search(r"([+-])(\d{1,2}):?(\d{2})?$", offset_of(zone) or zone)
     return f"{match[1]}{match[2]:0>2}:{match[3] or '00'}" if match else "Z"
 
 
@@ -208,6 +214,12 @@ def _localised(
     """Return stamps without a zone as stamps of a zone; hours of a clock change are faults."""
     if time_zone is None:
         journal.warn("time has no zone: read as UTC; pass time_zone=... if it is local time")
+        return index.tz_localize("UTC")
+    if time_zone == LOCAL:
+        journal.fault(
+            "the column of times says that they are local, in no zone of its own: pass "
+            "time_zone=..., such as 'UTC+8' or 'America/Chicago'"
+        )
         return index.tz_localize("UTC")
     journal.decide(f"time without a zone is read as {time_zone}")
     place = zone(time_zone)

@@ -51,6 +51,8 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "value": """value measurement samplemeasurement concentration result valor valeur
                 wert messwert valuenumeric rawconc conc""",
             "datum": "datum",
+            "zone": """timezone tz utcoffset gmtoffset offsetutc offsetgmt timezoneoffset zeitzone
+                zonahoraria fuseauhoraire""",
             "time_label": "timelabel",
             "year": "year año ano annee année jahr",
             "month": "month mes mois monat",

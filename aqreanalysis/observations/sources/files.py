@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ from aqreanalysis.observations.variables import listed
 from aqreanalysis.untrusted import UnreadableError, check_size, inspect, refuse_bomb
 from aqreanalysis.untrusted.budget import ARRAY_RATIO, first_line
 
+if TYPE_CHECKING:
+    from pyarrow import DataType
+
 CSV_SUFFIXES = (".csv", ".txt", ".tsv")
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 COMPRESSIONS = tuple(_CODECS)
@@ -36,6 +40,10 @@ _MOST_COLUMNS = 20_000
 
 #: Bytes of a first line.
 _MOST_HEADER = 2**21
+
+#: Exponents without a sign, and one of them behind a whole number.
+_EXPONENTS = tuple(b"%c%d" % (sign, digit) for sign in b"eE" for digit in range(10))
+_FLAGGED = re.compile(rb"(?<![\w.])\d+[eE]\d")
 
 #: Archives within an archive: that of UCI holds one.
 _DEPTH = 2
@@ -126,7 +134,7 @@ def read_csv(
         kind.append(f"{fields}: {str(row.text)[:60]}")
         return "skip"
 
-    def table_of() -> tuple[pa.Table, bool]:
+    def table_of() -> tuple[pa.Table, _Stream]:
         ragged.clear()
         notes.clear()
         with _opened(source, encoding) as stream:
@@ -147,13 +155,14 @@ def read_csv(
                     "%s: the last line has no end; if the file is cut off, so is its last value",
                     source.name if isinstance(source, Path) else "a file in the archive",
                 )
-            return table, stream.has_hexadecimals
+            return table, stream
 
     try:
-        table, has_hexadecimals = table_of()
-        whole = [f.name for f in table.schema if pa.types.is_integer(f.type)]
-        if has_hexadecimals and whole:  # Arrow would take 0x10 for 16
-            types |= dict.fromkeys(whole, pa.string())
+        table, stream = table_of()
+        # Arrow would take 0x10 for 16, and 20E1, a number with a flag, for 200.
+        odd = [f.name for f in table.schema if stream.may_hold_odd(f.type)]
+        if odd:
+            types |= dict.fromkeys(odd, pa.string())
             table, _ = table_of()
     except UnicodeDecodeError as error:
         encoding = encoding_of(content_of(source))
@@ -342,7 +351,7 @@ class _Stream(io.RawIOBase):
         import pyarrow as pa
 
         self._checks = is_utf8
-        self.has_hexadecimals = False
+        self._has_hexadecimals = self._has_exponents = False
         self.is_whole = True
         self._check = codecs.getincrementaldecoder("utf-8")()
         self._name = source.name if isinstance(source, Path) else "a file in the archive"
@@ -366,8 +375,18 @@ class _Stream(io.RawIOBase):
         if self._checks and not (content.isascii() and not self._check.getstate()[0]):
             self._check.decode(content, final=not content)
         for sign in (b"x", b"X"):  # rare, and so quicker to look for than 0x
-            self.has_hexadecimals |= sign in content and b"0" + sign in content
+            self._has_hexadecimals |= sign in content and b"0" + sign in content
+        if not self._has_exponents and any(sign in content for sign in _EXPONENTS):
+            self._has_exponents = _FLAGGED.search(content) is not None
         return content
+
+    def may_hold_odd(self, kind: "DataType") -> bool:
+        """Return whether a column of numbers may hold what is none to people."""
+        import pyarrow as pa
+
+        return (self._has_hexadecimals and pa.types.is_integer(kind)) or (
+            self._has_exponents and pa.types.is_floating(kind)
+        )
 
     def close(self) -> None:
         if not self.closed:

@@ -36,7 +36,7 @@ def line_of_names(lines: Sequence[str], known: Known) -> int:
         return sum(known(cell) for cell in cells if _LETTER.search(cell))
 
     best = max(filled, key=lambda at: (knows(at), -at))
-    if knows(best) >= 2 and knows(best) > knows(filled[0]):
+    if knows(best) >= 2:
         return best
     widths = [_width(split[at]) for at in filled]
     usual = max(set(widths), key=widths.count)

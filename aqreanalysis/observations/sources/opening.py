@@ -39,6 +39,7 @@ TABLE_SUFFIXES = (
     *VECTOR_SUFFIXES,
 )
 
+_SPAN = re.compile(r"(?<=\d[ T])(\d{2}):\d{2}(?::\d{2})? ?- ?(\d{2}):\d{2}")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -123,6 +124,8 @@ def layout_of(
     below = [line for line in lines[row + 1 :] if line.strip()]
     longest = [cells_of(line, separator) for line in below[:5]]
     extra = max((len(cells) for cells in longest), default=0) - len(names)
+    if extra == 1 and all(len(cells) > len(names) and cells[0].isdigit() for cells in longest):
+        names, extra = ["", *names], 0  # R writes no name above the numbers of the rows
     if extra > 0 and all(not any(cells[len(names) :]) for cells in longest):
         names += [""] * extra
     above = next((line for line in reversed(lines[:row]) if line.strip()), "")
@@ -144,6 +147,7 @@ def text_blocks(
     categories: Iterable[str],
 ) -> Iterator[Block]:
     """Yield the tables of a text, usually one."""
+    _refuse_spans(first_lines(content, layout.encoding)[layout.skip :])
     encoding, is_spaced = layout.encoding, layout.separator == " "
     if layout.repeated or is_spaced:
         encoding, whole = _decoded(content, encoding)
@@ -197,12 +201,51 @@ def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
     if reading.decimal is not None:
         return reading.decimal
     if layout.separator == ",":
-        return "."
+        return "."  # a comma is in quotes, and no number to Arrow
     lines = first_lines(content, layout.encoding)[layout.skip : layout.skip + 200]
-    cells = {cell for line in lines for cell in cells_of(line, layout.separator)}
+    rows = [cells_of(line, layout.separator) for line in lines]
+    _refuse_thousands(rows, layout.names)
+    cells = {cell for row in rows for cell in row}
     comma = any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell) for cell in cells)
     point = any(re.fullmatch(r"\s*-?\d+\.\d+\s*", cell) for cell in cells)
     return "," if comma and not point else "."
+
+
+def _refuse_spans(lines: Sequence[str]) -> None:
+    """Refuse times such as 05:00-06:00, whose end would be taken for a zone west of Greenwich.
+
+    Raises
+    ------
+    ObservationError
+    """
+    spans = [match for line in lines[:200] for match in _SPAN.finditer(line)]
+    if len(spans) > 2 and all((int(m[2]) - int(m[1])) % 24 == 1 for m in spans):
+        raise ObservationError(
+            f"times such as {spans[0].group()} are spans: write their start alone, or start and "
+            "end in columns of their own"
+        )
+
+
+def _refuse_thousands(rows: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    """Refuse columns in which 1.206 or 1,206 beside 985 may be thousands.
+
+    Raises
+    ------
+    ObservationError
+        It asks for the decimal sign.
+    """
+    roles = guess([name for name in names if name]).roles
+    others = {column for role, column in roles.items() if role != "value"}
+    for place, name in enumerate(names):
+        cells = [row[place].strip() for row in rows if place < len(row)] if name else []
+        grouped = [cell for cell in cells if re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", cell)]
+        signed = [cell for cell in cells if re.fullmatch(r"-?\d+[.,]\d+", cell)]
+        whole = [cell for cell in cells if re.fullmatch(r"[1-9]\d{2}", cell)]
+        if name not in others and grouped and whole and len(grouped) == len(signed):
+            raise ObservationError(
+                f"numbers of {name} such as {grouped[0]} beside {whole[0]} may be thousands: say "
+                "decimal='.' or decimal=','"
+            )
 
 
 def sheet_blocks(

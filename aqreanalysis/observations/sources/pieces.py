@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aqreanalysis.observations.checks import Mask
+from aqreanalysis.observations.checks.zones import stated_zone
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.columns import (
     LABELLED,
@@ -17,6 +18,7 @@ from aqreanalysis.observations.sources.columns import (
     guess,
     joined,
     recognise,
+    split_units,
 )
 from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.headers import BESIDE
@@ -94,13 +96,23 @@ def piece_of(
         if role not in own.columns or (role == "station" and reading.station is not None):
             own = own.assign(**{role: value})
     raw_time = str(columns.roles.get("time", columns.roles.get("date", "")))
-    zone = "UTC" if re.search("utc|gmt", raw_time.lower()) else None
+    zone = stated_zone(raw_time) if source.is_plain else _utc_in(raw_time)
     label = LABELLED.get(folded(raw_time)) if source.is_plain else None
-    for variable, column in columns.variables.items():
+    measured_in = {**columns.variables}
+    if source.is_plain and "value" in columns.roles and "units" not in columns.roles:
+        measured_in["value"] = columns.roles["value"]
+        own_units = split_units(columns.roles["value"])[1]
+        units |= {"value": own_units} if own_units else {}
+    for variable, column in measured_in.items():
         beside = block.units.get(column) or units_beside(table, column)
         if variable not in units and beside:
             units[variable] = beside
     return Piece(own, replace(columns, units=units), names, zone, label)
+
+
+def _utc_in(name: str) -> str | None:
+    """Return UTC where the name of a column of times says it."""
+    return "UTC" if re.search("(?i)utc|gmt", name) else None
 
 
 def _are_names(table: pd.DataFrame) -> Mask:
@@ -222,7 +234,7 @@ def _warn_of_flags(
     for name in table.columns:
         if folded(name) not in flags or name in used or name in reading.columns.values():
             continue
-        words = table[name].dropna().unique()
+        words = table[name].value_counts().index  # the usual one first, which is mostly the good
         if len(words) > 1:
             journal.warn(
                 f"the column {name} ({listed(words, 5)}) is not used; which rows count is said by "

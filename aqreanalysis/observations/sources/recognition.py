@@ -262,7 +262,7 @@ def _kind(names: Sequence[str], candidates: Sequence[Source], reading: Reading) 
             reading.stations is not None
             and listed_among(reading.stations, rest, reading.station_columns) > 0
         )
-        if timed and "station" not in columns.roles and bare:
+        if timed and not {"station", "value"} & set(columns.roles) and bare:
             return plain["wide"]
     return plain["long"]
 

@@ -1,7 +1,7 @@
 """Stamps of the columns that hold them: a date and an hour, numbers, day or month first."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -47,7 +47,7 @@ def stamps_of(
     if "date" in roles and "time" in roles and len(table):
         clock = table[roles["time"]]
         if _CLOCK.fullmatch(str(clock.iloc[0]).strip("' ")):
-            return joined([table[roles["date"]], clock], _dated)
+            return _present(joined([table[roles["date"]], clock], _dated))
     if "time" in roles:
         return table[roles["time"]]
     if {"year", "month", "date"} <= set(roles):
@@ -56,8 +56,13 @@ def stamps_of(
             return joined([*parts, table[roles["hour"]]], _of_parts)
         return joined(parts, _of_parts)
     if {"date", "hour"} <= set(roles):
-        return joined([table[roles["date"]], table[roles["hour"]]], _dated)
+        return _present(joined([table[roles["date"]], table[roles["hour"]]], _dated))
     return table[roles["date"]] if "date" in roles else None
+
+
+def _present(stamps: pd.Series) -> pd.Series:
+    """Return stamps with those missing that lack a part."""
+    return stamps.where(stamps != "")
 
 
 def _from_serial(stamps: pd.Series, journal: Journal) -> pd.Series:
@@ -122,6 +127,11 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
     dates = [match for match in matches if match is not None]
     if not dates or len(dates) < 0.9 * len(matches):
         return stamps
+    if order is None and _begins_with_year(dates):
+        journal.fault(
+            f"dates such as {dates[0].group().strip()} may begin with the year, of two digits: say "
+            "time_format='%y/%m/%d %H:%M' or the like, or write the year with four"
+        )
     if order is None and all(match[2] == "." for match in dates):
         order = "day"  # 13.01.2020 is written so, 01.13.2020 is not
     numbers = np.array([(int(m[1]), int(m[3])) for m in dates])
@@ -145,6 +155,26 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
         for word, match in zip(uniques, matches, strict=True)
     ]
     return pd.Series(pd.Categorical.from_codes(*_distinct(codes, words)), index=stamps.index)
+
+
+def _begins_with_year(dates: Sequence[re.Match]) -> bool:
+    """Return whether years of two digits give a shorter span in the first place than in the last.
+
+    Examples
+    --------
+    >>> days = [_DAY_AND_MONTH.fullmatch(f"21/03/{day:02}") for day in (5, 6, 7)]
+    >>> _begins_with_year(days)
+    True
+    """
+    if any(len(match[4]) != 2 for match in dates):
+        return False
+    numbers = np.array([(int(m[1]), int(m[3]), int(m[4])) for m in dates])
+    first, middle, last = numbers.T
+    return bool(
+        ((middle >= 1) & (middle <= 12) & (last >= 1) & (last <= 31)).all()
+        and np.ptp(first) < np.ptp(last)
+        and np.ptp(first) <= 1
+    )
 
 
 def _distinct(codes: np.ndarray, words: list) -> tuple[np.ndarray, pd.Index]:
@@ -181,7 +211,9 @@ def _even_order(dates: list[re.Match]) -> DateOrder | None:
 
 
 def _dated(day: object, clock: object) -> str:
-    """Return the stamp of a date and a clock or an hour."""
+    """Return the stamp of a date and a clock or an hour, "" where either is missing."""
+    if pd.isna(day) or pd.isna(clock):  # type: ignore[call-overload]
+        return ""
     if isinstance(day, (date, datetime)):
         day = f"{day:%Y-%m-%d}"
     text = re.split(r"[T ]", str(day).strip("' "))[0]

@@ -1,5 +1,6 @@
 """Rows of measurements to Datasets: stations and their places, monitors and hours."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from aqreanalysis.observations.checks import Codes, Mask, Names, Times
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.positions import Positions, first_rows
 from aqreanalysis.observations.checks.times import to_utc
+from aqreanalysis.observations.checks.zones import offset_of
 from aqreanalysis.observations.journal import Describe, Journal
 from aqreanalysis.observations.sources.assembly import Rows, assemble, time_label
+from aqreanalysis.observations.sources.columns import joined
 from aqreanalysis.observations.sources.moves import left_out, split
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.resampling import period_of, resampled
@@ -70,8 +73,13 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
         stamp = f", {written.iloc[row]}" if str(written.iloc[row]) else ""
         return f"{data.row(row)} (station {identifiers[station[row]]}{stamp})"
 
+    stamps, reading = _with_own_zone(stamps, table, reading, journal)
     ordered = in_order(stamps, reading.date_order, journal=journal)
     time = to_utc(ordered, time_zone=reading.time_zone, describe=describe, journal=journal)
+    if reading.time_label is None and "time_label" not in roles and _are_last_minutes(time):
+        journal.decide("times such as 00:59 are taken for the end of their hour")
+        reading = replace(reading, time_label="end")
+        time = (time + np.timedelta64(1, "m")).astype("datetime64[m]").astype(time.dtype)
     step = None
     usable, single_step = _of_usual_period(data, time, reading, journal)
     usable &= ~np.isnat(time)
@@ -108,6 +116,40 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
         step_hours=step,
         single_step_hours=single_step,
     )
+
+
+def _with_own_zone(
+    stamps: pd.Series, table: pd.DataFrame, reading: Reading, journal: Journal
+) -> tuple[pd.Series, Reading]:
+    """Return stamps, and options, with the zone that a column of the table states."""
+    if "zone" not in table.columns or reading.time_zone is not None:
+        return stamps, reading
+    codes, words = pd.factorize(table["zone"])
+    if len(words) == 1 and (codes >= 0).all():
+        return stamps, replace(reading, time_zone=offset_of(words[0]) or str(words[0]))
+    offsets = [offset_of(word) for word in words]
+    if None in offsets or (codes < 0).any():
+        journal.fault(
+            f"the column of zones has {listed(words)}, and rows without any, which are not all "
+            "offsets such as UTC+2: say time_zone=..., or write the offset into the stamps"
+        )
+        return stamps, reading
+    journal.decide(f"the zone of each row is that of its column: {listed(words)}")
+    return joined([stamps, pd.Series(np.array(offsets)[codes], stamps.index)], _zoned), reading
+
+
+def _zoned(stamp: object, offset: str) -> str:
+    """Return a stamp with its offset, unless it states one."""
+    text = str(stamp).strip()
+    return (
+        text if re.search(r"(?i)(?:z|utc|gmt|[ T]\d{2}.*[+-]\d.*)$", text) else f"{text} {offset}"
+    )
+
+
+def _are_last_minutes(time: Times) -> bool:
+    """Return whether all stamps are in the last minute of an hour."""
+    minutes = time[~np.isnat(time)].astype("datetime64[m]").astype(np.int64) % 60
+    return bool(minutes.size and (minutes == 59).all())
 
 
 def _merged(

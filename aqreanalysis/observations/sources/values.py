@@ -83,7 +83,7 @@ def measured_values(
     units: Units = {}
     for name, column in raw.items():
         stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
-        in_names = data.column_units.get(name)
+        in_names = data.column_units.get(name if name in data.variables else "value")
         by_row = in_names if isinstance(in_names, pd.Series) else row_units
         if stated is None and isinstance(in_names, str):
             stated = in_names
@@ -141,7 +141,7 @@ def _numbers(
     """Return a column as numbers, NaN where it is a missing code of the source or the caller."""
     is_text = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind not in "iufb"
     patterns = [code for code in reading.missing if isinstance(code, str)]
-    if is_text and (patterns or data.words or reading.decimal == ","):
+    if is_text and (patterns or data.words or reading.decimal is not None):
         codes, uniques = pd.factorize(column)
         words = [
             _word(str(word).strip(), patterns, data.words, reading.decimal) for word in uniques
@@ -166,6 +166,9 @@ def _word(
     if any(fnmatchcase(word.lower(), pattern.lower()) for pattern in patterns):
         return None
     word = words.get(word, word)
+    thousands = {",": ".", ".": ","}.get(decimal or "", "")
+    if thousands and re.fullmatch(rf"[+-]?\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+", word):
+        return word.replace(thousands, "")
     return word.replace(".", "").replace(",", ".") if decimal == "," and "," in word else word
 
 
