@@ -21,6 +21,8 @@ from aqreanalysis.verification.strata import (
 
 #: Dimension of the methods; ``sel(method=...)`` is an argument of xarray's own.
 ESTIMATOR = "estimator"
+#: Layer of the hours since the nearest station that was not hidden reported.
+SILENCE = "silence_hours"
 
 
 def build_pairs(
@@ -31,6 +33,7 @@ def build_pairs(
     estimate: np.ndarray,
     standard_error: np.ndarray,
     median: np.ndarray | None = None,
+    silence_hours: np.ndarray | None = None,
     methods: Sequence[str],
     stations: Mapping[str, Any],
     attributes: Mapping[str, Any],
@@ -48,6 +51,8 @@ def build_pairs(
         NaN where a method gives none.
     median : (estimator, station, time) float, optional
         Of the distributions, where the estimate is another statistic.
+    silence_hours : (station, time) float, optional
+        Hours since the nearest station that was not hidden reported.
     methods : sequence of str
     stations : mapping of (station,) arrays
         ``distance_km`` to the nearest station that was not hidden, ``place``, ``fold``.
@@ -57,8 +62,9 @@ def build_pairs(
     Returns
     -------
     Dataset
-        ``truth``, ``estimate``, ``standard_error``, ``median`` if one is given, and ``answered``
-        (estimator, station): whether the method gave any estimate at that station.
+        ``truth``, ``estimate``, ``standard_error``, ``median`` and ``silence_hours`` if they are
+        given, and ``answered`` (estimator, station): whether the method gave any estimate at that
+        station.
     """
     units = str(observations[variable].attrs.get("units", ""))
     position = {name: observations[name].variable for name in (STATION, "longitude", "latitude")}
@@ -67,6 +73,7 @@ def build_pairs(
     return xr.Dataset(
         {
             "truth": ((STATION, TIME), truth.astype(np.float64), {"units": units}),
+            **({} if silence_hours is None else {SILENCE: ((STATION, TIME), silence_hours)}),
             **{
                 name: ((ESTIMATOR, STATION, TIME), values.astype(np.float32), {"units": units})
                 for name, values in by_method.items()
