@@ -24,6 +24,7 @@ from aqreanalysis.observations import (
 )
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 from aqreanalysis.product import build_product
+from aqreanalysis.untrusted import check_size
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ def reanalyse(
         hour, or the memory does not hold the request.
     """
     if observations.chunks:  # of an archive: read once
+        check_size("observations", observations.nbytes)
         observations = observations.compute()
     validate(observations)
     check_statistic(statistic)

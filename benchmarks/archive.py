@@ -1,5 +1,6 @@
 """``python -m benchmarks archive``: years of monthly files to one Zarr store, and a month of it."""
 
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -31,9 +32,10 @@ CONVERT = "from aqreanalysis.cli import main; main()"
 
 
 class Taken(NamedTuple):
-    """What a command took: seconds, and the most bytes of all its processes at once."""
+    """What a program took with its processes: seconds, of processors too, and the most bytes."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -92,7 +94,7 @@ def taken(program: str, arguments: Sequence[str]) -> Taken:
 
     Memory that processes share counts once (Pss of Linux; elsewhere in each of them).
     """
-    began, peak = perf_counter(), 0
+    began, before, peak = perf_counter(), _children_seconds(), 0
     with subprocess.Popen([sys.executable, "-c", program, *arguments]) as process:
         while process.poll() is None:
             peak = max(peak, sum(_bytes(psutil.Process(process.pid))))
@@ -102,7 +104,13 @@ def taken(program: str, arguments: Sequence[str]) -> Taken:
                 continue
     if process.returncode:
         raise ValueError(f"the program ended with status {process.returncode}")
-    return Taken(perf_counter() - began, peak)
+    return Taken(perf_counter() - began, _children_seconds() - before, peak)
+
+
+def _children_seconds() -> float:
+    """Return the seconds of processors that all ended processes of this one took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _bytes(process: psutil.Process) -> Iterator[int]:
@@ -133,7 +141,7 @@ def lines(folder: Path, years: int, stations: int, suffix: str, peer: bool) -> I
     archive = aqr.open_observations(store)
     month = archive["pm25"].sel(time=str(archive["time"].values[-1])[:7]).load()
     seconds = monotonic() - began
-    yield f"| ... open it, one month of one pollutant | {seconds:.2f} | {month.size:,} | | |"
+    yield f"| ... open it, one month of one pollutant | {seconds:.2f} | | {month.size:,} | | |"
     if peer:
         name, program = PEERS[suffix]
         yield _row(f"... {name} of each file", taken(program, list(map(str, files))), rows)
@@ -149,10 +157,10 @@ def _hours(files: Sequence[Path]) -> int:
 def _row(what: str, own: Taken, rows: int) -> str:
     """Return a row of the table."""
     return (
-        f"| {what} | {own.seconds:.1f} | {rows:,} | {rows / own.seconds:,.0f} | "
-        f"{own.peak_bytes / 1e6:,.0f} |"
+        f"| {what} | {own.seconds:.1f} | {own.cpu_seconds:.1f} | {rows:,} | "
+        f"{rows / own.seconds:,.0f} | {own.peak_bytes / 1e6:,.0f} |"
     )
 
 
-HEAD = """| what | seconds | rows | rows a second | peak, MB |
-|---|---:|---:|---:|---:|"""
+HEAD = """| what | seconds | CPU s | rows | rows a second | peak, MB |
+|---|---:|---:|---:|---:|---:|"""

@@ -247,6 +247,7 @@ def test_files_that_do_not_fit_together_are_refused_with_one_of_each(
         (lambda p: aqr.write_archive(p / "none", p / "a.zarr"), "there is no file"),
         (lambda p: aqr.write_archive(p / "empty", p / "a.zarr"), "there is no table in .*empty"),
         (lambda p: aqr.write_archive([], p / "a.zarr"), "the list of files is empty"),
+        (lambda p: aqr.write_archive(p / "old.zarr", p / "a.zarr"), "is an archive already"),
         (lambda p: aqr.write_archive(p / "months", p / "empty.zarr"), "exists, and is no Zarr"),
         (lambda p: aqr.write_archive(p / "months", p / "no" / "a.zarr"), "there is no folder"),
         (lambda p: aqr.write_archive(p / "months", p / "a.zarr", unit="ppb"), "no option .* unit"),
@@ -257,9 +258,11 @@ def test_files_that_do_not_fit_together_are_refused_with_one_of_each(
 def test_what_cannot_be_done_is_refused_before_the_work(tmp_path, folder, make, message) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.zarr").mkdir()
+    (tmp_path / "old.zarr").mkdir()
+    (tmp_path / "old.zarr" / ".zgroup").write_text("{}")
     with pytest.raises((ObservationError, WriteError, ValueError), match=message):
         make(tmp_path)
-    assert left_in(tmp_path) == {"months", "empty", "empty.zarr"}
+    assert left_in(tmp_path) == {"months", "empty", "empty.zarr", "old.zarr"}
 
 
 def test_an_earlier_archive_stays_until_the_new_one_is_whole(
@@ -311,11 +314,31 @@ def test_an_interrupted_run_leaves_neither_a_store_nor_a_process(
             time.sleep(0.05)
         children = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(number)
-        _, told = run.communicate(timeout=60)
+        _, errors = run.communicate(timeout=60)
     assert run.returncode == 128 + number
-    assert b"interrupted; nothing was written under the final name" in told
+    assert b"interrupted; nothing was written under the final name" in errors
     assert left_in(tmp_path) == {"months"}
     assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_a_process_that_is_ended_from_outside_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    monthly(tmp_path / "months", network(400))
+    program = "import aqreanalysis as aqr, sys\n"
+    program += "if __name__ == '__main__': aqr.write_archive(sys.argv[1], sys.argv[2], workers=2)"
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    arguments = [str(tmp_path / "months"), str(tmp_path / "a.zarr")]
+    with subprocess.Popen([sys.executable, str(script), *arguments], stderr=subprocess.PIPE) as run:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".a.zarr.parts-*/*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        children = psutil.Process(run.pid).children(recursive=True)
+        for child in children:
+            if "--multiprocessing-fork" in child.cmdline():
+                child.kill()
+        _, told = run.communicate(timeout=60)
+    assert b"a process was ended while it was at work: for want of memory (say memory=" in told
+    assert left_in(tmp_path) == {"months", "script.py"}
 
 
 def test_no_process_needs_more_than_the_memory_that_is_allowed(

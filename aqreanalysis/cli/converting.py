@@ -47,6 +47,11 @@ def convert(
     aqreanalysis reanalyse archive.zarr -o march.nc --period 2015-03-01 2015-03-31
     """
     if output.suffix.lower() != ".zarr":
+        if memory or workers or resume or skip_broken:
+            raise ValueError(
+                "--memory, --workers, --resume and --skip-broken are for an archive: end its name "
+                f"in .zarr, or leave them out; found {str(output)!r}"
+            )
         typer.echo(reading(observations).aqnet.to_table(output))
         return
     from aqreanalysis.observations import open_observations, write_archive

@@ -384,16 +384,18 @@ def table_files(path: Path, kind: str | None, journal: Journal) -> list[Path]:
         return [file for one in _matching(path) for file in table_files(one, kind, journal)]
     if not path.is_dir():
         return [files.existing(path)]
+    if is_archive(path):
+        raise ObservationError(f"{path} is an archive already: open_observations opens it")
     inside = files.names_in(path)
     patterns, suffixes = _sought(inside, candidates_of(kind))
-    found = sorted({f for pattern in patterns for f in files.files_in(path, pattern, suffixes)})
+    likely = sorted({f for pattern in patterns for f in files.files_in(path, pattern, suffixes)})
     tables = [
         file
-        for file in found
+        for file in likely
         if file.suffix.lower() == ".zip" or recognition.is_table(Input(file.name, file))
     ]
-    if len(tables) < len(found):
-        others = listed(file.name for file in found if file not in tables)
+    if len(tables) < len(likely):
+        others = listed(file.name for file in likely if file not in tables)
         journal.decide(f"not read, since they are no tables: {others}")
     if not tables:
         raise ObservationError(f"there is no table in {path}; it has {listed(inside, 5)}")
@@ -407,10 +409,10 @@ def _is_pattern(path: Path) -> bool:
 
 def _matching(path: Path) -> list[Path]:
     """Return what fits a pattern."""
-    found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
-    if not found:
+    paths = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+    if not paths:
         raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
-    return found
+    return paths
 
 
 def _sought(

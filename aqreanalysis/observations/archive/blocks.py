@@ -35,16 +35,17 @@ class Written:
 def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> Written:
     """Write the hours from one to before another of all parts, and say what was found in them."""
     dataset, repeated, conflicts = _joined(whole, rule, start, stop)
-    found = [one for one in suspicions(dataset) if one.variable is not None]
+    suspect = [one for one in suspicions(dataset) if one.variable is not None]
     codes = []
-    for one in found:
+    for one in suspect:
         if one.kind == "missing_code" and one.variable is not None:
             values = dataset[one.variable].values[one.where]
             codes += [(one.variable, float(value)) for value in np.unique(values)]
-    left = without(dataset, found)
+    left = without(dataset, suspect)
     _write(left, store, start, stop)
-    told = [
-        Suspicion(o.kind, o.variable, np.empty(0, np.intp), o.what, o.remedy, o.cost) for o in found
+    without_places = [
+        Suspicion(o.kind, o.variable, np.empty(0, np.intp), o.what, o.remedy, o.cost)
+        for o in suspect
     ]
     return Written(
         start,
@@ -52,7 +53,7 @@ def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> 
         {str(name): _ends(array.values) for name, array in left.data_vars.items()},
         repeated,
         conflicts,
-        told,
+        without_places,
         codes,
     )
 

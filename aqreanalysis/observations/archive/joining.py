@@ -116,13 +116,13 @@ def stamp(time: int | np.datetime64 | NDArray) -> str:
 
 def _agreed(parts: Sequence[Part], fact: Any, words: str, remedy: str, journal: Journal) -> str:
     """Return what all parts say; a fault, with a file of each kind, if they differ."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for part in parts:
-        found.setdefault(fact(part), part.name)
-    if len(found) > 1:
-        several = listed(f"{value} in {name}" for value, name in found.items())
+        names.setdefault(fact(part), part.name)
+    if len(names) > 1:
+        several = listed(f"{value} in {name}" for value, name in names.items())
         journal.fault(f"{words} differ: {several}. Say {remedy}, or convert them apart")
-    return next(iter(found), "")
+    return next(iter(names), "")
 
 
 def _axis(parts: Sequence[Part], journal: Journal) -> tuple[int, list[int]]:

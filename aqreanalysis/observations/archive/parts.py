@@ -76,8 +76,8 @@ def part_path(folder: Path, file: Path, kind: str | None, reading: Reading) -> P
     """Return where the part of a file is, or will be: another one when file or options change."""
     facts = file.stat()
     listing = b"" if reading.stations is None else reading.stations.to_csv().encode()
-    told = [FORMAT, str(file.resolve()), facts.st_size, facts.st_mtime_ns, kind, repr(reading)]
-    return folder / f"{hashlib.sha256(repr(told).encode() + listing).hexdigest()[:32]}.npz"
+    key = [FORMAT, str(file.resolve()), facts.st_size, facts.st_mtime_ns, kind, repr(reading)]
+    return folder / f"{hashlib.sha256(repr(key).encode() + listing).hexdigest()[:32]}.npz"
 
 
 def read_to_part(file: Path, name: str, target: Path, kind: str | None, reading: Reading) -> Part:

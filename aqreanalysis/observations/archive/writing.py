@@ -134,16 +134,16 @@ def write_archive(
         raise ObservationError(f"no option of reading: {listed(unknown)}")
     given = OPTIONS | options
     kind, reading = reading_of(given)
-    found, journal = _inputs(files, kind, target)
+    paths, journal = _inputs(files, kind, target)
     journal.tolerance = tolerance_of(reading)
     reading = with_stations(reading, given["stations"])
-    if reading.stations is None and len(found) > 1:
-        inputs = [Input(own, file) for own, file in found.items()]
+    if reading.stations is None and len(paths) > 1:
+        inputs = [Input(own, file) for own, file in paths.items()]
         inputs, reading = without_list(inputs, reading, journal)
-        found = {item.name: found[item.name] for item in inputs}
+        paths = {item.name: paths[item.name] for item in inputs}
     budget = _Budget(memory_bytes(memory), workers or _processors(), progress)
     with explained(target), _parts_folder(target, resume) as folder:
-        parts = _read_all(found, folder, kind, reading, budget, journal, skip_broken)
+        parts = _read_all(paths, folder, kind, reading, budget, journal, skip_broken)
         whole = whole_of(parts, reading=reading, journal=journal)
         with atomic_folder(target) as store:
             written = _write_all(store, whole, reading, budget, journal)
@@ -192,18 +192,18 @@ def _inputs(given: Any, kind: str | None, target: Path) -> tuple[dict[str, Path]
     several = [given] if isinstance(given, (str, os.PathLike)) else list(given)
     paths = [Path(item).expanduser() for item in several]
     journal = Journal(paths[0].name if len(paths) == 1 else f"{len(paths)} files")
-    found = {
+    name_of = {
         file.resolve(): str(file.relative_to(path)) if path.is_dir() else file.name
         for path in paths
         for file in table_files(path, kind, journal)
     }
-    if not found:
+    if not name_of:
         raise ObservationError("the list of files is empty")
-    several_of_a_name = Counter(found.values())
-    names = {
-        str(file) if several_of_a_name[name] > 1 else name: file for file, name in found.items()
+    several_of_a_name = Counter(name_of.values())
+    by_name = {
+        str(file) if several_of_a_name[name] > 1 else name: file for file, name in name_of.items()
     }
-    return names, journal
+    return by_name, journal
 
 
 @contextmanager
@@ -220,7 +220,7 @@ def _parts_folder(target: Path, resume: bool) -> Iterator[Path]:
 
 
 def _read_all(
-    found: Mapping[str, Path],
+    paths: Mapping[str, Path],
     folder: Path,
     kind: str | None,
     reading: Reading,
@@ -233,12 +233,12 @@ def _read_all(
         name: partial(
             read_to_part, file, name, part_path(folder, file, kind, reading), kind, reading
         )
-        for name, file in found.items()
+        for name, file in paths.items()
     }
     waiting = [job for job in jobs.values() if not job.args[2].is_file()]
     if len(waiting) < len(jobs):
         logger.info("%d of %d files are read already", len(jobs) - len(waiting), len(jobs))
-    each = _PROCESS + max(_bytes_to_read(file) for file in found.values())
+    each = _PROCESS + max(_bytes_to_read(file) for file in paths.values())
     processes = budget.processes_for(each, len(waiting))
     logger.info(
         "%d files, read by %d processes of up to %s, of %s allowed",
@@ -249,12 +249,12 @@ def _read_all(
         if isinstance(result, ObservationError):
             broken[job.args[1]] = f"{job.args[1]}: {'; '.join(result.faults[:3])}"
     if broken and (len(broken) == len(jobs) or not skip_broken):
-        told = [broken[name] for name in jobs if name in broken]
-        more = f" The first {_SHOWN} are named." if len(told) > _SHOWN else ""
+        faults = [broken[name] for name in jobs if name in broken]
+        more = f" The first {_SHOWN} are named." if len(faults) > _SHOWN else ""
         raise ObservationError(
             [
-                *told[:_SHOWN],
-                f"{len(told)} of {len(jobs)} files cannot be read.{more} Correct them, or leave "
+                *faults[:_SHOWN],
+                f"{len(faults)} of {len(jobs)} files cannot be read.{more} Correct them, or leave "
                 "such files out with skip_broken=True (--skip-broken)",
             ],
             source=journal.source,
@@ -323,10 +323,10 @@ def _say(
         day = str(whole.times[one.start])[:10]
         for name, count in one.repeated.items():
             tally.add(f"{count} values of {name} stand in several files and are the same", day)
-        for found in one.suspicions:
-            done = {"values": "; read as missing", "station": "; left out"}.get(found.cost, "")
-            key = f"{found.kind} {found.variable} {found.remedy}" if found.cost == "values" else ""
-            sentence = f"{found.what}{done}. {found.remedy}"
+        for each in one.suspicions:
+            done = {"values": "; read as missing", "station": "; left out"}.get(each.cost, "")
+            key = f"{each.kind} {each.variable} {each.remedy}" if each.cost == "values" else ""
+            sentence = f"{each.what}{done}. {each.remedy}"
             tally.add(sentence, day, key=key, is_warning=True)
     for counts in masked:
         for name, count in counts.items():
@@ -405,43 +405,37 @@ def _finish(store: Path, whole: Whole, written: Sequence[Written], journal: Jour
     line = f"read {journal.source} ({len(whole.spans)} files), {whole.stations.size} stations, "
     line += f"{whole.times.size} stamps"
     history = dated("; ".join([line, *journal.decisions]))
-    told = xr.Dataset(attrs={"source": journal.source, "history": history})
-    told.to_zarr(store, mode="a", zarr_format=2, consolidated=True)
+    attributes = xr.Dataset(attrs={"source": journal.source, "history": history})
+    attributes.to_zarr(store, mode="a", zarr_format=2, consolidated=True)
 
 
 def _run(
     jobs: Sequence[partial], processes: int, title: str, progress: bool
-) -> Iterator[tuple[partial, Any]]:
-    """Yield each job with its result, or its `ObservationError`, as they are done."""
+) -> list[tuple[partial, Any]]:
+    """Return each job with its result, or its `ObservationError`, in the order of their ends."""
     from tqdm import tqdm
 
     with tqdm(total=len(jobs), desc=title, disable=not progress, leave=False) as bar:
+        results = []
         if processes == 1 or len(jobs) < 2:
             for job in jobs:
-                yield job, _attempted(job)
+                results.append((job, _attempted(job)))
                 bar.update()
-            return
+            return results
         with _pool(processes) as pool:
             waiting = {pool.submit(_attempted, job): job for job in jobs}
             for future in as_completed(waiting):
-                try:
-                    yield waiting.pop(future), future.result()
-                except BrokenExecutor as error:
-                    raise ObservationError(
-                        "a process was ended while it was reading: for want of memory (say "
-                        "memory='1GB' or workers=1), or since a script lacks the guard "
-                        "if __name__ == '__main__':"
-                    ) from error
+                results.append((waiting[future], future.result()))
                 bar.update()
+        return results
 
 
-def _results(done: Iterator[tuple[partial, Any]]) -> list[Any]:
+def _results(done: Sequence[tuple[partial, Any]]) -> list[Any]:
     """Return the results of jobs; raise the first fault of any."""
-    results = [result for _, result in done]
-    for result in results:
+    for _, result in done:
         if isinstance(result, ObservationError):
             raise result
-    return results
+    return [result for _, result in done]
 
 
 def _attempted(job: Callable[[], Any]) -> Any:
@@ -458,6 +452,11 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_ignore_interrupts)
     try:
         yield pool
+    except BrokenExecutor as error:
+        raise ObservationError(
+            "a process was ended while it was at work: for want of memory (say memory='1GB' or "
+            "workers=1), or since a script lacks the guard if __name__ == '__main__':"
+        ) from error
     except BaseException:
         for process in list((pool._processes or {}).values()):  # terminate_workers from 3.14 on
             process.terminate()

@@ -1,5 +1,7 @@
 """Networks of Europe."""
 
+from dataclasses import replace
+
 from aqreanalysis.observations.sources.catalogue.units import MASSES
 from aqreanalysis.observations.sources.description import Source
 
@@ -32,43 +34,68 @@ _UKAIR = {
     "so2": ("Sulphur dioxide",),
     "co": ("Carbon monoxide",),
 }
+_EEA = Source(
+    "eea_parquet",
+    "a file of EEA's download service",
+    family="eea",
+    obtain="https://eeadmz1-downloads-webapp.azurewebsites.net",
+    command=_EEA_COMMAND.format("E1a.zip"),
+    odd=(
+        "a file a sampling point: a folder or zip of them is read as one",
+        "positions are in DataExtract.csv; sampling points of a station become one",
+        "a validity of less than 1 is not used; UTC+1",
+    ),
+    columns={
+        "station": ("Samplingpoint",),
+        "parameter": ("Pollutant",),
+        "time": ("Start",),
+        "end": ("End",),
+        "value": ("Value",),
+        "units": ("Unit",),
+        "validity": ("Validity",),
+        "kind": ("AggType",),
+    },
+    needed=("station", "parameter", "time", "end", "value"),
+    signature=("station", "parameter", "time", "end", "value", "validity"),
+    valid=("Validity>=1",),
+    parameters=_EEA_POLLUTANTS,
+    station_pattern=r"(?:[A-Z]{2}/)?(.+)",
+    time_zone="UTC+1",
+    time_label="start",
+    missing=(-999.0, -9999.0),
+    has_positions=False,
+)
+_UKAIR_HOURS = Source(
+    "ukair",
+    "a UK-AIR file",
+    family="uk_air",
+    obtain="https://uk-air.defra.gov.uk/data/data_selector",
+    command="aqreanalysis validate hourly.csv --station BLAC --stations sites.csv",
+    odd=(
+        "one site a file, which is named nowhere: --station",
+        "a stamp is the end of its hour: the last is 00:00 of the day after",
+        "full names of pollutants; CO is in mg m-3; GMT all year",
+    ),
+    columns={
+        "time": ("Date&Time",),
+        **_UKAIR,
+    },
+    signature=("time",),
+    exact=True,
+    any_of=("pm25", "pm10", "o3", "no2", "so2", "co"),
+    time_zone="UTC",
+    time_label="end",
+    missing=("No data",),
+    units=MASSES,
+    has_positions=False,
+)
 
 EUROPE = (
-    Source(
-        "eea_parquet",
-        "a file of EEA's download service",
-        family="eea",
-        obtain="https://eeadmz1-downloads-webapp.azurewebsites.net",
-        command=_EEA_COMMAND.format("E1a.zip"),
-        odd=(
-            "a file a sampling point: a folder or zip of them is read as one",
-            "positions are in DataExtract.csv; sampling points of a station become one",
-            "a validity of less than 1 is not used; UTC+1",
-        ),
-        columns={
-            "station": ("Samplingpoint",),
-            "parameter": ("Pollutant",),
-            "time": ("Start",),
-            "end": ("End",),
-            "value": ("Value",),
-            "units": ("Unit",),
-            "validity": ("Validity",),
-            "kind": ("AggType",),
-        },
-        needed=("station", "parameter", "time", "end", "value"),
-        signature=("station", "parameter", "time", "end", "value", "validity"),
-        valid=("Validity>=1",),
-        parameters=_EEA_POLLUTANTS,
-        station_pattern=r"(?:[A-Z]{2}/)?(.+)",
-        time_zone="UTC+1",
-        time_label="start",
-        missing=(-999.0, -9999.0),
-        has_positions=False,
-    ),
-    Source(
-        "eea_e1a",
-        "a CSV of EEA's E1a or E2a data",
-        family="eea",
+    _EEA,
+    replace(
+        _EEA,
+        name="eea_e1a",
+        title="a CSV of EEA's E1a or E2a data",
         obtain="https://discomap.eea.europa.eu/map/fme/AirQualityExport.htm",
         command=_EEA_COMMAND.format("'MT_5_*_timeseries.csv'"),
         odd=("stamps with their offset", "a validity of less than 1 is not used"),
@@ -83,12 +110,8 @@ EUROPE = (
             "validity": ("Validity",),
         },
         needed=("station", "parameter", "time", "value"),
-        signature=("station", "parameter", "time", "end", "value", "validity"),
-        valid=("Validity>=1",),
-        time_zone="UTC+1",
-        time_label="start",
-        missing=(-999.0, -9999.0),
-        has_positions=False,
+        parameters={},
+        station_pattern="",
     ),
     Source(
         "eea_utd",
@@ -197,34 +220,11 @@ EUROPE = (
         units=MASSES,
         has_positions=False,
     ),
-    Source(
-        "ukair",
-        "a UK-AIR file",
-        family="uk_air",
-        obtain="https://uk-air.defra.gov.uk/data/data_selector",
-        command="aqreanalysis validate hourly.csv --station BLAC --stations sites.csv",
-        odd=(
-            "one site a file, which is named nowhere: --station",
-            "a stamp is the end of its hour: the last is 00:00 of the day after",
-            "full names of pollutants; CO is in mg m-3; GMT all year",
-        ),
-        columns={
-            "time": ("Date&Time",),
-            **_UKAIR,
-        },
-        signature=("time",),
-        exact=True,
-        any_of=("pm25", "pm10", "o3", "no2", "so2", "co"),
-        time_zone="UTC",
-        time_label="end",
-        missing=("No data",),
-        units=MASSES,
-        has_positions=False,
-    ),
-    Source(
-        "ukair_year",
-        "a UK-AIR file of a site and year",
-        family="uk_air",
+    _UKAIR_HOURS,
+    replace(
+        _UKAIR_HOURS,
+        name="ukair_year",
+        title="a UK-AIR file of a site and year",
         obtain="https://uk-air.defra.gov.uk/data/flat_files",
         command="aqreanalysis validate CLL2_2023.csv --stations sites.csv",
         odd=(
@@ -238,14 +238,9 @@ EUROPE = (
             **_UKAIR,
         },
         signature=("date", "time", "status"),
-        exact=True,
         file_name=r"^(?P<station>[A-Z][A-Z0-9]{1,5})_\d{4}\.",
-        time_zone="UTC",
-        time_label="end",
         date_order="day",
-        missing=("No data",),
-        units=MASSES,
-        has_positions=False,
+        any_of=(),
     ),
     Source(
         "laqn",
