@@ -215,9 +215,8 @@ def test_coverage_is_shown_in_every_kind_of_parts_that_is_known():
     hours = np.broadcast_to(np.where(np.arange(400) % 100 < 90, 0.0, 5.0), (8, 400))
     pairs["silence_hours"] = (("station", "time"), hours)
     findings = Findings.of(pairs, statistics(pairs))
-    rows = {
-        (row.head, row.cells[0].text): row.cells for row in tables.coverage_table(findings).rows
-    }
+    cells = tables.coverage_table(findings).rows
+    rows = {(row.head, row.cells[0].text): row.cells for row in cells}
     shares = {key: float(cells[2].text.split("\u00a0")[0]) for key, cells in rows.items()}
     assert shares["Fold", "1"] == pytest.approx(90, abs=3)
     assert shares["Fold", "2"] == pytest.approx(59, abs=4)
