@@ -129,7 +129,7 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
     some = 0.01 * len(matches) < len(dates) < len(matches)
     if some and order is None and all(int(match[1]) > 12 for match in dates):
         journal.fault(
-            f"some dates are written as {dates[0].group().strip()}, none of them with 12 or less in "
+            f"some dates are written as {dates[0].group().strip()}, none with 12 or less in "
             "front, and others not: a spreadsheet may have swapped day and month of the others. "
             "Write all in one form"
         )
