@@ -336,8 +336,8 @@ def test_a_process_that_is_ended_from_outside_is_named_and_leaves_nothing(tmp_pa
         for child in children:
             if "--multiprocessing-fork" in child.cmdline():
                 child.kill()
-        _, told = run.communicate(timeout=60)
-    assert b"a process was ended while it was at work: for want of memory (say memory=" in told
+        _, errors = run.communicate(timeout=60)
+    assert b"a process was ended while it was at work: for want of memory (say memory=" in errors
     assert left_in(tmp_path) == {"months", "script.py"}
 
 
