@@ -192,3 +192,17 @@ def test_time_since_a_beginning_is_refused(read):
     lines = ["Time (hours since 2016-01-01),PM2.5", *(f"{45000 + h},5" for h in range(9))]
     with pytest.raises(ObservationError, match="counts time from a beginning: write stamps"):
         read(lines, columns={"time": lines[0].partition(",")[0]})
+
+
+def test_a_column_no_that_counts_rows_is_no_nitrogen_monoxide(read):
+    rows = table("no,Time,PM2.5", "{t:%Y-%m-%d %H:%M},{v}")
+    counted = [f"{number},{line}" for number, line in enumerate(rows[1:], start=1)]
+    assert "no" not in read([rows[0], *counted])
+    measured = read([rows[0], *(f"{n % 7},{line}" for n, line in enumerate(rows[1:]))])
+    assert float(measured.no.max()) == 6
+
+
+def test_dates_that_a_spreadsheet_has_swapped_are_refused(read):
+    days = [f"{day:02}/03/2021" if day > 12 else f"2021-{day:02}-03" for day in range(5, 20)]
+    with pytest.raises(ObservationError, match="may have swapped day and month of the others"):
+        read(["Time,PM2.5", *(f"{day},5" for day in days)])

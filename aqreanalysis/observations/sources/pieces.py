@@ -76,6 +76,7 @@ def piece_of(
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
     if source.is_plain and source.layout == "long":
+        columns = _without_row_numbers(table, columns, reading, journal)
         _warn_of_flags(table, columns, reading, journal)
         _warn_of_statistics(table, columns, reading, journal)
     valid = _valid_rows(table, columns, source.layout, reading, journal)
@@ -278,6 +279,21 @@ def _warn_of_statistics(
                 f"the column {name} says {words[0]}, and values are taken for means of the step of "
                 "their times; statistic='maximum' says another, columns of single hours are better"
             )
+
+
+def _without_row_numbers(
+    table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
+) -> Columns:
+    """Return columns without a "NO" that counts the rows, and is no nitrogen monoxide."""
+    column = columns.variables.get("no")
+    if column is None or "no" in reading.columns or len(table) < 3:
+        return columns
+    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    if not (np.diff(numbers) == 1).all():
+        return columns
+    journal.decide(f"column {column!r} is taken for a row number; columns={{'no': ...}} reads it")
+    variables = {name: own for name, own in columns.variables.items() if name != "no"}
+    return replace(columns, variables=variables)
 
 
 def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:

@@ -126,6 +126,13 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
         for word in uniques
     ]
     dates = [match for match in matches if match is not None]
+    some = 0.01 * len(matches) < len(dates) < len(matches)
+    if some and order is None and all(int(match[1]) > 12 for match in dates):
+        journal.fault(
+            f"some dates are written as {dates[0].group().strip()}, none with 12 or less in "
+            "front, and others not: a spreadsheet may have swapped day and month of the others. "
+            "Write all in one form"
+        )
     if not dates or len(dates) < 0.9 * len(matches):
         return stamps
     if order is None and _begins_with_year(dates):
