@@ -277,6 +277,30 @@ def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
     assert "one station" in table[1][3]
 
 
+def test_baselines_with_a_background_count_and_are_left_out_where_inputs_are_to_be_the_same():
+    def rows(method, factor):
+        return [
+            {
+                "protocol": "p7", "split": "one", "method": method, "seed": "",
+                "statistic": "median", "station": f"s{i}", "longitude": float(i), "latitude": 0.0,
+                "count": 100.0, **dict.fromkeys(("rmse", "mae", "crps"), factor * (1 + i)),
+            }
+            for i in range(8)
+        ]  # fmt: skip
+
+    record = [*rows("kriging", 1.0), *rows("kriging+altitude", 0.8), *rows("neural", 0.9)]
+    found = comparing.standings([*record, *rows("neural+altitude", 0.7)])
+    stand = {key: (of.method, of.scores["rmse"].baseline) for key, of in found.items()}
+    assert stand == {
+        ("p7", ""): ("neural", "kriging+altitude"),
+        ("p7", comparing.SAME): ("neural", "kriging"),
+        ("p7+altitude", ""): ("neural+altitude", "kriging+altitude"),
+        ("p7+altitude", comparing.SAME): ("neural+altitude", "kriging+altitude"),
+    }
+    assert found["p7", ""].scores["rmse"].verdict == "worse"
+    assert found["p7", comparing.SAME].scores["rmse"].verdict == "better"
+
+
 def test_the_read_mes_show_what_the_records_hold():
     """Run ``python -m benchmarks summary`` after new scores, and put its tables there."""
     folder = Path(command.__file__).parent

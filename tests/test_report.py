@@ -428,8 +428,8 @@ def test_everything_is_on_the_page(hostile):
 def test_every_figure_says_what_it_shows(hostile):
     page, _ = hostile
     images = page.of("img")
-    # Map, distance, three of coverage, positions, two events, two densities, Taylor, level, hour, month
-    # and two stations.
+    # Map, distance, three of coverage, positions, two events, two densities, Taylor, level, hour,
+    # month and two stations.
     assert len(images) == 16
     assert all(len(image["alt"]) > 60 for image in images)
     assert len({image["alt"] for image in images}) == 16
@@ -556,7 +556,7 @@ def test_a_browser_asks_for_the_file_alone_and_complains_of_nothing(opened, host
 def test_every_picture_is_there_and_nothing_lies_outside_the_window(opened):
     page, _, _ = opened
     page.evaluate("document.querySelector('details').open = true")
-    assert page.evaluate("document.images.length") == 14
+    assert page.evaluate("document.images.length") == 16
     assert page.evaluate(_BROKEN) == 0
     assert page.evaluate(_OUTSIDE) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
