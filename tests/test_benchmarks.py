@@ -242,6 +242,32 @@ def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_stati
     assert str(found["rmse"]) in table
 
 
+#: RMSE and MAE of methods on all of P3 and on fold 2 of P8.
+PINNED = (
+    ("p3", "kriging", 31.18, 17.55),
+    ("p3", "neural_covariance", 30.63, 17.43),
+    ("p8", "kriging", 8.60, 5.59),
+    ("p8", "kriging+altitude", 7.89, 5.18),
+    ("p8", "space_time_kriging", 8.63, 5.62),
+)
+
+
+@pytest.mark.parametrize(("key", "method", "rmse", "mae"), PINNED)
+def test_scores_on_public_data_are_those_that_are_recorded(data_dir, key, method, rmse, mae):
+    """To half a percent. A change of the spread has CRPS and coverage recorded anew."""
+    seed = 0 if method == measuring.COVARIANCE else None
+    (split,) = PROTOCOLS[key].splits(data_dir, folds=[2])
+    found = measuring.measure(PROTOCOLS[key], split, method, seed, data_dir)[0].scores
+    assert (found.rmse, found.mae) == pytest.approx((rmse, mae), rel=5e-3)
+    (row,) = [
+        row
+        for row in summary.latest(Path(command.__file__).parent / "scores.csv")
+        if (row["protocol"], row["split"], row["method"]) == (key, split.name, method)
+    ]
+    recorded = [row[name] for name in ("rmse", "mae", "crps", "coverage")]
+    assert [found.rmse, found.mae, found.crps, found.coverage] == pytest.approx(recorded, rel=5e-3)
+
+
 def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
     def rows(protocol, method, factor, crps=None, stations=8):
         return [
