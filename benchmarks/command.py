@@ -7,8 +7,17 @@ from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
-from benchmarks import intervals, measuring, quality, record, silence, speed_commands, tables
-from benchmarks.filling import filling_table
+from benchmarks import (
+    intervals,
+    measuring,
+    quality,
+    record,
+    silence,
+    speed_commands,
+    starts,
+    tables,
+)
+from benchmarks.filling import coverage_table, filling_table
 from benchmarks.fuzz import add_fuzz
 from benchmarks.measuring import Measured
 from benchmarks.outlook_command import add_outlook
@@ -73,15 +82,38 @@ def _parser() -> argparse.ArgumentParser:
     hidden.set_defaults(run=_hidden)
     filling = commands.add_parser("filling", help="errors of filled gaps on the Beijing-36 mask")
     filling.add_argument("--data", type=Path, help="folder of data, as above")
-    filling.set_defaults(run=lambda options: print(filling_table(data_folder(options.data))))
+    filling.add_argument(
+        "--coverage", action="store_true", help="instead, what the intervals of fill hold, by gap"
+    )
+    filling.set_defaults(
+        run=lambda options: print(
+            (coverage_table if options.coverage else filling_table)(data_folder(options.data))
+        )
+    )
     silent = commands.add_parser("silence", help="errors while a whole network is silent (p3)")
     silent.add_argument("--data", type=Path, help="folder of data, as above")
     silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
     hold = commands.add_parser("intervals", help="how often intervals hold at hidden stations")
-    hold.add_argument("protocols", nargs="*", choices=tuple(PROTOCOLS), default=intervals.DEFAULT)
+    hold.add_argument(
+        "protocols", nargs="*", choices=tuple(PROTOCOLS), metavar="protocol",
+        help=f"default: {', '.join(intervals.DEFAULT)}",
+    )  # fmt: skip
     hold.add_argument("--data", type=Path, help="folder of data, as above")
     hold.set_defaults(
-        run=lambda options: print(intervals.table(data_folder(options.data), options.protocols))
+        run=lambda options: print(
+            intervals.table(data_folder(options.data), options.protocols or intervals.DEFAULT)
+        )
+    )
+    starting = commands.add_parser(
+        "starts", help="scores and stated errors of fits from random starts (p3)"
+    )
+    starting.add_argument("--data", type=Path, help="folder of data, as above")
+    starting.add_argument("--starts", type=int, default=10, help="fits (default: %(default)s)")
+    starting.add_argument("--hours", type=int, help="last hours to learn from (default: all)")
+    starting.set_defaults(
+        run=lambda options: print(
+            starts.table(data_folder(options.data), starts=options.starts, hours=options.hours)
+        )
     )
     control = commands.add_parser(
         "quality", help="hidden stations with and without quality control, and planted faults"

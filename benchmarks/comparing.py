@@ -17,6 +17,8 @@ from benchmarks.protocols import PROTOCOLS
 
 #: Scores that are compared.
 COMPARED = ("rmse", "mae", "crps")
+#: Where baselines with other backgrounds than the method's are left out.
+SAME = "same inputs"
 #: What is compared with the baselines: what is mostly used of the default method, or all of it.
 OURS = (COVARIANCE, "neural")
 
@@ -158,8 +160,8 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
     """Return the standing on each protocol of a record, by key and split.
 
     The split is named where a protocol scores each of its own, and empty elsewhere; backgrounds
-    that the neural method has follow the key. The best of all baselines is that with any background
-    or none.
+    that the neural method has follow the key. It is compared with the best of all baselines,
+    whatever backgrounds they have, and, under `SAME`, of those that have what it has.
     """
     by_protocol = {}
     medians = [row for row in rows if row["statistic"] == "median"]
@@ -171,9 +173,11 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
             for behind in backgrounds_of(part):
                 every = {row["method"] for row in part}
                 method = next((of for name in OURS if (of := name + behind) in every), "")
-                if scores := compared(part, method):
-                    stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
-                    by_protocol[key + behind, split] = Standing(method, len(stations), scores)
+                stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
+                same = [row for row in part if parts_of(row["method"])[1] == parts_of(method)[1]]
+                for words, among in ((split, part), (f"{split} {SAME}".strip(), same)):
+                    if (scores := compared(among, method)) and (words == split or same != part):
+                        by_protocol[key + behind, words] = Standing(method, len(stations), scores)
     return by_protocol
 
 

@@ -173,7 +173,7 @@ def measure(
             split.name,
             method,
             seed,
-            _summed(split, method, estimate, hidden),
+            summed(split, method, estimate, hidden),
             _relative_errors(split.truth, estimate, protocol.mape_above),
             fitted - began,
             predicted - fitted,
@@ -185,7 +185,7 @@ def measure(
     ]
 
 
-def _summed(split: Split, method: str, estimate: np.ndarray, hidden: HiddenEstimates) -> xr.Dataset:
+def summed(split: Split, method: str, estimate: np.ndarray, hidden: HiddenEstimates) -> xr.Dataset:
     """Return the statistics of estimates, and of the distributions that they are of."""
     stations = split.observations.isel(station=split.fold.hidden)
     # Hidden by two splits a station has two distances to what is known: it is another sample.

@@ -15,7 +15,7 @@ from benchmarks.comparing import (
     read_stations,
     standings,
 )
-from benchmarks.measuring import BASELINES
+from benchmarks.measuring import BASELINES, WITH
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.tables import markdown
 
@@ -92,7 +92,9 @@ def _table(
                 ours = next((name for name in OURS if scores[name]), OURS[0])
                 cells = [cell(of) if (of := scores[name]) else "-" for name in (*methods, ours)]
                 cells[-1] += ", with its network" * (ours != OURS[0])
-                label = f"{split} hidden" if split else "the same" if behind else protocol.title
+                label = f"{split} hidden" if split else protocol.title
+                if behind:
+                    label = f"with {behind[1:].replace(WITH, ' and ')}"
                 standing = by_protocol.get((key + behind, split))
                 last = [standing.scores[score].percent for score in compared] if standing else ["-"]
                 body.append([f"{label} (`{key}{behind}`)", *cells, " / ".join(last)])

@@ -246,6 +246,32 @@ def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_stati
     assert str(comparisons["rmse"]) in table
 
 
+#: RMSE and MAE of methods on all of P3 and on fold 2 of P8.
+PINNED = (
+    ("p3", "kriging", 31.18, 17.55),
+    ("p3", "neural_covariance", 30.63, 17.43),
+    ("p8", "kriging", 8.60, 5.59),
+    ("p8", "kriging+altitude", 7.89, 5.18),
+    ("p8", "space_time_kriging", 8.63, 5.62),
+)
+
+
+@pytest.mark.parametrize(("key", "method", "rmse", "mae"), PINNED)
+def test_scores_on_public_data_are_those_that_are_recorded(data_dir, key, method, rmse, mae):
+    """To half a percent. A change of the spread has CRPS and coverage recorded anew."""
+    seed = 0 if method == measuring.COVARIANCE else None
+    (split,) = PROTOCOLS[key].splits(data_dir, folds=[2])
+    found = measuring.measure(PROTOCOLS[key], split, method, seed, data_dir)[0].scores
+    assert (found.rmse, found.mae) == pytest.approx((rmse, mae), rel=5e-3)
+    (row,) = [
+        row
+        for row in summary.latest(Path(command.__file__).parent / "scores.csv")
+        if (row["protocol"], row["split"], row["method"]) == (key, split.name, method)
+    ]
+    recorded = [row[name] for name in ("rmse", "mae", "crps", "coverage")]
+    assert [found.rmse, found.mae, found.crps, found.coverage] == pytest.approx(recorded, rel=5e-3)
+
+
 def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
     def rows(protocol, method, factor, crps=None, stations=8):
         return [
@@ -279,6 +305,30 @@ def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
     _, *table = comparing.differences_table(comparing.standings(record))
     assert [row[0] for row in table] == ["`p6`", "`p2` one", "`p3`"]
     assert "one station" in table[1][3]
+
+
+def test_baselines_with_a_background_count_and_are_left_out_where_inputs_are_to_be_the_same():
+    def rows(method, factor):
+        return [
+            {
+                "protocol": "p7", "split": "one", "method": method, "seed": "",
+                "statistic": "median", "station": f"s{i}", "longitude": float(i), "latitude": 0.0,
+                "count": 100.0, **dict.fromkeys(("rmse", "mae", "crps"), factor * (1 + i)),
+            }
+            for i in range(8)
+        ]  # fmt: skip
+
+    record = [*rows("kriging", 1.0), *rows("kriging+altitude", 0.8), *rows("neural", 0.9)]
+    found = comparing.standings([*record, *rows("neural+altitude", 0.7)])
+    stand = {key: (of.method, of.scores["rmse"].baseline) for key, of in found.items()}
+    assert stand == {
+        ("p7", ""): ("neural", "kriging+altitude"),
+        ("p7", comparing.SAME): ("neural", "kriging"),
+        ("p7+altitude", ""): ("neural+altitude", "kriging+altitude"),
+        ("p7+altitude", comparing.SAME): ("neural+altitude", "kriging+altitude"),
+    }
+    assert found["p7", ""].scores["rmse"].verdict == "worse"
+    assert found["p7", comparing.SAME].scores["rmse"].verdict == "better"
 
 
 def test_the_read_mes_show_what_the_records_hold():

@@ -557,7 +557,7 @@ def test_a_browser_asks_for_the_file_alone_and_complains_of_nothing(opened, host
 def test_every_picture_is_there_and_nothing_lies_outside_the_window(opened):
     page, _, _ = opened
     page.evaluate("document.querySelector('details').open = true")
-    assert page.evaluate("document.images.length") == 14
+    assert page.evaluate("document.images.length") == 16
     assert page.evaluate(_BROKEN) == 0
     assert page.evaluate(_OUTSIDE) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
