@@ -261,15 +261,17 @@ def test_scores_on_public_data_are_those_that_are_recorded(data_dir, key, method
     """To half a percent. A change of the spread has CRPS and coverage recorded anew."""
     seed = 0 if method == measuring.COVARIANCE else None
     (split,) = PROTOCOLS[key].splits(data_dir, folds=[2])
-    found = measuring.measure(PROTOCOLS[key], split, method, seed, data_dir)[0].scores
-    assert (found.rmse, found.mae) == pytest.approx((rmse, mae), rel=5e-3)
+    scores = measuring.measure(PROTOCOLS[key], split, method, seed, data_dir)[0].scores
+    assert (scores.rmse, scores.mae) == pytest.approx((rmse, mae), rel=5e-3)
     (row,) = [
         row
         for row in summary.latest(Path(command.__file__).parent / "scores.csv")
         if (row["protocol"], row["split"], row["method"]) == (key, split.name, method)
     ]
     recorded = [row[name] for name in ("rmse", "mae", "crps", "coverage")]
-    assert [found.rmse, found.mae, found.crps, found.coverage] == pytest.approx(recorded, rel=5e-3)
+    assert [scores.rmse, scores.mae, scores.crps, scores.coverage] == pytest.approx(
+        recorded, rel=5e-3
+    )
 
 
 def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
@@ -319,16 +321,16 @@ def test_baselines_with_a_background_count_and_are_left_out_where_inputs_are_to_
         ]  # fmt: skip
 
     record = [*rows("kriging", 1.0), *rows("kriging+altitude", 0.8), *rows("neural", 0.9)]
-    found = comparing.standings([*record, *rows("neural+altitude", 0.7)])
-    stand = {key: (of.method, of.scores["rmse"].baseline) for key, of in found.items()}
+    standings = comparing.standings([*record, *rows("neural+altitude", 0.7)])
+    stand = {key: (of.method, of.scores["rmse"].baseline) for key, of in standings.items()}
     assert stand == {
         ("p7", ""): ("neural", "kriging+altitude"),
         ("p7", comparing.SAME): ("neural", "kriging"),
         ("p7+altitude", ""): ("neural+altitude", "kriging+altitude"),
         ("p7+altitude", comparing.SAME): ("neural+altitude", "kriging+altitude"),
     }
-    assert found["p7", ""].scores["rmse"].verdict == "worse"
-    assert found["p7", comparing.SAME].scores["rmse"].verdict == "better"
+    assert standings["p7", ""].scores["rmse"].verdict == "worse"
+    assert standings["p7", comparing.SAME].scores["rmse"].verdict == "better"
 
 
 def test_the_read_mes_show_what_the_records_hold():
