@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     hidden.add_argument(
-        "protocols", nargs="*", choices=tuple(PROTOCOLS), metavar="protocol",
+        "protocols", nargs="*", type=_protocol, metavar="protocol",
         help="default: all of them, which takes about an hour",
     )  # fmt: skip
     hidden.add_argument(
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
     hold = commands.add_parser("intervals", help="how often intervals hold at hidden stations")
     hold.add_argument(
-        "protocols", nargs="*", choices=tuple(PROTOCOLS), metavar="protocol",
+        "protocols", nargs="*", type=_protocol, metavar="protocol",
         help=f"default: {', '.join(intervals.DEFAULT)}",
     )  # fmt: skip
     hold.add_argument("--data", type=Path, help="folder of data, as above")
@@ -206,6 +206,13 @@ def _print(results: list[Measured], options: argparse.Namespace) -> None:
         print(f"\nRMSE / MAE / bias, ug m-3, by {by}:\n")
         print(tables.strata_table(results, by))
     print(flush=True)
+
+
+def _protocol(text: str) -> str:
+    """Return the key of a protocol; `choices` would refuse none at all."""
+    if text not in PROTOCOLS:
+        raise argparse.ArgumentTypeError(f"one of {', '.join(PROTOCOLS)}; found {text!r}")
+    return text
 
 
 def _words(text: str) -> list[str]:

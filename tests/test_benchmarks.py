@@ -389,6 +389,7 @@ def test_figures_compare_with_the_folds_that_were_run():
     ("arguments", "said"),
     [
         (["p3", "--data", "/nowhere"], "/nowhere is no folder"),
+        (["--data", "/nowhere"], "/nowhere is no folder"),  # all protocols
         (["p3", "--methods", "magic"], "methods are reference.*found 'magic'"),
         (["p7", "--methods", "kriging+magic"], r"one of altitude, emep; found 'kriging\+magic'"),
         (["p3", "--by", "colour"], "--by takes distance, level; found colour"),
