@@ -111,7 +111,7 @@ def reanalyse(
         stations are asked for, the region is out of reach of every station, the period holds no
         hour, or the memory does not hold the request.
     """
-    if observations.chunks:  # of an archive: read once
+    if any(array.chunks for array in observations.variables.values()):  # of an archive: read once
         check_size("observations", observations.nbytes)
         observations = observations.compute()
     validate(observations)

@@ -12,7 +12,7 @@ import xarray as xr
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.verification import differences, metrics
 from aqreanalysis.verification.scoring import SUMMED
-from benchmarks.measuring import BASELINES, COVARIANCE, Measured
+from benchmarks.measuring import BASELINES, COVARIANCE, WITH, Measured, parts_of
 from benchmarks.protocols import PROTOCOLS
 
 #: Scores that are compared.
@@ -120,7 +120,8 @@ def compared(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, Compar
     rows = list(rows)
     own = {(row["split"], row["station"]) for row in rows if row["method"] == method}
     rows = [row for row in rows if (row["split"], row["station"]) in own]
-    names = [name for name in BASELINES if any(row["method"] == name for row in rows)]
+    every = sorted({row["method"] for row in rows}, key=len)  # those without a background first
+    names = [name for name in every if parts_of(name)[0] in BASELINES]
     if not names or not own:
         return {}
     summed = _statistics(rows, [*names, method])
@@ -156,7 +157,9 @@ class Standing:
 def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standing]:
     """Return the standing on each protocol of a record, by key and split.
 
-    The split is named where a protocol scores each of its own, and empty elsewhere.
+    The split is named where a protocol scores each of its own, and empty elsewhere; backgrounds
+    that the neural method has follow the key. The best of all baselines is that with any background
+    or none.
     """
     by_protocol = {}
     medians = [row for row in rows if row["statistic"] == "median"]
@@ -165,11 +168,19 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
         splits = {row["split"] for row in of_protocol} if protocol.combine == "each" else {""}
         for split in sorted(splits):
             part = [row for row in of_protocol if split in ("", row["split"])]
-            method = next((name for name in OURS if any(r["method"] == name for r in part)), "")
-            if scores := compared(part, method):
-                stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
-                by_protocol[key, split] = Standing(method, len(stations), scores)
+            for behind in backgrounds_of(part):
+                every = {row["method"] for row in part}
+                method = next((of for name in OURS if (of := name + behind) in every), "")
+                if scores := compared(part, method):
+                    stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
+                    by_protocol[key + behind, split] = Standing(method, len(stations), scores)
     return by_protocol
+
+
+def backgrounds_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what stands behind the names of methods, none first: ``["", "+altitude"]``."""
+    behind = {"".join(WITH + name for name in parts_of(row["method"])[1]) for row in rows}
+    return sorted({"", *behind}, key=len)
 
 
 def differences_table(by_protocol: Mapping[tuple[str, str], Standing]) -> list[list[str]]:

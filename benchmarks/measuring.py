@@ -24,7 +24,7 @@ from aqreanalysis.verification import (
     metrics,
     statistics,
 )
-from benchmarks.protocols import Protocol, Split
+from benchmarks.protocols import PROTOCOLS, Protocol, Split
 from benchmarks.scores import Scores, mean_scores, scores_by, scores_of
 
 #: The protocol's own method of known score; not a method of the package's list.
@@ -33,10 +33,8 @@ REFERENCE = "reference"
 VARIANTS = {f"without_{part}": Configuration(without=(part,)) for part in PARTS}
 #: The neural method's learned covariance alone: without any update of its network.
 COVARIANCE = "neural_covariance"
-#: The neural method with the model's field that a protocol has.
-BACKGROUND = "neural_background"
 #: Methods that depend on a seed, so that each seed is a run.
-SEEDED = ("neural", BACKGROUND, COVARIANCE, *VARIANTS)
+SEEDED = ("neural", COVARIANCE, *VARIANTS)
 #: Kriging with the neural method's kind of spread.
 LAWS: dict[str, Callable[[], Any]] = {
     "kriging_law": lambda: OrdinaryKriging(calibrate="law"),
@@ -44,8 +42,10 @@ LAWS: dict[str, Callable[[], Any]] = {
 }
 #: The fair baselines, with the best of which the neural method is compared.
 BASELINES = ("kriging", "space_time_kriging", *LAWS)
+#: Before the name of a background of the protocol that a method has: ``kriging+altitude``.
+WITH = "+"
 #: Methods that are run if none are named; the default of the package comes last.
-DEFAULT_METHODS = (REFERENCE, "idw", *BASELINES, "neural", BACKGROUND)
+DEFAULT_METHODS = (REFERENCE, "idw", *BASELINES, "neural")
 #: What errors can be grouped by.
 STRATA = ("distance", "level")
 
@@ -90,11 +90,32 @@ class Measured:
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Refuse names that are no method, all at once."""
+    """Refuse names that are no method, or no background behind one, all at once."""
     known = (*DEFAULT_METHODS, COVARIANCE, *VARIANTS)
-    wrong = [method for method in methods if method not in known]
+    backgrounds = {name for protocol in PROTOCOLS.values() for name in protocol.backgrounds}
+    wrong = [
+        method
+        for method in methods
+        for name, behind in [parts_of(method)]
+        if name not in known or not backgrounds.issuperset(behind)
+    ]
     if wrong:
-        raise ValueError(f"methods are {', '.join(known)}; found {', '.join(map(repr, wrong))}")
+        raise ValueError(
+            f"methods are {', '.join(known)}, and behind some of them {WITH} and one of "
+            f"{', '.join(sorted(backgrounds))}; found {', '.join(map(repr, wrong))}"
+        )
+
+
+def parts_of(method: str) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a method without its backgrounds, and these.
+
+    Examples
+    --------
+    >>> parts_of("kriging+altitude+emep"), parts_of("idw")
+    (('kriging', ('altitude', 'emep')), ('idw', ()))
+    """
+    name, *backgrounds = method.split(WITH)
+    return name, tuple(backgrounds)
 
 
 def runs(
@@ -105,17 +126,18 @@ def runs(
     Raises
     ------
     ValueError
-        If nothing is left to run, since the protocol has no reference.
+        If nothing is left to run, since the protocol has no reference or not the backgrounds.
     """
     chosen = [
         (method, seed)
         for method in methods
-        for seed in (seeds if method in SEEDED else (None,))
+        for name, backgrounds in [parts_of(method)]
+        for seed in (seeds if name in SEEDED else (None,))
         if (method != REFERENCE or protocol.reference is not None)
-        and (method != BACKGROUND or protocol.background is not None)
+        and protocol.backgrounds.keys() >= {*backgrounds}
     ]
     if not chosen:
-        raise ValueError(f"{protocol.key} has no reference; name other methods")
+        raise ValueError(f"{protocol.key} has no reference or no such background; name others")
     return chosen
 
 
@@ -124,16 +146,15 @@ def measure(
     split: Split,
     method: str,
     seed: int | None,
-    folder: Path | None = None,
+    folder: Path = Path(),
     estimates: Sequence[Statistic] = ("median",),
 ) -> list[Measured]:
     """Return what a method estimates on a split, fitted once on the split's training alone.
 
-    One for each statistic that the estimate may be.
+    One for each statistic that the estimate may be. ``folder`` holds the data of backgrounds.
     """
-    estimator, background = _method(protocol, method, seed), None
-    if method == BACKGROUND and protocol.background is not None and folder is not None:
-        background = protocol.background(folder)
+    name, backgrounds = parts_of(method)
+    estimator, background = _method(protocol, name, seed), protocol.background(folder, backgrounds)
     began = perf_counter()
     fit(estimator, split.training, split.variable, background)
     fitted = perf_counter()
@@ -220,8 +241,7 @@ def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
     if method in LAWS:
         law: Method = LAWS[method]()
         return law
-    name = "neural" if method == BACKGROUND else method
-    return METHODS[name].make(seed=seed or 0, progress=False)
+    return METHODS[method].make(seed=seed or 0, progress=False)
 
 
 def _relative_errors(truth: np.ndarray, estimate: np.ndarray, above: float | None) -> np.ndarray:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis import Outlook
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, Prediction
 from aqreanalysis.outlook.baselines import LSTMOutlook
-from aqreanalysis.outlook.inputs import OTHERS, Examples, History, Level
+from aqreanalysis.outlook.inputs import OTHERS, Examples, History
 from aqreanalysis.outlook.linear import design, design_size, solve_linear
 from aqreanalysis.outlook.methods import OUTLOOK_METHODS, MethodDescription
 
@@ -44,11 +45,11 @@ class Boosting(OutlookModule):
         self.register_buffer("level", torch.tensor([0.0, 1.0]))
         self.register_buffer("spread", torch.zeros(configuration.leads))
 
-    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+    def solve(self, training: Examples, validation: Examples, level: Standardisation) -> None:
         """Grow a forest for each span."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        self.level = torch.tensor(level)
+        self.level = torch.tensor((level.centre, level.scale))
         rng = np.random.default_rng(0)
         for first, end in zip([0, *self.ends], self.ends, strict=False):
             forest = HistGradientBoostingRegressor(
@@ -79,7 +80,7 @@ class Boosting(OutlookModule):
         return Prediction(mean, self.spread.expand_as(mean))
 
     def _pairs(
-        self, examples: Examples, level: Level, leads: np.ndarray
+        self, examples: Examples, level: Standardisation, leads: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return features and concentrations at leads (draw, example), where they are measured."""
         features, truths, first = [], [], 0
@@ -121,7 +122,7 @@ class RidgeLSTM(LSTMOutlook):
         nn.init.zeros_(self.leave.bias)
         nn.init.constant_(self.spread, -0.6)  # as AQ-Net begins
 
-    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+    def solve(self, training: Examples, validation: Examples, level: Standardisation) -> None:
         """Set the weights of the linear forecast of the standardised root."""
         self.weight = solve_linear(
             training, validation, edges=self.edges, leads=self.leads, cycles=True

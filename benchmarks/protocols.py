@@ -1,7 +1,7 @@
 """Protocols: which stations are hidden, which hours are learned from, which values are scored."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,8 +88,8 @@ class Protocol:
     reference_name : str
     mape_above : float or None
         Truth above which the relative error counts, where the protocol asks for it.
-    background : callable or None
-        From the folder of data to a model's field at all stations, hidden ones too.
+    backgrounds : mapping of str to callable
+        By name, from the folder of data to what is known at all stations, hidden ones too.
     """
 
     key: str
@@ -102,7 +102,11 @@ class Protocol:
     reference: Callable[[], Any] | None = None
     reference_name: str = ""
     mape_above: float | None = None
-    background: Callable[[Path], xr.Dataset] | None = None
+    backgrounds: Mapping[str, Callable[[Path], xr.Dataset]] = field(default_factory=dict)
+
+    def background(self, folder: Path, names: Sequence[str]) -> xr.Dataset | None:
+        """Return the named backgrounds in one Dataset; None without any name."""
+        return xr.merge([self.backgrounds[name](folder) for name in names]) if names else None
 
     def chosen(self, folds: Sequence[int] | None) -> tuple[int, ...] | None:
         """Return the numbers of the splits that are chosen; None is all of them.
@@ -292,10 +296,12 @@ PROTOCOLS: dict[str, Protocol] = {
             "p7", "Germany, rural PM10, daily 2005, leave one out", "pm10",
             sources.germany, leave_one_out, 69, "pooled",
             _rural_kriging, "kriging, 50 stations, published variogram",
+            backgrounds={"altitude": sources.german_altitude},
         ),
         Protocol(
             "p8", "Europe, rural PM10, daily 2005, ten folds", "pm10",
-            sources.europe, colocated_folds, 10, "pooled", background=sources.emep,
+            sources.europe, colocated_folds, 10, "pooled",
+            backgrounds={"altitude": sources.european_altitude, "emep": sources.emep},
         ),
     )
 }  # fmt: skip

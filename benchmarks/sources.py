@@ -110,8 +110,12 @@ def usepa(folder: Path) -> xr.Dataset:
 
 def germany(folder: Path) -> xr.Dataset:
     """Return daily PM10 of 2005 at 69 rural stations in Germany."""
-    table = pd.read_csv(data_file("germany_rural_pm10_2005", folder))
-    return _daily(table)
+    return _daily(_germany(folder))
+
+
+def german_altitude(folder: Path) -> xr.Dataset:
+    """Return the altitude of the stations of `germany`, m."""
+    return _altitude(_germany(folder))
 
 
 def europe(folder: Path) -> xr.Dataset:
@@ -120,18 +124,37 @@ def europe(folder: Path) -> xr.Dataset:
     Eleven identifiers stand for two instruments a few metres apart; the second of each is named
     by its identifier and ``/2``.
     """
-    table = pd.read_csv(data_file("europe_rural_pm10_2005", folder))
-    second = table.groupby(["station", "time"]).cumcount().to_numpy() > 0
-    table["station"] += np.where(second, "/2", "")
-    return _daily(table)
+    return _daily(_europe(folder))
+
+
+def european_altitude(folder: Path) -> xr.Dataset:
+    """Return the altitude of the stations of `europe`, m."""
+    return _altitude(_europe(folder))
 
 
 def emep(folder: Path) -> xr.Dataset:
     """Return PM10 of the EMEP model at the places of `europe`: a model's, at hidden ones too."""
+    return _daily(_europe(folder).drop(columns="PM10").rename(columns={"EMEP": "PM10"}))
+
+
+def _germany(folder: Path) -> pd.DataFrame:
+    """Return the table of the German set."""
+    return pd.read_csv(data_file("germany_rural_pm10_2005", folder))
+
+
+def _europe(folder: Path) -> pd.DataFrame:
+    """Return the table of the European set, each instrument with a name of its own."""
     table = pd.read_csv(data_file("europe_rural_pm10_2005", folder))
     second = table.groupby(["station", "time"]).cumcount().to_numpy() > 0
     table["station"] += np.where(second, "/2", "")
-    return _daily(table.drop(columns="PM10").rename(columns={"EMEP": "PM10"}))
+    return table
+
+
+def _altitude(table: pd.DataFrame) -> xr.Dataset:
+    """Return the altitudes of a table's stations as a background."""
+    first = table.groupby("station")[["longitude", "latitude", "station_altitude"]].first()
+    places = xr.Dataset.from_dataframe(first).rename(station_altitude="altitude")
+    return places.set_coords(["longitude", "latitude"])
 
 
 def _daily(table: pd.DataFrame) -> xr.Dataset:

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparing import OURS, Standing, differences_table, read_stations, standings
+from benchmarks.comparing import (
+    OURS,
+    Standing,
+    backgrounds_of,
+    differences_table,
+    read_stations,
+    standings,
+)
 from benchmarks.measuring import BASELINES
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.tables import markdown
@@ -75,15 +82,18 @@ def _table(
         splits = {row["split"] for row in of_protocol} if protocol.combine == "each" else {""}
         for split in sorted(splits):
             part = [row for row in of_protocol if split in ("", row["split"])]
-            scores = {
-                name: combined([row for row in part if row["method"] == name], key)
-                for name in (*methods, *OURS)
-            }
-            ours = next((name for name in OURS if scores[name]), OURS[0])
-            cells = [cell(of) if (of := scores[name]) else "-" for name in (*methods, ours)]
-            cells[-1] += ", with its network" * (ours != OURS[0])
-            label = f"{protocol.title} (`{key}`)" if not split else f"{split} hidden (`{key}`)"
-            standing = by_protocol.get((key, split))
-            last = [standing.scores[score].percent for score in compared] if standing else ["-"]
-            body.append([label, *cells, " / ".join(last)])
+            for behind in backgrounds_of(part):
+                scores = {
+                    name: combined([row for row in part if row["method"] == name + behind], key)
+                    for name in (*methods, *OURS)
+                }
+                if not any(scores.values()):
+                    continue
+                ours = next((name for name in OURS if scores[name]), OURS[0])
+                cells = [cell(of) if (of := scores[name]) else "-" for name in (*methods, ours)]
+                cells[-1] += ", with its network" * (ours != OURS[0])
+                label = f"{split} hidden" if split else "the same" if behind else protocol.title
+                standing = by_protocol.get((key + behind, split))
+                last = [standing.scores[score].percent for score in compared] if standing else ["-"]
+                body.append([f"{label} (`{key}{behind}`)", *cells, " / ".join(last)])
     return markdown([[title, *methods, "neural", "neural to the best, %"], *body])

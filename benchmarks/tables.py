@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.comparing import OURS, compared, station_rows
+from benchmarks.comparing import OURS, backgrounds_of, compared, station_rows
 from benchmarks.measuring import Measured, combined, stratified
 from benchmarks.protocols import Protocol
 from benchmarks.published import Figure, figures
@@ -55,7 +55,7 @@ def comparison_lines(results: Sequence[Measured]) -> list[str]:
     for group in _by_split(results):
         rows = [row for result in group for row in station_rows(result)]
         rows = [row for row in rows if row["statistic"] == group[0].statistic]
-        for method in OURS:
+        for method in [name + behind for name in OURS for behind in backgrounds_of(rows)]:
             comparisons = compared(rows, method)
             parts = [f"{name.upper()} {each}" for name, each in comparisons.items()]
             split = f", {group[0].split}" if group[0].protocol.combine == "each" else ""

@@ -182,6 +182,22 @@ def test_a_code_that_some_weeks_reveal_is_missing_in_all(folder: Path, tmp_path:
         archived(folder, tmp_path / "b.zarr", strict=True)
 
 
+def test_a_code_amid_measurements_is_missing_at_its_station_alone(tmp_path: Path) -> None:
+    table = network(120)
+    smooth = 30 + 20 * np.sin(np.arange(len(table)) // STATIONS / 20)
+    table["pm25 (ug/m3)"] = np.round(smooth + np.arange(len(table)) % STATIONS, 1)
+    own, other = (np.flatnonzero(table.station.to_numpy() == name) for name in ("S03", "S07"))
+    table.loc[own[:1400:40], "pm25 (ug/m3)"] = 0.0  # amid any level, in the first two blocks
+    table.loc[own[2500], "pm25 (ug/m3)"] = 0.0
+    table.loc[other[2500], "pm25 (ug/m3)"] = 0.0
+    monthly(tmp_path / "months", table)
+    archive = archived(tmp_path / "months", tmp_path / "a.zarr").compute()
+    assert "stand beside values of any level" in archive.history
+    zeros = archive.pm25.where(archive.pm25 == 0, drop=True)
+    assert zeros.station.values.tolist() == ["S07"]
+    assert np.isnan(float(archive.pm25.sel(station="S03")[2500]))
+
+
 def test_stations_that_move_or_stand_wrong_are_treated_as_in_one_table(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -336,8 +352,8 @@ def test_a_process_that_is_ended_from_outside_is_named_and_leaves_nothing(tmp_pa
         for child in children:
             if "--multiprocessing-fork" in child.cmdline():
                 child.kill()
-        _, told = run.communicate(timeout=60)
-    assert b"a process was ended while it was at work: for want of memory (say memory=" in told
+        _, message = run.communicate(timeout=60)
+    assert b"a process was ended while it was at work: for want of memory (say memory=" in message
     assert left_in(tmp_path) == {"months", "script.py"}
 
 
@@ -477,7 +493,19 @@ def test_memory_of_a_block_is_that_of_its_hours(folder: Path, tmp_path: Path) ->
     values = tmp_path / "values.npy"
     np.save(values, np.arange(24, dtype=np.float32).reshape(1, 2, 12))
     part = Part(
-        "a", str(values), np.array(["A", "B"]), {}, 0, 3600, 12, "start", {"pm25": {}}, {}, (), ()
+        "a",
+        str(values),
+        np.array(["A", "B"]),
+        {},
+        0,
+        3600,
+        12,
+        "start",
+        {"pm25": {}},
+        {},
+        {},
+        (),
+        (),
     )
     np.testing.assert_array_equal(part.read(3, 5), [[[3, 4], [15, 16]]])
-    assert blocks.mask_codes(tmp_path / "a.zarr", [("pm25", -99.0)], 0, 744) == {}
+    assert blocks.mask_codes(tmp_path / "a.zarr", {("pm25", -99.0): {0}}, 0, 744) == {}

@@ -9,7 +9,7 @@ import xarray as xr
 import aqreanalysis as aqr
 from aqreanalysis.filling import fill
 from aqreanalysis.foreign.background import Background, BackgroundError
-from aqreanalysis.methods.neural.trend import Trend
+from aqreanalysis.methods.trend import Trend
 
 HOURS = np.arange("2024-01-01", "2024-01-03", dtype="datetime64[h]").astype("datetime64[ns]")
 QUICK = aqr.Schedule(covariance_updates=10, updates=0)
@@ -204,10 +204,10 @@ def test_a_model_and_its_background_belong_together(network, model_field, fused)
         fill(obs, method=fused)
 
 
-def test_only_the_neural_method_takes_a_background(network, model_field):
-    message = r"'kriging' takes no background; leave it out, or use method='neural'"
+def test_a_method_that_takes_no_background_says_which_do(network, model_field):
+    message = r"'idw' takes no background; leave it out, or use method='neural' or 'kriging'"
     with pytest.raises(ValueError, match=message):
-        network.observations.aqnet.reanalyse(grid=0.5, method="kriging", background=model_field)
+        network.observations.aqnet.reanalyse(grid=0.5, method="idw", background=model_field)
 
 
 def test_a_constant_background_changes_nothing(network):

@@ -51,7 +51,7 @@ def _refused(source, words, **options):
     ("word", "remedy"),
     [
         ("<LOD", "limit of detection"),
-        ("1,234.5", "thousands without a comma"),
+        ("1,234", "say decimal='.' if its comma is one of thousands"),
         ("1,5", "decimals with a point"),
         ("true", "truth is no number"),
         ("True", "truth is no number"),
@@ -141,7 +141,7 @@ def test_text_in_a_column_of_numbers_of_a_shapefile_is_no_zero(table, tmp_path):
     "stamp",
     ["2020", "2020-11", "2020-11T04:00:00Z", "Nov 2020", "4:00", "now", "2020-306", "2020-W45-1",
      "2020-13-01T00:00Z", "2020-11-31T00:00Z", "2020-11-01T25:00Z", "2020-11-01T24:30Z",
-     "2020/13/01 00:00Z", "1:001:001:00" * 9000, "2020-11-01T00:00 EST", "13:00 PM 2020-11-01"],
+     "2020/13/01 00:00Z", "1:001:001:00" * 9000, "2020-11-01T00:00 XST", "13:00 PM 2020-11-01"],
 )  # fmt: skip
 @pytest.mark.parametrize("rows", [[4], range(6)])
 def test_a_stamp_without_day_or_hour_or_sense_is_refused(table, stamp, rows):

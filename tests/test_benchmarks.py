@@ -338,9 +338,13 @@ def test_figures_compare_with_the_folds_that_were_run():
     [
         (["p3", "--data", "/nowhere"], "/nowhere is no folder"),
         (["p3", "--methods", "magic"], "methods are reference.*found 'magic'"),
+        (["p7", "--methods", "kriging+magic"], r"one of altitude, emep; found 'kriging\+magic'"),
         (["p3", "--by", "colour"], "--by takes distance, level; found colour"),
         (["p1", "--folds", "7"], "p1 has folds 0 to 2; found 7"),
-        (["p8", "--methods", "reference"], "p8 has no reference; name other methods"),
+        (
+            ["p8", "--methods", "reference"],
+            "p8 has no reference or no such background; name others",
+        ),
     ],
 )
 def test_faults_of_the_command_are_told_in_one_line(arguments, said, data_dir, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from aqreanalysis import Outlook
 from aqreanalysis.datasets import synthetic_network
 from aqreanalysis.methods.covariates import Scaling
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookNetwork
-from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
+from aqreanalysis.outlook.inputs import Examples, ForecastInputs
 from aqreanalysis.outlook.training import OutlookSchedule, train
 from benchmarks import outlook, outlook_rivals, outlook_tables
 from benchmarks.outlook import LEADS, VALIDATION, VARIABLE, ZONE, Split, Way
@@ -143,7 +143,7 @@ def learned(network, series):
     parts = Examples.of(inputs, range(100, 1100, 3)), Examples.of(inputs, range(1124, 1470, 2))
     model = network(SIZES, inputs.channels)
     none = OutlookSchedule(updates=0)
-    return train(model, *parts, level=Level.of(scaling), schedule=none, seed=0)
+    return train(model, *parts, level=scaling.variable, schedule=none, seed=0)
 
 
 def test_trees_err_little_more_than_they_must_and_see_nothing_from_the_start_on(series):

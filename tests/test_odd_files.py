@@ -301,7 +301,7 @@ def test_codes_of_europe_as_addresses():
 @pytest.mark.parametrize(
     ("word", "remedy"),
     [
-        ("1.234,5", "say decimal=','"),
+        ("28.2d", r"missing='\*d'"),
         ("28.2*", "missing="),
         ("47.6 µg/m³", "units in the column's name"),
     ],

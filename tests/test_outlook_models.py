@@ -12,7 +12,7 @@ from aqreanalysis.methods.neural.checkpoint import CheckpointError
 from aqreanalysis.outlook import training
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookNetwork
 from aqreanalysis.outlook.baselines import Climatology, LSTMOutlook, Persistence, Ridge
-from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
+from aqreanalysis.outlook.inputs import Examples, ForecastInputs
 from aqreanalysis.outlook.linear import design
 from aqreanalysis.outlook.paper import PaperNetwork
 from aqreanalysis.outlook.patchtst import PatchTST, patch_count
@@ -143,7 +143,7 @@ def test_ridge_errs_no_more_than_it_must():
         values[:, hour] = 50 + keep * (values[:, hour - 1] - 50) + rng.normal(0, noise, 6)
     obs["pm25"] = obs.pm25.copy(data=values.astype(np.float32))
     inputs, scaling = inputs_of(obs, [])
-    level = Level.of(scaling)
+    level = scaling.variable
     model = made(Ridge, inputs.channels)
     parts = (
         Examples.of(inputs, range(100, 1100, 3)),
@@ -162,7 +162,7 @@ def test_climatology_is_the_mean_of_each_hour_of_the_day():
     hour = np.tile(np.arange(24.0), 10)
     obs["pm25"] = obs.pm25.copy(data=np.tile(10 + hour, (4, 1)).astype(np.float32))
     inputs, scaling = inputs_of(obs, [])
-    level = Level.of(scaling)
+    level = scaling.variable
     model = made(Climatology, inputs.channels)
     parts = Examples.of(inputs, range(24, 180)), Examples.of(inputs, range(180, 216))
     trained = train(model, *parts, level=level, schedule=OutlookSchedule(), seed=0)
@@ -176,7 +176,7 @@ def test_climatology_is_the_mean_of_each_hour_of_the_day():
 @pytest.mark.parametrize("network", NETWORKS)
 def test_training_lowers_the_error_and_depends_on_the_seed_alone(network, observations):
     inputs, scaling = inputs_of(observations, [] if network is PatchTST else None)
-    level = Level.of(scaling)
+    level = scaling.variable
     parts = Examples.of(inputs, range(24, 300, 4)), Examples.of(inputs, range(300, 380, 4))
 
     few = 2 if network is PaperNetwork else 12
@@ -203,7 +203,7 @@ def learn(observations):
 
     def learn(schedule=default, network=LSTMOutlook, **options):
         model = made(network, inputs.channels)
-        options = {"level": Level.of(scaling), "seed": 0, "schedule": schedule, **options}
+        options = {"level": scaling.variable, "seed": 0, "schedule": schedule, **options}
         return train(model, *parts, **options)
 
     return learn

@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import xarray as xr
 from report_cases import HOSTILE, pairs_of
 
 from aqreanalysis.atomic import WriteError
-from aqreanalysis.report import check_report_target, tables, write_report
+from aqreanalysis.report import check_report_target, parts, tables, write_report
 from aqreanalysis.report.findings import Findings, Part
 from aqreanalysis.report.probability import coverage, positions
 from aqreanalysis.report.sheet import colour_of, drawable
@@ -201,6 +202,34 @@ def test_tables_in_parts_add_up_to_all_values(findings):
     assert sum(int(row.cells[0].text) for row in distances.rows) == 12
     days = tables.daily_table(findings)
     assert [name for name, _ in days.columns] == ["Method", "Days", "RMSE", "MAE", "Bias", "R²"]
+
+
+def test_coverage_is_shown_in_every_kind_of_parts_that_is_known():
+    """One fold has errors of twice the stated spread: its intervals hold 59 % and not 90 %."""
+    pairs = pairs_of({"kriging": 4.0}, stations=8, steps=400)
+    pairs = pairs.assign_coords(fold=("station", [*"11112222"]))
+    wide = xr.where(pairs.fold == "2", 2.0, 1.0)
+    pairs["estimate"] = (pairs.truth + wide * (pairs.estimate - pairs.truth)).transpose(
+        *pairs.estimate.dims
+    )
+    hours = np.broadcast_to(np.where(np.arange(400) % 100 < 90, 0.0, 5.0), (8, 400))
+    pairs["silence_hours"] = (("station", "time"), hours)
+    findings = Findings.of(pairs, statistics(pairs))
+    cells = tables.coverage_table(findings).rows
+    rows = {(row.head, row.cells[0].text): row.cells for row in cells}
+    shares = {key: float(cells[2].text.split("\u00a0")[0]) for key, cells in rows.items()}
+    assert shares["Fold", "1"] == pytest.approx(90, abs=3)
+    assert shares["Fold", "2"] == pytest.approx(59, abs=4)
+    assert {("Silence, hours", "<1"), ("Silence, hours", "3–6")} <= rows.keys()
+    assert {head.split(",")[0] for head, _ in rows} == {"Fold", "Distance", "Level", "Silence"}
+    first, second = parts.covered_parts_figures(findings)
+    assert (first.title, second.title) == (
+        "Coverage by fold and distance", "Coverage by level and silence"
+    )  # fmt: skip
+    assert re.search(r"by fold (5[5-9]|6[0-3])\u00a0% to (8[7-9]|9[0-3])\u00a0%", first.alt)
+    alone = Findings.of(pairs.drop_vars("silence_hours").assign_coords(fold=("station", ["1"] * 8)),
+                        statistics(pairs))  # fmt: skip
+    assert "Silence, hours" not in {row.head for row in tables.coverage_table(alone).rows}
 
 
 def test_events_are_counted_for_every_threshold(findings):
@@ -400,11 +429,11 @@ def test_everything_is_on_the_page(hostile):
 def test_every_figure_says_what_it_shows(hostile):
     page, _ = hostile
     images = page.of("img")
-    # Map, distance, coverage, positions, two events, two densities, Taylor, level, hour, month
-    # and two stations.
-    assert len(images) == 14
+    # Map, distance, three of coverage, positions, two events, two densities, Taylor, level, hour,
+    # month and two stations.
+    assert len(images) == 16
     assert all(len(image["alt"]) > 60 for image in images)
-    assert len({image["alt"] for image in images}) == 14
+    assert len({image["alt"] for image in images}) == 16
 
 
 def test_a_product_of_days_without_uncertainty_is_reported(tmp_path):
@@ -565,5 +594,5 @@ def test_in_print_no_figure_is_cut_and_no_table_too_wide(browser, hostile):
     assert 6 <= len(sheets) <= 25
     # A picture that were cut would be drawn on two sheets.
     drawn = [name for sheet in sheets for name in re.findall(rb"/X\d+ (\d+) 0 R", sheet)]
-    assert len(drawn) == len(set(drawn)) == 14
+    assert len(drawn) == len(set(drawn)) == 16
     assert b"/ToUnicode" in printed  # words are text, which can be searched

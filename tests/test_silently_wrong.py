@@ -150,3 +150,59 @@ def test_the_usual_flag_is_suggested(read):
     lines = [f"{line},{'N' if i == 1 else 'V'}" for i, line in enumerate(table("Time,PM2.5"))]
     obs = read(["Time,PM2.5,PM2.5 status", *lines[1:]])
     assert "valid='PM2.5 status=V' or the like" in obs.attrs["history"]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "name"),
+    [
+        ("Time,Parameter,Value", "{t:%Y-%m-%d %H:%M},CO [mg/m³],{v}", "a.csv"),
+        ("Time,Parameter,Value", "{t:%Y-%m-%d %H:%M},CO (mg/m3),{v}", "a.csv"),
+        ("Time,Value", "{t:%Y-%m-%d %H:%M},{v}", "CO_mgm3_2021.csv"),
+        ("Time,A\n,mg/m3", "{t:%Y-%m-%d %H:%M},{v}", "CO_2021.csv"),
+    ],
+)
+def test_units_of_a_parameter_a_file_and_a_line_count(tmp_path, header, row, name):
+    (tmp_path / name).write_text("\n".join(table(header, row, VALUES / 20)) + "\n")
+    alone = {} if header.endswith("m3") else {"station": "A"}
+    obs = open_observations(tmp_path / name, stations=PLACES, **alone)
+    np.testing.assert_allclose(obs.co[0], 50 * VALUES, rtol=1e-5)
+
+
+def test_what_a_column_of_statistics_says_is_said(read):
+    maxima = table("Time,Statistic,PM2.5", "{t:%Y-%m-%d %H:%M},Max,{v}")
+    assert "the column Statistic says Max" in read(maxima).attrs["history"]
+    both = [*maxima, *(line.replace("Max", "Mean") for line in maxima[1:])]
+    with pytest.raises(
+        ObservationError, match=r"Statistic says Max, Mean: .*valid='Statistic=Max'"
+    ):
+        read(both)
+    means = read(table("Time,Statistic,PM2.5", "{t:%Y-%m-%d %H:%M},Hourly mean,{v}"))
+    assert "Statistic says" not in means.attrs["history"]
+
+
+def test_the_first_of_months_may_be_days_of_january(read):
+    months = [f"01/{month:02}/2020,{month}" for month in range(1, 13)]
+    with pytest.raises(ObservationError, match="the order of day and month is not clear"):
+        read(["Time,PM2.5", *months])
+    obs = read(["Time,PM2.5", *months], date_order="month")
+    assert str(obs.time.values[-1])[:10] == "2020-01-12"
+
+
+def test_time_since_a_beginning_is_refused(read):
+    lines = ["Time (hours since 2016-01-01),PM2.5", *(f"{45000 + h},5" for h in range(9))]
+    with pytest.raises(ObservationError, match="counts time from a beginning: write stamps"):
+        read(lines, columns={"time": lines[0].partition(",")[0]})
+
+
+def test_a_column_no_that_counts_rows_is_no_nitrogen_monoxide(read):
+    rows = table("no,Time,PM2.5", "{t:%Y-%m-%d %H:%M},{v}")
+    counted = [f"{number},{line}" for number, line in enumerate(rows[1:], start=1)]
+    assert "no" not in read([rows[0], *counted])
+    measured = read([rows[0], *(f"{n % 7},{line}" for n, line in enumerate(rows[1:]))])
+    assert float(measured.no.max()) == 6
+
+
+def test_dates_that_a_spreadsheet_has_swapped_are_refused(read):
+    days = [f"{day:02}/03/2021" if day > 12 else f"2021-{day:02}-03" for day in range(5, 20)]
+    with pytest.raises(ObservationError, match="may have swapped day and month of the others"):
+        read(["Time,PM2.5", *(f"{day},5" for day in days)])

@@ -543,10 +543,38 @@ def test_spread_and_skill_are_of_the_same_values():
 
 def test_strata_hold_every_value_once(summed):
     whole = metrics(summed)["count"]
-    for by in ("distance", "level", "hour", "month", "station"):
+    for by in ("distance", "level", "hour", "month", "silence", "fold", "station"):
         parts = metrics(summed, by=by)["count"]
         np.testing.assert_array_equal(parts.sum(by), whole)
         assert parts.dims == ("estimator", by)
+
+
+def test_silence_is_that_of_the_nearest_station_which_was_not_hidden(observations):
+    """The nearest known station is made silent for nine hours; a hidden one never counts."""
+    fold = folds_of(
+        observations, "pm25", by="station", count=4, seed=0, buffer_km=None,
+        scored=np.ones(observations.sizes["time"], bool),
+    )[0]  # fmt: skip
+    lon, lat = observations.longitude.values, observations.latitude.values
+    row = np.flatnonzero(fold.hidden)[0]
+    away = great_circle_km(lon[row], lat[row], lon, lat)
+    nearest = np.flatnonzero(fold.known)[np.argmin(away[fold.known])]
+    full = observations.copy(deep=True)
+    full.pm25[:] = full.pm25.fillna(9.0)
+    full.pm25[nearest, 4:13] = np.nan
+    options = {"methods": ["idw"], "folds": 4, "progress": False, "quality": "ignore"}
+    pairs = cross_validate(full, **options).isel(station=row)
+    expected = np.zeros(full.sizes["time"])
+    expected[4:13] = np.arange(1, 10)
+    np.testing.assert_array_equal(pairs.silence_hours, expected)
+    table = metrics(statistics(pairs.expand_dims("station").transpose("estimator", ...)),
+                    by="silence")["count"].squeeze()  # fmt: skip
+    assert table.sel(silence=["<1", "1-3", "3-6", "6-12", "12-24"]).values.tolist() == [
+        full.sizes["time"] - 9, 2, 3, 4, 0
+    ]  # fmt: skip
+    with pytest.raises(VerificationError, match="not of folds: no scores by fold"):
+        metrics(statistics(pairs.expand_dims("station").drop_vars("fold")
+                           .transpose("estimator", ...)), by="fold")  # fmt: skip
 
 
 def test_strata_are_of_local_time_and_of_their_edges():

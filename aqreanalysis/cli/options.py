@@ -131,7 +131,7 @@ READING = (
     _option(
         "statistic", "What a value in OBS is of its period: maximum, minimum. Default: the mean."
     ),
-    _option("encoding", "Of a text that is not UTF-8: latin-1, big5."),
+    _option("encoding", "Of a text: cp1250, big5. Default: told by it."),
     _option("decimal", "Sign of decimals, '.' or ','. Default: found."),
     _option("header", "Lines above the column names, or none. Default: found."),
     _option("crs", "Of positions that are no degrees: EPSG:3857."),

@@ -95,6 +95,11 @@ class Background:
         with raising(BackgroundError, "the background"):
             return np.stack([layer.at(longitude, latitude, time) for layer in self._layers], -1)
 
+    @property
+    def constant(self) -> bool:
+        """Whether no covariate changes in time."""
+        return all(layer.time is None for layer in self._layers)
+
     def extent(self) -> str:
         """Return the extent of the first covariate in space and time, in words."""
         layer = self._layers[0]

@@ -182,7 +182,8 @@ def check_takes(method: Method, background: BackgroundField | None) -> None:
     """
     if background is not None and not method.takes_background:
         raise ValueError(
-            f"{method.name!r} takes no background; leave it out, or use method='neural'"
+            f"{method.name!r} takes no background; leave it out, or use method='neural' "
+            "or 'kriging'"
         )
 
 

@@ -75,6 +75,10 @@ class Standardisation:
         values = np.sqrt(np.clip(values, 0, None)) if self.root else values
         return (values - self.centre) / self.scale
 
+    def concentration(self, root: "Tensor") -> "Tensor":
+        """Return the concentration of a standardised root."""
+        return (self.centre + self.scale * root).clamp_min(0) ** 2
+
     def distribution(self, mean: "Tensor", variance: "Tensor") -> RootNormal:
         """Return the distribution of a concentration of which the root is known, standardised.
 

@@ -44,6 +44,8 @@ class StationSeries:
         Name of the variable.
     step_hours : float
         Hours between two values.
+    covariates : (n, t or 1, covariate) float64, optional
+        Of a background, standardised; one for all hours where none changes in time.
     """
 
     network: StationNetwork
@@ -51,6 +53,7 @@ class StationSeries:
     time: xr.DataArray
     variable: str
     step_hours: float
+    covariates: np.ndarray | None = None
 
     @classmethod
     def from_dataset(cls, observations: xr.Dataset, variable: str) -> Self:
@@ -106,8 +109,18 @@ class StationSeries:
             self.network.latitude[rows],
             identifiers=self.network.identifiers[rows],
         )
-        values = self.values[np.ix_(rows, hours)]
-        return type(self)(network, values, self.time[hours], self.variable, self.step_hours)
+        covariates = self.covariates
+        if covariates is not None:
+            covariates = (
+                covariates[rows] if covariates.shape[1] == 1 else covariates[rows][:, hours]
+            )
+        return replace(
+            self,
+            network=network,
+            values=self.values[np.ix_(rows, hours)],
+            time=self.time[hours],
+            covariates=covariates,
+        )
 
     def to_learn_from(self, transform: Transform | None) -> Self:
         """Return the series on the scale of interpolation, without absurd values.

@@ -144,7 +144,8 @@ def open_observations(
     statistic : {"mean", "maximum", "minimum"} or mapping, optional
         What a value is of its period; kept in ``cell_methods``.
     encoding : str, optional
-        Of a text that is not UTF-8: ``"latin-1"``, ``"big5"``.
+        Of a text: ``"latin-1"``, ``"big5"``. None: UTF-8, or UTF-16 or Western European where it is
+        that, which the log says.
     decimal : {".", ","}, optional
         Sign of decimals. None: a comma where columns are not separated by it and no number has a
         point.

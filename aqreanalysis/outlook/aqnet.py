@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.neural.configuration import is_size
 from aqreanalysis.methods.neural.neural_knn import CYCLES
 from aqreanalysis.methods.neural.validation import crps
-from aqreanalysis.outlook.inputs import Examples, History, Level
+from aqreanalysis.outlook.inputs import Examples, History
 from aqreanalysis.outlook.linear import design, design_size, solve_linear
 from aqreanalysis.predictive import RootNormal
 
@@ -74,10 +75,10 @@ class OutlookModule(nn.Module):
         """Number of predicted steps."""
         return len(self.spread)
 
-    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+    def solve(self, training: Examples, validation: Examples, level: Standardisation) -> None:
         """Set the part of the module that has a closed form; here none has."""
 
-    def loss(self, history: History, truth: Tensor, level: Level, share: float) -> Tensor:
+    def loss(self, history: History, truth: Tensor, level: Standardisation, share: float) -> Tensor:
         """Return the loss of a batch, of which truth (batch, lead) is NaN where missing.
 
         It is the CRPS of the standardised root and a share of a Huber loss of the mean
@@ -198,7 +199,7 @@ class OutlookNetwork(OutlookModule):
         self.register_buffer("between", _interpolation(configuration))
         self.register_buffer("at_knots", knots - 1)
 
-    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+    def solve(self, training: Examples, validation: Examples, level: Standardisation) -> None:
         """Set the weights of the linear forecast of the standardised root."""
         self.weight = solve_linear(
             training, validation, edges=self.edges, leads=self.leads, cycles=self.cycles

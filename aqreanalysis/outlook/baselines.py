@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.neural.neural_knn import CYCLES
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, Prediction
-from aqreanalysis.outlook.inputs import OWN, Examples, History, Level
+from aqreanalysis.outlook.inputs import OWN, Examples, History
 from aqreanalysis.outlook.linear import design, design_size, solve_linear
 
 #: Parts of the year and hours of the day of the climatology's table.
@@ -47,7 +48,7 @@ class Climatology(OutlookModule):
         self.register_buffer("table", torch.zeros(PARTS * HOURS))
         self.register_buffer("spread", torch.zeros(configuration.leads))
 
-    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+    def solve(self, training: Examples, validation: Examples, level: Standardisation) -> None:
         """Fill the table with the mean concentrations of the training period."""
         total, count = torch.zeros_like(self.table), torch.zeros_like(self.table)
         for part in training.batches():
@@ -105,9 +106,9 @@ class Ridge(OutlookModule):
         self.register_buffer("level", torch.tensor([0.0, 1.0]))
         self.register_buffer("spread", torch.zeros(configuration.leads))
 
-    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+    def solve(self, training: Examples, validation: Examples, level: Standardisation) -> None:
         """Set the weights."""
-        self.level = torch.tensor(level)
+        self.level = torch.tensor((level.centre, level.scale))
         self.weight = solve_linear(
             training,
             validation,

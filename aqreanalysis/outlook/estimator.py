@@ -13,7 +13,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods import Method, NotFittedError
-from aqreanalysis.methods.covariates import Scaling
+from aqreanalysis.methods.covariates import Scaling, Standardisation
 from aqreanalysis.methods.neural.batches import clock_of
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
@@ -28,7 +28,7 @@ from aqreanalysis.observations import (
     validate,
 )
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction, distribution_of
-from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
+from aqreanalysis.outlook.inputs import Examples, ForecastInputs
 from aqreanalysis.outlook.methods import (
     OUTLOOK_METHODS,
     MethodDescription,
@@ -202,7 +202,7 @@ class Outlook:
         scaling = Scaling.of(learned_from, variable, covariates)
         seasons = clock_of(learned_from)[0].seasons
         inputs = ForecastInputs.of(used, scaling, leads=leads, seasons=seasons)
-        trained = self._train(inputs, Level.of(scaling), first, step_hours(used))
+        trained = self._train(inputs, scaling.variable, first, step_hours(used))
         self.between = self._given
         if self.between is None and used.sizes[STATION] >= FEWEST_STATIONS:
             quick = Schedule(updates=0)
@@ -330,7 +330,7 @@ class Outlook:
         `predict` makes a product of them, at the stations or between them.
         """
         state = self._fitted()
-        facts, model, level = state.facts, state.model, Level.of(state.scaling)
+        facts, model, level = state.facts, state.model, state.scaling.variable
         history, leads = state.configuration.history, state.configuration.leads
         begin = max(int(columns.min()) - history, 0)
         needed = observations.isel({TIME: slice(begin, int(columns.max()))})
@@ -363,7 +363,9 @@ class Outlook:
         reported = (reports > 0).numpy().T
         return Forecast(columns, distribution, model.estimates, history, reported, by_day)
 
-    def _train(self, inputs: ForecastInputs, level: Level, first: int, step: float) -> Trained:
+    def _train(
+        self, inputs: ForecastInputs, level: Standardisation, first: int, step: float
+    ) -> Trained:
         """Return the model, trained on the steps before the first of the validation period."""
         day = round(LEAST_HISTORY_HOURS / step) or 1
         ends = first - self.configuration.leads + 1

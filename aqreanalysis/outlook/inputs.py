@@ -31,22 +31,6 @@ class History(NamedTuple):
     place: Tensor  # (batch, 4): least, mean, greatest and spread of the distances to the others
 
 
-class Level(NamedTuple):
-    """Centre and scale of the square root of the variable in the training period."""
-
-    centre: float
-    scale: float
-
-    @classmethod
-    def of(cls, scaling: Scaling) -> Self:
-        """Return the level of the predicted variable."""
-        return cls(scaling.variable.centre, scaling.variable.scale)
-
-    def concentration(self, root: Tensor) -> Tensor:
-        """Return the concentration of a standardised root."""
-        return (self.centre + self.scale * root).clamp_min(0) ** 2
-
-
 @dataclass(frozen=True)
 class ForecastInputs:
     """Series of stations, from which the history before any start is taken.

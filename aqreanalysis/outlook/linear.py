@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.neural.neural_knn import CYCLES
-from aqreanalysis.outlook.inputs import BATCH, OTHERS, Examples, History, Level
+from aqreanalysis.outlook.inputs import BATCH, OTHERS, Examples, History
 
 #: How much more a weight of a covariate is penalised than one of the predicted variable: there are
 #: many of them, with less information each. Values from 10 to 100 give about the same scores.
@@ -44,7 +45,7 @@ def solve_linear(
     edges: Sequence[int],
     leads: int,
     cycles: bool,
-    level: Level | None = None,
+    level: Standardisation | None = None,
 ) -> Tensor:
     """Return the weights (feature, lead) of a ridge regression, one penalty for each lead.
 

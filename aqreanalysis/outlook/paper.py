@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.neural.neural_knn import CYCLES
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookModule, Prediction
-from aqreanalysis.outlook.inputs import OTHERS, Examples, History, Level
+from aqreanalysis.outlook.inputs import OTHERS, Examples, History
 
 #: Of the released code: layers and width of the LSTM, heads, dropout, steps in which attention
 #: fades, and the weight of the attention's entropy in the loss.
@@ -54,11 +55,11 @@ class PaperNetwork(OutlookModule):
         self.register_buffer("level", torch.tensor([0.0, 1.0]))
         self.register_buffer("spread", torch.zeros(configuration.leads))
 
-    def solve(self, training: Examples, validation: Examples, level: Level) -> None:
+    def solve(self, training: Examples, validation: Examples, level: Standardisation) -> None:
         """Set the level, in units of which concentrations are learned."""
-        self.level = torch.tensor(level)
+        self.level = torch.tensor((level.centre, level.scale))
 
-    def loss(self, history: History, truth: Tensor, level: Level, share: float) -> Tensor:
+    def loss(self, history: History, truth: Tensor, level: Standardisation, share: float) -> Tensor:
         """Return the squared error, in units of the level's squared scale, and the entropy."""
         prediction = self(history, attention=True)
         observed = torch.isfinite(truth)

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.atomic import atomic_file
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.spread import COVERAGE, SMALLEST, half_width
 from aqreanalysis.methods.neural.checkpoint import CheckpointError
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.outlook.aqnet import OutlookModule
-from aqreanalysis.outlook.inputs import Examples, Level
+from aqreanalysis.outlook.inputs import Examples
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def train(
     training: Examples,
     validation: Examples,
     *,
-    level: Level,
+    level: Standardisation,
     schedule: OutlookSchedule,
     seed: int,
     progress: bool = False,
@@ -211,7 +212,7 @@ def _descend(
     descent: _Descent,
     training: Examples,
     validation: Examples,
-    level: Level,
+    level: Standardisation,
     schedule: OutlookSchedule,
     progress: bool,
 ) -> OutlookModule:
@@ -249,7 +250,9 @@ def _descend(
     return descent.best.cpu()
 
 
-def _step(descent: _Descent, training: Examples, level: Level, schedule: OutlookSchedule) -> None:
+def _step(
+    descent: _Descent, training: Examples, level: Standardisation, schedule: OutlookSchedule
+) -> None:
     """Take one step down the gradient of a batch of random examples."""
     model = descent.model.train()
     drawn = torch.randint(len(training.start), (schedule.batch,), generator=descent.rows)
@@ -264,7 +267,7 @@ def _step(descent: _Descent, training: Examples, level: Level, schedule: Outlook
 
 
 def _loss(
-    model: OutlookModule, examples: Examples, level: Level, schedule: OutlookSchedule
+    model: OutlookModule, examples: Examples, level: Standardisation, schedule: OutlookSchedule
 ) -> Tensor:
     """Return the loss of a batch."""
     device = model.spread.device
@@ -275,7 +278,7 @@ def _loss(
 
 @torch.no_grad()
 def _validation_loss(
-    model: OutlookModule, examples: Examples, level: Level, schedule: OutlookSchedule
+    model: OutlookModule, examples: Examples, level: Standardisation, schedule: OutlookSchedule
 ) -> float:
     """Return the loss of all examples, without dropout."""
     model.eval()
@@ -284,7 +287,7 @@ def _validation_loss(
 
 
 @torch.no_grad()
-def _calibrated(model: OutlookModule, validation: Examples, level: Level) -> Trained:
+def _calibrated(model: OutlookModule, validation: Examples, level: Standardisation) -> Trained:
     """Return the model with the factors that make 90 % of the truth lie in 90 % intervals."""
     parts = []
     for part in validation.batches():

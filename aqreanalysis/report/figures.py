@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aqreanalysis.report.agreement import density_figure, taylor_figure
 from aqreanalysis.report.findings import Findings
 from aqreanalysis.report.parts import (
+    covered_parts_figures,
     distance_figure,
     hour_figure,
     level_figure,
@@ -63,6 +64,7 @@ def _probability(findings: Findings) -> list[Picture | str]:
         return ["These figures are left out: no method gives a standard error."]
     return [
         coverage_figure(findings),
+        *covered_parts_figures(findings),
         position_figure(findings),
         *reliability_figures(findings),
     ]

@@ -17,7 +17,7 @@ from aqreanalysis.verification import (
     intervals,
     metrics,
 )
-from aqreanalysis.verification.pairs import ESTIMATOR
+from aqreanalysis.verification.pairs import ESTIMATOR, SILENCE
 from aqreanalysis.verification.strata import DISTANCE_KM, interval_labels, part_of
 
 #: The method that every other one is compared with.
@@ -25,6 +25,9 @@ REFERENCE = "kriging"
 LEVEL = 0.95
 #: With fewer places than this, the bootstrap's intervals are themselves poorly known.
 FEW_PLACES = 10
+
+#: More folds than this, such as those of single places, are not shown one by one.
+MOST_FOLDS = 12
 
 #: Scores at one point, by name.
 Point = Mapping[str, float]
@@ -72,7 +75,8 @@ class Findings:
     change : Dataset or None
         Scores less those of kriging, on ``bound``; None without kriging or another method.
     parts : mapping of str to Part
-        By distance (where it is known), level, hour and month; parts without a value left out.
+        By level, hour and month, and by distance, silence and fold where they are known and of
+        folds where they are few; parts without a value left out.
     stations : Part
     """
 
@@ -100,6 +104,10 @@ class Findings:
         kinds = ["level", "hour", "month"]
         if "distance_km" in statistics and np.isfinite(statistics["distance_km"]).any():
             kinds.insert(0, "distance")
+        if SILENCE in pairs:
+            kinds.append("silence")
+        if 1 < np.unique(statistics.coords.get("fold", [])).size <= MOST_FOLDS:
+            kinds.append("fold")
         return cls(
             pairs,
             statistics,

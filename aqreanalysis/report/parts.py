@@ -1,4 +1,4 @@
-"""Errors in parts: by distance to the nearest known station, by level, hour and month."""
+"""Errors and coverage in parts: by distance, level, hour and month, by fold and silence."""
 
 import calendar
 
@@ -9,6 +9,8 @@ from matplotlib.lines import Line2D
 
 from aqreanalysis.report.findings import ESTIMATOR, Findings, Part
 from aqreanalysis.report.sheet import (
+    DPI,
+    WIDTH_IN,
     Picture,
     colour_of,
     line_of,
@@ -18,7 +20,14 @@ from aqreanalysis.report.sheet import (
     root_ticks,
     write_legend,
 )
-from aqreanalysis.report.words import enumerated, label_of, number, subject_of, units_of
+from aqreanalysis.report.words import (
+    enumerated,
+    label_of,
+    number,
+    percent,
+    subject_of,
+    units_of,
+)
 
 #: Share of the width between two classes over which the methods are spread.
 _SPREAD = 0.5
@@ -42,7 +51,11 @@ _AXES = {
         "Local is UTC plus the whole hours nearest to longitude / 15.",
     ),
     "month": ("Month", "Months are of local time."),
+    "fold": ("Fold", ""),
+    "silence": ("Hours since the nearest known station reported", ""),
 }
+#: Kinds of parts of which the coverage is shown, by figure, and the lower end of its scale.
+COVERED, _LEAST_COVERAGE = (("fold", "distance"), ("level", "silence")), 0.75
 
 
 def distance_figure(findings: Findings) -> Picture | str:
@@ -66,9 +79,8 @@ def distance_figure(findings: Findings) -> Picture | str:
 
 def level_figure(findings: Findings) -> Picture | str:
     """Return RMSE and bias by measured level."""
-    part = _frequent_levels(findings.parts["level"])
-    counts = [_compact(count) for count in part.scores["count"].max(ESTIMATOR).values]
-    figure, axes = _class_figure(findings, part, "level", ("rmse", "bias"), counts)
+    part = _frequent(findings.parts["level"], "level")
+    figure, axes = _class_figure(findings, part, "level", ("rmse", "bias"))
     axes.set_xlabel(f"Measured concentration ({units_of(findings.pairs)}), values scored below")
     _signed_root_scale(axes)
     return picture_of(
@@ -80,10 +92,48 @@ def level_figure(findings: Findings) -> Picture | str:
     )
 
 
-def _frequent_levels(part: Part) -> Part:
-    """Levels with enough values to draw; all levels if none has enough."""
+def _frequent(part: Part, dim: str) -> Part:
+    """Parts with enough values to draw; all of them if none has enough."""
     enough = np.flatnonzero(part.scores["count"].max(ESTIMATOR).values >= _LEAST_VALUES)
-    return part.isel({"level": enough if enough.size else slice(None)})
+    return part.isel({dim: enough if enough.size else slice(None)})
+
+
+def covered_parts_figures(findings: Findings) -> list[Picture | str]:
+    """Return the coverage of the 90 % interval in every kind of parts that is known."""
+    known = [[kind for kind in pair if kind in findings.parts] for pair in COVERED]
+    return [_covered_parts(findings, kinds) for kinds in known if kinds]
+
+
+def _covered_parts(findings: Findings, kinds: list[str]) -> Picture:
+    """Return the coverage of the 90 % interval in parts of some kinds, one above the other."""
+    figure = Figure(figsize=(WIDTH_IN, 2.2 * len(kinds)), dpi=DPI, layout="constrained")
+    shown, ranges = findings.probabilistic(), []
+    panels = figure.subplots(len(kinds), 1, squeeze=False)[:, 0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        part = _frequent(findings.parts[kind], kind)
+        _draw_classes(axes, findings, part, kind, ("coverage_90",), shown)
+        if kind == "level":
+            axes.set_xlabel(f"{_AXES[kind][0]} ({units_of(findings.pairs)})")
+        axes.axhline(0.9, color="#111111", linestyle=(0, (4, 3)), linewidth=1.2)
+        axes.set_ylim(min(_LEAST_COVERAGE, axes.get_ylim()[0]), 1)
+        axes.set_ylabel("Share within")
+        coverage = part.scores["coverage_90"].sel({ESTIMATOR: shown[0]}).values
+        low, high = (percent(float(end)) for end in (np.nanmin(coverage), np.nanmax(coverage)))
+        ranges.append(f"by {kind} {low} to {high}")
+    write_legend(figure, method_entries(shown, findings.methods, linestyle="none"))
+    note = (
+        " Intervals of an honest method, too, hold less of what is measured rarely, at both ends "
+        "of the levels."
+    )
+    return picture_of(
+        figure,
+        title=f"Coverage by {enumerated(kinds)}",
+        caption="Share of the measurements within the 90 % interval: right on the dashed line, "
+        "too narrow below it. Under each class its number of values, "
+        f"{_LEAST_VALUES} at least.{note * ('level' in kinds)}",
+        alt=f"Plot of the share within the 90 % interval. {subject_of(shown[0])}: "
+        f"{', '.join(ranges)}.",
+    )
 
 
 def _signed_root_scale(axes: Axes) -> None:
@@ -125,26 +175,45 @@ def month_figure(findings: Findings) -> Picture | str:
 
 
 def _class_figure(
-    findings: Findings, part: Part, dim: str, names: tuple[str, ...], below: list[str]
+    findings: Findings,
+    part: Part,
+    dim: str,
+    names: tuple[str, ...],
+    below: list[str] | None = None,
 ) -> tuple[Figure, Axes]:
     """Return scores of all methods in classes, side by side, with their intervals."""
     figure, axes = new_sheet()
-    labels = [str(label).replace("-", "–") for label in part.scores[dim].values]
     shown = findings.scored()
+    _draw_classes(axes, findings, part, dim, names, shown, below)
+    axes.axhline(0, color="#555555", linewidth=0.8)
+    what = " and bias" if "bias" in names else ""
+    axes.set_ylabel(f"RMSE{what} ({units_of(findings.pairs)})")
+    write_legend(figure, method_entries(shown, findings.methods, linestyle="none"))
+    return figure, axes
+
+
+def _draw_classes(
+    axes: Axes,
+    findings: Findings,
+    part: Part,
+    dim: str,
+    names: tuple[str, ...],
+    shown: list[str],
+    below: list[str] | None = None,
+) -> None:
+    """Draw scores of methods in classes; below each its number of values, or what is given."""
+    labels = [str(label).replace("-", "–") for label in part.scores[dim].values]
+    if below is None:
+        below = [_compact(count) for count in part.scores["count"].max(ESTIMATOR).values]
     offsets = (np.arange(len(shown)) - (len(shown) - 1) / 2) * _SPREAD / max(len(shown), 2)
     for method, offset in zip(reversed(shown), reversed(offsets), strict=True):
         place = np.arange(len(labels)) + offset
         for name in names:
             _draw_bars(axes, findings, part, method, name, place)
-    axes.axhline(0, color="#555555", linewidth=0.8)
     axes.set_xticks(range(len(labels)), [f"{a}\n{b}" for a, b in zip(labels, below, strict=True)])
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.grid(axis="x", visible=False)
     axes.set_xlabel(_AXES[dim][0])
-    what = " and bias" if "bias" in names else ""
-    axes.set_ylabel(f"RMSE{what} ({units_of(findings.pairs)})")
-    write_legend(figure, method_entries(shown, findings.methods, linestyle="none"))
-    return figure, axes
 
 
 def _draw_bars(

@@ -7,6 +7,7 @@ import numpy as np
 
 from aqreanalysis.conventions import STATION
 from aqreanalysis.report.findings import ESTIMATOR, REFERENCE, Findings, Part, Point
+from aqreanalysis.report.parts import COVERED
 from aqreanalysis.report.words import decimals_for, label_of, number, percent, units_of
 
 
@@ -211,6 +212,45 @@ def _part_rows(findings: Findings, part: Part, dim: str, forms: dict[str, Form])
                 cells.append(_cell(points[index], name, form, ends))
         rows.append(Row(str(label).replace("-", "–"), cells))
     return rows
+
+
+def coverage_table(findings: Findings) -> Table | None:
+    """Coverage of the 90 % interval of all methods in parts; None without standard errors."""
+    shown = findings.probabilistic()
+    if not shown:
+        return None
+    rows = []
+    units = {"level": f", {units_of(findings.pairs)}", "distance": ", km", "silence": ", hours"}
+    for kind in (kind for kinds in COVERED for kind in kinds if kind in findings.parts):
+        part = findings.parts[kind]
+        by_method = {method: part.points(method) for method in shown}
+        for index, label in enumerate(part.scores[kind].values):
+            cells = [Cell(str(label).replace("-", "–"))]
+            cells.append(Cell(number(max(points[index]["count"] for points in by_method.values()))))
+            cells += [
+                _cell(
+                    points[index],
+                    "coverage_90",
+                    lambda share: percent(share, 1),
+                    part.ends(method, "coverage_90")[:, index],
+                )
+                for method, points in by_method.items()
+            ]
+            rows.append(Row(kind.capitalize() + units.get(kind, ""), cells))
+    return Table(
+        "Coverage of the 90 % interval in parts",
+        "Distance and silence are those of the nearest station that the methods knew: hours since "
+        "it last reported. An interval of one station in a part is not known.",
+        [
+            ("Part", ""),
+            ("Class", ""),
+            ("Values", ""),
+            *((label_of(method), "") for method in shown),
+        ],
+        rows,
+        [("", 3), ("Share within (95 % interval)", len(shown))],
+        words=2,
+    )
 
 
 def station_table(findings: Findings) -> Table:

@@ -134,6 +134,7 @@ def _content(findings: Findings, title: str | None) -> dict[str, Any]:
         tables.daily_table(findings),
         tables.distance_table(findings),
         tables.level_table(findings),
+        tables.coverage_table(findings),
     ]
     heading = _heading(findings)
     plain_title = "Verification of {name}{subscript} {where}".format(**heading)

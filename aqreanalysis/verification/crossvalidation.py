@@ -87,7 +87,8 @@ def cross_validate(
     -------
     Dataset
         ``truth`` (station, time), ``estimate`` and ``standard_error`` (estimator, station, time),
-        with ``distance_km`` to the nearest station that is not hidden. `statistics` and
+        with ``distance_km`` to the nearest station that is not hidden and ``silence_hours``
+        (station, time) since that one reported. `statistics` and
         `aqreanalysis.report.write_report` take it.
 
     Raises
@@ -133,6 +134,7 @@ def cross_validate(
         standard_error=run.standard_error,
         median=None if statistic == "median" else run.median,
         freedom=run.freedom,
+        silence_hours=run.silence_hours,
         methods=list(by_name),
         stations={
             "distance_km": run.distance_km,
@@ -275,6 +277,7 @@ class _Run:
         )
         self.freedom = np.full((len(methods), size), np.inf)
         self.distance_km = np.full(size, np.nan)
+        self.silence_hours = np.full((size, hours), np.nan, np.float32)
         self.fold = np.full(size, "", dtype=object)
         self.failures: list[str] = []
 
@@ -295,6 +298,8 @@ class _Run:
                     bar.update(len(self.methods))
                     continue
                 self.distance_km[fold.hidden] = fold.distance_km(self.observations)
+                silence = fold.silence_hours(self.observations, self.variable)
+                self.silence_hours[scored] = silence[:, fold.scored]
                 for row, name in enumerate(self.methods):
                     bar.set_postfix_str(f"{name}, fold {fold.name}")
                     self._estimate(fold, row, name)

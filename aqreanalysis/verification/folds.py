@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
-from aqreanalysis.network import StationNetwork, unit_vectors
-from aqreanalysis.observations import values_of
+from aqreanalysis.network import Neighbours, StationNetwork, unit_vectors
+from aqreanalysis.observations import step_hours, values_of
 from aqreanalysis.verification.errors import VerificationError
-from aqreanalysis.verification.strata import local_middles, months_of
+from aqreanalysis.verification.strata import hours_silent, local_middles, months_of
 
 Design = Literal["station", "block", "month", "leave_one_out"]
 DESIGNS: tuple[str, ...] = get_args(Design)
@@ -74,10 +74,19 @@ class Fold:
 
     def distance_km(self, observations: xr.Dataset) -> np.ndarray:
         """Return the distance of each hidden station to the nearest known one, (hidden,) km."""
+        return self._nearest(observations).distance_km[:, 0]
+
+    def silence_hours(self, observations: xr.Dataset, variable: str) -> np.ndarray:
+        """Return the hours since the nearest known station reported, (hidden, time)."""
+        nearest = self._nearest(observations).index[:, 0]
+        reported = np.isfinite(values_of(self.inputs(observations), variable)[nearest])
+        return hours_silent(reported, step_hours(observations))
+
+    def _nearest(self, observations: xr.Dataset) -> Neighbours:
+        """Return the known station that is nearest to each hidden one."""
         at = self.targets(observations)
         network = StationNetwork.from_dataset(self.inputs(observations))
-        nearest = network.neighbours(at["longitude"].values, at["latitude"].values, k=1)
-        return nearest.distance_km[:, 0]
+        return network.neighbours(at["longitude"].values, at["latitude"].values, k=1)
 
     def spans(self) -> Iterator[slice]:
         """Yield the spans of hours that are scored."""

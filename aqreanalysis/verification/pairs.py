@@ -21,6 +21,8 @@ from aqreanalysis.verification.strata import (
 
 #: Dimension of the methods; ``sel(method=...)`` is an argument of xarray's own.
 ESTIMATOR = "estimator"
+#: Layer of the hours since the nearest station that was not hidden reported.
+SILENCE = "silence_hours"
 
 
 def build_pairs(
@@ -32,6 +34,7 @@ def build_pairs(
     standard_error: np.ndarray,
     median: np.ndarray | None = None,
     freedom: np.ndarray | None = None,
+    silence_hours: np.ndarray | None = None,
     methods: Sequence[str],
     stations: Mapping[str, Any],
     attributes: Mapping[str, Any],
@@ -51,6 +54,8 @@ def build_pairs(
         Of the distributions, where the estimate is another statistic.
     freedom : (estimator, station) float, optional
         Degrees of freedom of the distributions; infinite, as by default, for normal ones.
+    silence_hours : (station, time) float, optional
+        Hours since the nearest station that was not hidden reported.
     methods : sequence of str
     stations : mapping of (station,) arrays
         ``distance_km`` to the nearest station that was not hidden, ``place``, ``fold``.
@@ -60,9 +65,9 @@ def build_pairs(
     Returns
     -------
     Dataset
-        ``truth``, ``estimate``, ``standard_error``, ``median`` if one is given, and, on estimator
-        and station, ``degrees_of_freedom`` if they are given and ``answered``: whether the method
-        gave any estimate at that station.
+        ``truth``, ``estimate``, ``standard_error``, ``median`` and ``silence_hours`` if they are
+        given, and, on estimator and station, ``degrees_of_freedom`` if they are given and
+        ``answered``: whether the method gave any estimate at that station.
     """
     units = str(observations[variable].attrs.get("units", ""))
     position = {name: observations[name].variable for name in (STATION, "longitude", "latitude")}
@@ -71,6 +76,7 @@ def build_pairs(
     return xr.Dataset(
         {
             "truth": ((STATION, TIME), truth.astype(np.float64), {"units": units}),
+            **({} if silence_hours is None else {SILENCE: ((STATION, TIME), silence_hours)}),
             **{
                 name: ((ESTIMATOR, STATION, TIME), values.astype(np.float32), {"units": units})
                 for name, values in by_method.items()

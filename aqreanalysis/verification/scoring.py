@@ -1,6 +1,6 @@
-"""Metrics: scores of statistics, in all or by distance, level, hour, month or station."""
+"""Metrics: scores of statistics, in all or in parts."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -10,8 +10,10 @@ from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.formulas import METRICS
 from aqreanalysis.verification.strata import DISTANCE_KM, interval_labels, part_of
 
-By = Literal["distance", "level", "hour", "month", "station"]
-CHOICES = ("distance", "level", "hour", "month", "station")
+By = Literal["distance", "level", "hour", "month", "silence", "fold", "station"]
+CHOICES = get_args(By)
+#: Parts along ``stratum``; others are of stations.
+_STRATA = ("level", "hour", "month", "silence")
 
 _EVENTS = ("hits", "misses", "false_alarms")
 _BY_STRATUM = (
@@ -47,9 +49,10 @@ def metrics(
     ----------
     statistics : Dataset
         Of `statistics`, `verify` or `combine`.
-    by : {"distance", "level", "hour", "month", "station"}, optional
+    by : {"distance", "level", "hour", "month", "silence", "fold", "station"}, optional
         Scores of each part instead of all values: by distance to the nearest station that was not
-        hidden, by true level, by hour of the day or month of the year in local time.
+        hidden, by true level, by hour of the day or month of the year in local time, by hours
+        since that nearest station reported.
     resolution : str, optional
         ``"daily"`` for daily means; by default the observations' own step.
 
@@ -70,7 +73,7 @@ def metrics(
           estimate and standard error describe (`aqreanalysis.predictive`); ``spread_skill``:
           root mean variance over RMSE, 1 where errors are as large as predicted;
         - ``mean_truth``, ``mean_estimate``, ``sd_truth``, ``sd_estimate``;
-        - on ``event`` too, where ``by`` is none, distance or station: ``hit_rate``,
+        - on ``event`` too, where ``by`` is none, distance, fold or station: ``hit_rate``,
           ``false_alarm_ratio``, ``critical_success_index`` and ``event_total``.
 
         Undefined scores are NaN; the attribute ``undefined`` lists them with the reason.
@@ -120,14 +123,14 @@ def totals(
     """
     chosen = statistics.sel(resolution=_resolution(statistics, resolution)).drop_vars("resolution")
     parts = chosen[[*_BY_STRATUM]]
-    kind = by if by in ("level", "hour", "month") else "all"
+    kind = by if by in _STRATA else "all"
     parts = parts.isel(stratum=np.flatnonzero(parts["kind"].values == kind))
     if kind == "all":
         parts = parts.isel(stratum=0, drop=True).drop_vars(("kind", "label"), errors="ignore")
         parts = parts.assign({name: chosen[name] for name in _EVENTS})
     else:
         labels = parts["label"].values
-        labels = labels if kind == "level" else labels.astype(np.int64)
+        labels = labels.astype(np.int64) if kind in ("hour", "month") else labels
         parts = (
             parts.drop_vars(("kind", "label")).rename(stratum=kind).assign_coords({kind: labels})
         )
@@ -160,6 +163,8 @@ def weights_of(statistics: xr.Dataset, by: By | None) -> xr.DataArray | None:
         return None
     if by == "distance":
         return _in_distance(statistics)
+    if by == "fold":
+        return _in_fold(statistics)
     return xr.DataArray(np.ones(stations.size), dims=STATION, coords={STATION: stations.values})
 
 
@@ -175,6 +180,18 @@ def _in_distance(statistics: xr.Dataset) -> xr.DataArray:
     inside = part[None] == np.arange(len(labels))[:, None]
     coords = {"distance": labels, STATION: statistics[STATION].values}
     return xr.DataArray(inside.astype(np.float64), dims=("distance", STATION), coords=coords)
+
+
+def _in_fold(statistics: xr.Dataset) -> xr.DataArray:
+    """Return whether each station lies in each fold, as 0 and 1."""
+    if "fold" not in statistics:
+        raise VerificationError("these statistics are not of folds: no scores by fold")
+    fold = statistics["fold"].values.astype(str)
+    # Numbers in their order, and other names in theirs.
+    labels = sorted(set(fold.tolist()), key=lambda name: (len(name) * name.isdecimal(), name))
+    coords = {"fold": labels, STATION: statistics[STATION].values}
+    inside = (fold == np.array(labels)[:, None]).astype(np.float64)
+    return xr.DataArray(inside, dims=("fold", STATION), coords=coords)
 
 
 def _resolution(statistics: xr.Dataset, name: str | None) -> str:

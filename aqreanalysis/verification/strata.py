@@ -1,4 +1,4 @@
-"""Strata of scores: distance, level, hour and month."""
+"""Strata of scores: distance, level, hour, month and silence."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,6 +13,8 @@ from aqreanalysis.observations import step_hours
 DISTANCE_KM = (0.0, 3.0, 5.0, 10.0, 20.0, 50.0, np.inf)
 #: Edges of the true concentration of particles, ug m-3, the upper one excluded.
 PARTICLE_LEVELS = (0.0, 5.0, 10.0, 20.0, 35.0, 75.0, 150.0, 250.0, np.inf)
+#: Edges, the upper one excluded: hours since the nearest station that was not hidden reported.
+SILENCE_HOURS = (0.0, 1.0, 3.0, 6.0, 12.0, 24.0, np.inf)
 
 HOURS_PER_DAY = 24
 MONTHS = 12
@@ -52,13 +54,27 @@ def part_of(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
 
 def strata_of(levels: Sequence[float]) -> list[tuple[str, str]]:
-    """Return kind and label along ``stratum``: all values, then by level, hour and month."""
+    """Return kind and label along ``stratum``: all values, then the parts of each kind."""
     return [
         ("all", "all"),
         *(("level", label) for label in interval_labels(levels)),
         *(("hour", str(hour)) for hour in range(HOURS_PER_DAY)),
         *(("month", str(month + 1)) for month in range(MONTHS)),
+        *(("silence", label) for label in interval_labels(SILENCE_HOURS)),
     ]
+
+
+def hours_silent(reported: np.ndarray, step_hours: float) -> np.ndarray:
+    """Return the hours since each series (..., time) last reported, inf before its first report.
+
+    Examples
+    --------
+    >>> hours_silent(np.array([False, True, False, False, True]), 1.0)
+    array([inf,  0.,  1.,  2.,  0.])
+    """
+    position = np.arange(reported.shape[-1], dtype=np.float64)
+    last = np.maximum.accumulate(np.where(reported, position, -np.inf), axis=-1)
+    return (position - last) * step_hours
 
 
 def local_offset_hours(longitude: np.ndarray) -> np.ndarray:

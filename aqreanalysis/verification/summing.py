@@ -9,11 +9,12 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.verification.errors import VerificationError
-from aqreanalysis.verification.pairs import ESTIMATOR, Sample, check_pairs, texts_of
+from aqreanalysis.verification.pairs import ESTIMATOR, SILENCE, Sample, check_pairs, texts_of
 from aqreanalysis.verification.scoring import check_statistics
 from aqreanalysis.verification.strata import (
     HOURS_PER_DAY,
     MONTHS,
+    SILENCE_HOURS,
     levels_of,
     part_of,
     period_hours,
@@ -186,11 +187,14 @@ def _block(pairs: xr.Dataset, events: np.ndarray, reference: float) -> xr.Datase
     levels = levels_of(variable)
     step = period_hours(pairs)
     native = Sample.of(pairs)
+    silence = pairs[SILENCE].transpose(STATION, TIME).values if SILENCE in pairs else None
     samples = {_resolution(step): native}
     if step < HOURS_PER_DAY:
         samples["daily"] = native.daily_means(pairs)
     by_resolution = [
-        _sums(sample, levels, reference).assign(_event_counts(sample, events))
+        _sums(sample, levels, reference, silence if sample is native else None).assign(
+            _event_counts(sample, events)
+        )
         for sample in samples.values()
     ]
     summed = xr.concat(by_resolution, dim="resolution")
@@ -222,14 +226,22 @@ def _resolution(step: float) -> str:
     return {1.0: "hourly", float(HOURS_PER_DAY): "daily"}.get(step, f"{step:g}-hourly")
 
 
-def _sums(sample: Sample, levels: Sequence[float], reference: float) -> xr.Dataset:
-    """Return the sums of every statistic in every stratum, (estimator, station, stratum)."""
+def _sums(
+    sample: Sample, levels: Sequence[float], reference: float, silence: np.ndarray | None
+) -> xr.Dataset:
+    """Return the sums of every statistic in every stratum, (estimator, station, stratum).
+
+    ``silence`` (station, time) is in hours; where it is not known, no part of it counts a value.
+    """
     # One joint index of level, hour and month, of which each kind of strata is a margin.
     sizes = (len(levels) - 1, HOURS_PER_DAY + 1, MONTHS)
     level = part_of(np.nan_to_num(sample.truth), levels)
     joint = (level * sizes[1] + sample.hour + 1) * sizes[2] + sample.month
     by_method = [
-        {name: _margins(values, joint, sizes) for name, values in scored_values.items()}
+        {
+            name: np.concatenate([_margins(values, joint, sizes), _by_silence(values, silence)], 1)
+            for name, values in scored_values.items()
+        }
         for scored_values in (
             _values(sample, method, reference) for method in range(sample.estimate.shape[0])
         )
@@ -291,6 +303,19 @@ def _margins(values: np.ndarray, joint: np.ndarray, sizes: tuple[int, ...]) -> n
     cube = np.bincount(bins.ravel(), values.ravel(), stations * size).reshape(stations, *sizes)
     by_level, by_hour, by_month = (cube.sum(axis=other) for other in ((2, 3), (1, 3), (1, 2)))
     return np.concatenate([by_month.sum(1, keepdims=True), by_level, by_hour[:, 1:], by_month], 1)
+
+
+def _by_silence(values: np.ndarray, silence: np.ndarray | None) -> np.ndarray:
+    """Return the sums of each station by hours of silence, (station, part)."""
+    stations, parts = values.shape[0], len(SILENCE_HOURS) - 1
+    if silence is None:
+        return np.zeros((stations, parts))
+    part = np.where(
+        np.isnan(silence), parts, part_of(np.nan_to_num(silence, nan=0.0), SILENCE_HOURS)
+    )
+    bins = part + np.arange(stations)[:, None] * (parts + 1)
+    summed = np.bincount(bins.ravel(), values.ravel(), stations * (parts + 1))
+    return summed.reshape(stations, -1)[:, :parts]
 
 
 def _event_counts(sample: Sample, events: np.ndarray) -> xr.Dataset:

@@ -17,6 +17,7 @@ from aqreanalysis.methods.kriging.calibration import (
     Calibration,
     Kriged,
     LeftOut,
+    Part,
     SpreadLaw,
     best_neighbours,
     parts_of,
@@ -67,9 +68,16 @@ class Kriging(Fitted):
             If fewer than two stations have values, or never two at once, or the transform does not
             suit the variable.
         """
+        return self._learn(self._series_of(observations, variable), variable)
+
+    def _series_of(self, observations: xr.Dataset, variable: str) -> StationSeries:
+        """Return the series to learn from, on the scale of interpolation."""
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
-        learned = series.to_learn_from(self.transform)
+        return series.to_learn_from(self.transform)
+
+    def _learn(self, learned: StationSeries, variable: str) -> Self:
+        """Return this method with what it learns from series on the scale of interpolation."""
         self._variable = variable
         self.variogram_ = self.variogram or self._fitted_variogram(learned)
         self._learn_from_left_out(learned)
@@ -148,7 +156,7 @@ class Kriging(Fitted):
         for part in parts:
             if not np.isfinite(part.truth).any():
                 continue
-            field = self._field(part.series, None, choices[-1], SpreadLaw())
+            field = self._field_of_part(series, part, choices[-1])
             at = series.network.longitude[part.left_out], series.network.latitude[part.left_out]
             every = slice(0, part.truth.shape[1])
             for k in choices:
@@ -165,6 +173,10 @@ class Kriging(Fitted):
             for truth, mean, spread, *rest in [np.concatenate(each, axis=1)]
             if truth.size >= FEWEST and truth.std() > 0
         }
+
+    def _field_of_part(self, series: StationSeries, part: Part, neighbours: int) -> Any:
+        """Return the engine of the stations around those that are left out."""
+        return self._field(part.series, None, neighbours, SpreadLaw())
 
     @property
     def _margin(self) -> int:

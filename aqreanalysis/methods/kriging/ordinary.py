@@ -1,19 +1,25 @@
-"""Ordinary kriging: the best linear unbiased estimate from the nearest stations that report."""
+"""Kriging from the nearest stations that report: ordinary, or universal with a background."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
 
 from aqreanalysis.fields.blocks import Field
+from aqreanalysis.foreign.background import Background
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.methods.kriging.calibration import (
     Calibration,
     Kriged,
+    Part,
     SpreadLaw,
     distribution,
 )
+from aqreanalysis.methods.kriging.drift import PRIOR, Around, Covariates, CovariatesAt, Drift
 from aqreanalysis.methods.kriging.method import Kriging
 from aqreanalysis.methods.kriging.neighbours import (
     ReportingNeighbours,
@@ -25,6 +31,7 @@ from aqreanalysis.methods.kriging.solver import weights_of_sets
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel, fit_variogram
 from aqreanalysis.methods.series import StationSeries, tiles, weight_matrix
 from aqreanalysis.methods.transform import Transform
+from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.predictive import RootNormal
 
@@ -32,6 +39,8 @@ from aqreanalysis.predictive import RootNormal
 SYSTEM_VALUES = 1 << 17
 #: Values that are summed at once: 128 kB in float64, so that a sum stays in the cache.
 SUM_VALUES = 1 << 14
+CRESSIE = "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151"
+OMRE = "Omre 1987, Mathematical Geology 19, 25, https://doi.org/10.1007/BF01275432"
 #: Sum of weights in size that stands for none, where no station reports.
 LEAST_SHARE = 1e-12
 
@@ -47,6 +56,11 @@ class OrdinaryKriging(Kriging):
     is scaled by the sill of the variogram: it is one for all hours without a transform, and grows
     with the concentration with the square root. `fit` leaves stations out in turn and corrects it
     by what it finds there.
+
+    With a background it is universal kriging (kriging with external drift): the mean follows the
+    background's covariates, such as the altitude, with coefficients around each target and hour
+    that the neighbours tell. Where they do not, those of all stations and hours hold (see
+    `aqreanalysis.methods.kriging.drift`). The variogram is then that of the departures.
 
     Parameters
     ----------
@@ -70,6 +84,8 @@ class OrdinaryKriging(Kriging):
     ----------
     variogram_, neighbours_, spread_ : Variogram, int, SpreadLaw
         Those in use, after `fit`.
+    trend_ : Trend or None
+        The coefficients of a background's covariates for all stations and hours.
 
     Raises
     ------
@@ -107,36 +123,112 @@ class OrdinaryKriging(Kriging):
     variogram_: Variogram = field(init=False, repr=False, compare=False)
     neighbours_: int = field(init=False, repr=False, compare=False)
     spread_: SpreadLaw = field(init=False, repr=False, compare=False)
+    trend_: Trend | None = field(default=None, init=False, repr=False, compare=False)
 
+    takes_background: ClassVar[bool] = True
     CHOICES: ClassVar[tuple[int, ...]] = (8, 12, 16, 24, 40)
     PARTS: ClassVar[int] = 32
     CORE: ClassVar[int] = 1
 
     name: ClassVar[str] = "kriging"
-    references: ClassVar[str] = (
-        "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151"
-    )
+
+    @property
+    def references(self) -> str:
+        """Where kriging is described, and its prior where there is a background."""
+        return CRESSIE if self.trend_ is None else f"{CRESSIE}; {OMRE}"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The configuration and what was learned, as plain values."""
+        trend = self.trend_
+        return {**super().settings, "trend": None if trend is None else trend.facts()}
+
+    def fit(
+        self,
+        observations: xr.Dataset,
+        variable: str,
+        *,
+        background: BackgroundField | None = None,
+    ) -> Self:
+        """Return this method with what it learns from the observations.
+
+        The variogram is that of the values without absurd ones. Stations are then left out in
+        turn, which tells how many neighbours to take and how far the estimates err.
+
+        Parameters
+        ----------
+        observations : Dataset
+        variable : str
+        background : DataArray or Dataset, optional
+            Fields known at stations and targets alike, such as elevation or that of a model: see
+            `aqreanalysis.foreign.background.Background`. `predict` then needs the same.
+
+        Raises
+        ------
+        BackgroundError
+            If the background covers no measurement.
+        ValueError
+            If fewer than two stations have values, or never two at once, or the transform does not
+            suit the variable.
+        """
+        series = self._series_of(observations, variable)
+        self.trend_ = None
+        if background is not None:
+            known = Background(background)
+            times = series.time[:1] if known.constant else series.time
+            columns = known.at(series.network.longitude, series.network.latitude, times)
+            every = np.broadcast_to(columns, (*series.values.shape, columns.shape[-1]))
+            self.trend_ = Trend.of(known, every, series.values)
+            series = replace(series, covariates=self.trend_.regular(columns))
+        return self._learn(series, variable)
 
     def _fitted_variogram(self, series: StationSeries) -> Variogram:
-        """Return the variogram of series on the scale of interpolation."""
-        return fit_variogram(
-            series.values,
-            series.network.distance_matrix_km(),
-            model=self.model,
-        )
+        """Return the variogram of series, or of their departures from the trend."""
+        values = series.values
+        if self.trend_ is not None:
+            values = values - series.covariates @ np.array(self.trend_.coefficient)
+        return fit_variogram(values, series.network.distance_matrix_km(), model=self.model)
 
-    def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
+    def field(
+        self,
+        observations: xr.Dataset,
+        at: Grid | xr.Dataset,
+        hours: slice,
+        *,
+        background: BackgroundField | None = None,
+    ) -> Field:
         """Return the field of observations, which need not be those of `fit`.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
+        BackgroundError
+            If it was fitted with a background and none is given, or the reverse.
         ValueError
             If fewer than two stations have values.
         """
         series = StationSeries.from_dataset(observations, self.variable)
-        return self._field(series, self.transform, self.neighbours_, self.spread_)
+        settings = self.transform, self.neighbours_, self.spread_
+        known = background_of(self.trend_, background)
+        if self.trend_ is None or known is None:
+            return self._field(series, *settings)
+        covariates = Covariates(self.trend_, known, series.time)
+        network = series.network
+        at_stations = covariates(network.longitude, network.latitude, slice(None))
+        return self._field(replace(series, covariates=at_stations), *settings, at=covariates)
+
+    def _field_of_part(self, series: StationSeries, part: Part, neighbours: int) -> Any:
+        """Return the engine of the stations around those that are left out."""
+        if series.covariates is None:
+            return super()._field_of_part(series, part, neighbours)
+        hours = np.flatnonzero(np.isin(series.time.values, part.series.time.values))
+        covariates = series.part(part.left_out, hours).covariates
+
+        def at(*_: Any) -> Any:
+            return covariates  # of the stations that are left out, in the hours of the part
+
+        return self._field(part.series, None, neighbours, SpreadLaw(), at=at)
 
     def _field(
         self,
@@ -144,9 +236,15 @@ class OrdinaryKriging(Kriging):
         transform: Transform | None,
         neighbours: int,
         law: SpreadLaw,
+        at: CovariatesAt | None = None,
     ) -> "_OrdinaryField":
         """Return the engine of series, of which the values are yet to be transformed."""
         values, reported = series.on_scale(transform)
+        drift = None
+        if self.trend_ is not None and series.covariates is not None and at is not None:
+            coefficient = np.array(self.trend_.coefficient)
+            drift = Drift(series.covariates, coefficient, PRIOR * self.variogram_.sill, at)
+            values = np.where(reported, values - series.covariates @ coefficient, 0.0)
         return _OrdinaryField(
             series.network,
             values,
@@ -158,6 +256,7 @@ class OrdinaryKriging(Kriging):
             law,
             transform,
             series.never_negative,
+            drift,
         )
 
 
@@ -166,7 +265,8 @@ class _OrdinaryField:
     """The engine: estimates anywhere, each from its own target and hour only."""
 
     network: StationNetwork
-    values: np.ndarray  # (stations, time) on the scale of interpolation, zero where missing
+    # Departures from the drift's mean on the scale of interpolation, zero where missing.
+    values: np.ndarray  # (stations, time)
     reported: np.ndarray  # (stations, time) bool
     variogram: Variogram
     covariance: np.ndarray  # (stations, stations), with noise
@@ -174,6 +274,7 @@ class _OrdinaryField:
     law: SpreadLaw
     transform: Transform | None
     never_negative: bool
+    drift: Drift | None = None
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
         """Return the distribution, (n, hours) float32."""
@@ -191,14 +292,18 @@ class _OrdinaryField:
     ) -> Kriged:
         """Return kriging on the scale of interpolation, (n, hours) float32."""
         values, reported = self.values[:, hours], self.reported[:, hours]
+        drift = None if self.drift is None else self.drift.around(longitude, latitude, hours)
         layers = np.empty((3 if disagreement else 2, longitude.size, values.shape[1]), np.float32)
         # Tiles cut across a wide block are compact: adjacent targets share their systems.
         order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
             rows = order[tile]
-            parts = self._tile(longitude[rows], latitude[rows], values, reported, disagreement)
+            at = longitude[rows], latitude[rows], None if drift is None else drift.of(rows)
+            parts = self._tile(*at, values, reported, disagreement)
             for number, part in enumerate(parts):
                 layers[number, rows] = part
+        if drift is not None:
+            layers[0] += drift.mean()
         layers[:, :, ~reported.any(axis=0)] = np.nan
         return Kriged(layers[0], layers[1], layers[2] if disagreement else None)
 
@@ -206,13 +311,17 @@ class _OrdinaryField:
         self,
         longitude: np.ndarray,
         latitude: np.ndarray,
+        drift: Around | None,
         values: np.ndarray,
         reported: np.ndarray,
         disagreement: bool,
     ) -> list[np.ndarray]:
         """Return `Kriged` of some targets on the scale of interpolation, (n, hours) each."""
         near = nearest_reporting(self.network, reported, longitude, latitude, k=self.neighbours)
-        case, weights, variance = self._weights(near)
+        if drift is not None and drift.changes:
+            shape = *near.used.shape[:2], values.shape[1]
+            near = replace(near, used=np.broadcast_to(near.used, shape))
+        case, weights, variance = self._weights(near, drift)
         spread = np.sqrt(variance)[case]
         mean = self._summed(near, case, weights, values)
         if not disagreement:
@@ -236,25 +345,38 @@ class _OrdinaryField:
                 total[part] += weight[case[part]] * values[station]
         return total
 
-    def _weights(self, near: ReportingNeighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _weights(
+        self, near: ReportingNeighbours, drift: Around | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the case of each target-hour; weights (candidate, case); variance of each case.
 
-        A case is a target with a set of reporting neighbours: most hours have one of few sets.
+        A case is a target with a set of reporting neighbours, and the hour if the drift changes:
+        most hours have one of few sets.
         """
         targets, hours = near.used.shape[1:]
-        target = np.repeat(np.arange(targets), hours)
-        case, first = label_rows([target, *near.used.reshape(-1, target.size)])
+        target, hour = np.divmod(np.arange(targets * hours), hours)
+        if drift is None or not drift.changes:
+            hour[:] = 0
+        case, first = label_rows([target, hour, *near.used.reshape(-1, target.size)])
         used = near.used.reshape(len(near.used), -1)[:, first]
         slot, valid = first_columns(used.T, min(self.neighbours, len(used)))
-        place = target[first, None] * len(used) + slot  # in tables of targets and candidates
+        target, hour = target[first], hour[first]
+        place = target[:, None] * len(used) + slot  # in tables of targets and candidates
         station = np.where(valid, near.index.take(place), self.network.size)
         vector = self.variogram.covariance(near.distance_km).take(place)
-        solved = weights_of_sets(station, valid, vector, self.variogram.sill, self._among)
+        sill: np.ndarray | float = self.variogram.sill
+        if drift is not None:
+            shared, own = drift.added(np.minimum(station, self.network.size - 1), target, hour)
+            vector, sill = vector + shared, sill + own
+        data = station + hour[:, None] * (self.network.size + 1)
+        solved = weights_of_sets(data, valid, vector, sill, partial(self._among, drift=drift))
         weights = np.zeros((len(used) + 1, first.size))  # the last row for missing ones
         weights[np.where(valid, slot, len(used)), np.arange(first.size)[:, None]] = solved.weight
         return case.reshape(targets, hours), weights[:-1], solved.variance
 
-    def _among(self, station: np.ndarray) -> np.ndarray:
-        """Return the covariance among the stations of each set, (sets, k, k)."""
-        row = np.minimum(station, self.network.size - 1)  # of a missing one, any will do
-        return self.covariance.take(row[:, :, None] * self.network.size + row[:, None, :])
+    def _among(self, data: np.ndarray, *, drift: Around | None) -> np.ndarray:
+        """Return the covariance among the stations of each set at an hour, (sets, k, k)."""
+        hour, row = np.divmod(data, self.network.size + 1)
+        row = np.minimum(row, self.network.size - 1)  # of a missing one, any will do
+        among = self.covariance.take(row[:, :, None] * self.network.size + row[:, None, :])
+        return among if drift is None else among + drift.among(row, hour[:, 0])

@@ -99,7 +99,7 @@ def weights_of_sets(
     station: np.ndarray,
     valid: np.ndarray,
     vector: np.ndarray,
-    sill: float,
+    sill: np.ndarray | float,
     covariance: Callable[[np.ndarray], np.ndarray],
 ) -> Weights[np.ndarray]:
     """Return `ordinary_weights` of many targets, of which many have the same stations.
@@ -115,7 +115,7 @@ def weights_of_sets(
         Whether there is such a datum.
     vector : (n, m) float64
         Covariance of the target with each datum.
-    sill : float
+    sill : (n,) float64, or one for all
         Variance of the target.
     covariance : callable
         From rows of ``station`` to the covariance among their data, (sets, m, m).
@@ -123,6 +123,7 @@ def weights_of_sets(
     vector = vector if valid.all() else vector * valid
     number, first = label_rows(station.T)
     weights = Weights(np.empty_like(vector), np.empty(len(vector)))
+    sill = np.broadcast_to(sill, len(vector))
     which, group = _groups(number, first.size)
     size = max(1, BATCH_NUMBERS // vector.shape[1] ** 2)
     for start in range(0, first.size, size):
@@ -138,7 +139,7 @@ def weights_of_sets(
             rows, own = group[part], which[part] - start
             right = vector.take(rows, axis=0)
             simple = np.matmul(right, inverse.take(own, axis=0))
-            solved = _combined(simple, ones.take(own, axis=0), right, sill)
+            solved = _combined(simple, ones.take(own, axis=0), right, sill[rows])
             weights.weight[rows], weights.variance[rows] = solved
     return weights
 

@@ -15,7 +15,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.fields.blocks import Field
 from aqreanalysis.fields.memory import Cost
-from aqreanalysis.foreign.background import Background, BackgroundError
+from aqreanalysis.foreign.background import Background
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
 from aqreanalysis.methods.covariates import COVARIATE_BYTES, Scaling, covariates_of
@@ -32,7 +32,7 @@ from aqreanalysis.methods.neural.saved import (
 )
 from aqreanalysis.methods.neural.targets import station_subset, stations_of_a_tile
 from aqreanalysis.methods.neural.training import train
-from aqreanalysis.methods.neural.trend import Trend
+from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
 from aqreanalysis.predictive import DEGREES_OF_FREEDOM, stated_freedom
@@ -341,19 +341,8 @@ class Reanalyser(Fitted):
         self, background: xr.DataArray | xr.Dataset | None
     ) -> tuple[Trend | None, Background | None]:
         """Return what was learned of a background, and the one given now; both or neither."""
-        facts = self._fitted().facts["trend"]
-        if (facts is None) != (background is None):
-            raise BackgroundError(
-                "this model learned without a background; leave it out, or fit again with one"
-                if facts is None
-                else f"this model learned with the background {', '.join(facts['names'])}; pass "
-                "it as background=, for the targets and the period that are asked for"
-            )
-        if facts is None or background is None:
-            return None, None
-        trend, field = Trend.from_facts(facts), Background(background)
-        trend.check(field)
-        return trend, field
+        trend = self.trend
+        return trend, background_of(trend, background)
 
     def _check_step(self, observations: xr.Dataset) -> None:
         """Refuse observations whose step is not the learned one."""

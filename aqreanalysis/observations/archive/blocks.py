@@ -1,6 +1,6 @@
 """Some weeks of all stations: joined from the parts, judged, and written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.observations.archive.joining import Whole
-from aqreanalysis.observations.checks.codes import code_places
+from aqreanalysis.observations.checks.codes import code_places, is_possible
 from aqreanalysis.observations.checks.plausibility import Suspicion, suspicions, without
 from aqreanalysis.observations.combining import Conflicts, conflict_words, joined
 from aqreanalysis.observations.contract import DIMENSIONS
@@ -20,7 +20,8 @@ from aqreanalysis.observations.contract import DIMENSIONS
 class Written:
     """What was found in a block: how many values are left of each variable, and what was said.
 
-    ``conflicts`` are (variable, count, words), ``codes`` (variable, value) are missing codes.
+    ``conflicts`` are (variable, count, words); ``codes`` gives for a variable and its missing code
+    the rows of the stations that have it: all, where no air can hold it.
     """
 
     start: int
@@ -29,23 +30,24 @@ class Written:
     repeated: Mapping[str, int]
     conflicts: Sequence[tuple[str, int, str]]
     suspicions: Sequence[Suspicion]
-    codes: Sequence[tuple[str, float]]
+    codes: Mapping[tuple[str, float], frozenset[int]]
 
 
 def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> Written:
     """Write the hours from one to before another of all parts, and say what was found in them."""
     dataset, repeated, conflicts = _joined(whole, rule, start, stop)
-    suspect = [one for one in suspicions(dataset) if one.variable is not None]
-    codes = []
+    suspect = suspicions(dataset, factors=whole.factors)
+    suspect = [one for one in suspect if one.variable is not None]
+    codes = {}
     for one in suspect:
         if one.kind == "missing_code" and one.variable is not None:
-            values = dataset[one.variable].values[one.where]
-            codes += [(one.variable, float(value)) for value in np.unique(values)]
+            value = float(dataset[one.variable].values[one.where][0])
+            rows = one.stations if is_possible(value, one.variable) else range(whole.stations.size)
+            codes[one.variable, value] = frozenset(map(int, rows))
     left = without(dataset, suspect)
     _write(left, store, start, stop)
     without_places = [
-        Suspicion(o.kind, o.variable, np.empty(0, np.intp), o.what, o.remedy, o.cost)
-        for o in suspect
+        Suspicion(o.kind, o.variable, o.stations[:0], o.what, o.remedy, o.cost) for o in suspect
     ]
     return Written(
         start,
@@ -59,14 +61,15 @@ def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> 
 
 
 def mask_codes(
-    store: Path, codes: Sequence[tuple[str, float]], start: int, stop: int
+    store: Path, codes: Mapping[tuple[str, float], Collection[int]], start: int, stop: int
 ) -> dict[str, int]:
-    """Make missing what is a code in other blocks; return how many values of each variable."""
+    """Make missing what is a code of stations in other blocks; return the values lost of each."""
     masked: dict[str, int] = {}
     with xr.open_zarr(store, chunks=None, consolidated=False) as stored:
         block = stored[sorted({name for name, _ in codes})].isel({TIME: slice(start, stop)}).load()
-    for name, code in codes:
+    for (name, code), rows in codes.items():
         where = code_places(block[name].values, code)
+        where[np.setdiff1d(np.arange(len(where)), list(rows))] = False
         if where.any():
             block[name] = block[name].where(~where)
             masked[name] = masked.get(name, 0) + int(where.sum())

@@ -49,6 +49,7 @@ class Whole:
     step_hours: float
     label: str
     attributes: Mapping[str, Mapping[str, Any]]
+    factors: Mapping[str, float]
     count: int
     spans: Sequence[Span]
 
@@ -105,7 +106,8 @@ def whole_of(parts: Sequence[Part], *, reading: Reading, journal: Journal) -> Wh
         for part, own, at in zip(parts, rows, firsts, strict=True)
     ]
     _warn_of_gaps(spans, times, step, journal)
-    return Whole(stations, places, times, step / _HOUR, label, attributes, count, spans)
+    factors = dict(item for part in reversed(parts) for item in part.factors.items())
+    return Whole(stations, places, times, step / _HOUR, label, attributes, factors, count, spans)
 
 
 def stamp(time: int | np.datetime64 | NDArray) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Data
     ObservationError
         If it is damaged or of another form, or its arrays are none of numbers and text.
     """
+    check_zarr()
     _check_store(path)
     try:
         dataset = xr.open_zarr(path, chunks={}, consolidated=True)
@@ -56,6 +58,19 @@ def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Data
         raise ObservationError(faults, source=path.name)
     dataset = dataset.drop_encoding().transpose(STATION, TIME, ...)
     return dataset.chunk(dict(chunks)) if chunks else dataset
+
+
+def check_zarr() -> None:
+    """Refuse to go on without the package that reads and writes stores.
+
+    Raises
+    ------
+    ObservationError
+    """
+    if find_spec("zarr") is None:
+        raise ObservationError(
+            "an archive needs the package zarr: pip install 'aqreanalysis[zarr]'"
+        )
 
 
 def _check_store(path: Path) -> None:

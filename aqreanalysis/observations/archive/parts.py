@@ -27,8 +27,8 @@ class Part:
     """What one file holds: stations, a regular axis, variables, and where their values are.
 
     ``values`` is a file of float32 (variable, station, time); ``places`` are coordinates on the
-    station; ``step`` is 0 where there is one stamp. Sentences are what the reading decided, those
-    to be warned of also in ``warnings``.
+    station; ``step`` is 0 where there is one stamp. ``factors`` are those of the units, as of
+    `suspicions`. ``decisions`` are those of the reading, the warnings among them once more.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Part:
     label: str
     attributes: Mapping[str, Mapping[str, Any]]
     counts: Mapping[str, int]
+    factors: Mapping[str, float]
     decisions: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -124,6 +125,7 @@ def _part_of(dataset: xr.Dataset, name: str, target: Path, journal: Journal) -> 
         label=str(dataset[TIME].attrs["time_label"]),
         attributes={variable: dict(dataset[variable].attrs) for variable in series},
         counts=dict(zip(series, counts, strict=True)),
+        factors=dict(journal.factors),
         decisions=tuple(journal.decisions),
         warnings=tuple(journal.warnings),
     )

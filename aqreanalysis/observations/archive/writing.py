@@ -18,7 +18,6 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.memory import in_words, memory_bytes
 from aqreanalysis.observations.archive.blocks import Written, mask_codes, write_block
 from aqreanalysis.observations.archive.joining import Whole, whole_of
-from aqreanalysis.observations.archive.opening import is_archive
+from aqreanalysis.observations.archive.opening import check_zarr, is_archive
 from aqreanalysis.observations.archive.parts import Part, part_path, read_to_part
 from aqreanalysis.observations.archive.tally import Tally
 from aqreanalysis.observations.contract import DIMENSIONS
@@ -161,10 +160,7 @@ def check_archive_target(target: Path, *, overwrite: bool = True) -> None:
     WriteError
         If there is no such folder, or no permission.
     """
-    if find_spec("zarr") is None:
-        raise ObservationError(
-            "an archive needs the package zarr: pip install 'aqreanalysis[zarr]'"
-        )
+    check_zarr()
     if target.suffix.lower() != ".zarr":
         raise ObservationError(f"an archive is Zarr: end its name in .zarr; found {target.name!r}")
     if target.is_dir() and not (overwrite and is_archive(target)):
@@ -293,21 +289,27 @@ def _write_all(
     processes = budget.processes_for(_PROCESS + each * steps, len(jobs))
     written = _results(_run(jobs, processes, "writing weeks", budget.progress))
     written.sort(key=lambda one: one.start)
-    codes = sorted({code for one in written for code in one.codes})
     again = [
         partial(mask_codes, store, unseen, *end)
         for end, one in zip(ends, written, strict=True)
-        if (unseen := [c for c in codes if c not in one.codes and _reaches(one, *c)])
+        if (unseen := _unseen_codes(one, written))
     ]
     masked = _results(_run(again, processes, "missing codes", budget.progress))
     _say(written, masked, whole, reading, journal)
     return written
 
 
-def _reaches(one: Written, variable: str, code: float) -> bool:
-    """Return whether a block may hold a value."""
-    low, high = one.ranges[variable]
-    return low <= code <= high
+def _unseen_codes(
+    one: Written, written: Sequence[Written]
+) -> dict[tuple[str, float], frozenset[int]]:
+    """Return the codes of other blocks that a block may hold, at the stations that have them."""
+    unseen: dict[tuple[str, float], frozenset[int]] = {}
+    for (name, value), rows in (item for other in written for item in other.codes.items()):
+        low, high = one.ranges[name]
+        if low <= value <= high:
+            unseen[name, value] = unseen.get((name, value), frozenset()) | rows
+    rest = {code: rows - one.codes.get(code, frozenset()) for code, rows in unseen.items()}
+    return {code: rows for code, rows in rest.items() if rows}
 
 
 def _say(

@@ -84,6 +84,12 @@ def code_places(values: Floats, value: float) -> Mask:
     return where & ~_is_approached(values, value) if value > 0 else where
 
 
+def is_possible(value: float, variable: str) -> bool:
+    """Return whether a number may be a measurement of a variable."""
+    low, high = _limits(variable)
+    return low <= value <= high
+
+
 def _ends(left: Floats, variable: str) -> Iterator[float]:
     """Yield codes at the ends of all values together, then of each station, until none is left.
 

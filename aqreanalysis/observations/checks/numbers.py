@@ -125,6 +125,9 @@ def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journa
         codes, uniques = pd.factorize(column)
     except TypeError:  # lists or mappings
         codes, uniques = pd.factorize(column.astype(str))
+    grouped = next((word for word in uniques if _GROUPED.fullmatch(str(word).strip())), None)
+    if grouped is not None:
+        journal.decide(f"{name} such as {grouped} are read with signs between thousands")
     is_place = name in ("longitude", "latitude")
     values, wrong = parse(
         (_degrees(word) if is_place else word for word in uniques),

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import is_object_dtype
 
+from aqreanalysis.observations.checks import Mask
 from aqreanalysis.observations.checks.numbers import MISSING_WORDS
 from aqreanalysis.observations.journal import ObservationError, logger
 from aqreanalysis.observations.sources.points import with_points
@@ -41,8 +43,7 @@ _MOST_COLUMNS = 20_000
 #: Bytes of a first line.
 _MOST_HEADER = 2**21
 
-#: Exponents without a sign, and one of them behind a whole number.
-_EXPONENTS = tuple(b"%c%d" % (sign, digit) for sign in b"eE" for digit in range(10))
+#: An exponent without a sign behind a whole number.
 _FLAGGED = re.compile(rb"(?<![\w.])\d+[eE]\d")
 
 #: Archives within an archive: that of UCI holds one.
@@ -376,7 +377,7 @@ class _Stream(io.RawIOBase):
             self._check.decode(content, final=not content)
         for sign in (b"x", b"X"):  # rare, and so quicker to look for than 0x
             self._has_hexadecimals |= sign in content and b"0" + sign in content
-        if not self._has_exponents and any(sign in content for sign in _EXPONENTS):
+        if not self._has_exponents and _has_digits_around_e(content):
             self._has_exponents = _FLAGGED.search(content) is not None
         return content
 
@@ -393,6 +394,17 @@ class _Stream(io.RawIOBase):
             self._text.close()
             self._stored.close()
         super().close()
+
+
+def _has_digits_around_e(content: bytes) -> bool:
+    """Return whether an e stands between digits; a tenth of the time of an expression."""
+    signs = np.frombuffer(content, dtype=np.uint8)
+    at = np.flatnonzero((signs[1:-1] | 0x20) == ord("e"))
+    return bool((_is_digit(signs[at]) & _is_digit(signs[at + 2])).any())
+
+
+def _is_digit(signs: NDArray[np.uint8]) -> Mask:
+    return (signs >= ord("0")) & (signs <= ord("9"))
 
 
 def _opened(source: Path | bytes, encoding: str = "utf-8-sig") -> _Stream:

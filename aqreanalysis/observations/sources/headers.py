@@ -35,11 +35,11 @@ def line_of_names(lines: Sequence[str], known: Known) -> int:
         cells = {cell.strip() for cell in split[at]}
         return sum(known(cell) for cell in cells if _LETTER.search(cell))
 
-    best = max(filled, key=lambda at: (knows(at), -at))
-    if knows(best) >= 2:
-        return best
     widths = [_width(split[at]) for at in filled]
     usual = max(set(widths), key=widths.count)
+    best = max(filled, key=lambda at: (knows(at), _width(split[at]) == usual, -at))
+    if knows(best) >= 2:
+        return best
     if usual > 1 and widths[0] < usual and widths.count(usual) > 0.5 * len(widths):
         return filled[widths.index(usual)]  # lines of heading are shorter than rows
     return filled[0]

@@ -67,6 +67,7 @@ def from_wide(
                 source=journal.source,
             )
         journal.decide(f"the pollutant is {variable}, by the file's name")
+    _add_units(units, {name: (name, variable, None) for name in series}, table, stated, journal)
     return stations_to_rows(table, roles, series, variable)
 
 

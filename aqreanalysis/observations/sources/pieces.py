@@ -37,6 +37,12 @@ _FLAGS = frozenset(
     (*BESIDE, "flags", "valid", "validity", "verification", "code", "qualifier", "qa", "state")
 )
 
+#: Columns that say what a value is of which period; words for others than hourly means.
+_STATISTICS = re.compile(
+    "stat(istics?)?|agg(regation)?(type)?|averag(e|ing)(period|time)?|avgperiod|sampleduration"
+)
+_NO_HOURLY_MEAN = re.compile(r"(?i)max|min(?!ut)|median|24|8[ -]?h|day|dail|roll|run|index|aqi")
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -70,7 +76,9 @@ def piece_of(
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
     if source.is_plain and source.layout == "long":
+        columns = _without_row_numbers(table, columns, reading, journal)
         _warn_of_flags(table, columns, reading, journal)
+        _warn_of_statistics(table, columns, reading, journal)
     valid = _valid_rows(table, columns, source.layout, reading, journal)
     units = {**columns.units}
     constants = _constants(name, source, block, columns, reading)
@@ -96,6 +104,11 @@ def piece_of(
         if role not in own.columns or (role == "station" and reading.station is not None):
             own = own.assign(**{role: value})
     raw_time = str(columns.roles.get("time", columns.roles.get("date", "")))
+    if source.is_plain and re.search(r"(?i)\bsince\b", raw_time):
+        raise ObservationError(
+            f"the column {raw_time} counts time from a beginning: write stamps such as "
+            "2015-03-01T00:00Z"
+        )
     zone = stated_zone(raw_time) if source.is_plain else _utc_in(raw_time)
     label = LABELLED.get(folded(raw_time)) if source.is_plain else None
     measured_in = {**columns.variables}
@@ -242,6 +255,47 @@ def _warn_of_flags(
             )
 
 
+def _warn_of_statistics(
+    table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
+) -> None:
+    """Say where a column says that values are no means of single hours.
+
+    Where it says several things, such as a mean and a maximum, it is a fault.
+    """
+    stated = {condition.column for condition in reading.valid}
+    for name in table.columns:
+        is_one = _STATISTICS.fullmatch(folded(name)) and name not in columns.roles.values()
+        if not is_one or name in stated:
+            continue
+        words = [str(word) for word in table[name].dropna().unique()]
+        odd = [word for word in words if _NO_HOURLY_MEAN.search(word)]
+        if not odd:
+            continue
+        remedy = f"say which rows count with valid='{name}={words[0]}' or the like"
+        if len(words) > 1:
+            journal.fault(f"the column {name} says {listed(words, 5)}: {remedy}")
+        elif reading.statistic is None:
+            journal.warn(
+                f"the column {name} says {words[0]}, and values are taken for means of the step of "
+                "their times; statistic='maximum' says another, columns of single hours are better"
+            )
+
+
+def _without_row_numbers(
+    table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
+) -> Columns:
+    """Return columns without a "NO" that counts the rows, and is no nitrogen monoxide."""
+    column = columns.variables.get("no")
+    if column is None or "no" in reading.columns or len(table) < 3:
+        return columns
+    numbers = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    if not (np.diff(numbers) == 1).all():
+        return columns
+    journal.decide(f"column {column!r} is taken for a row number; columns={{'no': ...}} reads it")
+    variables = {name: own for name, own in columns.variables.items() if name != "no"}
+    return replace(columns, variables=variables)
+
+
 def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:
     """Return the condition of a column of validity in the codes of Europe, -99 to 4."""
     used = {condition.column for condition in reading.valid}
@@ -347,6 +401,9 @@ def _constants(
     if source.is_plain:
         if "parameter" not in columns.roles and not columns.variables:
             variable = _variable_in(name)
+            unit = re.search(r"(?i)(?<![a-z])(ppb|ppm|[um]g[-_ ]?m-?3)(?![a-z0-9])", name)
+            if unit and not {"units"} & {*columns.roles, *columns.units}:
+                constants["units"] = re.sub(r"[-_ ]?m-?3$", "/m3", unit[1])
             if variable is not None and "variable" not in reading.columns:
                 constants["parameter"] = variable
         for line in block.above:

@@ -67,8 +67,9 @@ def _present(stamps: pd.Series) -> pd.Series:
 
 def _from_serial(stamps: pd.Series, journal: Journal) -> pd.Series:
     """Return days since 1899-12-30, where all stamps that are no datetimes are such, as stamps."""
-    first = stamps.first_valid_index()
-    if first is None or not (_serial_days(example := stamps[first]) or isinstance(example, date)):
+    present = stamps.notna().to_numpy()
+    example = stamps.iloc[int(np.argmax(present))] if present.any() else None
+    if not (_serial_days(example) or isinstance(example, date)):
         return stamps
     codes, uniques = pd.factorize(stamps)
     days = [_serial_days(word) for word in uniques]
@@ -125,6 +126,13 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
         for word in uniques
     ]
     dates = [match for match in matches if match is not None]
+    some = 0.01 * len(matches) < len(dates) < len(matches)
+    if some and order is None and all(int(match[1]) > 12 for match in dates):
+        journal.fault(
+            f"some dates are written as {dates[0].group().strip()}, none with 12 or less in "
+            "front, and others not: a spreadsheet may have swapped day and month of the others. "
+            "Write all in one form"
+        )
     if not dates or len(dates) < 0.9 * len(matches):
         return stamps
     if order is None and _begins_with_year(dates):
@@ -199,6 +207,9 @@ def _even_order(dates: list[re.Match]) -> DateOrder | None:
         texts = [re.sub(r" 24(?=:)", " 00", _year_first(match, order)) for match in dates]
         times = pd.Series(pd.to_datetime(texts, format="mixed", errors="coerce")).dropna()
         steps = np.diff(np.unique(times.to_numpy()))
+        if _are_months(times):
+            uneven[order] = 0.0
+            continue
         if steps.size == 0 or len(times) < len(texts):
             return None
         lengths, counts = np.unique(steps, return_counts=True)
@@ -208,6 +219,14 @@ def _even_order(dates: list[re.Match]) -> DateOrder | None:
     other = next(order for order in orders if order != best)
     is_clear = uneven[best] <= 1 - _EVEN and uneven[best] < 0.5 * uneven[other]
     return best if is_clear else None
+
+
+def _are_months(times: pd.Series) -> bool:
+    """Return whether stamps are the beginnings of subsequent months."""
+    if not ((times.dt.day == 1) & (times.dt.normalize() == times)).all():
+        return False
+    months = np.unique(12 * times.dt.year + times.dt.month)
+    return bool(months.size > 2 and (np.diff(months) == 1).all())
 
 
 def _dated(day: object, clock: object) -> str:

@@ -13,7 +13,7 @@ from aqreanalysis.observations.checks import Floats
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.units import concentration_factor, conversion
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
-from aqreanalysis.observations.sources.columns import ROLES
+from aqreanalysis.observations.sources.columns import ROLES, split_units
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.variables import known_variable, listed
 
@@ -66,7 +66,7 @@ def measured_values(
     of units, row by row, or those that the source's description knows.
     """
     table, roles = data.table, data.roles
-    row_units = table["units"] if "units" in roles else None
+    row_units = table["units"] if "units" in roles else _units_in_parameters(table)
     if "value" in roles and not any(name in POLLUTANTS for name in data.variables):
         column = _numbers(table["value"], "value", data, describe, reading, journal)
         raw = _by_parameter(column, data, reading, journal)
@@ -172,6 +172,17 @@ def _word(
     return word.replace(".", "").replace(",", ".") if decimal == "," and "," in word else word
 
 
+def _units_in_parameters(table: pd.DataFrame) -> pd.Series | None:
+    """Return the units that stand behind the names of parameters, row by row, if any do."""
+    if "parameter" not in table.columns:
+        return None
+    codes, words = pd.factorize(table["parameter"])
+    units = [split_units(_bare(word))[1] for word in words]
+    if not any(units):
+        return None
+    return pd.Series(np.array([*units, None], dtype=object)[codes], index=table.index)
+
+
 def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal: Journal) -> Values:
     """Return values by parameter, one array each; NaN on the rows of other parameters."""
     if "parameter" not in data.roles:
@@ -179,7 +190,8 @@ def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal:
     codes, uniques = pd.factorize(data.table["parameter"])
     words = [_bare(word) for word in uniques]
     variables = np.array(
-        [data.parameters.get(word, known_variable(word) or "") for word in words] + [""],
+        [data.parameters.get(word, known_variable(split_units(word)[0]) or "") for word in words]
+        + [""],
         dtype=object,
     )
     counts = np.bincount(codes[~np.isnan(values)] + 1, minlength=len(words) + 1)[1:]

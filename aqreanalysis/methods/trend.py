@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
+import xarray as xr
 
 from aqreanalysis.foreign.background import Background, BackgroundError
 
@@ -79,10 +80,14 @@ class Trend:
         """Return plain lists, for the record of a saved model."""
         return {name: list(values) for name, values in asdict(self).items()}
 
-    def __call__(self, columns: np.ndarray) -> np.ndarray:
-        """Return the trend (n, t) of covariates (n, t, covariate); a missing one counts as mean."""
+    def regular(self, columns: np.ndarray) -> np.ndarray:
+        """Return covariates (n, t, covariate) standardised; a missing one counts as its mean."""
         regular = (_rooted(columns, self.rooted) - np.array(self.centre)) / np.array(self.scale)
-        return np.nan_to_num(regular) @ np.array(self.coefficient)
+        return np.nan_to_num(regular)
+
+    def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """Return the trend (n, t) of covariates (n, t, covariate)."""
+        return self.regular(columns) @ np.array(self.coefficient)
 
     def check(self, background: Background) -> None:
         """Refuse a background of other variables than those learned."""
@@ -91,6 +96,30 @@ class Trend:
                 f"this model learned with the background {', '.join(self.names)}; found "
                 f"{', '.join(background.names)}. Pass the same variables in the same order."
             )
+
+
+def background_of(
+    trend: Trend | None, background: xr.DataArray | xr.Dataset | None
+) -> Background | None:
+    """Return the background of a model that learned a trend; none of one that did not.
+
+    Raises
+    ------
+    BackgroundError
+        If the model learned with a background and none is given, another one, or the reverse.
+    """
+    if (trend is None) != (background is None):
+        raise BackgroundError(
+            "this model learned without a background; leave it out, or fit again with one"
+            if trend is None
+            else f"this model learned with the background {', '.join(trend.names)}; pass "
+            "it as background=, for the targets and the period that are asked for"
+        )
+    if trend is None or background is None:
+        return None
+    field = Background(background)
+    trend.check(field)
+    return field
 
 
 def _rooted(columns: np.ndarray, rooted: tuple[bool, ...]) -> np.ndarray:
