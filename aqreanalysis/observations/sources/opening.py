@@ -39,7 +39,7 @@ TABLE_SUFFIXES = (
     *VECTOR_SUFFIXES,
 )
 
-_SPAN = re.compile(r"(?<=\d[ T])(\d{2}):\d{2}(?::\d{2})? ?- ?(\d{2}):\d{2}")
+_SPAN = re.compile(r"(?<=\d[ T])(\d{2}):\d{2}(?::\d{2})? ?- ?(\d{2}):(\d{2})")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -219,7 +219,7 @@ def _refuse_spans(lines: Sequence[str]) -> None:
     ObservationError
     """
     spans = [match for line in lines[:200] for match in _SPAN.finditer(line)]
-    if len(spans) > 2 and all((int(m[2]) - int(m[1])) % 24 == 1 for m in spans):
+    if len(spans) > 2 and all((int(m[2]) - int(m[1])) % 24 == 1 or m[3] == "59" for m in spans):
         raise ObservationError(
             f"times such as {spans[0].group()} are spans: write their start alone, or start and "
             "end in columns of their own"
