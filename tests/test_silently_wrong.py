@@ -221,3 +221,29 @@ def test_raw_and_corrected_values_are_asked_for(read):
         read(lines)
     obs = read(lines, columns={"pm25": "PM2.5_corrected"})
     np.testing.assert_allclose(obs.pm25[0], VALUES, rtol=1e-6)
+
+
+def test_hidden_sheets_and_formulas_without_values_are_said(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [
+        ["Time", "PM2.5"],
+        *([t.to_pydatetime(), "=1+1" if t.hour == 3 else 5.0] for t in HOURS),
+    ]:
+        book.active.append(row)
+    hidden = book.create_sheet("old")
+    hidden.sheet_state = "hidden"
+    for row in [["Time", "PM2.5"], ["2019-01-01 00:00", 7.0]]:
+        hidden.append(row)
+    book.save(tmp_path / "a.xlsx")
+    obs = open_observations(tmp_path / "a.xlsx", stations=PLACES, station="A")
+    assert int(obs.pm25.count()) == 46
+    assert "the sheet old is hidden and not read" in obs.attrs["history"]
+    assert "2 cells hold a formula and no value" in obs.attrs["history"]
+
+
+def test_middles_of_hours_are_said(read):
+    obs = read(table("Time,PM2.5", "{t:%Y-%m-%d %H}:30,{v}"))
+    assert "all times are at half past an hour" in obs.attrs["history"]
+    half = [f"{t:%Y-%m-%d %H:%M},5" for t in pd.date_range("2021-03-05", periods=9, freq="30min")]
+    assert "half past" not in read(["Time,PM2.5", *half]).attrs["history"]
