@@ -97,6 +97,8 @@ def test_the_end_of_a_span_is_no_zone(read):
     spans = [f"{(t.hour + 1) % 24:02}:00,{v}" for t, v in zip(HOURS, VALUES, strict=True)]
     with pytest.raises(ObservationError, match="times such as 00:00-01:00 are spans: write their"):
         read(table("Time,PM2.5", "{t:%Y-%m-%d %H:00}-{v}", spans))
+    with pytest.raises(ObservationError, match="are spans"):
+        read(table("Time,PM2.5", "{t:%Y-%m-%d %H:00}-{t:%H}:59,{v}"))
     obs = read(table("Time,PM2.5", "{t:%Y-%m-%d %H:00}-05:00,{v}"))
     assert str(obs.time.values[0])[:16] == "2021-03-05T05:00"
 
@@ -206,3 +208,42 @@ def test_dates_that_a_spreadsheet_has_swapped_are_refused(read):
     days = [f"{day:02}/03/2021" if day > 12 else f"2021-{day:02}-03" for day in range(5, 20)]
     with pytest.raises(ObservationError, match="may have swapped day and month of the others"):
         read(["Time,PM2.5", *(f"{day},5" for day in days)])
+
+
+@pytest.mark.parametrize("name", ["No of obs", "no. measured", "No values"])
+def test_a_number_of_values_is_no_nitrogen_monoxide(read, name):
+    assert "no" not in read(table(f"Time,PM2.5,{name}", "{t:%Y-%m-%d %H:%M},{v},12"))
+
+
+def test_raw_and_corrected_values_are_asked_for(read):
+    lines = table("Time,PM2.5_raw,PM2.5_corrected", "{t:%Y-%m-%d %H:%M},99,{v}")
+    with pytest.raises(ObservationError, match="both look like pm25; choose with columns="):
+        read(lines)
+    obs = read(lines, columns={"pm25": "PM2.5_corrected"})
+    np.testing.assert_allclose(obs.pm25[0], VALUES, rtol=1e-6)
+
+
+def test_hidden_sheets_and_formulas_without_values_are_said(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [
+        ["Time", "PM2.5"],
+        *([t.to_pydatetime(), "=1+1" if t.hour == 3 else 5.0] for t in HOURS),
+    ]:
+        book.active.append(row)
+    hidden = book.create_sheet("old")
+    hidden.sheet_state = "hidden"
+    for row in [["Time", "PM2.5"], ["2019-01-01 00:00", 7.0]]:
+        hidden.append(row)
+    book.save(tmp_path / "a.xlsx")
+    obs = open_observations(tmp_path / "a.xlsx", stations=PLACES, station="A")
+    assert int(obs.pm25.count()) == 46
+    assert "the sheet old is hidden and not read" in obs.attrs["history"]
+    assert "2 cells hold a formula and no value" in obs.attrs["history"]
+
+
+def test_middles_of_hours_are_said(read):
+    obs = read(table("Time,PM2.5", "{t:%Y-%m-%d %H}:30,{v}"))
+    assert "all times are at half past an hour" in obs.attrs["history"]
+    half = [f"{t:%Y-%m-%d %H:%M},5" for t in pd.date_range("2021-03-05", periods=9, freq="30min")]
+    assert "half past" not in read(["Time,PM2.5", *half]).attrs["history"]

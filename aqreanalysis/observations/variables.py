@@ -64,12 +64,17 @@ _REMARKS = frozenset(
         "88101 88502 81102 44201 42602 42601 42401 42101 frm fem federal reference equivalent non",
         "particulate matter particles aerosol mass gas air ambient level levels principal",
         "concentration concentrations conc raw value values measured obs observed method",
+        "corrected corr calibrated validated adjusted",
         "of the in lc stp local conditions ug m3 ugm3 mg mgm3 ppb ppm ppbv 1 1h 1hr hr",
         "hourly hour avg average mean ein stunden mittelwert stundenmittel stundenmittelwert",
         "feinstaub",
     )
     for word in words.split(" ")
 )
+
+
+#: Words beside which "no" is the number of something.
+_COUNTED = frozenset(("of", "obs", "observed", "value", "values", "measured", "method", "in"))
 
 
 @lru_cache(maxsize=4096)
@@ -106,7 +111,7 @@ def known_variable(name: str) -> str | None:
     text = re.sub(r"(?i)\bpm[ _]?10(?:\.0)?(?=\D|$)", "pm10 ", text.replace("³", "3"))
     parts = [part for part in re.split(r"[^0-9A-Za-z]+", text.lower()) if part]
     bare = [part for part in parts if part not in _REMARKS]
-    if not bare:
+    if not bare or (bare == ["no"] and _COUNTED & set(parts)):
         return None
     return _named_once(bare) or _named_twice(bare)
 

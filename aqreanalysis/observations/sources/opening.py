@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +40,8 @@ TABLE_SUFFIXES = (
     *VECTOR_SUFFIXES,
 )
 
-_SPAN = re.compile(r"(?<=\d[ T])(\d{2}):\d{2}(?::\d{2})? ?- ?(\d{2}):\d{2}")
+_SPAN = re.compile(r"(?<=\d[ T])(\d{2}):\d{2}(?::\d{2})? ?- ?(\d{2}):(\d{2})")
+_EMPTY_FORMULA = re.compile(rb"</f>\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -219,7 +221,7 @@ def _refuse_spans(lines: Sequence[str]) -> None:
     ObservationError
     """
     spans = [match for line in lines[:200] for match in _SPAN.finditer(line)]
-    if len(spans) > 2 and all((int(m[2]) - int(m[1])) % 24 == 1 for m in spans):
+    if len(spans) > 2 and all((int(m[2]) - int(m[1])) % 24 == 1 or m[3] == "59" for m in spans):
         raise ObservationError(
             f"times such as {spans[0].group()} are spans: write their start alone, or start and "
             "end in columns of their own"
@@ -254,30 +256,49 @@ def sheet_blocks(
     """Yield the tables of all sheets of a workbook."""
     import openpyxl
 
-    with files.opened_zip(content, name):
-        pass  # it is one, and no bomb
+    with files.opened_zip(content, name) as archive:  # it is one, and no bomb
+        empty = _formulas_without_value(archive)
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
     any_table = False
     try:
-        for sheet in book.worksheets:
+        visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
+        sheets = visible or book.worksheets
+        notes = [
+            f"the sheet {s.title} is hidden and not read"
+            for s in book.worksheets
+            if s not in sheets
+        ]
+        if empty:
+            notes.append(
+                f"{empty} cells hold a formula and no value, and are missing: save the workbook "
+                "in a spreadsheet, which computes them"
+            )
+        for sheet in sheets:
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
             if not any(any(cell is not None for cell in row) for row in rows):
                 continue
             texts = ["\t".join(_text(cell) for cell in row) for row in rows[:MOST_ABOVE]]
             at = reading.header if reading.header is not None else line_of_names(texts, known)
             names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
-            several = any_table or len(book.worksheets) > 1
+            several = any_table or len(sheets) > 1
             timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
             if several and sum(map(known, names)) < 2 and not (timed and len(names) > 1):
                 continue
             any_table = True
             for block in blocks_of(rows, names, at):
+                block.table.attrs["notes"] = notes
                 yield replace(block, sheet=sheet.title if several else "")
     finally:
         book.close()
     if not any_table:
         raise ObservationError("no sheet has a line of column names such as time and PM2.5")
+
+
+def _formulas_without_value(archive: zipfile.ZipFile) -> int:
+    """Return how many cells of a workbook hold a formula that no spreadsheet has computed."""
+    sheets = [n for n in archive.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", n)]
+    return sum(len(_EMPTY_FORMULA.findall(archive.read(sheet))) for sheet in sheets)
 
 
 def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]:

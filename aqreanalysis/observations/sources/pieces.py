@@ -67,6 +67,8 @@ def piece_of(
     if again.any():
         journal.decide(f"{int(again.sum())} repeated lines of names left out")
         table = table[~again]
+    for note in block.table.attrs.get("notes", ()):
+        journal.warn(note)
     if ragged:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
     encoding = block.table.attrs.get("encoding", "")

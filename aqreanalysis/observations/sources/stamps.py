@@ -98,6 +98,12 @@ def _serial_days(word: object) -> float:
     return number if _SERIAL_DAYS[0] <= number <= _SERIAL_DAYS[1] else 0.0
 
 
+def are_at_half_past(stamps: pd.Series) -> bool:
+    """Return whether all stamps are written as half past an hour."""
+    words = pd.Series(pd.unique(stamps)).dropna().astype(str)
+    return len(words) > 1 and bool(words.str.contains(r"[ T]\d{1,2}:30(?!\d)").all())
+
+
 def ends_at_24(stamps: pd.Series) -> bool:
     """Return whether the hours are 1 to 24: there is 24:00, and never 00:00."""
     if stamps.dtype.kind in "iufM":

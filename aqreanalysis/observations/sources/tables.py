@@ -19,7 +19,12 @@ from aqreanalysis.observations.sources.columns import joined
 from aqreanalysis.observations.sources.moves import left_out, split
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.resampling import period_of, resampled
-from aqreanalysis.observations.sources.stamps import ends_at_24, in_order, stamps_of
+from aqreanalysis.observations.sources.stamps import (
+    are_at_half_past,
+    ends_at_24,
+    in_order,
+    stamps_of,
+)
 from aqreanalysis.observations.sources.stations import (
     listed_among,
     listed_positions,
@@ -73,6 +78,11 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
         stamp = f", {written.iloc[row]}" if str(written.iloc[row]) else ""
         return f"{data.row(row)} (station {identifiers[station[row]]}{stamp})"
 
+    if are_at_half_past(stamps):
+        journal.warn(
+            "all times are at half past an hour and taken for an end of their period: if they are "
+            "its middle, shift them by half an hour"
+        )
     stamps, reading = _with_own_zone(stamps, table, reading, journal)
     ordered = in_order(stamps, reading.date_order, journal=journal)
     time = to_utc(ordered, time_zone=reading.time_zone, describe=describe, journal=journal)
