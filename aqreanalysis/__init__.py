@@ -33,13 +33,16 @@ _HOMES = {
     "sources": "aqreanalysis.observations.sources.registry",
     "synthetic_network": "aqreanalysis.datasets",
     "verify_product": "aqreanalysis.verification",
+    "write_archive": "aqreanalysis.observations",
 }
 
-__all__ = ["AqnetAccessor", "Grid", "StationNetwork", "__version__", *sorted(_HOMES)]
+__all__ = ["AqnetAccessor", "Grid", "StationNetwork", "__version__", "datasets", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
     """Return a public name from its module, imported now."""
+    if name == "datasets":
+        return import_module("aqreanalysis.datasets")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -54,15 +54,6 @@ class AqnetAccessor:
 
         validate(self._dataset)
 
-    def flag(self, variable: str | None = None) -> xr.Dataset:
-        """Add ``<variable>_flag``: values out of range, flat lines, spikes, unlike neighbours.
-
-        No value is removed; see `aqreanalysis.observations.mask`.
-        """
-        from aqreanalysis.observations import default_variable, flag
-
-        return flag(self._dataset, variable or default_variable(self._dataset))
-
     def qc(
         self,
         variables: str | Sequence[str] | None = None,
@@ -187,7 +178,7 @@ class AqnetAccessor:
         variable : str, optional
             Pollutant; pm25 if it is present, else the only one.
         **options
-            ``method``, ``seed`` and ``progress`` of `aqreanalysis.filling.fill`.
+            ``method``, ``seed``, ``progress`` and ``quality`` of `aqreanalysis.filling.fill`.
         """
         from aqreanalysis.filling import fill
 
@@ -207,7 +198,7 @@ class AqnetAccessor:
         **options
             Of `aqreanalysis.outlook.outlook`: ``start``, one in the past for a hindcast or several
             for a set, ``grid`` or ``at``, ``method``, ``statistic``, ``quantiles``, ``attention``,
-            ``seed``.
+            ``seed``, ``quality``.
 
         Examples
         --------
@@ -241,7 +232,7 @@ class AqnetAccessor:
             HTML file to write with tables, maps and curves.
         **options
             Of `aqreanalysis.verification.verify`: ``methods``, ``by``, ``folds``, ``buffer_km``,
-            ``time``, ``statistic``, ``events``, ``seed``, ``progress``.
+            ``time``, ``statistic``, ``events``, ``seed``, ``progress``, ``quality``.
 
         Examples
         --------

@@ -9,7 +9,7 @@ import numpy as np
 STATION = "station"
 TIME = "time"
 
-#: Units in which every concentration is kept after reading.
+#: Units of every concentration after reading.
 CONCENTRATION_UNITS = "ug m-3"
 
 #: Share of a period's hours that its mean needs; the data capture asked for by EU and US EPA rules.
@@ -182,7 +182,7 @@ def quantile_name(variable: str, probability: float) -> str:
 
 
 def probability_of(role: str) -> float | None:
-    """Return the probability that the last part of a layer's name tells, if it is a quantile's.
+    """Return the probability in the last part of a layer's name, if it is a quantile's.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import open_observations
+from aqreanalysis.predictive import freedom_of
 from aqreanalysis.reanalysis import reanalyse
 from aqreanalysis.report import write_report
 from aqreanalysis.verification import build_pairs, score_table, statistics
@@ -92,6 +93,7 @@ def _pairs(
         truth=hidden[VARIABLE].values,
         estimate=np.stack([field[VARIABLE].values for field in fields]),
         standard_error=np.stack([field[f"{VARIABLE}_uncertainty"].values for field in fields]),
+        freedom=np.stack([np.full(at.size, freedom_of(m.settings)) for m in fitted.values()]),
         methods=list(fitted),
         stations={"distance_km": nearest, "place": at.colocated_groups()},
         attributes={

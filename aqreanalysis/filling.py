@@ -17,7 +17,7 @@ from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.saved import State
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, validate, values_of
+from aqreanalysis.observations import Quality, default_variable, usable, validate, values_of
 
 #: Meaning of the values of ``<variable>_origin``.
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
@@ -34,6 +34,7 @@ def fill(
     method: Reanalyser | None = None,
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the observations with the gaps of a variable filled; what was measured stays.
 
@@ -54,6 +55,8 @@ def fill(
         Of the learning.
     progress : bool
         Whether learning shows a progress bar.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`: what "mask" leaves out is a gap, and estimated.
 
     Returns
     -------
@@ -76,11 +79,12 @@ def fill(
     >>> filled = fill(obs, progress=False)
     >>> int(obs.pm25.isnull().sum()) > int(filled.pm25.isnull().sum())
     True
-    >>> bool((filled.pm25 == obs.pm25).where(obs.pm25.notnull(), True).all())
+    >>> bool((filled.pm25 == obs.pm25).where(filled.pm25_origin == 0, True).all())
     True
     """
     validate(observations)
     variable = pollutant(variable).name if variable else default_variable(observations)
+    observations = usable(observations, variable, quality)
     if method is None:
         quick = Schedule(updates=0)
         method = Reanalyser(schedule=quick, seed=seed, progress=progress).fit(
@@ -118,7 +122,7 @@ def _estimated(
     standardised = torch.from_numpy(state.standardisation.forward(values))
     with torch.no_grad(), single_thread():
         mean, variance = complete(covariance, standardised, neighbours, at_own_steps=NEIGHBOURS)
-        constrained = covariance.tells(variance).numpy()
+        constrained = covariance.constrained(variance).numpy()
         variance = _calibrated(variance, covariance, standardised, neighbours)
         distribution = state.standardisation.distribution(mean, variance)
     estimated = np.isnan(values) & constrained
@@ -142,15 +146,15 @@ def _calibrated(
         made &= torch.isfinite(series)
         trial = series.masked_fill(made, torch.nan)
         mean, spread = complete(covariance, trial, nearby, at_own_steps=NEIGHBOURS)
-        known = made & covariance.tells(spread)
+        known = made & covariance.constrained(spread)
         columns, error = spread[known].log()[:, None].numpy(), (series - mean)[known].numpy()
         if len(error) < FEWEST:
             continue
         law = fit_log_variance(columns, error, start=(1.0,), bounds=[POWERS], ridge=0.0)
         fitted = np.exp((columns @ law[:-1] + law[-1]) / 2)
         law[-1] += 2 * np.log(interval_factor(error, fitted))
-        there = (silent if everyone else ~silent) & (variance > 0)
-        variance = torch.where(there, variance ** law[0] * np.exp(law[-1]), variance)
+        chosen = (silent if everyone else ~silent) & (variance > 0)
+        variance = torch.where(chosen, variance ** law[0] * np.exp(law[-1]), variance)
     return variance
 
 

@@ -1,32 +1,41 @@
 r"""The predictive distribution: what is known of a concentration where none was measured.
 
 Concentrations are not negative and skewed; their square roots are nearly normal. Every method
-therefore gives a normal root :math:`R \sim N(m, s^2)` with :math:`m \ge 0`, and the concentration
-is :math:`\max(R, 0)^2`. Estimate, standard error, quantiles, probabilities and scores are all
-derived from m and s here, so that they mean the same for every method:
+therefore gives a root R of mean :math:`m \ge 0` and standard deviation s, normal or, where errors
+far larger than usual are more frequent than that, of Student's t distribution; the concentration is
+:math:`\max(R, 0)^2`. Estimate, standard error, quantiles, probabilities and scores are all derived
+here, so that they mean the same for every method:
 
 - the median is :math:`m^2`;
 - the mean is :math:`m^2 + s^2 - n^2`, without the noise :math:`n` of a single monitor where a
   method knows it;
-- the squared standard error, that of a new measurement, is :math:`4 m^2 s^2 + 2 s^4`.
+- the squared standard error, that of a new measurement, is :math:`4 m^2 s^2 + (k - 1) s^4`, with
+  the kurtosis k: 3 of a normal root, :math:`3 + 6 / (\nu - 4)` of one with :math:`\nu` degrees of
+  freedom.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaln, ndtr, ndtri, stdtr, stdtrit
 
 #: What the estimate of a product is.
 Statistic = Literal["median", "mean"]
 #: Probabilities between which the 90 % interval lies.
 INTERVAL_90 = (0.05, 0.95)
+#: Key of a method's settings, and attribute of a product's standard error: the degrees of freedom
+#: of the root where it is not normal.
+DEGREES_OF_FREEDOM = "degrees_of_freedom"
+#: Degrees of freedom at and below which a concentration has no standard error.
+NO_ERROR = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class RootNormal:
-    """A concentration of which the square root is normal, at points, cells or hours of any shape.
+    """A concentration whose square root is normal or nearly so, at points or hours of any shape.
 
     Parameters
     ----------
@@ -38,6 +47,9 @@ class RootNormal:
         The part of the spread that is a monitor's noise: the mean leaves it out.
     signed : bool
         For variables that may be negative: the value is ``R |R|``.
+    freedom : float
+        Degrees of freedom of Student's t distribution of the root, above 4; infinite for a normal
+        one.
 
     Examples
     --------
@@ -48,14 +60,23 @@ class RootNormal:
     [11.3, 25.0, 44.2]
     >>> float(pm25.above(35.0).round(2))
     0.18
+
+    Heavier tails leave the median and the error of the root, and little else:
+
+    >>> pm25 = RootNormal(np.array(5.0), np.array(1.0), freedom=5.0)
+    >>> [float(pm25.quantile(p).round(1)) for p in (0.05, 0.5, 0.95, 0.999)]
+    [11.8, 25.0, 43.0, 91.5]
     """
 
     root: Any
     spread: Any
     noise: Any = 0.0
     signed: bool = False
+    freedom: float = math.inf
 
     def __post_init__(self) -> None:
+        if not self.freedom > NO_ERROR:
+            raise ValueError(f"degrees of freedom are above 4; found {self.freedom!r}")
         if not self.signed and np.fmin.reduce(self.root, axis=None, initial=0) < 0:
             object.__setattr__(self, "root", np.maximum(self.root, 0))
 
@@ -64,16 +85,26 @@ class RootNormal:
         noise = self.noise
         if np.ndim(noise):
             noise = np.broadcast_to(noise, self.root.shape)[part]
-        return type(self)(self.root[part], self.spread[part], noise, self.signed)
+        return type(self)(self.root[part], self.spread[part], noise, self.signed, self.freedom)
 
     @classmethod
-    def from_median(cls, median: np.ndarray, error: np.ndarray, *, signed: bool = False) -> Self:
+    def from_median(
+        cls,
+        median: np.ndarray,
+        error: np.ndarray,
+        *,
+        signed: bool = False,
+        freedom: float = math.inf,
+    ) -> Self:
         """Return the distribution with a median and a standard error, float64.
 
         Parameters
         ----------
         median, error : arrays of one shape
             NaN in either stays NaN. A median below 0 counts as 0 unless signed.
+        signed : bool
+        freedom : float
+            Degrees of freedom of the root.
 
         Examples
         --------
@@ -83,13 +114,13 @@ class RootNormal:
         """
         median = np.asarray(median, np.float64)
         level = np.abs(median) if signed else np.maximum(median, 0.0)
-        half = np.asarray(error, np.float64) ** 2 / 2
-        # The root of s^4 + 2 level s^2 - half, without a difference of large numbers.
-        total = level + np.sqrt(level**2 + half)
-        variance = np.divide(half, total, out=np.zeros_like(total + half), where=total > 0)
+        square, quartic = np.asarray(error, np.float64) ** 2, _kurtosis(freedom) - 1
+        # The root of quartic s^4 + 4 level s^2 - square, without a difference of large numbers.
+        total = 2 * level + np.sqrt(4 * level**2 + quartic * square)
+        variance = np.divide(square, total, out=np.zeros_like(total + square), where=total > 0)
         root = np.sqrt(level) * (np.sign(median) if signed else 1.0)
         spread = np.sqrt(np.where(np.isnan(total), np.nan, variance))
-        return cls(root, spread, signed=signed)
+        return cls(root, spread, signed=signed, freedom=freedom)
 
     @classmethod
     def from_mean(cls, mean: np.ndarray, error: np.ndarray) -> Self:
@@ -139,10 +170,9 @@ class RootNormal:
         """The standard deviation of a new measurement."""
         variance = self.spread * self.spread
         error = self.root * self.root  # in place from here: fields are large
-        error *= 2
-        error += variance
+        error *= 4
+        error += variance * (_kurtosis(self.freedom) - 1)
         error *= variance
-        error *= 2
         return np.sqrt(error)
 
     def estimate(self, statistic: Statistic = "median") -> np.ndarray:
@@ -159,7 +189,7 @@ class RootNormal:
         """
         if not 0 < probability < 1:
             raise ValueError(f"a quantile is between 0 and 1, both excluded; found {probability!r}")
-        return self._squared(self.root + self.spread * float(ndtri(probability)))
+        return self._squared(self.root + self.spread * quantile_of_root(probability, self.freedom))
 
     def interval_90(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the 90 % interval."""
@@ -180,7 +210,8 @@ class RootNormal:
         root = np.sqrt(np.abs(value)) * np.sign(value) if self.signed else _root(value)
         difference = root - self.root
         certain = (np.sign(difference) + 1) / 2
-        return np.where(self.spread > 0, ndtr(_standardised(difference, self.spread)), certain)
+        z = _standardised(difference, self.spread) / _scale(self.freedom)
+        return np.where(self.spread > 0, _distribution(z, self.freedom), certain)
 
     def above(self, limit: np.ndarray | float) -> np.ndarray:
         """Return the probability that a limit is exceeded."""
@@ -206,14 +237,16 @@ class RootNormal:
         if self.signed:
             raise ValueError("the CRPS is that of concentrations, which are not negative")
         truth = np.asarray(truth, np.float64)
-        root, spread = self.root.astype(np.float64), self.spread.astype(np.float64)
+        root, freedom = self.root.astype(np.float64), self.freedom
+        scale = self.spread.astype(np.float64) * _scale(freedom)
         supported = np.maximum(truth, 0.0)
-        zero = _standardised(-root, spread)
-        z = _standardised(_root(truth) - root, spread)
-        linear = _integral(z) - _integral(zero) + _integral(-z)
-        square = _first_moment(z) - _first_moment(zero) - _first_moment(-z)
-        score = 2 * spread * (root * linear + spread * square) + (supported - truth)
-        return np.where(spread > 0, score, np.abs(truth - root**2))
+        zero = _Integrals.up_to(_standardised(-root, scale), freedom)
+        z = _standardised(_root(truth) - root, scale)
+        below, above = _Integrals.up_to(z, freedom), _Integrals.up_to(-z, freedom)
+        linear = below.square - zero.square + above.square
+        square = below.moment - zero.moment - above.moment
+        score = 2 * scale * (root * linear + scale * square) + (supported - truth)
+        return np.where(scale > 0, score, np.abs(truth - root**2))
 
     def _squared(self, root: np.ndarray) -> np.ndarray:
         """Return the value of a root."""
@@ -279,18 +312,82 @@ def _standardised(difference: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return np.divide(difference, spread, out=np.zeros(shape), where=spread > 0)
 
 
-def _integral(z: np.ndarray) -> np.ndarray:
-    """Return the integral of the squared normal distribution function up to z."""
-    p = ndtr(z)
-    return z * p**2 + 2 * _density(z) * p - ndtr(np.sqrt(2) * z) / np.sqrt(np.pi)
+def stated_freedom(freedom: float) -> float | None:
+    """Return degrees of freedom as settings state them: None for a normal root."""
+    return None if math.isinf(freedom) else freedom
 
 
-def _first_moment(z: np.ndarray) -> np.ndarray:
-    """Return the integral of z times the squared normal distribution function up to z."""
-    p, density = ndtr(z), _density(z)
-    return ((z * p) ** 2 - p**2 + density**2) / 2 + z * density * p
+def freedom_of(described: Mapping[Any, Any]) -> float:
+    """Return the degrees of freedom that settings or attributes state; infinite if they do not.
+
+    Examples
+    --------
+    >>> freedom_of({"degrees_of_freedom": 5.0}), freedom_of({})
+    (5.0, inf)
+    """
+    stated = described.get(DEGREES_OF_FREEDOM)
+    return math.inf if stated is None else float(stated)
 
 
-def _density(z: np.ndarray) -> np.ndarray:
-    """Return the normal density."""
-    return np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+def quantile_of_root(probability: float, freedom: float) -> float:
+    """Return a quantile of a root of mean 0 and standard deviation 1.
+
+    Examples
+    --------
+    >>> round(quantile_of_root(0.95, math.inf), 4), round(quantile_of_root(0.95, 5.0), 4)
+    (1.6449, 1.5608)
+    """
+    if math.isinf(freedom):
+        return float(ndtri(probability))
+    return float(stdtrit(freedom, probability)) * _scale(freedom)
+
+
+def _scale(freedom: float) -> float:
+    """Return the scale of Student's t distribution with a standard deviation of 1."""
+    return math.sqrt(1 - 2 / freedom)
+
+
+def _kurtosis(freedom: float) -> float:
+    """Return the kurtosis of Student's t distribution."""
+    return 3 + 6 / (freedom - NO_ERROR)
+
+
+def _distribution(z: np.ndarray, freedom: float) -> np.ndarray:
+    """Return Student's distribution function, of a scale of 1."""
+    return ndtr(z) if math.isinf(freedom) else stdtr(freedom, z)
+
+
+class _Integrals(NamedTuple):
+    r"""Integrals up to z of :math:`F^2` and :math:`z F^2`, with F of Student's t distribution.
+
+    By parts, with the density f and :math:`G(z) = \int^z t f(t) dt = -(\nu + z^2) f / (\nu - 1)`;
+    :math:`(\nu + z^2) f^2` is a multiple of the density with :math:`2 \nu - 1` degrees of freedom.
+    """
+
+    square: np.ndarray
+    moment: np.ndarray
+
+    @classmethod
+    def up_to(cls, z: np.ndarray, freedom: float) -> Self:
+        """Return the integrals for each z."""
+        p = _distribution(z, freedom)
+        if math.isinf(freedom):
+            partial = -np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+            rest = ndtr(math.sqrt(2) * z) / math.sqrt(math.pi)
+            inner = z * partial * p - partial**2 / 2 + p**2 / 2
+        else:
+            peak, wider = _peak(freedom), 2 * freedom - 1
+            kernel = 1 + z**2 / freedom
+            partial = -peak * freedom / (freedom - 1) * kernel ** ((1 - freedom) / 2)
+            stretch = math.sqrt(wider / freedom)
+            share = 2 * freedom * peak**2 / (_peak(wider) * stretch * (freedom - 1))
+            rest = share * stdtr(wider, stretch * z)
+            inner = (freedom - 1) * (z * partial * p - partial**2 / 2) + freedom * p**2 / 2
+            inner = inner / (freedom - 2)
+        return cls(z * p**2 - 2 * partial * p - rest, (z * p) ** 2 / 2 - inner)
+
+
+def _peak(freedom: float) -> float:
+    """Return the density of Student's t distribution at 0."""
+    logarithm = gammaln((freedom + 1) / 2) - gammaln(freedom / 2)
+    return math.exp(logarithm) / math.sqrt(freedom * math.pi)

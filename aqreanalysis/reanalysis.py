@@ -24,6 +24,7 @@ from aqreanalysis.observations import (
 )
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 from aqreanalysis.product import build_product
+from aqreanalysis.untrusted import check_size
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,9 @@ def reanalyse(
         stations are asked for, the region is out of reach of every station, the period holds no
         hour, or the memory does not hold the request.
     """
+    if observations.chunks:  # of an archive: read once
+        check_size("observations", observations.nbytes)
+        observations = observations.compute()
     validate(observations)
     check_statistic(statistic)
     check_quantiles(quantiles)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
-from benchmarks import measuring, quality, record, silence, speed_commands, starts, tables
+from benchmarks import (
+    intervals,
+    measuring,
+    quality,
+    record,
+    silence,
+    speed_commands,
+    starts,
+    tables,
+)
 from benchmarks.filling import coverage_table, filling_table
 from benchmarks.fuzz import add_fuzz
 from benchmarks.measuring import Measured
@@ -94,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         run=lambda options: print(
             starts.table(data_folder(options.data), starts=options.starts, hours=options.hours)
         )
+    )
+    hold = commands.add_parser("intervals", help="how often intervals hold at hidden stations")
+    hold.add_argument("protocols", nargs="*", choices=tuple(PROTOCOLS), default=intervals.DEFAULT)
+    hold.add_argument("--data", type=Path, help="folder of data, as above")
+    hold.set_defaults(
+        run=lambda options: print(intervals.table(data_folder(options.data), options.protocols))
     )
     control = commands.add_parser(
         "quality", help="hidden stations with and without quality control, and planted faults"

@@ -139,12 +139,12 @@ def compared(rows: Iterable[Mapping[str, Any]], method: str) -> dict[str, Compar
         name: differences(summed.sel(estimator=[name, method]), to=name).sel(estimator=method)
         for name in {*best.values()}
     }
-    found = {}
+    comparisons = {}
     for score, name in best.items():
         relative = to[name][f"relative_{score}"]
         bounds = (float(relative.sel(bound=bound)) for bound in ("value", "low", "high"))
-        found[score] = Comparison(of[method, score], name, of[name, score], *bounds)
-    return found
+        comparisons[score] = Comparison(of[method, score], name, of[name, score], *bounds)
+    return comparisons
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
     that the neural method has follow the key. It is compared with the best of all baselines,
     whatever backgrounds they have, and, under `SAME`, of those that have what it has.
     """
-    found = {}
+    by_protocol = {}
     medians = [row for row in rows if row["statistic"] == "median"]
     for key, protocol in PROTOCOLS.items():
         of_protocol = [row for row in medians if row["protocol"] == key]
@@ -177,8 +177,8 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
                 same = [row for row in part if parts_of(row["method"])[1] == parts_of(method)[1]]
                 for words, among in ((split, part), (f"{split} {SAME}".strip(), same)):
                     if (scores := compared(among, method)) and (words == split or same != part):
-                        found[key + behind, words] = Standing(method, len(stations), scores)
-    return found
+                        by_protocol[key + behind, words] = Standing(method, len(stations), scores)
+    return by_protocol
 
 
 def backgrounds_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -187,10 +187,10 @@ def backgrounds_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted({"", *behind}, key=len)
 
 
-def differences_table(found: Mapping[tuple[str, str], Standing]) -> list[list[str]]:
+def differences_table(by_protocol: Mapping[tuple[str, str], Standing]) -> list[list[str]]:
     """Return the table of standings, losses in RMSE first, as rows of cells."""
     head = ["difference in %", "method", "stations", *(score.upper() for score in COMPARED)]
-    ordered = sorted(found.items(), key=lambda each: -each[1].scores["rmse"].difference)
+    ordered = sorted(by_protocol.items(), key=lambda each: -each[1].scores["rmse"].difference)
     return [head] + [
         [f"`{key}` {split}".strip(), of.method, str(of.stations), *map(str, of.scores.values())]
         for (key, split), of in ordered

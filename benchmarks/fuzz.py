@@ -152,9 +152,9 @@ def read(path: Path, source: Source) -> tuple[xr.Dataset, set[str]]:
         logger.removeHandler(listener)
 
 
-def difference(found: xr.Dataset, truth: pd.Series) -> str:
+def difference(observations: xr.Dataset, truth: pd.Series) -> str:
     """Return a value that the truth does not have, or nothing."""
-    values = series(found)
+    values = series(observations)
     expected = truth.reindex(values.index)
     wrong = np.flatnonzero(~np.isclose(values, expected, rtol=1e-5, atol=1e-4))
     if wrong.size == 0:
@@ -200,7 +200,7 @@ def independent(path: Path) -> pd.Series:
 def judge(case: Case, path: Path, truth: pd.Series, usual: set[str]) -> dict[str, str]:
     """Read one file and return its outcome; called in the process of its own."""
     try:
-        found, said = read(path, case.source)
+        observations, said = read(path, case.source)
     except (ObservationError, ForeignError, ProductError) as error:
         message: str = str(error)
         cause: BaseException | None = error.__cause__
@@ -220,9 +220,9 @@ def judge(case: Case, path: Path, truth: pd.Series, usual: set[str]) -> dict[str
         if case.source.path.name not in ("long.csv", "semicolons.csv"):
             return {"outcome": "right", "words": ""}
         truth = independent(path)
-    wrong = difference(found, truth)
-    if not wrong and case.effect == SAME and len(series(found)) < len(truth):
-        wrong = f"{len(truth) - len(series(found))} values are gone"
+    wrong = difference(observations, truth)
+    if not wrong and case.effect == SAME and len(series(observations)) < len(truth):
+        wrong = f"{len(truth) - len(series(observations))} values are gone"
     return {"outcome": "wrong" if wrong else "right", "words": wrong}
 
 

@@ -91,7 +91,7 @@ def _of_tests() -> list[Source]:
     """Return the tables among the files of the tests that need no options."""
     from aqreanalysis.observations import ObservationError, open_observations
 
-    found = []
+    readable = []
     for path in sorted(FIXTURES.rglob("*")):
         if path.suffix not in (".csv", ".txt", ".tsv", ".dat", ".xlsx", ".json", ".zip"):
             continue
@@ -99,8 +99,8 @@ def _of_tests() -> list[Source]:
             open_observations(path)
         except ObservationError:
             continue
-        found.append(Source(path))
-    return found
+        readable.append(Source(path))
+    return readable
 
 
 def _packed(source: Path, target: Path, suffix: str) -> None:

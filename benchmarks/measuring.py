@@ -197,6 +197,7 @@ def summed(split: Split, method: str, estimate: np.ndarray, hidden: HiddenEstima
         estimate=estimate[None],
         standard_error=hidden.standard_error[None],
         median=hidden.median[None],
+        freedom=np.full((1, len(names)), hidden.freedom),
         methods=[method],
         stations={"distance_km": split.fold.distance_km(split.observations)},
         attributes={"by": "protocol"},

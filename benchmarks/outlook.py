@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from aqreanalysis import Outlook, Reanalyser, Schedule
+from aqreanalysis import Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.methods.neural.batches import neighbourhood_of
 from aqreanalysis.methods.neural.neural_knn import LEAST_SQUARE, spread_features
@@ -20,6 +20,7 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, distribution_of
 from aqreanalysis.outlook.training import OutlookSchedule
 from aqreanalysis.predictive import Statistic
+from benchmarks.outlook_rivals import RivalOutlook
 from benchmarks.progress import Reporter
 from benchmarks.record import append, source_digest
 from benchmarks.sources import beijing12
@@ -32,6 +33,9 @@ STARTS = (np.datetime64("2016-07-01T00"), np.datetime64("2017-02-22T00"))
 LEADS, DAY, FOLDS = 168, 24, 3
 #: Hours of a day without which its mean is not scored.
 FEWEST_HOURS = 18
+INVERSE_DISTANCE = "hidden, inverse distance"
+#: Starts of a fortnight, by which the errors of methods are compared, and what is compared.
+FORTNIGHT, COMPARED = 28, ("hour 6", "hour 12", "hour 24", "7 days, hourly")
 #: Inverse distance as in the paper: neighbours and power.
 NEIGHBOURS, POWER = 20, 2.0
 _POLLUTANTS = tuple(name for name in POLLUTANTS if name not in (VARIABLE, "no"))
@@ -42,26 +46,48 @@ def _named(method: str, **settings: Any) -> tuple[str, dict[str, Any]]:
     return method, settings
 
 
+#: As released: at most 50 epochs of starts every 12 h, until the validation period has not gained
+#: for ten.
+RELEASED = OutlookSchedule(
+    updates=51_500,
+    batch=16,
+    rate=1e-3,
+    decay=0.01,
+    constant=True,
+    check_every=1030,
+    patience=10,
+    average=0.0,
+    examples=16_500,
+)
 #: What is compared. All see the same hours of the same stations.
 METHODS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "persistence": _named("persistence"),
     "climatology": _named("climatology"),
     "ridge": _named("ridge", covariates=()),
     "ridge_all": _named("ridge"),
+    "boosting": _named("boosting"),
     "lstm": _named("lstm"),
     "patchtst": _named("patchtst"),
-    # As many updates as a person waits for, not the 50 epochs of the released code.
-    "paper": _named(
-        "paper",
-        covariates=_POLLUTANTS,
-        schedule=OutlookSchedule(updates=100, batch=16, rate=1e-3, decay=0.01, check_every=25),
-    ),
+    "paper": _named("paper", covariates=_POLLUTANTS, schedule=RELEASED),
+    # Ridge regression of the root, covariates penalised more: AQ-Net without any update.
+    "aqnet_start": _named("aqnet", schedule=OutlookSchedule(updates=0)),
+    "aqnet_start_alone": _named("aqnet", covariates=(), schedule=OutlookSchedule(updates=0)),
+    "ridge_lstm": _named("ridge_lstm"),
     "aqnet": _named("aqnet"),
+    "aqnet_alone": _named("aqnet", covariates=()),
     "aqnet_without_cycles": _named("aqnet", configuration=OutlookConfiguration(cycles=False)),
     "aqnet_without_meteorology": _named("aqnet", covariates=_POLLUTANTS),
 }
 #: Methods that do not depend on a seed.
-UNSEEDED = ("persistence", "climatology", "ridge", "ridge_all")
+UNSEEDED = (
+    "persistence",
+    "climatology",
+    "ridge",
+    "ridge_all",
+    "boosting",
+    "aqnet_start",
+    "aqnet_start_alone",
+)
 
 
 @dataclass(frozen=True)
@@ -113,10 +139,17 @@ def measure(
     methods: Sequence[str],
     folds: Sequence[int],
     seeds: Sequence[int],
-    path: Path | None,
     reporter: Reporter,
+    path: Path | None = None,
+    checkpoints: Path | None = None,
+    note: str = "",
 ) -> list[dict[str, Any]]:
-    """Return the record of all runs, also appended to a CSV file as they end."""
+    """Return the record of all runs, also appended to a CSV file as they end.
+
+    Beside that file another, of which the name ends in ``_fortnights``, gets the sums of each
+    fortnight of starts. With a folder of checkpoints a training that was cut off goes on. The note
+    is written beside every score.
+    """
     source_digest()
     record: list[dict[str, Any]] = []
     splits = {fold: Split.of(folder, fold) for fold in folds}
@@ -127,52 +160,105 @@ def measure(
                 if method in UNSEEDED and seed != seeds[0]:
                     continue
                 reporter.start(f"fold {fold} seed {seed} {method}")
-                rows = list(_run(split, ways[fold], method, seed))
+                checkpoint = checkpoints and checkpoints / f"{method}-{fold}-{seed}.pt"
+                run = Run.of(split, ways[fold], method, seed, checkpoint)
+                rows = [row | {"note": note} for row in run.rows()]
                 if path is not None:
                     append(path, rows)
+                    append(fortnights_path(path), list(run.fortnights()))
                 record += rows
                 reporter.finish(_summary(rows))
     return record
 
 
-def _run(split: Split, way: "Way", method: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the record of one method on one split, both statistics of one fit."""
-    name, settings = METHODS[method]
-    began = perf_counter()
-    model = Outlook(name, seed=seed, progress=False, between=way.between, **settings)
-    first, last = (instant - ZONE for instant in VALIDATION)
-    model.fit(split.learned_from, VARIABLE, validation=slice(first, last))
-    fitted = perf_counter()
-    forecast = model.issue(split.visible, split.columns)
-    known, estimates = forecast.distribution, forecast.estimates
-    predicted = perf_counter()
-    past = split.visible[VARIABLE].transpose("station", "time").values
-    estimated = np.sqrt(known.mean) if estimates == "mean" else known.root
-    root = way.hidden(estimated, past, split.columns)
-    hidden = distribution_of(root, way.spread(root, estimated, known.spread), estimates)
-    truths = (split.truth(split.visible), split.truth(split.hidden))
-    head = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "fold": split.fold,
-        "method": method,
-        "seed": "" if method in UNSEEDED else seed,
-    }
-    tail = {
-        "fit_seconds": round(fitted - began, 1),
-        "predict_seconds": round(predicted - fitted, 1),
-        "source": source_digest(),
-    }
-    for statistic in get_args(Statistic):
-        visible = known.estimate(statistic)
-        places = {
-            "visible": (visible, truths[0]),
-            "hidden": (hidden.estimate(statistic), truths[1]),
-            "hidden, inverse distance": (way.inverse_distance(visible), truths[1]),
+def fortnights_path(path: Path) -> Path:
+    """Return where the sums of fortnights are, beside a record.
+
+    Examples
+    --------
+    >>> fortnights_path(Path("outlook.csv")).name
+    'outlook_fortnights.csv'
+    """
+    return path.with_stem(f"{path.stem}_fortnights")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one split, both statistics of one fit.
+
+    Attributes
+    ----------
+    head, tail : dict
+        What was run, and times and source.
+    estimates : mapping
+        By statistic and place: estimates and truth, (start, station, lead).
+    """
+
+    head: dict[str, Any]
+    tail: dict[str, Any]
+    estimates: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(
+        cls, split: Split, way: "Way", method: str, seed: int, checkpoint: Path | None = None
+    ) -> "Run":
+        """Learn and predict."""
+        name, settings = METHODS[method]
+        began = perf_counter()
+        model = RivalOutlook(
+            name, seed=seed, progress=False, checkpoint=checkpoint, between=way.between, **settings
+        )
+        first, last = (instant - ZONE for instant in VALIDATION)
+        model.fit(split.learned_from, VARIABLE, validation=slice(first, last))
+        fitted = perf_counter()
+        forecast = model.issue(split.visible, split.columns)
+        known, estimates = forecast.distribution, forecast.estimates
+        predicted = perf_counter()
+        past = split.visible[VARIABLE].transpose("station", "time").values
+        estimated = np.sqrt(known.mean) if estimates == "mean" else known.root
+        root = way.hidden(estimated, past, split.columns)
+        hidden = distribution_of(root, way.spread(root, estimated, known.spread), estimates)
+        truths = (split.truth(split.visible), split.truth(split.hidden))
+        head = {
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "fold": split.fold,
+            "method": method,
+            "seed": "" if method in UNSEEDED else seed,
         }
-        for place, (estimate, truth) in places.items():
+        tail = {
+            "fit_seconds": round(fitted - began, 1),
+            "predict_seconds": round(predicted - fitted, 1),
+            "source": source_digest(),
+        }
+        by_place: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        for statistic in get_args(Statistic):
+            visible = known.estimate(statistic)
+            by_place |= {
+                (statistic, "visible"): (visible, truths[0]),
+                (statistic, "hidden"): (hidden.estimate(statistic), truths[1]),
+                (statistic, INVERSE_DISTANCE): (way.inverse_distance(visible), truths[1]),
+            }
+        return cls(head, tail, by_place)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the record of the run."""
+        for (statistic, place), (estimate, truth) in self.estimates.items():
             for target, sums in _sums(estimate, truth):
                 part = {"statistic": statistic, "place": place, "target": target}
-                yield {**head, **part, **sums, **tail}
+                yield {**self.head, **part, **sums, **self.tail}
+
+    def fortnights(self) -> Iterator[dict[str, Any]]:
+        """Yield the errors of means in each fortnight of starts."""
+        head = {name: self.head[name] for name in ("fold", "method", "seed")}
+        for place in ("visible", "hidden"):
+            estimate, truth = self.estimates["mean", place]
+            for first in range(0, len(truth), FORTNIGHT):
+                part = slice(first, first + FORTNIGHT)
+                for target, sums in _sums(estimate[part], truth[part]):
+                    if target in COMPARED:
+                        at = {"place": place, "target": target, "fortnight": first // FORTNIGHT}
+                        names = ("values", "squares", "absolute")
+                        yield {**head, **at, **{name: round(sums[name]) for name in names}}
 
 
 def _sums(estimate: np.ndarray, truth: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -352,7 +438,7 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
         f"{row['place']} {row['target']} {np.sqrt(row['squares'] / row['values']):.2f}"
         for row in rows
         if row["target"] in ("hour 6", "hour 24", "7 days, hourly")
-        and "inv" not in row["place"]
+        and row["place"] != INVERSE_DISTANCE
         and row["statistic"] == "mean"
     ]
     head = rows[0]

@@ -22,6 +22,10 @@ def add_outlook(commands: Any) -> None:
     parser.add_argument("--csv", type=Path, help="file to which the record is added")
     parser.add_argument("--from-csv", type=Path, help="print the tables of a record, run nothing")
     parser.add_argument(
+        "--checkpoints", type=Path, help="folder from which trainings go on that were cut off"
+    )
+    parser.add_argument("--note", default="", help="is written beside the scores of the record")
+    parser.add_argument(
         "--statistic",
         choices=get_args(Statistic),
         default="mean",
@@ -41,7 +45,10 @@ def _outlook(options: argparse.Namespace) -> None:
     if wrong:
         raise ValueError(f"methods are {', '.join(outlook.METHODS)}; found {', '.join(wrong)}")
     if options.from_csv:
-        print(outlook_tables.tables(outlook_tables.read(options.from_csv), options.statistic))
+        rows = outlook_tables.read(options.from_csv)
+        print(outlook_tables.tables(rows, options.statistic))
+        print(outlook_tables.differences(outlook_tables.read_fortnights(options.from_csv)))
+        print(outlook_tables.summary(rows))
         return
     seeded = [name for name in options.methods if name not in outlook.UNSEEDED]
     others = len(options.methods) - len(seeded)
@@ -54,6 +61,8 @@ def _outlook(options: argparse.Namespace) -> None:
             seeds=options.seeds,
             path=options.csv,
             reporter=reporter,
+            checkpoints=options.checkpoints,
+            note=options.note,
         )
     print(outlook_tables.tables(rows, options.statistic))
 

@@ -25,12 +25,12 @@ def table(folder: Path, protocol: str = "p3") -> str:
     model.fit(split.training, split.variable)
     rows = [["silent hours", "RMSE", "stated", "50 % holds", "90 % holds", "99 % holds"]]
     for silent in SILENT:
-        truth, found = _silent_hours(model, split, silent)
-        below = found.below(truth)
-        held = [np.mean(abs(below - 0.5) <= share / 2) for share in (0.5, 0.9, 0.99)]
-        errors = found.median - truth, found.standard_error
+        truth, estimates = _silent_hours(model, split, silent)
+        below = estimates.below(truth)
+        shares = [np.mean(abs(below - 0.5) <= share / 2) for share in (0.5, 0.9, 0.99)]
+        errors = estimates.median - truth, estimates.standard_error
         sizes = [f"{np.sqrt(np.mean(error**2)):.1f}" for error in errors]
-        rows.append([str(silent), *sizes, *(f"{share:.3f}" for share in held)])
+        rows.append([str(silent), *sizes, *(f"{share:.3f}" for share in shares)])
     return markdown(rows)
 
 
@@ -51,10 +51,10 @@ def _silent_hours(model: Reanalyser, split: Split, silent: int) -> tuple[np.ndar
         part = part.assign({variable: values.where(reported).assign_attrs(values.attrs)})
         places = at["longitude"].values, at["latitude"].values
         hours = slice(WINDOW - silent, WINDOW)
-        found = model.field(part, at, slice(0, WINDOW))(*places, hours)
+        estimates = model.field(part, at, slice(0, WINDOW))(*places, hours)
         truths.append(np.maximum(values_of(at, variable)[:, hours], 0).ravel())
-        roots.append(found.root.ravel())
-        spreads.append(found.spread.ravel())
+        roots.append(estimates.root.ravel())
+        spreads.append(estimates.spread.ravel())
     truth, root, spread = (np.concatenate(parts) for parts in (truths, roots, spreads))
     scored = np.isfinite(truth) & np.isfinite(root)
-    return truth[scored], RootNormal(root[scored], spread[scored])
+    return truth[scored], RootNormal(root[scored], spread[scored], freedom=estimates.freedom)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks import growth, month, speed
+from benchmarks import archive, growth, month, speed
 from benchmarks.measuring import measure
 from benchmarks.profiling import profile
 from benchmarks.protocols import PROTOCOLS
@@ -34,6 +34,23 @@ def add_to(commands: Any) -> None:
     country.set_defaults(
         run=lambda options: print(month.write_month(options.output, options.hours, options.memory))
     )
+    years = commands.add_parser("archive", help="years of monthly files to Zarr, beside a parser")
+    years.add_argument("folder", type=Path, help="where files are made, once, and the store")
+    years.add_argument("--years", type=int, nargs="+", default=[10], help="default: %(default)s")
+    years.add_argument("--stations", type=int, default=1500, help="default: %(default)s")
+    years.add_argument("--suffix", nargs="+", default=list(archive.PEERS), choices=archive.PEERS)
+    years.add_argument("--alone", action="store_true", help="without the parser of others")
+    years.set_defaults(run=_archive)
+
+
+def _archive(options: argparse.Namespace) -> None:
+    """Print the table as its rows come."""
+    print(archive.HEAD, flush=True)
+    for suffix in options.suffix:
+        for number in options.years:
+            case = options.folder, number, options.stations, suffix
+            for line in archive.lines(*case, peer=not options.alone):
+                print(line, flush=True)
 
 
 def _speed(options: argparse.Namespace) -> None:

@@ -28,13 +28,13 @@ MEANS = ("mae", "crps", "coverage")
 
 def summed_up(scores: Path, stations: Path) -> str:
     """Return the tables: RMSE and MAE, CRPS and coverage, and the differences with intervals."""
-    rows, found = latest(scores), standings(read_stations(stations))
+    rows, by_protocol = latest(scores), standings(read_stations(stations))
     tables = [
         _table(rows, "RMSE / MAE", ESTIMATES, lambda s: f"{s['rmse']:.2f} / {s['mae']:.2f}",
-               found, ("rmse", "mae")),
+               by_protocol, ("rmse", "mae")),
         _table(rows, "CRPS / share within the 90 % interval", DISTRIBUTIONS,
-               lambda s: f"{s['crps']:.2f} / {s['coverage']:.3f}", found, ("crps",)),
-        markdown(differences_table(found)),
+               lambda s: f"{s['crps']:.2f} / {s['coverage']:.3f}", by_protocol, ("crps",)),
+        markdown(differences_table(by_protocol)),
     ]  # fmt: skip
     return "\n\n".join(tables)
 
@@ -69,7 +69,7 @@ def _table(
     title: str,
     methods: Sequence[str],
     cell: Callable[[Mapping[str, float]], str],
-    found: Mapping[tuple[str, str], Standing],
+    by_protocol: Mapping[tuple[str, str], Standing],
     compared: Sequence[str],
 ) -> str:
     """Return a table with a row for each protocol, or split of its own, and the methods beside.
@@ -95,7 +95,7 @@ def _table(
                 label = f"{split} hidden" if split else protocol.title
                 if behind:
                     label = f"with {behind[1:].replace(WITH, ' and ')}"
-                standing = found.get((key + behind, split))
+                standing = by_protocol.get((key + behind, split))
                 last = [standing.scores[score].percent for score in compared] if standing else ["-"]
                 body.append([f"{label} (`{key}{behind}`)", *cells, " / ".join(last)])
     return markdown([[title, *methods, "neural", "neural to the best, %"], *body])

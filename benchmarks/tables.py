@@ -56,8 +56,8 @@ def comparison_lines(results: Sequence[Measured]) -> list[str]:
         rows = [row for result in group for row in station_rows(result)]
         rows = [row for row in rows if row["statistic"] == group[0].statistic]
         for method in [name + behind for name in OURS for behind in backgrounds_of(rows)]:
-            found = compared(rows, method)
-            parts = [f"{name.upper()} {each}" for name, each in found.items()]
+            comparisons = compared(rows, method)
+            parts = [f"{name.upper()} {each}" for name, each in comparisons.items()]
             split = f", {group[0].split}" if group[0].protocol.combine == "each" else ""
             if parts:
                 lines.append(f"{method}{split}: {'; '.join(parts)}")

@@ -98,16 +98,16 @@ def _is_complete(value: Any) -> bool:
     return isinstance(value, tuple) and value[0] == value[1]
 
 
-def assert_same_metadata(found: xr.Dataset, expected: xr.Dataset) -> None:
+def assert_same_metadata(result: xr.Dataset, expected: xr.Dataset) -> None:
     """Compare all coordinates and all attributes, but not the values of the layers."""
-    assert found.attrs == expected.attrs
+    assert result.attrs == expected.attrs
     layers = list(expected.data_vars)
-    xr.testing.assert_identical(found.drop_vars(layers), expected.drop_vars(layers))
+    xr.testing.assert_identical(result.drop_vars(layers), expected.drop_vars(layers))
     for name in layers:
-        assert found[name].dims == expected[name].dims
-        empty = {dim: slice(0) for dim in found[name].dims}
+        assert result[name].dims == expected[name].dims
+        empty = {dim: slice(0) for dim in result[name].dims}
         xr.testing.assert_identical(
-            found[name].isel(empty).variable.compute(),
+            result[name].isel(empty).variable.compute(),
             expected[name].isel(empty).variable.compute(),
         )
 

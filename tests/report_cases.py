@@ -12,7 +12,7 @@ def pairs_of(
     steps=96,
     step_hours=1.0,
     constant=False,
-    told=True,
+    stated=True,
     distance_km=None,
     names=None,
     **attributes,
@@ -38,7 +38,7 @@ def pairs_of(
             "estimate": (("estimator", "station", "time"), estimate.astype(np.float32)),
             "standard_error": (
                 ("estimator", "station", "time"),
-                np.broadcast_to(spread if told else np.nan, estimate.shape).astype(np.float32),
+                np.broadcast_to(spread if stated else np.nan, estimate.shape).astype(np.float32),
             ),
         },
         coords={

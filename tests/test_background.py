@@ -51,9 +51,9 @@ def fused(network, model_field):
 def test_a_grid_is_sampled_bilinearly_and_linearly_in_time():
     lon, lat = np.array([9.25, 12.5]), np.array([50.5, 49.75])
     at = HOURS[:3] + np.timedelta64(30, "m")
-    found = Background(plane(time=HOURS)).at(lon, lat, at)[..., 0]
+    sampled = Background(plane(time=HOURS)).at(lon, lat, at)[..., 0]
     expected = (2 * lon + 3 * lat)[:, None] + np.array([0.5, 1.5, 2.5])
-    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(sampled, expected)
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ def test_a_grid_is_sampled_bilinearly_and_linearly_in_time():
     ],
 )
 def test_the_way_a_grid_is_written_does_not_matter(turned):
-    found = Background(turned(plane())).at(np.array([9.25]), np.array([50.5]), HOURS[:2])
-    np.testing.assert_allclose(found.ravel(), 2 * 9.25 + 3 * 50.5)
+    sampled = Background(turned(plane())).at(np.array([9.25]), np.array([50.5]), HOURS[:2])
+    np.testing.assert_allclose(sampled.ravel(), 2 * 9.25 + 3 * 50.5)
 
 
 def test_outside_of_the_field_and_its_period_is_missing():
     field = Background(plane(time=HOURS))
     late = HOURS[-1] + np.array([0, 30, 120]) * np.timedelta64(1, "m")
-    found = field.at(np.array([9.0, 30.0]), np.array([50.0, 50.0]), late)[..., 0]
-    assert np.isfinite(found[0]).tolist() == [True, True, False]  # held for one step
-    assert found[0, 0] == found[0, 1]
-    assert np.isnan(found[1]).all()
+    sampled = field.at(np.array([9.0, 30.0]), np.array([50.0, 50.0]), late)[..., 0]
+    assert np.isfinite(sampled[0]).tolist() == [True, True, False]  # held for one step
+    assert sampled[0, 0] == sampled[0, 1]
+    assert np.isnan(sampled[1]).all()
 
 
 def test_points_are_found_at_their_place_and_nowhere_else():
@@ -91,13 +91,13 @@ def test_points_are_found_at_their_place_and_nowhere_else():
             "time": HOURS[:2],
         },
     )
-    found = Background(points).at(np.array([11.001, 10.5]), np.array([50.0, 50.0]), HOURS[:2])
-    np.testing.assert_array_equal(found[0, :, 0], [3.0, 4.0])
-    assert np.isnan(found[1]).all()
+    sampled = Background(points).at(np.array([11.001, 10.5]), np.array([50.0, 50.0]), HOURS[:2])
+    np.testing.assert_array_equal(sampled[0, :, 0], [3.0, 4.0])
+    assert np.isnan(sampled[1]).all()
 
 
 @pytest.mark.parametrize(
-    ("background", "told"),
+    ("background", "message"),
     [
         ({"pm25": 1}, "is an xarray DataArray or Dataset; found dict"),
         (xr.Dataset({"name": ("lat", ["a"])}), "^the background holds no numeric variable"),
@@ -107,8 +107,8 @@ def test_points_are_found_at_their_place_and_nowhere_else():
         ),
     ],
 )
-def test_what_is_no_background_is_refused(background, told):
-    with pytest.raises(BackgroundError, match=told):
+def test_what_is_no_background_is_refused(background, message):
+    with pytest.raises(BackgroundError, match=message):
         Background(background)
 
 
@@ -164,8 +164,8 @@ def test_a_good_background_helps_at_hidden_stations(network, model_field, fused)
     alone = obs.aqnet.fit("pm25", schedule=QUICK, progress=False)
     errors = []
     for method, background in ((alone, None), (fused, model_field)):
-        found = obs.aqnet.reanalyse(at=hidden, method=method, background=background)
-        errors.append(float(np.sqrt(((found.pm25 - hidden.pm25) ** 2).mean())))
+        product = obs.aqnet.reanalyse(at=hidden, method=method, background=background)
+        errors.append(float(np.sqrt(((product.pm25 - hidden.pm25) ** 2).mean())))
     assert errors[1] < 0.8 * errors[0]
 
 
@@ -205,8 +205,8 @@ def test_a_model_and_its_background_belong_together(network, model_field, fused)
 
 
 def test_a_method_that_takes_no_background_says_which_do(network, model_field):
-    told = r"'idw' takes no background; leave it out, or use method='neural' or 'kriging'"
-    with pytest.raises(ValueError, match=told):
+    message = r"'idw' takes no background; leave it out, or use method='neural' or 'kriging'"
+    with pytest.raises(ValueError, match=message):
         network.observations.aqnet.reanalyse(grid=0.5, method="idw", background=model_field)
 
 

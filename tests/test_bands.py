@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
 import aqreanalysis as aqr
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.bands import SMOOTHING_KM2, BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
 from aqreanalysis.methods.kriging.solver import JITTER
 from aqreanalysis.methods.neural.batches import (
     Samples,
-    Standardisation,
     neighbourhood_of,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
@@ -82,15 +82,15 @@ def test_weights_agree_with_bordered_systems_solved_by_hand(k, seed):
     rng = np.random.default_rng(seed)
     east, north = rng.uniform(-60, 60, (2, k))
     covariance = random_bands(seed)
-    found = covariance.weights(*polar(east, north), *torch.zeros(2, 1, k).double())
+    weights = covariance.weights(*polar(east, north), *torch.zeros(2, 1, k).double())
     place = stretched(covariance, east, north)
     total = 0.0
     for band in range(3):
         weight, variance = kriged_by_hand(covariance, place, band)
-        np.testing.assert_allclose(found.weight[0, :, band], weight, atol=1e-8)
+        np.testing.assert_allclose(weights.weight[0, :, band], weight, atol=1e-8)
         total += variance
-    assert float(found.variance[0]) == pytest.approx(total, rel=1e-5)
-    np.testing.assert_allclose(found.weight.sum(1), 1, atol=1e-9)
+    assert float(weights.variance[0]) == pytest.approx(total, rel=1e-5)
+    np.testing.assert_allclose(weights.weight.sum(1), 1, atol=1e-9)
 
 
 def test_without_a_stretch_directions_do_not_matter():
@@ -99,8 +99,8 @@ def test_without_a_stretch_directions_do_not_matter():
     east, north = rng.uniform(-60, 60, (2, 6))
     distance, bearing = polar(east, north)
     none = torch.zeros(2, 1, 6).double()
-    found, turned = (covariance.weights(distance, bearing + t, *none) for t in (0.0, 1.0))
-    np.testing.assert_allclose(found.weight, turned.weight, atol=1e-9)
+    weights, turned = (covariance.weights(distance, bearing + t, *none) for t in (0.0, 1.0))
+    np.testing.assert_allclose(weights.weight, turned.weight, atol=1e-9)
     stretched = random_bands(3).weights(distance, bearing + 1.0, *none)
     assert not np.allclose(
         random_bands(3).weights(distance, bearing, *none).weight, stretched.weight
@@ -110,9 +110,9 @@ def test_without_a_stretch_directions_do_not_matter():
 def test_a_stretch_along_an_axis_makes_it_count_as_longer():
     covariance = BandCovariance(1, 10.0).requires_grad_(False)
     covariance.stretch[:] = double([0.5, 0.0])  # east is stretched, north is shrunk
-    found = covariance.weights(*polar(np.array([10.0, 0.0]), np.array([0.0, 10.0])),
+    weights = covariance.weights(*polar(np.array([10.0, 0.0]), np.array([0.0, 10.0])),
                                *torch.zeros(2, 1, 2).double())  # fmt: skip
-    assert float(found.weight[0, 1, 0]) > 1.2 * float(found.weight[0, 0, 0])
+    assert float(weights.weight[0, 1, 0]) > 1.2 * float(weights.weight[0, 0, 0])
 
 
 def test_missing_neighbours_get_no_weight_and_change_nothing():
@@ -131,11 +131,11 @@ def test_missing_neighbours_get_no_weight_and_change_nothing():
 def test_a_cluster_does_not_count_as_many():
     covariance = BandCovariance(1, 10.0).requires_grad_(False)
     covariance.log_noise[:] = -20.0  # no noise: but for jitter the system is singular
-    found = covariance.weights(
+    weights = covariance.weights(
         *polar(np.array([10.0, 10.0, 10.0, -10.0]), np.zeros(4)), *torch.zeros(2, 1, 4).double()
     )
-    assert torch.isfinite(found.variance).all()
-    weight = found.weight[0, :, 0]
+    assert torch.isfinite(weights.variance).all()
+    weight = weights.weight[0, :, 0]
     np.testing.assert_allclose(weight, [1 / 6, 1 / 6, 1 / 6, 1 / 2], atol=1e-3)
 
 
@@ -195,7 +195,7 @@ def test_leaving_one_out_is_solving_each_system_without_the_station(n, seed):
     east, north = (place[None] - place[:, None]).transpose(2, 0, 1)
     distance, bearing = double(np.hypot(east, north)), double(np.arctan2(east, north))
     log_noise = double(rng.uniform(-1, 1, n))
-    found, _ = covariance.leave_one_out(distance, bearing, log_noise)
+    result, _ = covariance.leave_one_out(distance, bearing, log_noise)
     for left_out in range(n):
         others = np.delete(np.arange(n), left_out)
         weights = covariance.weights(
@@ -204,8 +204,8 @@ def test_leaving_one_out_is_solving_each_system_without_the_station(n, seed):
             torch.zeros(1, n - 1).double(),
             log_noise[others][None],
         )
-        np.testing.assert_allclose(found[left_out, others], weights.weight[0], atol=1e-4)
-    assert (found[np.arange(n), np.arange(n)] == 0).all()
+        np.testing.assert_allclose(result[left_out, others], weights.weight[0], atol=1e-4)
+    assert (result[np.arange(n), np.arange(n)] == 0).all()
 
 
 # --- bands of series
@@ -229,8 +229,10 @@ def test_what_is_not_known_is_in_no_smoothing():
     value = torch.full((1, 60), 2.0).double()
     wrong = torch.where(known > 0, value, 99.0)
     bands = split_bands(wrong, known, (1.0, 4.0))
-    there = known[0, 12:48] > 0
-    np.testing.assert_allclose(bands[0, there], [[0.0, 0.0, 2.0]] * int(there.sum()), atol=1e-12)
+    present = known[0, 12:48] > 0
+    np.testing.assert_allclose(
+        bands[0, present], [[0.0, 0.0, 2.0]] * int(present.sum()), atol=1e-12
+    )
 
 
 # --- fitting

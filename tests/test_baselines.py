@@ -85,29 +85,29 @@ def network():
 @every_estimator
 def test_constant_field_stays_constant_with_missing_values(make, network):
     constant = network.where(network.pm25.isnull(), 7.0)
-    found = make().fit(constant, "pm25").predict(constant, GRID).pm25.compute()
-    np.testing.assert_allclose(found.isel(time=17), np.nan)
-    np.testing.assert_allclose(found.drop_isel(time=17), 7.0, rtol=1e-6)
+    estimates = make().fit(constant, "pm25").predict(constant, GRID).pm25.compute()
+    np.testing.assert_allclose(estimates.isel(time=17), np.nan)
+    np.testing.assert_allclose(estimates.drop_isel(time=17), 7.0, rtol=1e-6)
 
 
 @every_estimator
 def test_missing_values_spread_nowhere(make, network):
-    found = make().fit(network, "pm25").predict(network, GRID).compute()
+    estimates = make().fit(network, "pm25").predict(network, GRID).compute()
     silent = network.pm25.isnull().all("station").values
     for name in ("pm25", "pm25_uncertainty"):
-        nothing = np.isnan(found[name]).values
+        nothing = np.isnan(estimates[name]).values
         assert nothing[silent].all(), name
         assert not nothing[~silent].any(), name
-    no_estimate = found.pm25_flag.values == PRODUCT_FLAGS["no_estimate"]
-    np.testing.assert_array_equal(no_estimate, np.isnan(found.pm25))
+    no_estimate = estimates.pm25_flag.values == PRODUCT_FLAGS["no_estimate"]
+    np.testing.assert_array_equal(no_estimate, np.isnan(estimates.pm25))
 
 
 @every_estimator
 def test_no_estimate_is_negative(make, network):
     near_zero = network.assign(pm25=network.pm25 - 35.0)  # a third of the values below zero
-    found = make().fit(near_zero, "pm25").predict(near_zero, GRID).compute()
-    assert float(found.pm25.min()) >= 0
-    assert float(found.pm25_uncertainty.min()) > 0
+    estimates = make().fit(near_zero, "pm25").predict(near_zero, GRID).compute()
+    assert float(estimates.pm25.min()) >= 0
+    assert float(estimates.pm25_uncertainty.min()) > 0
 
 
 @every_estimator
@@ -178,12 +178,15 @@ def test_an_absurd_value_moves_no_other_hour(make, absurd, network):
     wrong.pm25[at, hour], missing.pm25[at, hour] = absurd, np.nan
     of_clean, of_wrong, of_missing = (make().fit(each, "pm25") for each in (clean, wrong, missing))
     assert dict(of_wrong.settings) == dict(of_missing.settings)
-    before, found = of_clean.predict(clean, GRID).compute(), of_wrong.predict(wrong, GRID).compute()
+    before, estimates = (
+        of_clean.predict(clean, GRID).compute(),
+        of_wrong.predict(wrong, GRID).compute(),
+    )
     # Space-time kriging takes values of two hours around, completed from two more.
     others = np.abs(np.arange(network.sizes["time"]) - hour) > 4
     for name in ("pm25", "pm25_uncertainty"):
         np.testing.assert_allclose(
-            found[name].values[others], before[name].values[others], rtol=0.01, err_msg=name
+            estimates[name].values[others], before[name].values[others], rtol=0.01, err_msg=name
         )
 
 
@@ -193,9 +196,9 @@ def test_absurd_values_on_either_side_bend_no_variogram(variable, network):
     clean = OrdinaryKriging(transform=None).fit(weather, variable)
     wrong = weather.copy(deep=True)
     wrong[variable][4, 8], wrong[variable][8, 40] = -9999.0, 99999.0
-    found = OrdinaryKriging(transform=None).fit(wrong, variable)
+    fitted = OrdinaryKriging(transform=None).fit(wrong, variable)
     distance = np.array([20.0, 100.0])
-    np.testing.assert_allclose(found.variogram_(distance), clean.variogram_(distance), rtol=0.02)
+    np.testing.assert_allclose(fitted.variogram_(distance), clean.variogram_(distance), rtol=0.02)
 
 
 @every_learner
@@ -223,9 +226,9 @@ def test_longitude_plus_360_does_not_matter(make, network):
 def test_values_of_a_hidden_station_never_matter(make, network):
     known, hidden = network.isel(station=slice(2, None)), network.isel(station=slice(0, 2))
     estimator = make().fit(known, "pm25")
-    found = estimator.predict(known, hidden).compute()
+    estimates = estimator.predict(known, hidden).compute()
     changed = estimator.predict(known, hidden.assign(pm25=hidden.pm25 * 10 + 99)).compute()
-    xr.testing.assert_identical(found, changed)
+    xr.testing.assert_identical(estimates, changed)
 
 
 @every_estimator
@@ -238,10 +241,10 @@ def test_observations_are_not_modified(make, network):
 @every_estimator
 def test_two_stations_suffice(make):
     two = observations_of([[10.0, 12.0, np.nan], [20.0, 18.0, 30.0]], [10.0, 11.0], [50.0, 50.0])
-    found = make().fit(two, "pm25").predict(two, places([10.5], [50.0])).pm25.values[0]
-    assert np.isfinite(found).all()
+    estimates = make().fit(two, "pm25").predict(two, places([10.5], [50.0])).pm25.values[0]
+    assert np.isfinite(estimates).all()
     # A single station that reports is all that there is to say.
-    assert found[2] == pytest.approx(30.0, rel=0.35)
+    assert estimates[2] == pytest.approx(30.0, rel=0.35)
 
 
 @pytest.mark.parametrize(
@@ -257,10 +260,10 @@ def test_two_stations_suffice(make):
 )
 def test_exact_at_a_station_without_nugget(estimator, network):
     apart = network.isel(station=slice(1, None))  # no two at one place
-    found = estimator.fit(apart, "pm25").predict(apart, apart.drop_vars("pm25")).pm25.values
+    estimates = estimator.fit(apart, "pm25").predict(apart, apart.drop_vars("pm25")).pm25.values
     known = apart.pm25.notnull().values
     # The least noise on the diagonal is 1e-9 of the sill; float32 holds 1e-7.
-    np.testing.assert_allclose(found[known], apart.pm25.values[known], rtol=1e-5)
+    np.testing.assert_allclose(estimates[known], apart.pm25.values[known], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -275,16 +278,16 @@ def test_exact_at_a_station_without_nugget(estimator, network):
 def test_two_stations_at_one_place_share_their_weight(estimator):
     values = [[10.0], [20.0], [90.0], [80.0]]
     pair = observations_of(values, [10.0, 10.0, 12.0, 8.0], [50.0, 50.0, 50.0, 51.0])
-    found = estimator.fit(pair, "pm25").predict(pair, places([10.0], [50.0])).pm25.values
-    np.testing.assert_allclose(found, 15.0, rtol=1e-4)
+    estimates = estimator.fit(pair, "pm25").predict(pair, places([10.0], [50.0])).pm25.values
+    np.testing.assert_allclose(estimates, 15.0, rtol=1e-4)
 
 
 def test_noise_is_filtered_at_a_station_with_a_nugget():
     """At a station of an equal pair, the estimate lies between both, on the station's side."""
     pair = observations_of([[10.0], [20.0]], [10.0, 10.1], [50.0, 50.0])
     noisy = OrdinaryKriging(transform=None, variogram=Variogram("exponential", 50.0, 80.0, 25.0))
-    found = noisy.fit(pair, "pm25").predict(pair, places([10.0], [50.0])).pm25.values
-    assert 10.5 < found < 15.0
+    estimates = noisy.fit(pair, "pm25").predict(pair, places([10.0], [50.0])).pm25.values
+    assert 10.5 < estimates < 15.0
 
 
 def test_weights_follow_the_formula_of_two_stations():
@@ -292,20 +295,20 @@ def test_weights_follow_the_formula_of_two_stations():
     pair = observations_of([[10.0], [20.0]], [10.0, 10.6], [50.0, 50.0])
     variogram = Variogram("exponential", 50.0, 80.0, 5.0)
     kriging = OrdinaryKriging(transform=None, variogram=variogram).fit(pair, "pm25")
-    found = kriging.predict(pair, places([10.2], [50.0])).compute()
+    estimates = kriging.predict(pair, places([10.2], [50.0])).compute()
     near = great_circle_km(10.0, 50.0, 10.2, 50.0)
     far = great_circle_km(10.6, 50.0, 10.2, 50.0)
     apart = great_circle_km(10.0, 50.0, 10.6, 50.0)
     c1, c2, c = variogram.covariance(np.array([near, far, apart]))
     first = (1 + (c1 - c2) / (variogram.sill - c)) / 2
-    np.testing.assert_allclose(found.pm25.values, 10 * first + 20 * (1 - first), rtol=1e-6)
+    np.testing.assert_allclose(estimates.pm25.values, 10 * first + 20 * (1 - first), rtol=1e-6)
     both = first**2 + (1 - first) ** 2
     variance = (
         variogram.sill * (1 + both)
         + 2 * first * (1 - first) * c
         - 2 * (first * c1 + (1 - first) * c2)
     )
-    np.testing.assert_allclose(found.pm25_uncertainty.values, np.sqrt(variance), rtol=1e-6)
+    np.testing.assert_allclose(estimates.pm25_uncertainty.values, np.sqrt(variance), rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [OrdinaryKriging, SpaceTimeKriging, InverseDistance])
@@ -321,15 +324,15 @@ def test_uncertainty_grows_with_distance_from_the_stations(make, network):
 @pytest.mark.parametrize("power", [2.0, 3.0, 6.0])
 def test_inverse_distance_is_shepards_formula(neighbours, power, network):
     """At every hour, also at one at which a single station reports, far beyond the nearest."""
-    found = InverseDistance(neighbours, power, transform=None).fit(network, "pm25")
-    found = found.predict(network, places([116.3], [40.1])).pm25.values[0]
+    fitted = InverseDistance(neighbours, power, transform=None).fit(network, "pm25")
+    fitted = fitted.predict(network, places([116.3], [40.1])).pm25.values[0]
     distance = great_circle_km(network.longitude.values, network.latitude.values, 116.3, 40.1)
     for hour in np.flatnonzero(network.pm25.notnull().any("station")):
         values = network.pm25.values[:, hour]
         nearest = [row for row in np.argsort(distance) if np.isfinite(values[row])][:neighbours]
         weights = distance[nearest] ** -power
         expected = (weights * values[nearest]).sum() / weights.sum()
-        assert found[hour] == pytest.approx(expected, rel=1e-6)
+        assert fitted[hour] == pytest.approx(expected, rel=1e-6)
 
 
 def test_inverse_distance_is_exact_beside_a_silent_station(network):
@@ -379,7 +382,9 @@ def test_space_time_kriging_solves_the_system_of_all_lags():
     observations = observations_of(rng.gamma(4, 5, (5, 9)), longitude, latitude)
     variogram = SpaceTimeVariogram("exponential", 40.0, 60.0, 3.0, 8.0, 2.0, 4.0)
     kriging = SpaceTimeKriging(5, transform=None, variogram=variogram).fit(observations, "pm25")
-    found = kriging.predict(observations, places([10.4], [50.5])).isel(time=4, station=0).compute()
+    estimates = (
+        kriging.predict(observations, places([10.4], [50.5])).isel(time=4, station=0).compute()
+    )
 
     station, hour = np.repeat(np.arange(5), 5), np.tile(np.arange(2, 7), 5)
     apart = great_circle_km(
@@ -397,8 +402,10 @@ def test_space_time_kriging_solves_the_system_of_all_lags():
     right = np.append(40 * np.exp(-away / 60) * (1 + shift / 3) * np.exp(-shift / 3), 1.0)
     solution = np.linalg.solve(matrix, right)
     expected = solution[:25] @ observations.pm25.values[station, hour]
-    assert float(found.pm25) == pytest.approx(expected, rel=1e-5)
-    assert float(found.pm25_uncertainty) == pytest.approx(np.sqrt(52 - solution @ right), rel=1e-5)
+    assert float(estimates.pm25) == pytest.approx(expected, rel=1e-5)
+    assert float(estimates.pm25_uncertainty) == pytest.approx(
+        np.sqrt(52 - solution @ right), rel=1e-5
+    )
 
 
 def test_space_time_kriging_fills_a_gap_from_the_hours_around_it():
@@ -455,11 +462,11 @@ def test_completed_series_forget_what_is_long_ago(network, monkeypatch):
 def test_stations_that_never_report_are_left_out(network, caplog):
     silent = network.where(network.station != "s05")
     with caplog.at_level(logging.INFO, logger="aqreanalysis.methods"):
-        found = OrdinaryKriging().fit(silent, "pm25").predict(silent, GRID)
+        estimates = OrdinaryKriging().fit(silent, "pm25").predict(silent, GRID)
     assert "left out, without any value of pm25: stations s05" in caplog.text
     without = network.isel(station=np.arange(14) != 5)
     expected = OrdinaryKriging().fit(without, "pm25").predict(without, GRID)
-    xr.testing.assert_identical(found.compute(), expected.compute())
+    xr.testing.assert_identical(estimates.compute(), expected.compute())
 
 
 @every_estimator

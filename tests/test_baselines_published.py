@@ -35,7 +35,7 @@ def test_leave_one_out_scores_of_rural_germany(rural_germany, neighbours, rmse, 
     kriging = OrdinaryKriging(neighbours, transform=None, variogram=variogram)
     kriging.fit(rural_germany, "pm10")
     everywhere = np.arange(rural_germany.sizes["station"])
-    found = np.stack(
+    result = np.stack(
         [
             kriging.predict(
                 rural_germany.isel(station=everywhere != left_out),
@@ -44,7 +44,7 @@ def test_leave_one_out_scores_of_rural_germany(rural_germany, neighbours, rmse, 
             for left_out in everywhere
         ]
     )
-    difference = found - rural_germany.pm10.values
+    difference = result - rural_germany.pm10.values
     assert np.isfinite(difference).sum() == 23230  # the values of the published study
     assert round(float(np.sqrt(np.nanmean(difference**2))), 2) == rmse
     assert round(float(np.nanmean(np.abs(difference))), 2) == mae
@@ -64,7 +64,7 @@ def test_values_and_variances_agree_with_pykrige(rural_germany, model):
     )
     variogram = Variogram(model, partial_sill=66.5, range_km=224.0, nugget=13.5)
     ours = OrdinaryKriging(100, transform=None, variogram=variogram).fit(day, "pm10")
-    found = ours.predict(day, at)
+    estimates = ours.predict(day, at)
     # PyKrige measures in degrees of arc, and takes three times our range for the exponential.
     range_deg = np.degrees(224.0 / EARTH_RADIUS_KM) * (3 if model == "exponential" else 1)
     theirs = PyKrige(
@@ -77,5 +77,5 @@ def test_values_and_variances_agree_with_pykrige(rural_germany, model):
     )
     values, variances = theirs.execute("points", at.longitude.values, at.latitude.values)
     # Our estimates are stored in float32: seven digits.
-    np.testing.assert_allclose(found.pm10.values[:, 0], values, rtol=1e-6)
-    np.testing.assert_allclose(found.pm10_uncertainty.values[:, 0] ** 2, variances, rtol=1e-6)
+    np.testing.assert_allclose(estimates.pm10.values[:, 0], values, rtol=1e-6)
+    np.testing.assert_allclose(estimates.pm10_uncertainty.values[:, 0] ** 2, variances, rtol=1e-6)

@@ -102,8 +102,8 @@ def test_empirical_variogram_is_the_mean_over_pairs_and_hours():
     values = rng.normal(size=(5, 12))
     values[rng.random(values.shape) < 0.3] = np.nan
     distance = np.abs(np.arange(5)[:, None] - np.arange(5)) * 10.0
-    found = empirical_variogram(values, distance, lags=(0, 2), bins=50, cutoff_km=1e3)
-    assert found.distance_km.tolist() == [0, 10, 20, 30, 40]
+    variogram = empirical_variogram(values, distance, lags=(0, 2), bins=50, cutoff_km=1e3)
+    assert variogram.distance_km.tolist() == [0, 10, 20, 30, 40]
     for lag_row, lag in enumerate((0, 2)):
         for step in range(5):
             squares = [
@@ -114,9 +114,9 @@ def test_empirical_variogram_is_the_mean_over_pairs_and_hours():
                 for hour in range(12 - lag)
             ]
             known = np.array(squares)[np.isfinite(squares)]
-            assert found.pairs[lag_row, step] == known.size
+            assert variogram.pairs[lag_row, step] == known.size
             expected = known.mean() / 2
-            assert found.semivariance[lag_row, step] == pytest.approx(expected, abs=1e-12)
+            assert variogram.semivariance[lag_row, step] == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_space_time_fit_finds_what_a_field_was_made_of():
@@ -137,8 +137,8 @@ def test_a_space_time_fit_finds_what_a_field_was_made_of():
     assert fitted.local_sill + fitted.nugget == pytest.approx(1.5, abs=0.4)
     for at_km, at_hours in ((10.0, 0.0), (10.0, 2.0), (60.0, 1.0)):
         expected = truth.sill - float(truth.covariance(at_km, at_hours))
-        found = fitted.sill - float(fitted.covariance(at_km, at_hours))
-        assert found == pytest.approx(expected, rel=0.1)
+        value = fitted.sill - float(fitted.covariance(at_km, at_hours))
+        assert value == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize("fit", [fit_variogram, fit_space_time_variogram])

@@ -149,15 +149,15 @@ def test_values_of_hidden_stations_are_in_no_input(short_year, make):
 
 def test_measured_values_stand_at_their_hours(short_year):
     (split,) = protocols.increase(short_year)
-    found = measuring.measure(PROTOCOLS["p3"], split, "idw", None)[0].scores
+    scores = measuring.measure(PROTOCOLS["p3"], split, "idw", None)[0].scores
     again = measuring.METHODS["idw"].make().fit(split.training, "pm25")
     field = again.predict(split.known, split.hidden).pm25.values.astype(float)
     error = (field - split.truth)[np.isfinite(split.truth)]
-    assert found.count == error.size
-    assert found.rmse == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-6)
-    assert found.mae == pytest.approx(np.mean(np.abs(error)), rel=1e-6)
+    assert scores.count == error.size
+    assert scores.rmse == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-6)
+    assert scores.mae == pytest.approx(np.mean(np.abs(error)), rel=1e-6)
     relative = np.abs(field - split.truth) / split.truth
-    assert found.mape == pytest.approx(relative[split.truth > 10].mean(), rel=1e-6)
+    assert scores.mape == pytest.approx(relative[split.truth > 10].mean(), rel=1e-6)
 
 
 def test_seeds_are_averaged_and_splits_are_pooled_as_the_protocol_says(beijing36):
@@ -177,8 +177,12 @@ def test_the_published_three_folds_give_the_known_score_of_inverse_distance(data
         measuring.measure(protocol, split, "reference", None)[0]
         for split in protocol.splits(data_dir)
     ]
-    found = measuring.combined(results)
-    assert (round(found.rmse, 2), round(found.mae, 2), round(found.r2, 3)) == (24.61, 14.31, 0.892)
+    scores = measuring.combined(results)
+    assert (round(scores.rmse, 2), round(scores.mae, 2), round(scores.r2, 3)) == (
+        24.61,
+        14.31,
+        0.892,
+    )
 
 
 @pytest.mark.slow
@@ -188,8 +192,8 @@ def test_the_us_folds_give_the_known_score_of_inverse_distance(data_dir):
         measuring.measure(protocol, split, "reference", None)[0]
         for split in protocol.splits(data_dir, folds=[0, 1])
     ]
-    found = measuring.combined(results)
-    assert (round(found.rmse, 2), round(found.mae, 2), round(found.r2, 3)) == (7.29, 4.62, 0.365)
+    scores = measuring.combined(results)
+    assert (round(scores.rmse, 2), round(scores.mae, 2), round(scores.r2, 3)) == (7.29, 4.62, 0.365)
 
 
 def test_a_run_prints_tables_and_keeps_a_record(
@@ -223,14 +227,14 @@ def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_stati
     arguments += ["--stations", str(record), "--csv", str(scores)]
     assert command.main(arguments) == 0
     printed = capsys.readouterr().out
-    found = comparing.compared(comparing.read_stations(record), "neural")
+    comparisons = comparing.compared(comparing.read_stations(record), "neural")
     (split,) = protocols.increase(short_year)
     each = [
         measuring.measure(PROTOCOLS["p3"], split, name, None)[0] for name in ("kriging", "neural")
     ]
     summed = xr.concat([result.statistics for result in each], dim="estimator")
     expected = differences(summed, to="kriging").sel(estimator="neural")
-    for score, comparison in found.items():
+    for score, comparison in comparisons.items():
         bounds = expected[f"relative_{score}"].sel(bound=["value", "low", "high"]).values
         np.testing.assert_allclose(
             [comparison.difference, comparison.low, comparison.high], bounds, rtol=2e-4, atol=1e-5
@@ -239,7 +243,7 @@ def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_stati
     assert command.main(["summary", "--csv", str(scores), "--stations", str(record)]) == 0
     table = capsys.readouterr().out
     assert f"{each[0].scores.rmse:.2f} / {each[0].scores.mae:.2f}" in table
-    assert str(found["rmse"]) in table
+    assert str(comparisons["rmse"]) in table
 
 
 #: RMSE and MAE of methods on all of P3 and on fold 2 of P8.
@@ -353,7 +357,7 @@ def test_a_station_hidden_by_two_splits_is_one_place():
 
 
 def test_the_table_of_filled_gaps_hides_the_mask_from_every_method(data_dir, monkeypatch, capsys):
-    def linear_that_looks(masked, training):
+    def checked_linear(masked, training):
         seen.update(masked=masked, training=training)
         return filling.METHODS["linear in time"](masked, training)
 
@@ -361,7 +365,7 @@ def test_the_table_of_filled_gaps_hides_the_mask_from_every_method(data_dir, mon
     monkeypatch.setattr(filling, "METHODS", {**filling.METHODS})
     for name in list(filling.METHODS)[1:]:
         del filling.METHODS[name]
-    filling.METHODS["looks"] = linear_that_looks
+    filling.METHODS["looks"] = checked_linear
     assert command.main(["filling", "--data", str(data_dir)]) == 0
     printed = capsys.readouterr().out
     assert "| linear in time | 14.68 | 26.31 | 0 of 20434 |" in printed

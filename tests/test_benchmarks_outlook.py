@@ -6,12 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
 from aqreanalysis import Outlook
-from aqreanalysis.outlook.training import OutlookSchedule
-from benchmarks import outlook, outlook_tables
+from aqreanalysis.datasets import synthetic_network
+from aqreanalysis.methods.covariates import Scaling
+from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookNetwork
+from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
+from aqreanalysis.outlook.training import OutlookSchedule, train
+from benchmarks import outlook, outlook_rivals, outlook_tables
 from benchmarks.outlook import LEADS, VALIDATION, VARIABLE, ZONE, Split, Way
 
 
@@ -70,12 +75,100 @@ def test_sums_become_the_scores_of_their_definitions():
     assert outlook_tables.scores(halves) == pytest.approx(whole, rel=1e-4)
 
 
-def test_the_committed_record_prints_its_tables():
-    rows = outlook_tables.read(Path(outlook.__file__).with_suffix(".csv"))
-    assert {row["statistic"] for row in rows} <= {"mean", "median"}
+def test_the_read_mes_show_what_the_record_holds():
+    """After new scores put there what ``python -m benchmarks outlook --from-csv`` prints."""
+    path = Path(outlook.__file__).with_suffix(".csv")
+    rows, fortnights = outlook_tables.read(path), outlook_tables.read_fortnights(path)
+    shown = (path.parent / "README.md").read_text()
     printed = outlook_tables.tables(rows, "mean")
     assert all(f"\n| {method}" in printed for method in outlook.METHODS)
-    assert "### Hidden stations" in printed
+    for lines in (printed, outlook_tables.differences(fortnights)):
+        assert [line for line in lines.splitlines() if line not in shown] == []
+    shown = (path.parents[1] / "README.md").read_text()
+    assert outlook_tables.summary(rows) in shown
+
+
+def test_fortnights_add_up_to_the_whole(split):
+    run = outlook.Run.of(split, Way.of(split), "persistence", 0)
+    for whole in run.rows():
+        parts = [
+            row
+            for row in run.fortnights()
+            if (row["place"], row["target"]) == (whole["place"], whole["target"])
+        ]
+        if whole["statistic"] == "mean" and parts:
+            assert len(parts) == 17
+            for name in ("values", "squares", "absolute"):
+                assert sum(row[name] for row in parts) == pytest.approx(whole[name], abs=9)
+
+
+def test_a_difference_is_that_of_common_folds_with_an_interval_over_fortnights():
+    rng = np.random.default_rng(0)
+    squares = rng.gamma(2, 500, 17)
+    rows = [
+        {"fold": fold, "method": method, "target": "hour 6", "fortnight": number, "values": 10,
+         "squares": share * value, "absolute": share * value}
+        for fold, method, share in ((0, "a", 0.81), (0, "b", 1.0), (1, "b", 50.0))
+        for number, value in enumerate(squares)
+    ]  # fmt: skip
+    # A tenth less in every fortnight is a tenth less in every draw of them.
+    assert outlook_tables.difference(rows, "a", "b", "hour 6", "RMSE") == pytest.approx((-0.1,) * 3)
+    assert outlook_tables.difference(rows, "a", "b", "hour 6", "MAE")[0] == pytest.approx(-0.19)
+    rows[0]["squares"] *= 100  # one fortnight alone proves nothing
+    unproven = outlook_tables.difference(rows, "a", "b", "hour 6", "RMSE")
+    assert unproven.low < 0 < unproven.high
+    assert str(outlook_tables.Difference(-0.02, -0.03, -0.01)) == "**-2.0 [-3.0, -1.0]**"
+    assert str(outlook_tables.Difference(0.02, -0.03, 0.07)) == "+2.0 [-3.0, +7.0]"
+
+
+SIZES = OutlookConfiguration(history=96, leads=24, width=16)
+
+
+@pytest.fixture(scope="module")
+def series():
+    """Return a concentration that falls to the level by a tenth an hour, and as its examples."""
+    rng = np.random.default_rng(0)
+    obs = synthetic_network(hours=1500, seed=2).observations.isel(station=slice(0, 6))
+    values = np.full(obs.pm25.shape, 50.0)
+    for hour in range(1, 1500):
+        values[:, hour] = 50 + 0.9 * (values[:, hour - 1] - 50) + rng.normal(0, 3, 6)
+    obs["pm25"] = obs.pm25.copy(data=values.astype(np.float32))
+    return obs, Scaling.of(obs, "pm25", [])
+
+
+def learned(network, series):
+    observations, scaling = series
+    inputs = ForecastInputs.of(observations, scaling, leads=SIZES.leads, seasons=False)
+    torch.manual_seed(0)
+    parts = Examples.of(inputs, range(100, 1100, 3)), Examples.of(inputs, range(1124, 1470, 2))
+    model = network(SIZES, inputs.channels)
+    none = OutlookSchedule(updates=0)
+    return train(model, *parts, level=Level.of(scaling), schedule=none, seed=0)
+
+
+def test_trees_err_little_more_than_they_must_and_see_nothing_from_the_start_on(series):
+    pytest.importorskip("sklearn")
+    trained = learned(outlook_rivals.Boosting, series)
+    # The variance at lead k is 9 (1 - 0.81^k) / (1 - 0.81).
+    least = np.sqrt((9 * (1 - 0.81 ** np.arange(1, 25)) / 0.19).mean())
+    assert trained.scores["rmse"] < 1.15 * least
+    observations, scaling = series
+    model, predicted = trained.model, []
+    for values in (observations.pm25, observations.pm25.where(np.arange(1500) < 1200, 500)):
+        changed = observations.assign(pm25=values)
+        inputs = ForecastInputs.of(changed, scaling, leads=SIZES.leads, seasons=False)
+        predicted.append(model(Examples.of(inputs, [1200]).history(model.edges, 24)).mean)
+    assert torch.equal(*predicted)
+
+
+def test_the_lstm_from_the_linear_start_begins_there(series):
+    ours, start = (
+        learned(network, series).model for network in (outlook_rivals.RidgeLSTM, OutlookNetwork)
+    )
+    inputs = ForecastInputs.of(*series, leads=SIZES.leads, seasons=False)
+    history = Examples.of(inputs, [700]).history(start.edges, 24)
+    with torch.no_grad():
+        assert torch.equal(ours(history).mean, start(history).mean)
 
 
 def test_both_statistics_come_of_one_fit_and_tables_are_those_of_one(split, tmp_path, monkeypatch):
@@ -84,7 +177,7 @@ def test_both_statistics_come_of_one_fit_and_tables_are_those_of_one(split, tmp_
     way = Way.of(split)
     few = replace(split, columns=split.columns[::60])
     methods = ("persistence", "ridge", "aqnet")
-    rows = [row for method in methods for row in outlook._run(few, way, method, 0)]
+    rows = [row for method in methods for row in outlook.Run.of(few, way, method, 0).rows()]
     record = tmp_path / "record.csv"
     outlook.append(record, rows)
     read = outlook_tables.read(record)

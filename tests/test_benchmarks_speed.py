@@ -10,8 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is no
 
 pytest.importorskip("resource", reason="Windows does not tell the most memory that was in use")
 
+import aqreanalysis as aqr
 from aqreanalysis.product import open_product
-from benchmarks import command, growth, month, profiling, speed
+from benchmarks import archive, command, growth, month, profiling, speed
 from benchmarks.invented import stations_of
 from benchmarks.speed import Timed
 
@@ -24,8 +25,8 @@ def test_ratios_are_those_of_wall_time():
 
 def test_the_quickest_run_counts():
     seconds = iter([0.05, 0.0, 0.02])
-    found = timed_sleeps(seconds)
-    assert found.wall_seconds < 0.015
+    result = timed_sleeps(seconds)
+    assert result.wall_seconds < 0.015
 
 
 def timed_sleeps(seconds):
@@ -82,7 +83,33 @@ def test_growth_is_drawn_with_its_slope(tmp_path):
 def test_a_month_is_written_and_its_memory_told(monkeypatch, tmp_path):
     monkeypatch.setattr(month, "STATIONS", 20)
     monkeypatch.setattr(month, "CELL", 10.0)
-    told = month.write_month(tmp_path / "month.nc", 24, "1GB")
-    assert told.startswith("24 h, 576 cell-hours: ")
+    line = month.write_month(tmp_path / "month.nc", 24, "1GB")
+    assert line.startswith("24 h, 576 cell-hours: ")
     with open_product(tmp_path / "month.nc") as product:
         assert np.isfinite(product.pm25).all()
+
+
+def test_years_of_files_become_an_archive_beside_a_parser(tmp_path, capsys):
+    arguments = ["archive", str(tmp_path), "--years", "1", "--stations", "2", "--suffix", "parquet"]
+    assert command.main(arguments) == 0
+    head, _, own, month_of_it, peer = (
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("|")
+    )
+    assert head.startswith("| what | seconds | CPU s | rows |")
+    # 2 stations, 365 days of 24 h.
+    assert "1 years x 2 stations, 12 parquet files of 0.00 GB to 0.00 GB of Zarr" in own
+    assert "| 17,520 |" in own
+    assert "| 1,488 |" in month_of_it
+    assert "pyarrow.parquet.read_table" in peer
+    assert all(float(row.split("|")[-2].replace(",", "")) > 50 for row in (own, peer))
+
+
+def test_invented_files_are_a_row_a_station_and_hour_with_gaps(tmp_path):
+    (file, *_) = archive.generate(tmp_path, 1, 3, "csv")
+    obs = aqr.open_observations(file)
+    assert dict(obs.sizes) == {"station": 3, "time": 744}
+    assert 0.02 < float(obs.pm25.isnull().mean()) < 0.15
+    assert float(obs.co.mean()) > 10 * float(obs.pm25.mean())
+    before = file.stat().st_mtime_ns
+    archive.generate(tmp_path, 1, 3, "csv")
+    assert file.stat().st_mtime_ns == before

@@ -301,8 +301,8 @@ class OfGrid(Waves):
 
 def test_what_hours_need_is_prepared_once_for_all_blocks_of_them():
     engine = OfGrid()
-    found = predicted(engine, chunks={"time": 10, "lat": 1})
-    values = found.pm25.compute(scheduler="threads")
+    estimates = predicted(engine, chunks={"time": 10, "lat": 1})
+    values = estimates.pm25.compute(scheduler="threads")
     assert sorted(engine.asked) == [(0, 10), (10, 20), (20, 30)]
     np.testing.assert_allclose(values[:, 0, 0], np.arange(HOURS) // 10 * 10, rtol=1e-6)
 

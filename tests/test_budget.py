@@ -14,9 +14,9 @@ from aqreanalysis.fields.memory import (
     Cost,
     Request,
     fitted_blocks,
-    memory_bytes,
 )
 from aqreanalysis.grid import Grid
+from aqreanalysis.memory import memory_bytes
 from aqreanalysis.methods.covariates import COVARIATE_BYTES
 from aqreanalysis.methods.neural import reanalyser
 from aqreanalysis.methods.neural.field import window_bytes
@@ -145,12 +145,12 @@ def machine(monkeypatch, tmp_path):
     """Return a function that pretends a machine: its free memory, its limit, files of cgroups."""
 
     def pretend(available: float, limit: float, files: dict[str, str] | None = None) -> None:
-        monkeypatch.setattr("aqreanalysis.fields.memory._CGROUP", tmp_path)
+        monkeypatch.setattr("aqreanalysis.memory._CGROUP", tmp_path)
         for name, text in (files or {}).items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(text)
-        found = SimpleNamespace(available=int(available), total=int(limit))
-        monkeypatch.setattr("psutil.virtual_memory", lambda: found)
+        result = SimpleNamespace(available=int(available), total=int(limit))
+        monkeypatch.setattr("psutil.virtual_memory", lambda: result)
         monkeypatch.setattr("distributed.system.memory_limit", lambda: int(limit))
 
     return pretend

@@ -11,7 +11,7 @@ from aqreanalysis.methods.kriging.calibration import Kriged, LeftOut, SpreadLaw,
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
-from aqreanalysis.methods.kriging.spread import normal_crps
+from aqreanalysis.methods.kriging.spread import fit_freedom, normal_crps
 from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.methods.series import StationSeries
 from aqreanalysis.network import great_circle_km
@@ -90,13 +90,13 @@ def test_the_law_follows_what_the_neighbours_disagree_about(make):
 def test_neighbours_are_as_many_as_left_out_stations_show():
     noisy = Variogram("exponential", partial_sill=1.0, range_km=3000.0, nugget=12.0)
     clear = Variogram("exponential", partial_sill=1.0, range_km=900.0, nugget=1e-3)
-    found = {}
+    result = {}
     for name, variogram in (("noisy", noisy), ("clear", clear)):
         observations = network(variogram=variogram, level=15.0)
         settings = OrdinaryKriging().fit(observations, "pm25").settings
         assert settings["neighbours_chosen"]
-        found[name] = settings["neighbours"]
-    assert found == {"noisy": 40, "clear": calibration.USUAL}
+        result[name] = settings["neighbours"]
+    assert result == {"noisy": 40, "clear": calibration.USUAL}
     fixed = OrdinaryKriging(5).fit(observations, "pm25")
     assert fixed.settings["neighbours"] == fixed.neighbours_ == 5
     assert not fixed.settings["neighbours_chosen"]
@@ -159,10 +159,10 @@ def test_windows_are_scored_in_their_core_only():
 def test_the_score_is_the_integral_of_squared_probabilities_and_its_slope_a_slope():
     error, spread = np.array([0.7, -2.0, 0.1]), np.array([1.3, 0.4, 0.05])
     score, slope = normal_crps(error, spread)
-    for e, s, found in zip(error, spread, score, strict=True):
+    for e, s, result in zip(error, spread, score, strict=True):
         below = quad(lambda x, s=s: ndtr(x / s) ** 2, -20, e, points=[0.0] if e > 0 else None)[0]
         above = quad(lambda x, s=s: ndtr(-x / s) ** 2, e, 20, points=[0.0] if e < 0 else None)[0]
-        assert found == pytest.approx(below + above, rel=1e-6)
+        assert result == pytest.approx(below + above, rel=1e-6)
     step = 1e-6
     risen = normal_crps(error, spread + step)[0]
     np.testing.assert_allclose((risen - score) / step, slope, atol=1e-4)
@@ -179,6 +179,21 @@ def test_the_factor_is_not_moved_by_a_few_wild_errors():
     ]
     assert factors[0] == pytest.approx(2.0, rel=0.05)
     assert factors[1] == pytest.approx(factors[0], rel=0.01)
+
+
+def test_degrees_of_freedom_are_those_of_the_errors_whatever_their_scale():
+    rng = np.random.default_rng(3)
+    errors, spread = rng.standard_t(7, 20_000), rng.uniform(0.5, 2, 20_000)
+    fitted = fit_freedom(errors * spread, spread)
+    assert fitted == pytest.approx(7, rel=0.1)
+    assert fit_freedom(1e3 * errors * spread, spread) == pytest.approx(fitted, rel=1e-3)
+    errors[:20] = 1e6  # absurd ones
+    assert fit_freedom(errors * spread, spread) == pytest.approx(fitted, rel=0.05)
+    # The error of a concentration stays finite, and a normal one is normal.
+    assert fit_freedom(rng.standard_cauchy(20_000), np.ones(20_000)) == pytest.approx(5, rel=1e-3)
+    assert fit_freedom(rng.standard_normal(20_000), np.ones(20_000)) == np.inf
+    for nothing in (np.zeros(300), np.full(300, np.nan)):
+        assert fit_freedom(nothing, np.ones(300)) == np.inf
 
 
 @pytest.mark.parametrize("make", [OrdinaryKriging, SpaceTimeKriging])

@@ -55,8 +55,8 @@ def test_what_was_cut_off_goes_on_to_the_same_model_bit_for_bit(
     resumed = learner(path).fit(observations, "pm25")
     assert not path.exists()
     assert resumed.scores == whole.scores
-    expected, found = (m.state_for(observations).model.state_dict() for m in (whole, resumed))
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    expected, result = (m.state_for(observations).model.state_dict() for m in (whole, resumed))
+    assert all(torch.equal(expected[name], result[name]) for name in expected)
 
 
 def test_going_on_leaves_out_what_is_done(observations, tmp_path, monkeypatch):
@@ -82,8 +82,8 @@ def test_the_file_of_another_training_is_refused(observations, tmp_path, monkeyp
     before = path.read_bytes()
     other = observations.copy(deep=True)
     other.pm25[0, np.flatnonzero(other.pm25[0].notnull())[0]] += change == "observations"
-    told = r"is of another training: .* Remove it to begin anew"
-    with pytest.raises(CheckpointError, match=told):
+    message = r"is of another training: .* Remove it to begin anew"
+    with pytest.raises(CheckpointError, match=message):
         learner(path, seed=int(change == "seed")).fit(other, "pm25")
     assert path.read_bytes() == before
 

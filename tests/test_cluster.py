@@ -100,11 +100,11 @@ def test_a_cluster_gives_the_same_also_when_a_worker_dies(
     meta = np.empty((0, 0, 0), np.float32)
     lazy = layer.data.map_blocks(_once_deadly, str(tmp_path / "died"), meta=meta)
 
-    found = product.assign(pm25=(layer.dims, lazy)).compute()
+    computed = product.assign(pm25=(layer.dims, lazy)).compute()
 
     assert (tmp_path / "died").exists()
     for name in expected.data_vars:
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(computed[name], expected[name])
 
 
 @pytest.mark.slow

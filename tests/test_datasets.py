@@ -1,17 +1,24 @@
 """Properties of the synthetic network and of the registry of public data."""
 
 import hashlib
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+import aqreanalysis
+from aqreanalysis.cli import app
 from aqreanalysis.datasets import (
     Atmosphere,
     DatasetError,
@@ -21,6 +28,7 @@ from aqreanalysis.datasets import (
     describe,
     fetch,
     list_datasets,
+    present,
     registry,
     synthetic_network,
 )
@@ -163,9 +171,9 @@ def test_the_background_pattern_drifts_with_the_wind() -> None:
     lattice = np.arange(0, 2000.0, 10.0)
     field = drifting_field(weather, lattice, lattice, length_km=60.0, seed=2)
     # One hour takes the pattern one cell east and two cells south; it ages a little meanwhile.
-    there = field[1:, :-2, 1:].ravel()
-    assert np.corrcoef(there, field[:-1, 2:, :-1].ravel())[0, 1] > 0.985
-    assert np.corrcoef(there, field[:-1, :-2, 1:].ravel())[0, 1] < 0.95
+    downwind = field[1:, :-2, 1:].ravel()
+    assert np.corrcoef(downwind, field[:-1, 2:, :-1].ravel())[0, 1] > 0.985
+    assert np.corrcoef(downwind, field[:-1, :-2, 1:].ravel())[0, 1] < 0.95
     np.testing.assert_allclose(field.std(), 1.0, atol=0.1)
 
 
@@ -268,11 +276,11 @@ def test_perfect_sensors_report_the_truth_interpolated() -> None:
     network = synthetic_network(**(SMALL | {"hours": 48}), sensors=Sensors.perfect())
     assert not network.faults.to_dataarray().any()
     for stations in (network.observations, network.hidden):
-        there = network.truth.interp(lon=stations.longitude, lat=stations.latitude)
+        exact = network.truth.interp(lon=stations.longitude, lat=stations.latitude)
         for name in ("pm25", "pm10", "no2"):
             # float32 holds 1000 to 6e-5.
             np.testing.assert_allclose(
-                stations[name], there[name].transpose("station", "time"), rtol=1e-5, atol=1e-3
+                stations[name], exact[name].transpose("station", "time"), rtol=1e-5, atol=1e-3
             )
     np.testing.assert_array_equal(network.hidden.pm25, network.hidden.pm25_truth)
 
@@ -355,8 +363,8 @@ def test_faults_of_the_network_are_present_values(network: SyntheticNetwork) -> 
     faults, pm25 = network.faults, network.observations.pm25
     assert faults.stuck.any()
     assert pm25.where(faults.stuck).count() == faults.stuck.sum()
-    held = pm25.where(faults.stuck)
-    assert float((held.max("time") - held.min("time")).max()) == 0.0
+    stuck = pm25.where(faults.stuck)
+    assert float((stuck.max("time") - stuck.min("time")).max()) == 0.0
     assert not (faults.spike & faults.stuck).any()
 
 
@@ -393,30 +401,58 @@ def test_impossible_settings_are_refused(make: Callable[[], object], message: st
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no folder of data in the environment, and a downloader that fails."""
-
-    def no_network(*_: object, **__: object) -> Callable[..., None]:
-        def download(url: str, *_: object) -> None:
-            raise OSError(f"no route to {url}")
-
-        return download
-
+    """An empty cache, and no folder of data in the environment."""
     cache = tmp_path / "cache"
     monkeypatch.delenv(registry.DATA_DIR_VARIABLE, raising=False)
     monkeypatch.setattr("pooch.os_cache", lambda _: cache)
-    monkeypatch.setattr("pooch.HTTPDownloader", no_network)
     return cache
 
 
-def serve(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    def download(_: str, target: str, __: object) -> None:
-        Path(target).write_bytes(content)
+class Home(HTTPServer):
+    """A public home on this machine, which serves one file as it is told to."""
 
-    monkeypatch.setattr("pooch.HTTPDownloader", lambda: download)
+    content = b""
+    stops_after: int | None = None  # bytes, then the connection is cut
+    takes_ranges = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Reply)
+        self.asked: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/file"
 
 
-def register(monkeypatch: pytest.MonkeyPatch, **changes: object) -> PublicDataset:
-    dataset = replace(describe("beijing36"), name="invented", **changes)
+class Reply(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        home = self.server
+        assert isinstance(home, Home)
+        asked = self.headers.get("Range", "")
+        home.asked.append(asked)
+        start = int(asked[6:-1]) if asked and home.takes_ranges else 0
+        if start >= len(home.content):
+            self.send_error(416)
+            return
+        rest = home.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest if home.stops_after is None else rest[: home.stops_after])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with Home() as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def register(monkeypatch: pytest.MonkeyPatch, home: Home, **changes: object) -> PublicDataset:
+    dataset = replace(describe("beijing36"), name="invented", **{"url": home.url} | changes)
     monkeypatch.setattr(registry, "_REGISTRY", {"invented": dataset})
     return dataset
 
@@ -459,16 +495,57 @@ def test_a_file_with_other_contents_is_refused(alone: Path) -> None:
 
 
 def test_a_download_is_unpacked_checked_and_kept(
-    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alone: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = register(monkeypatch, sha256=hashlib.sha256(b"measured").hexdigest())
-    serve(monkeypatch, pack(tmp_path / "a.zip", {"deep/small36.h5": b"measured", "b": b"x"}))
+    dataset = register(monkeypatch, home, sha256=hashlib.sha256(b"measured").hexdigest())
+    home.content = pack(tmp_path / "a.zip", {"deep/small36.h5": b"measured", "b": b"x"})
     path = fetch("invented", folder=tmp_path / "mine")
     assert path == tmp_path / "mine" / dataset.file
     assert path.read_bytes() == b"measured"
-    serve(monkeypatch, b"must not be asked again")
     assert fetch("invented", folder=tmp_path / "mine") == path
+    assert home.asked == [""]
     assert sorted(p.name for p in path.parent.iterdir()) == ["small36.h5"]
+
+
+def test_a_download_goes_to_the_folder_of_the_environment(
+    alone: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, home, sha256=hashlib.sha256(b"measured").hexdigest(), member=None)
+    home.content = b"measured"
+    monkeypatch.setenv(registry.DATA_DIR_VARIABLE, str(tmp_path / "data"))
+    assert fetch("invented") == tmp_path / "data" / "beijing36" / "small36.h5"
+    assert present("invented") == tmp_path / "data" / "beijing36" / "small36.h5"
+    assert not alone.exists()
+
+
+@pytest.mark.parametrize("takes_ranges", [True, False])
+def test_a_stopped_download_is_gone_on_with(
+    takes_ranges: bool, alone: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = np.random.default_rng(0).bytes(3_000_000)
+    dataset = register(monkeypatch, home, sha256=hashlib.sha256(content).hexdigest(), member=None)
+    home.content, home.takes_ranges, home.stops_after = content, takes_ranges, 2_000_000
+    with pytest.raises(DatasetError, match=r"could not download .* came; the next fetch goes on"):
+        fetch("invented")
+    assert not (alone / dataset.file).exists()
+    home.stops_after = None
+    assert fetch("invented").read_bytes() == content
+    start = home.asked[1]
+    assert 1_000_000 < int(start[6:-1]) <= 2_000_000
+    # A home that sends the whole again is asked once more, from the beginning.
+    assert home.asked == (["", start] if takes_ranges else ["", start, ""])
+    assert [p.name for p in (alone / "beijing36").iterdir()] == ["small36.h5"]
+
+
+@pytest.mark.parametrize("left", [b"of another file", b"measured", b"meas"])
+def test_what_is_left_of_another_download_does_no_harm(
+    left: bytes, alone: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, home, sha256=hashlib.sha256(b"measured").hexdigest(), member=None)
+    home.content = b"measured"
+    (alone / "beijing36").mkdir(parents=True)
+    (alone / "beijing36" / ".small36.h5.download").write_bytes(left)
+    assert fetch("invented").read_bytes() == b"measured"
 
 
 @pytest.mark.parametrize(
@@ -482,20 +559,49 @@ def test_a_wrong_download_leaves_no_file(
     content: bytes | None,
     message: str,
     alone: Path,
+    home: Home,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    register(monkeypatch)
-    served = content or pack(tmp_path / "a.zip", {"small36.h5": b"other"})
-    serve(monkeypatch, served)
+    register(monkeypatch, home)
+    home.content = content or pack(tmp_path / "a.zip", {"small36.h5": b"other"})
     with pytest.raises(DatasetError, match=message):
         fetch("invented")
     assert [p for p in alone.rglob("*") if p.is_file()] == []
 
 
-def test_without_a_network_the_remedy_is_named(alone: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no route to https.*AQREANALYSIS_DATA_DIR.*UCI"):
-        fetch("beijing12")
+def test_without_a_network_the_message_says_which_file_to_put_where(
+    alone: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = register(monkeypatch, home, url="http://127.0.0.1:9/file")  # nobody is there
+    with pytest.raises(DatasetError, match="could not download invented") as refused:
+        fetch("invented")
+    for words in (
+        str(alone / "beijing36" / "small36.h5"),
+        "1.7 MB",
+        f"SHA-256 {dataset.sha256}",
+        "http://127.0.0.1:9/file, where it is small36.h5 in an archive",
+        "AQREANALYSIS_DATA_DIR",
+    ):
+        assert words in str(refused.value)
+    (alone / "beijing36" / "small36.h5").write_bytes(b"brought by hand, and wrong")
+    with pytest.raises(DatasetError, match="is not the invented of the registry"):
+        fetch("invented")
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(
+    alone: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, home)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(registry.DATA_DIR_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(DatasetError, match=r"cannot write into .*file/beijing36 .*--folder"):
+        fetch("invented")
+    monkeypatch.setenv(registry.DATA_DIR_VARIABLE, str(tmp_path / "data"))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DatasetError, match=r"no permission to write into .*data/beijing36"):
+        fetch("invented")
+    assert home.asked == []
 
 
 def test_a_set_without_a_public_home_says_how_to_make_it(alone: Path) -> None:
@@ -506,21 +612,52 @@ def test_a_set_without_a_public_home_says_how_to_make_it(alone: Path) -> None:
 
 
 def test_a_zip_packed_anew_is_the_same_set(
-    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alone: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables = {"one/a.csv": b"1,2", "one/b.csv": b"3"}
     total = hashlib.sha256()
     for content in tables.values():
         total.update(hashlib.sha256(content).digest())
-    register(monkeypatch, file="x/tables.zip", sha256=total.hexdigest(), member=None)
+    register(monkeypatch, home, file="x/tables.zip", sha256=total.hexdigest(), member=None)
     pack(tmp_path / "tables.zip", {"b.csv": b"3", "note.txt": b"", "a.csv": b"1,2"})
     assert fetch("invented", folder=tmp_path) == tmp_path / "tables.zip"
 
 
 def test_a_file_that_its_publisher_renews_is_taken_with_a_warning(
-    alone: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    alone: Path, home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    register(monkeypatch, sha256=None, member=None)
-    serve(monkeypatch, b"today's")
+    register(monkeypatch, home, sha256=None, member=None, size=None)
+    home.content = b"today's"
+    (alone / "beijing36").mkdir(parents=True)
+    (alone / "beijing36" / ".small36.h5.download").write_bytes(b"yester")
     assert fetch("invented").read_bytes() == b"today's"
     assert "the publisher makes this file anew" in caplog.text
+
+
+def test_the_command_lists_cites_and_fetches(
+    alone: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, home, sha256=hashlib.sha256(b"measured").hexdigest(), member=None)
+    home.content = b"measured"
+    run = CliRunner().invoke
+    path = str(alone / "beijing36" / "small36.h5")
+    assert path not in run(app, ["datasets", "list"]).output
+    assert path in run(app, ["datasets", "fetch", "invented"]).output
+    assert f"1.7 MB ({path})" in run(app, ["datasets", "list"]).output
+    cited = run(app, ["datasets", "cite", "invented"]).output
+    assert cited.strip() == aqreanalysis.datasets.cite("invented")
+    assert "KDD 2015, doi:10.1145/2783258.2788573" in cited
+    refused = run(app, ["datasets", "cite", "other"])
+    assert "no data set 'other'; there are invented" in str(refused.exception)
+
+
+def test_nothing_is_asked_of_a_network_when_the_package_is_imported() -> None:
+    program = (
+        "import socket, sys\n"
+        "def refuse(*a, **k): raise AssertionError('a connection')\n"
+        "socket.socket.connect = refuse\n"
+        "import aqreanalysis as aqr\n"
+        "aqr.datasets.list_datasets()\n"
+        "assert 'pooch' not in sys.modules and 'requests' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -35,12 +35,12 @@ def without(observations, station, hours):
 
 def test_what_was_measured_stays_bit_for_bit(observations, model):
     filled = fill(observations, method=model)
-    there = observations.pm25.notnull().values
+    present = observations.pm25.notnull().values
     assert filled.pm25.dtype == observations.pm25.dtype
-    np.testing.assert_array_equal(filled.pm25.values[there], observations.pm25.values[there])
-    assert (filled.pm25_origin.values[there] == ORIGINS["measured"]).all()
-    assert np.isnan(filled.pm25_uncertainty.values[there]).all()
-    gaps = ~there
+    np.testing.assert_array_equal(filled.pm25.values[present], observations.pm25.values[present])
+    assert (filled.pm25_origin.values[present] == ORIGINS["measured"]).all()
+    assert np.isnan(filled.pm25_uncertainty.values[present]).all()
+    gaps = ~present
     assert gaps.any()
     assert (filled.pm25_origin.values[gaps] == ORIGINS["estimated"]).all()
     assert (filled.pm25_uncertainty.values[gaps] > 0).all()
@@ -62,13 +62,13 @@ def test_the_result_is_valid_observations_with_all_else_as_it_was(observations, 
 def test_a_gap_is_found_from_neighbours_and_from_the_hours_around_it(observations, model):
     hours = slice(40, 46)
     truth = observations.pm25.isel(station=slice(0, 12), time=hours)
-    found = [
+    result = [
         fill(without(observations, station, hours), method=model).pm25.isel(
             station=station, time=hours
         )
         for station in range(12)
     ]
-    error = np.concatenate([f.values for f in found]) - truth.values.ravel()
+    error = np.concatenate([f.values for f in result]) - truth.values.ravel()
     from_the_mean = observations.pm25.mean("time").isel(station=slice(0, 12)) - truth
     assert np.sqrt(np.nanmean(error**2)) < 0.6 * np.sqrt(float((from_the_mean**2).mean()))
 

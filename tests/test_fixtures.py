@@ -38,14 +38,14 @@ def test_they_are_few_and_small():
 
 
 def test_a_saved_model_computes_the_product_that_it_computed():
-    found = product_of(Reanalyser.load(FIXTURES / "model"))
+    product = product_of(Reanalyser.load(FIXTURES / "model"))
 
     with open_product(FIXTURES / "product.nc") as stored:
-        np.testing.assert_allclose(found.pm25, stored.pm25, rtol=CLOSE)
+        np.testing.assert_allclose(product.pm25, stored.pm25, rtol=CLOSE)
         for name in ("pm25_uncertainty", "pm25_q05", "pm25_q95"):
             # Format 3 took the errors of several filled values as independent.
-            np.testing.assert_allclose(found[name], stored[name], rtol=3 * CLOSE)
-        np.testing.assert_array_equal(found.pm25_flag, stored.pm25_flag)
+            np.testing.assert_allclose(product[name], stored[name], rtol=3 * CLOSE)
+        np.testing.assert_array_equal(product.pm25_flag, stored.pm25_flag)
 
 
 def test_a_saved_outlook_predicts():
@@ -83,8 +83,8 @@ def test_an_interrupted_run_of_an_earlier_version_goes_on(interrupted, tmp_path,
     assert "going on after 2 of 3 regions" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["product.nc"]
     whole = write_netcdf(long_product(), tmp_path / "whole.nc", progress=False)
-    with open_product(interrupted) as found, open_product(whole) as expected:
-        xr.testing.assert_equal(found, expected)
+    with open_product(interrupted) as opened, open_product(whole) as expected:
+        xr.testing.assert_equal(opened, expected)
 
 
 def test_an_interrupted_run_is_refused_once_other_values_are_computed(interrupted, monkeypatch):

@@ -204,16 +204,16 @@ def test_no_place_lies_in_a_seam():
     data = field(np.arange(0.0, 360), np.array([-1.0, 1.0]))
     data["pm25"] = data.pm25 * 0 + abs(data.lon - 180)  # symmetric about Greenwich
     longitude = np.array([359.0, 359.6, 360.0, -0.3, 0.4])
-    found = Background(data).at(longitude, np.zeros(5), HOURS[:1]).ravel()
-    np.testing.assert_allclose(found, [179.0, 179.6, 180.0, 179.7, 179.6])
+    sampled = Background(data).at(longitude, np.zeros(5), HOURS[:1]).ravel()
+    np.testing.assert_allclose(sampled, [179.0, 179.6, 180.0, 179.7, 179.6])
 
 
 def test_a_turned_grid_is_interpolated_between_its_four_centres():
     data = _turned(field())
     assert isinstance(find_places(data, "pm25"), CurvilinearGrid)
-    found = Background(data).at(LONGITUDE, LATITUDE, stations().time)[..., 0]
+    sampled = Background(data).at(LONGITUDE, LATITUDE, stations().time)[..., 0]
     plane = truth() - 0.05 * (LONGITUDE * LATITUDE)[:, None]
-    np.testing.assert_allclose(found, plane, rtol=1e-9)
+    np.testing.assert_allclose(sampled, plane, rtol=1e-9)
     outside = Background(data).at(np.array([-2.5, 0.0]), np.array([51.0, 53.5]), HOURS)
     assert np.isnan(outside).all()
 
@@ -222,9 +222,9 @@ def test_a_turned_grid_is_interpolated_between_its_four_centres():
 def test_a_curvilinear_grid_may_cross_any_meridian(shift):
     data = _turned(field())
     data["nav_lon"] = (data.nav_lon + shift) % 360
-    found = Background(data).at(LONGITUDE + shift, LATITUDE, HOURS)[..., 0]
+    sampled = Background(data).at(LONGITUDE + shift, LATITUDE, HOURS)[..., 0]
     plane = truth() - 0.05 * (LONGITUDE * LATITUDE)[:, None]
-    np.testing.assert_allclose(found, plane, rtol=1e-9)
+    np.testing.assert_allclose(sampled, plane, rtol=1e-9)
 
 
 def test_a_projected_field_is_bilinear_on_its_own_axes():
@@ -237,9 +237,9 @@ def test_a_projected_field_is_bilinear_on_its_own_axes():
     longitude, latitude = np.array([4.6, 5.1, 60.0]), np.array([50.3, 49.9, 50.0])
     own = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
     east, north = own.transform(longitude, latitude)
-    found = Background(data).at(longitude, latitude, HOURS[:1])[:, 0, 0]
-    np.testing.assert_allclose(found[:2], 1e-3 * east[:2] + 2e-3 * north[:2], rtol=1e-9)
-    assert np.isnan(found[2])
+    sampled = Background(data).at(longitude, latitude, HOURS[:1])[:, 0, 0]
+    np.testing.assert_allclose(sampled[:2], 1e-3 * east[:2] + 2e-3 * north[:2], rtol=1e-9)
+    assert np.isnan(sampled[2])
     assert find_crs(data).to_epsg() == 3035
 
 
@@ -251,10 +251,10 @@ def test_a_field_in_shorter_periods_is_averaged_over_each_hour_of_the_stations()
     )
     fine["pm25"] = fine.pm25 + xr.DataArray(np.tile([-3.0, -1, 1, 3], 6), dims="time")
     fine.pm25[7] = np.nan  # the last quarter of the second hour
-    found = Background(fine).at(LONGITUDE, LATITUDE, stations().time)[..., 0]
+    sampled = Background(fine).at(LONGITUDE, LATITUDE, stations().time)[..., 0]
     expected = truth()
     expected[:, 1] = np.nan
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(sampled, expected, rtol=1e-9)
 
 
 def test_stamps_are_compared_with_stamps_where_one_side_says_nothing():
@@ -264,8 +264,8 @@ def test_stamps_are_compared_with_stamps_where_one_side_says_nothing():
         Background(data).at(LONGITUDE, LATITUDE, stations().time)[..., 0], truth()
     )
     late = _bounded(field(), HOURS + 2 * HALF)
-    found = Background(late).at(LONGITUDE, LATITUDE, HOURS + 2 * HALF)[..., 0]
-    np.testing.assert_allclose(found, truth())
+    sampled = Background(late).at(LONGITUDE, LATITUDE, HOURS + 2 * HALF)[..., 0]
+    np.testing.assert_allclose(sampled, truth())
 
 
 def test_covariates_keep_their_units_and_any_number(caplog):
@@ -273,9 +273,9 @@ def test_covariates_keep_their_units_and_any_number(caplog):
     column = (data.pm25 * 1e14).rename("no2_column").assign_attrs(units="molecules cm-2")
     fraction = data.pm25.rename("o3").assign_attrs(units="kg kg-1")
     background = Background(xr.Dataset({"no2_column": column, "o3": fraction}))
-    found = background.at(LONGITUDE, LATITUDE, HOURS[:1])[:, 0]
-    np.testing.assert_allclose(found[:, 0], 1e14 * truth()[:, 0])
-    np.testing.assert_allclose(found[:, 1], truth()[:, 0])
+    sampled = background.at(LONGITUDE, LATITUDE, HOURS[:1])[:, 0]
+    np.testing.assert_allclose(sampled[:, 0], 1e14 * truth()[:, 0])
+    np.testing.assert_allclose(sampled[:, 1], truth()[:, 0])
     assert background.rooted == (False, True)
     assert "'o3' is used in its own units" in caplog.text
 
@@ -314,16 +314,16 @@ def test_fill_values_and_single_rows_are_refused_when_they_are_met():
 
 def test_uneven_axes_are_interpolated_though_their_cells_are_unknown():
     latitude = np.array([49.25, 49.5, 51.0, 51.1])
-    found = Background(field(latitude=latitude)).at(LONGITUDE, LATITUDE, HOURS)[..., 0]
-    np.testing.assert_allclose(found, truth())
+    sampled = Background(field(latitude=latitude)).at(LONGITUDE, LATITUDE, HOURS)[..., 0]
+    np.testing.assert_allclose(sampled, truth())
     assert RegularGrid.of(np.arange(3.0), np.array([0.0, 1.0])).y.edges.tolist() == [-0.5, 0.5, 1.5]
 
 
 def test_cells_without_a_position_are_left_out_of_a_curvilinear_grid():
     data = _turned(field())
     data["nav_lat"] = data.nav_lat.where(data.nav_lon < 0.7)
-    found = Background(data).at(LONGITUDE, LATITUDE, HOURS)[..., 0]
-    assert np.isfinite(found).all(axis=1).tolist() == [True, True, False, True]
+    sampled = Background(data).at(LONGITUDE, LATITUDE, HOURS)[..., 0]
+    assert np.isfinite(sampled).all(axis=1).tolist() == [True, True, False, True]
 
 
 def test_places_where_a_projection_has_no_end_lie_outside():
@@ -334,8 +334,8 @@ def test_places_where_a_projection_has_no_end_lie_outside():
     )
     crs = pyproj.CRS("+proj=ortho +lat_0=50 +lon_0=10 +datum=WGS84")
     data = data.assign_coords(crs=((), 0, crs.to_cf()))
-    found = Background(data).at(np.array([10.0, -170.0]), np.array([50.0, -50.0]), HOURS[:1])
-    np.testing.assert_allclose(found.ravel(), [0.0, np.nan], atol=1e-6)
+    sampled = Background(data).at(np.array([10.0, -170.0]), np.array([50.0, -50.0]), HOURS[:1])
+    np.testing.assert_allclose(sampled.ravel(), [0.0, np.nan], atol=1e-6)
 
 
 def test_a_background_is_the_same_in_another_process():

@@ -94,7 +94,7 @@ def test_the_error_grows_while_the_network_is_silent(network):
     hidden = network.hidden
     learned = network.observations.isel(time=slice(240))
     model = fitted(learned, Schedule(updates=0))
-    held, stated = {}, {}
+    shares, stated = {}, {}
     for silent in (3, 12, 24):
         inside, errors = [], []
         for end in range(300, 480, 20):
@@ -113,10 +113,10 @@ def test_the_error_grows_while_the_network_is_silent(network):
             between = (product.pm25_q05 <= truth) & (truth <= product.pm25_q95)
             inside.append(between.values[known])
             errors.append(product.pm25_uncertainty.values[:, -1])
-        held[silent] = np.concatenate(inside).mean()
+        shares[silent] = np.concatenate(inside).mean()
         stated[silent] = np.nanmean(np.concatenate(errors))
     assert stated[3] < stated[12] < stated[24]
-    assert all(0.8 < share < 0.97 for share in held.values()), held
+    assert all(0.8 < share < 0.97 for share in shares.values()), shares
 
 
 @pytest.mark.slow

@@ -26,6 +26,8 @@ README = (ROOT / "README.md").read_text()
 #: What need not be installed, by the name under which it is imported.
 OPTIONAL = {"sklearn": "scikit-learn"}
 TOO_VAGUE = {"utils", "helpers", "core", "common", "base"}
+#: Names that say nothing of what they hold; a mask, a value, a row has its own in the field.
+NO_NAMES = {"kept", "told", "found", "held", "there", "aside", "sight", "looks", "answers"}
 
 #: Tried in a later version than promised.
 NOT_AT_ITS_LOWEST = {"torch": "earlier builds for processors alone are not on PyPI"}
@@ -67,8 +69,8 @@ def declared(*extras: str) -> dict[str, Requirement]:
 def pins(name: str = "constraints.txt") -> dict[str, Requirement]:
     """Return the constraints of a file by normalised name."""
     lines = (ROOT / name).read_text().splitlines()
-    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {str(canonicalize_name(pin.name)): pin for pin in found}
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {str(canonicalize_name(pin.name)): pin for pin in requirements}
 
 
 def sources(*folders: str) -> Iterator[Path]:
@@ -81,12 +83,12 @@ def imported(*folders: str) -> dict[str, str]:
     """Return the distributions that the folders' files import, each with one such file."""
     homes = packages_distributions()
     own = {"aqreanalysis", "benchmarks", "tools", *(path.stem for path in sources("tests"))}
-    found = {}
+    result = {}
     for path in sources(*folders):
         for top in tops(path) - own - sys.stdlib_module_names:
             name = homes.get(top, [OPTIONAL.get(top, top)])[0]
-            found[str(canonicalize_name(name))] = str(path.relative_to(ROOT))
-    return found
+            result[str(canonicalize_name(name))] = str(path.relative_to(ROOT))
+    return result
 
 
 def tops(path: Path) -> set[str]:
@@ -98,6 +100,14 @@ def tops(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.append(node.module)
     return {name.partition(".")[0] for name in names}
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of variables, functions, parameters, attributes and keywords."""
+    for node in ast.walk(tree):
+        for field in ("id", "arg", "attr", "name", "asname"):
+            if isinstance(name := getattr(node, field, None), str):
+                yield name
 
 
 def in_new_interpreter(code: str) -> str:
@@ -197,6 +207,14 @@ def test_a_file_has_a_name_that_says_which_stage_it_is():
     for path in sources("aqreanalysis"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         assert set(parts) & TOO_VAGUE == set(), path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("folder", ["aqreanalysis", "benchmarks", "tools", "tests"])
+def test_names_are_those_of_the_field(folder):
+    for path in sources(folder):
+        for name in names_in(ast.parse(path.read_text())):
+            if not name.startswith("test_"):  # a sentence
+                assert set(name.lower().split("_")) & NO_NAMES == set(), (path.name, name)
 
 
 def test_the_readme_names_commands_that_exist():
@@ -303,8 +321,8 @@ def test_the_workflows_call_commands_that_exist():
     for job in workflow["jobs"].values():
         systems |= set(job.get("strategy", {}).get("matrix", {}).get("os", [job["runs-on"]]))
         for line in (step["run"] for step in job["steps"] if "run" in step):
-            if found := re.match(r"make ([a-z-]+)", line):
-                called.add(found[1])
+            if match := re.match(r"make ([a-z-]+)", line):
+                called.add(match[1])
             else:
                 assert line.startswith(("python -m pip install ", "python -m pytest ")), line
     assert {name.partition("-")[0] for name in systems} == {"ubuntu", "macos", "windows"}

@@ -551,7 +551,7 @@ def test_an_interrupted_map_leaves_the_old_file_and_nothing_beside_it(tmp_path, 
     with pytest.raises(OSError, match=r"cannot write the map .*map\.png: No space left"):
         save_map(Figure(), path)
     assert path.read_text() == "the old map"
-    assert [found.name for found in tmp_path.iterdir()] == ["map.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
 
 
 def test_a_map_that_cannot_be_a_file_is_refused(tmp_path):
@@ -596,10 +596,10 @@ def test_lines_pass_within_two_km_of_known_places(layer, longitude, latitude):
 
 def test_lines_across_the_date_line_continue_the_regions_longitudes():
     here = natural_earth.lines("coastline", (176.0, 184.0, -20.0, -15.0))
-    there = natural_earth.lines("coastline", (-184.0, -176.0, -20.0, -15.0))
+    lines = natural_earth.lines("coastline", (-184.0, -176.0, -20.0, -15.0))
     assert max(line[:, 0].max() for line in here) > 180 > min(line[:, 0].min() for line in here)
     np.testing.assert_allclose(
-        np.sort(np.concatenate(here)[:, 0]) - 360, np.sort(np.concatenate(there)[:, 0])
+        np.sort(np.concatenate(here)[:, 0]) - 360, np.sort(np.concatenate(lines)[:, 0])
     )
     names = [city.name for city in natural_earth.cities((176.0, 190.0, -20.0, -12.0))]
     assert set(names) == {"Suva", "Apia"}
@@ -613,8 +613,8 @@ def test_finer_lines_of_cartopy_are_drawn_where_they_lie_on_this_machine(tmp_pat
     line = shapely.linestrings([[116.1, 39.1], [116.9, 39.9]])
     geopandas.GeoSeries([line], crs=4326).to_file(folder / "ne_10m_coastline.shp")
     monkeypatch.setitem(cartopy.config, "data_dir", tmp_path)
-    (found,) = natural_earth.lines("coastline", region)
-    np.testing.assert_allclose(found, [[116.1, 39.1], [116.9, 39.9]])
+    (drawn,) = natural_earth.lines("coastline", region)
+    np.testing.assert_allclose(drawn, [[116.1, 39.1], [116.9, 39.9]])
     wide = natural_earth.lines("coastline", (110.0, 120.0, 35.0, 42.0))
     assert len(wide) > 1
     assert not shipped

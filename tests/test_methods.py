@@ -21,7 +21,7 @@ from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.predictive import RootNormal, freedom_of
 from aqreanalysis.reanalysis import reanalyse
 from aqreanalysis.verification import (
     VerificationError,
@@ -326,9 +326,40 @@ def test_truths_fall_where_the_distribution_says(name):
     for probability, share in below.items():
         assert share == pytest.approx(probability, abs=0.03), below
     median, error = product.pm25.values, product.pm25_uncertainty.values
-    pit = RootNormal.from_median(median, error).below(truth)
+    freedom = freedom_of(product.pm25_uncertainty.attrs)
+    pit = RootNormal.from_median(median, error, freedom=freedom).below(truth)
     counts = np.histogram(pit, bins=5, range=(0, 1))[0] / pit.size
     np.testing.assert_allclose(counts, 0.2, atol=0.04)
+
+
+@pytest.mark.parametrize("name", ["kriging", "space_time_kriging", "neural"])
+def test_heavy_tails_are_found_stated_and_verified(name):
+    """Roots with the tails of Student's t distribution: what normal ones say would not hold."""
+    _, covariance, own = OWN_MODELS[name]
+    dataset, hidden = drawn(covariance, own)
+    rng = np.random.default_rng(5)
+    # Each hour's departures widened by a factor of its own: those of 5 degrees of freedom.
+    widened = np.sqrt(3 / (rng.standard_normal((5, dataset.sizes["time"])) ** 2).sum(0))
+    dataset["pm25"] = (6 + (np.sqrt(dataset.pm25) - 6) * widened).clip(0) ** 2
+    dataset["pm25"].attrs["units"] = "ug m-3"
+    known, at = dataset.isel(station=~hidden), dataset.isel(station=hidden)
+    places, shares = at[["longitude", "latitude"]], (0.005, 0.25, 0.75, 0.995)
+    made = {**OWN_MODELS, "kriging": (OrdinaryKriging,), "space_time_kriging": (SpaceTimeKriging,)}
+    method = made[name][0]().fit(known, "pm25")
+    product = reanalyse(
+        known, at=places, method=method, quantiles=shares, quality="ignore"
+    ).compute()
+    freedom = product.pm25_uncertainty.attrs["degrees_of_freedom"]
+    assert 5 <= freedom < 20
+    layers = [product[aqr.conventions.quantile_name("pm25", p)].values for p in shares]
+    truth = at.pm25.values
+    assert np.mean((truth > layers[1]) & (truth < layers[2])) == pytest.approx(0.5, abs=0.05)
+    assert np.mean((truth > layers[0]) & (truth < layers[3])) == pytest.approx(0.99, abs=0.008)
+    # A product is verified by the tails that it states.
+    median, error = product.pm25.values, product.pm25_uncertainty.values
+    crps = RootNormal.from_median(median, error, freedom=freedom).crps(truth).mean()
+    verified = metrics(aqr.verify_product(product, at)).squeeze()
+    assert float(verified.crps) == pytest.approx(crps, rel=1e-4)
 
 
 def test_the_mean_of_kriging_is_that_of_the_air():
@@ -350,6 +381,10 @@ def test_the_mean_of_kriging_is_that_of_the_air():
         (lambda shape: RootNormal(np.ones(shape), np.ones(3)), r"found a spread of \(3,\)"),
         (lambda shape: RootNormal(np.ones(shape), -np.ones(shape)), "a root of 1 with .* -1"),
         (lambda shape: RootNormal(np.full(shape, np.inf), np.ones(shape)), "a root of inf"),
+        (
+            lambda shape: RootNormal(np.ones(shape), np.ones(shape), freedom=5.0),
+            "with 5 degrees of freedom, and its method states inf: name them in settings",
+        ),
         (lambda shape: RootNormal(np.ones(shape), np.full(shape, np.nan)), "a spread of nan"),
     ],
 )

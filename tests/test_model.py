@@ -136,8 +136,8 @@ def test_the_covariance_is_the_documented_sum():
     apart, lag = np.array([0.0, 3.0, 50.0, 700.0])[:, None], np.array([0.0, 1.0, 30.0])
 
     for same in (False, True):
-        found = covariance(double(apart), double(lag), torch.tensor(same))
-        np.testing.assert_allclose(found, by_hand(covariance, apart, lag, same), rtol=1e-12)
+        result = covariance(double(apart), double(lag), torch.tensor(same))
+        np.testing.assert_allclose(result, by_hand(covariance, apart, lag, same), rtol=1e-12)
     assert float(covariance.sill()) == pytest.approx(by_hand(covariance, 0.0, 0.0, True))
 
 
@@ -206,11 +206,11 @@ def test_measured_values_stay_as_they_are():
 
     filled, variance = complete(random_covariance(0), value, around(network_of(9)))
 
-    there = torch.isfinite(before)
-    assert torch.equal(filled[there], before[there])
-    assert (variance[there] == 0).all()
+    present = torch.isfinite(before)
+    assert torch.equal(filled[present], before[present])
+    assert (variance[present] == 0).all()
     assert torch.isfinite(filled).all()
-    assert (variance[~there] > 0).all()
+    assert (variance[~present] > 0).all()
     assert torch.equal(torch.isnan(value), torch.isnan(before))
 
 
@@ -294,18 +294,18 @@ def test_a_lone_station_is_completed_from_itself():
 
 def krige_all(covariance, network, value, target):
     """Return mean and variance of one hour at a target, from the stations with a value."""
-    there = np.flatnonzero(np.isfinite(value))
+    present = np.flatnonzero(np.isfinite(value))
     both = StationNetwork(
-        np.append(network.longitude[there], target[0]),
-        np.append(network.latitude[there], target[1]),
+        np.append(network.longitude[present], target[0]),
+        np.append(network.latitude[present], target[1]),
     )
     apart = both.distance_matrix_km()
     sill = float(covariance.sill())
-    matrix = by_hand(covariance, apart[:-1, :-1], 0.0, np.eye(len(there), dtype=bool))
-    matrix += JITTER * sill * np.eye(len(there))
+    matrix = by_hand(covariance, apart[:-1, :-1], 0.0, np.eye(len(present), dtype=bool))
+    matrix += JITTER * sill * np.eye(len(present))
     vector = by_hand(covariance, apart[-1, :-1], 0.0, False)
     weight, variance = kriged_by_hand(matrix, vector, sill)
-    return weight @ value[there], variance, weight
+    return weight @ value[present], variance, weight
 
 
 @pytest.mark.parametrize("missing", [1, 3, 5])
@@ -320,9 +320,9 @@ def test_kriging_with_completed_values_is_kriging_without_the_missing(missing):
 
     for target in [(116.0, 40.0), (117.5, 40.9), (115.9, 39.2)]:
         exact, spread, _ = krige_all(covariance, network, value, target)
-        found, least, weight = krige_all(covariance, network, filled[:, 0].numpy(), target)
+        result, least, weight = krige_all(covariance, network, filled[:, 0].numpy(), target)
 
-        assert found == pytest.approx(exact, abs=1e-9)
+        assert result == pytest.approx(exact, abs=1e-9)
         with_gaps = least + weight**2 @ added[:, 0].numpy()
         if missing == 1:
             # One gap: its error is independent of that of the kriging from all.
@@ -419,11 +419,11 @@ def test_the_untrained_network_is_kriging_to_the_last_bit(stations):
     model = model_of(network)
     series, neighbourhood, cycles = scene(network)
 
-    found = outputs_of(model, series, neighbourhood, cycles)
+    outputs = outputs_of(model, series, neighbourhood, cycles)
 
     kriged = kriging_of(model, series, neighbourhood)
-    assert torch.equal(found[0], kriged[0])
-    assert torch.equal(found[1], kriged[1])
+    assert torch.equal(outputs[0], kriged[0])
+    assert torch.equal(outputs[1], kriged[1])
 
 
 def test_kriging_over_the_window_is_the_weights_times_the_bands():
@@ -455,11 +455,11 @@ def test_a_part_that_is_left_out_changes_the_answer(part):
     whole = model_of(network, trained=True)
     less = model_of(network, configuration=replace(SMALL, without=(part,)), trained=True)
     less.load_state_dict(whole.state_dict())
-    found = scene(network)
-    mean, log_variance = outputs_of(less, *found)
+    outputs = scene(network)
+    mean, log_variance = outputs_of(less, *outputs)
     assert torch.isfinite(mean).all()
     assert torch.isfinite(log_variance).all()
-    assert not torch.allclose(mean, outputs_of(whole, *found)[0])
+    assert not torch.allclose(mean, outputs_of(whole, *outputs)[0])
 
 
 def test_without_the_covariance_the_prior_is_inverse_squared_distance():
@@ -468,8 +468,8 @@ def test_without_the_covariance_the_prior_is_inverse_squared_distance():
     _, neighbourhood, _ = scene(network)
     near = neighbourhood.distance_km.numpy() ** -2
     for band in range(3):
-        found = model.weights(neighbourhood).weight[..., band]
-        np.testing.assert_allclose(found, near / near.sum(1, keepdims=True), rtol=1e-9)
+        weights = model.weights(neighbourhood).weight[..., band]
+        np.testing.assert_allclose(weights, near / near.sum(1, keepdims=True), rtol=1e-9)
 
 
 def test_with_no_departure_the_mean_is_kriging_and_the_spread_is_learned():
@@ -504,7 +504,7 @@ def test_the_order_of_stations_does_not_matter():
     value[rng.random(value.shape) < 0.3] = np.nan
     directions = rng.uniform(0, 6, 12)
 
-    found = []
+    result = []
     for stations, rows in ((network, np.arange(12)), (shuffled, order)):
         series, neighbourhood, cycles = scene(stations, targets=3)
         filled, variance = complete(model.covariance, double(value[rows]), around(stations))
@@ -517,9 +517,9 @@ def test_the_order_of_stations_does_not_matter():
         )
         bearing = double(directions[rows])[neighbourhood.index]
         place = replace(neighbourhood, bearing=bearing)
-        found.append(outputs_of(model, series, place, cycles))
+        result.append(outputs_of(model, series, place, cycles))
 
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*result, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
@@ -669,10 +669,10 @@ def test_covariates_reach_the_encoding_and_missing_ones_do_not():
     model = NeuralKNN(SMALL, spacing_km=20.0, covariates=1).eval().requires_grad_(False)
     series, *_ = scene(network)
     shape = (*series.value.shape, 1)
-    there, missing = torch.ones(shape), torch.zeros(shape)
+    present, missing = torch.ones(shape), torch.zeros(shape)
 
     def encoded(values, known):
         return model.encode(series._replace(covariates=torch.cat([values, known], -1))).context
 
-    assert not torch.equal(encoded(there, there), encoded(-there, there))
-    assert not torch.equal(encoded(missing, there), encoded(missing, missing))
+    assert not torch.equal(encoded(present, present), encoded(-present, present))
+    assert not torch.equal(encoded(missing, present), encoded(missing, missing))

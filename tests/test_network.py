@@ -58,12 +58,12 @@ def test_a_metre_is_told_from_nothing():
 @universal
 @given(a=places, b=places, turns=st.integers(-2, 2))
 def test_distance_is_symmetric_and_the_same_a_turn_further(a, b, turns):
-    there, back = great_circle_km(*a, *b), great_circle_km(*b, *a)
+    forth, back = great_circle_km(*a, *b), great_circle_km(*b, *a)
     turned = great_circle_km(a[0] + 360 * turns, a[1], *b)
 
-    assert there == pytest.approx(back, abs=ANTIPODAL_KM)
-    assert there == pytest.approx(turned, abs=ANTIPODAL_KM)
-    assert 0 <= there <= np.pi * EARTH_RADIUS_KM * (1 + 1e-12)
+    assert forth == pytest.approx(back, abs=ANTIPODAL_KM)
+    assert forth == pytest.approx(turned, abs=ANTIPODAL_KM)
+    assert 0 <= forth <= np.pi * EARTH_RADIUS_KM * (1 + 1e-12)
 
 
 @universal
@@ -83,10 +83,10 @@ def test_bearing_is_that_of_the_way_walked(start, bearing, arc):
     x, y, z = np.cos(np.radians(arc)) * up + np.sin(np.radians(arc)) * ahead
     end = np.degrees([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))])
 
-    found = bearing_deg(*start, *end)
+    result = bearing_deg(*start, *end)
 
-    assert 0 <= found < 360
-    assert (found - bearing + 180) % 360 - 180 == pytest.approx(0, abs=1e-6)
+    assert 0 <= result < 360
+    assert (result - bearing + 180) % 360 - 180 == pytest.approx(0, abs=1e-6)
     assert great_circle_km(*start, *end) == pytest.approx(np.radians(arc) * EARTH_RADIUS_KM)
 
 
@@ -103,17 +103,17 @@ def test_neighbours_are_those_of_brute_force(stations, targets, k):
     network = StationNetwork(*np.array(stations).T)
     lon, lat = np.array(targets).T
 
-    found = network.neighbours(lon, lat, k=k)
+    neighbours = network.neighbours(lon, lat, k=k)
 
     every = great_circle_km(lon[:, None], lat[:, None], network.longitude, network.latitude)
     reached = min(k, network.size)
     nearest = np.sort(every, axis=1)[:, :reached]
-    np.testing.assert_allclose(found.distance_km[:, :reached], nearest, atol=ANTIPODAL_KM)
-    at_index = np.take_along_axis(every, found.index[:, :reached], axis=1)
+    np.testing.assert_allclose(neighbours.distance_km[:, :reached], nearest, atol=ANTIPODAL_KM)
+    at_index = np.take_along_axis(every, neighbours.index[:, :reached], axis=1)
     np.testing.assert_allclose(at_index, nearest, atol=ANTIPODAL_KM)
-    assert all(len(set(row)) == reached for row in found.index[:, :reached].tolist())
-    assert (found.index[:, reached:] == -1).all()
-    assert np.isposinf(found.distance_km[:, reached:]).all()
+    assert all(len(set(row)) == reached for row in neighbours.index[:, :reached].tolist())
+    assert (neighbours.index[:, reached:] == -1).all()
+    assert np.isposinf(neighbours.distance_km[:, reached:]).all()
 
 
 @universal
@@ -128,14 +128,16 @@ def test_an_excluded_station_is_never_found_and_costs_no_other(stations, k, data
     excluded = np.array(data.draw(rows))
     lon, lat = network.longitude[excluded], network.latitude[excluded]  # at its own place
 
-    found = network.neighbours(lon, lat, k=k, exclude=excluded)
+    neighbours = network.neighbours(lon, lat, k=k, exclude=excluded)
 
-    assert not (found.index == excluded[:, None])[excluded >= 0].any()
+    assert not (neighbours.index == excluded[:, None])[excluded >= 0].any()
     every = great_circle_km(lon[:, None], lat[:, None], network.longitude, network.latitude)
     for row, (gone, distances) in enumerate(zip(excluded, every, strict=True)):
         left = np.sort(np.delete(distances, gone) if gone >= 0 else distances)[:k]
-        assert (found.index[row] >= 0).sum() == left.size
-        np.testing.assert_allclose(found.distance_km[row, : left.size], left, atol=ANTIPODAL_KM)
+        assert (neighbours.index[row] >= 0).sum() == left.size
+        np.testing.assert_allclose(
+            neighbours.distance_km[row, : left.size], left, atol=ANTIPODAL_KM
+        )
 
 
 @universal
@@ -144,9 +146,9 @@ def test_a_turn_of_longitude_does_not_matter(stations, turns):
     lon, lat = np.array(stations).T
     network, turned = StationNetwork(lon, lat), StationNetwork(lon + 360 * turns, lat)
 
-    found, again = (n.neighbours(lon, lat, k=3).distance_km for n in (network, turned))
+    neighbours, again = (n.neighbours(lon, lat, k=3).distance_km for n in (network, turned))
 
-    np.testing.assert_allclose(again, found, atol=ANTIPODAL_KM)
+    np.testing.assert_allclose(again, neighbours, atol=ANTIPODAL_KM)
 
 
 def test_neighbours_across_the_date_line():
@@ -163,10 +165,10 @@ def test_neighbours_across_a_pole(pole):
     side = np.sign(pole)
     network = StationNetwork([180.0, 60.0, 0.0], [pole - 1.5 * side, pole - side, pole - 4 * side])
 
-    found = network.neighbours([0.0], [pole - side], k=3)
+    neighbours = network.neighbours([0.0], [pole - side], k=3)
 
-    assert found.index.tolist() == [[1, 0, 2]]
-    degrees = found.distance_km / (np.radians(1) * EARTH_RADIUS_KM)
+    assert neighbours.index.tolist() == [[1, 0, 2]]
+    degrees = neighbours.distance_km / (np.radians(1) * EARTH_RADIUS_KM)
     assert degrees[0, 1:] == pytest.approx([2.5, 3.0])
     at_pole = ring(7, latitude=pole - side).neighbours([123.0], [pole], k=7)
     np.testing.assert_allclose(at_pole.distance_km, np.radians(1) * EARTH_RADIUS_KM)
@@ -185,26 +187,26 @@ def test_fewer_neighbours_are_the_first_of_more_where_stations_are_equally_far()
     at = rng.uniform(0, 3, 40), rng.uniform(50, 52, 40)
     every = network.neighbours(*at, k=48)
     for k in (1, 2, 3, 5, 10, 47):
-        found = network.neighbours(*at, k=k)
-        np.testing.assert_array_equal(found.index, every.index[:, :k])
-        np.testing.assert_array_equal(found.distance_km, every.distance_km[:, :k])
+        neighbours = network.neighbours(*at, k=k)
+        np.testing.assert_array_equal(neighbours.index, every.index[:, :k])
+        np.testing.assert_array_equal(neighbours.distance_km, every.distance_km[:, :k])
 
 
 def test_stations_on_one_roof_are_neighbours_of_each_other():
     network = StationNetwork([116.0, 116.0, 116.0, 116.5], [40.0] * 4)
 
-    found = network.station_neighbours(k=3)
+    neighbours = network.station_neighbours(k=3)
 
-    assert (found.index != np.arange(4)[:, None]).all()
-    assert (found.distance_km[:3, :2] == 0).all()
-    assert sorted(found.index[3].tolist()) == [0, 1, 2]
+    assert (neighbours.index != np.arange(4)[:, None]).all()
+    assert (neighbours.distance_km[:3, :2] == 0).all()
+    assert sorted(neighbours.index[3].tolist()) == [0, 1, 2]
 
 
 def test_a_lone_station_has_no_other():
-    found = StationNetwork(116.0, 40.0).station_neighbours(k=2)
+    neighbours = StationNetwork(116.0, 40.0).station_neighbours(k=2)
 
-    assert found.index.tolist() == [[-1, -1]]
-    assert np.isposinf(found.distance_km).all()
+    assert neighbours.index.tolist() == [[-1, -1]]
+    assert np.isposinf(neighbours.distance_km).all()
 
 
 def test_the_matrix_of_distances_agrees_with_the_tree():
@@ -249,12 +251,12 @@ def test_equally_far_others_come_in_the_order_of_the_rows(network, k):
 def test_a_station_is_among_those_nearest_to_it():
     network = lattice(5)
 
-    found = network.nearest_to(12, count=20)
+    neighbours = network.nearest_to(12, count=20)
 
     np.testing.assert_array_equal(
-        found, network.distance_matrix_km()[12].argsort(kind="stable")[:20]
+        neighbours, network.distance_matrix_km()[12].argsort(kind="stable")[:20]
     )
-    assert set(found[:2]) == {12, 37}  # and the other one on its roof
+    assert set(neighbours[:2]) == {12, 37}  # and the other one on its roof
 
 
 def test_distances_of_pairs_are_those_of_the_matrix_to_the_last_bit():

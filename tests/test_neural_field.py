@@ -135,12 +135,12 @@ def test_cells_together_are_estimated_as_each_alone(step, count, monkeypatch):
 
     assert torch.equal(together.stations, single.stations)
     values = torch.randn(10, count, generator=torch.Generator().manual_seed(0))
-    found, wanted = (
+    result, wanted = (
         made.matrices.weight[:3] @ values[:, made.stations].T for made in (together, single)
     )
     error = single.matrices.variance.sqrt()
     # In standard errors, of noise that no station shares with another: the worst there is.
-    assert float(((found - wanted).abs() / error).max()) < 0.04
+    assert float(((result - wanted).abs() / error).max()) < 0.04
     np.testing.assert_allclose(together.matrices.variance, single.matrices.variance, rtol=3e-3)
     assert (solved_alone == 0) == (step < 1)  # near cells are together, distant ones are not
 
@@ -162,9 +162,9 @@ def test_the_products_of_a_cell_and_hour_are_with_its_near_stations_alone():
     (tile,) = engine._cached_geometry._results.values()
     mixtures = 3 + 2 + 4 + 1 + 4 + 2 + 8  # bands, variance, mean, heads twice, squares, context
     decoder = (9 + 2 + 4 + 8 + 8) * 8 + 8 * 8 + 8 * 6
-    found = counter.get_total_flops() / (8 * 16 * 12)
+    result = counter.get_total_flops() / (8 * 16 * 12)
     assert tile.stations.numel() <= 24
-    assert found == 2 * (mixtures * tile.stations.numel() + decoder)
+    assert result == 2 * (mixtures * tile.stations.numel() + decoder)
 
 
 def test_a_cache_stays_within_its_bytes():
@@ -187,9 +187,9 @@ def test_threads_wait_for_a_result_that_one_of_them_makes():
         return np.ones(3)
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: cache.get("key", make), range(4)))
+        actual = list(pool.map(lambda _: cache.get("key", make), range(4)))
     assert len(made) == 1
-    assert all(result is found[0] for result in found)
+    assert all(result is actual[0] for result in actual)
 
 
 def test_a_result_that_fails_is_made_again():
@@ -238,8 +238,8 @@ def test_one_thread_within_one_thread_stays_alone():
 @pytest.mark.parametrize("heads", [True, False])
 def test_a_graphics_card_gives_what_the_processor_gives(heads, monkeypatch):
     block = (slice(0, 32), slice(0, 40), slice(0, 36))
-    found = over(field(heads=heads), *block)
+    result = over(field(heads=heads), *block)
     monkeypatch.setattr(neural_field, "best_device", lambda: torch.device("cpu"))
     expected = over(field(heads=heads), *block)
-    for there, here in zip(found, expected, strict=True):
-        np.testing.assert_allclose(there, here, rtol=1e-3)
+    for on_card, here in zip(result, expected, strict=True):
+        np.testing.assert_allclose(on_card, here, rtol=1e-3)

@@ -53,9 +53,9 @@ def test_grin_is_what_its_authors_describe(beijing36):
 
 def test_the_callers_zone_and_label_hold_over_those_of_the_format(data_dir):
     path = data_dir / "beijing36" / "small36.h5"
-    found = open_observations(path, time_zone="UTC", time_label="start")
-    assert str(found.time.values[0])[:16] == "2014-05-01T01:00"
-    assert found.time.attrs["time_label"] == "start"
+    obs = open_observations(path, time_zone="UTC", time_label="start")
+    assert str(obs.time.values[0])[:16] == "2014-05-01T01:00"
+    assert obs.time.attrs["time_label"] == "start"
 
 
 def test_uci_is_what_its_authors_describe(beijing12):
@@ -68,8 +68,8 @@ def test_uci_is_what_its_authors_describe(beijing12):
     expected = {"pm25": 4, "pm10": 4, "so2": 4, "no2": 7, "co": 300, "o3": 77}
     expected |= {"temperature": -0.7, "pressure": 1023, "dew_point": -18.8, "rain": 0}
     expected |= {"wind_direction": 337.5, "wind_speed": 4.4}
-    found = {name: round(float(first[name]), 3) for name in beijing12.data_vars}
-    assert found == expected
+    result = {name: round(float(first[name]), 3) for name in beijing12.data_vars}
+    assert result == expected
     assert "no" not in beijing12
     assert beijing12.pressure.attrs["units"] == "hPa"
 
@@ -78,15 +78,15 @@ def test_the_two_beijing_sets_agree_at_common_stations_once_labels_are_known(bei
     """The same hours differ by rounding; an hour beside them differs by more than ten times."""
     starts = beijing36.assign_coords(time=time_bounds(beijing36)[:, 0])
     for place in range(12):
-        there = beijing12.pm25.isel(station=place)
+        values = beijing12.pm25.isel(station=place)
         apart = np.hypot(
-            starts.longitude.values - float(there.longitude),
-            starts.latitude.values - float(there.latitude),
+            starts.longitude.values - float(values.longitude),
+            starts.latitude.values - float(values.latitude),
         )
         assert apart.min() < 1e-4
         here = starts.pm25.isel(station=int(np.argmin(apart)))
         difference = {
-            hours: np.abs(here - there.shift(time=hours).reindex(time=here.time))
+            hours: np.abs(here - values.shift(time=hours).reindex(time=here.time))
             for hours in (-1, 0, 1)
         }
         assert float((difference[0] <= 1).sum() / difference[0].notnull().sum()) > 0.95
@@ -108,20 +108,20 @@ def test_uci_without_stations_is_refused(data_dir):
 
 
 def test_beijing30_needs_no_options(data_dir):
-    found = open_observations(data_dir / "beijing30_march2015" / "beijing30_march2015.csv.gz")
-    assert dict(found.sizes) == {"station": 30, "time": 744}
-    assert {"pm25", "temperature", "relative_humidity", "wind_speed"} == set(found.data_vars)
+    obs = open_observations(data_dir / "beijing30_march2015" / "beijing30_march2015.csv.gz")
+    assert dict(obs.sizes) == {"station": 30, "time": 744}
+    assert {"pm25", "temperature", "relative_humidity", "wind_speed"} == set(obs.data_vars)
 
 
 # Daily PM10
 
 
 def test_germany_is_daily_and_complete_at_what_is_there(data_dir):
-    found = open_observations(data_dir / "germany_rural_pm10_2005" / "de_rb_2005.csv.gz")
-    assert dict(found.sizes) == {"station": 69, "time": 365}
-    assert found.time.attrs["step_hours"] == 24.0
-    assert int(found.pm10.notnull().sum()) == 23230
-    assert float(found.altitude.max()) == 1205.0
+    obs = open_observations(data_dir / "germany_rural_pm10_2005" / "de_rb_2005.csv.gz")
+    assert dict(obs.sizes) == {"station": 69, "time": 365}
+    assert obs.time.attrs["step_hours"] == 24.0
+    assert int(obs.pm10.notnull().sum()) == 23230
+    assert float(obs.altitude.max()) == 1205.0
 
 
 def test_europe_has_eleven_identifiers_with_two_instruments(data_dir):
@@ -130,10 +130,10 @@ def test_europe_has_eleven_identifiers_with_two_instruments(data_dir):
         open_observations(path)
     assert open_observations(path, duplicates="mean").sizes["station"] == 183
     columns = {"station": ["station", "easting_epsg3035"], "background": "EMEP"}
-    found = open_observations(path, columns=columns)
-    assert found.sizes["station"] == 194
-    assert round(float(found.background.mean()), 2) == 9.85
-    assert int(found.pm10.notnull().sum()) == 68242
+    obs = open_observations(path, columns=columns)
+    assert obs.sizes["station"] == 194
+    assert round(float(obs.background.mean()), 2) == 9.85
+    assert int(obs.pm10.notnull().sum()) == 68242
 
 
 # US EPA
@@ -180,12 +180,12 @@ def aqs() -> pd.DataFrame:
 
 def test_monitors_of_a_site_are_averaged_hour_by_hour(aqs, caplog):
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = open_observations(aqs)
-    assert found.station.values.tolist() == ["06-037-1103", "CC-001-0007"]
-    np.testing.assert_array_equal(found.pm25, [[10.0, 13.0, -4.0], [np.nan, np.nan, 5.0]])
+        obs = open_observations(aqs)
+    assert obs.station.values.tolist() == ["06-037-1103", "CC-001-0007"]
+    np.testing.assert_array_equal(obs.pm25, [[10.0, 13.0, -4.0], [np.nan, np.nan, 5.0]])
     assert "1 values of pm25 come from a further monitor" in caplog.text
     # NAD27 to WGS84 near Los Angeles: about 80 m to the west, published by NOAA's NADCON.
-    assert -1.1e-3 < float(found.longitude[0]) + 118.0 < -0.6e-3
+    assert -1.1e-3 < float(obs.longitude[0]) + 118.0 < -0.6e-3
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "hourly_88101_2019.zip"])
@@ -209,10 +209,10 @@ def test_a_state_may_have_code_and_name_in_a_table(aqs):
 def test_aqs_gases_and_units_by_row(aqs):
     ozone = aqs.assign(**{"Parameter Code": 44201, "Units of Measure": "Parts per million"})
     ozone["Sample Measurement"] = 0.05
-    found = open_observations(pd.concat([aqs, ozone], ignore_index=True))
-    assert set(found.data_vars) == {"pm25", "o3"}
+    obs = open_observations(pd.concat([aqs, ozone], ignore_index=True))
+    assert set(obs.data_vars) == {"pm25", "o3"}
     # 0.05 ppm of ozone at 298.15 K and 1013.25 hPa are 98.1 ug m-3.
-    np.testing.assert_allclose(found.o3.values[0], 98.1, atol=0.05)
+    np.testing.assert_allclose(obs.o3.values[0], 98.1, atol=0.05)
 
 
 def test_aqs_bad_input(aqs, tmp_path):
@@ -312,22 +312,22 @@ def test_a_cf_file_is_understood_by_its_attributes(cf_file, tmp_path):
     }
     cf_file.to_netcdf(tmp_path / "a.nc", encoding=units)
     for source in (cf_file, tmp_path / "a.nc", cf_file.transpose("location", "t", "nv")):
-        found = open_observations(source)
-        assert found.station.values.tolist() == ["a", "b"]
-        assert found.longitude.values.tolist() == [10.0, -10.0]
-        np.testing.assert_allclose(found.pm25, [[20, np.nan, 60], [10, 30, 50]])
-        np.testing.assert_allclose(found.o3, 19.618, atol=1e-3)
-        assert found.time.attrs["time_label"] == "end"
+        obs = open_observations(source)
+        assert obs.station.values.tolist() == ["a", "b"]
+        assert obs.longitude.values.tolist() == [10.0, -10.0]
+        np.testing.assert_allclose(obs.pm25, [[20, np.nan, 60], [10, 30, 50]])
+        np.testing.assert_allclose(obs.o3, 19.618, atol=1e-3)
+        assert obs.time.attrs["time_label"] == "end"
 
 
 def test_a_valid_dataset_comes_back_equal(cf_file):
-    found = open_observations(cf_file)
-    again = open_observations(found)
-    xr.testing.assert_identical(again.drop_attrs(deep=False), found.drop_attrs(deep=False))
-    assert again.attrs["history"].startswith(found.attrs["history"])
-    lazy = open_observations(found.chunk(time=1))
+    obs = open_observations(cf_file)
+    again = open_observations(obs)
+    xr.testing.assert_identical(again.drop_attrs(deep=False), obs.drop_attrs(deep=False))
+    assert again.attrs["history"].startswith(obs.attrs["history"])
+    lazy = open_observations(obs.chunk(time=1))
     assert lazy.chunks
-    assert lazy.equals(found)
+    assert lazy.equals(obs)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -357,27 +357,27 @@ def test_usual_names_without_attributes_gaps_and_order(cf_file):
     gappy = xr.concat([gappy, bare.isel(time=[0]).assign_coords(
         time=[np.datetime64("2020-01-01T06:00", "ns")])], dim="time")  # fmt: skip
     gappy = xr.concat([gappy, bare.isel(time=[1])], dim="time")
-    found = open_observations(gappy, units="kg m-3")
-    assert found.sizes["time"] == 6
-    np.testing.assert_allclose(found.pm25.sel(station="b")[:3], [10, 30, 50])
-    assert found.pm25[:, 3:5].isnull().all()
+    obs = open_observations(gappy, units="kg m-3")
+    assert obs.sizes["time"] == 6
+    np.testing.assert_allclose(obs.pm25.sel(station="b")[:3], [10, 30, 50])
+    assert obs.pm25[:, 3:5].isnull().all()
 
 
 def test_one_station_without_a_dimension(cf_file):
     single = cf_file.isel(location=0)
-    found = open_observations(single)
-    assert found.station.values.tolist() == ["b"]
-    np.testing.assert_allclose(found.pm25, [[10, 30, 50]])
+    obs = open_observations(single)
+    assert obs.station.values.tolist() == ["b"]
+    np.testing.assert_allclose(obs.pm25, [[10, 30, 50]])
 
 
 def test_the_callers_word_for_variables_holds_and_must_exist(cf_file):
     odd = cf_file.rename(concentration="odd").drop_attrs()
-    found = open_observations(
+    obs = open_observations(
         odd,
         columns={"pm25": "odd", "longitude": "x", "latitude": "y", "station": "code"},
         units={"pm25": "kg m-3"},
     )
-    np.testing.assert_allclose(found.pm25.sel(station="b"), [10, 30, 50])
+    np.testing.assert_allclose(obs.pm25.sel(station="b"), [10, 30, 50])
     with pytest.raises(ObservationError, match="columns names nope; the variables are"):
         open_observations(cf_file, columns={"pm25": "nope"})
     with pytest.raises(ObservationError, match="columns names 'nope' for time"):
@@ -386,15 +386,15 @@ def test_the_callers_word_for_variables_holds_and_must_exist(cf_file):
 
 def test_a_background_with_the_same_standard_name_stays_beside(cf_file):
     named = cf_file.rename(concentration="pm25")
-    found = open_observations(named.assign(model=named.pm25 * 2))
-    assert {"pm25", "model"} <= set(found.data_vars)
+    obs = open_observations(named.assign(model=named.pm25 * 2))
+    assert {"pm25", "model"} <= set(obs.data_vars)
     with pytest.raises(ObservationError, match=r"variables pm25, PM2\.5 all look like pm25"):
         open_observations(named.assign({"PM2.5": named.pm25}))
 
 
 def test_flags_and_other_variables_stay(cf_file):
-    found = open_observations(cf_file)
-    flags = found.assign(pm25_flag=(("station", "time"), np.zeros((2, 3), "int8")))
+    obs = open_observations(cf_file)
+    flags = obs.assign(pm25_flag=(("station", "time"), np.zeros((2, 3), "int8")))
     again = open_observations(flags)
     assert again.pm25_flag.dtype == np.int8
 

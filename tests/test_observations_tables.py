@@ -53,15 +53,15 @@ def _stamps(dataset: xr.Dataset) -> list[str]:
 
 def test_a_long_csv_needs_no_options(table, tmp_path):
     table.to_csv(tmp_path / "a.csv", index=False)
-    found = open_observations(tmp_path / "a.csv")
-    assert find_faults(found) == []
-    np.testing.assert_array_equal(found.pm25.values, [[10, 11, 12], [20, 21, 22]])
-    assert found.pm25.attrs["units"] == "ug m-3"
-    assert found.time.attrs["time_label"] == "start"
-    assert found.time.attrs["step_hours"] == 1.0
-    assert _stamps(found) == ["2020-01-01T00:00", "2020-01-01T01:00", "2020-01-01T02:00"]
-    assert "a.csv" in found.attrs["history"]
-    assert "start of their averaging period" in found.attrs["history"]
+    obs = open_observations(tmp_path / "a.csv")
+    assert find_faults(obs) == []
+    np.testing.assert_array_equal(obs.pm25.values, [[10, 11, 12], [20, 21, 22]])
+    assert obs.pm25.attrs["units"] == "ug m-3"
+    assert obs.time.attrs["time_label"] == "start"
+    assert obs.time.attrs["step_hours"] == 1.0
+    assert _stamps(obs) == ["2020-01-01T00:00", "2020-01-01T01:00", "2020-01-01T02:00"]
+    assert "a.csv" in obs.attrs["history"]
+    assert "start of their averaging period" in obs.attrs["history"]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.zip"])
@@ -98,18 +98,18 @@ def test_usual_names_of_columns_are_recognised(table, names):
 def test_the_callers_word_for_columns_holds(table):
     odd = table.set_axis(["a", "b", "c", "d", "e"], axis=1).assign(model=1.0)
     columns = {"station": "a", "time": "b", "longitude": "c", "latitude": "d", "PM2.5": "e"}
-    found = open_observations(odd, columns={**columns, "background": "model"})
-    assert found.drop_vars("background").equals(open_observations(table))
-    assert "units" not in found.background.attrs
-    assert float(found.background.min()) == 1.0
+    obs = open_observations(odd, columns={**columns, "background": "model"})
+    assert obs.drop_vars("background").equals(open_observations(table))
+    assert "units" not in obs.background.attrs
+    assert float(obs.background.min()) == 1.0
 
 
 def test_several_columns_make_one_identifier(table):
-    found = open_observations(
+    obs = open_observations(
         table.assign(net=7, code=table.station), columns={"station": ["net", "code"]}
     )
-    assert found.station.values.tolist() == ["7-A", "7-B"]
-    assert "not used" not in found.attrs["history"]
+    assert obs.station.values.tolist() == ["7-A", "7-B"]
+    assert "not used" not in obs.attrs["history"]
 
 
 def test_leading_zeros_of_identifiers_stay_and_numbers_become_text(table, tmp_path):
@@ -121,24 +121,24 @@ def test_leading_zeros_of_identifiers_stay_and_numbers_become_text(table, tmp_pa
 
 
 def test_stations_of_several_columns_may_reuse_the_name_of_one(table):
-    found = open_observations(
+    obs = open_observations(
         table.assign(net=[1.0] * 6), columns={"station": ["station", "net"], "name": "station"}
     )
-    assert found.station.values.tolist() == ["A-1", "B-1"]
-    assert found["name"].values.tolist() == ["A", "B"]
+    assert obs.station.values.tolist() == ["A-1", "B-1"]
+    assert obs["name"].values.tolist() == ["A", "B"]
 
 
 def test_monitors_that_the_caller_names_are_averaged(table):
     twice = pd.concat([table.assign(m=1), table.assign(m=2, pm25=table.pm25 + 2)])
-    found = open_observations(twice, columns={"monitor": "m"})
-    assert found.equals(open_observations(table.assign(pm25=table.pm25 + 1)))
+    obs = open_observations(twice, columns={"monitor": "m"})
+    assert obs.equals(open_observations(table.assign(pm25=table.pm25 + 1)))
 
 
 def test_wide_columns_may_be_called_as_roles(stations):
     wide = pd.DataFrame({"time": HOURS, "station": [1.0, 2.0, 3.0], "value": [4.0, 5.0, 6.0]})
     places = pd.concat([stations, stations]).assign(station=["station", "value"])
-    found = open_observations(wide, format="wide", stations=places)
-    np.testing.assert_array_equal(found.pm25, [[1, 2, 3], [4, 5, 6]])
+    obs = open_observations(wide, format="wide", stations=places)
+    np.testing.assert_array_equal(obs.pm25, [[1, 2, 3], [4, 5, 6]])
 
 
 def test_date_and_hour_columns_make_the_time(table):
@@ -151,9 +151,9 @@ def test_date_and_hour_columns_make_the_time(table):
 
 
 def test_altitude_and_name_become_coordinates(table):
-    found = open_observations(table.assign(elevation=5.0, station_name="Hill"))
-    assert found.altitude.values.tolist() == [5.0, 5.0]
-    assert found["name"].values.tolist() == ["Hill", "Hill"]
+    obs = open_observations(table.assign(elevation=5.0, station_name="Hill"))
+    assert obs.altitude.values.tolist() == [5.0, 5.0]
+    assert obs["name"].values.tolist() == ["Hill", "Hill"]
 
 
 def test_one_row_for_each_parameter(table):
@@ -164,11 +164,11 @@ def test_one_row_for_each_parameter(table):
             table.rename(columns={"pm25": "value"}).assign(parameter="bc", units="ug/m3"),
         ]
     )
-    found = open_observations(tidy)
-    assert set(found.data_vars) == {"pm25", "o3"}
-    assert found[["pm25"]].equals(open_observations(table))
+    obs = open_observations(tidy)
+    assert set(obs.data_vars) == {"pm25", "o3"}
+    assert obs[["pm25"]].equals(open_observations(table))
     # 47.997 g mol-1 / 24.4654 l mol-1 at 298.15 K and 1013.25 hPa
-    np.testing.assert_allclose(found.o3, found.pm25 * 47.997 / 24.4654, rtol=1e-5)
+    np.testing.assert_allclose(obs.o3, obs.pm25 * 47.997 / 24.4654, rtol=1e-5)
 
 
 def test_a_wide_table_with_its_stations(table, tmp_path):
@@ -202,10 +202,10 @@ def test_points_of_a_geopackage_in_any_projection(table, tmp_path):
     expected = open_observations(table)
     assert open_observations(points).equals(expected)
     points.to_crs("EPSG:3035").to_file(tmp_path / "a.gpkg", driver="GPKG")
-    found = open_observations(tmp_path / "a.gpkg")
-    np.testing.assert_array_equal(found.pm25, expected.pm25)
+    obs = open_observations(tmp_path / "a.gpkg")
+    np.testing.assert_array_equal(obs.pm25, expected.pm25)
     # A projection there and back is good to a millimetre, 1e-8 degrees.
-    np.testing.assert_allclose(found.longitude, expected.longitude, atol=1e-8)
+    np.testing.assert_allclose(obs.longitude, expected.longitude, atol=1e-8)
     with pytest.raises(ObservationError, match="stations must be points; found Polygon"):
         open_observations(points.to_crs("EPSG:3035").assign(geometry=lambda p: p.buffer(1.0)))
 
@@ -222,51 +222,51 @@ def test_the_argument_is_not_changed(table):
 def test_words_and_sentinels_are_missing_and_negatives_stay(table, caplog):
     words = table.assign(pm25=["NA", "", "-", "-999", "-3.5", " 22 "])
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = open_observations(words)
-    np.testing.assert_array_equal(found.pm25, [[np.nan] * 3, [np.nan, -3.5, 22.0]])
+        obs = open_observations(words)
+    np.testing.assert_array_equal(obs.pm25, [[np.nan] * 3, [np.nan, -3.5, 22.0]])
     assert "1 values of pm25 are sentinels such as -999" in caplog.text
     assert "station B, 2020-01-01T00:00Z" in caplog.text
 
 
 def test_an_absent_hour_is_missing_at_its_place(table):
-    found = open_observations(table.drop(index=[1]))
-    np.testing.assert_array_equal(found.pm25, [[10, np.nan, 12], [20, 21, 22]])
+    obs = open_observations(table.drop(index=[1]))
+    np.testing.assert_array_equal(obs.pm25, [[10, np.nan, 12], [20, 21, 22]])
 
 
 def test_a_gap_of_all_stations_is_filled_with_missing_hours(table):
     later = table.assign(time=[f"2020-01-02T0{hour}:00Z" for hour in range(3)] * 2)
-    found = open_observations(pd.concat([table, later]))
-    assert found.sizes["time"] == 27
-    assert int(found.pm25.notnull().sum()) == 12
+    obs = open_observations(pd.concat([table, later]))
+    assert obs.sizes["time"] == 27
+    assert int(obs.pm25.notnull().sum()) == 12
 
 
 def test_a_variable_that_is_never_there_is_left_out_and_logged(table, caplog):
-    found = open_observations(table.assign(o3=""))
-    assert list(found.data_vars) == ["pm25"]
+    obs = open_observations(table.assign(o3=""))
+    assert list(obs.data_vars) == ["pm25"]
     assert "left out, since missing at every station and hour: o3" in caplog.text
 
 
 def test_units_by_argument_by_brackets_and_by_row(table):
     expected = open_observations(table).pm25 * 1000
-    for found in (
+    for obs in (
         open_observations(table, units="mg/m3"),
         open_observations(table, units={"pm25": "mg m-3"}),
         open_observations(table.rename(columns={"pm25": "pm25 [mg/m3]"})),
         open_observations(table.assign(units="mg/m^3")),
     ):
-        np.testing.assert_allclose(found.pm25, expected, rtol=1e-6)
+        np.testing.assert_allclose(obs.pm25, expected, rtol=1e-6)
     mixed = open_observations(table.assign(units=["ug/m3"] * 3 + ["mg/m3"] * 3))
     np.testing.assert_array_equal(mixed.pm25, [[10, 11, 12], [20000, 21000, 22000]])
 
 
 def test_meteorology_keeps_unknown_units_unknown_and_converts_known_ones(table):
-    found = open_observations(
+    obs = open_observations(
         table.assign(TEMP=300.0, humidity=50.0, wd="SW"), units={"temperature": "K"}
     )
-    np.testing.assert_allclose(found.temperature, 26.85, atol=1e-4)
-    assert found.temperature.attrs["units"] == "degC"
-    assert "units" not in found.relative_humidity.attrs
-    assert float(found.wind_direction[0, 0]) == 225.0
+    np.testing.assert_allclose(obs.temperature, 26.85, atol=1e-4)
+    assert obs.temperature.attrs["units"] == "degC"
+    assert "units" not in obs.relative_humidity.attrs
+    assert float(obs.wind_direction[0, 0]) == 225.0
 
 
 def test_a_column_named_no_is_a_row_number(table):
@@ -275,8 +275,8 @@ def test_a_column_named_no_is_a_row_number(table):
 
 def test_repeated_rows_are_dropped_and_counted(table, caplog):
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = open_observations(pd.concat([table, table.iloc[[1, 4]]]))
-    assert found.equals(open_observations(table))
+        obs = open_observations(pd.concat([table, table.iloc[[1, 4]]]))
+    assert obs.equals(open_observations(table))
     assert "2 repeated rows of pm25 dropped; for example station A, 2020-01-01T01:00" in caplog.text
 
 
@@ -296,9 +296,9 @@ def test_different_values_of_a_station_hour_are_refused_or_chosen(table):
 
 def test_daily_data_have_a_step_of_a_day(table):
     daily = table.assign(time=["2020-01-01", "2020-01-02", "2020-01-05"] * 2)
-    found = open_observations(daily)
-    assert found.time.attrs["step_hours"] == 24.0
-    assert found.sizes["time"] == 5
+    obs = open_observations(daily)
+    assert obs.time.attrs["step_hours"] == 24.0
+    assert obs.sizes["time"] == 5
 
 
 def _stamps_after(*minutes: float) -> np.ndarray:
@@ -333,8 +333,8 @@ def test_the_step_is_that_of_the_network(case):
 def test_stamps_a_little_off_are_moved_and_logged(table, caplog):
     shaky = ["2020-01-01T00:01Z", "2020-01-01T01:00Z", "2020-01-01T02:00Z"] * 2
     more = table.assign(time=[f"2020-01-01T0{hour}:00Z" for hour in (3, 4, 5)] * 2)
-    found = open_observations(pd.concat([table.assign(time=shaky), more]))
-    assert _stamps(found)[0] == "2020-01-01T00:00"
+    obs = open_observations(pd.concat([table.assign(time=shaky), more]))
+    assert _stamps(obs)[0] == "2020-01-01T00:00"
     assert "2 stamps moved to the regular step of 1 h; for example station A" in caplog.text
 
 
@@ -369,9 +369,9 @@ def test_a_wrong_year_is_warned_of(table, caplog):
 
 def test_a_zone_in_the_stamps_holds_over_the_argument(table):
     local = table.assign(time=[f"2020-01-01T0{hour}:00+08:00" for hour in range(3)] * 2)
-    found = open_observations(local, time_zone="UTC")
-    assert _stamps(found)[0] == "2019-12-31T16:00"
-    assert "time_zone='UTC' is not used" in found.attrs["history"]
+    obs = open_observations(local, time_zone="UTC")
+    assert _stamps(obs)[0] == "2019-12-31T16:00"
+    assert "time_zone='UTC' is not used" in obs.attrs["history"]
 
 
 @pytest.mark.parametrize("zone", ["UTC+8", "+08:00", "GMT+8", "Asia/Shanghai", "+0800"])
@@ -391,8 +391,8 @@ def test_time_without_zone_is_utc_and_warned_of(table, caplog):
 
 def test_a_column_that_says_utc_needs_no_warning(table, caplog):
     naive = table.assign(time=[hour[:-1] for hour in HOURS] * 2)
-    found = open_observations(naive.rename(columns={"time": "date_utc"}))
-    assert found.equals(open_observations(table))
+    obs = open_observations(naive.rename(columns={"time": "date_utc"}))
+    assert obs.equals(open_observations(table))
     assert "no zone" not in caplog.text
 
 
@@ -412,9 +412,9 @@ def test_hours_of_a_change_of_clocks_are_refused(table, stamps, words):
 
 def test_hour_24_is_midnight_of_the_next_day(table):
     stamps = ["2020-01-01 23:00", "2020-01-01 24:00", "2020-01-02 01:00"] * 2
-    found = open_observations(table.assign(time=stamps), time_zone="UTC", time_label="end")
-    assert _stamps(found) == ["2020-01-01T23:00", "2020-01-02T00:00", "2020-01-02T01:00"]
-    assert found.time.attrs["time_label"] == "end"
+    obs = open_observations(table.assign(time=stamps), time_zone="UTC", time_label="end")
+    assert _stamps(obs) == ["2020-01-01T23:00", "2020-01-02T00:00", "2020-01-02T01:00"]
+    assert obs.time.attrs["time_label"] == "end"
 
 
 def test_day_and_month_by_what_fits_all_stamps(table):
@@ -432,21 +432,21 @@ def test_day_and_month_by_what_fits_all_stamps(table):
 
 def test_longitudes_of_0_to_360_are_wrapped_and_logged(table, caplog):
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = open_observations(table.assign(longitude=[350.0] * 3 + [10.0] * 3))
-    assert found.longitude.values.tolist() == [-10.0, 10.0]
+        obs = open_observations(table.assign(longitude=[350.0] * 3 + [10.0] * 3))
+    assert obs.longitude.values.tolist() == [-10.0, 10.0]
     assert "wrapped to -180 to 180 (3 rows; for example station A)" in caplog.text
 
 
 def test_a_station_at_the_date_line_does_not_move(table):
-    found = open_observations(table.assign(longitude=[179.9999, -180.0, 180.0] + [11.0] * 3))
-    assert abs(abs(float(found.longitude[0])) - 180.0) < 1e-3
+    obs = open_observations(table.assign(longitude=[179.9999, -180.0, 180.0] + [11.0] * 3))
+    assert abs(abs(float(obs.longitude[0])) - 180.0) < 1e-3
 
 
 def test_a_station_that_moves_a_little_is_at_the_median(table, caplog):
     # 0.0005 degrees of latitude are 56 m.
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = open_observations(table.assign(latitude=[50.0, 50.0, 50.0005] + [51.0] * 3))
-    assert float(found.latitude[0]) == 50.0
+        obs = open_observations(table.assign(latitude=[50.0, 50.0, 50.0005] + [51.0] * 3))
+    assert float(obs.latitude[0]) == 50.0
     assert "1 stations move by up to 56 m" in caplog.text
 
 
@@ -576,8 +576,8 @@ def test_a_wrong_option_is_named(table, case):
 def test_columns_of_a_table_in_memory_may_be_numbers_but_not_twice(table):
     names = dict(zip(table.columns, range(5), strict=True))
     columns = {role: str(number) for role, number in names.items()}
-    found = open_observations(table.rename(columns=names), columns=columns)
-    assert found.equals(open_observations(table))
+    obs = open_observations(table.rename(columns=names), columns=columns)
+    assert obs.equals(open_observations(table))
     with pytest.raises(ObservationError, match="columns are there twice: pm25"):
         open_observations(pd.concat([table, table[["pm25"]]], axis=1))
 
@@ -621,7 +621,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     refuse("text.nc", b"station", "cannot be read as NetCDF")
     refuse("text.h5", b"station", "not an HDF5 file of the GRIN benchmark")
     refuse("text.zip", b"station", "no zip file")
-    refuse("latin.csv", "station,time\nK\xf6ln,2020\n".encode("latin-1"), "UTF8")
+    refuse("polish.csv", "station,time\nŁódź,2020\n".encode("cp1250"), "UTF-8")
     (tmp_path / "nothing").mkdir()
     with pytest.raises(ObservationError, match="there is no table in nothing"):
         open_observations(tmp_path / "nothing")
@@ -713,16 +713,16 @@ def test_the_order_of_rows_does_not_matter(dataset, seed):
 
 
 def test_writing_leaves_no_file_where_it_fails(table, tmp_path):
-    found = open_observations(table)
+    obs = open_observations(table)
     with pytest.raises(ObservationError, match=r"cannot be written"):
-        write_table(found, tmp_path / "nowhere" / "a.csv")
+        write_table(obs, tmp_path / "nowhere" / "a.csv")
     with pytest.raises(ObservationError, match=r"suffix '.xls'; expected .csv"):
-        write_table(found, tmp_path / "a.xls")
+        write_table(obs, tmp_path / "a.xls")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_points_of_the_stations_can_serve_as_table_of_stations(table, tmp_path):
-    found = open_observations(table)
-    path = write_table(found, tmp_path / "stations.gpkg")
+    obs = open_observations(table)
+    path = write_table(obs, tmp_path / "stations.gpkg")
     bare = table.drop(columns=["longitude", "latitude"])
-    assert open_observations(bare, stations=path).equals(found)
+    assert open_observations(bare, stations=path).equals(obs)

@@ -8,6 +8,8 @@ import torch
 
 from aqreanalysis.datasets import synthetic_network
 from aqreanalysis.methods.covariates import Scaling
+from aqreanalysis.methods.neural.checkpoint import CheckpointError
+from aqreanalysis.outlook import training
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, OutlookNetwork
 from aqreanalysis.outlook.baselines import Climatology, LSTMOutlook, Persistence, Ridge
 from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
@@ -114,9 +116,9 @@ def test_the_untrained_network_is_its_linear_outlook(observations):
     model.weight = torch.randn(model.weight.shape, generator=torch.manual_seed(0))
     history = examples.history(model.edges, model.leads)
     with torch.no_grad():
-        found = model(history, attention=True)
-    np.testing.assert_allclose(found.mean, design(history, cycles=True) @ model.weight, atol=1e-4)
-    np.testing.assert_allclose(found.attention.sum(-1), 1, rtol=1e-5)
+        outputs = model(history, attention=True)
+    np.testing.assert_allclose(outputs.mean, design(history, cycles=True) @ model.weight, atol=1e-4)
+    np.testing.assert_allclose(outputs.attention.sum(-1), 1, rtol=1e-5)
 
 
 def test_without_cycles_the_time_of_day_changes_nothing(observations):
@@ -165,8 +167,10 @@ def test_climatology_is_the_mean_of_each_hour_of_the_day():
     parts = Examples.of(inputs, range(24, 180)), Examples.of(inputs, range(180, 216))
     trained = train(model, *parts, level=level, schedule=OutlookSchedule(), seed=0)
     with torch.no_grad():
-        found = level.concentration(trained.model(parts[1].history(model.edges, model.leads)).mean)
-    np.testing.assert_allclose(found, level.concentration(parts[1].truth(24)), rtol=1e-4)
+        outputs = level.concentration(
+            trained.model(parts[1].history(model.edges, model.leads)).mean
+        )
+    np.testing.assert_allclose(outputs, level.concentration(parts[1].truth(24)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -189,6 +193,93 @@ def test_training_lowers_the_error_and_depends_on_the_seed_alone(network, observ
     # The one begins with a regression that is hard to beat here, the other takes long.
     if network not in (OutlookNetwork, PaperNetwork):
         assert trained(60).scores["rmse"] < trained(1).scores["rmse"]
+
+
+@pytest.fixture(scope="module")
+def learn(observations):
+    inputs, scaling = inputs_of(observations, [])
+    parts = Examples.of(inputs, range(24, 300, 4)), Examples.of(inputs, range(300, 380, 4))
+    default = OutlookSchedule(updates=9, batch=16, check_every=3, constant=True)
+
+    def learn(schedule=default, network=LSTMOutlook, **options):
+        model = made(network, inputs.channels)
+        options = {"level": Level.of(scaling), "seed": 0, "schedule": schedule, **options}
+        return train(model, *parts, **options)
+
+    return learn
+
+
+def cut_off(monkeypatch, after):
+    """Let the training end at a validation, as if the machine had."""
+    calls, validation_loss = [], training._validation_loss
+
+    def counted(*arguments):
+        calls.append(None)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return validation_loss(*arguments)
+
+    monkeypatch.setattr(training, "_validation_loss", counted)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_a_training_that_was_cut_off_goes_on_to_the_same_model(
+    learn, tmp_path, monkeypatch, constant
+):
+    path = tmp_path / "new" / "training.pt"
+    schedule = OutlookSchedule(updates=9, batch=16, check_every=3, constant=constant)
+    whole = learn(schedule)
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            learn(schedule, checkpoint=path)
+    steps, step = [], training._step
+    monkeypatch.setattr(training, "_step", lambda *a: (steps.append(None), step(*a)))
+    resumed = learn(schedule, checkpoint=path)
+    assert (len(steps), path.exists()) == (6, False)
+    assert resumed.scores == whole.scores
+    expected, reached = (each.model.state_dict() for each in (whole, resumed))
+    assert all(torch.equal(expected[name], reached[name]) for name in expected)
+
+
+def test_a_file_of_another_training_or_of_none_is_refused_and_left(learn, tmp_path, monkeypatch):
+    path = tmp_path / "training.pt"
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            learn(checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"another training: .* Remove it to begin anew"):
+        learn(checkpoint=path, seed=1)
+    assert path.read_bytes() == before
+    for spoiled in (b"", b"station,time\n", before[: len(before) // 2]):
+        path.write_bytes(spoiled)
+        with pytest.raises(CheckpointError, match=r"training\.pt is no checkpoint of a training"):
+            learn(checkpoint=path)
+        assert path.read_bytes() == spoiled
+    torch.save([1, 2], path)
+    with pytest.raises(CheckpointError, match="another training"):
+        learn(checkpoint=path)
+
+
+def test_no_update_is_what_closed_forms_give(learn):
+    model = learn(OutlookSchedule(updates=0), OutlookNetwork).model
+    assert not model.leave.weight.any()
+    assert model.weight.any()
+
+
+def test_a_constant_rate_stays_the_same(learn, monkeypatch):
+    rates, step = [], training._step
+
+    def spied(descent, *rest):
+        step(descent, *rest)
+        rates.append(descent.optimiser.param_groups[0]["lr"])
+
+    monkeypatch.setattr(training, "_step", spied)
+    learn(OutlookSchedule(updates=5, batch=16, rate=2e-3, constant=True))
+    assert rates == [2e-3] * 5
+    learn(OutlookSchedule(updates=5, batch=16, rate=2e-3))
+    assert len(set(rates[5:])) > 1
 
 
 def test_patchtst_has_the_published_patches():
@@ -218,11 +309,11 @@ def test_aqnet_as_released_sees_no_history_of_the_variable_and_favours_the_newes
     model = made(PaperNetwork, inputs.channels)
     history = Examples.of(inputs, [200]).history(model.edges, model.leads)
     with torch.no_grad():
-        found = model(history, attention=True)
+        outputs = model(history, attention=True)
         value = history.value.clone()
         value[..., :2] = 0
-        assert torch.equal(found.mean, model(history._replace(value=value)).mean)
-    weights = found.attention.mean((0, 1))  # oldest first
+        assert torch.equal(outputs.mean, model(history._replace(value=value)).mean)
+    weights = outputs.attention.mean((0, 1))  # oldest first
     assert weights[-1] > 1.5 * weights[0]
 
 

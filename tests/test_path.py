@@ -23,8 +23,8 @@ def model(synthetic):
     return synthetic.observations.aqnet.fit("pm25", seed=0, progress=False, schedule=QUICK)
 
 
-def _rmse(found: xr.DataArray, truth: xr.DataArray) -> float:
-    return float(np.sqrt(((found - truth) ** 2).mean()))
+def _rmse(result: xr.DataArray, truth: xr.DataArray) -> float:
+    return float(np.sqrt(((result - truth) ** 2).mean()))
 
 
 def test_a_station_file_becomes_a_product_near_the_truth(tmp_path, synthetic, model):
@@ -51,13 +51,13 @@ def _is_text(artist) -> bool:
 @pytest.mark.parametrize("method", ["idw", "kriging", "space_time_kriging", "neural"])
 def test_every_method_finds_hidden_stations_better_than_the_mean(synthetic, model, method):
     chosen = model if method == "neural" else method
-    found = synthetic.observations.aqnet.reanalyse(
+    product = synthetic.observations.aqnet.reanalyse(
         at=synthetic.hidden, method=chosen, time=SCORED
     ).compute()
     truth = synthetic.hidden["pm25_truth"].sel(time=SCORED)
     flat = synthetic.observations["pm25"].sel(time=SCORED).mean("station")
-    assert _rmse(found["pm25"], truth) < _rmse(flat, truth)
-    assert (found["pm25_uncertainty"] > 0).all()
+    assert _rmse(product["pm25"], truth) < _rmse(flat, truth)
+    assert (product["pm25_uncertainty"] > 0).all()
 
 
 def test_without_arguments_there_is_a_grid_around_the_stations(synthetic):

@@ -63,13 +63,13 @@ def test_nothing_is_wrong_with_what_is_true(true):
 @pytest.mark.parametrize("code", [-99.0, -1.0, -9.0, -8888.0, 9999.0, 99999.0, 999.0])
 def test_a_code_is_named_and_read_as_missing(code, variable, caplog):
     wrong = _with(_observations(variable), 3, slice(20, 60, 5), code, variable)
-    found = open_observations(wrong)
-    assert int(found[variable].isnull().sum()) == 8
+    obs = open_observations(wrong)
+    assert int(obs[variable].isnull().sum()) == 8
     (message,) = [m for m in caplog.messages if "missing code" in m]
     example = "8 values (at 1 station; for example station S3, 2020-01-01T20:00 UTC)"
     assert message.startswith(f"Dataset: {example} of {variable} are exactly {code:.6g}")
     assert f"missing={code:.6g} (--missing {code:.6g})" in message
-    assert message.removeprefix("Dataset: ") in found.attrs["history"]
+    assert message.removeprefix("Dataset: ") in obs.attrs["history"]
 
 
 def test_a_full_scale_that_nothing_leads_up_to_is_a_code(true):
@@ -109,6 +109,59 @@ def test_a_code_in_ppb_is_named_as_it_is_written(caplog):
     assert "missing=-99 (--missing -99)" in caplog.text
 
 
+def _noisy(decimals: int = 1) -> xr.Dataset:
+    """Return observations of an instrument whose noise reaches below -1 around clean air."""
+    clean = _observations(level=8.0)
+    noise = np.random.default_rng(1).normal(0, 2, clean.pm25.shape)
+    return _changed(clean, lambda values: np.round(values + noise, decimals))
+
+
+@pytest.mark.parametrize("code", [-1.0, 0.0])
+def test_a_code_amid_noise_is_found(code):
+    noisy = _noisy()
+    assert suspicions(noisy) == []
+    assert float(noisy.pm25.min()) < -1.5
+    hours = np.random.default_rng(2).choice(HOURS, 24, replace=False)
+    (one,) = suspicions(_with(noisy, 3, hours, code))
+    assert one.remedy == f"Say so with missing={code:g} (--missing {code:g})"
+    assert "stand beside values of any level" in one.what
+    assert one.where is not None
+    assert one.where[3, hours].all()
+    assert one.stations.tolist() == [3]
+
+
+def test_zeros_between_high_values_are_a_code_and_those_of_clean_air_are_not(true):
+    hours = [20, 60, 61, 90, 130, 131, 132, 180, 200, 220]
+    (one,) = suspicions(_with(true, 4, hours, 0.0))
+    assert (one.kind, int(one.where.sum())) == ("missing_code", 10)
+    low = np.sort(np.argsort(true.pm25.values[4])[:30])
+    assert suspicions(_with(true, 4, low, 0.0)) == []
+    clamped = _changed(_noisy(), lambda values: np.maximum(values, 0))
+    assert suspicions(clamped) == []
+
+
+def test_a_code_of_few_hours_is_found_where_many_stations_have_it(true):
+    wrong = _changed(true, lambda values: values.copy())
+    for station in range(10):
+        wrong = _with(wrong, station, [30 + station, 150 - station], 0.0)
+    (one,) = suspicions(wrong)
+    assert (one.stations.size, int(one.where.sum())) == (10, 20)
+
+
+@pytest.mark.parametrize("code", [9999.0, 985.0])
+def test_a_code_among_values_as_large_is_found(code):
+    large = _observations("pm10", level=2500.0)
+    assert float(large.pm10.max()) > 9999
+    (one,) = suspicions(_with(large, 2, slice(5, 240, 16), code, "pm10"))
+    assert f"exactly {code:g}" in one.what
+
+
+def test_public_data_that_are_right_hold_no_code(data_dir):
+    for read in (sources.beijing36, sources.usepa, sources.germany, sources.europe):
+        suspect = suspicions(read(data_dir))
+        assert [one for one in suspect if one.kind == "missing_code"] == []
+
+
 def _strictly(dataset: xr.Dataset) -> xr.Dataset:
     return sift(dataset, journal=Journal("file", silent=True), strict=True)
 
@@ -145,11 +198,11 @@ def test_zeros_limits_steps_and_saturations_are_measurements(true, real):
 )
 def test_a_misplaced_station_is_left_out(true, longitude, latitude, words, caplog):
     wrong = _moved(true, 4, longitude, latitude)
-    found = open_observations(wrong)
-    assert "S4" not in found.station.values
-    assert found.sizes["station"] == 9
+    obs = open_observations(wrong)
+    assert "S4" not in obs.station.values
+    assert obs.sizes["station"] == 9
     assert words in caplog.text
-    assert "station S4" in found.attrs["history"]
+    assert "station S4" in obs.attrs["history"]
     with pytest.raises(ObservationError, match=r"station S4 is .*stations=\.\.\. \(--stations\)"):
         _strictly(wrong)
 
@@ -169,8 +222,8 @@ def test_of_two_stations_none_is_certain(true, caplog):
 
 def test_a_remote_station_is_named_and_stays(true, caplog):
     caplog.set_level(logging.INFO)
-    found = open_observations(_moved(true, 4, -61.5, 16.2))
-    assert found.sizes["station"] == 10
+    obs = open_observations(_moved(true, 4, -61.5, 16.2))
+    assert obs.sizes["station"] == 10
     assert "station S4 is" in caplog.text
     assert "km from all others" in caplog.text
     assert _strictly(_moved(true, 4, -61.5, 16.2)).sizes["station"] == 10
@@ -194,16 +247,16 @@ def test_signs_are_not_turned_where_stations_lie_on_both_sides(true):
 @pytest.mark.parametrize("lag", [0, 1, -3])
 def test_two_stations_with_the_same_numbers(true, lag, caplog):
     shifted = true.pm25[0].shift(time=lag).values
-    found = open_observations(_with(true, 1, slice(None), shifted))
-    assert found.sizes["station"] == 10  # nothing is left out, it is said
+    obs = open_observations(_with(true, 1, slice(None), shifted))
+    assert obs.sizes["station"] == 10  # nothing is left out, it is said
     assert "stations S0 and S1 hold the same numbers of pm25" in caplog.text
     assert {0: "Leave one", 1: "1 h later", -3: "3 h earlier"}[lag] in caplog.text
 
 
 def test_daily_values_among_hourly_ones_are_no_hourly_values(true, caplog):
     daily = np.where(np.arange(HOURS) % 24 == 0, 21.5, np.nan)
-    found = open_observations(_with(true, 5, slice(None), daily + np.arange(HOURS) / 7))
-    assert bool(found.pm25[5].isnull().all())
+    obs = open_observations(_with(true, 5, slice(None), daily + np.arange(HOURS) / 7))
+    assert bool(obs.pm25[5].isnull().all())
     assert "10 values (at 1 station; for example station S5, 2020-01-01T00:00 UTC)" in caplog.text
 
 
@@ -227,7 +280,6 @@ def test_a_table_with_both_averaging_times_says_so():
         ("co", 0.8, "mg/m3 or ppm"),
         ("pm25", 0.03, "mg/m3"),
         ("o3", 0.04, "mg/m3 or ppm"),
-        ("so2", 31423.0, "ug/m3 or ppb"),
     ],
 )
 def test_units_that_make_a_pollutant_implausible(variable, level, units, caplog):
@@ -239,6 +291,19 @@ def test_units_that_make_a_pollutant_implausible(variable, level, units, caplog)
     assert int(wrong[variable].count()) == 10 * HOURS  # said, not corrected
     with pytest.raises(ObservationError, match=f"--units {variable}="):
         _strictly(wrong)
+
+
+def test_units_that_were_assumed_are_not_suggested(caplog):
+    hours = pd.date_range("2020-01-01", periods=48, freq="h", tz="UTC")
+    table = pd.DataFrame({"station": "A", "time": hours, "lon": 10.0, "lat": 50.0, "so2": 12.0})
+    table["so2"] += np.arange(48) % 5 / 10
+    open_observations(table, units="ppm")
+    assert "were they in ug/m3 or ppb? State them with units={'so2': 'ug/m3'}" in caplog.text
+    caplog.clear()
+    table["so2"] *= 2600
+    open_observations(table)
+    assert "were they in" not in caplog.text
+    assert "too high in ug m-3 (median 31720). Check its values and units" in caplog.text
 
 
 def test_one_station_in_other_units_is_named():
@@ -264,9 +329,9 @@ def test_nothing_but_codes_is_an_error(true):
 def test_types_attributes_and_the_argument_stay(true):
     wrong = _with(true, 3, slice(20, 60, 5), -99.0)
     before = wrong.copy(deep=True)
-    found = open_observations(wrong)
-    assert found.pm25.dtype == wrong.pm25.dtype
-    assert found.pm25.attrs == wrong.pm25.attrs
+    obs = open_observations(wrong)
+    assert obs.pm25.dtype == wrong.pm25.dtype
+    assert obs.pm25.attrs == wrong.pm25.attrs
     xr.testing.assert_identical(wrong, before)
 
 

@@ -57,12 +57,12 @@ def test_checker_finds_no_error_and_no_warning_against_cf(case: str, tmp_path: P
 def test_catalogues_find_all_that_is_highly_recommended(case: str, tmp_path: Path) -> None:
     creator = {"name": "A", "email": "a@example.org", "url": "https://example.org"}
     product = make_product(case, creator=creator, licence="CC BY 4.0")
-    found = checked(write_netcdf(product, tmp_path / "product.nc"), "acdd:1.3")
+    opened = checked(write_netcdf(product, tmp_path / "product.nc"), "acdd:1.3")
     # CF has no standard name for a distance to a station.
-    assert [text for weight, text in found if weight == 3] == ["standard_name"]
+    assert [text for weight, text in opened if weight == 3] == ["standard_name"]
     asked = ("creator_name", "creator_email", "license", "geospatial", "time_coverage", "id not")
     needless = ("geospatial_vertical", "geospatial_bounds_vertical")
-    recommended = [text for weight, text in found if weight == 2 and text.startswith(asked)]
+    recommended = [text for weight, text in opened if weight == 2 and text.startswith(asked)]
     assert [text for text in recommended if not text.startswith(needless)] == []
 
 
@@ -95,10 +95,10 @@ def test_gdal_finds_crs_after_arithmetic_and_reopening(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_file_holds_the_product_to_three_digits(case: str, tmp_path: Path) -> None:
     product = make_product(case)
-    with open_product(write_netcdf(product, tmp_path / "product.nc")) as found:
-        assert_same_metadata(found, product)
+    with open_product(write_netcdf(product, tmp_path / "product.nc")) as opened:
+        assert_same_metadata(opened, product)
         for name in product.data_vars:
-            truth, value = product[name].values, found[name].values
+            truth, value = product[name].values, opened[name].values
             assert value.dtype == truth.dtype
             if name.endswith("flag"):
                 np.testing.assert_array_equal(value, truth)
@@ -111,8 +111,8 @@ def test_file_holds_the_product_to_three_digits(case: str, tmp_path: Path) -> No
 def test_all_bits_stay_when_no_digits_are_asked_for(tmp_path: Path) -> None:
     product = make_product()
     path = write_netcdf(product, tmp_path / "p.nc", significant_digits=None, compress=False)
-    with open_product(path) as found:
-        xr.testing.assert_identical(found.compute(), product.compute())
+    with open_product(path) as opened:
+        xr.testing.assert_identical(opened.compute(), product.compute())
 
 
 def test_rounding_makes_files_smaller(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_labels_off_the_quarter_hour_come_back_exactly(tmp_path: Path) -> None:
     shift = np.timedelta64(10, "m")
     time = product["time"].copy(data=product["time"].values + shift)
     shifted = product.drop_vars("time_bnds").assign_coords(time=time)
-    with open_product(write_netcdf(shifted, tmp_path / "product.nc")) as found:
-        np.testing.assert_array_equal(found["time"], time)
+    with open_product(write_netcdf(shifted, tmp_path / "product.nc")) as opened:
+        np.testing.assert_array_equal(opened["time"], time)
 
 
 def test_neighbouring_cells_share_their_edges() -> None:
@@ -198,15 +198,15 @@ def test_stations_are_named_and_can_be_turned_for_cdo(tmp_path: Path) -> None:
         assert "station" not in file.variables
         assert file["pm25"].coordinates == "altitude latitude longitude name station_id"
         assert file.featureType == "timeSeries"
-    with open_product(path) as found:
-        assert_same_metadata(found, product)
-        assert found.sel(station="ç").altitude == 43
+    with open_product(path) as opened:
+        assert_same_metadata(opened, product)
+        assert opened.sel(station="ç").altitude == 43
 
 
 def test_provenance_is_in_the_file(tmp_path: Path) -> None:
     product = make_product(creator="A. Person", title="A title", licence="CC0")
-    with open_product(write_netcdf(product, tmp_path / "product.nc")) as found:
-        attributes = found.attrs
+    with open_product(write_netcdf(product, tmp_path / "product.nc")) as opened:
+        attributes = opened.attrs
     assert attributes["input_sha256"] == input_digest(make_observations(), "pm25")
     assert attributes["input_stations"] == 3
     assert attributes["input_period"] == "2014-11-01T00:00:00Z/2014-11-02T05:00:00Z"
@@ -247,8 +247,8 @@ def test_files_opened_by_xarray_can_be_written(case: str, decode: Any, tmp_path:
     path = write_netcdf(product, tmp_path / "product.nc")
     with xr.open_dataset(path, decode_coords=decode) as opened:
         again = write_netcdf(opened, tmp_path / "again.nc")
-    with open_product(again) as found:
-        assert_same_metadata(found, product)
+    with open_product(again) as reopened:
+        assert_same_metadata(reopened, product)
 
 
 def test_building_is_complete() -> None:
@@ -289,10 +289,10 @@ def test_lost_provenance_is_said_in_file_and_log(caplog: pytest.LogCaptureFixtur
 def test_one_hour_and_one_cell_can_be_written(tmp_path: Path) -> None:
     product = make_product()
     part = product.isel(time=5, lat=[3], lon=[4])
-    with open_product(write_netcdf(part, tmp_path / "part.nc")) as found:
-        assert dict(found.sizes) == {"time": 1, "lat": 1, "lon": 1, "bnds": 2}
-        assert found["time_bnds"].values.tolist() == [product["time_bnds"].values[5].tolist()]
-        assert found["lat_bnds"].values.tolist() == [product["lat_bnds"].values[3].tolist()]
+    with open_product(write_netcdf(part, tmp_path / "part.nc")) as opened:
+        assert dict(opened.sizes) == {"time": 1, "lat": 1, "lon": 1, "bnds": 2}
+        assert opened["time_bnds"].values.tolist() == [product["time_bnds"].values[5].tolist()]
+        assert opened["lat_bnds"].values.tolist() == [product["lat_bnds"].values[3].tolist()]
     assert checked(tmp_path / "part.nc", "cf:1.11") == []
 
 

@@ -40,11 +40,11 @@ def test_any_chunking_writes_the_same(
     other = write_netcdf(make_product(chunks=chunks), tmp_path / "chunked.nc")
     loaded = write_netcdf(whole.compute(), tmp_path / "loaded.nc")
     for name in whole.data_vars:
-        found = []
+        result = []
         for each in (path, other, loaded):
             with netCDF4.Dataset(each) as file:
-                found.append((file[name][:].tobytes(), file[name].chunking()))
-        assert found[0] == found[1] == found[2]
+                result.append((file[name][:].tobytes(), file[name].chunking()))
+        assert result[0] == result[1] == result[2]
 
 
 def test_each_block_is_computed_once_for_all_layers(
@@ -233,8 +233,8 @@ def test_a_product_can_replace_the_file_it_came_from(tmp_path: Path) -> None:
     path = write_netcdf(product, tmp_path / "product.nc")
     with open_product(path) as opened:
         write_netcdf(opened, path)
-    with open_product(path) as found:
-        assert_same_metadata(found, product)
+    with open_product(path) as reopened:
+        assert_same_metadata(reopened, product)
 
 
 def test_flags_that_were_averaged_are_refused(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     QC_FLAGS,
     ObservationError,
+    QualityLimits,
+    bits_of,
     open_observations,
     qc,
     qc_table,
@@ -21,6 +23,7 @@ from aqreanalysis.observations import (
 from aqreanalysis.observations.checks.clocks import clock_shifts
 from aqreanalysis.observations.quality_control import FAULTS, REJECTED
 from aqreanalysis.report import write_quality_report
+from aqreanalysis.verification import cross_validate, match_product
 from benchmarks import sources
 from benchmarks.quality import planted
 
@@ -79,6 +82,7 @@ def test_clean_observations_pass(clean):
         (slice(100, 180), 0.0, "flat_line"),
         (100, 600.0, "spike"),
         (100, 2500.0, "out_of_range"),
+        (100, -11.0, "out_of_range"),
         ([50, 90, 91, 300], -99.0, "missing_code"),
         (slice(100, 104), [400.0, 410.0, 405.0, 402.0], "neighbour_outlier"),
     ],
@@ -101,8 +105,56 @@ def test_a_rise_of_the_whole_network_is_weather(clean):
     rising = clean.pm25.values.copy()
     rising[:, 300:] += 200
     rising[:, 120] += 300
-    found = _faults(qc(clean[["pm25"]].assign(pm25=clean.pm25.copy(data=rising))))
-    assert found.keys() <= {"neighbour_outlier"}
+    flagged = _faults(qc(clean[["pm25"]].assign(pm25=clean.pm25.copy(data=rising))))
+    assert flagged.keys() <= {"neighbour_outlier"}
+
+
+def test_noise_about_zero_and_short_runs_pass(clean):
+    low = clean.pm25 - clean.pm25.mean()
+    assert "out_of_range" not in _faults(qc(clean[["pm25"]].assign(pm25=low.clip(-9))))
+    assert "flat_line" not in _faults(qc(_with(clean, 3, slice(100, 107), 47.3), "pm25"))
+
+
+def test_coarse_steps_may_repeat_for_long(clean):
+    """Values in steps of 20 repeat in runs of eight and more, and no instrument is stuck."""
+    checked = qc(clean[["pm25"]].assign(pm25=(clean.pm25 / 20).round() * 20))
+    assert _failing(checked, "flat_line").mean() < 0.01
+
+
+def test_a_station_with_an_offset_of_its_own_is_no_outlier(clean):
+    threefold = _with(clean[["pm25"]], 3, slice(None), 3 * clean.pm25[3].values)
+    assert _faults(qc(threefold)) == {}
+
+
+def test_one_bad_station_does_not_flag_its_neighbours(clean):
+    noise = np.random.default_rng(1).uniform(600, 900, 50)
+    bits = qc(_with(clean, 3, slice(100, 150), noise), "pm25").pm25_qc.values
+    assert not np.delete(bits, 3, axis=0).any()
+    assert bits[3, 101:149].all()
+
+
+def test_few_stations_and_stations_without_a_value(clean):
+    for count in (1, 2, 5):
+        assert _faults(qc(clean.isel(station=slice(count)))) == {}
+    bits = qc(_with(clean, 3, slice(None), np.nan), "pm25").pm25_qc.values
+    assert (bits[3] == QC_FLAGS["missing"]).all()
+    assert not np.delete(bits, 3, axis=0).any()
+
+
+def test_limits_are_checked_all_at_once():
+    with pytest.raises(ValueError, match=r"flat_steps must be .*; .*neighbours must be .*; flat_c"):
+        QualityLimits(flat_steps=1, neighbours=2, flat_chance=0.0)
+
+
+def test_real_networks_mostly_pass_and_a_stuck_monitor_does_not(data_dir):
+    """Station 26-163-0039 of the US reports 0.0 for 4117 hours of 2011."""
+    us = open_observations(data_dir / "usepa_2011" / "pm25_frm_fem_hourly_2011.csv.gz")
+    checked = qc(us, "pm25")
+    flagged = (checked.pm25_qc & bits_of(FAULTS)) != 0
+    assert float(flagged.sum() / us.pm25.count()) < 0.005
+    stuck = us.pm25.where(_failing(checked, "flat_line")).sel(station="26-163-0039")
+    assert int(stuck.count()) == 4117
+    assert float(stuck.max()) == 0.0
 
 
 def test_constant_air_is_not_stuck(clean):
@@ -147,10 +199,10 @@ def test_the_labels_of_two_public_files_differ_by_an_hour(data_dir):
     rest = others.isel(station=np.setdiff1d(np.arange(36), same)).reindex(time=own.time)
     degrees = [np.r_[rest[n].values, own[n].values] for n in ("longitude", "latitude")]
     values = np.concatenate([rest.values, own.values]).astype(float)
-    found = clock_shifts(values, StationNetwork(*degrees), step_hours=1.0)
-    assert {shift.hours for shift in found} == {-1}
-    assert min(shift.row for shift in found) == 24  # none of the 24 that are right
-    assert len(found) >= 9
+    shifts = clock_shifts(values, StationNetwork(*degrees), step_hours=1.0)
+    assert {shift.hours for shift in shifts} == {-1}
+    assert min(shift.row for shift in shifts) == 24  # none of the 24 that are right
+    assert len(shifts) >= 9
 
 
 def test_bits_are_cf_and_values_stay(clean):
@@ -319,3 +371,44 @@ def test_the_command_refuses_a_name_before_it_reads(tmp_path, run):
 
 def test_rejected_checks_are_checks():
     assert set(REJECTED) < set(FAULTS) < set(QC_FLAGS)
+
+
+@pytest.fixture
+def coded(clean):
+    """The clean network with a code for missing at 30 hours of a station."""
+    return _with(clean, 2, slice(100, 400, 10), -99.0)
+
+
+def test_verification_neither_learns_from_nor_scores_what_is_left_out(coded):
+    options = {"methods": ["idw"], "folds": 3, "progress": False}
+    masked = cross_validate(coded, **options)
+    assert float(masked.truth.min()) > 0
+    assert "quality=mask: 30 of" in masked.attrs["remarks"][0]
+    as_it_is = cross_validate(coded, quality="ignore", **options)
+    assert float(as_it_is.truth.min()) == -99
+    assert as_it_is.attrs["remarks"] == []
+
+
+def test_a_product_is_verified_by_what_is_usable(coded):
+    product = coded.aqnet.reanalyse(method="idw", grid=0.2)
+    masked = match_product(product, coded)
+    assert float(masked.truth.min()) > 0
+    assert "quality=mask: 30 of" in masked.attrs["remarks"][0]
+    assert float(match_product(product, coded, quality="flag").truth.min()) == -99
+
+
+def test_what_is_left_out_is_filled_and_told(coded):
+    filled = coded.aqnet.fill(progress=False)
+    assert float(filled.pm25.min()) > 0
+    assert (filled.pm25_origin.values[2, 100:400:10] == 1).all()
+    assert "quality=mask: 30 of" in filled.attrs["history"]
+    assert float(coded.aqnet.fill(progress=False, quality="flag").pm25.min()) == -99
+
+
+def test_an_outlook_does_not_start_from_what_is_left_out(coded):
+    last = _with(coded, 2, slice(-3, None), -99.0)
+    ahead = last.aqnet.outlook("3h", method="persistence", progress=False)
+    assert float(ahead.pm25.min()) >= 0
+    assert "quality=mask: 33 of" in ahead.attrs["history"]
+    as_it_is = last.aqnet.outlook("3h", method="persistence", progress=False, quality="ignore")
+    assert not as_it_is.pm25.equals(ahead.pm25)

@@ -18,20 +18,20 @@ def test_quantiles_ascend_around_the_estimate_and_are_lazy(network):
     )
     assert product.pm25_q05.chunks == product.pm25.chunks
     assert product.pm25_q05.dtype == np.float32
-    found = product.compute()
-    np.testing.assert_allclose(found.pm25_q50, found.pm25, rtol=1e-6)
-    assert (found.pm25_q05 < found.pm25_q50).all()
-    assert (found.pm25_q50 < found.pm25_q975).all()
-    assert (found.pm25_q05 >= 0).all()
+    computed = product.compute()
+    np.testing.assert_allclose(computed.pm25_q50, computed.pm25, rtol=1e-6)
+    assert (computed.pm25_q05 < computed.pm25_q50).all()
+    assert (computed.pm25_q50 < computed.pm25_q975).all()
+    assert (computed.pm25_q05 >= 0).all()
 
 
 def test_ninety_percent_of_hidden_measurements_lie_between(network):
     hidden = network.hidden
-    found = network.observations.aqnet.reanalyse(
+    product = network.observations.aqnet.reanalyse(
         at=hidden, method="kriging", quantiles=(0.05, 0.95)
     )
     truth = hidden.pm25
-    inside = ((truth >= found.pm25_q05) & (truth <= found.pm25_q95)).where(truth.notnull())
+    inside = ((truth >= product.pm25_q05) & (truth <= product.pm25_q95)).where(truth.notnull())
     assert 0.82 < float(inside.mean()) < 0.97
 
 

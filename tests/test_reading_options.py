@@ -64,13 +64,13 @@ def test_a_german_file_with_a_preamble_decimal_commas_and_ends_of_hours(write):
     heading += ["# Längengrad: 10,89", "", "Datum;Uhrzeit;PM10 [µg/m³];NO2 [µg/m³];O3 [µg/m³]"]
     rows = [f"0{d}.02.2020;{h:02}:00;{h},5;{h},25;-" for d in (1, 2) for h in HOURS]
     path = write("augsburg.csv", heading + rows)
-    found = open_observations(path, time_zone="UTC+1", time_label="end")
-    assert found.station.values.tolist() == ["Augsburg"]
-    assert (float(found.longitude[0]), float(found.latitude[0])) == (10.89, 48.37)
-    assert first(found, "pm10") == ("2020-02-01T00:00", [1.5])
-    assert int(found.no2.notnull().sum()) == 48
-    told = open_observations(path, time_zone="UTC+1", time_label="end", header=5, decimal=",")
-    assert told.equals(found)
+    obs = open_observations(path, time_zone="UTC+1", time_label="end")
+    assert obs.station.values.tolist() == ["Augsburg"]
+    assert (float(obs.longitude[0]), float(obs.latitude[0])) == (10.89, 48.37)
+    assert first(obs, "pm10") == ("2020-02-01T00:00", [1.5])
+    assert int(obs.no2.notnull().sum()) == 48
+    stated = open_observations(path, time_zone="UTC+1", time_label="end", header=5, decimal=",")
+    assert stated.equals(obs)
 
 
 def test_quoted_decimal_commas_between_commas_need_to_be_told(write):
@@ -83,38 +83,68 @@ def test_quoted_decimal_commas_between_commas_need_to_be_told(write):
     path = write("a.csv", lines)
     with pytest.raises(ObservationError, match="must be a number or missing; found '0,5'"):
         open_observations(path)
-    found = open_observations(path, decimal=",")
-    assert first(found) == ("2020-01-01T00:00", [0.5])
-    assert float(found.co[0, 0]) == 500.0
-    assert float(found.longitude[0]) == -3.7
+    obs = open_observations(path, decimal=",")
+    assert first(obs) == ("2020-01-01T00:00", [0.5])
+    assert float(obs.co[0, 0]) == 500.0
+    assert float(obs.longitude[0]) == -3.7
 
 
 def test_an_encoding_is_told(write):
     lines = ["Stätion,time,lon,lat,pm25", *(f"Köln,2020-01-01T0{h}:00Z,7,51,{h}" for h in range(3))]
     path = write("a.csv", lines, "latin-1")
-    with pytest.raises(ObservationError, match="encoding="):
-        open_observations(path)
-    found = open_observations(path, encoding="latin-1", columns={"station": "Stätion"})
-    assert found.station.values.tolist() == ["Köln"]
+    obs = open_observations(path, encoding="latin-1", columns={"station": "Stätion"})
+    assert obs.station.values.tolist() == ["Köln"]
     with pytest.raises(ObservationError, match="no text in ascii"):
         open_observations(path, encoding="ascii", columns={"station": "Stätion"})
     with pytest.raises(ObservationError, match="unknown encoding 'klingon'"):
         open_observations(path, encoding="klingon")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+def test_an_encoding_is_recognised(write, encoding, caplog):
+    lines = ["Station,time,lon,lat,PM2.5 (µg/m³)", "Köln,2020-01-01T00:00Z,7,51,5"]
+    obs = open_observations(write("a.csv", lines, encoding))
+    assert obs.station.values.tolist() == ["Köln"]
+    assert f"a.csv is no UTF-8 and read in {encoding}" in obs.attrs["history"]
+    assert any(r.levelname == "WARNING" for r in caplog.records if encoding in r.message) == (
+        encoding == "cp1252"
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [("cp1250", "Łódź"), ("cp1251", "Москва"), ("gb18030", "北京"), ("cp1254", "Şişli")],
+)
+def test_an_encoding_that_is_not_clear_is_asked_for_with_what_each_reads(write, encoding, name):
+    lines = ["station,time,lon,lat,pm25", f"{name},2020-01-01T00:00Z,7,51,5"]
+    path = write("a.csv", lines, encoding)
+    with pytest.raises(ObservationError, match=rf"encoding=\.\.\..*'{encoding}' \({name}\)"):
+        open_observations(path)
+    assert open_observations(path, encoding=encoding).station.values.tolist() == [name]
+
+
+@pytest.mark.parametrize("fields", ["9", "9,9,9"])
+def test_another_encoding_far_down_is_recognised_and_nothing_is_printed(write, fields, capfd):
+    hours = pd.date_range("2020-01-01", periods=4000, freq="h").strftime("%Y-%m-%dT%H:%MZ")
+    lines = ["station,time,lon,lat,pm25", *(f"A,{hour},7,51,5" for hour in hours)]
+    obs = open_observations(write("a.csv", [*lines, f"Köln,{hours[0]},7,51,{fields}"], "cp1252"))
+    assert obs.station.values.tolist() == (["A", "Köln"] if fields == "9" else ["A"])
+    assert capfd.readouterr().err == ""
+
+
 def test_a_line_of_units_below_the_names_and_notes_below_the_table(write):
     lines = ["time,station,lon,lat,pm25,co", "UTC,,deg,deg,ug/m3,mg/m3"]
     lines += [f"2020-01-01 0{h}:00,A,10,50,{h},0.{h}" for h in range(5)]
-    found = open_observations(write("a.csv", [*lines, "", "End of file"]))
-    np.testing.assert_allclose(found.co, [[0, 100, 200, 300, 400]])
-    assert "1 lines of a.csv have too many or too few fields" in found.attrs["history"]
+    obs = open_observations(write("a.csv", [*lines, "", "End of file"]))
+    np.testing.assert_allclose(obs.co, [[0, 100, 200, 300, 400]])
+    assert "1 lines of a.csv have too many or too few fields" in obs.attrs["history"]
 
 
 def test_a_file_without_a_line_of_names(write):
     path = write("a.csv", [f"A,2020-01-01T0{h}:00Z,10,50,{h}" for h in range(4)])
     columns = {"station": "1", "time": "2", "longitude": "3", "latitude": "4", "pm25": "5"}
-    found = open_observations(path, header="none", columns=columns)
-    np.testing.assert_array_equal(found.pm25, [[0, 1, 2, 3]])
+    obs = open_observations(path, header="none", columns=columns)
+    np.testing.assert_array_equal(obs.pm25, [[0, 1, 2, 3]])
 
 
 def test_sheets_and_json(tmp_path):
@@ -125,8 +155,8 @@ def test_sheets_and_json(tmp_path):
     for hour in range(4):
         book.active.append([pd.Timestamp(2020, 1, 1, hour).to_pydatetime(), hour, hour + 0.5])
     book.save(tmp_path / "a.xlsx")
-    found = open_observations(tmp_path / "a.xlsx", stations=places("A", "B"), time_zone="UTC")
-    assert first(found) == ("2020-01-01T00:00", [0.0, 0.5])
+    obs = open_observations(tmp_path / "a.xlsx", stations=places("A", "B"), time_zone="UTC")
+    assert first(obs) == ("2020-01-01T00:00", [0.0, 0.5])
     records = network(2, 3).to_dict("records")
     (tmp_path / "a.json").write_text(json.dumps({"data": records}))
     (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, records)))
@@ -148,9 +178,9 @@ def test_hours_as_columns_with_and_without_flags(write):
         for d in (1, 2)
         for name in ("pm25", "no2")
     ]
-    found = open_observations(write("a.csv", lines), stations=places("A"), time_zone="UTC+3")
-    assert first(found) == ("2019-12-31T21:00", [1.0])
-    assert int(found.no2.notnull().sum()) == 48
+    obs = open_observations(write("a.csv", lines), stations=places("A"), time_zone="UTC+3")
+    assert first(obs) == ("2019-12-31T21:00", [1.0])
+    assert int(obs.no2.notnull().sum()) == 48
     lines = ["station;date;" + ";".join(f"{h};f{h}" for h in HOURS)]
     lines += [f"A;2020-01-01;{';'.join(f'{h};{h % 2}' for h in HOURS)}"]
     path = write("pm10.csv", lines)
@@ -163,28 +193,28 @@ def test_hours_as_columns_with_and_without_flags(write):
 
 def test_the_pollutant_of_a_wide_table_may_stand_in_the_files_name(write):
     lines = ["time,A", *(f"2020-01-01T0{h}:00Z,{h}" for h in range(3))]
-    found = open_observations(write("2020_PM10_hourly.csv", lines), stations=places("A"))
-    assert list(found.data_vars) == ["pm10"]
-    told = open_observations(
+    obs = open_observations(write("2020_PM10_hourly.csv", lines), stations=places("A"))
+    assert list(obs.data_vars) == ["pm10"]
+    stated = open_observations(
         write("2020_PM10_hourly.csv", lines), stations=places("A"), columns={"variable": "o3"}
     )
-    assert list(told.data_vars) == ["o3"]
+    assert list(stated.data_vars) == ["o3"]
 
 
 def test_a_column_may_be_a_station_and_a_pollutant(write):
     lines = ["time,Hill PM2.5 [ug/m3],Hill CO [mg/m3],CO_Sea [mg/m3]"]
     lines += [f"2020-01-01T0{h}:00Z,{h},0.{h},1" for h in range(3)]
-    found = open_observations(write("a.csv", lines), stations=places("Hill", "Sea"))
-    np.testing.assert_array_equal(found.pm25, [[0, 1, 2], [np.nan] * 3])
-    np.testing.assert_allclose(found.co, [[0, 100, 200], [1000] * 3])
+    obs = open_observations(write("a.csv", lines), stations=places("Hill", "Sea"))
+    np.testing.assert_array_equal(obs.pm25, [[0, 1, 2], [np.nan] * 3])
+    np.testing.assert_allclose(obs.co, [[0, 100, 200], [1000] * 3])
 
 
 def test_units_behind_a_name_without_brackets_are_not_lost(write):
     lines = ["station,time,lon,lat,SO2 mg/m3,NO2_ppb"]
     lines += [f"A,2020-01-01T0{h}:00Z,1,2,0.5,10" for h in range(3)]
-    found = open_observations(write("a.csv", lines))
-    assert float(found.so2[0, 0]) == 500.0
-    assert float(found.no2[0, 0]) == pytest.approx(18.805, abs=0.01)
+    obs = open_observations(write("a.csv", lines))
+    assert float(obs.so2[0, 0]) == 500.0
+    assert float(obs.no2[0, 0]) == pytest.approx(18.805, abs=0.01)
 
 
 def test_units_and_status_may_follow_each_variable(write):
@@ -192,11 +222,11 @@ def test_units_and_status_may_follow_each_variable(write):
     lines = ["Department for Environment", "Air Quality Data for Blackpool,,", ""]
     lines += ["Date,time,Ozone,status,unit,Carbon monoxide,status,unit"]
     lines += [f"01-01-2023,{h:02}:00,{h}.5,V,ugm-3,0.2,V,mgm-3" for h in HOURS]
-    found = open_observations(write("BLAC_2023.csv", lines), stations=places("BLAC"))
-    assert found.station.values.tolist() == ["BLAC"]
-    assert first(found, "co") == ("2023-01-01T01:00", [200.0])
-    assert found.time.attrs["time_label"] == "end"
-    assert "recognised as a UK-AIR file of a site and year" in found.attrs["history"]
+    obs = open_observations(write("BLAC_2023.csv", lines), stations=places("BLAC"))
+    assert obs.station.values.tolist() == ["BLAC"]
+    assert first(obs, "co") == ("2023-01-01T01:00", [200.0])
+    assert obs.time.attrs["time_label"] == "end"
+    assert "recognised as a UK-AIR file of a site and year" in obs.attrs["history"]
 
 
 def test_columns_of_any_number_of_spaces(write):
@@ -220,8 +250,8 @@ def test_one_station_a_file_in_a_folder_a_pattern_or_a_list(write, tmp_path):
     write("many/notes.txt", ["what this is"])
     paths = [tmp_path / "many" / f"{name}.csv" for name in "AB"]
     for source in (tmp_path / "many", str(tmp_path / "many" / "*.csv"), paths):
-        found = open_observations(source, stations=places("A", "B"))
-        assert first(found) == ("2020-01-01T00:00", [65.0, 66.0])
+        obs = open_observations(source, stations=places("A", "B"))
+        assert first(obs) == ("2020-01-01T00:00", [65.0, 66.0])
     assert "A.csv" in open_observations(paths, stations=places("A", "B")).attrs["source"]
     alone = open_observations(paths[0], station="Z", stations=places("Z"))
     assert alone.station.values.tolist() == ["Z"]
@@ -234,9 +264,9 @@ def test_one_station_a_file_in_a_folder_a_pattern_or_a_list(write, tmp_path):
 def test_the_list_of_stations_may_lie_in_the_folder(write, tmp_path):
     write("net/data.csv", ["time,A,B", *(f"2020-01-01T0{h}:00Z,{h},1" for h in range(3))])
     write("net/sites.csv", ["site,lon,lat", "A,1,2", "B,3,4"])
-    found = open_observations(tmp_path / "net")
-    assert found.longitude.values.tolist() == [1.0, 3.0]
-    assert "sites.csv is taken for the table of stations" in found.attrs["history"]
+    obs = open_observations(tmp_path / "net")
+    assert obs.longitude.values.tolist() == [1.0, 3.0]
+    assert "sites.csv is taken for the table of stations" in obs.attrs["history"]
 
 
 def test_a_row_is_named_with_its_file(write):
@@ -263,8 +293,8 @@ def test_the_column_of_a_list_is_found_or_told():
     coded = table.assign(station=table.station.map({"S000": "DE01", "S001": "DE02"}))
     assert open_observations(coded, stations=listing).longitude.values.tolist() == [1.0, 2.0]
     swapped = {"id": "EoI", "longitude": "lat", "latitude": "lon"}
-    told = open_observations(coded, stations=listing, station_columns=swapped)
-    assert told.longitude.values.tolist() == [3.0, 4.0]
+    stated = open_observations(coded, stations=listing, station_columns=swapped)
+    assert stated.longitude.values.tolist() == [3.0, 4.0]
     renamed = open_observations(
         coded, stations=listing, station_columns={"id": "EoI", "station": "name"}
     )
@@ -275,12 +305,12 @@ def test_the_column_of_a_list_is_found_or_told():
 
 def test_positions_of_another_reference_system(write):
     metres = network(1, 3).assign(longitude=1607681.5436, latitude=6462612.2749)
-    found = open_observations(metres, crs="EPSG:3857")
-    assert float(found.longitude[0]) == pytest.approx(14.442, abs=1e-3)
-    assert float(found.latitude[0]) == pytest.approx(50.094, abs=1e-3)
+    obs = open_observations(metres, crs="EPSG:3857")
+    assert float(obs.longitude[0]) == pytest.approx(14.442, abs=1e-3)
+    assert float(obs.latitude[0]) == pytest.approx(50.094, abs=1e-3)
     listing = metres[["station", "longitude", "latitude"]].drop_duplicates()
     bare = metres.drop(columns=["longitude", "latitude"])
-    assert open_observations(bare, stations=listing, crs="EPSG:3857").equals(found)
+    assert open_observations(bare, stations=listing, crs="EPSG:3857").equals(obs)
     with pytest.raises(ObservationError, match="'EPSG:0' is no coordinate reference system"):
         open_observations(metres, crs="EPSG:0")
 
@@ -290,14 +320,14 @@ def test_stations_without_a_place_are_left_out_where_that_is_asked():
     table.loc[table.station == "S001", "longitude"] = np.nan
     with pytest.raises(ObservationError, match=r"S001 has no longitude.*skip_unplaced=True"):
         open_observations(table)
-    found = open_observations(table, skip_unplaced=True)
-    assert found.station.values.tolist() == ["S000", "S002"]
-    np.testing.assert_array_equal(found.pm25, [[0, 1, 2], [6, 7, 8]])
+    obs = open_observations(table, skip_unplaced=True)
+    assert obs.station.values.tolist() == ["S000", "S002"]
+    np.testing.assert_array_equal(obs.pm25, [[0, 1, 2], [6, 7, 8]])
     bare = table.drop(columns=["longitude", "latitude"])
     with pytest.raises(ObservationError, match="lacks S001, S002; it has S000"):
         open_observations(bare, stations=places("S000"))
-    found = open_observations(bare, stations=places("S000"), skip_unplaced=True)
-    assert found.station.values.tolist() == ["S000"]
+    obs = open_observations(bare, stations=places("S000"), skip_unplaced=True)
+    assert obs.station.values.tolist() == ["S000"]
 
 
 def test_a_station_that_moved_is_told_apart_where_that_is_asked():
@@ -305,10 +335,10 @@ def test_a_station_that_moved_is_told_apart_where_that_is_asked():
     table.loc[3:5, "latitude"] += 0.5
     with pytest.raises(ObservationError, match=r"S000 moves.*split_moved=True"):
         open_observations(table)
-    found = open_observations(table, split_moved=True)
-    assert found.station.values.tolist() == ["S000", "S000 (2)", "S001"]
-    np.testing.assert_array_equal(found.pm25[:2, 2:4], [[2, np.nan], [np.nan, 3]])
-    assert found.latitude.values.tolist() == [50.0, 50.5, 50.01]
+    obs = open_observations(table, split_moved=True)
+    assert obs.station.values.tolist() == ["S000", "S000 (2)", "S001"]
+    np.testing.assert_array_equal(obs.pm25[:2, 2:4], [[2, np.nan], [np.nan, 3]])
+    assert obs.latitude.values.tolist() == [50.0, 50.5, 50.01]
 
 
 @pytest.mark.parametrize(
@@ -332,10 +362,10 @@ def test_of_several_monitors_the_rule_takes_one(rule, names, values):
             "pm25": [1.0, 3.0, 5.0, 3.0],
         }
     )
-    found = open_observations(table, columns={"monitor": "poc"}, monitor=rule)
-    assert found.station.values.tolist() == names
-    np.testing.assert_array_equal(found.pm25, values)
-    assert find_faults(found) == []
+    obs = open_observations(table, columns={"monitor": "poc"}, monitor=rule)
+    assert obs.station.values.tolist() == names
+    np.testing.assert_array_equal(obs.pm25, values)
+    assert find_faults(obs) == []
 
 
 # Values
@@ -345,16 +375,16 @@ def test_codes_of_missing_values_and_valid_rows(caplog):
     table = network(1, 6).assign(QC=["0", "0", "1", "0", "9", "0"])
     table["pm25"] = [-99.0, 1.0, 2.0, -1.0, 4.0, 5.0]
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = open_observations(table, missing=[-99, -1], valid="QC=0")
-    np.testing.assert_array_equal(found.pm25[0], [np.nan, 1, np.nan, np.nan, np.nan, 5])
+        obs = open_observations(table, missing=[-99, -1], valid="QC=0")
+    np.testing.assert_array_equal(obs.pm25[0], [np.nan, 1, np.nan, np.nan, np.nan, 5])
     assert "2 values of pm25 are -99, -1 and read as missing" in caplog.text
     assert "2 rows are not QC=0 and are not used" in caplog.text
     by_mapping = open_observations(table, missing=[-99, -1], valid={"QC": [0, 9]})
     assert float(by_mapping.pm25[0, 4]) == 4.0
     assert int(open_observations(table, valid="QC<=1", missing=-99).pm25.notnull().sum()) == 4
     words = table.assign(pm25=["off", "1", "cal!", "3", "4", "5"])
-    found = open_observations(words, missing=["off", "cal*"])
-    np.testing.assert_array_equal(found.pm25[0, :4], [np.nan, 1, np.nan, 3])
+    obs = open_observations(words, missing=["off", "cal*"])
+    np.testing.assert_array_equal(obs.pm25[0, :4], [np.nan, 1, np.nan, 3])
     with pytest.raises(ObservationError, match="valid names the column 'flag'"):
         open_observations(table, valid="flag=0")
     with pytest.raises(ObservationError, match="valid takes COLUMN=VALUE"):
@@ -363,17 +393,17 @@ def test_codes_of_missing_values_and_valid_rows(caplog):
 
 def test_a_validity_in_the_codes_of_europe_is_known():
     table = network(1, 4).assign(pm25=[-999.0, 0.0, 14.6, -5.3], Validity=[-1, -1, 1, 1])
-    found = open_observations(table)
-    np.testing.assert_allclose(found.pm25[0], [np.nan, np.nan, 14.6, -5.3], rtol=1e-6)
-    assert "2 rows are not Validity>=1" in found.attrs["history"]
+    obs = open_observations(table)
+    np.testing.assert_allclose(obs.pm25[0], [np.nan, np.nan, 14.6, -5.3], rtol=1e-6)
+    assert "2 rows are not Validity>=1" in obs.attrs["history"]
 
 
 def test_a_statistic_is_kept():
     daily = network(1, 3).assign(time=["2020-01-01", "2020-01-02", "2020-01-03"], o3=1.0)
-    found = open_observations(daily, statistic={"O3": "maximum"})
-    assert found.o3.attrs["cell_methods"] == "time: maximum"
-    assert "cell_methods" not in found.pm25.attrs
-    assert open_observations(found).o3.attrs["cell_methods"] == "time: maximum"
+    obs = open_observations(daily, statistic={"O3": "maximum"})
+    assert obs.o3.attrs["cell_methods"] == "time: maximum"
+    assert "cell_methods" not in obs.pm25.attrs
+    assert open_observations(obs).o3.attrs["cell_methods"] == "time: maximum"
 
 
 # Time
@@ -399,16 +429,16 @@ def test_day_or_month_first(stamps, order, expected):
 def test_stamps_that_are_numbers():
     table = network(2, 3)
     numbers = table.assign(time=[2020010101, 2020010102, 2020010124] * 2)
-    found = open_observations(numbers, time_format="%Y%m%d%H", time_label="end", time_zone="UTC+8")
-    assert str(found.time.values[0])[:16] == "2019-12-31T17:00"
-    assert str(found.time.values[-1])[:16] == "2020-01-01T16:00"
+    obs = open_observations(numbers, time_format="%Y%m%d%H", time_label="end", time_zone="UTC+8")
+    assert str(obs.time.values[0])[:16] == "2019-12-31T17:00"
+    assert str(obs.time.values[-1])[:16] == "2020-01-01T16:00"
     seconds = table.assign(time=[1577836800, 1577840400, 1577844000] * 2)
     assert first(open_observations(seconds, time_format="unix"))[0] == "2020-01-01T00:00"
     thousands = table.assign(time=[1577836800000, 1577840400000, 1577844000000] * 2)
     assert first(open_observations(thousands, time_format="unix"))[0] == "2020-01-01T00:00"
     parts = table.drop(columns="time").assign(date="200102", hour=["0100", "0200", "0300"] * 2)
-    found = open_observations(parts, time_format="%y%m%d", time_zone="UTC")
-    assert first(found)[0] == "2020-01-02T01:00"
+    obs = open_observations(parts, time_format="%y%m%d", time_zone="UTC")
+    assert first(obs)[0] == "2020-01-02T01:00"
     with pytest.raises(ObservationError, match=r"not %Y%m%d"):
         open_observations(numbers, time_format="%Y%m%d")
 
@@ -416,16 +446,16 @@ def test_stamps_that_are_numbers():
 def test_half_hours_quarters_and_uneven_stamps_become_hours():
     table = network(1, 5)
     half = table.assign(time=[f"2020-01-01T0{h}:30Z" for h in range(5)])
-    found = open_observations(half, resample="1h")
-    assert first(found) == ("2020-01-01T01:00", [0.5])
-    assert found.sizes["time"] == 4
+    obs = open_observations(half, resample="1h")
+    assert first(obs) == ("2020-01-01T01:00", [0.5])
+    assert obs.sizes["time"] == 4
     quarters = pd.date_range("2020-01-01", periods=8, freq="15min")
     fine = pd.concat([table.iloc[[0] * 8]], ignore_index=True)
     fine = fine.assign(time=quarters, pm25=np.arange(8.0)).drop(index=[6, 7])
-    found = open_observations(fine, resample="1h", time_zone="UTC")
-    assert first(found) == ("2020-01-01T00:00", [1.5])
-    assert found.sizes["time"] == 1
-    assert "1 periods have less and are missing" in found.attrs["history"]
+    obs = open_observations(fine, resample="1h", time_zone="UTC")
+    assert first(obs) == ("2020-01-01T00:00", [1.5])
+    assert obs.sizes["time"] == 1
+    assert "1 periods have less and are missing" in obs.attrs["history"]
     assert open_observations(fine, resample="1h", time_zone="UTC", capture=0.5).sizes["time"] == 2
     ends = open_observations(
         fine.assign(time=fine.time + pd.Timedelta("15min")), resample="1h", time_label="end"
@@ -448,10 +478,10 @@ def test_starts_and_ends_in_two_columns_say_the_label(write):
     lines = ["site,start,end,lat,lon,no2"]
     lines += [f"A,2020-01-01 0{h}:00,2020-01-01 0{h + 1}:00,50,10,{h}" for h in range(5)]
     lines += ["A,2020-01-01 00:00,2020-01-02 00:00,50,10,99"]
-    found = open_observations(write("a.csv", lines), time_zone="UTC")
-    assert found.time.attrs["time_label"] == "start"
-    np.testing.assert_array_equal(found.no2, [[0, 1, 2, 3, 4]])
-    assert "1 rows are of other periods than 1 h and are left out" in found.attrs["history"]
+    obs = open_observations(write("a.csv", lines), time_zone="UTC")
+    assert obs.time.attrs["time_label"] == "start"
+    np.testing.assert_array_equal(obs.no2, [[0, 1, 2, 3, 4]])
+    assert "1 rows are of other periods than 1 h and are left out" in obs.attrs["history"]
 
 
 # Harmless faults: rows of a national network
@@ -501,10 +531,10 @@ HARMLESS = {
 @pytest.mark.parametrize("case", HARMLESS)
 def test_a_harmless_fault_costs_its_rows_and_is_counted(case, caplog):
     spoil, words, left = HARMLESS[case]
-    found = open_observations(spoil(network()))
-    assert int(found.pm25.notnull().sum()) == left
-    assert find_faults(found) == []
-    assert "left out" in found.attrs["history"]
+    obs = open_observations(spoil(network()))
+    assert int(obs.pm25.notnull().sum()) == left
+    assert find_faults(obs) == []
+    assert "left out" in obs.attrs["history"]
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert any("left out" in warning for warning in warnings)
     with pytest.raises(ObservationError, match=words):
@@ -517,9 +547,9 @@ def test_civil_time_loses_the_hours_of_the_change_of_clocks_alone():
     table = pd.DataFrame(
         {"station": "A", "time": local, "longitude": 16.3, "latitude": 48.2, "pm25": 1.0}
     )
-    found = open_observations(table, time_zone="Europe/Vienna")
-    assert int(found.pm25.notnull().sum()) == 8758
-    assert "is there twice in Europe/Vienna" in found.attrs["history"]
+    obs = open_observations(table, time_zone="Europe/Vienna")
+    assert int(obs.pm25.notnull().sum()) == 8758
+    assert "is there twice in Europe/Vienna" in obs.attrs["history"]
     with pytest.raises(ObservationError, match="is there twice"):
         open_observations(table, time_zone="Europe/Vienna", strict=True)
 
@@ -536,22 +566,22 @@ def parts():
 def test_parts_of_a_network_are_joined(parts, caplog):
     whole, early, late = parts
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = combine(early, late)
-    assert find_faults(found) == []
-    assert found.sel(station=["S000", "S001"]).pm25.equals(whole.sel(station=["S000", "S001"]).pm25)
-    assert bool(found.pm25.isel(station=3, time=slice(8, None)).isnull().all())
+        obs = combine(early, late)
+    assert find_faults(obs) == []
+    assert obs.sel(station=["S000", "S001"]).pm25.equals(whole.sel(station=["S000", "S001"]).pm25)
+    assert bool(obs.pm25.isel(station=3, time=slice(8, None)).isnull().all())
     assert "combined 2 networks of 4, 2 stations to 4" in caplog.text
-    assert combine(late, early).pm25.equals(found.pm25)
+    assert combine(late, early).pm25.equals(obs.pm25)
 
 
 @pytest.mark.parametrize(("rule", "value"), [("first", 5.0), ("last", 7.0), ("mean", 6.0)])
 def test_conflicts_are_resolved_by_rule_and_counted(parts, rule, value):
     _, early, late = parts
     other = late.assign(pm25=late.pm25.where(late.time != late.time[1], 7.0))
-    found = combine(early, other, conflicts=rule)
-    assert float(found.pm25.sel(station="S000")[5]) == value
+    obs = combine(early, other, conflicts=rule)
+    assert float(obs.pm25.sel(station="S000")[5]) == value
     words = "2 station-hours have different values of pm25, such as station S000, 2020-01-01T05:00"
-    assert words in found.attrs["history"]
+    assert words in obs.attrs["history"]
     with pytest.raises(ObservationError, match=words):
         combine(early, other, conflicts="error")
 

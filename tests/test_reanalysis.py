@@ -81,7 +81,7 @@ def fitted(dataset=None, *, heads=False, schedule=QUICK, seed=0):
 
 def with_heads(model):
     """Switch the network on, far from kriging."""
-    state = model._state
+    state = model.state_for(observations())
     state.facts["heads"] = True
     generator = torch.Generator().manual_seed(5)
     for layer in (state.model.leave, state.model.encoder.correct):
@@ -93,7 +93,7 @@ def with_heads(model):
 def plain():
     """Return a fitted model that is kriging with a learned covariance."""
     model = fitted()
-    model._state.facts["heads"] = False
+    model.state_for(observations()).facts["heads"] = False
     return model
 
 
@@ -193,7 +193,7 @@ def test_a_field_is_what_the_network_says_in_training(deep):
     dataset = observations(hours=60)
     dataset["pm25"].values[:] = np.nan_to_num(dataset.pm25.values, nan=40.0)
     hidden, seen = dataset.isel(station=[2, 7]), dataset.drop_isel(station=[2, 7])
-    state = deep._state
+    state = deep.state_for(observations())
     samples = Samples.of(
         dataset,
         "pm25",
@@ -236,7 +236,7 @@ def test_covariates_are_used_without_being_asked_for_and_may_be_absent_later():
     dataset = with_covariates(observations())
     model = fitted(dataset, heads=True)
     field = model.predict(dataset, GRID).compute()
-    names = [channel["name"] for channel in model._state.facts["scaling"]]
+    names = [channel["name"] for channel in model.state_for(observations()).facts["scaling"]]
     assert names == ["pm25", "no2", "temperature"]
 
     warmer = dataset.assign(temperature=dataset.temperature + 3)
@@ -254,7 +254,9 @@ def test_covariates_can_be_left_out():
     )
     model = Reanalyser(less, schedule=QUICK, progress=False)
     model.fit(with_covariates(observations()), "pm25")
-    assert [channel["name"] for channel in model._state.facts["scaling"]] == ["pm25"]
+    assert [channel["name"] for channel in model.state_for(observations()).facts["scaling"]] == [
+        "pm25"
+    ]
 
 
 def test_the_noise_of_a_station_is_known_where_it_was_learned_and_nowhere_else():
@@ -262,7 +264,7 @@ def test_the_noise_of_a_station_is_known_where_it_was_learned_and_nowhere_else()
     values = noisy.pm25.values
     values[4] += np.random.default_rng(1).normal(0, 30, values.shape[1]).clip(-35)
     model = fitted(noisy, schedule=Schedule(covariance_updates=40, updates=0))
-    assert model._state.network.log_noise.values.argmax() == 4
+    assert model.state_for(observations()).network.log_noise.values.argmax() == 4
 
     beside = places(noisy.longitude.values[4:5] + 0.02, noisy.latitude.values[4:5])
     renamed = noisy.assign_coords(station=[f"new {name}" for name in noisy.station.values])
@@ -403,9 +405,9 @@ def test_the_date_line_is_no_different_from_elsewhere(plain):
     turned = dataset.assign_coords(longitude=(dataset.longitude + 64 + 180) % 360 - 180)
 
     here = plain.predict(dataset, places(lon, lat)).compute()
-    there = plain.predict(turned, places(lon + 64, lat)).compute()
+    moved = plain.predict(turned, places(lon + 64, lat)).compute()
 
-    np.testing.assert_allclose(here.pm25, there.pm25, rtol=1e-4)
+    np.testing.assert_allclose(here.pm25, moved.pm25, rtol=1e-4)
 
 
 def test_values_of_a_target_station_that_is_left_out_never_reach_it(deep):
@@ -749,7 +751,7 @@ def test_what_a_field_is_made_of_tells_it_from_others(deep):
     name = name_of(dataset)
     warmer = dataset.assign(temperature=dataset.temperature + 3)
     assert model.predict(warmer, GRID).pm25.data.name != name
-    model._state.network["log_noise"] += 1.0
+    model.state_for(observations()).network["log_noise"] += 1.0
     assert model.predict(dataset, GRID).pm25.data.name != name
 
 

@@ -214,14 +214,15 @@ def test_coverage_is_shown_in_every_kind_of_parts_that_is_known():
     )
     hours = np.broadcast_to(np.where(np.arange(400) % 100 < 90, 0.0, 5.0), (8, 400))
     pairs["silence_hours"] = (("station", "time"), hours)
-    found = Findings.of(pairs, statistics(pairs))
-    rows = {(row.head, row.cells[0].text): row.cells for row in tables.coverage_table(found).rows}
+    findings = Findings.of(pairs, statistics(pairs))
+    cells = tables.coverage_table(findings).rows
+    rows = {(row.head, row.cells[0].text): row.cells for row in cells}
     shares = {key: float(cells[2].text.split("\u00a0")[0]) for key, cells in rows.items()}
     assert shares["Fold", "1"] == pytest.approx(90, abs=3)
     assert shares["Fold", "2"] == pytest.approx(59, abs=4)
     assert {("Silence, hours", "<1"), ("Silence, hours", "3–6")} <= rows.keys()
     assert {head.split(",")[0] for head, _ in rows} == {"Fold", "Distance", "Level", "Silence"}
-    first, second = parts.covered_parts_figures(found)
+    first, second = parts.covered_parts_figures(findings)
     assert (first.title, second.title) == (
         "Coverage by fold and distance", "Coverage by level and silence"
     )  # fmt: skip
@@ -322,11 +323,11 @@ def test_a_report_ends_in_html(tmp_path, name):
 def test_a_target_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     with pytest.raises(WriteError, match="there is no folder"):
         check_report_target(tmp_path / "nowhere" / "report.html")
-    there = tmp_path / "REPORT.HTML"
-    there.write_text("old")
-    assert check_report_target(there) == there
+    path = tmp_path / "REPORT.HTML"
+    path.write_text("old")
+    assert check_report_target(path) == path
     with pytest.raises(WriteError, match="exists, and overwrite is False"):
-        check_report_target(there, overwrite=False)
+        check_report_target(path, overwrite=False)
 
 
 class Page(HTMLParser):
@@ -334,20 +335,20 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.tags, self.texts, self._aside = [], [], False
+        self.tags, self.texts, self._is_code = [], [], False
         self.source = path.read_text(encoding="utf-8")
         self.feed(self.source)
         self.text = " ".join(" ".join(self.texts).split())
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        self._aside = tag in ("script", "style")
+        self._is_code = tag in ("script", "style")
 
     def handle_endtag(self, tag):
-        self._aside = False
+        self._is_code = False
 
     def handle_data(self, text):
-        if not self._aside:
+        if not self._is_code:
             self.texts.append(text)
 
     def of(self, tag):
@@ -440,7 +441,7 @@ def test_a_product_of_days_without_uncertainty_is_reported(tmp_path):
         {"CAMS & co": 9.0},
         steps=40,
         step_hours=24.0,
-        told=False,
+        stated=False,
         distance_km=np.nan,
         by="product",
         design="Nothing was hidden.",
@@ -516,10 +517,10 @@ _SMALLEST = """() => Math.min(...[...document.querySelectorAll("body *")]
 def browser():
     """Return a real browser; skip with the reason where there is none, fail in CI."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("AQREANALYSIS_BROWSER") or next(
+    result = os.environ.get("AQREANALYSIS_BROWSER") or next(
         filter(None, map(shutil.which, names)), None
     )
-    if not found:
+    if not result:
         reason = f"no browser: set AQREANALYSIS_BROWSER (looked for {', '.join(names)})"
         if os.environ.get("CI"):
             pytest.fail(f"CI needs a browser: {reason}")
@@ -527,7 +528,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        launched = driver.chromium.launch(executable_path=result, args=["--no-sandbox"])
         yield launched
         launched.close()
 

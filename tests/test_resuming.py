@@ -56,7 +56,7 @@ def test_finished_regions_are_not_computed_again(tmp_path: Path) -> None:
     counting.failing = False
     write_netcdf(counting.product, path, progress=False, resume=True)
     assert counting.computed == 5
-    assert [found.name for found in tmp_path.iterdir()] == ["product.nc"]
+    assert [path.name for path in tmp_path.iterdir()] == ["product.nc"]
 
 
 def test_the_file_is_that_of_a_run_without_interruption(tmp_path: Path) -> None:

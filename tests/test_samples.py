@@ -10,13 +10,13 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, nearest_others
 from aqreanalysis.methods.neural.batches import (
     Clock,
     Example,
     Samples,
-    Standardisation,
     assemble,
     clock_of,
     station_series,
@@ -341,16 +341,16 @@ def test_values_of_hidden_stations_never_reach_a_prediction(hidden, start, seed)
     changed = replace(samples, value=other)
     model = trained_model(20.0)
 
-    found = []
+    result = []
     with torch.no_grad():
         for these in (samples, changed):
             windows = windows_of(these, hidden=sorted(hidden), start=start)
             batch = assemble(these, windows, covariance=model.covariance, configuration=SMALL)
-            found.append((*outputs_of(model, batch), batch.truth))
+            result.append((*outputs_of(model, batch), batch.truth))
 
-    assert torch.equal(found[0][0], found[1][0])
-    assert torch.equal(found[0][1], found[1][1])
-    assert not torch.equal(found[0][2].nan_to_num(), found[1][2].nan_to_num())
+    assert torch.equal(result[0][0], result[1][0])
+    assert torch.equal(result[0][1], result[1][1])
+    assert not torch.equal(result[0][2].nan_to_num(), result[1][2].nan_to_num())
 
 
 def test_values_of_visible_stations_do_reach_it():

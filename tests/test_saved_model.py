@@ -50,9 +50,9 @@ def observations():
 def model():
     """Return a fitted model with the network forced on."""
     model = Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observations(), "pm25")
-    model._state.facts["heads"] = True
+    model.state_for(observations()).facts["heads"] = True
     torch.manual_seed(1)
-    torch.nn.init.normal_(model._state.model.leave.weight, std=0.3)
+    torch.nn.init.normal_(model.state_for(observations()).model.leave.weight, std=0.3)
     return model
 
 
@@ -99,9 +99,9 @@ field.drop_attrs().to_netcdf({str(tmp_path / "field.nc")!r})
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": ""})
 
     here = model.predict(observations(), GRID).compute()
-    with xr.open_dataset(tmp_path / "field.nc") as there:
+    with xr.open_dataset(tmp_path / "field.nc") as stored:
         for name in ("pm25", "pm25_uncertainty", "pm25_flag"):
-            np.testing.assert_array_equal(there[name], here[name])
+            np.testing.assert_array_equal(stored[name], here[name])
 
 
 def test_everything_that_was_learned_comes_back(model, folder):
@@ -111,12 +111,20 @@ def test_everything_that_was_learned_comes_back(model, folder):
     assert loaded.settings == model.settings
     assert loaded.scores == model.scores
     assert loaded.configuration == SMALL
-    assert loaded._state.standardisation == model._state.standardisation
-    saved, back = model._state.model.state_dict(), loaded._state.model.state_dict()
+    assert (
+        loaded.state_for(observations()).standardisation
+        == model.state_for(observations()).standardisation
+    )
+    saved, back = (
+        model.state_for(observations()).model.state_dict(),
+        loaded.state_for(observations()).model.state_dict(),
+    )
     assert saved.keys() == back.keys()
     assert all(torch.equal(saved[k], back[k]) and saved[k].dtype == back[k].dtype for k in saved)
     for name in ("station", "longitude", "latitude"):
-        np.testing.assert_array_equal(loaded._state.network[name], observations()[name])
+        np.testing.assert_array_equal(
+            loaded.state_for(observations()).network[name], observations()[name]
+        )
 
 
 def test_a_loaded_model_saved_again_is_the_same(folder, tmp_path):

@@ -13,7 +13,6 @@ import pytest
 import aqreanalysis as aqr
 from aqreanalysis.observations import ObservationError, find_faults, open_observations
 from aqreanalysis.observations.sources import registry
-from aqreanalysis.observations.sources.description import Source
 
 PPB_NO2 = 46.006 / 24.465402  # ug m-3 a ppb at 298.15 K and 1013.25 hPa
 
@@ -151,6 +150,27 @@ DAILY = pd.DataFrame(
         "Arithmetic Mean": [10.0, 10.0, 12.0, 14.0],
     }
 ).to_csv(index=False)
+UBA = _text(
+    [
+        '"Bundesland / Messnetz";Stationscode;Stationsname;Stationsumgebung;"Art der Station";'
+        'Schadstoff;"Art der Auswertung";Datum;Uhrzeit;Messwert;Einheit'
+    ]
+    + [
+        f'Hessen;DEHE001;Höhe;Gebiet;Hintergrund;"{p}";"Stundenmittel (1SMW)";'
+        f"\"'01.07.2020'\";\"'{h:02}:00'\";{'-' if h == 3 else v + h};µg/m³"
+        for p, v in (("Feinstaub (PM₂,₅)", 5), ("Ozon (O₃)", 40))
+        for h in range(1, 25)
+    ]
+)
+UBA_INDEX = _text(
+    [
+        'Stationscode;Datum;"Feinstaub (PM₁₀) stündlich gleitendes Tagesmittel in µg/m³";'
+        '"Ozon (O₃) Ein-Stunden-Mittelwert in µg/m³";'
+        '"Stickstoffdioxid (NO₂) Ein-Stunden-Mittelwert in µg/m³";Luftqualitätsindex'
+    ]
+    + [f"DEHE001;\"'01.01.2020 {h:02}:00'\";29;{50 + h};-;gut" for h in range(1, 25)]
+    + ["", '"Einheiten: µg/m³"', '"Quelle: Umweltbundesamt"']
+)
 UKAIR = _text(
     ["Date&Time,Ozone,Carbon monoxide,PM2.5 particulate matter (Hourly measured),"]
     + [f"2023-12-01 {h:02}:00:00,{20 + h}.5,0.{h},{h}.25," for h in range(1, 24)]
@@ -201,6 +221,14 @@ FILES = {
     "aqs_daily": (
         "daily_88101_2019.csv", DAILY, {}, "pm25", ("2019-01-01T00:00", 10.0), 2,
     ),
+    "uba": (
+        "uba.csv", UBA, {"stations": places("DEHE001")},
+        "pm25", ("2020-06-30T23:00", 6.0), 23,
+    ),
+    "uba_index": (
+        "index.csv", UBA_INDEX, {"stations": places("DEHE001")},
+        "o3", ("2020-01-01T00:00", 51.0), 24,
+    ),
     "ukair": (
         "AirQualityDataHourly.csv", UKAIR, {"station": "BLAC", "stations": places("BLAC")},
         "pm25", ("2023-12-01T01:00", 1.25), 23,
@@ -214,15 +242,15 @@ def test_a_file_is_recognised_and_read(tmp_path, kind, caplog):
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
-        found = open_observations(path, **options)
-    assert find_faults(found) == []
+        obs = open_observations(path, **options)
+    assert find_faults(obs) == []
     assert f"recognised as {registry.sources[kind].title} ({kind})" in caplog.text
-    stamp, value = first(found, variable)
+    stamp, value = first(obs, variable)
     assert (stamp, value) == (expected[0], pytest.approx(expected[1], rel=1e-5))
-    assert int(found[variable].notnull().sum()) == count
-    told = open_observations(path, source=kind, **options)
-    assert told.equals(found)
-    assert f"read as {registry.sources[kind].title} ({kind})" in told.attrs["history"]
+    assert int(obs[variable].notnull().sum()) == count
+    stated = open_observations(path, source=kind, **options)
+    assert stated.equals(obs)
+    assert f"read as {registry.sources[kind].title} ({kind})" in stated.attrs["history"]
 
 
 def test_what_is_no_pollutant_is_counted_and_named(tmp_path, caplog):
@@ -278,12 +306,12 @@ def test_a_zip_of_parquet_with_the_list_of_stations_of_eea(tmp_path):
         }
     )
     listing.to_csv(tmp_path / "DataExtract.csv", index=False)
-    found = open_observations(tmp_path / "E1a.zip", stations=tmp_path / "DataExtract.csv")
-    assert found.station.values.tolist() == ["MT00003"]
-    np.testing.assert_array_equal(found.pm25, [[1, 2, np.nan, 4]])
-    np.testing.assert_array_equal(found.no2, [[5, 6, np.nan, 8]])
-    assert str(found.time.values[0])[:16] == "2022-12-31T23:00"
-    assert "1 rows are of other periods than 1 h" in found.attrs["history"]
+    obs = open_observations(tmp_path / "E1a.zip", stations=tmp_path / "DataExtract.csv")
+    assert obs.station.values.tolist() == ["MT00003"]
+    np.testing.assert_array_equal(obs.pm25, [[1, 2, np.nan, 4]])
+    np.testing.assert_array_equal(obs.no2, [[5, 6, np.nan, 8]])
+    assert str(obs.time.values[0])[:16] == "2022-12-31T23:00"
+    assert "1 rows are of other periods than 1 h" in obs.attrs["history"]
 
 
 def _report(stations: list[str]) -> io.BytesIO:
@@ -309,12 +337,12 @@ def _report(stations: list[str]) -> io.BytesIO:
 @pytest.mark.parametrize("names", [["Hill - CPCB"], ["Hill - CPCB", "Sea - CPCB"]])
 def test_a_report_of_cpcb_of_one_station_and_of_many(tmp_path, names):
     (tmp_path / "report.xlsx").write_bytes(_report(names).getvalue())
-    found = open_observations(tmp_path / "report.xlsx", stations=places(*names))
-    assert found.station.values.tolist() == names
+    obs = open_observations(tmp_path / "report.xlsx", stations=places(*names))
+    assert obs.station.values.tolist() == names
     expected = [[10 * n + h for h in range(3)] for n in range(len(names))]
-    np.testing.assert_array_equal(found.pm25, expected)
-    assert first(found) == ("2020-03-31T18:30", 0.0)
-    assert float(found.co[0, 0]) == 500.0
+    np.testing.assert_array_equal(obs.pm25, expected)
+    assert first(obs) == ("2020-03-31T18:30", 0.0)
+    assert float(obs.co[0, 0]) == 500.0
 
 
 def test_answers_of_the_openaq_api(tmp_path):
@@ -331,8 +359,8 @@ def test_answers_of_the_openaq_api(tmp_path):
         for hour in range(3)
     ]
     (tmp_path / "v3.json").write_text(json.dumps({"meta": {"found": 3}, "results": results}))
-    found = open_observations(tmp_path / "v3.json", station="A", stations=places("A"))
-    assert first(found) == ("2024-01-01T00:00", 9.0)
+    obs = open_observations(tmp_path / "v3.json", station="A", stations=places("A"))
+    assert first(obs) == ("2024-01-01T00:00", 9.0)
     old = [
         {
             "location": "Kolkata",
@@ -345,9 +373,9 @@ def test_answers_of_the_openaq_api(tmp_path):
         for h in range(3)
     ]
     (tmp_path / "v2.json").write_text(json.dumps({"results": old}))
-    found = open_observations(tmp_path / "v2.json")
-    assert first(found) == ("2020-01-01T00:00", 1.0)
-    assert found.time.attrs["time_label"] == "end"
+    obs = open_observations(tmp_path / "v2.json")
+    assert first(obs) == ("2020-01-01T00:00", 1.0)
+    assert obs.time.attrs["time_label"] == "end"
 
 
 def test_the_list_of_the_chinese_mirror_in_its_own_encoding(tmp_path):
@@ -356,36 +384,34 @@ def test_the_list_of_the_chinese_mirror_in_its_own_encoding(tmp_path):
     lines += [f"100{n}A,万寿西宫{n},北京,116.{n},39.{n}" for n in (1, 2, 3)]
     for encoding in ("utf-8-sig", "gb18030"):
         (tmp_path / "list.csv").write_bytes(_text(lines).encode(encoding))
-        found = open_observations(
+        obs = open_observations(
             tmp_path / "china_sites_20240101.csv", stations=tmp_path / "list.csv"
         )
-        assert found.longitude.values.tolist() == [116.1, 116.2, 116.3]
+        assert obs.longitude.values.tolist() == [116.1, 116.2, 116.3]
 
 
 def test_the_list_of_sites_of_airnow_has_no_line_of_names(tmp_path):
     (tmp_path / "HourlyData_2024010200.dat").write_text(AIRNOW)
     site = "000010102|{}|0102|St. John's|Active|NL1|Canada|CA|47.65|-52.82|7.0|-3.5|CA|||"
     (tmp_path / "sites.dat").write_text(_text([site.format(name) for name in ("PM2.5", "NO2")]))
-    found = open_observations(
-        tmp_path / "HourlyData_2024010200.dat", stations=tmp_path / "sites.dat"
-    )
-    assert (float(found.longitude[0]), float(found.latitude[0])) == (-52.82, 47.65)
+    obs = open_observations(tmp_path / "HourlyData_2024010200.dat", stations=tmp_path / "sites.dat")
+    assert (float(obs.longitude[0]), float(obs.latitude[0])) == (-52.82, 47.65)
 
 
 def test_two_sensors_of_a_place_are_averaged(tmp_path):
     second = OPENAQ_V3.replace("2178,9,", "2178,11,").replace(",4.0", ",6.0").split("\n", 1)[1]
     (tmp_path / "a.csv").write_text(OPENAQ_V3 + second)
-    found = open_observations(tmp_path / "a.csv")
-    assert found.station.values.tolist() == ["2178"]
-    assert "3 values of pm25 come from a further monitor" in found.attrs["history"]
-    assert find_faults(found) == []
+    obs = open_observations(tmp_path / "a.csv")
+    assert obs.station.values.tolist() == ["2178"]
+    assert "3 values of pm25 come from a further monitor" in obs.attrs["history"]
+    assert find_faults(obs) == []
 
 
 def test_another_spelling_of_a_pollutant_does_not_vanish(tmp_path):
     text = UKAIR.replace("PM2.5 particulate", "PM<sub>2.5</sub> particulate")
     (tmp_path / "a.csv").write_text(text)
-    found = open_observations(tmp_path / "a.csv", station="B", stations=places("B"))
-    assert first(found) == ("2023-12-01T01:00", 1.25)
+    obs = open_observations(tmp_path / "a.csv", station="B", stations=places("B"))
+    assert first(obs) == ("2023-12-01T01:00", 1.25)
 
 
 def test_a_purpleair_file_holds_its_sensor_in_its_name(tmp_path):
@@ -393,9 +419,9 @@ def test_a_purpleair_file_holds_its_sensor_in_its_name(tmp_path):
     lines = ["created_at,PM1.0_CF1_ug/m3,PM2.5_CF1_ug/m3,PM2.5_ATM_ug/m3,UptimeMinutes"]
     lines += [f"2024-01-01 {h:02}:00:00 UTC,1,2,{h + 3.0},9" for h in range(3)]
     (tmp_path / name).write_text(_text(lines))
-    found = open_observations(tmp_path / name, station="hill")
-    assert first(found) == ("2024-01-01T00:00", 3.0)
-    assert (float(found.longitude[0]), float(found.latitude[0])) == (-122.25, 37.5)
+    obs = open_observations(tmp_path / name, station="hill")
+    assert first(obs) == ("2024-01-01T00:00", 3.0)
+    assert (float(obs.longitude[0]), float(obs.latitude[0])) == (-122.25, 37.5)
 
 
 def test_taiwan_with_its_line_of_names_flags_and_rain(tmp_path):
@@ -404,9 +430,9 @@ def test_taiwan_with_its_line_of_names_flags_and_rain(tmp_path):
     lines += ["2014/01/01,左營,PM2.5," + ",".join(values)]
     lines += ["2014/01/01,左營,RAINFALL," + ",".join(["NR", "1.5"] * 12)]
     (tmp_path / "2014.csv").write_bytes(_text(lines).encode("big5"))
-    found = open_observations(tmp_path / "2014.csv", stations=places("左營"))
-    np.testing.assert_array_equal(found.pm25[0, :5], [np.nan, np.nan, np.nan, 3, 4])
-    np.testing.assert_array_equal(found.rain[0, :2], [0, 1.5])
+    obs = open_observations(tmp_path / "2014.csv", stations=places("左營"))
+    np.testing.assert_array_equal(obs.pm25[0, :5], [np.nan, np.nan, np.nan, 3, 4])
+    np.testing.assert_array_equal(obs.rain[0, :2], [0, 1.5])
 
 
 def test_a_folder_of_files_of_one_station_each(tmp_path):
@@ -421,11 +447,11 @@ def test_a_folder_of_files_of_one_station_each(tmp_path):
         (folder / name).write_text(_text(rows).replace(f"{base + 2}", "-9999.000"))
     (folder / "readme.txt").write_text("Nothing here is a table\n")
     (folder / "notes.md").write_text("Nor here\n")
-    found = open_observations(folder, source="airbase", stations=places("BETN029", "BETR801"))
-    assert found.station.values.tolist() == ["BETN029", "BETR801"]
-    assert int(found.no2.notnull().sum()) == 2 * 2 * 23
-    assert first(found, "no2") == ("2010-06-30T23:00", 10.0)
-    assert "not read, since they are no tables: notes.md, readme.txt" in found.attrs["history"]
+    obs = open_observations(folder, source="airbase", stations=places("BETN029", "BETR801"))
+    assert obs.station.values.tolist() == ["BETN029", "BETR801"]
+    assert int(obs.no2.notnull().sum()) == 2 * 2 * 23
+    assert first(obs, "no2") == ("2010-06-30T23:00", 10.0)
+    assert "not read, since they are no tables: notes.md, readme.txt" in obs.attrs["history"]
 
 
 def test_files_of_two_kinds_are_not_mixed(tmp_path):
@@ -454,9 +480,9 @@ def test_local_time_without_a_zone_is_asked_for(tmp_path):
     with pytest.raises(ObservationError, match="local time without a zone: pass time_zone="):
         open_observations(tmp_path / "a.csv", stations=places("Chennai"))
     zone = {"stations": places("Chennai"), "time_zone": "UTC+05:30"}
-    found = open_observations(tmp_path / "a.csv", **zone)
-    np.testing.assert_array_equal(found.pm25, [[32, 21, 22, np.nan, 24]])
-    assert first(found)[0] == "2020-02-04T06:30"
+    obs = open_observations(tmp_path / "a.csv", **zone)
+    np.testing.assert_array_equal(obs.pm25, [[32, 21, 22, np.nan, 24]])
+    assert first(obs)[0] == "2020-02-04T06:30"
     whole = open_observations(tmp_path / "a.csv", resample="1h", **zone)
     np.testing.assert_allclose(whole.pm25[0, :2], [(32 + 21) / 2, (21 + 22) / 2])
     assert str(whole.time.values[0])[:16] == "2020-02-04T07:00"
@@ -477,10 +503,10 @@ def test_maxima_of_epa_stay_maxima_in_a_product(tmp_path):
         }
     )
     table.to_csv(tmp_path / "ad_viz.csv", index=False)
-    found = open_observations(tmp_path / "ad_viz.csv")
-    assert found.o3.attrs["cell_methods"] == "time: maximum"
-    assert str(found.time.values[0])[:10] == "2020-01-02"
-    found.to_netcdf(tmp_path / "a.nc")
+    obs = open_observations(tmp_path / "ad_viz.csv")
+    assert obs.o3.attrs["cell_methods"] == "time: maximum"
+    assert str(obs.time.values[0])[:10] == "2020-01-02"
+    obs.to_netcdf(tmp_path / "a.nc")
     again = open_observations(tmp_path / "a.nc")
     product = again.aqnet.reanalyse("o3", grid=0.2, method="idw")
     assert product.o3.attrs["cell_methods"] == "time: maximum"
@@ -496,15 +522,10 @@ def test_the_page_of_the_sources_is_that_of_their_descriptions():
 
 
 def test_a_package_adds_a_source_by_an_entry_point(tmp_path, monkeypatch, caplog):
-    own = Source(
-        "atlantis",
-        "a file of Atlantis",
-        columns={"station": ("Buoy",), "time": ("When",), "pm25": ("Smoke",)},
-        signature=("station", "time", "pm25"),
-        time_zone="UTC-3",
-        time_label="end",
-        has_positions=False,
-    )
+    from tools.make_source_pages import HEAD
+
+    page: dict = {}
+    exec(HEAD.partition("```python\n")[2].partition("```")[0], page)
 
     class Point:
         value = "atlantis:source"
@@ -515,7 +536,7 @@ def test_a_package_adds_a_source_by_an_entry_point(tmp_path, monkeypatch, caplog
         def load(self):
             return self.gives
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(own), Point([3])])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point(page["SOURCE"]), Point([3])])
     registry._catalogue.cache_clear()
     registry._spellings.cache_clear()
     try:
@@ -523,8 +544,8 @@ def test_a_package_adds_a_source_by_an_entry_point(tmp_path, monkeypatch, caplog
         assert "the sources of atlantis:source are left out: int is no Source" in caplog.text
         lines = [f"B1,2020-01-01 {h:02}:00,{h}" for h in range(1, 4)]
         (tmp_path / "a.csv").write_text(_text(["Buoy,When,Smoke", *lines]))
-        found = open_observations(tmp_path / "a.csv", stations=places("B1"))
-        assert first(found) == ("2020-01-01T04:00", 1.0)
+        obs = open_observations(tmp_path / "a.csv", stations=places("B1"))
+        assert first(obs) == ("2020-01-01T04:00", 1.0)
     finally:
         registry._catalogue.cache_clear()
         registry._spellings.cache_clear()
@@ -564,12 +585,12 @@ def test_a_reader_of_pyaro_becomes_observations():
         def close(self):
             pass
 
-    found = open_observations(Ebas())
-    assert find_faults(found) == []
-    np.testing.assert_array_equal(found.pm25, [[10, np.nan, 12]])
-    np.testing.assert_allclose(found.no2[0, 0], 10 * PPB_NO2, rtol=1e-6)
-    assert found["name"].values.tolist() == ["Birkenes II"]
-    assert found.time.attrs["time_label"] == "start"
+    obs = open_observations(Ebas())
+    assert find_faults(obs) == []
+    np.testing.assert_array_equal(obs.pm25, [[10, np.nan, 12]])
+    np.testing.assert_allclose(obs.no2[0, 0], 10 * PPB_NO2, rtol=1e-6)
+    assert obs["name"].values.tolist() == ["Birkenes II"]
+    assert obs.time.attrs["time_label"] == "start"
 
 
 # The files themselves, where they are
@@ -581,63 +602,63 @@ def read(field, name, **options):
 
 def test_rama_as_it_is_and_by_options_alone(field):
     listing = field / "rama_mexico" / "cat_estacion.csv"
-    found = read(field, "rama_mexico/2019PM25.csv", source="rama", stations=listing)
-    assert int(found.pm25.notnull().sum()) == 4003
-    assert round(float(found.pm25.mean(dtype=float)), 3) == 31.997
-    assert float(found.pm25.sel(station="AJM")[0]) == 19.0
-    assert str(found.aqnet.network)
-    assert str(found.time.values[0])[:16] == "2019-01-01T07:00"  # the end of the first hour
-    assert "COY, FAR, MPA, SAC, SJA" in found.attrs["history"]
+    obs = read(field, "rama_mexico/2019PM25.csv", source="rama", stations=listing)
+    assert int(obs.pm25.notnull().sum()) == 4003
+    assert round(float(obs.pm25.mean(dtype=float)), 3) == 31.997
+    assert float(obs.pm25.sel(station="AJM")[0]) == 19.0
+    assert str(obs.aqnet.network)
+    assert str(obs.time.values[0])[:16] == "2019-01-01T07:00"  # the end of the first hour
+    assert "COY, FAR, MPA, SAC, SJA" in obs.attrs["history"]
     options = {"missing": -99, "time_zone": "UTC-6", "time_label": "end", "skip_unplaced": True}
     own = read(
         field, "rama_mexico/2019PM25.csv", format="wide", stations=listing,
         columns={"date": "FECHA", "hour": "HORA", "variable": "pm25"}, **options,
     )  # fmt: skip
-    assert own.equals(found)
+    assert own.equals(obs)
 
 
 def test_uk_air_kdd_cpcb_and_taiwan(field):
     blac = {"station": "BLAC", "stations": places("BLAC")}
-    found = read(field, "uk_air/AirQualityDataHourly.csv", **blac)
-    assert (found.sizes["time"], round(float(found.pm25.mean(dtype=float)), 4)) == (240, 9.3422)
-    found = read(field, "kdd_beijing")
-    assert found.sizes["station"] == 35
-    assert round(float(found.co.mean(dtype=float)), 1) == 1167.2
+    obs = read(field, "uk_air/AirQualityDataHourly.csv", **blac)
+    assert (obs.sizes["time"], round(float(obs.pm25.mean(dtype=float)), 4)) == (240, 9.3422)
+    obs = read(field, "kdd_beijing")
+    assert obs.sizes["station"] == 35
+    assert round(float(obs.co.mean(dtype=float)), 1) == 1167.2
     name = "BWSSB Kadabesanahalli, Bengaluru - CPCB"
-    found = read(field, "cpcb_hourly/BWSSB.xlsx", stations=places(name))
-    assert first(found) == ("2020-03-31T18:30", 9.46)
-    found = read(field, "taiwan_epa/train.csv", stations=places("豐原"))
-    assert first(found) == ("2013-12-31T16:00", 26.0)
+    obs = read(field, "cpcb_hourly/BWSSB.xlsx", stations=places(name))
+    assert first(obs) == ("2020-03-31T18:30", 9.46)
+    obs = read(field, "taiwan_epa/train.csv", stations=places("豐原"))
+    assert first(obs) == ("2013-12-31T16:00", 26.0)
 
 
 def test_files_of_the_united_states(field):
-    found = read(field, "airnowtech/airnowtech_reference.csv", stations=places("370630099"))
-    counts = {name: int(found[name].notnull().sum()) for name in ("no2", "o3", "pm25")}
+    obs = read(field, "airnowtech/airnowtech_reference.csv", stations=places("370630099"))
+    counts = {name: int(obs[name].notnull().sum()) for name in ("no2", "o3", "pm25")}
     assert counts == {"no2": 72, "o3": 72, "pm25": 72}
-    assert round(float(found.pm25.mean(dtype=float)), 3) == 8.075
-    found = read(field, "epa_adviz/ad_viz_plotval_data_pm2.csv")
-    assert found.sizes["station"] == 13
-    assert "the mean is taken" in found.attrs["history"]
+    assert round(float(obs.pm25.mean(dtype=float)), 3) == 8.075
+    obs = read(field, "epa_adviz/ad_viz_plotval_data_pm2.csv")
+    assert obs.sizes["station"] == 13
+    assert "the mean is taken" in obs.attrs["history"]
     assert read(field, "epa_adviz/ad_viz_plotval_data_ozone.csv").o3.attrs["cell_methods"] == (
         "time: maximum"
     )
     zone = {"time_zone": "UTC+05:30", "stations": places("Chennai")}
-    found = read(field, "airnow_embassy/AirNow.csv", **zone)
-    assert int(found.pm25.notnull().sum()) == 236
+    obs = read(field, "airnow_embassy/AirNow.csv", **zone)
+    assert int(obs.pm25.notnull().sum()) == 236
 
 
 def test_files_of_europe_and_others(field):
-    found = read(field, "eea_utd/eea.csv", source="eea")
-    assert int(found.no2.notnull().sum()) == 38
-    prague = found.sel(station="CZ0AKAL")
+    obs = read(field, "eea_utd/eea.csv", source="eea")
+    assert int(obs.no2.notnull().sum()) == 38
+    prague = obs.sel(station="CZ0AKAL")
     assert float(prague.longitude) == pytest.approx(14.442, abs=0.001)
     assert float(prague.latitude) == pytest.approx(50.094, abs=0.01)
-    found = read(field, "airbase_raw", stations=places("BETN029", "BETR801"))
-    assert found.sizes["station"] == 2
-    found = read(field, "laqn/LaqnData.csv", stations=places("BL0"))
-    assert found.sizes["time"] == 31
-    found = read(field, "openaq_v1/OpenAQ.csv")
-    assert {name: int(v.notnull().sum()) for name, v in found.data_vars.items()} == dict.fromkeys(
+    obs = read(field, "airbase_raw", stations=places("BETN029", "BETR801"))
+    assert obs.sizes["station"] == 2
+    obs = read(field, "laqn/LaqnData.csv", stations=places("BL0"))
+    assert obs.sizes["time"] == 31
+    obs = read(field, "openaq_v1/OpenAQ.csv")
+    assert {name: int(v.notnull().sum()) for name, v in obs.data_vars.items()} == dict.fromkeys(
         ["co", "no2", "o3", "pm25", "so2"], 40
     )
     listing = pd.read_csv(field / "eea_stations" / "DataExtract.csv")

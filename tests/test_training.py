@@ -9,7 +9,8 @@ import pytest
 import torch
 import xarray as xr
 
-from aqreanalysis.methods.neural.batches import Example, Samples, Standardisation, assemble
+from aqreanalysis.methods.covariates import Standardisation
+from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.training import FEWEST_FOR_HEADS, train
@@ -102,9 +103,9 @@ def crps_at(model, samples, hidden, *, heads):
     windows = [Example(s, visible, hidden) for s in range(0, last + 1, configuration.core_steps)]
     batch = assemble(samples, windows, covariance=model.covariance, configuration=configuration)
     mean, log_variance = outputs_of(model, batch, heads=heads)
-    there = torch.isfinite(batch.truth)
+    measured = torch.isfinite(batch.truth)
     truth, mean, spread = (
-        t[there].double() for t in (batch.truth, mean, log_variance.exp().sqrt())
+        t[measured].double() for t in (batch.truth, mean, log_variance.exp().sqrt())
     )
     z = (truth - mean) / spread
     normal = torch.distributions.Normal(0.0, 1.0)
@@ -157,24 +158,24 @@ def test_the_covariance_gets_better_at_stations_that_it_never_saw():
     learned_from = everything.isel(station=slice(0, 28))
     hidden = np.arange(28, 40)
     schedule = Schedule(covariance_updates=25, updates=0, windows=3, validation_windows=6)
-    found = trained(learned_from, schedule=schedule)
+    result = trained(learned_from, schedule=schedule)
     samples, _ = samples_of(everything, Standardisation.of(learned_from.pm25.values))
     untrained = NeuralKNN(
         SMALL, spacing_km=StationNetwork.from_dataset(learned_from).spacing_km
     ).eval()
 
     before = crps_at(untrained, samples, hidden, heads=False)
-    after = crps_at(found.model, samples, hidden, heads=False)
+    after = crps_at(result.model, samples, hidden, heads=False)
 
-    assert not found.heads
+    assert not result.heads
     assert after < 0.97 * before
 
 
 def test_the_spread_is_calibrated_to_the_stations_hidden_for_validation():
-    found = trained(smooth_field(16, hours=120), schedule=Schedule(5, 0, validation_windows=8))
+    result = trained(smooth_field(16, hours=120), schedule=Schedule(5, 0, validation_windows=8))
 
     # The 90 % quantile of some hundred values that go together in time.
-    assert found.kept.coverage == pytest.approx(0.90, abs=0.01)
+    assert result.chosen.coverage == pytest.approx(0.90, abs=0.01)
 
 
 @pytest.fixture
@@ -204,29 +205,29 @@ def test_a_network_that_is_kept_holds_its_calibration(batches):
     schedule = Schedule(
         3, 24, windows=24, check_every=6, validation_windows=8, rate=2e-2, average=0.5, patience=9
     )
-    found = trained(smooth_field(40, hours=120, noise=1.0), schedule=schedule)
+    result = trained(smooth_field(40, hours=120, noise=1.0), schedule=schedule)
 
-    assert found.heads
+    assert result.heads
     looked_at = [batch for _, batch in batches[calibration : calibration + validation]]
-    outputs = [outputs_of(found.model, batch, heads=True) for batch in looked_at]
+    outputs = [outputs_of(result.model, batch, heads=True) for batch in looked_at]
     mean, log_variance = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     truth = torch.cat([batch.truth for batch in looked_at])
-    there = torch.isfinite(truth)
-    share = share_within(mean[there], log_variance[there], truth[there])
+    measured = torch.isfinite(truth)
+    share = share_within(mean[measured], log_variance[measured], truth[measured])
     assert share == pytest.approx(0.90, abs=0.01)
-    assert share == pytest.approx(found.kept.coverage, abs=1e-3)
+    assert share == pytest.approx(result.chosen.coverage, abs=1e-3)
 
 
 def test_kriging_is_calibrated_while_parts_of_the_network_are_hidden(batches):
-    found = trained(smooth_field(16, hours=120), schedule=Schedule(3, 0, validation_windows=4))
+    result = trained(smooth_field(16, hours=120), schedule=Schedule(3, 0, validation_windows=4))
 
     shares = []
     for windows, batch in batches:
         if windows[0].hidden.size < 3 or windows[0].silent:  # of validation, which hides fewer
             continue
-        mean, log_variance = outputs_of(found.model, batch, heads=False)
-        there = torch.isfinite(batch.truth)
-        shares.append((mean[there], log_variance[there], batch.truth[there]))
+        mean, log_variance = outputs_of(result.model, batch, heads=False)
+        measured = torch.isfinite(batch.truth)
+        shares.append((mean[measured], log_variance[measured], batch.truth[measured]))
     mean, log_variance, truth = (torch.cat(parts) for parts in zip(*shares, strict=True))
     assert share_within(mean, log_variance, truth) == pytest.approx(0.90, abs=0.005)
 
@@ -256,55 +257,55 @@ def test_few_values_leave_the_spread_to_kriging():
 
 def test_validation_stations_are_never_a_training_target(batches):
     schedule = Schedule(3, 6, windows=8, check_every=3, validation_windows=8)
-    found = trained(smooth_field(16, hours=120), schedule=schedule)
+    result = trained(smooth_field(16, hours=120), schedule=schedule)
 
     # Five parts twice, then three shifts, of eight windows, six at a time.
-    calibration, looks = 5 * 2 * 2, 4
+    calibration, validations = 5 * 2 * 2, 4
     batches = batches[calibration:]
-    shifts = [window.hidden.tolist() for windows, _ in batches[:looks] for window in windows]
+    shifts = [window.hidden.tolist() for windows, _ in batches[:validations] for window in windows]
     validation = {station for hidden in shifts for station in hidden}
     assert len(validation) == 4  # a quarter of 16 places
     assert max(map(len, shifts)) == 2  # not all at once
-    assert len(batches) == looks + 6
-    assert len(found.history) == 3
+    assert len(batches) == validations + 6
+    assert len(result.history) == 3
     for number, (windows, _) in enumerate(batches):
         for window in windows:
             hidden = set(window.hidden.tolist())
             assert hidden
             assert window.visible.size
             assert not hidden & set(window.visible.tolist())
-            assert hidden <= validation if number < looks else not hidden & validation
+            assert hidden <= validation if number < validations else not hidden & validation
 
 
 def test_what_is_kept_is_a_look_with_a_gain_or_kriging():
     schedule = Schedule(3, 12, windows=2, check_every=3, patience=9, rate=2e-2)
-    found = trained(smooth_field(14, hours=96), schedule=schedule)
+    result = trained(smooth_field(14, hours=96), schedule=schedule)
 
-    assert found.history[0] == found.kriging
-    assert [look.update for look in found.history] == [0, 3, 6, 9, 12]
-    assert found.kept in found.history
-    assert found.heads == (found.kept.update > 0) == (found.gain > 0)
+    assert result.history[0] == result.kriging
+    assert [look.update for look in result.history] == [0, 3, 6, 9, 12]
+    assert result.chosen in result.history
+    assert result.heads == (result.chosen.update > 0) == (result.gain > 0)
 
 
 def test_kriging_is_kept_where_the_network_does_not_beat_it():
     # At this rate the network can but get worse, and its numbers overflow.
     schedule = Schedule(3, 6, windows=2, check_every=2, rate=30.0, average=0.0)
 
-    found = trained(smooth_field(14, hours=60), schedule=schedule)
+    result = trained(smooth_field(14, hours=60), schedule=schedule)
 
-    assert found.gain == 0
-    assert not found.heads
-    assert found.kept == pytest.approx(found.kriging, rel=1e-6)
-    assert found.kept.update == 0
-    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+    assert result.gain == 0
+    assert not result.heads
+    assert result.chosen == pytest.approx(result.kriging, rel=1e-6)
+    assert result.chosen.update == 0
+    assert all(torch.isfinite(p).all() for p in result.model.state_dict().values())
 
 
 def test_training_stops_after_looks_without_gain():
     schedule = Schedule(1, 40, windows=1, check_every=2, patience=2, rate=30.0, average=0.0)
 
-    found = trained(smooth_field(14, hours=60), schedule=schedule)
+    result = trained(smooth_field(14, hours=60), schedule=schedule)
 
-    assert len(found.history) - 1 == 2
+    assert len(result.history) - 1 == 2
 
 
 def validated(by_station):
@@ -334,13 +335,13 @@ def test_a_gain_counts_as_far_as_its_stations_prove_it():
 
 @pytest.mark.parametrize("count", [3, FEWEST_FOR_HEADS - 1])
 def test_few_places_train_the_covariance_alone(count):
-    found = trained(smooth_field(count, hours=60))
+    result = trained(smooth_field(count, hours=60))
 
-    assert not found.heads
-    assert found.history == (found.kriging,)
+    assert not result.heads
+    assert result.history == (result.kriging,)
     fresh = NeuralKNN(SMALL, spacing_km=1.0)
-    assert (found.model.leave.weight == 0).all()
-    assert not torch.equal(found.model.covariance.log_time, fresh.covariance.log_time)
+    assert (result.model.leave.weight == 0).all()
+    assert not torch.equal(result.model.covariance.log_time, fresh.covariance.log_time)
 
 
 def test_co_located_stations_are_one_place():
@@ -349,9 +350,9 @@ def test_co_located_stations_are_one_place():
     twice = xr.concat([dataset, dataset], dim="station")
     twice = twice.assign_coords(station=[f"s{number}" for number in range(8)])
 
-    found = trained(twice)
+    result = trained(twice)
 
-    assert found.history == (found.kriging,)
+    assert result.history == (result.kriging,)
 
 
 def test_three_stations_at_two_places_can_be_learned_from():
@@ -359,7 +360,7 @@ def test_three_stations_at_two_places_can_be_learned_from():
     dataset["longitude"].values[1] = dataset.longitude.values[0]
     dataset["latitude"].values[1] = dataset.latitude.values[0]
 
-    assert np.isfinite(trained(dataset).kept.rmse)
+    assert np.isfinite(trained(dataset).chosen.rmse)
 
 
 def test_stations_at_one_place_are_refused():
@@ -381,10 +382,10 @@ def test_any_number_of_updates_can_be_asked_for(updates):
 
 @pytest.mark.parametrize("hours", [1, 30])
 def test_a_short_period_can_be_learned_from(hours):
-    found = trained(smooth_field(9, hours=hours, gaps=0.0))
+    result = trained(smooth_field(9, hours=hours, gaps=0.0))
 
-    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
-    assert np.isfinite(found.kept.rmse)
+    assert all(torch.isfinite(p).all() for p in result.model.state_dict().values())
+    assert np.isfinite(result.chosen.rmse)
 
 
 def test_a_few_values_in_a_long_period_are_found():
@@ -393,10 +394,10 @@ def test_a_few_values_in_a_long_period_are_found():
     sparse = np.full((9, 2000), np.nan)
     sparse[:, 613:619] = dataset.pm25.values
 
-    found = trained(dataset_of(sparse, dataset.longitude.values, dataset.latitude.values))
+    result = trained(dataset_of(sparse, dataset.longitude.values, dataset.latitude.values))
 
-    assert np.isfinite(found.kept.rmse)
-    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+    assert np.isfinite(result.chosen.rmse)
+    assert all(torch.isfinite(p).all() for p in result.model.state_dict().values())
 
 
 def test_one_value_a_station_is_enough():
@@ -404,20 +405,20 @@ def test_one_value_a_station_is_enough():
     values = np.full((9, 40), np.nan)
     values[np.arange(9), 4 * np.arange(9)] = np.arange(9) + 1.0
 
-    found = trained(dataset_of(values, dataset.longitude.values, dataset.latitude.values))
+    result = trained(dataset_of(values, dataset.longitude.values, dataset.latitude.values))
 
-    assert np.isfinite(found.kept.rmse)
-    assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+    assert np.isfinite(result.chosen.rmse)
+    assert all(torch.isfinite(p).all() for p in result.model.state_dict().values())
 
 
 def test_stations_that_all_report_the_same_can_be_learned_from():
     dataset = smooth_field(9, hours=40, gaps=0.0)
     same = np.repeat(dataset.pm25.values[:1], 9, axis=0)
 
-    found = trained(dataset_of(same, dataset.longitude.values, dataset.latitude.values))
+    result = trained(dataset_of(same, dataset.longitude.values, dataset.latitude.values))
 
-    assert np.isfinite(found.kept.rmse)
-    assert np.isfinite(found.kept.crps)
+    assert np.isfinite(result.chosen.rmse)
+    assert np.isfinite(result.chosen.crps)
 
 
 # --- what is said
@@ -425,10 +426,10 @@ def test_stations_that_all_report_the_same_can_be_learned_from():
 
 def test_the_scores_are_logged(caplog):
     with caplog.at_level(logging.INFO, logger="aqreanalysis.methods.neural"):
-        found = trained(smooth_field(9, hours=40))
+        result = trained(smooth_field(9, hours=40))
 
-    assert f"RMSE {found.kept.rmse:.2f}" in caplog.text
-    assert f"{found.kriging.rmse:.2f}" in caplog.text
+    assert f"RMSE {result.chosen.rmse:.2f}" in caplog.text
+    assert f"{result.kriging.rmse:.2f}" in caplog.text
 
 
 def test_no_progress_bar_is_drawn_unless_asked_for(capfd):
@@ -446,7 +447,7 @@ def test_a_network_of_noughts_with_a_few_loud_stations_can_be_learned_from(loud)
     noughts = dataset_of(values, dataset.longitude.values, dataset.latitude.values)
 
     for seed in range(2):
-        found = trained(noughts, seed=seed)
+        result = trained(noughts, seed=seed)
 
-        assert all(np.isfinite(found.kept)), found.kept
-        assert all(torch.isfinite(p).all() for p in found.model.state_dict().values())
+        assert all(np.isfinite(result.chosen)), result.chosen
+        assert all(torch.isfinite(p).all() for p in result.model.state_dict().values())

@@ -102,7 +102,7 @@ def test_without_a_bound_on_the_coefficients_it_is_kriging_with_external_drift(
     obs = observed(network, slope, missing=False)
     background = joined(elevation(obs), elevation(AT))
     kriging = OrdinaryKriging(99, transform=None, variogram=VARIOGRAM)
-    found = fit(kriging, obs, "pm25", background).predict(obs, AT, background=background)
+    product = fit(kriging, obs, "pm25", background).predict(obs, AT, background=background)
 
     lon, lat = obs.longitude.values, obs.latitude.values
     distance = great_circle_km(lon[:, None], lat[:, None], lon, lat)
@@ -115,7 +115,7 @@ def test_without_a_bound_on_the_coefficients_it_is_kriging_with_external_drift(
     ])  # fmt: skip
     right = np.vstack([VARIOGRAM.covariance(to), np.ones(2), heights[STATIONS:]])
     weights = np.linalg.solve(system, right)[:STATIONS]
-    np.testing.assert_allclose(found.pm25, weights.T @ obs.pm25.values, rtol=1e-3)
+    np.testing.assert_allclose(product.pm25, weights.T @ obs.pm25.values, rtol=1e-3)
 
 
 @pytest.mark.parametrize("calibrate", [None, "law"])
@@ -179,8 +179,8 @@ def test_where_the_covariate_is_missing_it_counts_as_its_mean_and_is_said(networ
     with caplog.at_level(logging.WARNING, "aqreanalysis"):
         kriging = fit(OrdinaryKriging(transform=None), obs, "pm25", heights)
     assert "'elevation' is missing at" in caplog.text
-    found = predict(kriging, obs, GRID, background=heights)
-    assert np.isfinite(found.pm25).all()
+    product = predict(kriging, obs, GRID, background=heights)
+    assert np.isfinite(product.pm25).all()
 
 
 def changing(obs):

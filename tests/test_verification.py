@@ -110,7 +110,9 @@ class Spy:
 @pytest.mark.parametrize("by", ["station", "block", "leave_one_out"])
 def test_a_method_never_gets_a_value_of_a_hidden_station(observations, by):
     Spy.seen = []
-    pairs = cross_validate(observations, methods=[Spy()], by=by, folds=3, progress=False)
+    pairs = cross_validate(
+        observations, methods=[Spy()], by=by, folds=3, progress=False, quality="ignore"
+    )
     calls = list(zip(Spy.seen[::2], Spy.seen[1::2], strict=True))
     assert len(calls) == (45 if by == "leave_one_out" else 3)
     for (_, learned), (_, known, at, _) in calls:
@@ -187,16 +189,16 @@ def test_by_month_nothing_of_the_scored_months_is_learned():
         inside = (pairs.fold == fold).values
         hidden = set(pairs.station.values[inside])
         scored = np.isfinite(pairs.truth.values[inside]).any(axis=0)
-        found = set(local[scored].month)
+        result = set(local[scored].month)
         (learned,) = [
             call[1] for call in Spy.seen
             if call[0] == "fit" and not set(call[1].station.values) & hidden
         ]  # fmt: skip
-        assert found
+        assert result
         for name in ("pm25", "pm10", "no2", "temperature"):
             reports = learned[name].notnull().any("station").values
             stamps = pd.DatetimeIndex(learned.time.values[reports]) + pd.Timedelta(8, "h")
-            assert not found & set(stamps.month)
+            assert not result & set(stamps.month)
 
 
 def test_hours_asked_for_are_scored_and_all_are_learned(observations):
@@ -222,9 +224,9 @@ def test_leave_one_out_is_what_kriging_gives_without_the_station(observations):
 
 
 def test_of_a_hidden_station_the_position_is_given_and_nothing_else(observations):
-    told = observations.assign_coords(mean=("station", observations.pm25.mean("time").values))
+    given = observations.assign_coords(mean=("station", observations.pm25.mean("time").values))
     Spy.seen = []
-    cross_validate(told, methods=[Spy()], folds=2, progress=False)
+    cross_validate(given, methods=[Spy()], folds=2, progress=False)
     at = Spy.seen[1][2]
     assert set(at.variables) == {"station", "longitude", "latitude"}
 
@@ -255,9 +257,9 @@ def test_hours_may_be_asked_for_as_of_a_product(observations):
     one = {"methods": [Spy()], "folds": 2, "progress": False}
     assert cross_validate(observations, time="2020-11-02", **one).sizes["time"] == 24
     local = slice("2020-11-02T08:00+08:00", "2020-11-02T10:00+08:00")
-    found = cross_validate(observations, time=local, **one).time.values
-    assert found[0] == np.datetime64("2020-11-02T00:00")
-    assert found.size == 3
+    result = cross_validate(observations, time=local, **one).time.values
+    assert result[0] == np.datetime64("2020-11-02T00:00")
+    assert result.size == 3
 
 
 # Faults
@@ -424,8 +426,8 @@ def test_a_dataset_that_holds_no_pairs_is_refused(observations):
 def flat():
     """Return the pairs of one method as one axis of values, without missing ones."""
     pairs = random_pairs().sel(estimator="other").stack(value=("station", "time"))
-    there = pairs.truth.notnull().values
-    return pairs.isel(value=there).drop_vars(["value", "station", "time"]).astype(np.float64)
+    present = pairs.truth.notnull().values
+    return pairs.isel(value=present).drop_vars(["value", "station", "time"]).astype(np.float64)
 
 
 @pytest.fixture(scope="module")
@@ -474,23 +476,23 @@ def test_index_of_agreement_is_willmotts(scores, flat):
 def test_event_scores_are_those_of_a_contingency_table(scores, flat, event):
     edges = np.array([-np.inf, event - 1e-9, np.inf])  # xskillscore's bins hold their upper edge
     table = xskillscore.Contingency(flat.truth, flat.estimate, edges, edges, dim="value")
-    found = scores.sel(event=event)
-    assert float(found.hit_rate) == pytest.approx(float(table.hit_rate()))
-    assert float(found.false_alarm_ratio) == pytest.approx(float(table.false_alarm_ratio()))
-    assert float(found.critical_success_index) == pytest.approx(float(table.threat_score()))
-    assert float(found.event_total) == int((flat.truth >= event).sum())
+    scored = scores.sel(event=event)
+    assert float(scored.hit_rate) == pytest.approx(float(table.hit_rate()))
+    assert float(scored.false_alarm_ratio) == pytest.approx(float(table.false_alarm_ratio()))
+    assert float(scored.critical_success_index) == pytest.approx(float(table.threat_score()))
+    assert float(scored.event_total) == int((flat.truth >= event).sum())
 
 
 def test_a_case_by_hand():
     # Errors are 1, -1, 4; the truth departs by -10, 0, 10 from its mean.
     pairs = made_pairs([[10.0, 20.0, 30.0]], [[[11.0, 19.0, 34.0]]], np.ones((1, 1, 3)))
-    found = metrics(statistics(pairs)).squeeze()
-    assert found["count"] == 3
-    assert float(found.rmse) == pytest.approx(np.sqrt(6))
-    assert float(found.bias) == pytest.approx(4 / 3)
-    assert float(found.r2) == pytest.approx(1 - 18 / 200)
-    assert float(found.coverage_90) == pytest.approx(2 / 3)  # 30 is beyond 34 less 1.6 and 9 in 10
-    assert float(found.width_90) == pytest.approx(3.29, rel=2e-3)
+    result = metrics(statistics(pairs)).squeeze()
+    assert result["count"] == 3
+    assert float(result.rmse) == pytest.approx(np.sqrt(6))
+    assert float(result.bias) == pytest.approx(4 / 3)
+    assert float(result.r2) == pytest.approx(1 - 18 / 200)
+    assert float(result.coverage_90) == pytest.approx(2 / 3)  # 30 is beyond 34 less 1.6 and 9 in 10
+    assert float(result.width_90) == pytest.approx(3.29, rel=2e-3)
 
 
 def test_a_calibrated_distribution_is_calibrated_in_every_way():
@@ -499,21 +501,21 @@ def test_a_calibrated_distribution_is_calibrated_in_every_way():
     error = np.sqrt(4 * 60.0 * 1.5**2 + 2 * 1.5**4)
     truth = (np.sqrt(60.0) + 1.5 * rng.normal(size=median[0].shape)) ** 2
     pairs = made_pairs(truth, median, np.full(median.shape, error))
-    found = statistics(pairs)
-    scores = metrics(found).squeeze()
+    result = statistics(pairs)
+    scores = metrics(result).squeeze()
     # A standard deviation of the share among 100 000 is 0.001.
     assert float(scores.coverage_90) == pytest.approx(0.9, abs=0.004)
     # The median is not the mean: to the variance the squared difference of 1.5^2 is added.
     skill = error / np.sqrt(error**2 + 1.5**4)
     assert float(scores.spread_skill) == pytest.approx(skill, abs=0.01)
-    pit = found.pit_count.sum("station").squeeze().values
+    pit = result.pit_count.sum("station").squeeze().values
     assert pit.sum() == 100_000
     np.testing.assert_allclose(pit / 2500, 1, atol=0.1)  # five standard deviations of 2500
-    chance = found.sum_probability.sum("station") / found.probability_count.sum("station")
-    share = found.event_count.sum("station") / found.probability_count.sum("station")
-    there = np.isfinite(chance.values)
-    assert there.sum() == 3  # one forecast, so one bin for each event
-    np.testing.assert_allclose(chance.values[there], share.values[there], atol=0.006)
+    chance = result.sum_probability.sum("station") / result.probability_count.sum("station")
+    share = result.event_count.sum("station") / result.probability_count.sum("station")
+    finite = np.isfinite(chance.values)
+    assert finite.sum() == 3  # one forecast, so one bin for each event
+    np.testing.assert_allclose(chance.values[finite], share.values[finite], atol=0.006)
 
 
 def test_all_methods_are_scored_on_the_values_that_all_of_them_give():
@@ -530,13 +532,13 @@ def test_spread_and_skill_are_of_the_same_values():
     error = np.full((1, 1, 4), 2.0)
     error[..., 2:] = [np.nan, -1.0]  # a negative one is none
     pairs = made_pairs([[10.0] * 4], [[[12.0, 8.0, 50.0, 60.0]]], error)
-    found = metrics(statistics(pairs)).squeeze()
-    assert float(found.spread_skill) == pytest.approx(1.0)
+    result = metrics(statistics(pairs)).squeeze()
+    assert float(result.spread_skill) == pytest.approx(1.0)
     width = np.subtract(
         *RootNormal.from_median(np.array([12.0, 8.0]), np.array([2.0, 2.0])).interval_90()[::-1]
     ).mean()
-    assert float(found.width_90) == pytest.approx(width)
-    assert found["count"] == 4
+    assert float(result.width_90) == pytest.approx(width)
+    assert result["count"] == 4
 
 
 def test_strata_hold_every_value_once(summed):
@@ -560,29 +562,30 @@ def test_silence_is_that_of_the_nearest_station_which_was_not_hidden(observation
     full = observations.copy(deep=True)
     full.pm25[:] = full.pm25.fillna(9.0)
     full.pm25[nearest, 4:13] = np.nan
-    found = cross_validate(full, methods=["idw"], folds=4, progress=False).isel(station=row)
+    options = {"methods": ["idw"], "folds": 4, "progress": False, "quality": "ignore"}
+    pairs = cross_validate(full, **options).isel(station=row)
     expected = np.zeros(full.sizes["time"])
     expected[4:13] = np.arange(1, 10)
-    np.testing.assert_array_equal(found.silence_hours, expected)
-    table = metrics(statistics(found.expand_dims("station").transpose("estimator", ...)),
+    np.testing.assert_array_equal(pairs.silence_hours, expected)
+    table = metrics(statistics(pairs.expand_dims("station").transpose("estimator", ...)),
                     by="silence")["count"].squeeze()  # fmt: skip
     assert table.sel(silence=["<1", "1-3", "3-6", "6-12", "12-24"]).values.tolist() == [
         full.sizes["time"] - 9, 2, 3, 4, 0
     ]  # fmt: skip
     with pytest.raises(VerificationError, match="not of folds: no scores by fold"):
-        metrics(statistics(found.expand_dims("station").drop_vars("fold")
+        metrics(statistics(pairs.expand_dims("station").drop_vars("fold")
                            .transpose("estimator", ...)), by="fold")  # fmt: skip
 
 
 def test_strata_are_of_local_time_and_of_their_edges():
     truth = np.tile(np.arange(24.0), (1, 2)) + 1
     pairs = made_pairs(truth, truth[None], np.ones((1, 1, 48)), longitude=116.4, start="2020-01-31")
-    found = statistics(pairs)
-    hours = metrics(found, by="hour").mean_truth.squeeze()
+    result = statistics(pairs)
+    hours = metrics(result, by="hour").mean_truth.squeeze()
     assert hours.sel(hour=8) == 1  # midnight in UTC is 8 in the morning at 116 degrees east
-    months = metrics(found, by="month")["count"].squeeze()
+    months = metrics(result, by="month")["count"].squeeze()
     assert (months.sel(month=1).item(), months.sel(month=2).item()) == (16, 32)
-    levels = metrics(found, by="level")["count"].squeeze()
+    levels = metrics(result, by="level")["count"].squeeze()
     assert levels.sel(level="<5") == 8
     assert levels.sel(level="10-20") == 20
 
@@ -603,10 +606,10 @@ def test_daily_observations_have_one_resolution():
     pairs = random_pairs(hours=30)
     days = pd.date_range("2020-01-01", periods=30, freq="D").values.astype("datetime64[ns]")
     pairs = pairs.assign_coords(time=("time", days, {"time_label": "start", "step_hours": 24.0}))
-    found = statistics(pairs)
-    assert found.resolution.values.tolist() == ["daily"]
-    assert float(metrics(found).crps[0]) > 0
-    assert float(metrics(found, by="hour")["count"].sum()) == 0
+    result = statistics(pairs)
+    assert result.resolution.values.tolist() == ["daily"]
+    assert float(metrics(result).crps[0]) > 0
+    assert float(metrics(result, by="hour")["count"].sum()) == 0
 
 
 def test_a_day_is_of_the_month_of_its_label_everywhere():
@@ -622,11 +625,11 @@ def test_a_day_is_of_the_month_of_its_label_everywhere():
 
 def test_hours_stay_hours_where_only_some_of_them_are_left():
     pairs = random_pairs()
-    found = statistics(pairs.isel(time=pairs.time.dt.hour.isin([0, 12])))
-    assert found.resolution.values.tolist() == ["hourly", "daily"]
-    hours = metrics(found, by="hour")["count"].sum("estimator")
+    result = statistics(pairs.isel(time=pairs.time.dt.hour.isin([0, 12])))
+    assert result.resolution.values.tolist() == ["hourly", "daily"]
+    hours = metrics(result, by="hour")["count"].sum("estimator")
     assert hours.hour.values[hours > 0].tolist() == [0, 12]
-    assert float(metrics(found, resolution="daily")["count"].sum()) == 0
+    assert float(metrics(result, resolution="daily")["count"].sum()) == 0
 
 
 def test_unknown_parts_and_resolutions_are_refused(summed):
@@ -699,22 +702,22 @@ def test_failures_stay_whole_through_netcdf(tmp_path):
     pairs = random_pairs().assign_attrs(failures=["m, fold 1: no wind"], remarks=[])
     pairs.to_netcdf(tmp_path / "pairs.nc")
     with xr.open_dataset(tmp_path / "pairs.nc") as opened:
-        found = statistics(opened)
-    assert (found.attrs["failures"], found.attrs["remarks"]) == (["m, fold 1: no wind"], [])
-    found.to_netcdf(tmp_path / "found.nc")
+        result = statistics(opened)
+    assert (result.attrs["failures"], result.attrs["remarks"]) == (["m, fold 1: no wind"], [])
+    result.to_netcdf(tmp_path / "found.nc")
     with xr.open_dataset(tmp_path / "found.nc") as opened:
         assert combine(opened, opened).attrs["failures"] == ["m, fold 1: no wind"]
 
 
 def test_places_of_two_networks_stay_apart():
     here = random_pairs(stations=3).assign_coords(place=("station", [0, 1, 2]))
-    there = random_pairs(stations=3, seed=1).assign_coords(
+    second = random_pairs(stations=3, seed=1).assign_coords(
         station=["a", "b", "c"],
         place=("station", [0, 1, 1]),
         longitude=("station", [50.0, 51.0, 51.0]),
         latitude=("station", [0.0, 0.0, 0.001]),
     )
-    added = combine(*(statistics(pairs, reference=50.0) for pairs in (here, there)))
+    added = combine(*(statistics(pairs, reference=50.0) for pairs in (here, second)))
     assert added.place.values.tolist() == [0, 1, 2, 3, 4, 4]
 
 
@@ -737,9 +740,9 @@ def test_intervals_hold_what_new_stations_would_give():
 def test_a_method_does_not_differ_from_itself(summed):
     for by in (None, "distance", "level"):
         gap = differences(summed, by=by).sel(estimator="kriging")
-        there = metrics(summed, by=by).sel(estimator="kriging")["count"] > 0
+        scored = metrics(summed, by=by).sel(estimator="kriging")["count"] > 0
         for name in ("rmse", "relative_rmse"):
-            np.testing.assert_array_equal(gap[name].sel(bound="value") == 0, there)
+            np.testing.assert_array_equal(gap[name].sel(bound="value") == 0, scored)
             assert float(abs(gap[name]).max()) == 0.0
             assert gap[name].sel(bound=["low", "high"]).notnull().any()
 
@@ -751,8 +754,8 @@ def test_differences_are_paired():
     error = rng.normal(0, 1, (12, 1)) * 10
     estimate = np.stack([truth + error, truth + 1.1 * error])
     pairs = made_pairs(truth, estimate, np.ones(estimate.shape), methods=("kriging", "worse"))
-    found = differences(statistics(pairs)).relative_rmse.sel(estimator="worse")
-    np.testing.assert_allclose(found, 0.1, atol=1e-5)
+    result = differences(statistics(pairs)).relative_rmse.sel(estimator="worse")
+    np.testing.assert_allclose(result, 0.1, atol=1e-5)
 
 
 def test_a_single_place_has_no_interval():

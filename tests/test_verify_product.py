@@ -75,9 +75,9 @@ def estimate(product, observations=None, **options):
 
 def bounded(product, begin, end):
     """Return a product whose time has CF bounds."""
-    told = product.assign_coords(edges=(("time", "nv"), np.stack([begin, end], axis=1)))
-    told.time.attrs["bounds"] = "edges"
-    return told
+    with_edges = product.assign_coords(edges=(("time", "nv"), np.stack([begin, end], axis=1)))
+    with_edges.time.attrs["bounds"] = "edges"
+    return with_edges
 
 
 LAYOUTS = {
@@ -117,7 +117,7 @@ def test_pairs_keep_to_their_contract():
     observations = stations()
     product = grid()
     product.attrs["title"] = "A reanalysis of somebody else with a title longer than a legend"
-    kept = product.copy(deep=True), observations.copy(deep=True)
+    copies = product.copy(deep=True), observations.copy(deep=True)
     pairs = matched(product, observations)
     assert pairs.estimate.dims == pairs.standard_error.dims == ("estimator", "station", "time")
     assert (pairs.estimate.dtype, pairs.truth.dtype) == (np.float32, np.float64)
@@ -134,8 +134,8 @@ def test_pairs_keep_to_their_contract():
     assert pairs.attrs["remarks"] == [
         "It is not known whether the product used the measurements of these stations."
     ]
-    xr.testing.assert_identical(product, kept[0])
-    xr.testing.assert_identical(observations, kept[1])
+    xr.testing.assert_identical(product, copies[0])
+    xr.testing.assert_identical(observations, copies[1])
 
 
 def test_scores_of_a_product_that_is_five_too_high():
@@ -167,22 +167,22 @@ def test_stations_at_the_poles_and_on_the_edges_of_a_global_grid():
     product = grid(np.arange(0.0, 360), np.arange(-90.0, 91))
     with xr.set_options(keep_attrs=True):
         product["pm25"] = product.pm25 * 0 + 1000 * product.lat + product.lon
-    found = estimate(product, stations(places))[:, 0]
-    np.testing.assert_array_equal(found, [90_123, -90_000 + 180, 180, 0])
+    sampled = estimate(product, stations(places), quality="ignore")[:, 0]
+    np.testing.assert_array_equal(sampled, [90_123, -90_000 + 180, 180, 0])
 
 
 def test_linear_sampling_is_exact_for_a_bilinear_field():
-    found = estimate(grid(), sampling="linear")
+    sampled = estimate(grid(), sampling="linear")
     truth = value(np.array(PLACES[0])[:, None], np.array(PLACES[1])[:, None], np.arange(48))
-    np.testing.assert_allclose(found, truth, rtol=1e-6)
+    np.testing.assert_allclose(sampled, truth, rtol=1e-6)
 
 
 def test_linear_sampling_goes_around_the_globe():
     product = grid(np.arange(0.5, 360), np.array([-0.5, 0.5]))
     with xr.set_options(keep_attrs=True):
         product["pm25"] = product.pm25 * 0 + np.abs(product.lon - 180)  # symmetric about Greenwich
-    found = estimate(product, stations(((0.25, -0.25), (0.0, 0.0))), sampling="linear")
-    np.testing.assert_allclose(found, 179.5)  # between cells of 179.5 each
+    sampled = estimate(product, stations(((0.25, -0.25), (0.0, 0.0))), sampling="linear")
+    np.testing.assert_allclose(sampled, 179.5)  # between cells of 179.5 each
 
 
 def test_a_missing_corner_makes_a_station_missing_unless_it_has_no_share():
@@ -190,9 +190,9 @@ def test_a_missing_corner_makes_a_station_missing_unless_it_has_no_share():
     product = grid().astype("f4")
     product = product.where((product.lon != 0.75) | (product.lat != 50.75))
     product.pm25.attrs["units"] = "ug m-3"
-    found = estimate(product, observations, sampling="linear")
-    np.testing.assert_allclose(found[0], value(0.25, 50.25, np.arange(48)), rtol=1e-6)
-    assert np.isnan(found[1]).all()
+    sampled = estimate(product, observations, sampling="linear")
+    np.testing.assert_allclose(sampled[0], value(0.25, 50.25, np.arange(48)), rtol=1e-6)
+    assert np.isnan(sampled[1]).all()
 
 
 def test_linear_sampling_leaves_out_the_rim_beyond_the_outer_centres():
@@ -270,8 +270,8 @@ def test_bounds_of_cells_are_believed():
         lon_bnds=(("lon", "nv"), [[-2.0, 0.1], [0.1, 2.0]]),
     )
     product.lon.attrs["bounds"] = "lon_bnds"
-    found = estimate(product, stations(((0.2, 0.05), (50.1, 50.1))))
-    np.testing.assert_allclose(found[:, 0], value(np.array([1.0, 0.0]), 50.5, 0), rtol=1e-6)
+    sampled = estimate(product, stations(((0.2, 0.05), (50.1, 50.1))))
+    np.testing.assert_allclose(sampled[:, 0], value(np.array([1.0, 0.0]), 50.5, 0), rtol=1e-6)
 
 
 def test_a_single_cell_needs_a_size():
@@ -401,10 +401,10 @@ def test_packed_values_are_decoded_and_missing_ones_stay_missing(tmp_path):
     product.to_netcdf(tmp_path / "packed.nc", encoding={"pm25": packed})
     observations = stations(((0.2, -0.7), (50.1, 50.1)))
     pairs = matched(tmp_path / "packed.nc", observations)
-    found = pairs.estimate.values[0]
-    assert np.argwhere(np.isnan(found)).tolist() == [[0, 3]]
+    result = pairs.estimate.values[0]
+    assert np.argwhere(np.isnan(result)).tolist() == [[0, 3]]
     truth = expected(((0.2, -0.7), (50.1, 50.1)))
-    np.testing.assert_allclose(found[1], truth[1], atol=0.026)  # half a step of 0.05
+    np.testing.assert_allclose(result[1], truth[1], atol=0.026)  # half a step of 0.05
     assert pairs.estimator.item() == "packed"
 
 
@@ -717,8 +717,8 @@ def test_no_other_cell_is_touched():
     ]
     product = grid()
     product["pm25"] = values.copy(data=dask.array.block(rows))
-    found = estimate(product, stations(time=HOURS[:24]))
-    np.testing.assert_allclose(found, expected()[:, :24], rtol=1e-6)
+    sampled = estimate(product, stations(time=HOURS[:24]))
+    np.testing.assert_allclose(sampled, expected()[:, :24], rtol=1e-6)
 
 
 @pytest.mark.parametrize("chunks", [None, (7, 2, 3)])

@@ -10,8 +10,8 @@ HEAD = """# Sources
 
 Whose files are read as they are: how to get the file, the command, and what is odd. A file whose
 columns are those of one source is recognised; the log and the `history` of the Dataset say so, and
-what was assumed. `--source NAME` tells it, any other option holds over the description, and
-`--source long` reads the file as a plain table. For files of nobody here see [your own
+what was assumed. `--source NAME` states it, any other option holds over the description, and
+`--source long` reads the file as a plain table. For other files see [your own
 file](own_file.md).
 
 `aqreanalysis validate` reads a file and says what is in it; `reanalyse`, `fit`, `verify` and
@@ -19,8 +19,8 @@ file](own_file.md).
 `aqreanalysis.sources` lists the descriptions.
 
 A list of stations (`--stations`) may be a table of any source, such as EEA's `DataExtract.csv`: its
-columns are told by their usual names, and the stations are looked for in the column that has most
-of them. A station may stand there many times.
+columns are recognised by their usual names, and identifiers are matched with the column that has
+most of them. A station may be listed many times.
 
 Any `pyaro.Reader` is a source too, with `pip install aqreanalysis[pyaro]`:
 `open_observations(pyaro.open_timeseries("ebas", ...))`.

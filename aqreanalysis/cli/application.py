@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.checking import qc, validate
+from aqreanalysis.cli.converting import convert
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Seed
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
@@ -49,7 +50,7 @@ def list_sources(
         str | None, typer.Argument(help="One of them: all that is known of it.")
     ] = None,
 ) -> None:
-    """List the networks whose files are read as they are, or tell of one of them."""
+    """List the networks whose files are read as they are, or describe one of them."""
     from aqreanalysis.observations.sources.pages import page_of
     from aqreanalysis.observations.sources.registry import named, sources
 
@@ -70,21 +71,39 @@ def demo(
 
 
 def list_datasets() -> None:
-    """List the public data sets."""
-    from aqreanalysis.datasets import describe, list_datasets
+    """List the public data sets, how large they are, and which are on this machine."""
+    from aqreanalysis.datasets import describe, list_datasets, present
 
     for name in list_datasets():
-        typer.echo(f"{name}: {describe(name).title}")
+        dataset, path = describe(name), present(name)
+        size = f", {dataset.size / 1e6:.2g} MB" if dataset.size else ""
+        typer.echo(f"{name}: {dataset.title}{size}{f' ({path})' if path else ''}")
 
 
 def fetch(
     name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets list'.")],
-    folder: Annotated[Path | None, typer.Option(help="Where to put it. Default: a cache.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where to put it. Default: AQREANALYSIS_DATA_DIR, or else a cache."),
+    ] = None,
 ) -> None:
-    """Fetch a public data set, check its hash, and say where it is."""
+    """Fetch a public data set, check its hash, and say where it is.
+
+    A file that is there already is checked and not fetched; a download that was stopped is gone on
+    with. Without a network, the message says which file to put where. Example:
+
+    aqreanalysis validate "$(aqreanalysis -q datasets fetch usepa_2011)"
+    """
     from aqreanalysis.datasets import fetch
 
-    typer.echo(fetch(name, folder=folder))
+    typer.echo(fetch(name, folder=folder, progress=shows_progress()))
+
+
+def cite(name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets list'.")]) -> None:
+    """Say how to cite a public data set, its licence and where it comes from."""
+    from aqreanalysis.datasets import cite
+
+    typer.echo(cite(name))
 
 
 # Help lists them in this order.
@@ -95,11 +114,13 @@ app.command()(outlook)
 app.command()(verify)
 app.command()(validate)
 app.command("sources")(list_sources)
+app.command()(convert)
 app.command()(qc)
 app.command()(demo)
 app.add_typer(datasets_app, name="datasets")
 datasets_app.command("list")(list_datasets)
 datasets_app.command()(fetch)
+datasets_app.command()(cite)
 
 
 def main() -> None:

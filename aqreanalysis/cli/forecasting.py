@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import (
+    At,
     Creator,
     Observations,
     Output,
+    QualityName,
     Quantiles,
     Reader,
+    SavedModel,
     Seed,
     StatisticName,
     Variable,
@@ -37,16 +40,12 @@ def outlook(
     grid: Annotated[
         float | None, typer.Option(help="Size of a cell in degrees. Default: the stations.")
     ] = None,
-    at: Annotated[
-        Path | None, typer.Option(help="Table of stations to estimate instead of those of OBS.")
-    ] = None,
+    at: At = None,
     method: Annotated[
         str,
         typer.Option(help="aqnet, paper, lstm, patchtst, ridge, climatology or persistence."),
     ] = "aqnet",
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a saved outlook, instead of training one.")
-    ] = None,
+    model: SavedModel = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder in which the trained outlook is saved, for --model.")
     ] = None,
@@ -54,6 +53,7 @@ def outlook(
     creator: Creator = None,
     quantile: Quantiles = None,
     statistic: StatisticName = "median",
+    quality: QualityName = "mask",
     *,
     reading: Reader,
 ) -> None:
@@ -89,6 +89,7 @@ def outlook(
             method=method,  # type: ignore[arg-type]
             seed=seed,
             progress=shows_progress(),
+            quality=quality,  # type: ignore[arg-type]
         )
     product = outlook(
         obs,
@@ -101,6 +102,7 @@ def outlook(
         creator=creator,
         statistic=statistic,  # type: ignore[arg-type]
         quantiles=quantile or (),
+        quality=quality,  # type: ignore[arg-type]
     )
     written = product.aqnet.to_netcdf(output, progress=shows_progress())
     typer.echo(f"{written}: {sizes(product)}")

@@ -33,6 +33,13 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 Variable = Annotated[
     str | None, typer.Option(help="Pollutant, such as pm10. Default: pm25, or the only one.")
 ]
+At = Annotated[
+    Path | None,
+    typer.Option(help="Table of stations to estimate, instead of a grid or of those of OBS."),
+]
+SavedModel = Annotated[
+    Path | None, typer.Option(help="Folder of a saved model, instead of training one.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 Period = Annotated[
     tuple[str, str] | None,
@@ -131,13 +138,27 @@ READING = (
     _option("skip_unplaced", "Leave out stations without a position.", bool, False),
     _option("split_moved", "Tell the places of a moved station apart.", bool, False),
     _option("strict", "Harmless faults are errors too.", bool, False),
+    _option(
+        "period",
+        "First and last hour or day of OBS to be used, UTC. Of an archive no other is read.",
+        tuple[str, str] | None,
+        metavar="START STOP",
+    ),
 )
 
 
-def read_stations(path: Path, *, also: list[Path] | None, **options: Any) -> xr.Dataset:
+def read_stations(path: Path, **options: Any) -> xr.Dataset:
     """Return the observations of a station file, and of further ones, by the options `READING`."""
     from aqreanalysis.observations import open_observations
 
+    files, settings = files_and_options(path, **options)
+    return open_observations(files if len(files) > 1 else path, **settings)
+
+
+def files_and_options(
+    path: Path, *, also: list[Path] | None, **options: Any
+) -> tuple[list[Path], dict[str, Any]]:
+    """Return all files, and the options `READING` as `open_observations` takes them."""
     units = options["units"]
     if units is not None and "=" in units:
         options["units"] = _pairs("--units", units.split(","))
@@ -145,7 +166,8 @@ def read_stations(path: Path, *, also: list[Path] | None, **options: Any) -> xr.
     options["station_columns"] = _pairs("--station-column", options.pop("station_column") or [])
     options["missing"] = [code for text in options["missing"] or [] for code in text.split(",")]
     options["header"] = _lines(options["header"])
-    return open_observations([path, *also] if also else path, **options)
+    options["period"] = slice(*options["period"]) if options["period"] else None
+    return [path, *(also or [])], options
 
 
 def with_reading(command: Callable[..., None]) -> Callable[..., None]:

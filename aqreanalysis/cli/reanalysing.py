@@ -7,6 +7,7 @@ import typer
 
 from aqreanalysis.cli.options import (
     METHODS,
+    At,
     BackgroundFile,
     Creator,
     Observations,
@@ -15,6 +16,7 @@ from aqreanalysis.cli.options import (
     QualityName,
     Quantiles,
     Reader,
+    SavedModel,
     Seed,
     StatisticName,
     Variable,
@@ -47,17 +49,12 @@ def reanalyse(
             metavar="WEST EAST SOUTH NORTH", help="Degrees. Default: the stations' extent."
         ),
     ] = None,
-    at: Annotated[
-        Path | None,
-        typer.Option(help="Table of stations to estimate instead of a grid."),
-    ] = None,
+    at: At = None,
     time: Period = None,
     method: Annotated[
         str, typer.Option(help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.")
     ] = METHODS[0],
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a fitted model, instead of training one.")
-    ] = None,
+    model: SavedModel = None,
     seed: Seed = 0,
     creator: Creator = None,
     background: BackgroundFile = None,

@@ -9,6 +9,7 @@ from aqreanalysis.cli.options import (
     METHODS,
     Observations,
     Period,
+    QualityName,
     Reader,
     Seed,
     StatisticName,
@@ -52,6 +53,7 @@ def verify(
     time: Period = None,
     statistic: StatisticName = "median",
     seed: Seed = 0,
+    quality: QualityName = "mask",
     product: Annotated[
         Path | None,
         typer.Option(
@@ -108,6 +110,7 @@ def verify(
             variable,
             product_variable=product_variable,
             time_label=product_time_label,  # type: ignore[arg-type]
+            quality=quality,  # type: ignore[arg-type]
         )
         if time:
             pairs = pairs.isel(time=selected_hours(pairs["time"], slice(*time)))
@@ -125,6 +128,7 @@ def verify(
                 statistic=statistic,  # type: ignore[arg-type]
                 seed=seed,
                 progress=shows_progress(),
+                quality=quality,  # type: ignore[arg-type]
             )
     summed = statistics(pairs, events=thresholds)
     table = score_table(summed)

@@ -3,9 +3,11 @@
 from aqreanalysis.datasets.registry import (
     DatasetError,
     PublicDataset,
+    cite,
     describe,
     fetch,
     list_datasets,
+    present,
 )
 from aqreanalysis.datasets.sensors import Sensors
 from aqreanalysis.datasets.synthetic import SyntheticNetwork, synthetic_network
@@ -17,8 +19,10 @@ __all__ = [
     "PublicDataset",
     "Sensors",
     "SyntheticNetwork",
+    "cite",
     "describe",
     "fetch",
     "list_datasets",
+    "present",
     "synthetic_network",
 ]

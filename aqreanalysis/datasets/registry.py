@@ -4,14 +4,13 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from aqreanalysis.atomic import atomic_file
+from aqreanalysis.atomic import atomic_file, check_target
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,6 +46,8 @@ class PublicDataset:
         Public home of the file; None where there is none that serves this very file.
     member : str or None
         Name of the file inside the archive that is at ``url``; None if ``url`` is the file.
+    size : int or None
+        Bytes of the file; None where the publisher makes it anew.
     """
 
     name: str
@@ -58,6 +59,13 @@ class PublicDataset:
     obtain: str
     url: str | None = None
     member: str | None = None
+    size: int | None = None
+
+    @property
+    def file_facts(self) -> str:
+        """The size and the hash of the file, for a message."""
+        size = f"{self.size / 1e6:.2g} MB" if self.size else "size not fixed"
+        return f"{size}, SHA-256 {self.sha256 or 'not fixed by the publisher'}"
 
     def __str__(self) -> str:
         lines = {
@@ -65,7 +73,7 @@ class PublicDataset:
             "url": self.url or "none serves this very file",
             "licence": self.licence,
             "citation": self.citation,
-            "sha256": self.sha256 or "not fixed by the publisher",
+            "contents": self.file_facts,
             "by hand": self.obtain,
         }
         return "\n".join(
@@ -102,12 +110,39 @@ def describe(name: str) -> PublicDataset:
     return _REGISTRY[name]
 
 
-def fetch(name: str, *, folder: str | Path | None = None) -> Path:
+def cite(name: str) -> str:
+    """Return how to cite a set, its licence and its home.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such set.
+
+    Examples
+    --------
+    >>> print(cite("beijing12"))
+    Zhang, S. et al. (2017): ... data: doi:10.24432/C5RK5G
+    Licence: CC BY 4.0
+    https://archive.ics.uci.edu/static/public/501/beijing+multi+site+air+quality+data.zip
+    """
+    dataset = describe(name)
+    lines = [dataset.citation, f"Licence: {dataset.licence}", dataset.url or dataset.obtain]
+    return "\n".join(lines)
+
+
+def present(name: str) -> Path | None:
+    """Return where the file of a set is, if it is on this machine; its contents are not checked."""
+    dataset = describe(name)
+    return next((path for path in _candidates(dataset, _home()) if path.is_file()), None)
+
+
+def fetch(name: str, *, folder: str | Path | None = None, progress: bool = False) -> Path:
     """Return the path of a set's file, downloaded if need be, after checking its hash.
 
     Searched are ``folder`` if given, the folder named by ``AQREANALYSIS_DATA_DIR``, and the cache
-    of this package, in this order; a download goes to ``folder`` or the cache. A file appears
-    under its name only when it is complete and has the right contents.
+    of this package, in this order; a download goes to the first of them that is named, or the
+    cache. A file appears under its name only when it is complete and has the right contents; a
+    download that was stopped is gone on with.
 
     Parameters
     ----------
@@ -115,6 +150,8 @@ def fetch(name: str, *, folder: str | Path | None = None) -> Path:
         One of `list_datasets`.
     folder : str or Path, optional
         Searched first, and the target of a download.
+    progress : bool
+        Whether a bar shows the download.
 
     Returns
     -------
@@ -127,7 +164,7 @@ def fetch(name: str, *, folder: str | Path | None = None) -> Path:
         the file, or the download fails. The message says what to do.
     """
     dataset = describe(name)
-    home = Path(folder) if folder is not None else _cache()
+    home = Path(folder).expanduser() if folder is not None else _home()
     for path in _candidates(dataset, home):
         if path.is_file():
             _verify(path, dataset, called=str(path))
@@ -135,18 +172,14 @@ def fetch(name: str, *, folder: str | Path | None = None) -> Path:
     if dataset.url is None:
         raise DatasetError(
             f"{name} is not in {_searched(dataset, home)}, and no public home serves this very "
-            f"file. {dataset.obtain}"
+            f"file. {_by_hand(dataset, home / dataset.file)}"
         )
-    return _download(dataset, home / dataset.file, dataset.url)
+    return _download(dataset, home / dataset.file, dataset.url, progress)
 
 
 def _candidates(dataset: PublicDataset, home: Path) -> Iterator[Path]:
     """Yield possible paths of the file, the preferred first."""
-    variable = os.environ.get(DATA_DIR_VARIABLE)
-    cache = _cache()
-    folders = [home] if home != cache else []
-    folders += [Path(variable)] if variable else []
-    for folder in [*folders, cache]:
+    for folder in dict.fromkeys((home, _home(), _cache())):
         yield folder / dataset.file
         yield folder / PurePosixPath(dataset.file).name
 
@@ -158,6 +191,12 @@ def _searched(dataset: PublicDataset, home: Path) -> str:
     return ", ".join(paths) + unset
 
 
+def _home() -> Path:
+    """Return the folder of data: the one that the environment names, or the cache."""
+    variable = os.environ.get(DATA_DIR_VARIABLE)
+    return Path(variable).expanduser() if variable else _cache()
+
+
 def _cache() -> Path:
     """Return the folder for downloads of this user."""
     import pooch
@@ -165,32 +204,88 @@ def _cache() -> Path:
     return Path(pooch.os_cache("aqreanalysis"))
 
 
-def _download(dataset: PublicDataset, target: Path, url: str) -> Path:
-    """Download, unpack and check the file, then move it to the target and return that."""
-    import pooch
+def _download(dataset: PublicDataset, target: Path, url: str, progress: bool) -> Path:
+    """Download, unpack and check the file, then move it to the target and return that.
 
-    _LOGGER.info("downloading %s from %s to %s", dataset.name, url, target)
+    What a stopped download left is gone on with where a hash tells whether the whole is right; if
+    it is not, the download begins anew.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(target) as partial:
-            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-                archive = Path(scratch) / "download"
-                pooch.HTTPDownloader()(url, str(archive), None)
-                _unpack(archive, dataset.member, partial)
-            _verify(partial, dataset, called=f"what {url} serves")
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+        check_target(target, overwrite=False, error=DatasetError)
+    except OSError as error:
         raise DatasetError(
-            f"could not download {dataset.name} from {url} to {target}: {error}. Without a "
-            f"network, bring the file yourself and put it there, or into a folder named by "
-            f"{DATA_DIR_VARIABLE}. {dataset.obtain}"
+            f"cannot write into {target.parent} ({error.strerror}). Name another folder with "
+            f"folder= (--folder) or {DATA_DIR_VARIABLE}"
         ) from error
-    return target
+    partial = target.with_name(f".{target.name}.download")
+    is_resumed = partial.is_file() and partial.stat().st_size > 0 and dataset.sha256 is not None
+    _LOGGER.info(
+        "%s %s from %s to %s", "going on with" if is_resumed else "downloading", dataset.name, url,
+        target,
+    )  # fmt: skip
+    try:
+        if is_resumed and _goes_on(dataset, target, url, partial, progress):
+            return target
+        partial.unlink(missing_ok=True)
+        _attempt(dataset, target, url, partial, progress)
+        return target
+    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+        size = partial.stat().st_size if partial.is_file() else 0
+        begun = f" ({size / 1e6:.1f} MB came; the next fetch goes on there)" if size else ""
+        raise DatasetError(
+            f"could not download {dataset.name} from {url}: {error}{begun}. "
+            f"{_by_hand(dataset, target)}"
+        ) from error
+
+
+def _goes_on(dataset: PublicDataset, target: Path, url: str, partial: Path, progress: bool) -> bool:
+    """Go on with a stopped download; return whether the whole is right."""
+    try:
+        _attempt(dataset, target, url, partial, progress)
+        return True
+    except (DatasetError, zipfile.BadZipFile, KeyError):
+        pass
+    except OSError as error:
+        if getattr(error, "response", None) is None:  # there was no reply at all
+            raise
+    _LOGGER.info("what was left of an earlier download does not fit: beginning anew")
+    return False
+
+
+def _attempt(dataset: PublicDataset, target: Path, url: str, partial: Path, progress: bool) -> None:
+    """Download what is missing of a file, unpack and check it; only a stopped one is left."""
+    import pooch
+
+    start = partial.stat().st_size if partial.is_file() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with partial.open("ab") as file:
+        pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, headers=headers)(
+            url, file, None
+        )
+    try:
+        with atomic_file(target) as complete:
+            _unpack(partial, dataset.member, complete)
+            _verify(complete, dataset, called=f"what {url} serves")
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _by_hand(dataset: PublicDataset, target: Path) -> str:
+    """Return where to put a file that cannot be downloaded here, and which."""
+    home = f"from {dataset.url}" if dataset.url else "from its publisher"
+    inside = f", where it is {dataset.member} in an archive" if dataset.member else ""
+    return (
+        f"Without a network, bring the file by hand {home}{inside}, and put it there: {target} "
+        f"({dataset.file_facts}), or into the folder that {DATA_DIR_VARIABLE} names. "
+        f"{dataset.obtain}"
+    )
 
 
 def _unpack(archive: Path, member: str | None, target: Path) -> None:
     """Put a member of the archive, or the archive itself if there is none, under another name."""
     if member is None:
-        os.replace(archive, target)
+        shutil.copyfile(archive, target)
         return
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
@@ -251,6 +346,7 @@ _REGISTRY: Mapping[str, PublicDataset] = MappingProxyType(
                 title="PM2.5 of 36 stations in Beijing, hourly, May 2014 to April 2015",
                 file="beijing36/small36.h5",
                 sha256="aedcb5080287fba05e99cd4b692300968b9c33113117db9fa37f2aa955a1091d",
+                size=1_735_860,
                 licence="none stated; published for research by Microsoft Research (Urban Air)",
                 citation=f"{_ZHENG}; layout: Cini, A., Marisca, I. & Alippi, C. (2022): Filling "
                 "the gaps: multivariate time series imputation by graph neural networks. ICLR",
@@ -265,6 +361,7 @@ _REGISTRY: Mapping[str, PublicDataset] = MappingProxyType(
                 "to February 2017",
                 file="beijing12/PRSA2017_Data_20130301-20170228.zip",
                 sha256="e88c8f801e1fa75a355e344d8db9e69db53115632da39448c3bc9fbcdb746181",
+                size=8_693_426,
                 licence="CC BY 4.0",
                 citation=_ZHANG,
                 obtain="It is the zip inside the zip of data set 501 of the UCI Machine Learning "
@@ -278,6 +375,7 @@ _REGISTRY: Mapping[str, PublicDataset] = MappingProxyType(
                 title="coordinates of the 12 stations of beijing12, which UCI does not give",
                 file="beijing12/stations.csv",
                 sha256="1a7a59408e1b750a63b28425ce960ee1564a5ddc90a54b807dbda8427c089f3a",
+                size=367,
                 licence="facts",
                 citation=_ZHANG,
                 obtain="Write a CSV table with the columns station, latitude and longitude, the "
@@ -289,6 +387,7 @@ _REGISTRY: Mapping[str, PublicDataset] = MappingProxyType(
                 "published 3-fold split",
                 file="beijing30_march2015/beijing30_march2015.csv.gz",
                 sha256="3efda91dace2c2810ea0059f99a97a1a0dedbcd9b917e7ec21968ad053e07298",
+                size=181_798,
                 licence="none stated; supplementary data of the paper",
                 citation="Patel, Z. B. et al. (2022): Accurate and scalable Gaussian processes for "
                 "fine-grained air quality inference. Proc. AAAI 36, 12080-12088",
@@ -301,6 +400,7 @@ _REGISTRY: Mapping[str, PublicDataset] = MappingProxyType(
                 title="PM2.5 (FRM/FEM) of 234 sites in the United States, hourly, 2011",
                 file="usepa_2011/pm25_frm_fem_hourly_2011.csv.gz",
                 sha256="0dbaf0578b17e79700ef40c51f5789e0bf90dc45b4c274b848eefeb006c2b425",
+                size=12_679_910,
                 licence="public domain",
                 citation="US Environmental Protection Agency, Air Quality System",
                 obtain="Fetch usepa_hourly_2011, the agency's own file of the same year, or "
@@ -324,6 +424,7 @@ _REGISTRY: Mapping[str, PublicDataset] = MappingProxyType(
                 "value, daily, 2005",
                 file="europe_rural_pm10_2005/eu_rb_2005.csv.gz",
                 sha256="6e57911c3859d31982b93a9895c60f4b6d8c323555a03a92d1064d6d7d33c9b5",
+                size=1_755_007,
                 licence=_AIRBASE,
                 citation="Graeler, B., Gerharz, L. & Pebesma, E. (2012): Spatio-temporal analysis "
                 "and interpolation of PM10 measurements in Europe. ETC/ACM Technical Paper 2011/10",
@@ -335,6 +436,7 @@ _REGISTRY: Mapping[str, PublicDataset] = MappingProxyType(
                 title="PM10 at 69 rural background stations in Germany, daily, 2005",
                 file="germany_rural_pm10_2005/de_rb_2005.csv.gz",
                 sha256="4ee9de6e53c44a94a0cd8bbda6722d90395bf40a54ebbaf797babd502098ada5",
+                size=192_597,
                 licence=_AIRBASE,
                 citation="Graeler, B., Pebesma, E. & Heuvelink, G. (2016): Spatio-temporal "
                 "interpolation using gstat. The R Journal 8, 204-218, doi:10.32614/RJ-2016-014",

@@ -1,6 +1,7 @@
 """Fields over grids and stations, block by block: lazy, and alike for any chunking."""
 
 import itertools
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,12 @@ import xarray as xr
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, quantile_name
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import Neighbours, StationNetwork
-from aqreanalysis.predictive import RootNormal, Statistic, with_median
+from aqreanalysis.predictive import (
+    DEGREES_OF_FREEDOM,
+    RootNormal,
+    Statistic,
+    with_median,
+)
 
 #: Nearest stations that are counted when a flag says how many report.
 COUNTED_NEIGHBOURS = 8
@@ -69,6 +75,7 @@ def predict_blocks(
     alignment: int = 1,
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
+    freedom: float = math.inf,
 ) -> xr.Dataset:
     """Return the field on a grid or at stations as a lazy Dataset.
 
@@ -98,6 +105,8 @@ def predict_blocks(
         What the estimate is.
     quantiles : sequence of float
         Probabilities of which a layer each gives the quantile.
+    freedom : float
+        Degrees of freedom of the field's distributions; infinite if they are normal.
 
     Returns
     -------
@@ -105,7 +114,7 @@ def predict_blocks(
         ``(time, lat, lon)``, ``(time, y, x)`` or ``(station, time)`` with ``<variable>``,
         ``<variable>_uncertainty`` (one standard error, float32), ``<variable>_flag`` (int8),
         ``<variable>_q05`` and so on, and ``distance_to_nearest_station`` (km). All are dask
-        arrays: the stations near to a target are looked for when its block is computed, so that a
+        arrays: the stations near to a target are searched when its block is computed, so that a
         grid of any size is ready at once.
 
     Examples
@@ -132,7 +141,7 @@ def predict_blocks(
     if stop <= start:
         raise ValueError("no hour to predict: the selection of time is empty")
     # The median of a product of means: what verification and reading need of its distribution.
-    layers = _Layers(variable, statistic, with_median(quantiles, statistic))
+    layers = _Layers(variable, statistic, with_median(quantiles, statistic), freedom)
     blocks = _Blocks(field, targets, network, observed, network.reach_km, layers)
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
@@ -198,6 +207,7 @@ class _Layers:
     variable: str
     statistic: Statistic
     quantiles: tuple[float, ...]
+    freedom: float
 
     @property
     def types(self) -> dict[str, type]:
@@ -207,7 +217,19 @@ class _Layers:
         return {**dict.fromkeys(names, np.float32), f"{self.variable}_flag": np.int8}
 
     def of(self, distribution: RootNormal, flag: np.ndarray) -> list[np.ndarray]:
-        """Return the values of each layer, in the order of `types`."""
+        """Return the values of each layer, in the order of `types`.
+
+        Raises
+        ------
+        ValueError
+            If the distribution has other degrees of freedom than its method states.
+        """
+        if distribution.freedom != self.freedom:
+            raise ValueError(
+                f"a field gave distributions with {distribution.freedom:g} degrees of freedom, and "
+                f"its method states {self.freedom:g}: name them in settings, as "
+                f"{DEGREES_OF_FREEDOM!r}"
+            )
         quantiles = [distribution.quantile(probability) for probability in self.quantiles]
         estimate = distribution.estimate(self.statistic)
         return [estimate, distribution.standard_error, *quantiles, flag]
@@ -440,5 +462,7 @@ def _dataset(
         coords={TIME: time.reset_coords(drop=True).variable, **targets.coordinates},
     )
     dataset[layers.variable].attrs["statistic"] = layers.statistic
+    if math.isfinite(layers.freedom):
+        dataset[f"{layers.variable}_uncertainty"].attrs[DEGREES_OF_FREEDOM] = layers.freedom
     dataset["distance_to_nearest_station"] = (targets.dims, distance, {"units": "km"})
     return dataset.transpose(STATION, TIME) if targets.dims == (STATION,) else dataset

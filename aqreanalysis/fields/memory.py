@@ -2,10 +2,7 @@
 
 import logging
 import math
-import re
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +11,7 @@ import xarray as xr
 from aqreanalysis.conventions import TIME
 from aqreanalysis.fields.blocks import BLOCK_STEPS, BLOCK_VALUES, block_sizes
 from aqreanalysis.grid import Grid
+from aqreanalysis.memory import in_words, memory_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +26,6 @@ MEASUREMENT_BYTES = 48
 #: Bytes of the regions that are computed, compressed and written while others are, at most, and
 #: for each value of the product.
 WRITING_BYTES, WRITTEN_VALUE_BYTES = 2**28, 24
-#: Files that tell the memory used in a container (cgroups of version 2 and 1), and what the part of
-#: it is called that can be dropped.
-_CGROUP = Path("/sys/fs/cgroup")
-_CGROUP_USAGE = {
-    "memory.current": "inactive_file",
-    "memory/memory.usage_in_bytes": "total_inactive_file",
-}
-#: Share of what is free that is taken by default: others use the machine, too.
-SHARE_OF_FREE = 0.5
 
 
 class Cost(NamedTuple):
@@ -89,34 +78,6 @@ class Request(NamedTuple):
         return (times + 1) * (2 + hours / self.cost.alignment) * self.cost.window_bytes
 
 
-def memory_bytes(memory: str | float | None) -> int:
-    """Return a number of bytes, such as ``"2GB"`` or 1e6; by default half of what is free now.
-
-    Raises
-    ------
-    ValueError
-        If it is no positive number of bytes.
-
-    Examples
-    --------
-    >>> memory_bytes("2GB"), memory_bytes(1e6)
-    (2000000000, 1000000)
-    """
-    from dask.utils import parse_bytes
-
-    if memory is None:
-        return int(SHARE_OF_FREE * _free_bytes())
-    try:
-        if isinstance(memory, bool) or (isinstance(memory, str) and not re.search(r"\d", memory)):
-            raise ValueError("it names no number")
-        number = parse_bytes(memory) if isinstance(memory, str) else float(memory)
-        if not (math.isfinite(number) and number > 0):
-            raise ValueError("it is not positive")
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"memory must be as '2GB' or '500MB'; found {memory!r}") from error
-    return int(number)
-
-
 def fitted_blocks(
     at: Grid | xr.Dataset,
     request: Request,
@@ -144,17 +105,17 @@ def fitted_blocks(
     needed = request.fixed_bytes + windows + request.workers * block
     summary = (
         f"{request.cells:,} cells x {request.steps:,} hours from {request.stations:,} stations: "
-        f"about {_in_words(request.fixed_bytes + windows)} for what is kept and written and "
-        f"{request.workers} x {_in_words(block)} for blocks of "
+        f"about {in_words(request.fixed_bytes + windows)} for what is kept and written and "
+        f"{request.workers} x {in_words(block)} for blocks of "
         + " x ".join(f"{size} {name}" for name, size in sizes.items())
     )
     if needed > allowed:
         raise ValueError(
-            f"memory={_in_words(allowed)} does not hold this request; {summary}. Give "
+            f"memory={in_words(allowed)} does not hold this request; {summary}. Give "
             f"memory='{math.ceil(needed / 1e6)}MB' or more, a coarser grid or a smaller region"
             + (", or smaller chunks; a resumed run keeps those it began with." if chunks else ".")
         )
-    logger.info("%s, of %s allowed", summary, _in_words(allowed))
+    logger.info("%s, of %s allowed", summary, in_words(allowed))
     return sizes
 
 
@@ -164,37 +125,3 @@ def workers() -> int:
     from dask.system import CPU_COUNT
 
     return int(dask.config.get("num_workers", None) or CPU_COUNT)
-
-
-def _in_words(number: float) -> str:
-    """Return a number of bytes in words."""
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{math.ceil(number / 1e6):,} MB"
-
-
-def _free_bytes() -> int:
-    """Return the memory that is free now: of the machine, and within the limit of a container.
-
-    distributed knows the limits: cgroups of both versions and the process's own (RLIMIT_RSS).
-    """
-    import psutil
-    from distributed import system
-
-    within_limit = system.memory_limit() - _used_bytes()
-    return max(min(psutil.virtual_memory().available, within_limit), 1)
-
-
-def _used_bytes() -> int:
-    """Return what counts against the limit: the container's memory, or else this process's.
-
-    Files that were read stay in memory as long as there is room. They are counted as used, but
-    make way for anything else.
-    """
-    import psutil
-
-    for name, cache in _CGROUP_USAGE.items():
-        usage = _CGROUP / name
-        with suppress(OSError, ValueError):  # Linux alone has these files
-            lines = usage.with_name("memory.stat").read_text().splitlines()
-            parts = dict(line.split() for line in lines)
-            return int(usage.read_text()) - int(parts.get(cache, 0))
-    return psutil.Process().memory_info().rss

@@ -13,7 +13,7 @@ from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import ObservationError, selected_hours, stored_values
-from aqreanalysis.predictive import Statistic
+from aqreanalysis.predictive import Statistic, freedom_of
 
 #: Fields given everywhere, from which a method may learn the departures of stations.
 BackgroundField = xr.DataArray | xr.Dataset
@@ -45,7 +45,10 @@ class Method(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Everything but the observations that determines the results, for the provenance."""
+        """Everything but the observations that determines the results, for the provenance.
+
+        ``degrees_of_freedom`` stands among them where the distributions of a field have some.
+        """
         ...
 
     @property
@@ -150,6 +153,7 @@ def predict(
         alignment=method.cost(observations, variable, at).alignment,
         statistic=statistic,
         quantiles=quantiles,
+        freedom=freedom_of(method.settings),
     )
 
 

@@ -1,14 +1,18 @@
 """The series that a network takes: the predicted variable and its covariates, standardised."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.observations import values_of
+from aqreanalysis.predictive import RootNormal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Endings of layers that describe another variable and measure nothing.
 ABOUT_OTHERS = ("_flag", "_qc", "_uncertainty", "_origin")
@@ -20,36 +24,70 @@ COVARIATE_BYTES = 44
 
 
 @dataclass(frozen=True)
-class Channel:
-    """How one series enters: its root or itself, centred and scaled by the training period.
+class Standardisation:
+    """How one series enters a network: its square root or itself, centred and scaled.
+
+    Negative values of a root count as 0. The root of a concentration makes the spread of
+    neighbours nearly independent of the level, and a squared estimate is never negative.
 
     Parameters
     ----------
-    name : str
-    root : bool
-        Whether the square root is taken, of values that are not negative and skewed.
     centre, scale : float
+        Mean and standard deviation in the training period, of the roots where these are taken.
+    name : str
+        Of the variable.
+    root : bool
+        Whether the square root is taken.
     """
 
-    name: str
-    root: bool
     centre: float
     scale: float
+    name: str = field(default="", repr=False)  # a checkpoint is recognised by the repr
+    root: bool = field(default=True, repr=False)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.centre) and 0 < self.scale < np.inf):
+            raise ValueError(
+                "a standardisation needs a finite centre and a positive scale; found "
+                f"{self.centre}, {self.scale}"
+            )
 
     @classmethod
-    def of(cls, name: str, values: np.ndarray) -> Self | None:
-        """Return the channel of training values, or None where they never change."""
-        known = values[np.isfinite(values)]
-        root = name in SKEWED
-        known = np.sqrt(np.clip(known, 0, None)) if root else known
-        if known.size < 2 or np.ptp(known) == 0:
-            return None
-        return cls(name, root, float(known.mean()), float(known.std()))
+    def of(cls, values: np.ndarray, name: str = "", *, root: bool = True) -> Self:
+        """Return the standardisation of training values, NaN where missing.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two different values to learn from.
+        """
+        known = _known(values, root)
+        if not _varies(known):
+            raise ValueError(
+                f"training needs at least two different values of {name or 'the variable'}; "
+                f"found {known.size} values"
+                + (f", all {float(known[0] ** 2 if root else known[0]):g}" if known.size else "")
+            )
+        return cls(float(known.mean()), float(known.std()), name, root)
 
     def forward(self, values: np.ndarray) -> np.ndarray:
         """Return standardised values; NaN stays where it is."""
         values = np.sqrt(np.clip(values, 0, None)) if self.root else values
         return (values - self.centre) / self.scale
+
+    def distribution(self, mean: "Tensor", variance: "Tensor") -> RootNormal:
+        """Return the distribution of a concentration of which the root is known, standardised.
+
+        Examples
+        --------
+        >>> import torch
+        >>> scale = Standardisation(centre=5.0, scale=2.0)
+        >>> pm25 = scale.distribution(torch.tensor(0.5), torch.tensor(0.25))
+        >>> float(pm25.median), round(float(pm25.standard_error), 4)
+        (36.0, 12.083)
+        """
+        root = mean * self.scale + self.centre
+        return RootNormal(root.numpy(), (variance.sqrt() * self.scale).numpy())
 
 
 @dataclass(frozen=True)
@@ -64,7 +102,7 @@ class Scaling:
     ['pm25', 'no2']
     """
 
-    channels: tuple[Channel, ...]
+    channels: tuple[Standardisation, ...]
 
     @classmethod
     def of(
@@ -94,24 +132,25 @@ class Scaling:
                 f"There are {', '.join(available) or 'none'}."
             )
         series = _series(observations, [variable, *chosen])
-        channels = [Channel.of(name, values) for name, values in series.items()]
-        if channels[0] is None:
-            raise ValueError(
-                f"at least two different values of {variable!r} are needed to learn from"
-            )
-        return cls(tuple(channel for channel in channels if channel is not None))
+        own = Standardisation.of(series.pop(variable), variable)
+        others = (
+            Standardisation.of(values, name, root=name in SKEWED)
+            for name, values in series.items()
+            if _varies(_known(values, name in SKEWED))
+        )
+        return cls((own, *others))
 
     @classmethod
     def from_facts(cls, facts: Sequence[Mapping[str, Any]]) -> Self:
         """Return the scaling that `facts` describes."""
-        return cls(tuple(Channel(**channel) for channel in facts))
+        return cls(tuple(Standardisation(**channel) for channel in facts))
 
     def facts(self) -> list[dict[str, Any]]:
         """Return plain values that describe the scaling."""
         return [asdict(channel) for channel in self.channels]
 
     @property
-    def variable(self) -> Channel:
+    def variable(self) -> Standardisation:
         """The channel of the predicted variable."""
         return self.channels[0]
 
@@ -145,7 +184,18 @@ def covariates_of(observations: xr.Dataset, variable: str) -> list[str]:
     ]
 
 
-def _standardised(observations: xr.Dataset, channels: Sequence[Channel]) -> np.ndarray:
+def _known(values: np.ndarray, root: bool) -> np.ndarray:
+    """Return the values that are not missing, or their roots."""
+    known = values[np.isfinite(values)]
+    return np.sqrt(np.clip(known, 0, None)) if root else known
+
+
+def _varies(known: np.ndarray) -> bool:
+    """Return whether there are two different values: the spread of a constant may be 1e-17."""
+    return known.size > 1 and bool(np.ptp(known) > 0)
+
+
+def _standardised(observations: xr.Dataset, channels: Sequence[Standardisation]) -> np.ndarray:
     """Return standardised series (station, time, channel), NaN where missing or absent."""
     series = _series(observations, [channel.name for channel in channels])
     shape = (observations.sizes[STATION], observations.sizes[TIME], len(channels))

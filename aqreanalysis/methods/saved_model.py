@@ -40,11 +40,11 @@ class ModelFolder:
     format : int
         Number of the layout; a folder of another one is refused, but for those of ``earlier``.
     facts : tuple of str
-        What the description must tell.
+        Facts that the description must have.
     earlier : tuple of int
         Formats that are read as well.
     files : tuple of str
-        Names of further files, of which the description tells the sha256.
+        Names of further files, of which the description has the sha256.
     folders : tuple of str
         Names of folders that may be inside: models that look after themselves.
     """
@@ -144,7 +144,7 @@ class ModelFolder:
             ) from error
 
     def _listed(self) -> tuple[str, ...]:
-        """Return the names of the files of which the description tells the sha256."""
+        """Return the names of the files of which the description has the sha256."""
         return (WEIGHTS, *self.files)
 
     def _check_place(self, folder: Path) -> None:

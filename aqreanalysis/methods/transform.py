@@ -1,5 +1,6 @@
 """Concentrations to the scale on which they are interpolated, and back."""
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -30,6 +31,7 @@ def on_scale(
     *,
     noise: np.ndarray | float = 0.0,
     signed: bool = False,
+    freedom: float = math.inf,
 ) -> RootNormal:
     """Return the distribution of values of which mean and spread on a scale are known.
 
@@ -46,10 +48,12 @@ def on_scale(
         The part of the spread that no neighbour can share.
     signed : bool
         Whether values may be negative.
+    freedom : float
+        Degrees of freedom of the error; infinite for a normal one.
     """
     if transform == "sqrt":
-        return RootNormal(mean, spread, noise)
-    values = RootNormal.from_median(mean, spread, signed=signed)
+        return RootNormal(mean, spread, noise, freedom=freedom)
+    values = RootNormal.from_median(mean, spread, signed=signed, freedom=freedom)
     return replace(values, noise=values.spread)
 
 

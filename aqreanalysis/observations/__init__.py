@@ -1,7 +1,8 @@
 """Observations: what a valid (station, time) Dataset is, and how one is made of any source."""
 
+from aqreanalysis.observations.archive.writing import write_archive
 from aqreanalysis.observations.checks.plausibility import Suspicion, suspicions
-from aqreanalysis.observations.checks.quality import FLAGS, QualityLimits, flag, mask
+from aqreanalysis.observations.checks.quality import QualityLimits
 from aqreanalysis.observations.checks.units import concentration_factor, to_concentration
 from aqreanalysis.observations.combining import combine
 from aqreanalysis.observations.contract import (
@@ -14,7 +15,14 @@ from aqreanalysis.observations.contract import (
 )
 from aqreanalysis.observations.digest import input_digest
 from aqreanalysis.observations.journal import ObservationError
-from aqreanalysis.observations.quality_control import QC_FLAGS, Quality, qc, qc_table, usable
+from aqreanalysis.observations.quality_control import (
+    QC_FLAGS,
+    Quality,
+    bits_of,
+    qc,
+    qc_table,
+    usable,
+)
 from aqreanalysis.observations.reading import open_observations, open_stations
 from aqreanalysis.observations.time_axis import (
     period_bounds,
@@ -26,20 +34,18 @@ from aqreanalysis.observations.time_axis import (
 from aqreanalysis.observations.writing import long_table, write_table
 
 __all__ = [
-    "FLAGS",
     "QC_FLAGS",
     "ObservationError",
     "Quality",
     "QualityLimits",
     "Suspicion",
+    "bits_of",
     "combine",
     "concentration_factor",
     "default_variable",
     "find_faults",
-    "flag",
     "input_digest",
     "long_table",
-    "mask",
     "open_observations",
     "open_stations",
     "period_bounds",
@@ -56,5 +62,6 @@ __all__ = [
     "validate",
     "value_range",
     "values_of",
+    "write_archive",
     "write_table",
 ]

@@ -1,7 +1,8 @@
-"""`combine`: networks joined into one, what they disagree in resolved by rule and said."""
+"""`combine`: networks joined into one; conflicting values are resolved by rule and logged."""
 
 import logging
-from typing import Literal, get_args
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,9 +26,9 @@ _SAME = 1e-4
 def combine(*networks: xr.Dataset, conflicts: Conflicts = "first") -> xr.Dataset:
     """Return several networks, or parts of one, as one Dataset.
 
-    Stations of one identifier are one, if they stand within 100 m; hours and variables are those
+    Stations of one identifier are one, if they are within 100 m; hours and variables are those
     of any network. Where two networks have different values of one station and hour, the rule
-    decides; the log and ``history`` say how many there were.
+    decides; the log and ``history`` count the conflicts.
 
     Parameters
     ----------
@@ -81,9 +82,13 @@ def combine(*networks: xr.Dataset, conflicts: Conflicts = "first") -> xr.Dataset
         of_both = [n for n in networks if name in n and set(n[name].dims) == {STATION, TIME}]
         if not of_both:
             continue
-        values, count, example = _joined(name, of_both, stations, times, conflicts)
-        if count:
-            words = f"{count} station-hours have different values of {name}, such as {example}"
+        kind = np.result_type(*(n[name].dtype for n in of_both), np.float32)
+        shape = stations.size, times.size
+        values, _, differ = joined(
+            _parts_of(name, of_both, stations, times), shape, kind, conflicts
+        )
+        if differ.any():
+            words = conflict_words(name, differ, stations, times)
             if conflicts == "error":
                 raise ObservationError(f"{words}; conflicts='first' takes one", source="combine")
             said.append(f"{words}; the {conflicts} is taken")
@@ -105,13 +110,13 @@ def combine(*networks: xr.Dataset, conflicts: Conflicts = "first") -> xr.Dataset
 def _check_axes(networks: tuple[xr.Dataset, ...]) -> None:
     """Refuse networks whose stamps do not mean the same, or whose units differ."""
     faults = []
-    for words, found in (
+    for words, values in (
         ("steps", [f"{step_hours(n):g} h" for n in networks]),
         ("time labels", [str(n[TIME].attrs.get("time_label")) for n in networks]),
     ):
-        if len(set(found)) > 1:
+        if len(set(values)) > 1:
             faults.append(
-                f"{words} differ: {listed(found)}. Read them with the same options, such as "
+                f"{words} differ: {listed(values)}. Read them with the same options, such as "
                 "resample='1h'"
             )
     for name in dict.fromkeys(str(v) for n in networks for v in n.data_vars):
@@ -149,26 +154,26 @@ def _places(
         if name != STATION and all(name not in n.coords or n[name].dims == (STATION,)
                                    for n in networks)
     ]  # fmt: skip
-    found: dict[str, pd.Series] = {}
+    places: dict[str, pd.Series] = {}
     moved: set[str] = set()
     for network in networks:
         index = pd.Index(network[STATION].values.astype(str))
-        if "longitude" in found:
-            common = index.intersection(found["longitude"].dropna().index)
+        if "longitude" in places:
+            common = index.intersection(places["longitude"].dropna().index)
             own = {
                 n: pd.Series(network[n].values, index)[common] for n in ("longitude", "latitude")
             }
             apart = length_m(
-                wrapped((own["longitude"] - found["longitude"][common]).to_numpy(float)),
-                (own["latitude"] - found["latitude"][common]).to_numpy(float),
+                wrapped((own["longitude"] - places["longitude"][common]).to_numpy(float)),
+                (own["latitude"] - places["latitude"][common]).to_numpy(float),
                 own["latitude"].to_numpy(float),
             )
             moved |= set(common[apart >= 1000 * MOVED_KM])
         for name in names:
             if name in network.coords:
                 series = pd.Series(network[name].values, index)
-                found[name] = found[name].combine_first(series) if name in found else series
-    ordered = {name: series.reindex(stations) for name, series in found.items()}
+                places[name] = places[name].combine_first(series) if name in places else series
+    ordered = {name: series.reindex(stations) for name, series in places.items()}
     return {name: (STATION, _column(series)) for name, series in ordered.items()}, sorted(moved)
 
 
@@ -179,24 +184,51 @@ def _column(series: pd.Series) -> NDArray:
     return series.fillna("").astype(str).to_numpy(dtype=str)
 
 
-def _joined(
-    name: str,
-    networks: list[xr.Dataset],
-    stations: NDArray[np.str_],
-    times: NDArray[np.datetime64],
+def conflict_words(
+    name: str, differ: NDArray[np.bool_], stations: NDArray[np.str_], times: NDArray
+) -> str:
+    """Return how many different values there are of one station and hour, with the first."""
+    row, column = np.argwhere(differ)[0]
+    stamp = np.datetime_as_string(times[column], unit="m")
+    return (
+        f"{int(differ.sum())} station-hours have different values of {name}, such as station "
+        f"{stations[row]}, {stamp} UTC"
+    )
+
+
+class Joined(NamedTuple):
+    """Values of several networks as one, (station, time), and where they are several.
+
+    ``number`` is how many networks have one, ``differ`` where these are not the same.
+    """
+
+    values: NDArray
+    number: NDArray[np.int16]
+    differ: NDArray[np.bool_]
+
+
+def joined(
+    parts: Iterable[tuple[NDArray[np.intp], NDArray[np.intp], NDArray]],
+    shape: tuple[int, int],
+    kind: np.dtype,
     conflicts: Conflicts,
-) -> tuple[NDArray, int, str]:
-    """Return the values of all networks, the number of conflicts, and one of them in words."""
-    kind = np.result_type(*(n[name].dtype for n in networks), np.float32)
-    values = np.full((stations.size, times.size), np.nan, kind)
-    total = np.zeros(values.shape) if conflicts == "mean" else None
-    count = np.zeros(values.shape, np.int16)
-    differ = np.zeros(values.shape, bool)
-    for network in networks:
-        rows = np.searchsorted(stations, network[STATION].values.astype(str))
-        columns = np.searchsorted(times, network[TIME].values.astype("datetime64[ns]"))
+) -> Joined:
+    """Return the values of parts (rows, columns, values) on common stations and hours, by a rule.
+
+    Examples
+    --------
+    >>> one, other = np.array([[1.0, 2.0]]), np.array([[2.5, 3.0]])
+    >>> here, hours = np.array([0]), np.arange(2)
+    >>> parts = [(here, hours, one), (here, hours + 1, other)]
+    >>> joined(parts, (1, 3), np.dtype(float), "mean").values
+    array([[1.  , 2.25, 3.  ]])
+    """
+    values = np.full(shape, np.nan, kind)
+    total = np.zeros(shape) if conflicts == "mean" else None
+    count = np.zeros(shape, np.int16)
+    differ = np.zeros(shape, bool)
+    for rows, columns, new in parts:
         at = np.ix_(rows, columns)
-        new = network[name].transpose(STATION, TIME).values.astype(kind)
         old, has = values[at], ~np.isnan(new)
         both = has & ~np.isnan(old)
         differ[at] |= both & (np.abs(new - old) > _SAME * np.maximum(np.abs(old), 1.0))
@@ -207,8 +239,14 @@ def _joined(
             total[at] += np.where(has, new, 0.0)
     if total is not None:
         values = np.where(differ, total / np.maximum(count, 1), values).astype(kind)
-    if not differ.any():
-        return values, 0, ""
-    row, column = np.argwhere(differ)[0]
-    stamp = np.datetime_as_string(times[column], unit="m")
-    return values, int(differ.sum()), f"station {stations[row]}, {stamp} UTC"
+    return Joined(values, count, differ)
+
+
+def _parts_of(
+    name: str, networks: list[xr.Dataset], stations: NDArray[np.str_], times: NDArray
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray]]:
+    """Yield the values of a variable in each network, and where they stand among all."""
+    for network in networks:
+        rows = np.searchsorted(stations, network[STATION].values.astype(str))
+        columns = np.searchsorted(times, network[TIME].values.astype("datetime64[ns]"))
+        yield rows, columns, network[name].transpose(STATION, TIME).values

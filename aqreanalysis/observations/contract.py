@@ -42,7 +42,7 @@ def validate(dataset: xr.Dataset) -> None:
 def find_faults(dataset: xr.Dataset) -> list[str]:
     """Return what keeps the Dataset from being valid observations, one sentence a fault.
 
-    One station or one hour is no fault: what an estimator needs is the estimator's to say.
+    One station or one hour is no fault: estimators check what they need.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
     Raises
     ------
     ObservationError
-        If there is no such variable, or it is not on station and time.
+        As `stored_values`.
 
     Examples
     --------
@@ -295,8 +295,8 @@ def _impossible_value(dataset: xr.Dataset, name: str) -> str:
     row, column = np.argwhere(wrong)[0]
     station = dataset[STATION].values[row] if STATION in dataset.coords else row
     stamp = dataset[TIME].values[column] if TIME in dataset.coords else column
-    found = values[row, column]
-    words = f"{found:g} ug m-3, heavier than air itself," if np.isfinite(found) else "infinite"
+    value = values[row, column]
+    words = f"{value:g} ug m-3, heavier than air itself," if np.isfinite(value) else "infinite"
     return (
         f"{name} is {words} at station {station}, {_stamp(stamp)} "
         f"({int(wrong.sum())} such values). Missing values are NaN"

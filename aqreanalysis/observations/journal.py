@@ -78,7 +78,10 @@ class Journal:
         self.tolerance = tolerance
         self._silent = silent
         self.decisions: list[str] = []
+        self.warnings: list[str] = []
         self.faults: list[str] = []
+        #: By which the values of each pollutant became ug m-3, the largest where rows differ.
+        self.factors: dict[str, float] = {}
 
     def decide(self, decision: str, *, level: int = logging.INFO) -> None:
         """Log a decision and add it to the history, once."""
@@ -90,6 +93,7 @@ class Journal:
 
     def warn(self, decision: str) -> None:
         """Log, as a warning, a decision that may not be what the user wants."""
+        self.warnings.append(decision)
         self.decide(decision, level=logging.WARNING)
 
     def fault(self, fault: str, *, share: float = 1.0) -> bool:

@@ -73,8 +73,8 @@ REJECTED = (
 #: Bits that count as flagged in tables.
 FAULTS = tuple(name for name in QC_FLAGS if name not in ("missing", "incomplete_day"))
 
-#: A wrong clock costs a whole station. Where its neighbours follow it this closely when it is put
-#: right, they tell its level too; farther apart, the level of a day is worth more than the hours.
+#: Masking a wrong clock loses a whole station. Only where the shifted series correlates this well
+#: with its neighbours do they replace it; otherwise its daily level is worth more than its hours.
 _CLOSE = 0.4
 
 _OF_KIND = {"copy": "duplicate_station", "units": "implausible_units"}
@@ -203,12 +203,17 @@ def checked_variables(checked: xr.Dataset) -> list[str]:
 
 
 def bits_of(names: Sequence[str]) -> np.int16:
-    """Return the bits of several checks together.
+    """Return the bits of several checks together, to choose values by checks of your own.
 
     Examples
     --------
     >>> int(bits_of(["missing", "spike"]))
     1025
+    >>> import aqreanalysis as aqr
+    >>> checked = qc(aqr.synthetic_network(hours=96, seed=0).observations, "pm25")
+    >>> strict = checked.pm25.where(checked.pm25_qc & bits_of(["flat_line", "step"]) == 0)
+    >>> int(checked.pm25.count() - strict.count())
+    26
     """
     return np.int16(sum(QC_FLAGS[name] for name in names))
 
@@ -253,17 +258,17 @@ def usable(observations: xr.Dataset, variable: str, quality: Quality) -> xr.Data
         )
     if quality == "ignore":
         return observations
-    found = suspicions(observations, [variable])
+    suspect = suspicions(observations, [variable])
     reporting = int((~np.isnan(stored_values(observations, variable))).any(axis=1).sum())
-    for one in found:
+    for one in suspect:
         if one.kind == "units" and one.stations.size == reporting:
             raise ObservationError(f"{one}, or pass quality='ignore'", source="observations")
-    bits, sentences = _bits(observations, variable, REJECTED, None, found)
+    bits, sentences = _bits(observations, variable, REJECTED, None, suspect)
     wrong = bits & bits_of(REJECTED) != 0
     if not wrong.any():
         return observations
     counts = ", ".join(f"{word} {count}" for word, count in _counts(bits).items())
-    used = _left_out(observations, variable, wrong, found) if quality == "mask" else observations
+    used = _left_out(observations, variable, wrong, suspect) if quality == "mask" else observations
     done = "left out" if used is not observations else "used as they are"
     line = (
         f"quality={quality}: {int(wrong.sum())} of {int((bits & 1 == 0).sum())} values of "
@@ -275,11 +280,11 @@ def usable(observations: xr.Dataset, variable: str, quality: Quality) -> xr.Data
 
 
 def _left_out(
-    observations: xr.Dataset, variable: str, wrong: Mask, found: Sequence[Suspicion]
+    observations: xr.Dataset, variable: str, wrong: Mask, suspect: Sequence[Suspicion]
 ) -> xr.Dataset:
     """Return observations without wrong values and misplaced stations, or all if none were left."""
     cost = Suspicion("units", variable, np.empty(0, np.intp), "", "", "values", wrong)
-    stations = [one for one in found if one.cost == "station"]
+    stations = [one for one in suspect if one.cost == "station"]
     used = without(observations, [cost, *stations])
     return used if bool(used[variable].notnull().any()) else observations
 
@@ -301,14 +306,14 @@ def _bits(
     variable: str,
     checks: Sequence[str],
     limits: QualityLimits | None,
-    found: Sequence[Suspicion] | None = None,
+    suspect: Sequence[Suspicion] | None = None,
 ) -> tuple[NDArray[np.int16], list[str]]:
     """Return the bits of a variable, (station, time), and what is wrong with whole stations."""
     values = values_of(dataset, variable)
     missing = np.isnan(values)
     bits = np.where(missing, QC_FLAGS["missing"], 0).astype(np.int16)
     sentences = []
-    for one in suspicions(dataset, [variable]) if found is None else found:
+    for one in suspicions(dataset, [variable]) if suspect is None else suspect:
         name = _OF_KIND.get(one.kind, one.kind)
         if name in checks:
             where = np.zeros(values.shape, bool) if one.where is None else one.where
@@ -337,9 +342,9 @@ def _clock_shifts(dataset: xr.Dataset, values: Floats) -> list[Shift]:
     if not reports.size:
         return []
     network = StationNetwork.from_dataset(dataset.isel({STATION: reports}))
-    found = clock_shifts(values[reports], network, step_hours=step_hours(dataset))
+    shifts = clock_shifts(values[reports], network, step_hours=step_hours(dataset))
     return [
-        Shift(int(reports[one.row]), one.hours, one.correlation, one.unshifted) for one in found
+        Shift(int(reports[one.row]), one.hours, one.correlation, one.unshifted) for one in shifts
     ]
 
 

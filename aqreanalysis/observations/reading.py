@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from glob import glob
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from aqreanalysis.conventions import TIME
+from aqreanalysis.observations.archive.opening import is_archive, open_archive
 from aqreanalysis.observations.checks.plausibility import sift
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources import engine, files, recognition, registry
@@ -32,6 +35,7 @@ from aqreanalysis.observations.sources.pyaro import is_reader, rows_of
 from aqreanalysis.observations.sources.recognition import Input
 from aqreanalysis.observations.sources.stations import list_in_degrees, station_table
 from aqreanalysis.observations.sources.timeseries import from_dataset, read_netcdf
+from aqreanalysis.observations.time_axis import selected_hours, utc_period
 from aqreanalysis.observations.variables import known_variable, listed
 
 Path_ = str | PathLike[str]
@@ -69,6 +73,8 @@ def open_observations(
     skip_unplaced: bool = False,
     split_moved: bool = False,
     strict: bool = False,
+    period: slice | None = None,
+    chunks: Mapping[str, int] | None = None,
 ) -> xr.Dataset:
     """Return the measurements of a network as a valid Dataset ``(station, time)``.
 
@@ -77,7 +83,7 @@ def open_observations(
     and kept in the ``history`` of the Dataset: time without a zone is UTC, a stamp is the start
     of its hour, a pollutant without units is in ug m-3. Repeated rows are dropped, rows come in
     any order, absent hours are missing. Values are never corrected: negative and implausible
-    ones stay, and `flag` flags them. What cannot be true, such as a code for missing or a position
+    ones stay, and `qc` flags them. What cannot be true, such as a code for missing or a position
     at 0, 0, is left out, counted in the log and in the history; see `suspicions`.
 
     Parameters
@@ -85,19 +91,20 @@ def open_observations(
     path_or_table : path, DataFrame, GeoDataFrame, xarray.Dataset, pyaro.Reader, or several
         CSV (also compressed), Excel, JSON, Parquet, GeoPackage points, CF timeSeries NetCDF, a
         zip or folder of them, a pattern such as ``"2019/*.csv"``, a list of files, or a table in
-        memory, which is not changed. Several files become one Dataset.
+        memory, which is not changed. Several files become one Dataset. An archive of
+        `write_archive` is opened lazily: values are read when they are used.
     source : str, optional
         One of `aqreanalysis.sources`: whose file it is. None: a file whose columns are those of
-        one source is recognised, and the log says so; else the usual names of columns tell.
+        one source is recognised, and the log says so; else columns are recognised by usual names.
     format : str, optional
-        How a file of nobody's own is laid out: ``"long"`` (a row a station and hour), ``"wide"``
+        Layout of a file of no known source: ``"long"`` (a row a station and hour), ``"wide"``
         (a column a station), ``"hours"`` (a row a day, a column an hour), ``"netcdf"``. A name of
         a source is taken for that.
     station : str, optional
         Identifier of the one station of a file that does not name it.
     stations : path or DataFrame, optional
         Table with the columns station, longitude, latitude; altitude and name if known. It holds
-        over positions in the source. Stations are found in the column that has most of them.
+        over positions in the source. Identifiers are matched with the column that has most of them.
     station_columns : mapping, optional
         Columns of ``stations``: ``{"id": "EoI Code"}`` is what the file calls a station,
         ``"station"`` what the Dataset shall, beside longitude and latitude.
@@ -143,16 +150,20 @@ def open_observations(
         point.
     header : int or "none", optional
         Lines above that of the column names, or "none" where the file has no such line and its
-        columns are called 1, 2, 3. None: found.
+        columns are called 1, 2, 3. None: detected.
     crs : str, optional
         Of positions that are not degrees: ``"EPSG:3857"``.
     skip_unplaced : bool
-        Leave out stations without a position. Files of a source that the package knows always do.
+        Leave out stations without a position, as is always done for files of a known source.
     split_moved : bool
         Give each place of a station that moved an identifier of its own.
     strict : bool
         Whether harmless faults are errors. Else those of up to a hundredth of the rows or
         stations cost these alone, and are counted in the log and in ``history``.
+    period : slice of labels, optional
+        Hours to return, in UTC unless a label states its zone: ``slice("2019-03", "2019-03")``.
+    chunks : mapping, optional
+        Sizes of the lazy blocks of an archive; by default those in which it is stored.
 
     Returns
     -------
@@ -179,42 +190,90 @@ def open_observations(
     >>> open_observations(table)["pm25"].values
     array([[12., 14.], [nan,  7.]], dtype=float32)
     """
-    reading = Reading(
-        time_zone=time_zone,
-        time_label=time_label,
-        time_format=time_format,
-        date_order=date_order,
-        units=_named(units) if isinstance(units, Mapping) else units,
-        columns=_named(columns) if isinstance(columns, Mapping) else (columns or {}),
-        station_columns=dict(station_columns or {}),
-        station=station,
-        duplicates=duplicates,
-        monitor=monitor,
-        missing=codes_of(missing),
-        valid=conditions(valid),
-        crs=crs,
-        encoding=encoding,
-        decimal=decimal,
-        header=-1 if header == "none" else header,  # type: ignore[arg-type]
-        resample=resample,
-        capture=capture,
-        statistic=_named(statistic) if isinstance(statistic, Mapping) else statistic,
-        skip_unplaced=skip_unplaced,
-        split_moved=split_moved,
-        strict=strict,
-    )
-    kind, option = (source, "source") if source is not None else (format, "format")
-    candidates = () if kind in (None, "netcdf") else registry.named(str(kind), option)
+    options = {name: value for name, value in locals().items() if name in OPTIONS}
+    if isinstance(path_or_table, (str, PathLike)) and is_archive(Path(path_or_table).expanduser()):
+        _refuse_for_archive(options)
+        dataset = open_archive(Path(path_or_table).expanduser(), chunks)
+    elif chunks is not None:
+        raise ObservationError("chunks are those of an archive, as write_archive makes one")
+    else:
+        dataset = _in_memory(path_or_table, options)
+    return dataset.isel({TIME: selected_hours(dataset[TIME], utc_period(dataset[TIME], period))})
+
+
+#: Options of how files are read.
+OPTIONS = {
+    name: parameter.default
+    for name, parameter in signature(open_observations).parameters.items()
+    if name not in ("path_or_table", "period", "chunks")
+}
+
+
+def _in_memory(path_or_table: Given, options: Mapping[str, Any]) -> xr.Dataset:
+    """Return what files or a table hold, without what cannot be true."""
+    kind, reading = reading_of(options)
     given, journal = _source(path_or_table)
-    journal.tolerance = 0.0 if strict else TOLERANCE
+    journal.tolerance = tolerance_of(reading)
     with _one_error(given, journal):
-        if stations is not None:
-            table = _station_frame(stations, reading)
-            if crs is not None:
-                table = list_in_degrees(table, crs, reading.station_columns)
-            reading = replace(reading, stations=table)
-        return sift(
-            _read(given, kind, candidates, reading, journal), journal=journal, strict=strict
+        reading = with_stations(reading, options["stations"])
+        dataset = _read(given, kind, candidates_of(kind), reading, journal)
+        return sift(dataset, journal=journal, strict=reading.strict)
+
+
+def reading_of(options: Mapping[str, Any]) -> tuple[str | None, Reading]:
+    """Return the kind of the files, and how they are read; their table of stations comes later.
+
+    Raises
+    ------
+    ObservationError
+        If an option is outside its choices, or there is no such source.
+    """
+    kind, option = (options["source"], "source") if options["source"] else (options["format"], "")
+    if kind not in (None, "netcdf"):
+        registry.named(str(kind), option or "format")
+    own = {name: v for name, v in options.items() if name not in ("source", "format", "stations")}
+    for name in ("units", "columns", "statistic"):
+        own[name] = _named(own[name]) if isinstance(own[name], Mapping) else own[name]
+    own["columns"] = own["columns"] or {}
+    own["station_columns"] = dict(own["station_columns"] or {})
+    own["missing"], own["valid"] = codes_of(own["missing"]), conditions(own["valid"])
+    own["header"] = -1 if own["header"] == "none" else own["header"]
+    return kind, Reading(**own)
+
+
+def with_stations(reading: Reading, stations: Path_ | pd.DataFrame | None) -> Reading:
+    """Return how files are read, with the table of stations that the caller gives."""
+    if stations is None:
+        return reading
+    table = _station_frame(stations, reading)
+    if reading.crs is not None:
+        table = list_in_degrees(table, reading.crs, reading.station_columns)
+    return replace(reading, stations=table)
+
+
+def tolerance_of(reading: Reading) -> float:
+    """Return the share of rows, stations or values that a harmless fault may cost."""
+    return 0.0 if reading.strict else TOLERANCE
+
+
+def candidates_of(kind: str | None) -> tuple[Source, ...]:
+    """Return the sources that a file of a kind may be of."""
+    return () if kind in (None, "netcdf") else registry.named(str(kind), "source")
+
+
+def read_part(path: Path, kind: str | None, reading: Reading, journal: Journal) -> xr.Dataset:
+    """Return one of several files as it is: what cannot be true is for all of them to tell."""
+    with _one_error([path], journal):
+        return _read([path], kind, candidates_of(kind), reading, journal, is_part=True)
+
+
+def _refuse_for_archive(options: Mapping[str, Any]) -> None:
+    """Refuse options of reading that come too late."""
+    late = [n for n, v in options.items() if repr(v) not in (repr(OPTIONS[n]), "{}", "[]", "None")]
+    if late:
+        raise ObservationError(
+            f"{listed(late)}: of no effect on an archive, which holds what was read; say so when "
+            "it is written (aqreanalysis convert)"
         )
 
 
@@ -254,7 +313,7 @@ def open_stations(path_or_table: Path_ | pd.DataFrame) -> xr.Dataset:
 
 @contextmanager
 def _one_error(given: list[Any], journal: Journal) -> Iterator[None]:
-    """Name the source in errors, and make one of whatever a library raises over a file."""
+    """Name the source in errors, and raise those of libraries over a file as ObservationError."""
     try:
         yield
     except ObservationError as error:
@@ -269,7 +328,7 @@ def _one_error(given: list[Any], journal: Journal) -> Iterator[None]:
 
 def _read(
     given: list[Any], kind: str | None, candidates: Sequence[Source], reading: Reading,
-    journal: Journal,
+    journal: Journal, *, is_part: bool = False,
 ) -> xr.Dataset:  # fmt: skip
     """Return the Dataset of what was given: tables by the engine, others by their reader."""
     if len(given) == 1 and isinstance(given[0], xr.Dataset):
@@ -277,11 +336,11 @@ def _read(
     inputs: list[Input] = []
     for item in given:
         if isinstance(item, Path):
-            found = _files(item, candidates)
-            readable = [len(found) == 1 or recognition.is_table(one) for one in found]
-            tables = [one for one, is_table in zip(found, readable, strict=True) if is_table]
+            members = _files(item, candidates)
+            readable = [len(members) == 1 or recognition.is_table(one) for one in members]
+            tables = [one for one, is_table in zip(members, readable, strict=True) if is_table]
             others = [
-                one.name for one, is_table in zip(found, readable, strict=True) if not is_table
+                one.name for one, is_table in zip(members, readable, strict=True) if not is_table
             ]
             if others:
                 journal.decide(f"not read, since they are no tables: {listed(others)}")
@@ -307,36 +366,85 @@ def _read(
             )
         return read_netcdf(inputs[0].content, reading, journal)
     if reading.stations is None and len(inputs) > 1:
-        inputs, reading = _without_list(inputs, reading, journal)
-    return engine.read(inputs, candidates, reading=reading, journal=journal)
+        inputs, reading = without_list(inputs, reading, journal)
+    return engine.read(
+        inputs, candidates, reading=reading, journal=journal, is_part=is_part or len(inputs) > 1
+    )
+
+
+def table_files(path: Path, kind: str | None, journal: Journal) -> list[Path]:
+    """Return the files of a path that are read one by one, zips whole, those in it that are tables.
+
+    Raises
+    ------
+    ObservationError
+        If there is none.
+    """
+    if _is_pattern(path):
+        return [file for one in _matching(path) for file in table_files(one, kind, journal)]
+    if not path.is_dir():
+        return [files.existing(path)]
+    if is_archive(path):
+        raise ObservationError(f"{path} is an archive already: open_observations opens it")
+    inside = files.names_in(path)
+    patterns, suffixes = _sought(inside, candidates_of(kind))
+    likely = sorted({f for pattern in patterns for f in files.files_in(path, pattern, suffixes)})
+    tables = [
+        file
+        for file in likely
+        if file.suffix.lower() == ".zip" or recognition.is_table(Input(file.name, file))
+    ]
+    if len(tables) < len(likely):
+        others = listed(file.name for file in likely if file not in tables)
+        journal.decide(f"not read, since they are no tables: {others}")
+    if not tables:
+        raise ObservationError(f"there is no table in {path}; it has {listed(inside, 5)}")
+    return tables
+
+
+def _is_pattern(path: Path) -> bool:
+    """Return whether a path is a pattern of several."""
+    return any(sign in str(path) for sign in "*?[") and not path.exists()
+
+
+def _matching(path: Path) -> list[Path]:
+    """Return what fits a pattern."""
+    paths = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+    if not paths:
+        raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
+    return paths
+
+
+def _sought(
+    inside: Sequence[str], candidates: Sequence[Source]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the patterns of names and the suffixes that files in a folder or zip must have."""
+    likely = list(candidates) or [s for name in inside for s in registry.recognised_name(name)][:1]
+    suffixes: tuple[str, ...] = (*TABLE_SUFFIXES, *registry.NETCDF_SUFFIXES)
+    if any(source.names for source in likely):
+        suffixes = ()
+    return sorted({source.files for source in likely} or {"*"}), suffixes
 
 
 def _files(path: Path, candidates: Sequence[Source]) -> list[Input]:
     """Return the files of a path: one, those of a folder or a zip, or those of a pattern."""
-    if any(sign in str(path) for sign in "*?[") and not path.exists():
-        found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
-        if not found:
-            raise ObservationError(f"no file fits {path} (from {Path.cwd()})")
-        return [item for one in found for item in _files(one, candidates)]
+    if _is_pattern(path):
+        return [item for one in _matching(path) for item in _files(one, candidates)]
     if not path.is_dir() and files.suffix_of(path) != ".zip":
         return [Input(path.name, path)]
     inside = files.names_in(path)
-    likely = list(candidates) or [s for name in inside for s in registry.recognised_name(name)][:1]
-    patterns = {source.files for source in likely} or {"*"}
-    suffixes: tuple[str, ...] = (*TABLE_SUFFIXES, *registry.NETCDF_SUFFIXES)
-    if any(source.names for source in likely):
-        suffixes = ()
-    found_inside = [
+    patterns, suffixes = _sought(inside, candidates)
+    members = [
         Input(name, content)
-        for pattern in sorted(patterns)
+        for pattern in patterns
         for name, content in files.members(path, pattern, suffixes)
     ]
-    if not found_inside:
+    if not members:
         raise ObservationError(f"there is no table in {path.name}; it has {listed(inside, 5)}")
-    return found_inside
+    return members
 
 
-def _without_list(
+def without_list(
     inputs: list[Input], reading: Reading, journal: Journal
 ) -> tuple[list[Input], Reading]:
     """Return the files of measurements, and the one among them that lists the stations."""
@@ -350,7 +458,7 @@ def _without_list(
 
 
 def _check_takes_tables(candidates: Sequence[Source], kind: str | None) -> None:
-    """Refuse a table in memory where the kind is one of files."""
+    """Refuse a table in memory for a format of files only."""
     if kind == "netcdf" or any(source.suffixes for source in candidates):
         raise ObservationError(f"format={kind!r} needs a path; found a table")
 

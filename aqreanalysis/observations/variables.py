@@ -1,7 +1,7 @@
 """The variables of observations: spellings, units and CF attributes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -52,6 +52,11 @@ _OTHER_NAMES: Mapping[str, str] = MappingProxyType(
 
 _UNITS = frozenset(("ug", "mg", "m3", "ugm3", "mgm3", "ppb", "ppm", "ppbv"))
 
+#: Words of a name that is told twice.
+_MOST_WORDS = 8
+
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+
 #: Words beside a pollutant's name that leave it what it is: the hourly mass of PM2.5.
 _REMARKS = frozenset(
     word
@@ -60,7 +65,8 @@ _REMARKS = frozenset(
         "particulate matter particles aerosol mass gas air ambient level levels principal",
         "concentration concentrations conc raw value values measured obs observed method",
         "of the in lc stp local conditions ug m3 ugm3 mg mgm3 ppb ppm ppbv 1 1h 1hr hr",
-        "hourly hour avg mean",
+        "hourly hour avg average mean ein stunden mittelwert stundenmittel stundenmittelwert",
+        "feinstaub",
     )
     for word in words.split(" ")
 )
@@ -81,7 +87,10 @@ def known_variable(name: str) -> str | None:
     ('pm25', None)
     >>> known_variable("PM<sub>10</sub>"), known_variable("Particulate matter < 2.5 µm")
     ('pm10', 'pm25')
+    >>> known_variable("Feinstaub (PM₂,₅)"), known_variable("Nitrogen dioxide (NO2)")
+    ('pm25', 'no2')
     """
+    name = name.translate(_SUBSCRIPTS)
     pollutant = find_pollutant(name)
     if pollutant is not None:
         return pollutant.name
@@ -99,8 +108,22 @@ def known_variable(name: str) -> str | None:
     bare = [part for part in parts if part not in _REMARKS]
     if not bare:
         return None
-    found = find_pollutant(" ".join(bare))
-    return found.name if found else _OTHER_NAMES.get("".join(bare))
+    return _named_once(bare) or _named_twice(bare)
+
+
+def _named_once(words: Sequence[str]) -> str | None:
+    """Return the pollutant that words name together."""
+    pollutant = find_pollutant(" ".join(words))
+    return pollutant.name if pollutant else _OTHER_NAMES.get("".join(words))
+
+
+def _named_twice(words: Sequence[str]) -> str | None:
+    """Return the pollutant that words name in two ways: "Nitrogen dioxide NO2"."""
+    for cut in range(1, len(words) if len(words) <= _MOST_WORDS else 0):
+        first = _named_once(words[:cut])
+        if first is not None and first == _named_once(words[cut:]):
+            return first
+    return None
 
 
 def pollutant_of_standard_name(standard_name: object) -> Pollutant | None:

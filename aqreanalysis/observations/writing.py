@@ -28,7 +28,7 @@ def long_table(dataset: xr.Dataset) -> pd.DataFrame:
     pandas.DataFrame
         One row a station and hour, the missing ones too: station, time (UTC, with its zone),
         longitude, latitude, altitude and name if known, and the variables. Units other than
-        those of a pollutant stand in brackets behind the name. Stamps that end their period
+        those of a pollutant are in brackets behind the name. Stamps that end their period
         have a further column ``time_label``.
 
     Raises

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,22 @@ from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable, input_digest, step_hours, validate
+from aqreanalysis.observations import (
+    Quality,
+    default_variable,
+    input_digest,
+    step_hours,
+    usable,
+    validate,
+)
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction, distribution_of
 from aqreanalysis.outlook.inputs import Examples, ForecastInputs, Level
-from aqreanalysis.outlook.methods import OUTLOOK_METHODS, OutlookMethod, covariates_for
+from aqreanalysis.outlook.methods import (
+    OUTLOOK_METHODS,
+    MethodDescription,
+    OutlookMethod,
+    covariates_for,
+)
 from aqreanalysis.outlook.periods import (
     LEAST_HISTORY_HOURS,
     Periods,
@@ -35,8 +47,8 @@ from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.outlook.training import OutlookSchedule, Trained, train
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 
-#: Hours between the starts of the validation examples, and about how many examples to learn from.
-VALIDATION_EVERY, EXAMPLES = 12, 70_000
+#: Hours between the starts of the validation examples.
+VALIDATION_EVERY = 12
 #: Least stations to learn a covariance of the places between them.
 FEWEST_STATIONS = 3
 #: Steps ahead that a model may learn here: a month of hours.
@@ -78,6 +90,9 @@ class Outlook:
         The same seed gives the same model on the same machine.
     progress : bool
         Whether learning shows a progress bar.
+    checkpoint : path, optional
+        File in which learning is saved at each validation. A learning that was cut off goes on from
+        it; it is removed at the end.
     between : Method, optional
         A fitted method that interpolates forecasts between stations. By default the covariance of
         a `Reanalyser` is learned in seconds, from three stations on.
@@ -98,6 +113,8 @@ class Outlook:
     ({'station': 45, 'time': 12, 'bnds': 2}, True)
     """
 
+    _methods: ClassVar[Mapping[Any, MethodDescription]] = OUTLOOK_METHODS  # a subclass may add
+
     def __init__(
         self,
         method: OutlookMethod = "aqnet",
@@ -107,17 +124,19 @@ class Outlook:
         covariates: Sequence[str] | None = None,
         seed: int = 0,
         progress: bool = True,
+        checkpoint: str | os.PathLike[str] | None = None,
         between: Method | None = None,
     ) -> None:
-        if method not in OUTLOOK_METHODS:
+        if method not in self._methods:
             raise ValueError(
-                f"an outlook's method is one of {', '.join(OUTLOOK_METHODS)}; found {method!r}"
+                f"an outlook's method is one of {', '.join(self._methods)}; found {method!r}"
             )
         self.name: OutlookMethod = method
         self.configuration = configuration or OutlookConfiguration()
-        self.schedule = schedule or OUTLOOK_METHODS[method].schedule
+        self.schedule = schedule or self._methods[method].schedule
         self.covariates = None if covariates is None else tuple(covariates)
         self.seed, self.progress = seed, progress
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.between = self._given = between
         self._state: OutlookState | None = None
 
@@ -150,7 +169,7 @@ class Outlook:
     @property
     def references(self) -> str:
         """Where the method is described."""
-        return OUTLOOK_METHODS[self.name].references
+        return self._methods[self.name].references
 
     def fit(
         self, observations: xr.Dataset, variable: str, *, validation: slice | None = None
@@ -178,7 +197,8 @@ class Outlook:
         leads = self.configuration.leads
         used, first = Periods.of(observations, variable, validation, leads=leads)
         learned_from = used.isel({TIME: slice(0, first)})
-        covariates = covariates_for(self.name, used, variable, self.covariates)
+        kind = self._methods[self.name].covariates
+        covariates = covariates_for(kind, used, variable, self.covariates)
         scaling = Scaling.of(learned_from, variable, covariates)
         seasons = clock_of(learned_from)[0].seasons
         inputs = ForecastInputs.of(used, scaling, leads=leads, seasons=seasons)
@@ -347,12 +367,12 @@ class Outlook:
         """Return the model, trained on the steps before the first of the validation period."""
         day = round(LEAST_HISTORY_HOURS / step) or 1
         ends = first - self.configuration.leads + 1
-        every = max(1, round((ends - day) * len(inputs.value) / EXAMPLES))
+        every = max(1, round((ends - day) * len(inputs.value) / self.schedule.examples))
         steps = inputs.value.shape[1]
         validated = range(first, steps, max(1, round(VALIDATION_EVERY / step)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = OUTLOOK_METHODS[self.name].network(self.configuration, inputs.channels)
+            model = self._methods[self.name].network(self.configuration, inputs.channels)
         return train(
             model,
             Examples.of(inputs, range(day, ends, every)),
@@ -361,6 +381,7 @@ class Outlook:
             schedule=self.schedule,
             seed=self.seed,
             progress=self.progress,
+            checkpoint=self.checkpoint,
         )
 
     def _facts(
@@ -428,6 +449,7 @@ def outlook(
     attention: bool = False,
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the outlook of observations; a method given by name is fitted to the hours before it.
 
@@ -452,6 +474,9 @@ def outlook(
         Of the learning.
     creator, attention, statistic, quantiles
         As of `Outlook.predict`.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`. Hours before the earliest start are judged for
+        the training, those before the last one for the predictions.
 
     Raises
     ------
@@ -464,6 +489,9 @@ def outlook(
     variable = pollutant(variable).name if variable else default_variable(observations)
     if grid is not None and at is not None:
         raise ValueError("give either grid= or at=, not both")
+    given, columns = observations, start_columns(observations, start)
+    before = observations.isel({TIME: slice(0, int(columns.max()))})
+    observations = usable(before, variable, quality)
     target: Grid | xr.Dataset | None = at
     if grid is not None:
         network = StationNetwork.from_dataset(observations)
@@ -471,14 +499,16 @@ def outlook(
     if isinstance(method, Outlook):
         model = method
     else:
+        is_single = columns.min() == columns.max()  # its hours are judged already
         model = fit_outlook(
-            observations,
+            observations if is_single else given,
             horizon,
             variable,
             start=start,
             method=method,
             seed=seed,
             progress=progress,
+            quality="ignore" if is_single else quality,
         )
     if model.variable != variable:
         raise ValueError(
@@ -506,6 +536,7 @@ def fit_outlook(
     method: OutlookMethod = "aqnet",
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> Outlook:
     """Return an outlook of that horizon, fitted to the hours before the earliest start.
 
@@ -523,4 +554,5 @@ def fit_outlook(
     history = max(1, round(OutlookConfiguration().history / step))
     sizes = OutlookConfiguration(history=history, leads=leads)
     model = Outlook(method, configuration=sizes, seed=seed, progress=progress)
-    return model.fit(observations.isel({TIME: slice(0, first)}), variable)
+    before = usable(observations.isel({TIME: slice(0, first)}), variable, quality)
+    return model.fit(before, variable)

@@ -1,4 +1,4 @@
-"""A saved `Outlook`: what its folder tells, and the model between stations inside it."""
+"""A saved `Outlook`: the contents of its folder, and the model between stations inside it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from aqreanalysis.outlook.methods import OUTLOOK_METHODS
 
 #: Folder of the model that takes an outlook between stations.
 BETWEEN = "between"
-#: What a description tells of a fitted outlook.
+#: Facts of a description of a fitted outlook.
 FACTS = (
     "method",
     "variable",

@@ -1,21 +1,30 @@
 """Training of outlooks: closed forms, then gradients, and calibrated spreads."""
 
 import copy
+import hashlib
 import logging
 import math
+import pickle
+import zipfile
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from aqreanalysis.methods.kriging.spread import COVERAGE, HALF_WIDTH, SMALLEST
+from aqreanalysis.atomic import atomic_file
+from aqreanalysis.methods.kriging.spread import COVERAGE, SMALLEST, half_width
+from aqreanalysis.methods.neural.checkpoint import CheckpointError
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.outlook.aqnet import OutlookModule
 from aqreanalysis.outlook.inputs import Examples, Level
 
 logger = logging.getLogger(__name__)
 
+#: Number of how training computes. Raise it with every change: a training that an earlier version
+#: began is then refused.
+FORMAT = 1
 #: Steps in which the spread around an estimated mean, and with it the median, is found.
 MEAN_STEPS = 4
 
@@ -27,16 +36,20 @@ class OutlookSchedule:
     Parameters
     ----------
     updates, batch : int
-        Steps of the optimiser, and histories in each.
+        Steps of the optimiser, none for what closed forms give alone, and histories in each.
     rate, decay : float
         Largest learning rate, which rises for a tenth of the updates and falls along a cosine,
         and weight decay.
+    constant : bool
+        Whether the rate stays the same instead.
     check_every, patience : int
         Updates between validations, and validations without gain before stopping.
     concentration_share : float
         Weight of the error in concentration, added to the continuous ranked probability score.
     average : float
-        Decay of the running mean of the weights, which is validated and returned.
+        Decay of the running mean of the weights, which is validated and returned; 0 for none.
+    examples : int
+        Histories of the training period that are learned from, about.
     validation_examples : int
         Histories of the validation period that are used.
     """
@@ -45,10 +58,12 @@ class OutlookSchedule:
     batch: int = 128
     rate: float = 3e-3
     decay: float = 0.3
+    constant: bool = False
     check_every: int = 50
     patience: int = 2
     concentration_share: float = 3.0
     average: float = 0.99
+    examples: int = 70_000
     validation_examples: int = 3000
 
 
@@ -73,68 +88,179 @@ def train(
     schedule: OutlookSchedule,
     seed: int,
     progress: bool = False,
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Return the model, trained and its spread calibrated.
 
     Closed forms are solved first; networks are then trained by gradient and take the weights with
-    the least loss in the validation period. The same seed gives the same model on the same machine.
+    the least loss in the validation period. The same seed gives the same model on the same machine,
+    also where the training was cut off and goes on from its checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the file there is that of another training.
     """
     with torch.random.fork_rng(devices=[]), single_thread():
         torch.manual_seed(seed)
         model.solve(training, validation, level)
-        if model.trainable:
-            model = _descend(model, training, validation, level, schedule, seed, progress)
+        if model.trainable and schedule.updates:
+            descent = _Descent.of(model, schedule, seed)
+            if checkpoint is not None:
+                settings = (FORMAT, model, level, schedule, seed)
+                descent.file = checkpoint, _identity(training, validation, *settings)
+            model = _descend(descent, training, validation, level, schedule, progress)
         return _calibrated(model.eval(), validation, level)
 
 
+@dataclass
+class _Descent:
+    """All that changes while a network learns.
+
+    Attributes
+    ----------
+    model, best : OutlookModule
+        As it learns, and with the least loss in the validation period.
+    average : AveragedModel
+        The running mean of its weights.
+    rows : Generator
+        Draws the examples.
+    without_gain : int
+        Validations since the least loss.
+    file : (Path, str), optional
+        Where it is saved at each validation, and the identity of the training.
+    """
+
+    model: OutlookModule
+    best: OutlookModule
+    average: torch.optim.swa_utils.AveragedModel
+    optimiser: torch.optim.Optimizer
+    rate: torch.optim.lr_scheduler.LRScheduler
+    rows: torch.Generator
+    least: float = math.inf
+    without_gain: int = 0
+    update: int = 0
+    file: tuple[Path, str] | None = None
+
+    @classmethod
+    def of(cls, model: OutlookModule, schedule: OutlookSchedule, seed: int) -> "_Descent":
+        """Return the beginning."""
+        model = model.to(best_device())
+        average = torch.optim.swa_utils.AveragedModel(
+            model,
+            multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.average),
+            use_buffers=True,
+        )
+        optimiser = torch.optim.AdamW(
+            model.parameters(), schedule.rate, weight_decay=schedule.decay
+        )
+        schedulers = torch.optim.lr_scheduler
+        rate: torch.optim.lr_scheduler.LRScheduler
+        if schedule.constant:
+            rate = schedulers.ConstantLR(optimiser, factor=1.0)
+        else:
+            rate = schedulers.OneCycleLR(
+                optimiser, schedule.rate, total_steps=schedule.updates, pct_start=0.1
+            )
+        rows = torch.Generator().manual_seed(seed)
+        return cls(model, copy.deepcopy(model), average, optimiser, rate, rows)
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write all of it to one file, which appears when it is whole."""
+        state = {name: getattr(self, name).state_dict() for name in _STATES}
+        state |= {name: getattr(self, name) for name in ("least", "without_gain", "update")}
+        state |= {"rows": self.rows.get_state(), "random": torch.get_rng_state()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as partial:
+            torch.save(state | {"identity": identity}, partial)
+
+    def restore(self, path: Path, identity: str) -> None:
+        """Go on where the file left off; nothing in it is executed."""
+        try:
+            with zipfile.ZipFile(path):  # torch fails in many ways at what is none
+                state = torch.load(path, weights_only=True)
+        except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, OSError) as error:
+            raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
+        if not isinstance(state, dict) or state.get("identity") != identity:
+            raise CheckpointError(
+                f"{path} is of another training: other observations, settings, seed or version. "
+                "Remove it to begin anew, or name another file"
+            )
+        for name in _STATES:
+            getattr(self, name).load_state_dict(state[name])
+        for name in ("least", "without_gain", "update"):
+            setattr(self, name, state[name])
+        self.rows.set_state(state["rows"])
+        torch.set_rng_state(state["random"])
+
+
+#: Parts of a `_Descent` that have a state of their own.
+_STATES = ("model", "best", "average", "optimiser", "rate")
+
+
+def _identity(training: Examples, validation: Examples, *settings: Any) -> str:
+    """Return a digest of all that a training depends on."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for part in (training, validation):
+        for tensor in (part.inputs.sums, part.inputs.value, part.station, part.start):
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _descend(
-    model: OutlookModule,
+    descent: _Descent,
     training: Examples,
     validation: Examples,
     level: Level,
     schedule: OutlookSchedule,
-    seed: int,
     progress: bool,
 ) -> OutlookModule:
     """Return the running mean of the weights that does best in the validation period."""
     from tqdm import tqdm
 
-    rows = torch.Generator().manual_seed(seed)
-    model = model.to(best_device())
-    average = torch.optim.swa_utils.AveragedModel(
-        model,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.average),
-        use_buffers=True,
+    running = cast(OutlookModule, descent.average.module)
+    chosen = torch.randperm(len(validation.start), generator=descent.rows)
+    validated = validation.take(chosen[: schedule.validation_examples].sort().values)
+    if descent.file and descent.file[0].exists():
+        descent.restore(*descent.file)
+    bar = tqdm(
+        desc="training",
+        disable=not progress,
+        leave=False,
+        total=schedule.updates,
+        initial=descent.update,
     )
-    running = cast(OutlookModule, average.module)
-    optimiser = torch.optim.AdamW(model.parameters(), schedule.rate, weight_decay=schedule.decay)
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.rate, total_steps=schedule.updates, pct_start=0.1
-    )
-    chosen = torch.randperm(len(validation.start), generator=rows)[: schedule.validation_examples]
-    validated = validation.take(chosen.sort().values)
-    best, least, without_gain = copy.deepcopy(model), math.inf, 0
-    bar = tqdm(range(1, schedule.updates + 1), desc="training", disable=not progress, leave=False)
-    for update in bar:
-        model.train()
-        drawn = torch.randint(len(training.start), (schedule.batch,), generator=rows)
-        loss = _loss(model, training.take(drawn), level, schedule)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        rate.step()
-        average.update_parameters(model)
-        if update % schedule.check_every and update != schedule.updates:
+    while descent.update < schedule.updates and descent.without_gain < schedule.patience:
+        _step(descent, training, level, schedule)
+        bar.update()
+        if descent.update % schedule.check_every and descent.update != schedule.updates:
             continue
         validation_loss = _validation_loss(running, validated, level, schedule)
-        logger.debug("update %d: validation loss %.4f", update, validation_loss)
-        without_gain += 1
-        if validation_loss < least:
-            best, least, without_gain = copy.deepcopy(running), validation_loss, 0
-        if without_gain >= schedule.patience:
-            break
-    return best.cpu()
+        logger.debug("update %d: validation loss %.4f", descent.update, validation_loss)
+        descent.without_gain += 1
+        if validation_loss < descent.least:
+            descent.best.load_state_dict(running.state_dict())
+            descent.least, descent.without_gain = validation_loss, 0
+        if descent.file:
+            descent.save(*descent.file)
+    bar.close()
+    if descent.file:
+        descent.file[0].unlink(missing_ok=True)
+    return descent.best.cpu()
+
+
+def _step(descent: _Descent, training: Examples, level: Level, schedule: OutlookSchedule) -> None:
+    """Take one step down the gradient of a batch of random examples."""
+    model = descent.model.train()
+    drawn = torch.randint(len(training.start), (schedule.batch,), generator=descent.rows)
+    loss = _loss(model, training.take(drawn), level, schedule)
+    descent.optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    descent.optimiser.step()
+    descent.rate.step()
+    descent.average.update_parameters(model)
+    descent.update += 1
 
 
 def _loss(
@@ -169,7 +295,7 @@ def _calibrated(model: OutlookModule, validation: Examples, level: Level) -> Tra
     # The root of a mean lies above the middle of the distribution by more, the wider that is.
     for _ in range(MEAN_STEPS if model.estimates == "mean" else 1):
         ratio = ((truth - centre).abs() / log_spread.exp()).double()
-        factor = torch.nanquantile(ratio, COVERAGE, dim=0) / HALF_WIDTH
+        factor = torch.nanquantile(ratio, COVERAGE, dim=0) / half_width()
         # A lead whose hours are all missing in the validation period takes the mean of others.
         factor = torch.where(torch.isfinite(factor), factor, factor.nanmean()).clamp_min(SMALLEST)
         if model.estimates == "mean":
@@ -180,6 +306,6 @@ def _calibrated(model: OutlookModule, validation: Examples, level: Level) -> Tra
     error = (level.concentration(mean) - level.concentration(truth))[observed]
     scores = {
         "rmse": float(error.double().square().mean().sqrt()),
-        "coverage": float((ratio <= HALF_WIDTH * factor)[observed].double().mean()),
+        "coverage": float((ratio <= half_width() * factor)[observed].double().mean()),
     }
     return Trained(model, factor.log().float(), scores)

@@ -61,7 +61,7 @@ def write_quality_report(
     checked : Dataset
         Of `aqreanalysis.observations.qc`.
     path : str or Path
-        Ends in ``.html``. The file appears under this name when it is complete.
+        Ends in ``.html``.
     overwrite : bool
         Whether a file of that name may be replaced.
 
@@ -71,19 +71,18 @@ def write_quality_report(
 
     Raises
     ------
-    ValueError
-        If the path does not end in ``.html``.
-    aqreanalysis.atomic.WriteError
-        If the file cannot be written.
+    ValueError, aqreanalysis.atomic.WriteError
+        As of `aqreanalysis.report.write_report`.
     ObservationError
         If `aqreanalysis.observations.qc` has not seen the observations.
 
     Examples
     --------
-    >>> write_quality_report(xr.Dataset(), "report.pdf")
+    >>> write_quality_report(xr.Dataset(), "report.html")
     Traceback (most recent call last):
         ...
-    ValueError: a report is written as .html; found 'report.pdf'. Change its ending.
+    aqreanalysis.observations.journal.ObservationError: there is no <variable>_qc; use
+    obs.aqnet.qc() first
     """
     target = check_report_target(path, overwrite=overwrite)
     return write_page(render_page("quality.html", _content(checked)), target)

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.maps import map_scores
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.predictive import RootNormal, freedom_of
 from aqreanalysis.report.findings import ESTIMATOR, Findings
 from aqreanalysis.report.sheet import (
     WIDTH_IN,
@@ -198,7 +198,8 @@ def _draw_series(axes: Axes, findings: Findings, station: xr.Dataset) -> list[Li
         Line2D([], [], color=colour, label=legend_label(findings.method)),
     ]
     if np.isfinite(error).any():
-        low, high = RootNormal.from_median(median, error).interval_90()
+        freedom = freedom_of(station)
+        low, high = RootNormal.from_median(median, error, freedom=freedom).interval_90()
         axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
         entries.append(Patch(color=colour, alpha=0.2, linewidth=0, label="90 % interval"))
     _draw_line(axes, times, estimate, color=colour, linewidth=1.5)

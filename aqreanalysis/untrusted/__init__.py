@@ -1,4 +1,4 @@
-"""Files that may be damaged or hostile: looked through before they are read, within limits."""
+"""Files that may be damaged or hostile: inspected before they are read, within limits."""
 
 from aqreanalysis.untrusted.budget import UnreadableError, budget_of, check_size, refuse_bomb
 from aqreanalysis.untrusted.inspection import inspect, open_netcdf

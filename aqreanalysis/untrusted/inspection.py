@@ -41,7 +41,7 @@ def inspect(paths: Sequence[str | os.PathLike[str]], kind: Kind) -> None:
     """Have files read by another process, within limits of time and memory.
 
     The process is started with the first file and kept for the next ones: a third of a second,
-    and then milliseconds. Where no process can be started, the files are looked through in this
+    and then milliseconds. Where no process can be started, the files are inspected in this
     one, which can refuse them but not end a library that hangs; the log says so.
 
     Parameters
@@ -63,7 +63,7 @@ def inspect(paths: Sequence[str | os.PathLike[str]], kind: Kind) -> None:
 def open_netcdf(
     path: str | os.PathLike[str], *, kind: Literal["series", "fields"], chunks: Any = None
 ) -> xr.Dataset:
-    """Return the lazy Dataset of a NetCDF file that was looked through.
+    """Return the lazy Dataset of a NetCDF file after its inspection.
 
     Hours without a reference date stay numbers.
 

@@ -13,16 +13,18 @@ from aqreanalysis.methods import METHODS, Method, method_of, predict
 from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
+    Quality,
     default_variable,
     selected_hours,
+    usable,
     utc_period,
     validate,
     values_of,
 )
-from aqreanalysis.predictive import Statistic, check_statistic
+from aqreanalysis.predictive import Statistic, check_statistic, freedom_of
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, describe_design, folds_of
-from aqreanalysis.verification.pairs import build_pairs
+from aqreanalysis.verification.pairs import build_pairs, quality_remarks
 from aqreanalysis.verification.summing import check_events, statistics
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ def cross_validate(
     statistic: Statistic = "median",
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return each method's estimates at stations that were hidden from it, with the truth.
 
@@ -76,6 +79,9 @@ def cross_validate(
         Of the folds and of training.
     progress : bool
         Whether a progress bar is shown.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`: what "mask" leaves out is neither learned from
+        nor scored. ``remarks`` state it.
 
     Returns
     -------
@@ -106,6 +112,7 @@ def cross_validate(
     check_statistic(statistic)
     variable = pollutant(variable).name if variable else default_variable(observations)
     by_name = _methods_by_name(methods, seed)
+    given, observations = observations, usable(observations, variable, quality)
     scored = np.zeros(observations.sizes[TIME], bool)
     scored[selected_hours(observations[TIME], utc_period(observations[TIME], time))] = True
     parts = folds_of(
@@ -126,6 +133,7 @@ def cross_validate(
         estimate=run.estimate,
         standard_error=run.standard_error,
         median=None if statistic == "median" else run.median,
+        freedom=run.freedom,
         silence_hours=run.silence_hours,
         methods=list(by_name),
         stations={
@@ -138,7 +146,7 @@ def cross_validate(
             "design": f"{describe_design(by, parts, buffer_km, seed)} Estimates are {statistic}s.",
             "statistic": statistic,
             "failures": run.failures,
-            "remarks": [],
+            "remarks": quality_remarks(given, observations),
         },
     )
     # Leave out stations and hours outside of what the folds score.
@@ -159,13 +167,14 @@ def verify(
     events: Sequence[float] | None = None,
     seed: int = 0,
     progress: bool = True,
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the statistics of each method at stations that were hidden from it.
 
     Parameters
     ----------
     observations, variable, methods, by, folds, buffer_km, time, statistic, seed,
-    progress
+    progress, quality
         As of `cross_validate`.
     events : sequence of float, optional
         Thresholds of events, ug m-3; by default those of the pollutant.
@@ -201,16 +210,21 @@ def verify(
         statistic=statistic,
         seed=seed,
         progress=progress,
+        quality=quality,
     )
     return statistics(pairs, events=events)
 
 
 class HiddenEstimates(NamedTuple):
-    """Estimates of hidden stations, (hidden, time) float64; NaN in hours that are not scored."""
+    """Estimates of hidden stations, (hidden, time) float64; NaN in hours that are not scored.
+
+    ``freedom`` are the degrees of freedom of their distributions.
+    """
 
     estimate: np.ndarray
     standard_error: np.ndarray
     median: np.ndarray
+    freedom: float
 
 
 def estimate_hidden(
@@ -240,7 +254,8 @@ def estimate_hidden(
         ).compute(scheduler="synchronous")
         for row, name in enumerate(layers):
             results[row, :, span] = predicted[name].transpose(STATION, TIME).values
-    return HiddenEstimates(*results)
+    estimate, standard_error, median = results
+    return HiddenEstimates(estimate, standard_error, median, freedom_of(method.settings))
 
 
 class _Run:
@@ -260,6 +275,7 @@ class _Run:
         self.estimate, self.standard_error, self.median = np.full(
             (3, len(methods), size, hours), np.nan, np.float32
         )
+        self.freedom = np.full((len(methods), size), np.inf)
         self.distance_km = np.full(size, np.nan)
         self.silence_hours = np.full((size, hours), np.nan, np.float32)
         self.fold = np.full(size, "", dtype=object)
@@ -301,7 +317,7 @@ class _Run:
             message = isinstance(error, ValueError) and str(error)
             self._fail(name, fold, message or f"{type(error).__name__}: {error}")
             return
-        arrays = (self.estimate, self.standard_error, self.median)
+        arrays = (self.estimate, self.standard_error, self.median, self.freedom)
         for array, values in zip(arrays, result, strict=True):
             array[row, fold.hidden] = values
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
 from aqreanalysis.foreign.averaging import mean_by_group
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.predictive import DEGREES_OF_FREEDOM, RootNormal
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.strata import (
     HOURS_PER_DAY,
@@ -33,6 +33,7 @@ def build_pairs(
     estimate: np.ndarray,
     standard_error: np.ndarray,
     median: np.ndarray | None = None,
+    freedom: np.ndarray | None = None,
     silence_hours: np.ndarray | None = None,
     methods: Sequence[str],
     stations: Mapping[str, Any],
@@ -51,6 +52,8 @@ def build_pairs(
         NaN where a method gives none.
     median : (estimator, station, time) float, optional
         Of the distributions, where the estimate is another statistic.
+    freedom : (estimator, station) float, optional
+        Degrees of freedom of the distributions; infinite, as by default, for normal ones.
     silence_hours : (station, time) float, optional
         Hours since the nearest station that was not hidden reported.
     methods : sequence of str
@@ -63,8 +66,8 @@ def build_pairs(
     -------
     Dataset
         ``truth``, ``estimate``, ``standard_error``, ``median`` and ``silence_hours`` if they are
-        given, and ``answered`` (estimator, station): whether the method gave any estimate at that
-        station.
+        given, and, on estimator and station, ``degrees_of_freedom`` if they are given and
+        ``answered``: whether the method gave any estimate at that station.
     """
     units = str(observations[variable].attrs.get("units", ""))
     position = {name: observations[name].variable for name in (STATION, "longitude", "latitude")}
@@ -79,6 +82,7 @@ def build_pairs(
                 for name, values in by_method.items()
             },
             "answered": ((ESTIMATOR, STATION), np.isfinite(estimate).any(axis=-1)),
+            **({} if freedom is None else {DEGREES_OF_FREEDOM: ((ESTIMATOR, STATION), freedom)}),
         },
         coords={
             ESTIMATOR: np.array(methods, dtype=str),
@@ -90,6 +94,11 @@ def build_pairs(
     )
 
 
+def quality_remarks(observations: xr.Dataset, used: xr.Dataset) -> list[str]:
+    """Return what `aqreanalysis.observations.usable` wrote into the history, if it did."""
+    return [] if used is observations else [str(used.attrs["history"]).rpartition("\n")[2]]
+
+
 @dataclass(frozen=True)
 class Sample:
     """Truth and estimates, which of them are scored, and their strata.
@@ -99,6 +108,8 @@ class Sample:
     truth : (station, time) float64
         NaN where there is none.
     estimate, standard_error, median : (estimator, station, time) float64
+    freedom : (estimator, station) float64
+        Degrees of freedom of the distributions.
     scored : (estimator, station, time) bool
         Where the truth is finite, and so is the estimate of every method that gives any at the
         station: all methods are compared on the same values.
@@ -110,6 +121,7 @@ class Sample:
     estimate: np.ndarray
     standard_error: np.ndarray
     median: np.ndarray
+    freedom: np.ndarray
     scored: np.ndarray
     hour: np.ndarray
     month: np.ndarray
@@ -132,12 +144,15 @@ class Sample:
         middles = local_middles(pairs, pairs["longitude"].values)
         daily = period_hours(pairs) >= HOURS_PER_DAY
         hour = np.full(middles.shape, -1) if daily else hour_of_day(middles)
-        return cls(truth, estimate, error, median, common & estimated, hour, month_of_year(middles))
+        scored, month = common & estimated, month_of_year(middles)
+        return cls(truth, estimate, error, median, freedom_in(pairs), scored, hour, month)
 
-    def distribution(self, method: int, *where: Any) -> RootNormal:
-        """Return the predictive distribution of a method, at all or some stations and hours."""
+    def distribution(self, method: int, station: Any, hours: Any = slice(None)) -> RootNormal:
+        """Return the predictive distribution of a method, at a station or some of equal freedom."""
+        freedom = float(np.ravel(self.freedom[method][station])[0])
+        where = (method, station, hours)
         return RootNormal.from_median(
-            self.median[method][where], self.standard_error[method][where]
+            self.median[where], self.standard_error[where], freedom=freedom
         )
 
     def daily_means(self, pairs: xr.Dataset) -> Self:
@@ -169,6 +184,7 @@ class Sample:
             estimate,
             np.full(estimate.shape, np.nan),
             estimate,
+            self.freedom,
             np.isfinite(truth) & np.isfinite(estimate),
             np.full(shape, -1),
             month,
@@ -178,6 +194,13 @@ class Sample:
 def median_layer(pairs: xr.Dataset) -> str:
     """Return the name of the layer that holds the median of the distributions."""
     return "median" if "median" in pairs else "estimate"
+
+
+def freedom_in(pairs: xr.Dataset) -> np.ndarray:
+    """Return the degrees of freedom of pairs, (estimator, station); infinite if not stated."""
+    if DEGREES_OF_FREEDOM in pairs:
+        return pairs[DEGREES_OF_FREEDOM].transpose(ESTIMATOR, STATION).values.astype(np.float64)
+    return np.full((pairs.sizes[ESTIMATOR], pairs.sizes[STATION]), np.inf)
 
 
 def check_pairs(pairs: xr.Dataset) -> None:

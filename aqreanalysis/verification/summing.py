@@ -255,9 +255,13 @@ def _sums(
 def _values(sample: Sample, method: int, reference: float) -> dict[str, np.ndarray]:
     """Return the terms of the sums for a method, (station, time) each, 0 where not scored."""
     truth, estimate = sample.truth, sample.estimate[method]
-    distribution, scored = sample.distribution(method), sample.scored[method]
-    error = estimate - truth
-    low, high = distribution.interval_90()
+    scored, error = sample.scored[method], estimate - truth
+    low, high, crps = np.full((3, *truth.shape), np.nan)
+    for freedom in np.unique(sample.freedom[method]):
+        rows = np.flatnonzero(sample.freedom[method] == freedom)
+        distribution = sample.distribution(method, rows)
+        low[rows], high[rows] = distribution.interval_90()
+        crps[rows] = distribution.crps(truth[rows])
     departure = np.abs(estimate - reference) + np.abs(truth - reference)
     certain = {
         "count": np.ones(truth.shape),
@@ -274,7 +278,7 @@ def _values(sample: Sample, method: int, reference: float) -> dict[str, np.ndarr
     }
     probabilistic = {
         "count_probabilistic": np.ones(truth.shape),
-        "sum_crps": distribution.crps(truth),
+        "sum_crps": crps,
         # The interval ends at 0, so a measurement below 0 counts as 0.
         "covered_90": (np.maximum(truth, 0) >= low) & (np.maximum(truth, 0) <= high),
         "sum_width_90": high - low,
@@ -283,7 +287,7 @@ def _values(sample: Sample, method: int, reference: float) -> dict[str, np.ndarr
         "sum_squared_error_probabilistic": error**2,
     }
     missing = np.isfinite(truth) & ~np.isfinite(estimate)
-    uncertain = scored & np.isfinite(distribution.spread)
+    uncertain = scored & np.isfinite(low)
     return {
         "missing": missing.astype(np.float64),
         **{name: np.where(scored, values, 0.0) for name, values in certain.items()},

@@ -1,5 +1,6 @@
 """What kriging learns by leaving stations out: how many neighbours to take, and how far it errs."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from aqreanalysis.methods.kriging.spread import (
     AGREEMENT,
+    fit_freedom,
     fit_log_variance,
     interval_factor,
     normal_crps,
@@ -59,6 +61,8 @@ class SpreadLaw:
         Powers of the disagreement, of the exponential of the estimate and of the kriging variance.
     centre, unit : float
         Mean and standard deviation of the values on the scale of interpolation.
+    freedom : float
+        Degrees of freedom of the error; infinite for a normal one.
 
     Examples
     --------
@@ -73,6 +77,7 @@ class SpreadLaw:
     variance: float = 1.0
     centre: float = 0.0
     unit: float = 1.0
+    freedom: float = math.inf
 
     @property
     def constant(self) -> bool:
@@ -100,7 +105,7 @@ def distribution(
     if not law.constant:
         share = np.divide(spread, kriged.spread, out=np.zeros_like(spread), where=spread > 0)
         own = np.float32(noise) * share
-    return on_scale(kriged.mean, spread, transform, noise=own, signed=signed)
+    return on_scale(kriged.mean, spread, transform, noise=own, signed=signed, freedom=law.freedom)
 
 
 def _features(kriged: Kriged, centre: float, unit: float) -> np.ndarray:
@@ -176,9 +181,9 @@ class LeftOut:
     kriged: Kriged
     truth: np.ndarray
 
-    def factor(self, spread: np.ndarray) -> float:
+    def factor(self, spread: np.ndarray, freedom: float = math.inf) -> float:
         """Return the factor of a spread with which the 90 % interval holds 90 % of the truth."""
-        return interval_factor(self.truth - self.kriged.mean, spread)
+        return interval_factor(self.truth - self.kriged.mean, spread, freedom)
 
     def score(self) -> float:
         """Return the mean CRPS, with the spread that a factor makes right."""
@@ -189,11 +194,13 @@ class LeftOut:
         """Return the law of the spread that the errors show."""
         if not calibrate:
             return SpreadLaw()
-        if calibrate == "factor":
-            return SpreadLaw(self.factor(self.kriged.spread))
-        centre, unit = float(self.truth.mean()), float(self.truth.std())
-        law = SpreadLaw(1.0, *self._powers(centre, unit), centre, unit)
-        return replace(law, factor=self.factor(law(self.kriged)))
+        law = SpreadLaw()
+        if calibrate == "law":
+            centre, unit = float(self.truth.mean()), float(self.truth.std())
+            law = SpreadLaw(1.0, *self._powers(centre, unit), centre, unit)
+        spread = law(self.kriged)
+        freedom = fit_freedom(self.truth - self.kriged.mean, spread)
+        return replace(law, factor=self.factor(spread, freedom), freedom=freedom)
 
     def _powers(self, centre: float, unit: float) -> tuple[float, float, float]:
         """Return the powers with the least mean CRPS."""

@@ -77,7 +77,7 @@ class CompletedSeries:
         )
 
     def __dask_tokenize__(self) -> Any:
-        """Return what tells these series from others, the same in every process."""
+        """Return a key of these series, the same in every process."""
         from dask.base import normalize_token
 
         return normalize_token(self.__reduce__()[1])

@@ -73,8 +73,8 @@ class SpaceTimeCovariance(nn.Module):
         """Return the variance of one measurement, with what all stations share."""
         return self.sill() + (2 * self.log_network[0]).exp()
 
-    def tells(self, variance: Tensor) -> Tensor:
-        """Return where a filled value tells anything: its variance is below the whole sill."""
+    def constrained(self, variance: Tensor) -> Tensor:
+        """Return where values constrain a filled one: its variance is below the whole sill."""
         return variance < (1 - ROUNDING) * self.whole_sill()
 
     def _own(self, lag: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ LONGEST_OUTAGE, STRETCH = 24, 144
 NETWORK_AMPLITUDE = 0.5
 #: Stations that are left out in turn in an update, and steps at which they are estimated.
 STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
-#: Steps of which the errors tell the scale of the bands.
+#: Steps from whose errors the scale of the bands is estimated.
 STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
 SHRINKAGE = 0.01
@@ -51,7 +51,7 @@ def fit_filling(
     crop : callable
         Gives the rows of a random part of the network.
     everyone : bool
-        Whether all stations are silent at once, which tells what they share and nothing else;
+        Whether all stations are silent at once, which shows only what they share;
         otherwise only some are.
     """
     parameters = [each for each in covariance.parameters() if each is not covariance.log_network]
@@ -116,7 +116,7 @@ def fit_bands(
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both. The
     factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
-    bands and shrunk towards 1. Estimates tell nothing of a band's scale, which is that of their
+    bands and shrunk towards 1. Estimates do not depend on a band's scale, which is that of their
     errors in the end. A station's own values enter the gaps of the others a little.
     ``together`` stations are left out in turn in an update; all else is as of `fit_filling`.
     """
@@ -137,9 +137,9 @@ def fit_bands(
         distance_km = network.distance_km(rows[:, None], rows)
         places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
         weight, variance = bands.leave_one_out(*places, log_noise[rows])
-        part, there = split[rows][:, chosen], measured[rows][:, chosen]
+        part, known = split[rows][:, chosen], measured[rows][:, chosen]
         error = torch.einsum("ijb,jtb->itb", weight, part) - part
-        return error[there], variance[:, None].expand_as(error)[there]
+        return error[known], variance[:, None].expand_as(error)[known]
 
     for _ in range(updates):
         error = left_out(STEPS_OF_UPDATE)[0].sum(-1)

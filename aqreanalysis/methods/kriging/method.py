@@ -27,6 +27,7 @@ from aqreanalysis.methods.kriging.spread import FEWEST
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults
+from aqreanalysis.predictive import DEGREES_OF_FREEDOM, stated_freedom
 
 LOGGER = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class Kriging(Fitted):
     def settings(self) -> Mapping[str, Any]:
         """The configuration and what was learned, as plain values."""
         variable = self.variable  # before `fit` an error that says so
+        spread = asdict(self.spread_)
+        freedom = stated_freedom(spread.pop("freedom"))
         return {
             "variable": variable,
             **configuration(self),
@@ -101,7 +104,8 @@ class Kriging(Fitted):
             "neighbours_chosen": self.neighbours is None,
             "calibrate": self._calibrate,
             "variogram": asdict(self.variogram_),
-            "spread": asdict(self.spread_),
+            "spread": spread,
+            DEGREES_OF_FREEDOM: freedom,
         }
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
@@ -121,8 +125,8 @@ class Kriging(Fitted):
             1 if self.neighbours is None else self.neighbours, self.transform
         )
         if self.calibrate is not None and self.calibrate not in get_args(Calibration):
-            found = repr(self.calibrate)
-            faults.append(f"calibrate must be 'factor', 'law' or False; found {found}")
+            value = repr(self.calibrate)
+            faults.append(f"calibrate must be 'factor', 'law' or False; found {value}")
         return faults
 
     def _learn_from_left_out(self, series: StationSeries) -> None:
@@ -148,7 +152,7 @@ class Kriging(Fitted):
         parts = parts_of(
             series, parts=self.PARTS, near=2 * max(choices), core=self.CORE, margin=self._margin
         )
-        found: dict[int, list[np.ndarray]] = {k: [] for k in choices}
+        estimates: dict[int, list[np.ndarray]] = {k: [] for k in choices}
         for part in parts:
             if not np.isfinite(part.truth).any():
                 continue
@@ -161,10 +165,10 @@ class Kriging(Fitted):
                 )
                 columns = np.stack([part.truth, *(c for c in kriged if c is not None)])
                 known = np.isfinite(columns).all(axis=0) & (columns[2] > 0)
-                found[k].append(columns[:, known].astype(np.float64))
+                estimates[k].append(columns[:, known].astype(np.float64))
         return {
             k: LeftOut(Kriged(mean, spread, rest[0] if rest else None), truth)
-            for k, each in found.items()
+            for k, each in estimates.items()
             if each
             for truth, mean, spread, *rest in [np.concatenate(each, axis=1)]
             if truth.size >= FEWEST and truth.std() > 0

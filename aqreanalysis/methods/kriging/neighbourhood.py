@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-#: Nearest neighbours that tell the local spacing of the network.
+#: Nearest neighbours from which the local spacing of the network is taken.
 LOCAL_NEIGHBOURS = 4
 #: Shortest local spacing, km; stations on one roof would make every other one infinitely far.
 SHORTEST_KM = 0.5

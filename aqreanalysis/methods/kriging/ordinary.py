@@ -293,7 +293,7 @@ class _OrdinaryField:
         """Return kriging on the scale of interpolation, (n, hours) float32."""
         values, reported = self.values[:, hours], self.reported[:, hours]
         drift = None if self.drift is None else self.drift.around(longitude, latitude, hours)
-        found = np.empty((3 if disagreement else 2, longitude.size, values.shape[1]), np.float32)
+        layers = np.empty((3 if disagreement else 2, longitude.size, values.shape[1]), np.float32)
         # Tiles cut across a wide block are compact: adjacent targets share their systems.
         order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
@@ -301,11 +301,11 @@ class _OrdinaryField:
             at = longitude[rows], latitude[rows], None if drift is None else drift.of(rows)
             parts = self._tile(*at, values, reported, disagreement)
             for number, part in enumerate(parts):
-                found[number, rows] = part
+                layers[number, rows] = part
         if drift is not None:
-            found[0] += drift.mean()
-        found[:, :, ~reported.any(axis=0)] = np.nan
-        return Kriged(found[0], found[1], found[2] if disagreement else None)
+            layers[0] += drift.mean()
+        layers[:, :, ~reported.any(axis=0)] = np.nan
+        return Kriged(layers[0], layers[1], layers[2] if disagreement else None)
 
     def _tile(
         self,

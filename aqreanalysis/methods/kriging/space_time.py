@@ -205,15 +205,15 @@ class _SpaceTimeField:
         matrix = weight_matrix(column.reshape(weight.shape), weight, rows)
         mean = matrix @ values
         added = abs(matrix) @ self._at_lags(errors, count)
-        found = [mean, np.sqrt(variance[:, None] + added**2)]
+        layers = [mean, np.sqrt(variance[:, None] + added**2)]
         if disagreement:
             total = np.abs(weight).sum(axis=1)[:, None]
             first, second = (abs(matrix) @ of / total for of in (values, values**2))
-            found.append(np.maximum(second - 2 * mean * first + mean**2, 0))
+            layers.append(np.maximum(second - 2 * mean * first + mean**2, 0))
         nothing = ~series.reported[:, hours].any(axis=0)
-        for each in found:
+        for each in layers:
             each[:, nothing] = np.nan
-        mean, spread, *rest = (each.astype(np.float32) for each in found)
+        mean, spread, *rest = (each.astype(np.float32) for each in layers)
         return Kriged(mean, spread, rest[0] if rest else None)
 
     def _at_lags(self, series: np.ndarray, count: int) -> np.ndarray:

@@ -1,18 +1,26 @@
-"""Spreads that left-out stations prove: a law of powers by the least CRPS, and a factor."""
+"""What left-out stations prove of a spread: a law of powers, the tails, and a factor."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy import stats
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import ndtr
 
-#: Share of the truth that a calibrated interval holds, and its half-width in standard errors.
-COVERAGE, HALF_WIDTH = 0.90, 1.6449
+from aqreanalysis.predictive import quantile_of_root
+
+#: Share of the truth that a calibrated interval holds.
+COVERAGE = 0.90
+#: Degrees of freedom of the heaviest tails: with 4 a concentration has no standard error. And those
+#: from which on a distribution counts as normal.
+HEAVIEST, NORMAL = 5.0, 100.0
 #: Least factor of a spread.
 SMALLEST = 1e-3
 #: Values from which a quantile is estimated, at most.
 QUANTILE_VALUES = 1_000_000
+#: Values of which a likelihood is taken, at most.
+LIKELIHOOD_VALUES = 50_000
 #: Values without which nothing is fitted.
 FEWEST = 200
 #: Mean squared difference of neighbours from an estimate, standardised, that counts as agreement.
@@ -73,11 +81,59 @@ def fit_log_variance(
     return fitted.x
 
 
-def interval_factor(error: np.ndarray, spread: np.ndarray) -> float:
+def interval_factor(error: np.ndarray, spread: np.ndarray, freedom: float = math.inf) -> float:
     """Return the factor of the spread with which the 90 % interval holds 90 % of the errors."""
     with np.errstate(divide="ignore", invalid="ignore"):  # spreads of a network that diverged
         ratio = np.abs(error) / spread
-    return max(covering(ratio) / HALF_WIDTH, SMALLEST)
+    return max(covering(ratio) / half_width(freedom), SMALLEST)
+
+
+def half_width(freedom: float = math.inf) -> float:
+    """Return half the width of the 90 % interval, in standard deviations of the root.
+
+    Examples
+    --------
+    >>> round(half_width(), 4)
+    1.6449
+    """
+    return quantile_of_root((1 + COVERAGE) / 2, freedom)
+
+
+def fit_freedom(error: np.ndarray, spread: np.ndarray) -> float:
+    """Return the degrees of freedom of errors by the largest likelihood; infinite if normal.
+
+    The scale is the one with which the 90 % interval holds 90 % of the errors. The largest
+    hundredth counts as that far or farther, so that a few absurd ones do not matter. Errors without
+    a spread, or of one that diverged, tell nothing.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> fit_freedom(rng.normal(size=9999), np.ones(9999))
+    inf
+    >>> 7 < fit_freedom(rng.standard_t(8, size=9999), np.ones(9999)) < 9
+    True
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(error) / spread
+    ratio = ratio[np.isfinite(ratio)]
+    width = covering(ratio) if ratio.size else 0.0
+    if width == 0:
+        return math.inf
+    ratio = ratio[:: len(ratio) // LIKELIHOOD_VALUES + 1] / width
+    end = float(np.quantile(ratio, 0.99))
+    inside = ratio[ratio <= end]
+    beyond = len(ratio) - len(inside)
+
+    def loss(inverse: float) -> float:
+        """Return minus the logarithm of the likelihood, by the inverse of the freedom."""
+        freedom = 1 / inverse
+        scale = stats.t.ppf((1 + COVERAGE) / 2, freedom)
+        likelihood = stats.t.logpdf(scale * inside, freedom).sum() + len(inside) * math.log(scale)
+        return -float(likelihood + beyond * stats.t.logsf(scale * end, freedom))
+
+    best = float(minimize_scalar(loss, bounds=(1 / NORMAL, 1 / HEAVIEST), method="bounded").x)
+    return 1 / best if best > 1.1 / NORMAL else math.inf
 
 
 def covering(values: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""From Datasets to tensors: standardisation, cycles, completed windows, neighbours."""
+"""From Datasets to tensors: cycles, completed windows, neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.gaps import (
     OWN_REACH_STEPS,
@@ -21,7 +22,6 @@ from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import CYCLES, StationSeries
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import step_hours, values_of
-from aqreanalysis.predictive import RootNormal
 
 #: A cycle is learned only from a period that holds it this many times.
 REPEATS = 2
@@ -30,65 +30,6 @@ LARGEST_COVARIATE = 5.0
 #: Stations of a network that are measured or encoded at once: what is in between takes some MB.
 STATIONS_TOGETHER = 128
 HOURS_PER_YEAR = 365.25 * 24
-
-
-@dataclass(frozen=True)
-class Standardisation:
-    """Square root, centred and scaled: a concentration as an input of the network.
-
-    Negative values count as 0. The root makes the spread of neighbours nearly independent of the
-    level, and a squared estimate is never negative.
-
-    Parameters
-    ----------
-    centre, scale : float
-        Mean and standard deviation of the square roots in the training period.
-    """
-
-    centre: float
-    scale: float
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.centre) and 0 < self.scale < np.inf):
-            raise ValueError(
-                "a standardisation needs a finite centre and a positive scale; found "
-                f"{self.centre}, {self.scale}"
-            )
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Self:
-        """Return the standardisation of training values, NaN where missing.
-
-        Raises
-        ------
-        ValueError
-            If there are fewer than two different values to learn from.
-        """
-        roots = np.sqrt(np.clip(values[np.isfinite(values)], 0, None))
-        if roots.size < 2 or np.ptp(roots) == 0:  # the spread of a constant may round to 1e-17
-            raise ValueError(
-                "training needs at least two different values of the variable; "
-                f"found {roots.size} values"
-                + (f", all {float(roots[0] ** 2):g}" if roots.size else "")
-            )
-        return cls(float(roots.mean()), float(roots.std()))
-
-    def forward(self, values: np.ndarray) -> np.ndarray:
-        """Return standardised square roots; NaN stays where it is."""
-        return (np.sqrt(np.clip(values, 0, None)) - self.centre) / self.scale
-
-    def distribution(self, mean: Tensor, variance: Tensor) -> RootNormal:
-        """Return the distribution of a concentration of which the root is known, standardised.
-
-        Examples
-        --------
-        >>> scale = Standardisation(centre=5.0, scale=2.0)
-        >>> pm25 = scale.distribution(torch.tensor(0.5), torch.tensor(0.25))
-        >>> float(pm25.median), round(float(pm25.standard_error), 4)
-        (36.0, 12.083)
-        """
-        root = mean * self.scale + self.centre
-        return RootNormal(root.numpy(), (variance.sqrt() * self.scale).numpy())
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from aqreanalysis.fields.blocks import BLOCK_STEPS
 from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.output import OutputBuffer
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete
 from aqreanalysis.methods.neural.batches import (
     STATIONS_TOGETHER,
     Samples,
-    Standardisation,
     station_series,
 )
 from aqreanalysis.methods.neural.configuration import Configuration
@@ -102,7 +102,7 @@ class StationEncoder:
             value, variance = complete(model.covariance, samples.value, surroundings)
         nearest = samples.network.nearest_others(k=model.configuration.neighbours)
         self.nearest = torch.from_numpy(nearest.index)
-        self.constrained = model.covariance.tells(variance).detach()
+        self.constrained = model.covariance.constrained(variance).detach()
         self.value, self.variance = value.float(), variance.float()
 
     def window(self, number: int) -> EncodedSteps:
@@ -273,7 +273,7 @@ class NeuralField:
                         root.masked_fill_(unknown, torch.nan)
                         spread.masked_fill_(unknown, torch.nan)
                     buffer.add(root, spread, tile.rows, columns)
-        return RootNormal(*buffer.arrays())
+        return RootNormal(*buffer.arrays(), freedom=self.model.freedom)
 
     def _geometry(self, tile: "_Tile", device: torch.device) -> TargetGeometry:
         """Return the geometry of the targets of a tile that are asked for."""

@@ -5,6 +5,7 @@ made once (`NeuralKNN.station_tables`), what belongs to a target once for all ho
 (`NeuralKNN.target_matrices`); a target and step then cost three matrix products and the decoder.
 """
 
+import math
 from typing import NamedTuple, Self
 
 import torch
@@ -165,12 +166,20 @@ class NeuralKNN(nn.Module):
         self.log_spread = nn.Parameter(torch.zeros(()))
         self.register_buffer("spread_law", torch.tensor([0.0, 0.0, 1.0]))
         self.register_buffer("filled_share", torch.ones(()))
+        # Inverse of the degrees of freedom of the root: 0 where it is normal.
+        self.register_buffer("heaviness", torch.zeros(()))
         # Share of the learned correction that is used; validation stations decide, 1 in training.
         self.register_buffer("departure", torch.ones(()))
 
     departure: Tensor
     spread_law: Tensor
     filled_share: Tensor
+    heaviness: Tensor
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the root, infinite where it is normal."""
+        return 1 / float(self.heaviness) if self.heaviness else math.inf
 
     def weights(self, neighbourhood: Neighbourhood) -> Weights:
         """Return the covariance head's weights (n, k, band) and variance (n,), float64."""

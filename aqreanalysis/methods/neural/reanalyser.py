@@ -20,7 +20,7 @@ from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
 from aqreanalysis.methods.covariates import COVARIATE_BYTES, Scaling, covariates_of
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
-from aqreanalysis.methods.neural.batches import Samples, Standardisation, clock_of
+from aqreanalysis.methods.neural.batches import Samples, clock_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.field import NeuralField, geometry_bytes, window_bytes
 from aqreanalysis.methods.neural.saved import (
@@ -35,6 +35,7 @@ from aqreanalysis.methods.neural.training import train
 from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
+from aqreanalysis.predictive import DEGREES_OF_FREEDOM, stated_freedom
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class Reanalyser(Fitted):
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
             "background": [] if trend is None else list(trend["names"]),
+            DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
             "configuration": asdict(self.configuration),
             "weights_sha256": self._fitted().digest[:16],
         }
@@ -186,15 +188,15 @@ class Reanalyser(Fitted):
         # In one order, so that the order of the Dataset changes nothing.
         order = np.argsort(StationNetwork.from_dataset(measured).identifiers, kind="stable")
         reporting = _without_outliers(measured.isel({STATION: order}), variable)
-        values = values_of(reporting, variable)
-        standardisation = Standardisation.of(values)
+        left_out = "covariates" in self.configuration.without
+        scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
+        standardisation = scaling.variable
         clock, _ = clock_of(reporting)
         field = None if background is None else Background(background)
         trend = None
         if field is not None:
-            trend = Trend.of(field, _at_stations(field, reporting), standardisation.forward(values))
-        left_out = "covariates" in self.configuration.without
-        scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
+            values = standardisation.forward(values_of(reporting, variable))
+            trend = Trend.of(field, _at_stations(field, reporting), values)
         samples = Samples.of(
             reporting,
             variable,
@@ -226,7 +228,7 @@ class Reanalyser(Fitted):
             "trend": None if trend is None else trend.facts(),
             "scaling": scaling.facts(),
             "data_hash": input_digest(measured, variable),
-            "scores": {"kept": trained.kept._asdict(), "kriging": trained.kriging._asdict()},
+            "scores": {"kept": trained.chosen._asdict(), "kriging": trained.kriging._asdict()},
         }
         network = network_record(reporting, trained.log_noise.numpy())
         self._state = State(trained.model, standardisation, facts, network)

@@ -11,14 +11,14 @@ import torch
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
-from aqreanalysis.methods.neural.batches import Standardisation
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.saved_model import ModelFolder
 from aqreanalysis.network import MOVED_KM, StationNetwork, great_circle_km
 
 NETWORK = "network.nc"
-#: What a description tells of a fitted model, beside its configuration and standardisation.
+#: Facts of a description of a fitted model, beside its configuration and standardisation.
 FACTS = (
     "variable",
     "units",

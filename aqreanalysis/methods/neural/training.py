@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.fitting import (
     STATIONS_OF_UPDATE,
@@ -21,7 +22,7 @@ from aqreanalysis.methods.kriging.fitting import (
     fit_bands,
     fit_filling,
 )
-from aqreanalysis.methods.neural.batches import Example, Samples, Standardisation, assemble
+from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.checkpoint import Learning, identity_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
@@ -70,7 +71,7 @@ class Trained:
     Attributes
     ----------
     model : NeuralKNN
-    kriging, kept : Scores
+    kriging, chosen : Scores
         Of the learned covariance alone, and of the model.
     history : tuple of Scores
         Of each validation.
@@ -83,7 +84,7 @@ class Trained:
 
     model: NeuralKNN
     kriging: Scores
-    kept: Scores
+    chosen: Scores
     history: tuple[Scores, ...]
     log_noise: Tensor
     gain: float

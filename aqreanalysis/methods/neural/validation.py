@@ -10,16 +10,18 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.fitting import crps
 from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.kriging.spread import (
     FEWEST,
-    HALF_WIDTH,
     covering,
+    fit_freedom,
     fit_log_variance,
+    half_width,
     interval_factor,
 )
-from aqreanalysis.methods.neural.batches import Batch, Example, Samples, Standardisation, assemble
+from aqreanalysis.methods.neural.batches import Batch, Example, Samples, assemble
 from aqreanalysis.methods.neural.devices import moved
 from aqreanalysis.methods.neural.encoder import Encoding
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
@@ -253,7 +255,8 @@ def calibrate(
     The constant of the model's variance is changed by as much.
     """
     (mean, log_variance), truth = outputs, passes.truth
-    factor = _factor(mean, log_variance, truth)
+    freedom = model.freedom
+    factor = _factor(mean, log_variance, truth, freedom)
     model.log_spread.data += 2 * math.log(factor)
     variance = log_variance.exp() * factor**2
     error = torch.from_numpy(
@@ -267,7 +270,7 @@ def calibrate(
         float(error.square().mean().sqrt()),
         float(error.abs().mean()),
         float(score.mean()),
-        float((of_root <= HALF_WIDTH * variance.sqrt()).double().mean()),
+        float((of_root <= half_width(freedom) * variance.sqrt()).double().mean()),
     )
     return Validated(scores, _by_station(passes.station, of_root, of_root**2, score))
 
@@ -318,19 +321,25 @@ def fit_spread(model: NeuralKNN, reporting: Errors, silent: Errors) -> None:
     Parameters
     ----------
     model : NeuralKNN
-        Its law, ``filled_share`` and ``log_spread`` are changed, unless there are too few values.
+        Its law, ``heaviness``, ``filled_share`` and ``log_spread`` are changed, unless there are
+        too few values.
     reporting, silent : Errors
         While the visible stations report, and in the first day in which none does.
     """
     log_variance = fit_spread_law(model, reporting)
+    if len(reporting.truth) >= FEWEST:
+        error = (reporting.truth - reporting.mean).numpy()
+        model.heaviness.fill_(1 / fit_freedom(error, (log_variance / 2).exp().numpy()))
+    freedom = model.freedom
     if min(len(reporting.truth), len(silent.truth)) >= FEWEST:
         # Of each value the share that would just put it at the end of its 90 % interval.
         model.filled_share.zero_()
         without = model.log_variance(silent.features, silent.filled).exp()
-        square = ((silent.truth - silent.mean) / HALF_WIDTH) ** 2
+        square = ((silent.truth - silent.mean) / half_width(freedom)) ** 2
         share = covering(((square - without) / silent.filled).numpy())
         log_variance = fit_spread_law(model, reporting, max(share, 0.0))
-    model.log_spread.add_(2 * math.log(_factor(reporting.mean, log_variance, reporting.truth)))
+    factor = _factor(reporting.mean, log_variance, reporting.truth, freedom)
+    model.log_spread.add_(2 * math.log(factor))
 
 
 def fit_spread_law(model: NeuralKNN, errors: Errors, share: float = 1.0) -> Tensor:
@@ -356,6 +365,6 @@ def fit_spread_law(model: NeuralKNN, errors: Errors, share: float = 1.0) -> Tens
     return torch.log((columns @ law[:-1] + law[-1]).exp() + share * filled)
 
 
-def _factor(mean: Tensor, log_variance: Tensor, truth: Tensor) -> float:
+def _factor(mean: Tensor, log_variance: Tensor, truth: Tensor, freedom: float) -> float:
     """Return the `interval_factor` of a spread, of tensors."""
-    return interval_factor((truth - mean).numpy(), (log_variance / 2).exp().numpy())
+    return interval_factor((truth - mean).numpy(), (log_variance / 2).exp().numpy(), freedom)

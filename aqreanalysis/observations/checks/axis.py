@@ -24,13 +24,17 @@ _USUAL_STEPS = np.array(
 _SHARE = 0.1
 
 #: A stamp may lie this share of a step off the axis; it is moved and the move is logged.
-_TOLERANCE = 0.1
+TOLERANCE = 0.1
 
 #: Cells (station, time) that any table may spread over: 256 MB of float32 a variable.
-_FREE_CELLS = 2**26
+FREE_CELLS = 2**26
 
-#: Cells a row, above that: where fewer hold a value, a date is wrong, and no network that sparse.
-_CELLS_A_ROW = 250
+#: Above that, cells per row: with fewer values than this, a date is wrong; no network is so sparse.
+CELLS_A_ROW = 250
+
+#: A gap of more than a year and half of the axis beyond which so small a share of the rows lies, or
+#: one row beside so many others, is a wrong date.
+_YEAR, _FEW, _ONE_OF = 366 * _DAY, 0.01, 24
 
 Stamps = NDArray[np.int64]
 
@@ -39,7 +43,7 @@ Stamps = NDArray[np.int64]
 class Axis:
     """A regular time axis, (time,) in UTC, the position on it of every row, and its step.
 
-    The position is -1 where a row is left out, since its stamp is far off the axis.
+    The position is -1 where a row is left out, since its stamp is off the axis or years away.
     """
 
     times: Times
@@ -60,7 +64,8 @@ def regular_axis(
 
     The step is the one between the stamps of single stations, so that two stations on different
     half hours do not look like a half-hourly network. A stamp within a tenth of a step of the
-    axis is moved onto it, and the move is logged; one farther off is a fault. ``station`` is the
+    axis is moved onto it, and the move is logged; one farther off is a fault, and so is one that
+    is years from all others. ``station`` is the
     row's station as an index of ``identifiers``; ``width`` is the number of values of a row, and
     ``step_hours`` the step where it is known. An axis that would take far more memory than there
     are rows is a fault.
@@ -82,9 +87,11 @@ def regular_axis(
     place = (uniques - phase + step // 2) // step
     shift = uniques - phase - place * step
     stray = _check_shifts(shift, codes, uniques, station, identifiers, step=step, journal=journal)
-    first, last = int(place.min()), int(place.max())
+    stray |= _years_away(place, codes, uniques, station, identifiers, step, journal)
+    within = place[~stray] if not stray.all() else place
+    first, last = int(within.min()), int(within.max())
     cells = (last - first + 1) * len(identifiers) * width
-    if cells > max(_FREE_CELLS, _CELLS_A_ROW * codes.size * width):
+    if cells > max(FREE_CELLS, CELLS_A_ROW * codes.size * width):
         lone = _lone_row(place, codes)
         journal.fault(
             f"time runs from {_text(uniques.min())} to {_text(uniques.max())} in steps of "
@@ -94,7 +101,7 @@ def regular_axis(
             "part of the table"
         )
         last = first
-    _warn_of_gap(np.unique(place), step, phase, journal)
+    _warn_of_gap(np.unique(within), step, phase, journal)
     times = (np.arange(first, last + 1, dtype=np.int64) * step + phase).astype("datetime64[ns]")
     position = np.where(stray, -1, place - first)
     return Axis(times, position[codes], step / _HOUR)
@@ -129,7 +136,7 @@ def _step(codes: Codes, uniques: Stamps, station: Codes, journal: Journal) -> in
     has_mode = counts.max() >= 0.5 * counts.sum()
     typical = mode if has_mode else float(np.median(steps))
     nearest = int(_USUAL_STEPS[np.argmin(np.abs(np.log(_USUAL_STEPS / typical)))])
-    usual = abs(nearest - typical) <= _TOLERANCE * nearest
+    usual = abs(nearest - typical) <= TOLERANCE * nearest
     return mode if has_mode and not usual else nearest
 
 
@@ -165,7 +172,7 @@ def _check_shifts(
     journal: Journal,
 ) -> Mask:
     """Log the stamps that are moved, and collect a fault for those too far off; return these."""
-    far = np.abs(shift) > _TOLERANCE * step
+    far = np.abs(shift) > TOLERANCE * step
     for wrong, is_fault in ((far, True), ((shift != 0) & ~far, False)):
         if not wrong.any():
             continue
@@ -185,6 +192,38 @@ def _check_shifts(
                 f"for example {where}, by {minutes}"
             )
     return far
+
+
+def _years_away(
+    place: Stamps,
+    codes: Codes,
+    uniques: Stamps,
+    station: Codes,
+    identifiers: Names,
+    step: int,
+    journal: Journal,
+) -> Mask:
+    """Return the stamps of few rows that are years from all others; each side is a fault."""
+    away = np.zeros(place.size, dtype=bool)
+    rows = np.bincount(codes, minlength=place.size)
+    while True:
+        left = np.flatnonzero(~away)
+        order = left[np.argsort(place[left])]
+        gaps = np.diff(place[order])
+        if not gaps.size or gaps.max() * step <= max(_YEAR, 0.5 * np.ptp(place[order]) * step):
+            return away
+        cut = int(np.argmax(gaps)) + 1
+        few = min(order[:cut], order[cut:], key=lambda stamps: rows[stamps].sum())
+        count, total = int(rows[few].sum()), int(rows[left].sum())
+        if count > _FEW * total and not (count == 1 and total > _ONE_OF):
+            return away
+        row = int(np.argmax(np.isin(codes, few)))
+        away[few] = True
+        journal.fault(
+            f"station {identifiers[station[row]]} has the time {_text(uniques[codes[row]])}, years "
+            f"from all others ({count} such rows): a wrong date; correct it, or drop the row",
+            share=min(count / total, _FEW),
+        )
 
 
 def _warn_of_gap(place: Stamps, step: int, phase: int, journal: Journal) -> None:

@@ -2,8 +2,8 @@
 
 A station's root, less its running mean over half a day, is compared with the mean of its
 neighbours at each lag. The station that gains most by a shift is shifted first and its neighbours
-are compared anew, so that several wrong clocks side by side are told from one right one among them.
-In the end each is judged once more by those that are right.
+are compared anew, so that one right clock among several wrong ones is recognised as such. In the
+end each is compared once more with the stations whose clocks are right.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MEAN_HOURS = 13
 _NEIGHBOURS = 8
 #: The latest steps, which are enough, and the fewest of a quarter of them that a lag is read from.
 _MOST_HOURS, _FEWEST_STEPS = 8760, 60
-#: Hours that departures are alike, and standard errors of a correlation that a gain must have.
+#: Hours over which departures are correlated, and standard errors that a gain must exceed.
 _ALIKE_HOURS, _ERRORS = 6, 0.75
 #: Quarters of the time, of which three must agree.
 _PARTS, _AGREE = 4, 3
@@ -31,7 +31,7 @@ class Evidence:
     """What a shift must show: a correlation, a gain over none, hours, and how far quarters differ.
 
     Weather that drifts past a station at the edge of a network makes it late by an hour or two,
-    by gains of up to 0.06 in the contiguous US: a short shift is told by near neighbours alone.
+    by gains of up to 0.06 in the contiguous US: short shifts need near neighbours.
     """
 
     correlation: float
@@ -45,7 +45,7 @@ _ENOUGH = (Evidence(0.5, 0.04, 1, 0), Evidence(0.35, 0.15, 3, 1))
 
 @dataclass(frozen=True)
 class Shift:
-    """A station, by row, whose values stand ``hours`` later than those of the network.
+    """A station, by row, whose values are stamped ``hours`` later than those of the network.
 
     Both correlations are with the mean of its neighbours: when put right, and as it is.
     """
@@ -59,7 +59,7 @@ class Shift:
 def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) -> list[Shift]:
     """Return the stations that are shifted by whole hours against their neighbours.
 
-    Values are (station, time); nothing is found for steps longer than an hour.
+    Values are (station, time); steps longer than an hour give no shifts.
 
     Examples
     --------
@@ -76,9 +76,9 @@ def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) 
     lags = per_hour * np.arange(-_WIDEST_HOURS, _WIDEST_HOURS + 1)
     right = _likely_right(departures, network, lags)
     suspects = np.setdiff1d(np.arange(network.size), right)
-    found: list[Shift] = []
+    shifts: list[Shift] = []
     for _ in range(2):  # a suspect that is cleared is a witness in the second round
-        found = []
+        shifts = []
         for row in suspects:
             witnesses = right[right != row]
             trusted = StationNetwork(network.longitude[witnesses], network.latitude[witnesses])
@@ -91,13 +91,13 @@ def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) 
             gain, steps = _gain(correlations, lags, departures.shape[1])
             if gain > 0:
                 at_none, at_best = (float(correlations[0, lags == lag][0]) for lag in (0, steps))
-                found.append(Shift(int(row), steps // per_hour, at_best, at_none))
-        right = np.setdiff1d(np.arange(network.size), [shift.row for shift in found])
-    return found
+                shifts.append(Shift(int(row), steps // per_hour, at_best, at_none))
+        right = np.setdiff1d(np.arange(network.size), [shift.row for shift in shifts])
+    return shifts
 
 
 def _likely_right(departures: Floats, network: StationNetwork, lags: Codes) -> Codes:
-    """Return the stations of the commonest clock, when each is shifted as it fits best."""
+    """Return the stations with the most common clock, each shifted as it correlates best."""
     near = network.station_neighbours(k=min(_NEIGHBOURS, network.size - 1)).index
     shifted = departures.copy()
     shifts = np.zeros(network.size, dtype=np.intp)
@@ -113,8 +113,8 @@ def _likely_right(departures: Floats, network: StationNetwork, lags: Codes) -> C
         shifts[row] += steps
         shifted[row] = _later(shifted[row], -steps)
         again = {row, *np.flatnonzero((near == row).any(axis=1)).tolist()}
-    found, counts = np.unique(shifts, return_counts=True)
-    return np.flatnonzero(shifts == found[np.argmax(counts)])
+    values, counts = np.unique(shifts, return_counts=True)
+    return np.flatnonzero(shifts == values[np.argmax(counts)])
 
 
 def _departures(values: Floats, steps: int) -> Floats:
@@ -159,7 +159,7 @@ def _compared(departures: Floats, row: int, near: Codes, lags: Codes) -> Floats:
 
 
 def _gain(correlations: Floats, lags: Codes, steps: int) -> tuple[float, int]:
-    """Return what a station gains by being put right, 0 if that is not certain, and its lag."""
+    """Return the gain in correlation at a station's best lag, 0 if not certain, and the lag."""
     per_hour = int(lags[1] - lags[0])
     least = _ERRORS * np.sqrt(_ALIKE_HOURS * per_hour / steps)
     zero = int(np.flatnonzero(lags == 0)[0])
@@ -183,7 +183,7 @@ def _gain(correlations: Floats, lags: Codes, steps: int) -> tuple[float, int]:
 
 
 def _later(series: Floats, steps: int) -> Floats:
-    """Return a series whose values stand some steps later; what comes in is missing."""
+    """Return a series moved some steps later, NaN where it has no values."""
     moved = np.full(series.shape, np.nan)
     if abs(steps) < series.size:
         moved[max(steps, 0) : series.size + min(steps, 0)] = series[

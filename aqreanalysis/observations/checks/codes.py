@@ -1,12 +1,13 @@
-"""Probable missing codes: a number that stands exactly and often, far outside the rest.
+"""Probable missing codes: one exact number, repeated often, that is no measurement.
 
-A code is looked for at the two ends of what a network, then each station, measured; numbers that
-are usual for it also behind a few values that are farther out. The lower end is settled by a
-property of measurements: their density falls from the middle towards the ends. Where a number
-stands n times and the m steps of resolution between it and the rest are empty, chance would leave
-them empty with a probability near exp(-n m). Zero, a detection limit and the steps of a coarse
-instrument have neighbours and are never taken; nor is a saturation, below which there are the
-values on the way to it.
+Amid measurements it is known by what is beside it (`repeated_codes`). Outside of them a code is
+looked for at the two ends of what a network, then each station, measured; numbers that are usual
+for it also behind a few values that are farther out. The lower end is settled by a property of
+measurements: their density falls from the middle towards the ends. Where a number occurs n times
+and the m steps of resolution between it and the rest are empty, chance would leave them empty with
+a probability near exp(-n m). Zero, a detection limit and the steps of a coarse instrument have
+neighbours and are never taken; nor is a saturation, below which there are the values on the way to
+it.
 """
 
 import re
@@ -18,10 +19,21 @@ import pandas as pd
 
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.observations.checks import Floats, Mask
+from aqreanalysis.observations.checks.repeats import repeated_codes
 from aqreanalysis.observations.checks.units import usual_factors
 
 #: Numbers that instruments and agencies write for "no value"; 985 and 995 are full scales.
 _USUAL = re.compile(r"-1|-?(9+|8{3,}|7{3,})(\.9+)?|9?985|995")
+_USUAL_NUMBERS = np.array(
+    [-1.0, 985.0, 9985.0, 995.0]
+    + [
+        sign * float(digit * length + rest)
+        for sign in (1, -1)
+        for digit in "987"
+        for length in range(1, 13)
+        for rest in ("", ".9", ".99", ".999")
+    ]
+)
 #: n m above which a gap is no chance: exp(-6) is 0.25 %; 20 where the rest has negative values.
 _SURE, _SURE_AMONG_NEGATIVE = 6.0, 20.0
 #: Meteorology that cannot be negative.
@@ -32,14 +44,16 @@ _SAMPLE = 100_000
 
 @dataclass(frozen=True)
 class Code:
-    """A number that is probably no measurement, and where it stands, (station, time).
+    """A number that is probably no measurement, and where it occurs, (station, time).
 
-    ``written`` is the number as it probably stands in the file, in other units.
+    ``written`` is the number as it is probably written in the file, in other units; ``why`` says
+    what gives it away.
     """
 
     value: float
     written: str
     where: Mask
+    why: str = "far from the rest"
 
 
 def missing_codes(values: Floats, variable: str) -> list[Code]:
@@ -56,12 +70,18 @@ def missing_codes(values: Floats, variable: str) -> list[Code]:
     left = np.array(values)
     codes: dict[float, Code] = {}
     for value in _ends(left, variable):
-        where = np.asarray(values == value)
-        if value > 0:
-            where &= ~_is_approached(values, value)
-        codes[value] = Code(value, _written(value, variable), where)
-        left[where] = np.nan
+        codes[value] = Code(value, _written(value, variable), code_places(values, value))
+        left[codes[value].where] = np.nan
+    for value, where in repeated_codes(left, variable).items():
+        why = "stand beside values of any level"
+        codes.setdefault(value, Code(value, _written(value, variable), where, why))
     return [code for code in codes.values() if code.where.any()]
+
+
+def code_places(values: Floats, value: float) -> Mask:
+    """Return where a code stands, (station, time), and is no saturation."""
+    where = np.asarray(values == value)
+    return where & ~_is_approached(values, value) if value > 0 else where
 
 
 def _ends(left: Floats, variable: str) -> Iterator[float]:
@@ -72,10 +92,10 @@ def _ends(left: Floats, variable: str) -> Iterator[float]:
     for rows in (left.reshape(1, -1), left):
         tried: set[tuple[int, float]] = set()
         while True:
-            found = _next(rows, variable, tried)
-            if found is None:
+            code = _next(rows, variable, tried)
+            if code is None:
                 break
-            yield found
+            yield code
 
 
 def _next(rows: Floats, variable: str, tried: set[tuple[int, float]]) -> float | None:
@@ -89,15 +109,25 @@ def _next(rows: Floats, variable: str, tried: set[tuple[int, float]]) -> float |
 
 
 def _candidates(rows: Floats, variable: str) -> Iterator[tuple[int, float]]:
-    """Yield rows and values that may be codes: the ends, and usual numbers wherever they stand."""
+    """Yield rows and values that may be codes: the extremes, and usual codes anywhere."""
     lowest, highest = np.fmin.reduce(rows, axis=1), np.fmax.reduce(rows, axis=1)
     for end, where in ((lowest, lowest < 0), (highest, highest > 0)):
         for row in np.flatnonzero(where):
             yield int(row), float(end[row])
     outer = np.unique(rows[(rows < 0) | (rows >= 99)])
-    for value in (float(v) for v in outer if _is_usual(float(v), variable)):
+    for value in (float(v) for v in _near_usual(outer, variable) if _is_usual(float(v), variable)):
         for row in np.flatnonzero((rows == value).any(axis=1)):
             yield int(row), value
+
+
+def _near_usual(values: Floats, variable: str) -> Floats:
+    """Return the values that differ by 1e-4 of themselves at most from a number of `_USUAL`."""
+    usual = np.outer(_USUAL_NUMBERS, usual_factors(variable)).ravel()
+    ends = np.sort(np.stack([usual * (1 - 1e-4), usual * (1 + 1e-4)]), axis=0)  # (end, number)
+    first, last = (np.searchsorted(values, end) for end in ends)
+    return values[
+        np.unique(np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)]))
+    ]
 
 
 def _is_usual(value: float, variable: str) -> bool:
@@ -164,6 +194,6 @@ def _resolution(rest: Floats) -> float:
 
 
 def _written(value: float, variable: str) -> str:
-    """Return a number as it stood in the file: of what converts to it, one that is a usual code."""
+    """Return a number as written in the file: of those that convert to it, the usual code."""
     texts = [f"{value / factor:.5g}" for factor in usual_factors(variable)]
     return next((text for text in texts if _USUAL.fullmatch(text)), f"{value:.6g}")

@@ -2,22 +2,24 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aqreanalysis.observations.checks import Codes, Floats
 
 #: Values in a row that are compared at once; with three different ones they are a fingerprint.
 _LENGTH, _FEWEST_DIFFERENT = 6, 3
-#: About so many fingerprints of a series are compared, chosen by themselves: equal ones together.
+#: Fingerprints compared per series, chosen by their own hash, so that equal ones are chosen alike.
 _FINGERPRINTS = 500
-#: A fingerprint that more series share is a habit of instruments and no sign of a copy.
+#: A fingerprint shared by more series is common to instruments and no sign of a copy.
 _MOST_SHARED = 6
 #: Fewest hours that two stations have in common, and the share of them that must be equal.
 _FEWEST_HOURS, _EQUAL_SHARE = 24, 0.9
-#: Lags beyond a day come from nothing that is known.
+#: No known cause makes a lag beyond a day.
 _LONGEST_LAG = 24
+#: Values of which fingerprints are made at once.
+_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,22 @@ def copies(values: Floats) -> list[Copy]:
     >>> [(one.first, one.second, one.lag, one.equal) for one in found]
     [(0, 1, 1, 47)]
     """
-    prints = [_fingerprints(series) for series in np.asarray(values, dtype=np.float32)]
-    keys = np.concatenate([own[0] for own in prints] or [np.empty(0, np.uint64)])
-    place = np.concatenate([own[1] for own in prints] or [np.empty(0, np.int64)])
-    row = np.repeat(np.arange(len(prints)), [own[0].size for own in prints])
+    series: NDArray[np.float32] = np.asarray(values, dtype=np.float32)
+    some = max(_AT_ONCE // max(series.shape[1], 1), 1)
+    prints = [_fingerprints(series[at : at + some], at) for at in range(0, len(series), some)]
+    row, place, keys = (np.concatenate(part) for part in zip(*prints, strict=True))
+    ordered = np.sort(keys)
+    shared = np.isin(keys, ordered[1:][ordered[1:] == ordered[:-1]])  # a few of very many
+    row, place, keys = row[shared], place[shared], keys[shared]
     order = np.argsort(keys, kind="stable")  # rows ascend within equal keys
     new = keys[order][1:] != keys[order][:-1]
     starts: Codes = np.flatnonzero(np.concatenate([[True], new, [True]]))
     votes: Counter[tuple[int, int, int]] = Counter()
-    for begin, end in pairwise(starts):
-        if not 2 <= end - begin <= _MOST_SHARED:
-            continue
-        members = order[begin:end]
-        for at, one in enumerate(members):
-            for other in members[at + 1 :]:
+    sizes = np.diff(starts)
+    for at in np.flatnonzero((sizes >= 2) & (sizes <= _MOST_SHARED)):
+        members = order[starts[at] : starts[at + 1]]
+        for rank, one in enumerate(members):
+            for other in members[rank + 1 :]:
                 lag = int(place[other] - place[one])
                 if row[one] != row[other] and abs(lag) <= _LONGEST_LAG:
                     votes[int(row[one]), int(row[other]), lag] += 1
@@ -67,27 +71,33 @@ def copies(values: Floats) -> list[Copy]:
     for (one, other, lag), count in sorted(votes.items(), key=lambda vote: -vote[1]):
         if count >= 2:
             best.setdefault((one, other), lag)
-    found = [_compared(values, one, other, lag) for (one, other), lag in sorted(best.items())]
-    return [copy for copy in found if copy is not None]
+    compared = [_compared(values, one, other, lag) for (one, other), lag in sorted(best.items())]
+    return [copy for copy in compared if copy is not None]
 
 
-def _fingerprints(series: Floats) -> tuple[np.ndarray, np.ndarray]:
-    """Return keys of runs of values, and where they begin; gaps and flat runs have none."""
-    nothing = np.empty(0, np.uint64), np.empty(0, np.int64)
-    if series.size < _LENGTH:
-        return nothing
-    windows = np.lib.stride_tricks.sliding_window_view(series, _LENGTH)  # (time, value)
-    changes = (windows[:, 1:] != windows[:, :-1]).sum(axis=1)
-    usable = np.flatnonzero(~np.isnan(windows).any(axis=1) & (changes >= _FEWEST_DIFFERENT))
-    if not usable.size:
-        return nothing
+def _fingerprints(
+    series: NDArray[np.float32], first: int
+) -> tuple[Codes, Codes, NDArray[np.uint64]]:
+    """Return rows, places and keys of runs of values (series, time); gaps and flat ones have none.
+
+    ``first`` is the row of the first series.
+    """
+    count = max(series.shape[1] - _LENGTH + 1, 0)
     weights = np.random.default_rng(0).integers(1, 2**63, _LENGTH, dtype=np.uint64) | np.uint64(1)
-    bits = np.ascontiguousarray(windows[usable]).view(np.uint32).astype(np.uint64)
-    keys = (bits * weights).sum(axis=1, dtype=np.uint64)
+    bits, missing = np.ascontiguousarray(series).view(np.uint32), np.isnan(series)
+    change = series[:, 1:] != series[:, :-1]
+    keys = np.zeros((len(series), count), np.uint64)
+    usable, changes = np.ones(keys.shape, bool), np.zeros(keys.shape, np.int8)
+    for step, weight in enumerate(weights):
+        keys += bits[:, step : step + count] * weight
+        usable &= ~missing[:, step : step + count]
+        if step < _LENGTH - 1:
+            changes += change[:, step : step + count]
     keys ^= keys >> np.uint64(29)
-    every = max(series.size // _FINGERPRINTS, 1)
-    chosen = keys % np.uint64(every) == 0
-    return keys[chosen], usable[chosen]
+    every = max(series.shape[1] // _FINGERPRINTS, 1)
+    usable &= (changes >= _FEWEST_DIFFERENT) & (keys % np.uint64(every) == 0)
+    row, place = np.nonzero(usable)
+    return row + first, place, keys[usable]
 
 
 def _compared(values: Floats, first: int, second: int, lag: int) -> Copy | None:

@@ -12,15 +12,21 @@ from aqreanalysis.observations.checks import Floats
 from aqreanalysis.observations.journal import Describe, Journal
 
 #: Words that stand for a missing value, in lower case.
-MISSING_WORDS = frozenset(
-    ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "missing", "nd", "<na>", "nat")
-)
+_MISSING = """na n/a nan null none nil - -- --- *** missing nd n.d. <na> nat nodata no_data s/d
+    k.a. invalid invld calib offscan #n/a #div/0! #value! #ref! #num! #name?"""
+MISSING_WORDS = frozenset({"", "no data", *re.findall(r"\S+", _MISSING)})
 
 #: Characters of a number.
 _LONGEST = 40
 
 #: A number as people write it, in decimal digits; neither 0x10 nor 1_000, "inf" nor "true".
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+#: An exponent without a point before it and a sign is a number with a flag: 20E1.
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d{1,3})?|\d+(?:[eE][+-]\d{1,3})?)", re.ASCII
+)
+
+#: Thousands that nothing else can be, since decimals follow them.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+\.\d+|(?:\.\d{3})+,\d+)", re.ASCII)
 
 #: Degrees with minutes and seconds, or with the side of the equator or of Greenwich.
 _DEGREES = re.compile(
@@ -32,10 +38,11 @@ _DEGREES = re.compile(
 _REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         r"\s*[<>].*": "a limit of detection: write the value that you use for it, or nothing",
-        r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?": "write thousands without a comma",
-        r"[+-]?\d{1,3}(?:\.\d{3})+,\d+": "say decimal=','",
+        r"[+-]?\d{1,3}(?:,\d{3})+": "say decimal='.' if its comma is one of thousands",
         r"[+-]?[\d.]+ ?[^\W\d]+[/ ].*": "write units in the column's name",
-        r"[+-]?[\d.]+ ?(?:[^\w\s.,]{1,2}|[A-Za-z])": "a mark: missing='*[*]' leaves * out",
+        r"[+-]?[\d.]+ ?[*]+": "a mark: missing='*[*]' leaves such values out",
+        r"[+-]?[\d.]+ ?([^\w\s.,*]{1,2}|[A-Za-z]\d?)": "a mark: missing='*{}' leaves such values "
+        "out",
         r"[+-]?\d+,\d+": "write decimals with a point",
         r"\d{1,3}\.\d{1,2}\.\d{1,2}(?:\.\d+)?": "write degrees as 10.175, or as 10°10'30\"E",
         r"(?i)true|false": "truth is no number",
@@ -68,8 +75,11 @@ def parse(
     """
     values, wrong = [], []
     for word in words:
-        text = str(word).strip()
+        text = str(word).strip().replace("\u2212", "-")  # the sign of minus
         known = np.nan if text.lower() in MISSING_WORDS else (compass or {}).get(text.lower())
+        if _GROUPED.fullmatch(text):
+            thousands, decimal = (",", ".") if text.rfind(".") > text.rfind(",") else (".", ",")
+            text = text.replace(thousands, "").replace(decimal, ".")
         if known is None and len(text) <= _LONGEST and _NUMBER.fullmatch(text):
             known = float(text)
         values.append(np.nan if known is None else known)
@@ -115,6 +125,9 @@ def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journa
         codes, uniques = pd.factorize(column)
     except TypeError:  # lists or mappings
         codes, uniques = pd.factorize(column.astype(str))
+    grouped = next((word for word in uniques if _GROUPED.fullmatch(str(word).strip())), None)
+    if grouped is not None:
+        journal.decide(f"{name} such as {grouped} are read with signs between thousands")
     is_place = name in ("longitude", "latitude")
     values, wrong = parse(
         (_degrees(word) if is_place else word for word in uniques),
@@ -124,8 +137,9 @@ def _from_text(column: pd.Series, name: str, describe: Describe, journal: Journa
     if wrong.any():
         rows = np.flatnonzero(wrong[codes])
         word = str(uniques[codes[rows[0]]]).strip()
-        fits = (words for pattern, words in _REMEDIES.items() if re.fullmatch(pattern, word[:80]))
-        remedy = next(fits, "correct it, or leave it empty if it is missing")
+        fits = ((re.fullmatch(pattern, word[:80]), text) for pattern, text in _REMEDIES.items())
+        remedies = (text.format(*match.groups()) for match, text in fits if match)
+        remedy = next(remedies, "correct it, or leave it empty if it is missing")
         journal.fault(
             f"{describe(int(rows[0]))}: {name} must be a number or missing; found "
             f"{word[:60]!r} ({rows.size} such values): {remedy}",

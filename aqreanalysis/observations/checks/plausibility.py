@@ -4,8 +4,9 @@ Each suspicion is harmless where it costs values or a station, and these are lef
 What would give wrong numbers without costing anything, such as wrong units, is said aloud.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from aqreanalysis.observations.checks import Codes, Floats, Mask
 from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.copies import copies
 from aqreanalysis.observations.checks.positions import misplaced
-from aqreanalysis.observations.checks.units import implausible_level
+from aqreanalysis.observations.checks.units import implausible_level, plausible_levels
 from aqreanalysis.observations.contract import DIMENSIONS, stored_values
 from aqreanalysis.observations.journal import Journal
 from aqreanalysis.observations.time_axis import step_hours
@@ -66,7 +67,12 @@ class Suspicion:
         return f"{self.what}{'' if self.what.endswith('?') else '.'} {self.remedy}"
 
 
-def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> list[Suspicion]:
+def suspicions(
+    dataset: xr.Dataset,
+    variables: Sequence[str] | None = None,
+    *,
+    factors: Mapping[str, float] = MappingProxyType({}),
+) -> list[Suspicion]:
     """Return what cannot be true of observations, whoever made them.
 
     Probable missing codes, daily values among hourly ones, positions at 0, 0 or misread, two
@@ -78,6 +84,8 @@ def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> l
         Valid observations; their values are read.
     variables : sequence of str, optional
         Those to be judged; all pollutants and meteorology by default.
+    factors : mapping, optional
+        By which the values of a variable became ug m-3, to say which units they may be in.
 
     Returns
     -------
@@ -93,13 +101,13 @@ def suspicions(dataset: xr.Dataset, variables: Sequence[str] | None = None) -> l
     >>> suspicions(wrong)[0].remedy
     'Say so with missing=-99 (--missing -99)'
     """
-    found = [*_about_positions(dataset)]
+    suspect = [*_about_positions(dataset)]
     for name, array in dataset.data_vars.items():
         known = name in POLLUTANTS or name in METEOROLOGY
         chosen = known if variables is None else name in variables
         if chosen and set(array.dims) == set(DIMENSIONS) and array.dtype.kind in "fiu":
-            found += _about_values(dataset, str(name))
-    return found
+            suspect += _about_values(dataset, str(name), factors.get(str(name)))
+    return suspect
 
 
 def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.Dataset:
@@ -112,9 +120,9 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
     ObservationError
         If strict, with all suspicions, or if no value of any pollutant is left.
     """
-    found = suspicions(dataset)
+    suspect = suspicions(dataset, factors=journal.factors)
     before = len(journal.decisions)
-    for one in found:
+    for one in suspect:
         if one.kind == "remote":
             journal.decide(str(one))
         elif strict:
@@ -122,13 +130,13 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
         else:
             journal.warn(str(replace(one, what=one.what + _DONE[one.cost])))
     journal.stop_if_faulty()
-    if not found:
+    if not suspect:
         return dataset
-    rest = without(dataset, found)
-    judged = {one.variable for one in found if one.variable and one.cost == "values"}
+    rest = without(dataset, suspect)
+    judged = {one.variable for one in suspect if one.variable and one.cost == "values"}
     empty = sorted(name for name in judged if name in rest and rest[name].isnull().all())
     if empty and set(rest.data_vars) & POLLUTANTS.keys() <= set(empty):
-        journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, found))}")
+        journal.fault(f"no value of {', '.join(empty)} is left: {'. '.join(map(str, suspect))}")
         journal.stop_if_faulty()
     if empty:
         journal.warn(f"left out, since no value is left: {', '.join(empty)}")
@@ -137,15 +145,15 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
     return rest.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
 
 
-def without(dataset: xr.Dataset, found: Sequence[Suspicion]) -> xr.Dataset:
+def without(dataset: xr.Dataset, suspect: Sequence[Suspicion]) -> xr.Dataset:
     """Return observations without the values and the stations that suspicions cost."""
-    for one in found:
+    for one in suspect:
         if one.variable is not None and one.where is not None and one.cost == "values":
             array = dataset[one.variable]
             wrong = xr.DataArray(one.where, dims=DIMENSIONS)
             masked = array.where(~wrong).transpose(*array.dims).astype(_floating(array.dtype))
             dataset = dataset.assign({one.variable: masked.assign_attrs(array.attrs)})
-    lost = [row for one in found if one.cost == "station" for row in one.stations]
+    lost = [row for one in suspect if one.cost == "station" for row in one.stations]
     keep = np.setdiff1d(np.arange(dataset.sizes[STATION]), lost)
     return dataset.isel({STATION: keep}) if lost else dataset
 
@@ -169,14 +177,14 @@ def _about_positions(dataset: xr.Dataset) -> Iterator[Suspicion]:
         yield Suspicion(kind, None, np.array([one.row]), what, remedy, cost)
 
 
-def _about_values(dataset: xr.Dataset, variable: str) -> Iterator[Suspicion]:
+def _about_values(dataset: xr.Dataset, variable: str, factor: float | None) -> Iterator[Suspicion]:
     """Yield what cannot be true of the values of a variable."""
     values = stored_values(dataset, variable)
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
     for code in missing_codes(values, variable):
         verb = "are" if code.where.sum() > 1 else "is"
-        what = f"{verb} exactly {code.value:.6g} and far from the rest: probably a missing code"
+        what = f"{verb} exactly {code.value:.6g} and {code.why}: probably a missing code"
         remedy = f"Say so with missing={code.written} (--missing {code.written})"
         yield _of_values("missing_code", dataset, variable, code.where, what, remedy)
         values = np.where(code.where, np.nan, values)
@@ -190,7 +198,7 @@ def _about_values(dataset: xr.Dataset, variable: str) -> Iterator[Suspicion]:
         yield _of_values("daily_values", dataset, variable, daily, what, remedy)
         values = np.where(daily, np.nan, values)
     if variable in POLLUTANTS:
-        yield from _about_units(dataset, variable, values)
+        yield from _about_units(dataset, variable, values, factor)
         yield from _about_copies(dataset, variable, values)
 
 
@@ -228,19 +236,21 @@ def hint_of_daily(stamps: NDArray[np.datetime64]) -> str:
     )
 
 
-def _about_units(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator[Suspicion]:
+def _about_units(
+    dataset: xr.Dataset, variable: str, values: Floats, factor: float | None
+) -> Iterator[Suspicion]:
     """Yield units that make a pollutant implausible, of all stations or of some."""
     names = dataset[STATION].values
     rows = np.flatnonzero(~np.isnan(values).all(axis=1))
-    reason = implausible_level(values, variable)
+    reason = implausible_level(values, variable, factor)
     if reason:
         where = f"{rows.size} stations, such as {names[rows[0]]},"
     else:
         few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
         reasons = {
             row: text
-            for row in rows
-            if (text := implausible_level(values[row], variable))
+            for row in rows[~plausible_levels(values[rows], variable)]
+            if (text := implausible_level(values[row], variable, factor))
             and not (few[row] and text.startswith("too low"))
         }
         if not reasons:
@@ -258,8 +268,10 @@ def _about_units(dataset: xr.Dataset, variable: str, values: Floats) -> Iterator
 
 
 def _units_remedy(variable: str, reason: str) -> str:
-    """Return how to state the units, the first that fit as the example."""
-    units = reason.partition("were they in ")[2].rstrip("?").partition(" or ")[0] or "mg/m3"
+    """Return how to state the units, the first that fit as the example, if any does."""
+    units = reason.partition("were they in ")[2].rstrip("?").partition(" or ")[0]
+    if not units:
+        return f"Check its values and units; units={{'{variable}': ...}} (--units) states these"
     return f"State them with units={{'{variable}': '{units}'}} (--units {variable}={units})"
 
 

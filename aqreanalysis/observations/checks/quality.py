@@ -1,31 +1,20 @@
-"""Flags for values that look wrong: they are set, and nothing is ever deleted.
+"""Checks of single values against their station's and its neighbours'.
 
 The checks work on the square root of the concentration, whose noise is about the same at clean
 and at dirty hours, and in units of each station's usual scatter, so one set of limits serves dense
-and sparse networks. A value gets the first flag that fits, in the order of `FLAGS`; one that
-failed a check is no evidence in the next.
+and sparse networks. A value that failed a check is no evidence in the next.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations.checks import Codes, Floats, Mask
-from aqreanalysis.observations.contract import values_of
-from aqreanalysis.observations.journal import ObservationError
-
-logger = logging.getLogger(__name__)
-
-#: Meaning of the values of ``<variable>_flag`` in observations.
-FLAGS: Mapping[str, int] = MappingProxyType(
-    {"good": 0, "missing": 1, "out_of_range": 2, "flat_line": 3, "spike": 4, "neighbour_outlier": 5}
-)
 
 #: From the median of absolute deviations to a standard deviation, for a normal distribution.
 _SIGMA_OF_MAD = 1.4826
@@ -95,110 +84,6 @@ class QualityLimits:
             faults.append(f"flat_chance must be between 0 and 1; found {self.flat_chance}")
         if faults:
             raise ValueError("; ".join(faults))
-
-
-def flag(dataset: xr.Dataset, variable: str, *, limits: QualityLimits | None = None) -> xr.Dataset:
-    """Return the observations with ``<variable>_flag``, values untouched.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Valid observations; not changed.
-    variable : str
-        A concentration in ug m-3.
-    limits : QualityLimits, optional
-        Limits of the checks.
-
-    Returns
-    -------
-    xarray.Dataset
-        With ``<variable>_flag``, int8 ``(station, time)``, whose values are those of `FLAGS`.
-
-    Raises
-    ------
-    ObservationError
-        If there is no such variable.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from aqreanalysis.observations import open_observations
-    >>> time = [f"2020-01-01T{hour:02}:00Z" for hour in range(12)]
-    >>> values = [20, 21, 22, 21, 20, 900, 21, 22, 21, 20, None, 5000]
-    >>> table = {"station": "A", "time": time, "lon": 10.0, "lat": 50.0, "pm25": values}
-    >>> flag(open_observations(pd.DataFrame(table)), "pm25")["pm25_flag"].values
-    array([[0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 1, 2]], dtype=int8)
-    """
-    values = values_of(dataset, variable)
-    flags = np.where(np.isnan(values), FLAGS["missing"], FLAGS["good"]).astype(np.int8)
-    checks = [name for name in FLAGS if name in CHECKS]
-    for name, wrong in failures(values, dataset, variable, checks, limits=limits):
-        flags[wrong] = FLAGS[name]
-    counts = ", ".join(f"{word} {int((flags == FLAGS[word]).sum())}" for word in checks)
-    logger.info("%s: of %d values flagged: %s", variable, np.isfinite(values).sum(), counts)
-    name = f"{variable}_flag"
-    attributes = {
-        "standard_name": "quality_flag",
-        "long_name": f"quality of {dataset[variable].attrs.get('long_name', variable)}",
-        "flag_values": np.array(list(FLAGS.values()), dtype=np.int8),
-        "flag_meanings": " ".join(FLAGS),
-    }
-    result = dataset.assign({name: ((STATION, TIME), flags, attributes)})
-    result[variable].attrs["ancillary_variables"] = name
-    return result
-
-
-def mask(
-    dataset: xr.Dataset,
-    variable: str,
-    *,
-    reject: Sequence[str] = ("out_of_range", "flat_line", "spike"),
-) -> xr.Dataset:
-    """Return the observations with NaN where the variable has one of the flags.
-
-    A value off its neighbours stays by default: it may be a real plume, and the estimators weigh
-    a noisy station down by themselves.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Observations that `flag` has seen; not changed.
-    variable : str
-        The variable.
-    reject : sequence of str
-        Names of `FLAGS`.
-
-    Returns
-    -------
-    xarray.Dataset
-
-    Raises
-    ------
-    ObservationError
-        If the variable has no flags, or a name is none of them.
-
-    Examples
-    --------
-    >>> obs = xr.Dataset(
-    ...     {
-    ...         "pm25": (("station", "time"), [[20.0, 900.0]]),
-    ...         "pm25_flag": (("station", "time"), np.array([[0, 4]], "int8")),
-    ...     }
-    ... )
-    >>> mask(obs, "pm25")["pm25"].values
-    array([[20., nan]])
-    """
-    unknown = [name for name in reject if name not in FLAGS]
-    if unknown:
-        raise ObservationError(f"no such flags: {', '.join(unknown)}; there are {', '.join(FLAGS)}")
-    name = f"{variable}_flag"
-    if variable not in dataset or name not in dataset:
-        raise ObservationError(
-            f"{variable} and {name} must be there; use obs.aqnet.flag() first. "
-            f"Variables are {', '.join(map(str, dataset.data_vars))}"
-        )
-    bad = dataset[name].isin([FLAGS[word] for word in reject])
-    return dataset.assign({variable: dataset[variable].where(~bad)})
 
 
 def failures(

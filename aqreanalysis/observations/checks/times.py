@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from aqreanalysis.observations.checks import Codes, Times
+from aqreanalysis.observations.checks.zones import ABBREVIATIONS, LOCAL, offset_of
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -16,7 +17,7 @@ _MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\.?"
 _CLOCK = r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?)?"
 _PACKED = r"(?P<hour2>\d{2})(?P<minute2>\d{2})(?P<second2>\d{2})?"
 
-#: A stamp has a year of four digits, a month and a day; then, if it likes, a clock and a zone.
+#: A stamp has a year of four digits, a month and a day; a clock and a zone are optional.
 _STAMP = re.compile(
     rf"""(?ix)
     (?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?
@@ -29,13 +30,13 @@ _STAMP = re.compile(
       | (?P<year6>\d{{4}}) [\s/-] (?P<name6>{_MONTH}) [\s/-] (?P<day6>\d{{1,2}})
     )
     (?: (?:t|,?\s+) (?:{_PACKED}|{_CLOCK}) (?:\s*(?P<half>[ap])\.?m\.?)? )?
-    \s* (?P<zone>z|(?:utc|gmt)?\s*[+-]\d{{1,2}}(?::?\d{{2}})?|utc|gmt)?"""
+    \s* (?P<zone>z|(?:utc|gmt)?\s*[+-]\d{{1,2}}(?::?\d{{2}})?|utc|gmt|{"|".join(ABBREVIATIONS)})?"""
 )
 
-#: The stamps of most files, which need no taking apart.
+#: The stamps of most files, in ISO 8601 already.
 _PLAIN = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[ T](?:[01]\d|2[0-3]):\d{2}(?::\d{2}(?:\.\d{1,9})?)?"
-    r"(?P<zone>Z|[+-]\d{2}:\d{2})?)?",
+    r"(?P<zone>Z|[+-](?:0\d|1[0-4]):\d{2})?)?",
     re.ASCII,
 )
 _LONGEST = 64
@@ -77,9 +78,12 @@ def to_utc(
     where that is None they are read as UTC, with a warning in the log.
     """
     if stamps.dtype.kind in "iuf" and not isinstance(stamps.dtype, pd.CategoricalDtype):
+        size = abs(float(stamps.iloc[0]))
+        seconds = 5e8 < size < 5e9 or 5e11 < size < 5e12
+        form = "unix" if seconds else "%Y%m%d%H"
         journal.fault(
             f"time must be stamps such as 2015-03-01T00:00Z; {describe(0)} has the number "
-            f"{stamps.iloc[0]}. Write year, month, day and hour, or say time_format='%Y%m%d%H'"
+            f"{stamps.iloc[0]}. Write year, month, day and hour, or say time_format={form!r}"
         )
         return np.full(len(stamps), np.datetime64("NaT"), "datetime64[ns]")
     try:
@@ -98,14 +102,15 @@ def to_utc(
             share=count / codes.size,
         )
     index = _parsed(pd.Index(uniques), codes, describe_code, journal)
-    if index.tz is not None and time_zone is not None:
+    if index.tz is not None and time_zone not in (None, LOCAL):
         journal.decide(f"stamps state their zone, so time_zone={time_zone!r} is not used")
     if index.tz is None:
         index = _localised(index, time_zone, describe_code, journal)
     far = np.flatnonzero((index.year < 1700) | (index.year > 2200))
     if far.size:
         journal.fault(
-            f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date; correct it"
+            f"{describe_code(far[0])} has the time {index[far[0]]}: a wrong date; correct it",
+            share=float(np.isin(codes, far).mean()),
         )
         index = pd.DatetimeIndex(index.where(np.abs(index.year - 1950) <= 250))
     times = index.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")
@@ -118,7 +123,9 @@ def _parsed(
     """Return different stamps as datetimes, with a zone if they state one."""
     if isinstance(uniques, pd.DatetimeIndex):
         return uniques
-    text = pd.Series([str(stamp).strip()[: _LONGEST + 1] for stamp in uniques], dtype=object)
+    text = pd.Series(
+        [str(stamp).strip("' \t\n")[: _LONGEST + 1] for stamp in uniques], dtype=object
+    )
     clean, next_day, has_zone = _cleaned(text, journal)
     bare = clean.notna() & ~has_zone
     if has_zone.any() and bare.any():
@@ -141,7 +148,7 @@ def _parsed(
 
 
 def _cleaned(text: pd.Series, journal: Journal) -> tuple[pd.Series, NDArray, pd.Series]:
-    """Return stamps in the form of ISO 8601, None for no stamp; the days to add; who has a zone."""
+    """Return stamps in the form of ISO 8601, None for no stamp; the days to add; if with zone."""
     plain = [_PLAIN.fullmatch(stamp) for stamp in text]
     if all(plain):
         has_zone = pd.Series([bool(m and m["zone"]) for m in plain], dtype=bool)
@@ -159,29 +166,31 @@ def _cleaned(text: pd.Series, journal: Journal) -> tuple[pd.Series, NDArray, pd.
 def _iso(match: re.Match[str], day_first: bool) -> tuple[str | None, int, bool]:
     """Return a stamp as ISO 8601, the days to add for 24:00, and whether it has a zone."""
     groups = match.groupdict().items()
-    found = {key.rstrip("23456"): value for key, value in groups if value is not None}
-    if "first" in found:
+    parts = {key.rstrip("23456"): value for key, value in groups if value is not None}
+    if "first" in parts:
         order = ("day", "month") if day_first else ("month", "day")
-        found |= dict(zip(order, (found["first"], found["next"]), strict=True))
-    elif "name" in found:
-        found["month"] = str(_MONTHS.index(found["name"][:3].lower()) + 1)
-    hour, minute = int(found.get("hour", 0)), found.get("minute", "00")
-    second = found.get("second", "00").replace(",", ".")
-    if half := found.get("half"):
+        parts |= dict(zip(order, (parts["first"], parts["next"]), strict=True))
+    elif "name" in parts:
+        parts["month"] = str(_MONTHS.index(parts["name"][:3].lower()) + 1)
+    hour, minute = int(parts.get("hour", 0)), parts.get("minute", "00")
+    second = parts.get("second", "00").replace(",", ".")
+    if half := parts.get("half"):
         if not 1 <= hour <= 12:
             return None, 0, False
         hour = hour % 12 + (12 if half.lower() == "p" else 0)
+    if "zone" in parts and offset_of(parts["zone"]) is None:
+        return None, 0, False
     is_next_day = hour == 24 and not int(minute) and not float(second)
-    date = f"{found['year']}-{found['month']:0>2}-{found['day']:0>2}"
+    date = f"{parts['year']}-{parts['month']:0>2}-{parts['day']:0>2}"
     clock = f"{0 if is_next_day else hour:02}:{minute}:{second}"
-    return f"{date}T{clock}{_offset(found.get('zone'))}", int(is_next_day), "zone" in found
+    return f"{date}T{clock}{_offset(parts.get('zone'))}", int(is_next_day), "zone" in parts
 
 
 def _offset(zone: str | None) -> str:
     """Return a zone as ISO 8601 writes it: UTC+8 as +08:00."""
     if zone is None:
         return ""
-    match = re.search(r"([+-])(\d{1,2}):?(\d{2})?$", zone)
+    match = re.search(r"([+-])(\d{1,2}):?(\d{2})?$", offset_of(zone) or zone)
     return f"{match[1]}{match[2]:0>2}:{match[3] or '00'}" if match else "Z"
 
 
@@ -205,6 +214,12 @@ def _localised(
     """Return stamps without a zone as stamps of a zone; hours of a clock change are faults."""
     if time_zone is None:
         journal.warn("time has no zone: read as UTC; pass time_zone=... if it is local time")
+        return index.tz_localize("UTC")
+    if time_zone == LOCAL:
+        journal.fault(
+            "the column of times says that they are local, in no zone of its own: pass "
+            "time_zone=..., such as 'UTC+8' or 'America/Chicago'"
+        )
         return index.tz_localize("UTC")
     journal.decide(f"time without a zone is read as {time_zone}")
     place = zone(time_zone)

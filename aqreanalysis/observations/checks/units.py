@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant
 from aqreanalysis.observations.checks import Floats
@@ -56,15 +56,19 @@ _LEVELS: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 
 
-def implausible_level(values: ArrayLike, variable: str) -> str:
+def implausible_level(values: ArrayLike, variable: str, factor: float | None = None) -> str:
     """Return why values cannot be of a pollutant in ug m-3, with the units they may be in, or "".
+
+    ``factor`` is that by which they were multiplied to be in ug m-3, where it is known.
 
     Examples
     --------
     >>> implausible_level([0.8, 1.1, 0.0, 2.3], "co")
     'too low in ug m-3 (95 % of the values above 0 are below 2.3): were they in mg/m3 or ppm?'
-    >>> implausible_level([31423.0], "so2")
+    >>> implausible_level([31423.0], "so2", concentration_factor("ppm", "so2"))
     'too high in ug m-3 (median 31423): were they in ug/m3 or ppb?'
+    >>> implausible_level([31423.0], "so2")
+    'too high in ug m-3 (median 31423)'
     >>> implausible_level([450.0, 900.0], "co")
     ''
     """
@@ -78,17 +82,29 @@ def implausible_level(values: ArrayLike, variable: str) -> str:
     high, middle = float(np.quantile(numbers, 0.95, method="higher")), float(np.median(numbers))
     if high >= least and middle <= most:
         return ""
-    units = ["mg/m3"] + (["ppb", "ppm"] if POLLUTANTS[variable].molar_mass else [])
+    units = ["ug/m3", "mg/m3"] + (["ppb", "ppm"] if POLLUTANTS[variable].molar_mass else [])
+    level = f"too high in ug m-3 (median {middle:.5g})"
     if high < least:
-        factors = {unit: concentration_factor(unit, variable) for unit in units}
         level = f"too low in ug m-3 (95 % of the values above 0 are below {high:.3g})"
-    else:
-        factors = {"ug/m3": 1.0} | {unit: concentration_factor(unit, variable) for unit in units}
-        largest = max(factors.values())
-        factors = {unit: factor / largest for unit, factor in factors.items() if factor < largest}
-        level = f"too high in ug m-3 (median {middle:.5g})"
-    fitting = [u for u, f in factors.items() if 2 * least <= high * f and middle * f <= most / 2]
+    ratios = {unit: concentration_factor(unit, variable) / (factor or 1.0) for unit in units}
+    fitting = [u for u, r in ratios.items() if 2 * least <= high * r and middle * r <= most / 2]
     return f"{level}: were they in {' or '.join(fitting)}?" if fitting else level
+
+
+def plausible_levels(values: Floats, variable: str) -> NDArray[np.bool_]:
+    """Return which series (series, time) `implausible_level` finds nothing wrong with, for certain.
+
+    By counts alone, without sorting: enough values above the least level, most below the largest.
+    """
+    if variable not in _LEVELS:
+        return np.ones(values.shape[0], dtype=bool)
+    least, most = _LEVELS[variable]
+    positive, enough, low = (
+        np.count_nonzero(which, axis=1)
+        for which in (values > 0, values >= least, (values > 0) & (values <= most))
+    )
+    above = positive - np.ceil(0.95 * (positive - 1))  # as many are not below the quantile
+    return (positive == 0) | ((enough >= above) & (2 * low > positive))
 
 
 def concentration_factor(
@@ -226,8 +242,10 @@ def conversion(
         if variable in POLLUTANTS:
             if stated is None:
                 journal.decide(f"{variable} states no units and is taken for ug m-3")
+                journal.factors[variable] = 1.0
                 return 1.0, 0.0, CONCENTRATION_UNITS
             factor = concentration_factor(stated, variable)
+            journal.factors[variable] = factor
             if factor != 1.0:
                 journal.decide(f"{variable} converted from {stated} to ug m-3 (times {factor:.6g})")
             return factor, 0.0, CONCENTRATION_UNITS

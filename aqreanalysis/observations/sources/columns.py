@@ -14,7 +14,7 @@ from aqreanalysis.observations.sources.options import ColumnNames
 from aqreanalysis.observations.variables import folded, is_remark, known_variable, listed
 
 #: Spellings of each role, the likeliest first, in lower case and without separators. A monitor,
-#: one of several instruments of a station, is only what the caller or a format names so.
+#: one of several instruments of a station, has no usual spelling: the caller or a format names it.
 ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         role: tuple(spellings.split())
@@ -51,6 +51,8 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "value": """value measurement samplemeasurement concentration result valor valeur
                 wert messwert valuenumeric rawconc conc""",
             "datum": "datum",
+            "zone": """timezone tz utcoffset gmtoffset offsetutc offsetgmt timezoneoffset zeitzone
+                zonahoraria fuseauhoraire""",
             "time_label": "timelabel",
             "year": "year año ano annee année jahr",
             "month": "month mes mois monat",
@@ -60,13 +62,13 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-#: Names of a time beside which "Datum" is a date, and no geodetic datum.
+#: Names of a time column; beside one of them "Datum" is a date, not a geodetic datum.
 _GERMAN_TIMES = ("zeit", "uhrzeit", "stunde")
 
 #: Characters of a name that may end in units.
 _LONGEST = 100
 
-#: Units that stand without brackets behind a name: "PM10_ug_m3", "no2 ppb".
+#: Units without brackets behind a name: "PM10_ug_m3", "no2 ppb".
 _UNITS_AT_END = re.compile(
     r"(?i)\s*(.+?)[\s_.-]+((?:[uµμmn]g[ /_.]?m(?:\^?-?3|³)|pp[bmt]v?))(?:\s+LC)?\s*"
 )
@@ -167,7 +169,7 @@ def _add_roles(roles: dict[str, str], free: Sequence[str]) -> None:
             roles[role] = likely[0]
     day = next((by_key[word] for word in ("day", "dia", "día", "tag") if word in by_key), None)
     if day is not None and {"year", "month"} <= set(roles) and day not in roles.values():
-        roles["date"] = day  # beside it a whole date may stand
+        roles["date"] = day  # a column of whole dates may be present too
     time = folded(roles.get("time", roles.get("hour", "stunde")))
     if "datum" in roles and not {"date", "end"} & set(roles) and time in _GERMAN_TIMES:
         roles["date"] = roles.pop("datum")
@@ -206,7 +208,8 @@ def split_units(column: str) -> tuple[str, str | None]:
     text = str(column).strip()
     start = max(text.rfind("("), text.rfind("["))
     units = text[start + 1 : -1].strip()
-    if start >= 0 and units and text.endswith((")", "]")) and not is_remark(units):
+    is_units = bool(units) and not is_remark(units) and known_variable(units) is None
+    if start >= 0 and is_units and text.endswith((")", "]")):
         return text[:start].strip(), units
     at_end = _UNITS_AT_END.fullmatch(text) if len(text) < _LONGEST else None
     if at_end is None:
@@ -215,7 +218,7 @@ def split_units(column: str) -> tuple[str, str | None]:
 
 
 def is_known(name: str) -> bool:
-    """Return whether a column's name is a usual one: of a role or of a variable."""
+    """Return whether a column has a usual name of a role or a variable."""
     return folded(name) in _SPELLINGS or known_variable(split_units(name)[0]) is not None
 
 

@@ -1,4 +1,4 @@
-"""What a network says of its files, in one small description each."""
+"""`Source`: the description of one kind of file, as its network documents it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ ASK = "ask"
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of file, as its network documents it. All that is read of it is said here.
+    """A kind of file, as its network documents it: all that its reading needs.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ class Source:
     needed : sequence of str
         Roles and variables without which a table cannot be read; none is the signature.
     signature : sequence of str
-        Roles and variables whose columns tell a table of this kind from others.
-    told_by : sequence of str
-        Roles of which one at least must be there too.
+        Roles and variables whose columns identify a table of this kind.
+    any_of : sequence of str
+        Roles and variables of which at least one must be present too.
     names : sequence of str
         Roles of the columns by position, in files without a line of names ("" is not used).
     first_line : str
@@ -67,7 +67,7 @@ class Source:
     suffixes : sequence of str
         Of files that can be nothing else.
     time_zone : str, optional
-        Zone of stamps that state none; `ASK` where it is the station's own, which the user tells.
+        Zone of stamps that state none; `ASK` where it is the station's own, which the user states.
     time_label : {"start", "end"}, optional
         Which end of its averaging period a stamp is; None where the network does not say.
     time_format : str, optional
@@ -81,7 +81,7 @@ class Source:
     parameters : mapping
         From a word or code of the network to the variable; "" is not used.
     missing : sequence of str or float
-        Numbers and words for missing; ``*`` stands for anything.
+        Numbers and words for missing; ``*`` matches anything.
     words : mapping
         Words that stand for a number: ``{"NR": "0"}``.
     station_parts : mapping
@@ -114,7 +114,7 @@ class Source:
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     needed: Sequence[str] = ()
     signature: Sequence[str] = ()
-    told_by: Sequence[str] = ()
+    any_of: Sequence[str] = ()
     names: Sequence[str] = ()
     first_line: str = ""
     layout: Shape = "long"
@@ -148,7 +148,7 @@ class Source:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is nobody's own: columns are told by their usual names."""
+        """Whether it is of no network: columns are recognised by their usual names."""
         return not (self.columns or self.names or self.suffixes)
 
     def columns_in(self, names: Sequence[str]) -> dict[str, str]:
@@ -163,30 +163,30 @@ class Source:
 
     def all_columns_in(self, names: Sequence[str]) -> dict[str, str]:
         """Return the columns as `columns_in` does, and of other pollutants by their usual names."""
-        found = self.columns_in(names)
+        columns = self.columns_in(names)
         if self.layout != "long" or "value" in self.columns:
-            return found
+            return columns
         for name in names:
             bare = split_units(name)[0]
             variable = known_variable(bare) if bare != "No" else None  # a number of the row
-            if variable in POLLUTANTS and variable not in found and name not in found.values():
-                found[str(variable)] = name
-        return found
+            if variable in POLLUTANTS and variable not in columns and name not in columns.values():
+                columns[str(variable)] = name
+        return columns
 
     def recognises(self, names: Sequence[str]) -> bool:
         """Return whether a table with these columns is of this kind."""
         if not self.signature:
             return False
-        found = self.columns_in(names)
-        if not set(self.signature) <= set(found):
+        columns = self.columns_in(names)
+        if not set(self.signature) <= set(columns):
             return False
         if not self.has_positions and "longitude" not in self.columns and _places(names):
             return False
-        if self.told_by and not set(self.told_by) & set(found):
+        if self.any_of and not set(self.any_of) & set(columns):
             return False
         if self.layout == "long" or not self.series:
             return True
-        rest = [name for name in names if name and name not in found.values()]
+        rest = [name for name in names if name and name not in columns.values()]
         of_series = [name for name in rest if self.is_series(name) or self.hour_of_flag(name)]
         return bool(of_series) and len(of_series) >= 0.9 * len(rest)
 
@@ -219,5 +219,5 @@ def _places(names: Sequence[str]) -> bool:
 
 
 def _key(name: object) -> str:
-    """Return a name without case and separators; one of other signs alone stays as it is."""
+    """Return a name without case and separators; one made of separators only stays as it is."""
     return folded(name) or str(name).strip()

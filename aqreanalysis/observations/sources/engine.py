@@ -1,4 +1,4 @@
-"""The one engine: files of any source, by its description, to a Dataset."""
+"""Files of any source, by its description, to a Dataset."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,11 +20,13 @@ from aqreanalysis.observations.variables import listed
 
 
 def read(
-    inputs: Sequence[Input], candidates: Sequence[Source], *, reading: Reading, journal: Journal
-) -> xr.Dataset:
+    inputs: Sequence[Input], candidates: Sequence[Source], *, reading: Reading, journal: Journal,
+    is_part: bool,
+) -> xr.Dataset:  # fmt: skip
     """Return the Dataset of files of one source.
 
-    ``candidates`` are the sources that they may be of; none is all of them.
+    ``candidates`` are the sources to choose from; an empty sequence means all. Where the inputs are
+    a part of several files, a file may be named after its station.
 
     Raises
     ------
@@ -34,7 +36,6 @@ def read(
     pieces: list[Piece] = []
     names: list[str] = []
     source: Source | None = None
-    several = len(inputs) > 1
     for item in inputs:
         blocks = list(blocks_of(item, candidates, reading))
         for kind, _ in blocks:
@@ -52,7 +53,7 @@ def read(
         for kind, block in blocks:
             sheet = block.sheet if kind.is_plain else ""
             pieces.append(
-                piece_of(sheet or item.name, kind, block, several or bool(sheet), reading, journal)
+                piece_of(sheet or item.name, kind, block, is_part or bool(sheet), reading, journal)
             )
             names.append(item.name)
     if source is None:
@@ -73,7 +74,7 @@ def read(
 def _with_description(
     source: Source, reading: Reading, *, stated: bool, journal: Journal
 ) -> Reading:
-    """Return the options with what the source's description says where the caller does not."""
+    """Return the options, completed by the source's description where the caller states none."""
     if source.is_plain:
         return reading
     if source.time_zone == ASK and reading.time_zone is None:
@@ -124,7 +125,7 @@ def _with_own_stations(
 def _together(
     pieces: Sequence[Piece], names: Sequence[str], source: Source, reading: Reading
 ) -> tuple[Measurements, Reading]:
-    """Return the rows of all files as one table, and the options with what their columns say."""
+    """Return the rows of all files as one table, and the options completed from their columns."""
     starts = np.cumsum([0, *(len(piece.table) for piece in pieces)])[:-1]
     tables = [piece.table for piece in pieces]
     table = tables[0] if len(tables) == 1 else pd.concat(tables)
@@ -163,15 +164,15 @@ def _units_of(pieces: Sequence[Piece], source: Source) -> dict[str, str | pd.Ser
 
     A file that names none has those of the source.
     """
-    found: dict[str, str | pd.Series] = {}
+    units: dict[str, str | pd.Series] = {}
     for name in {name for piece in pieces for name in piece.columns.units}:
         having = [piece for piece in pieces if name in piece.table]
-        told = {piece.columns.units.get(name) for piece in having}
-        if len(told) == 1:
-            found[name] = str(told.pop())
+        stated = {piece.columns.units.get(name) for piece in having}
+        if len(stated) == 1:
+            units[name] = str(stated.pop())
             continue
         own = [piece.columns.units.get(name) or source.units.get(name) for piece in pieces]
         codes, words = pd.factorize(np.array(own, dtype=object))
         rows = np.repeat(codes, [len(piece.table) for piece in pieces])
-        found[name] = pd.Series(pd.Categorical.from_codes(rows, pd.Index(words)))
-    return found
+        units[name] = pd.Series(pd.Categorical.from_codes(rows, pd.Index(words)))
+    return units

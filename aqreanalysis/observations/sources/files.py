@@ -1,5 +1,6 @@
 """Tables from files (CSV, zips and folders of it, Parquet, GeoPackage) and from memory."""
 
+import codecs
 import io
 import lzma
 import re
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,28 +22,37 @@ from pandas.api.types import is_object_dtype
 from aqreanalysis.observations.checks.numbers import MISSING_WORDS
 from aqreanalysis.observations.journal import ObservationError, logger
 from aqreanalysis.observations.sources.points import with_points
+from aqreanalysis.observations.sources.text_encoding import encoding_of
 from aqreanalysis.observations.variables import listed
 from aqreanalysis.untrusted import UnreadableError, check_size, inspect, refuse_bomb
 from aqreanalysis.untrusted.budget import ARRAY_RATIO, first_line
+
+if TYPE_CHECKING:
+    from pyarrow import DataType
 
 CSV_SUFFIXES = (".csv", ".txt", ".tsv")
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 COMPRESSIONS = tuple(_CODECS)
 PARQUET_SUFFIXES = (".parquet", ".pq", ".geoparquet")
 
-#: More columns than any network has stations: the table lies on its side, or is none.
+#: More columns than any network has stations: the table is transposed, or is none.
 _MOST_COLUMNS = 20_000
 
 #: Bytes of a first line.
 _MOST_HEADER = 2**21
 
+#: Exponents without a sign, and one of them behind a whole number.
+_EXPONENTS = tuple(b"%c%d" % (sign, digit) for sign in b"eE" for digit in range(10))
+_FLAGGED = re.compile(rb"(?<![\w.])\d+[eE]\d")
+
 #: Archives within an archive: that of UCI holds one.
 _DEPTH = 2
 
 _LINE_END = re.compile(rb"[\r\n]")
+_ENCODE = "Name its encoding with encoding=..., or save the table in UTF-8"
 _REPAIR = "Repair that line: as many fields as there are names, and quotes in pairs"
 
-#: Bytes at the beginning of a file by which it is told.
+#: Bytes at the beginning of a file from which its source is recognised.
 BEGINNING = 1 << 16
 
 
@@ -123,7 +134,7 @@ def read_csv(
         kind.append(f"{fields}: {str(row.text)[:60]}")
         return "skip"
 
-    def table_of() -> tuple[pa.Table, bool]:
+    def table_of() -> tuple[pa.Table, _Stream]:
         ragged.clear()
         notes.clear()
         with _opened(source, encoding) as stream:
@@ -144,20 +155,24 @@ def read_csv(
                     "%s: the last line has no end; if the file is cut off, so is its last value",
                     source.name if isinstance(source, Path) else "a file in the archive",
                 )
-            return table, stream.has_hexadecimals
+            return table, stream
 
     try:
-        table, has_hexadecimals = table_of()
-        whole = [f.name for f in table.schema if pa.types.is_integer(f.type)]
-        if has_hexadecimals and whole:  # Arrow would take 0x10 for 16
-            types |= dict.fromkeys(whole, pa.string())
+        table, stream = table_of()
+        # Arrow would take 0x10 for 16, and 20E1, a number with a flag, for 200.
+        odd = [f.name for f in table.schema if stream.may_hold_odd(f.type)]
+        if odd:
+            types |= dict.fromkeys(odd, pa.string())
             table, _ = table_of()
+    except UnicodeDecodeError as error:
+        encoding = encoding_of(content_of(source))
+        if encoding == "utf-8-sig":
+            raise ObservationError(f"it is no text in UTF-8: {error}. {_ENCODE}") from error
+        table, _ = table_of()
     except (pa.ArrowException, OSError, EOFError) as error:
         if "Empty CSV" in str(error) or "Could not skip" in str(error):  # only a line of names
             return pd.DataFrame(columns=[name for name in names if name])
-        remedy = _REPAIR
-        if "UTF8" in str(error):
-            remedy = "Name its encoding with encoding=..., or save the table in UTF-8"
+        remedy = _ENCODE if "UTF8" in str(error) else _REPAIR
         raise ObservationError(
             f"the CSV cannot be read: {first_line(error)[:300]}. {remedy}"
         ) from error
@@ -167,7 +182,7 @@ def read_csv(
         raise ObservationError(f"the CSV cannot be read: {first} ({count} such rows). {_REPAIR}")
     # Each Arrow column is freed once it is converted: a quarter less memory for a large file.
     frame = table.to_pandas(date_as_object=False, self_destruct=True, split_blocks=True)
-    frame.attrs["ragged"] = len(ragged) + len(notes)
+    frame.attrs |= {"ragged": len(ragged) + len(notes), "encoding": encoding}
     return frame
 
 
@@ -206,10 +221,9 @@ def content_of(source: Path | bytes) -> bytes:
 
 @contextmanager
 def _unpacked(source: Path | bytes) -> "Iterator[_Stream]":
-    """Open a text for reading within its budget; make one error of what goes wrong."""
+    """Open a text for reading within its budget; raise any failure as ObservationError."""
     try:
-        with _opened(source) as stream:
-            assert isinstance(stream, _Stream)
+        with _Stream(source) as stream:
             yield stream
     except UnreadableError as error:
         raise ObservationError(f"the file is not read: {error}") from error
@@ -229,6 +243,19 @@ def names_in(path: Path) -> list[str]:
         return [Path(name).name.lower() for name in archive.namelist()]
 
 
+def files_in(
+    folder: Path, pattern: str = "*", suffixes: tuple[str, ...] = CSV_SUFFIXES
+) -> Iterator[Path]:
+    """Yield the files of a folder as `members` does, zips whole; those in an archive are none."""
+    for file in sorted(folder.rglob("*")):
+        inside = file.relative_to(folder).parts[:-1]
+        if any(part.startswith(".") or part.lower().endswith(".zarr") for part in inside):
+            continue
+        is_zip = file.suffix.lower() == ".zip"
+        if file.is_file() and (is_zip or _fits(file.name, pattern, suffixes)):
+            yield file
+
+
 def members(
     path: Path, pattern: str = "*", suffixes: tuple[str, ...] = CSV_SUFFIXES
 ) -> Iterator[tuple[str, Path | bytes]]:
@@ -238,10 +265,10 @@ def members(
     suffixes, if there are any. A single file is itself.
     """
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and _fits(file.name, pattern, suffixes):
+        for file in files_in(path, pattern, suffixes):
+            if file.suffix.lower() != ".zip":
                 yield file.name, file
-            elif file.suffix.lower() == ".zip":
+            else:
                 yield from _members(file, file.name, pattern, suffixes)
     elif path.suffix.lower() == ".zip":
         yield from _members(existing(path), path.name, pattern, suffixes)
@@ -314,13 +341,19 @@ def _members(
 
 
 class _Stream(io.RawIOBase):
-    """The text of a file, unpacked within its budget; it notes how it ends, and hexadecimals."""
+    """The text of a file, unpacked within its budget; it notes how it ends, and hexadecimals.
 
-    def __init__(self, source: Path | bytes):
+    Bytes that are not UTF-8 are refused where it should be that: Arrow would print what its own
+    handler of rows stumbles over.
+    """
+
+    def __init__(self, source: Path | bytes, *, is_utf8: bool = False):
         import pyarrow as pa
 
-        self.has_hexadecimals = False
+        self._checks = is_utf8
+        self._has_hexadecimals = self._has_exponents = False
         self.is_whole = True
+        self._check = codecs.getincrementaldecoder("utf-8")()
         self._name = source.name if isinstance(source, Path) else "a file in the archive"
         self._expanded = 0
         self._stored = (
@@ -339,9 +372,21 @@ class _Stream(io.RawIOBase):
         self.is_whole = content.endswith((b"\n", b"\r")) if content else self.is_whole
         if self._is_packed:
             refuse_bomb(self._name, self._expanded, self._stored.tell())
+        if self._checks and not (content.isascii() and not self._check.getstate()[0]):
+            self._check.decode(content, final=not content)
         for sign in (b"x", b"X"):  # rare, and so quicker to look for than 0x
-            self.has_hexadecimals |= sign in content and b"0" + sign in content
+            self._has_hexadecimals |= sign in content and b"0" + sign in content
+        if not self._has_exponents and any(sign in content for sign in _EXPONENTS):
+            self._has_exponents = _FLAGGED.search(content) is not None
         return content
+
+    def may_hold_odd(self, kind: "DataType") -> bool:
+        """Return whether a column of numbers may hold what is none to people."""
+        import pyarrow as pa
+
+        return (self._has_hexadecimals and pa.types.is_integer(kind)) or (
+            self._has_exponents and pa.types.is_floating(kind)
+        )
 
     def close(self) -> None:
         if not self.closed:
@@ -353,11 +398,11 @@ class _Stream(io.RawIOBase):
 def _opened(source: Path | bytes, encoding: str = "utf-8-sig") -> _Stream:
     """Return a stream of the text of a file in UTF-8, from its beginning."""
     if encoding.lower() in ("utf-8", "utf-8-sig", "utf8"):
-        return _Stream(source)
+        return _Stream(source, is_utf8=True)
     try:
         return _Stream(content_of(source).decode(encoding).encode())
     except (UnicodeDecodeError, LookupError) as error:
-        raise ObservationError(f"it is no text in {encoding}: {error}") from error
+        raise ObservationError(f"it is no text in {encoding}: {error}. {_ENCODE}") from error
 
 
 def unique(names: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from aqreanalysis.observations.variables import folded
 
 _SEPARATORS = ",;\t|"
-#: Lines among which that of the names is looked for.
+#: First lines among which the line of names is searched.
 MOST_ABOVE = 100
 #: Columns that may follow each variable: Ozone, status, unit, Carbon monoxide, status, unit.
 BESIDE = ("status", "unit", "units", "flag", "qc", "quality")
@@ -19,7 +19,7 @@ Known = Callable[[str], bool]
 
 
 def line_of_names(lines: Sequence[str], known: Known) -> int:
-    """Return the number of the line of names: the first, or one with more that is known."""
+    """Return the number of the line of names: the first, or the one with more known names."""
     filled = [at for at, line in enumerate(lines[:MOST_ABOVE]) if line.strip()]
     if not filled:
         return 0
@@ -35,11 +35,11 @@ def line_of_names(lines: Sequence[str], known: Known) -> int:
         cells = {cell.strip() for cell in split[at]}
         return sum(known(cell) for cell in cells if _LETTER.search(cell))
 
-    best = max(filled, key=lambda at: (knows(at), -at))
-    if knows(best) >= 2 and knows(best) > knows(filled[0]):
-        return best
     widths = [_width(split[at]) for at in filled]
     usual = max(set(widths), key=widths.count)
+    best = max(filled, key=lambda at: (knows(at), _width(split[at]) == usual, -at))
+    if knows(best) >= 2:
+        return best
     if usual > 1 and widths[0] < usual and widths.count(usual) > 0.5 * len(widths):
         return filled[widths.index(usual)]  # lines of heading are shorter than rows
     return filled[0]
@@ -66,28 +66,28 @@ def cells_of(line: str, separator: str) -> list[str]:
         return [line]
 
 
-def told_apart(names: list[str]) -> list[str]:
-    """Return names with that of the column before each "status" or "unit" that is there twice."""
+def made_unique(names: list[str]) -> list[str]:
+    """Return names in which repeated "status" or "unit" are prefixed by their variable's name."""
     beside = [name for name in names if folded(name) in BESIDE]
     if len(set(beside)) == len(beside):
         return names
-    told: list[str] = []
+    unique: list[str] = []
     variable = ""
     for name in names:
         if folded(name) in BESIDE:
-            told.append(f"{variable} {name}")
+            unique.append(f"{variable} {name}")
         else:
             variable = name
-            told.append(name)
-    return told
+            unique.append(name)
+    return unique
 
 
 def in_two_lines(
     names: list[str], upper: Sequence[str], lower: Sequence[str]
 ) -> tuple[list[str], bool]:
-    """Return names that stand in two lines, as stations above pollutants, and if the lower is used.
+    """Return names joined from two lines, as stations above pollutants, and if the lower is used.
 
-    Such names are there several times, or cells of the upper line stand for those right of them.
+    Such names are repeated, or merged cells of the upper line cover several columns.
     """
     above, below = (
         [*map(str.strip, line), *[""] * len(names)][: len(names)] for line in (upper, lower)
@@ -96,24 +96,24 @@ def in_two_lines(
     is_repeated = len({*names, ""}) <= len([name for name in names if name])
     is_merged = "" in names and len(set(words)) < len(words)
     if is_repeated and len({*above} - {""}) > 1:
-        told = _paired(above, names)
-        if len(set(told)) == len(told):
-            return told, False
+        pairs = _paired(above, names)
+        if len(set(pairs)) == len(pairs):
+            return pairs, False
     is_row = any(re.match(r"\W*\d", word) for word in words) or units_below(names, below)
     if (is_repeated or is_merged) and len(words) > 1 and not is_row:
-        told = _paired(names, below)
-        if len(set(told)) == len(told):
-            return told, True
+        pairs = _paired(names, below)
+        if len(set(pairs)) == len(pairs):
+            return pairs, True
     return names, False
 
 
 def _paired(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
     """Return the names of columns from two lines; an empty cell above is that left of it."""
-    told, last = [], ""
+    pairs, last = [], ""
     for first, second in zip(upper, lower, strict=True):
         last = first or last
-        told.append(second if last == second else f"{last} {second}".strip())
-    return told
+        pairs.append(second if last == second else f"{last} {second}".strip())
+    return pairs
 
 
 def units_below(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

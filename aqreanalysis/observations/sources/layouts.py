@@ -28,14 +28,14 @@ def from_wide(
 ) -> pd.DataFrame:
     """Return a row a station and time of a table with a column a station, or one of each variable.
 
-    ``stated`` are the units in a line below the names. What the file's name says of the pollutant
-    is taken out of ``constants``; units in the names of columns are added to ``units``.
+    ``stated`` are the units in a line below the names. A pollutant from the file's name is
+    removed from ``constants``; units in the names of columns are added to ``units``.
     """
     names = list(table.columns)
-    kept = dict(columns.roles)
-    if not {"time", "date", "year"} & set(kept):
+    roles = dict(columns.roles)
+    if not {"time", "date", "year"} & set(roles):
         raise ObservationError(no_column("time", names), source=journal.source)
-    series = [n for n in names if n and n not in kept.values()]
+    series = [n for n in names if n and n not in roles.values()]
     if source.series:
         odd = [name for name in series if not source.is_series(name)]
         if odd:
@@ -46,28 +46,29 @@ def from_wide(
         both = _stations_and_variables(pairs, reading.stations, reading.station_columns)
         if both and len(table):
             _add_units(units, both, table, stated, journal)
-            return _by_variable(table, kept, both)
+            return _by_variable(table, roles, both)
         series = _of_stations(series, reading, journal)
     else:
         series = [n for n in series if not n.startswith("Unnamed:")]  # an index of pandas
     if len(table) == 0 or not series:
         journal.fault("the table has no rows" if series else "the table has no station columns")
     journal.stop_if_faulty()
-    if "parameter" in kept:
-        return stations_to_rows(table, kept, series, "value")
-    told = constants.pop("parameter", None)
-    if told is None or "variable" in reading.columns:
+    if "parameter" in roles:
+        return stations_to_rows(table, roles, series, "value")
+    word = constants.pop("parameter", None)
+    if word is None or "variable" in reading.columns:
         variable = single_variable(reading, journal=journal)
     else:
-        variable = source.parameters.get(told, known_variable(told) or "")
+        variable = source.parameters.get(word, known_variable(word) or "")
         if not variable:
             raise ObservationError(
-                f"the file's name says {told!r}, which is no known pollutant; say it with "
+                f"the file's name says {word!r}, which is no known pollutant; say it with "
                 "columns={'variable': 'pm10'}",
                 source=journal.source,
             )
         journal.decide(f"the pollutant is {variable}, by the file's name")
-    return stations_to_rows(table, kept, series, variable)
+    _add_units(units, {name: (name, variable, None) for name in series}, table, stated, journal)
+    return stations_to_rows(table, roles, series, variable)
 
 
 def _add_units(
@@ -78,8 +79,8 @@ def _add_units(
     journal: Journal,
 ) -> None:
     """Add the units of each variable; refuse those that differ between its stations."""
-    for name, (_, variable, told) in columns.items():
-        own = told or stated.get(name) or units_beside(table, name)
+    for name, (_, variable, in_name) in columns.items():
+        own = in_name or stated.get(name) or units_beside(table, name)
         if own and units.setdefault(variable, own) != own:
             journal.fault(
                 f"{variable} is in {units[variable]} at some stations and in {own} in the column "
@@ -105,7 +106,7 @@ def _stations_and_variables(
     if column is None:
         return {}
     listing = sorted({identifier(word) for word in stations[column].dropna()}, key=len)[::-1]
-    found: dict[str, tuple[str, str, str | None]] = {}
+    parts: dict[str, tuple[str, str, str | None]] = {}
     for name in names:
         bare, units = split_units(name)
         for station in listing:
@@ -114,16 +115,16 @@ def _stations_and_variables(
             )
             variable = known_variable(rest[1] or rest[2]) if rest else None
             if variable is not None:
-                found[name] = station, variable, units
+                parts[name] = station, variable, units
                 break
         else:
             return {}
-    return found
+    return parts
 
 
 def _by_variable(
     table: pd.DataFrame,
-    kept: Mapping[str, str],
+    roles: Mapping[str, str],
     columns: Mapping[str, tuple[str, str, str | None]],
 ) -> pd.DataFrame:
     """Return a row a station and time, a column a variable, from one column of each pair."""
@@ -131,7 +132,7 @@ def _by_variable(
     for variable in dict.fromkeys(variable for _, variable, _ in columns.values()):
         own = {name: station for name, (station, v, _) in columns.items() if v == variable}
         series = table.rename(columns=own)
-        parts.append(stations_to_rows(series, kept, list(own.values()), variable))
+        parts.append(stations_to_rows(series, roles, list(own.values()), variable))
     return pd.concat([part.astype({"station": str}) for part in parts], ignore_index=True)
 
 
@@ -164,15 +165,15 @@ def _of_stations(series: list[str], reading: Reading, journal: Journal) -> list[
 def _good_flag(
     table: pd.DataFrame, source: Source, flags: list[str], reading: Reading
 ) -> Condition | None:
-    """Return what the flag of an hour must be: as told, as documented, or in usual codes."""
-    told = [condition for condition in reading.valid if condition.column == "flag"]
-    if told or source.good:
-        return told[0] if told else Condition.of(f"flag{source.good}")
-    found = {str(flag).strip() for flag in pd.unique(table[flags].to_numpy().ravel())}
-    found -= {"None", "nan", ""}
-    if found and found <= {"V", "N"}:
+    """Return the condition for a good flag: the caller's, the documented one, or by usual codes."""
+    stated = [condition for condition in reading.valid if condition.column == "flag"]
+    if stated or source.good:
+        return stated[0] if stated else Condition.of(f"flag{source.good}")
+    words = {str(flag).strip() for flag in pd.unique(table[flags].to_numpy().ravel())}
+    words -= {"None", "nan", ""}
+    if words and words <= {"V", "N"}:
         return Condition.of("flag=V")
-    return Condition.of("flag>=1") if found and found <= {"-99", "-1", "1", "2", "3"} else None
+    return Condition.of("flag>=1") if words and words <= {"-99", "-1", "1", "2", "3"} else None
 
 
 def from_hours(
@@ -192,17 +193,17 @@ def from_hours(
             flags[name] = flag
     if not hours:
         raise ObservationError(f"no columns of hours; the columns are {listed(names)}")
-    kept = dict(columns.roles)
-    if "time" in kept and "date" not in kept:
-        kept["date"] = kept.pop("time")
+    roles = dict(columns.roles)
+    if "time" in roles and "date" not in roles:
+        roles["date"] = roles.pop("time")
     good = _good_flag(table, source, list(flags), reading)
     if flags and good is None:
         journal.warn(
             f"columns of flags are not used: {listed(flags)}; say which are good with "
             "valid='flag=V'"
         )
-    kept.pop("hour", None)
-    return hours_to_rows(table, kept, hours, flags, good, journal=journal)
+    roles.pop("hour", None)
+    return hours_to_rows(table, roles, hours, flags, good, journal=journal)
 
 
 def stations_to_rows(

@@ -1,4 +1,4 @@
-"""Stations that stand at several places, or at none, in the rows of a table."""
+"""Stations with several positions, or none, in the rows of a table."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from aqreanalysis.observations.variables import listed
 
 
 def moved(station: Codes, count: int, longitude: Floats, latitude: Floats) -> Mask:
-    """Return the stations that stand at places 100 m and more apart."""
+    """Return the stations whose positions are 100 m and more apart."""
     frame = pd.DataFrame({"x": longitude, "y": latitude}).groupby(station)
     spread = (frame.max() - frame.min()).reindex(range(count)).fillna(0.0)
     wide = spread.to_numpy().max(axis=1) > 0.0
@@ -26,10 +26,10 @@ def moved(station: Codes, count: int, longitude: Floats, latitude: Floats) -> Ma
 def split(
     station: Codes, identifiers: Names, longitude: Floats, latitude: Floats, journal: Journal
 ) -> tuple[Codes, Names]:
-    """Return stations and identifiers with a name of its own for each place of a moved station.
+    """Return stations and identifiers with one identifier for each place of a moved station.
 
-    Positions within 100 m of the first one of a place are that place; rows without a position are
-    of their station's first.
+    Positions within 100 m of the first one of a place belong to it; rows without a position
+    belong to their station's first place.
     """
     number = np.zeros(station.size, dtype=np.intp)
     for at in np.flatnonzero(moved(station, len(identifiers), longitude, latitude)):
@@ -44,15 +44,15 @@ def split(
             place += 1
     if not number.any():
         return station, identifiers
-    found, place_of_row = np.unique(
+    pairs, place_of_row = np.unique(
         np.stack([station, number], axis=1), axis=0, return_inverse=True
     )
     names = np.array(
-        [f"{identifiers[at]} ({n + 1})" if n else str(identifiers[at]) for at, n in found],
+        [f"{identifiers[at]} ({n + 1})" if n else str(identifiers[at]) for at, n in pairs],
         dtype=str,
     )
     journal.warn(
-        f"stations that moved are told apart by their place: {listed(names[found[:, 1] > 0])}"
+        f"stations that moved are told apart by their place: {listed(names[pairs[:, 1] > 0])}"
     )
     ordered, order = np.unique(names, return_inverse=True)
     return order[place_of_row.ravel()], ordered
@@ -67,7 +67,7 @@ def left_out(
     reading: Reading,
     journal: Journal,
 ) -> Mask:
-    """Return the stations that cannot be used for their place, where that is harmless or asked.
+    """Return the stations to leave out for their position: few of them, or where that is asked.
 
     These are stations without a position, with an impossible one, and those that move.
     """

@@ -19,12 +19,13 @@ from aqreanalysis.observations.sources.headers import (
     cells_of,
     in_two_lines,
     line_of_names,
+    made_unique,
     separator_of,
-    told_apart,
     units_below,
 )
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES
+from aqreanalysis.observations.sources.text_encoding import encoding_of
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -38,12 +39,13 @@ TABLE_SUFFIXES = (
     *VECTOR_SUFFIXES,
 )
 
+_SPAN = re.compile(r"(?<=\d[ T])(\d{2}):\d{2}(?::\d{2})? ?- ?(\d{2}):\d{2}")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A table as it stands in a file, and the lines above it."""
+    """A table as written in its file, and the lines above it."""
 
     table: pd.DataFrame
     above: Sequence[str] = ()
@@ -53,7 +55,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the text of a table stands in its file: where its names are, and what separates them."""
+    """Layout of a text: its column names, their line, the separator and the encoding."""
 
     names: list[str]
     separator: str
@@ -73,8 +75,9 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
         If it is empty, or no text in this encoding.
     """
     start = files.beginning(content)
+    encoding = encoding or encoding_of(start)
     try:
-        text = start.decode(encoding or "utf-8-sig", errors="replace")
+        text = start.decode(encoding, errors="replace")
     except LookupError as error:
         raise ObservationError(f"unknown encoding {encoding!r}, such as 'latin-1'") from error
     lines = _LINE_END.split(text)
@@ -83,10 +86,7 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
     first = next((line for line in lines if line.strip()), "")
     if "\0" in first or "\ufffd" in first:
         raise ObservationError(
-            "the first line is no text in UTF-8, but UTF-16, another encoding or a binary file; "
-            "name its encoding with encoding=..., or save the table as CSV in UTF-8"
-            if encoding in (None, "utf-8-sig")
-            else f"the first line is no text in {encoding}; name its encoding with encoding=..."
+            f"the first line is no text in {encoding}; name its encoding with encoding=..."
         )
     if not first:
         raise ObservationError("the CSV is empty: expected a first line of column names")
@@ -96,12 +96,13 @@ def first_lines(content: Path | bytes, encoding: str | None = None) -> list[str]
 def layout_of(
     content: Path | bytes, *, reading: Reading, known: Known, source: Source | None = None
 ) -> Layout:
-    """Return how a text stands in its file.
+    """Return the layout of a text.
 
     The line of names is the first one, or the one below lines of heading that has most names that
     are known.
     """
-    encoding = reading.encoding or (source.encoding if source else None) or "utf-8-sig"
+    encoding = reading.encoding or (source.encoding if source else None)
+    encoding = encoding or encoding_of(files.beginning(content))
     lines = first_lines(content, encoding)
     if source is not None and source.names and _without_names(lines, source):
         separator = source.separator or separator_of(lines[0])
@@ -119,10 +120,12 @@ def layout_of(
     if row >= len(lines) or not lines[row].strip():
         raise ObservationError(f"header={row}, but there is no line of names at that place")
     separator = (source.separator if source else None) or separator_of(lines[row])
-    names = told_apart([name.strip() for name in cells_of(lines[row], separator)])
+    names = made_unique([name.strip() for name in cells_of(lines[row], separator)])
     below = [line for line in lines[row + 1 :] if line.strip()]
     longest = [cells_of(line, separator) for line in below[:5]]
     extra = max((len(cells) for cells in longest), default=0) - len(names)
+    if extra == 1 and all(len(cells) > len(names) and cells[0].isdigit() for cells in longest):
+        names, extra = ["", *names], 0  # R writes no name above the numbers of the rows
     if extra > 0 and all(not any(cells[len(names) :]) for cells in longest):
         names += [""] * extra
     above = next((line for line in reversed(lines[:row]) if line.strip()), "")
@@ -143,24 +146,25 @@ def text_blocks(
     text: Iterable[str],
     categories: Iterable[str],
 ) -> Iterator[Block]:
-    """Yield the tables of a text: as a rule one."""
-    if layout.repeated:
-        whole = files.content_of(content).decode(layout.encoding, errors="replace")
+    """Yield the tables of a text, usually one."""
+    _refuse_spans(first_lines(content, layout.encoding)[layout.skip :])
+    encoding, is_spaced = layout.encoding, layout.separator == " "
+    if layout.repeated or is_spaced:
+        encoding, whole = _decoded(content, encoding)
         lines = _LINE_END.split(whole)
-        rows = [cells_of(line, layout.separator) for line in lines]
-        if not _is_joined(rows, layout.names):
-            yield from blocks_of(rows, layout.names, 0)
-            return
-        head = lines[len(layout.above)]
-        kept = [at for at, line in enumerate(lines) if line != head or at == len(layout.above)]
-        content = "\n".join(lines[at] for at in kept).encode()
-        layout = replace(layout, encoding="utf-8-sig")
-    if layout.separator == " ":  # any number of them, as in columns under each other
-        whole = files.content_of(content).decode(layout.encoding, errors="replace")
-        lines = [" ".join(line.split()) for line in _LINE_END.split(whole)]
-        content = "\n".join(
-            [*lines[: layout.skip], *filter(None, lines[layout.skip :]), ""]
-        ).encode()
+        if layout.repeated:
+            rows = [cells_of(line, layout.separator) for line in lines]
+            if not _is_joined(rows, layout.names):
+                for block in blocks_of(rows, layout.names, 0):
+                    block.table.attrs["encoding"] = encoding
+                    yield block
+                return
+            head, at_head = lines[len(layout.above)], len(layout.above)
+            lines = [line for at, line in enumerate(lines) if line != head or at == at_head]
+        if is_spaced:  # any number of them, as in columns under each other
+            lines = [" ".join(line.split()) for line in lines]
+            lines = [*lines[: layout.skip], *filter(None, lines[layout.skip :]), ""]
+        content = "\n".join(lines).encode()
         layout = replace(layout, encoding="utf-8-sig")
     table = files.read_csv(
         content,
@@ -174,20 +178,74 @@ def text_blocks(
         text=text,
         categories=categories,
     )
+    if layout.encoding != encoding:  # the text was written anew
+        table.attrs["encoding"] = encoding
     yield Block(table, layout.above, layout.units)
 
 
+def _decoded(content: Path | bytes, encoding: str) -> tuple[str, str]:
+    """Return the encoding of all of a text, which may differ from that of its beginning, and it."""
+    whole = files.content_of(content)
+    try:
+        return encoding, whole.decode(encoding)
+    except UnicodeDecodeError as error:
+        encoding = encoding_of(whole) if encoding == "utf-8-sig" else encoding
+        try:
+            return encoding, whole.decode(encoding)
+        except UnicodeDecodeError:
+            raise ObservationError(f"it is no text in {encoding}: {error}") from error
+
+
 def decimal_of(content: Path | bytes, layout: Layout, reading: Reading) -> str:
-    """Return the sign of decimals: told, or a comma where numbers have that and never a point."""
+    """Return the decimal sign: as stated, or a comma if numbers have one and never a point."""
     if reading.decimal is not None:
         return reading.decimal
     if layout.separator == ",":
-        return "."
+        return "."  # a comma is in quotes, and no number to Arrow
     lines = first_lines(content, layout.encoding)[layout.skip : layout.skip + 200]
-    cells = {cell for line in lines for cell in cells_of(line, layout.separator)}
+    rows = [cells_of(line, layout.separator) for line in lines]
+    _refuse_thousands(rows, layout.names)
+    cells = {cell for row in rows for cell in row}
     comma = any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell) for cell in cells)
     point = any(re.fullmatch(r"\s*-?\d+\.\d+\s*", cell) for cell in cells)
     return "," if comma and not point else "."
+
+
+def _refuse_spans(lines: Sequence[str]) -> None:
+    """Refuse times such as 05:00-06:00, whose end would be taken for a zone west of Greenwich.
+
+    Raises
+    ------
+    ObservationError
+    """
+    spans = [match for line in lines[:200] for match in _SPAN.finditer(line)]
+    if len(spans) > 2 and all((int(m[2]) - int(m[1])) % 24 == 1 for m in spans):
+        raise ObservationError(
+            f"times such as {spans[0].group()} are spans: write their start alone, or start and "
+            "end in columns of their own"
+        )
+
+
+def _refuse_thousands(rows: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    """Refuse columns in which 1.206 or 1,206 beside 985 may be thousands.
+
+    Raises
+    ------
+    ObservationError
+        It asks for the decimal sign.
+    """
+    roles = guess([name for name in names if name]).roles
+    others = {column for role, column in roles.items() if role != "value"}
+    for place, name in enumerate(names):
+        cells = [row[place].strip() for row in rows if place < len(row)] if name else []
+        grouped = [cell for cell in cells if re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", cell)]
+        signed = [cell for cell in cells if re.fullmatch(r"-?\d+[.,]\d+", cell)]
+        whole = [cell for cell in cells if re.fullmatch(r"[1-9]\d{2}", cell)]
+        if name not in others and grouped and whole and len(grouped) == len(signed):
+            raise ObservationError(
+                f"numbers of {name} such as {grouped[0]} beside {whole[0]} may be thousands: say "
+                "decimal='.' or decimal=','"
+            )
 
 
 def sheet_blocks(
@@ -200,7 +258,7 @@ def sheet_blocks(
         pass  # it is one, and no bomb
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
-    found = False
+    any_table = False
     try:
         for sheet in book.worksheets:
             rows = [list(row) for row in sheet.iter_rows(values_only=True)]
@@ -209,16 +267,16 @@ def sheet_blocks(
             texts = ["\t".join(_text(cell) for cell in row) for row in rows[:MOST_ABOVE]]
             at = reading.header if reading.header is not None else line_of_names(texts, known)
             names = [_text(cell).strip() for cell in rows[at]] if 0 <= at < len(rows) else []
-            several = found or len(book.worksheets) > 1
+            several = any_table or len(book.worksheets) > 1
             timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
             if several and sum(map(known, names)) < 2 and not (timed and len(names) > 1):
                 continue
-            found = True
+            any_table = True
             for block in blocks_of(rows, names, at):
                 yield replace(block, sheet=sheet.title if several else "")
     finally:
         book.close()
-    if not found:
+    if not any_table:
         raise ObservationError("no sheet has a line of column names such as time and PM2.5")
 
 
@@ -261,7 +319,8 @@ def blocks_of(rows: list[list], names: list[str], first: int) -> Iterator[Block]
 
 def json_table(content: Path | bytes) -> pd.DataFrame:
     """Return the records of a JSON file, with the names of nested ones joined by a point."""
-    text = files.content_of(content).decode("utf-8-sig")
+    whole = files.content_of(content)
+    text = whole.decode(encoding_of(whole))
     try:
         data = json.loads(text)
     except json.JSONDecodeError:
@@ -321,7 +380,7 @@ def _text(cell: object) -> str:
 
 
 def _shape(cell: object) -> str:
-    """Return how a cell is written: with "0" for digits and "a" for letters."""
+    """Return the pattern of a cell: "0" for digits and "a" for letters."""
     return re.sub(r"[^\W\d]+", "a", re.sub(r"\d+", "0", _text(cell).strip()))
 
 

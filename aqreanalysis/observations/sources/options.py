@@ -49,7 +49,7 @@ class Condition:
 
     @classmethod
     def of(cls, text: str) -> "Condition":
-        """Return the condition that a text says; refuse one that says none."""
+        """Return the condition written in a text; refuse a text without one."""
         match = re.fullmatch(r"\s*(.+?)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*", str(text))
         if match is None:
             raise ObservationError(
@@ -137,11 +137,11 @@ class Reading:
         """Refuse options outside their choices, all of them at once."""
         faults = []
         for name, choices in _CHOICES.items():
-            found = getattr(self, name)
-            if found is not None and not isinstance(found, Mapping) and found not in choices:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping) and value not in choices:
                 words = [repr(choice) for choice in choices]
                 faults.append(
-                    f"{name} must be {', '.join(words[:-1])} or {words[-1]}; found {found!r}"
+                    f"{name} must be {', '.join(words[:-1])} or {words[-1]}; found {value!r}"
                 )
         if not isinstance(self.columns, Mapping):
             faults.append(
@@ -167,7 +167,7 @@ class Reading:
         return self.units.get(variable)
 
     def statistic_of(self, variable: str) -> str:
-        """Return what the values of a variable are of their averaging period."""
+        """Return the statistic of a variable over its averaging period."""
         if isinstance(self.statistic, Mapping):
             return self.statistic.get(variable, "mean")
         return self.statistic or "mean"

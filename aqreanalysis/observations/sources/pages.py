@@ -46,7 +46,7 @@ def pages(sources: Iterable[Source]) -> str:
 
 
 def _facts(source: Source) -> list[str]:
-    """Return what the description says, in words."""
+    """Return the facts of the description in words."""
     zone = source.time_zone
     facts = [_SHAPES[source.layout]]
     if zone is not None:

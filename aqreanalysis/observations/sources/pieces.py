@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aqreanalysis.observations.checks import Mask
+from aqreanalysis.observations.checks.zones import stated_zone
 from aqreanalysis.observations.journal import Journal, ObservationError
 from aqreanalysis.observations.sources.columns import (
     LABELLED,
@@ -17,6 +18,7 @@ from aqreanalysis.observations.sources.columns import (
     guess,
     joined,
     recognise,
+    split_units,
 )
 from aqreanalysis.observations.sources.description import Source
 from aqreanalysis.observations.sources.headers import BESIDE
@@ -24,15 +26,27 @@ from aqreanalysis.observations.sources.layouts import from_hours, from_wide, uni
 from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Condition, Reading
 from aqreanalysis.observations.sources.stations import identifier, listed_among
+from aqreanalysis.observations.sources.text_encoding import WESTERN
 from aqreanalysis.observations.variables import folded, known_variable, listed
 
-#: Roles that a line above the columns of a plain table may tell: "Station: Hill".
+#: Roles that a line above the columns of a plain table may state: "Station: Hill".
 _IN_HEADINGS = ("station", "name", "longitude", "latitude", "altitude", "units", "parameter")
+
+#: Words of the name of a column of flags.
+_FLAGS = frozenset(
+    (*BESIDE, "flags", "valid", "validity", "verification", "code", "qualifier", "qa", "state")
+)
+
+#: Columns that say what a value is of which period; words for others than hourly means.
+_STATISTICS = re.compile(
+    "stat(istics?)?|agg(regation)?(type)?|averag(e|ing)(period|time)?|avgperiod|sampleduration"
+)
+_NO_HOURLY_MEAN = re.compile(r"(?i)max|min(?!ut)|median|24|8[ -]?h|day|dail|roll|run|index|aqi")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a table under this package's names, and what its columns' names say."""
+    """Rows of a table under this package's names, and facts from its columns' names."""
 
     table: pd.DataFrame
     columns: Columns
@@ -44,7 +58,7 @@ class Piece:
 def piece_of(
     name: str, source: Source, block: Block, is_one_of: bool, reading: Reading, journal: Journal
 ) -> Piece:
-    """Return a table's rows under the names of this package; it may be one of several files."""
+    """Return a table's rows under the names of this package."""
     table = block.table
     names = [str(column) for column in table.columns]
     table = table.set_axis(names, axis=1)
@@ -55,43 +69,62 @@ def piece_of(
         table = table[~again]
     if ragged:
         journal.warn(f"{ragged} lines of {name} have too many or too few fields and are left out")
+    encoding = block.table.attrs.get("encoding", "")
+    if encoding not in ("", "utf-8-sig", reading.encoding, source.encoding):
+        what = f"{name} is no UTF-8 and read in {encoding}; encoding=... names another"
+        (journal.warn if encoding == WESTERN else journal.decide)(what)
     columns = _columns(source, names, reading, journal)
     journal.stop_if_faulty()
     if source.is_plain and source.layout == "long":
         _warn_of_flags(table, columns, reading, journal)
-    valid = _valid_rows(table, source.layout == "hours", reading, journal)
+        _warn_of_statistics(table, columns, reading, journal)
+    valid = _valid_rows(table, columns, source.layout, reading, journal)
     units = {**columns.units}
     constants = _constants(name, source, block, columns, reading)
-    told = {*columns.roles, *constants, *reading.columns}
-    if source.is_plain and source.layout != "wide" and "station" not in told:
+    stated = {*columns.roles, *constants, *reading.columns}
+    if source.is_plain and source.layout != "wide" and "station" not in stated:
         constants |= _station_in(name, reading, is_one_of, journal)
     if source.layout == "long":
         parts = reading.columns.get("station", "")
         several = {part: part for part in parts} if not isinstance(parts, str) else {}
-        kept = {**columns.roles, **columns.variables, **several}
-        own = table[list(kept.values())].set_axis(list(kept), axis=1)
+        chosen = {**columns.roles, **columns.variables, **several}
+        own = table[list(chosen.values())].set_axis(list(chosen), axis=1)
         own = _without_bad_flags(own, table, source, columns, journal)
-        if not valid.all():
-            measured = [name for name in own if name == "value" or name in columns.variables]
-            own = own.assign(**{str(name): own[name].where(valid) for name in measured})
+        measured = [str(name) for name in own if name == "value" or name in columns.variables]
+        own = own.assign(**{name: own[name].where(_all_of(valid, name)) for name in measured})
     elif source.layout == "wide":
         own = from_wide(
-            table[valid], source, columns, constants, units, block.units, reading, journal
+            table[_all_of(valid)], source, columns, constants, units, block.units, reading, journal
         )
     else:
-        own = from_hours(table[valid], source, columns, reading, journal)
+        own = from_hours(table[_all_of(valid)], source, columns, reading, journal)
     own = _of_one_duration(_with_station(own, source, reading, journal), journal)
     for role, value in constants.items():
         if role not in own.columns or (role == "station" and reading.station is not None):
             own = own.assign(**{role: value})
     raw_time = str(columns.roles.get("time", columns.roles.get("date", "")))
-    zone = "UTC" if re.search("utc|gmt", raw_time.lower()) else None
+    if source.is_plain and re.search(r"(?i)\bsince\b", raw_time):
+        raise ObservationError(
+            f"the column {raw_time} counts time from a beginning: write stamps such as "
+            "2015-03-01T00:00Z"
+        )
+    zone = stated_zone(raw_time) if source.is_plain else _utc_in(raw_time)
     label = LABELLED.get(folded(raw_time)) if source.is_plain else None
-    for variable, column in columns.variables.items():
+    measured_in = {**columns.variables}
+    if source.is_plain and "value" in columns.roles and "units" not in columns.roles:
+        measured_in["value"] = columns.roles["value"]
+        own_units = split_units(columns.roles["value"])[1]
+        units |= {"value": own_units} if own_units else {}
+    for variable, column in measured_in.items():
         beside = block.units.get(column) or units_beside(table, column)
         if variable not in units and beside:
             units[variable] = beside
     return Piece(own, replace(columns, units=units), names, zone, label)
+
+
+def _utc_in(name: str) -> str | None:
+    """Return UTC where the name of a column of times says it."""
+    return "UTC" if re.search("(?i)utc|gmt", name) else None
 
 
 def _are_names(table: pd.DataFrame) -> Mask:
@@ -117,15 +150,15 @@ def _columns(source: Source, names: Sequence[str], reading: Reading, journal: Jo
     if source.is_plain:
         free = [n for n in names if n not in several or n in given.values()]
         if source.layout == "wide":
-            found = guess(free, {k: c for k, c in given.items() if c in names})
+            guessed = guess(free, {k: c for k, c in given.items() if c in names})
             keys = ("time", "date", "hour", "year", "month", "parameter", "end", "units")
-            roles = {k: c for k, c in found.roles.items() if k in keys}
+            roles = {k: c for k, c in guessed.roles.items() if k in keys}
             if not {"date", "year"} & set(roles):
                 roles.pop("hour", None)
             return Columns(roles, {}, {})
         if source.layout == "hours":
-            found = guess(free, {k: c for k, c in given.items() if c in names})
-            return Columns(found.roles, {}, {})
+            guessed = guess(free, {k: c for k, c in given.items() if c in names})
+            return Columns(guessed.roles, {}, {})
         return recognise(free, given, journal=journal)
     columns = source.all_columns_in(names)
     if source.names and not columns:
@@ -163,11 +196,13 @@ def _is_variable(role: str) -> bool:
     return role not in ROLES and known_variable(role) == role
 
 
-def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Journal) -> Mask:
-    """Return which rows meet the conditions of a valid row."""
-    valid = np.ones(len(table), dtype=bool)
+def _valid_rows(
+    table: pd.DataFrame, columns: Columns, layout: str, reading: Reading, journal: Journal
+) -> dict[str, Mask]:
+    """Return which rows meet the conditions: of each variable that has some, and "" of all."""
+    valid = {"": np.ones(len(table), dtype=bool)}
     for condition in (*reading.valid, *_usual_conditions(table, reading)):
-        if condition.column == "flag" and hours:
+        if condition.column == "flag" and layout == "hours":
             continue
         if condition.column not in table.columns:
             raise ObservationError(
@@ -175,24 +210,43 @@ def _valid_rows(table: pd.DataFrame, hours: bool, reading: Reading, journal: Jou
                 f"{listed(table.columns)}",
                 source=journal.source,
             )
-        held = condition.holds(table[condition.column])
-        if not held.all():
-            journal.decide(f"{int((~held).sum())} rows are not {condition} and are not used")
-            valid &= held
+        meets = condition.holds(table[condition.column])
+        variable = _flagged_by(condition.column, columns) if layout == "long" else ""
+        if variable:
+            meets |= table[columns.variables[variable]].isna().to_numpy()
+        if not meets.all():
+            what = f"values of {variable}" if variable else "rows"
+            journal.decide(f"{int((~meets).sum())} {what} are not {condition} and are not used")
+            valid[variable] = valid.get(variable, True) & meets
     return valid
+
+
+def _all_of(valid: Mapping[str, Mask], variable: str = "") -> Mask:
+    """Return which rows of a variable meet the conditions, its own and those of all."""
+    return valid[""] & valid.get(variable, True)
+
+
+def _flagged_by(column: str, columns: Columns) -> str:
+    """Return the variable that a column of flags is of: "no2_flag", "Ozone status"; or ""."""
+    words = [word for word in re.split(r"[\W_]+", column) if folded(word) not in _FLAGS]
+    names = {folded(name): variable for variable, name in columns.variables.items()}
+    known = known_variable(" ".join(words)) if words else None
+    return (
+        names.get(folded("".join(words))) or (known if known in columns.variables else None) or ""
+    )
 
 
 def _warn_of_flags(
     table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
 ) -> None:
     """Say which columns of flags beside a variable, or of all rows, are not used."""
-    told = {condition.column for condition in reading.valid}
+    used = {condition.column for condition in reading.valid}
     stems = {folded(name) for name in (*columns.variables, *columns.variables.values())} | {""}
     flags = {stem + word for stem in stems for word in BESIDE if not word.startswith("unit")}
     for name in table.columns:
-        if folded(name) not in flags or name in told or name in reading.columns.values():
+        if folded(name) not in flags or name in used or name in reading.columns.values():
             continue
-        words = table[name].dropna().unique()
+        words = table[name].value_counts().index  # the usual one first, which is mostly the good
         if len(words) > 1:
             journal.warn(
                 f"the column {name} ({listed(words, 5)}) is not used; which rows count is said by "
@@ -200,11 +254,37 @@ def _warn_of_flags(
             )
 
 
+def _warn_of_statistics(
+    table: pd.DataFrame, columns: Columns, reading: Reading, journal: Journal
+) -> None:
+    """Say where a column says that values are no means of single hours.
+
+    Where it says several things, such as a mean and a maximum, it is a fault.
+    """
+    stated = {condition.column for condition in reading.valid}
+    for name in table.columns:
+        is_one = _STATISTICS.fullmatch(folded(name)) and name not in columns.roles.values()
+        if not is_one or name in stated:
+            continue
+        words = [str(word) for word in table[name].dropna().unique()]
+        odd = [word for word in words if _NO_HOURLY_MEAN.search(word)]
+        if not odd:
+            continue
+        remedy = f"say which rows count with valid='{name}={words[0]}' or the like"
+        if len(words) > 1:
+            journal.fault(f"the column {name} says {listed(words, 5)}: {remedy}")
+        elif reading.statistic is None:
+            journal.warn(
+                f"the column {name} says {words[0]}, and values are taken for means of the step of "
+                "their times; statistic='maximum' says another, columns of single hours are better"
+            )
+
+
 def _usual_conditions(table: pd.DataFrame, reading: Reading) -> list[Condition]:
     """Return the condition of a column of validity in the codes of Europe, -99 to 4."""
-    told = {condition.column for condition in reading.valid}
+    used = {condition.column for condition in reading.valid}
     for name in table.columns:
-        if folded(name) == "validity" and name not in told and name not in reading.columns.values():
+        if folded(name) == "validity" and name not in used and name not in reading.columns.values():
             codes = pd.to_numeric(table[name], errors="coerce").dropna().unique()
             if len(codes) and set(codes) <= {-99, -1, 1, 2, 3, 4}:
                 return [Condition(name, ">=", ("1",))]
@@ -259,8 +339,8 @@ def _with_station(
     parts = reading.columns.get("station")
     if parts is not None and not isinstance(parts, str):
         text = joined([own[part] for part in parts], _dashed)
-        kept = own.drop(columns=[p for p in parts if p not in ROLES and not _is_variable(p)])
-        return kept.drop(columns="station", errors="ignore").assign(station=text)
+        rest = own.drop(columns=[p for p in parts if p not in ROLES and not _is_variable(p)])
+        return rest.drop(columns="station", errors="ignore").assign(station=text)
     if source.station_parts and set(source.station_parts) <= set(own.columns):
         incomplete = own[list(source.station_parts)].isna().any(axis=1).to_numpy()
         if incomplete.any():
@@ -300,41 +380,44 @@ def _dashed(*parts: object) -> str:
 def _constants(
     name: str, source: Source, block: Block, columns: Columns, reading: Reading
 ) -> dict[str, str]:
-    """Return what holds for all rows: said by the caller, the lines above or the file's name."""
-    found = source.in_file_name(name)
+    """Return values common to all rows: of the caller, the lines above or the file's name."""
+    constants = source.in_file_name(name)
     if source.is_plain:
         if "parameter" not in columns.roles and not columns.variables:
             variable = _variable_in(name)
+            unit = re.search(r"(?i)(?<![a-z])(ppb|ppm|[um]g[-_ ]?m-?3)(?![a-z0-9])", name)
+            if unit and not {"units"} & {*columns.roles, *columns.units}:
+                constants["units"] = re.sub(r"[-_ ]?m-?3$", "/m3", unit[1])
             if variable is not None and "variable" not in reading.columns:
-                found["parameter"] = variable
+                constants["parameter"] = variable
         for line in block.above:
             match = re.fullmatch(r"[\s#%;*\"]*([^:=,;\t]+?)\s*[:=,;\t]+\s*(.+?)[\s,;\t\"]*", line)
             key = folded(match[1]) if match else ""
             role = next((role for role in _IN_HEADINGS if key in ROLES[role]), None)
-            if match and role and role not in found:
-                found[role] = match[2].strip()
+            if match and role and role not in constants:
+                constants[role] = match[2].strip()
                 if role in ("longitude", "latitude", "altitude"):
-                    found[role] = re.sub(r"^(-?\d+),(\d+).*$", r"\1.\2", found[role])
-        if "parameter" in found and known_variable(found["parameter"]) is None:
-            del found["parameter"]
-    if source.file_name and "name" in found and "station" not in columns.roles:
-        found.setdefault("station", found["name"])
+                    constants[role] = re.sub(r"^(-?\d+),(\d+).*$", r"\1.\2", constants[role])
+        if "parameter" in constants and known_variable(constants["parameter"]) is None:
+            del constants["parameter"]
+    if source.file_name and "name" in constants and "station" not in columns.roles:
+        constants.setdefault("station", constants["name"])
     for role, pattern in source.heading.items():
         lines = [re.match(pattern, line) for line in block.above]
-        told = [match[1].strip() for match in lines if match]
-        if told:
-            found[role] = told[-1]
+        words = [match[1].strip() for match in lines if match]
+        if words:
+            constants[role] = words[-1]
     if reading.station is not None:
-        found["station"] = reading.station
+        constants["station"] = reading.station
     if (
         "variable" in reading.columns
         and "parameter" not in columns.roles
         and (source.layout != "long" or "value" in columns.roles or not columns.variables)
     ):
-        found["parameter"] = str(reading.columns["variable"])
+        constants["parameter"] = str(reading.columns["variable"])
     if "parameter" in columns.roles:
-        found.pop("parameter", None)
-    return {r: v for r, v in found.items() if r in ROLES}
+        constants.pop("parameter", None)
+    return {r: v for r, v in constants.items() if r in ROLES}
 
 
 def _station_in(name: str, reading: Reading, several: bool, journal: Journal) -> dict[str, str]:
@@ -356,5 +439,5 @@ def _variable_in(name: str) -> str | None:
     """Return the one pollutant that a file's name names, if any."""
     stem = re.sub(r"(?i)pm2[._p]?5", "pm25", Path(name).name.split(".csv")[0])
     words = [word for word in re.split(r"[^0-9A-Za-z]+|(?<=\d{4})(?=[A-Za-z])", stem) if word]
-    found = {known_variable(word) for word in words if folded(word) not in ("no", "in")} - {None}
-    return found.pop() if len(found) == 1 else None
+    names = {known_variable(word) for word in words if folded(word) not in ("no", "in")} - {None}
+    return names.pop() if len(names) == 1 else None

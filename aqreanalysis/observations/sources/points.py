@@ -1,4 +1,4 @@
-"""Files of points, GeoPackage, GeoJSON and shapefile, each opened as what it is and nothing else.
+"""Files of points, GeoPackage, GeoJSON and shapefile, each read only as its suffix says.
 
 GDAL would follow whatever is in a file of any suffix, to other files and to the network, and reads
 text in a column of numbers as 0. A GeoPackage is read by SQLite, GeoJSON as JSON, so that text
@@ -107,7 +107,7 @@ def _geopackage(path: Path) -> pd.DataFrame:
 
 
 def _limited(base: sqlite3.Connection) -> sqlite3.Connection:
-    """Return a base that can neither attach files nor run for ever."""
+    """Return a database that cannot attach files, with limits on time and size."""
     allowed = {
         sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
         sqlite3.SQLITE_PRAGMA, sqlite3.SQLITE_RECURSIVE,
@@ -127,19 +127,19 @@ def _layer(path: Path, base: sqlite3.Connection) -> tuple[str, str, Any]:
     """Return the first layer with features, its column of points and its CRS."""
     import pyproj
 
-    found = base.execute(
+    layers = base.execute(
         "SELECT c.table_name, g.column_name, g.srs_id FROM gpkg_contents c "
         "JOIN gpkg_geometry_columns g ON g.table_name = c.table_name "
         "JOIN sqlite_master m ON m.name = c.table_name WHERE c.data_type = 'features'"
     ).fetchmany(100)
-    if not found:
+    if not layers:
         raise ObservationError(
             f"{path.name} holds no layer of points: write the stations as points"
         )
-    if len(found) > 1:
-        layers = listed(layer for layer, *_ in found)
-        logger.warning("%s: the first of its layers is read: %s", path.name, layers)
-    layer, geometry, system = found[0]
+    if len(layers) > 1:
+        names = listed(layer for layer, *_ in layers)
+        logger.warning("%s: the first of its layers is read: %s", path.name, names)
+    layer, geometry, system = layers[0]
     if system in (0, -1):
         return layer, geometry, None
     (organisation, number, definition) = base.execute(
@@ -213,9 +213,9 @@ def _geojson(path: Path) -> pd.DataFrame:
         shape = _mapping(part.get("geometry"))
         place = shape.get("coordinates")
         if shape.get("type") != "Point" or not isinstance(place, list) or not _is_place(place):
-            found = shape.get("type", feature)
+            kind = shape.get("type", feature)
             raise ObservationError(
-                f"stations must be points; found {str(found)[:60]} (feature {number})"
+                f"stations must be points; found {str(kind)[:60]} (feature {number})"
             )
         rows.append(_mapping(part.get("properties")))
         places.append(place[:2])

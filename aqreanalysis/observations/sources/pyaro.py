@@ -1,4 +1,4 @@
-"""Readers of pyaro, by which this field shares EBAS, GHOST, EEA and others."""
+"""Readers of pyaro, the common interface to EBAS, GHOST, EEA and others."""
 
 import sys
 from typing import Any

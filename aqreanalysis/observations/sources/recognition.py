@@ -1,4 +1,4 @@
-"""What a file is: its kind, its source, and the tables in it as they are."""
+"""The source of a file, recognised by its names and columns, and the tables in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from aqreanalysis.observations.sources.opening import Block
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.points import VECTOR_SUFFIXES, read_points
 from aqreanalysis.observations.sources.stations import listed_among
+from aqreanalysis.observations.sources.text_encoding import WESTERN
 
 #: Roles that are text even where they look like numbers: "0601" is not 601.
 _TEXT_ROLES = (
@@ -82,6 +83,15 @@ def names_of(item: Input, reading: Reading) -> list[str] | None:
     if isinstance(item.content, pd.DataFrame) or not _is_text(item, item.content):
         return None
     try:
+        start = opening.first_lines(item.content)
+        if not registry.recognised_line(start[0]):  # the whole of a large file is not needed
+            own = replace(reading, encoding="utf-8-sig", header=None)
+            names = opening.layout_of(item.content, reading=own, known=registry.known).names
+            if not any("\ufffd" in name for name in names):
+                return names
+    except ObservationError:
+        pass  # of another encoding
+    try:
         return _station_layout(item.content, reading).names
     except ObservationError:
         return None
@@ -97,8 +107,7 @@ def is_table(item: Input) -> bool:
         return suffix in others or _is_text(item, item.content)
     try:
         lines = opening.first_lines(item.content)
-        own = Reading(encoding="utf-8-sig")
-        names = opening.layout_of(item.content, reading=own, known=registry.known).names
+        names = opening.layout_of(item.content, reading=Reading(), known=registry.known).names
     except ObservationError:
         return True  # of another encoding, or broken: reading it says what is wrong
     timed = {"time", "date"} & set(guess([name for name in names if name]).roles)
@@ -168,14 +177,14 @@ def _is_text(item: Input, content: Path | bytes) -> bool:
 def _text_kind(
     content: Path | bytes, candidates: Sequence[Source], reading: Reading
 ) -> tuple[Source, opening.Layout]:
-    """Return the source of a text and how it stands in its file, its encoding found."""
+    """Return the source and the layout of a text, with its encoding."""
     try:
         lines = opening.first_lines(content, reading.encoding)
-        torn = reading.encoding is None and any("\ufffd" in line for line in lines)
+        encoding = reading.encoding or opening.encoding_of(files.beginning(content))
         failure = None
     except ObservationError as error:
-        lines, torn, failure = [], True, error
-    if torn:
+        lines, encoding, failure = [], "", error
+    if encoding != "utf-8-sig":
         for source in candidates or registry.sources.values():
             if source.encoding and reading.encoding is None:
                 layout = _of_source(content, source, reading)
@@ -185,17 +194,17 @@ def _text_kind(
             raise failure
     for source in candidates or registry.recognised_line(lines[0]):
         if source.recognises_line(lines[0]):
-            own = replace(reading, encoding=reading.encoding or "utf-8-sig")
+            own = replace(reading, encoding=encoding)
             return source, opening.layout_of(
                 content, reading=own, known=registry.known, source=source
             )
-    own = replace(reading, encoding=reading.encoding or "utf-8-sig")
+    own = replace(reading, encoding=encoding)
     layout = opening.layout_of(content, reading=own, known=registry.known)
     return _kind(layout.names, candidates, reading), layout
 
 
 def _of_source(content: Path | bytes, source: Source, reading: Reading) -> opening.Layout | None:
-    """Return how a text stands in its file in the encoding of a source, if it is of that."""
+    """Return the layout of a text in the encoding of a source, or None if it is of another."""
     try:
         lines = opening.first_lines(content, source.encoding)
         layout = opening.layout_of(content, reading=reading, known=registry.known, source=source)
@@ -206,30 +215,32 @@ def _of_source(content: Path | bytes, source: Source, reading: Reading) -> openi
 
 
 def _station_layout(content: Path | bytes, reading: Reading) -> opening.Layout:
-    """Return how a list of stations stands in its file; names may be in an older encoding.
+    """Return the layout of a list of stations; names may be in an older encoding.
 
-    The encoding is UTF-8, or the one told, or the first in which positions have a usual name.
+    The encoding is its own, or the stated one, or the first in which positions have a usual name.
     """
+    stated = [reading.encoding] if reading.encoding else []
     try:
-        files.content_of(content).decode("utf-8-sig")
-        encodings = ["utf-8-sig"]
-    except UnicodeDecodeError:
-        told = [reading.encoding] if reading.encoding else []
-        encodings = told or ["cp1252", "gb18030", *registry.encodings()]
-    found = []
+        own_encoding = opening.encoding_of(files.content_of(content))
+        encodings = stated if stated and own_encoding == WESTERN else [own_encoding]
+    except ObservationError:
+        encodings = stated or [WESTERN, "gb18030", *registry.encodings()]
+    layouts = []
     for encoding in encodings:
         own = replace(reading, encoding=encoding, header=None)
         try:
             kinds = registry.recognised_line(opening.first_lines(content, encoding)[0])
             kind = kinds[0] if kinds else None
-            found.append(opening.layout_of(content, reading=own, known=registry.known, source=kind))
+            layouts.append(
+                opening.layout_of(content, reading=own, known=registry.known, source=kind)
+            )
         except ObservationError:
-            if encoding == encodings[-1] and not found:
+            if encoding == encodings[-1] and not layouts:
                 raise
             continue
-        if {"longitude", "latitude"} <= set(guess([n for n in found[-1].names if n]).roles):
-            return found[-1]
-    return found[0]
+        if {"longitude", "latitude"} <= set(guess([n for n in layouts[-1].names if n]).roles):
+            return layouts[-1]
+    return layouts[0]
 
 
 def _kind(names: Sequence[str], candidates: Sequence[Source], reading: Reading) -> Source:
@@ -251,7 +262,7 @@ def _kind(names: Sequence[str], candidates: Sequence[Source], reading: Reading) 
             reading.stations is not None
             and listed_among(reading.stations, rest, reading.station_columns) > 0
         )
-        if timed and "station" not in columns.roles and bare:
+        if timed and not {"station", "value"} & set(columns.roles) and bare:
             return plain["wide"]
     return plain["long"]
 

@@ -1,4 +1,4 @@
-"""Which sources there are, those of other packages too, and which of them a file is of."""
+"""The known sources, those of other packages included, and recognition of a file's source."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -13,7 +13,7 @@ from aqreanalysis.observations.variables import folded
 #: Group of entry points by which another package adds a `Source`, or several.
 ENTRY_POINTS = "aqreanalysis.sources"
 
-#: What is no table, and has a reader of its own.
+#: Files that are no tables, and have a reader of their own.
 NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf")
 
 
@@ -56,9 +56,9 @@ def named(name: str, option: str) -> tuple[Source, ...]:
         If there is none.
     """
     key = folded(name)
-    found = tuple(s for s in sources.values() if key in (folded(s.family), folded(s.name)))
-    if found:
-        return found
+    matching = tuple(s for s in sources.values() if key in (folded(s.family), folded(s.name)))
+    if matching:
+        return matching
     names = ["long", "wide", "netcdf", *(n for n in sources if n not in ("long", "wide"))]
     raise ObservationError(f"{option} must be one of {', '.join(names)}; found {name!r}")
 
@@ -106,15 +106,15 @@ def _spellings() -> frozenset[str]:
 
 @cache
 def _catalogue() -> dict[str, Source]:
-    """Return all sources by name; one that another package spoils is left out with a warning."""
-    found = {source.name: source for source in CATALOGUE}
+    """Return all sources by name; invalid ones of other packages are left out with a warning."""
+    by_name = {source.name: source for source in CATALOGUE}
     for point in entry_points(group=ENTRY_POINTS):
         try:
             given = point.load()
             for source in [given] if isinstance(given, Source) else list(given):
                 if not isinstance(source, Source):
                     raise TypeError(f"{type(source).__name__} is no Source")
-                found[source.name] = source
+                by_name[source.name] = source
         except Exception as error:
             logger.warning("the sources of %s are left out: %s", point.value, error)
-    return found
+    return by_name

@@ -38,8 +38,8 @@ def resampled(
     """Return the means of whole periods of UTC, a row each.
 
     Stamps of half a period and less are samples, and their mean is that of the period they are
-    in. Longer ones, such as the hours of a zone of half hours, count in each period by what of
-    them lies in it. A mean needs the share ``capture`` of its period; the label stays.
+    in. Longer ones, such as the hours of a zone of half hours, are weighted in each period by
+    their overlap with it. A mean needs the share ``capture`` of its period; the label stays.
     """
     names: dict[str, Floats] = {}
     keys: dict[str, tuple[Codes, NDArray[np.int64]]] = {}

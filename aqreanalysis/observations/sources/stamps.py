@@ -1,7 +1,7 @@
 """Stamps of the columns that hold them: a date and an hour, numbers, day or month first."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -15,30 +15,39 @@ from aqreanalysis.observations.sources.options import DateOrder
 _DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)(.*)", re.DOTALL)
 _CLOCK = re.compile(r"\d{1,2}(:\d{2}){0,2}(?:\.\d+)?(\s*[AaPp]\.?[Mm]\.?)?")
 
+#: Days since 1899-12-30 by which spreadsheets count: of 1982 to 2064.
+_SERIAL_DAYS = (30_000.0, 60_000.0)
+_SERIAL = re.compile(r"\d{5}(?:[.,]\d+)?")
+
 #: Share of the steps that are equal in a regular series, a few gaps beside.
 _EVEN = 0.9
 
-#: Networks do not measure more seldom.
+#: No network measures more rarely.
 _LONGEST_STEP = np.timedelta64(12, "D")
 
 
 def stamps_of(
-    table: pd.DataFrame, roles: Mapping[str, str], *, time_format: str | None
+    table: pd.DataFrame, roles: Mapping[str, str], *, time_format: str | None, journal: Journal
 ) -> pd.Series | None:
     """Return the stamp of every row, text or datetimes, of one column or of several.
 
     These are a time; a date and a clock or an hour; a year, month, day and hour. None is a table
-    without any of them.
+    without any of them. Days as spreadsheets count them become stamps.
     """
+    if time_format is None and "year" not in roles:
+        whole = [roles[role] for role in ("date", "time") if role in roles]
+        table = table.assign(**{name: _from_serial(table[name], journal) for name in whole[:1]})
     if time_format is not None and "date" in roles:
         days = _formatted(table[roles["date"]], time_format).astype(str).str[:10]
         table = table.assign(**{roles["date"]: days})
     elif time_format is not None and "time" in roles:
         return _formatted(table[roles["time"]], time_format)
+    if "date" in roles and "time" in roles and table[roles["time"]].isna().all():
+        return table[roles["date"]]
     if "date" in roles and "time" in roles and len(table):
         clock = table[roles["time"]]
-        if _CLOCK.fullmatch(str(clock.iloc[0]).strip()):
-            return joined([table[roles["date"]], clock], _dated)
+        if _CLOCK.fullmatch(str(clock.iloc[0]).strip("' ")):
+            return _present(joined([table[roles["date"]], clock], _dated))
     if "time" in roles:
         return table[roles["time"]]
     if {"year", "month", "date"} <= set(roles):
@@ -47,8 +56,46 @@ def stamps_of(
             return joined([*parts, table[roles["hour"]]], _of_parts)
         return joined(parts, _of_parts)
     if {"date", "hour"} <= set(roles):
-        return joined([table[roles["date"]], table[roles["hour"]]], _dated)
+        return _present(joined([table[roles["date"]], table[roles["hour"]]], _dated))
     return table[roles["date"]] if "date" in roles else None
+
+
+def _present(stamps: pd.Series) -> pd.Series:
+    """Return stamps with those missing that lack a part."""
+    return stamps.where(stamps != "")
+
+
+def _from_serial(stamps: pd.Series, journal: Journal) -> pd.Series:
+    """Return days since 1899-12-30, where all stamps that are no datetimes are such, as stamps."""
+    present = stamps.notna().to_numpy()
+    example = stamps.iloc[int(np.argmax(present))] if present.any() else None
+    if not (_serial_days(example) or isinstance(example, date)):
+        return stamps
+    codes, uniques = pd.factorize(stamps)
+    days = [_serial_days(word) for word in uniques]
+    is_stamp = [isinstance(word, (date, pd.Timestamp)) for word in uniques]
+    if not any(days) or not all(map(any, zip(days, is_stamp, strict=True))):
+        return stamps
+    example = next(word for word, number in zip(uniques, days, strict=True) if number)
+    journal.warn(
+        f"times such as {example} are read as days since 1899-12-30, as spreadsheets count them; "
+        "time_format=... tells another form"
+    )
+    origin = pd.Timestamp("1899-12-30")
+    words = [
+        f"{(origin + pd.Timedelta(days=number)).round('s') if number else word}"
+        for word, number in zip(uniques, days, strict=True)
+    ]
+    return pd.Series(np.array([*words, None], dtype=object)[codes], index=stamps.index)
+
+
+def _serial_days(word: object) -> float:
+    """Return the number of days that a spreadsheet writes for a stamp, 0 for anything else."""
+    text = str(word).strip()
+    if isinstance(word, (bool, date)) or not _SERIAL.fullmatch(text):
+        return 0.0
+    number = float(text.replace(",", "."))
+    return number if _SERIAL_DAYS[0] <= number <= _SERIAL_DAYS[1] else 0.0
 
 
 def ends_at_24(stamps: pd.Series) -> bool:
@@ -64,7 +111,7 @@ def ends_at_24(stamps: pd.Series) -> bool:
 def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) -> pd.Series:
     """Return stamps with the year first, where they are text that begins with day and month.
 
-    The order is the one told; else the one that fits all stamps; else the one that alone gives an
+    The order is the one stated; else the one that fits all stamps; else the one that alone gives an
     even step. Where none is clear the stamps stay as they are.
 
     Examples
@@ -75,11 +122,17 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
     """
     codes, uniques = pd.factorize(stamps)
     matches = [
-        _DAY_AND_MONTH.fullmatch(word) if isinstance(word, str) else None for word in uniques
+        _DAY_AND_MONTH.fullmatch(word.strip("' ")) if isinstance(word, str) else None
+        for word in uniques
     ]
     dates = [match for match in matches if match is not None]
     if not dates or len(dates) < 0.9 * len(matches):
         return stamps
+    if order is None and _begins_with_year(dates):
+        journal.fault(
+            f"dates such as {dates[0].group().strip()} may begin with the year, of two digits: say "
+            "time_format='%y/%m/%d %H:%M' or the like, or write the year with four"
+        )
     if order is None and all(match[2] == "." for match in dates):
         order = "day"  # 13.01.2020 is written so, 01.13.2020 is not
     numbers = np.array([(int(m[1]), int(m[3])) for m in dates])
@@ -105,6 +158,26 @@ def in_order(stamps: pd.Series, order: DateOrder | None, *, journal: Journal) ->
     return pd.Series(pd.Categorical.from_codes(*_distinct(codes, words)), index=stamps.index)
 
 
+def _begins_with_year(dates: Sequence[re.Match]) -> bool:
+    """Return whether years of two digits give a shorter span in the first place than in the last.
+
+    Examples
+    --------
+    >>> days = [_DAY_AND_MONTH.fullmatch(f"21/03/{day:02}") for day in (5, 6, 7)]
+    >>> _begins_with_year(days)
+    True
+    """
+    if any(len(match[4]) != 2 for match in dates):
+        return False
+    numbers = np.array([(int(m[1]), int(m[3]), int(m[4])) for m in dates])
+    first, middle, last = numbers.T
+    return bool(
+        ((middle >= 1) & (middle <= 12) & (last >= 1) & (last <= 31)).all()
+        and np.ptp(first) < np.ptp(last)
+        and np.ptp(first) <= 1
+    )
+
+
 def _distinct(codes: np.ndarray, words: list) -> tuple[np.ndarray, pd.Index]:
     """Return codes and categories, each once, of words that may repeat."""
     place, distinct = pd.factorize(np.array(words, dtype=object))
@@ -127,6 +200,9 @@ def _even_order(dates: list[re.Match]) -> DateOrder | None:
         texts = [re.sub(r" 24(?=:)", " 00", _year_first(match, order)) for match in dates]
         times = pd.Series(pd.to_datetime(texts, format="mixed", errors="coerce")).dropna()
         steps = np.diff(np.unique(times.to_numpy()))
+        if _are_months(times):
+            uneven[order] = 0.0
+            continue
         if steps.size == 0 or len(times) < len(texts):
             return None
         lengths, counts = np.unique(steps, return_counts=True)
@@ -138,11 +214,21 @@ def _even_order(dates: list[re.Match]) -> DateOrder | None:
     return best if is_clear else None
 
 
+def _are_months(times: pd.Series) -> bool:
+    """Return whether stamps are the beginnings of subsequent months."""
+    if not ((times.dt.day == 1) & (times.dt.normalize() == times)).all():
+        return False
+    months = np.unique(12 * times.dt.year + times.dt.month)
+    return bool(months.size > 2 and (np.diff(months) == 1).all())
+
+
 def _dated(day: object, clock: object) -> str:
-    """Return the stamp of a date and a clock or an hour."""
+    """Return the stamp of a date and a clock or an hour, "" where either is missing."""
+    if pd.isna(day) or pd.isna(clock):  # type: ignore[call-overload]
+        return ""
     if isinstance(day, (date, datetime)):
         day = f"{day:%Y-%m-%d}"
-    text = re.split(r"[T ]", str(day).strip())[0]
+    text = re.split(r"[T ]", str(day).strip("' "))[0]
     if re.fullmatch(r"\d{8}", text):
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
     return f"{text} {_clock(clock)}"
@@ -160,7 +246,7 @@ def _of_parts(year: object, month: object, day: object, clock: object = 0) -> st
 
 def _clock(clock: object) -> str:
     """Return a clock or an hour as 05:00: of "5", 5.0, "05h", "5-6", "0500", "5:00", "5:00 AM"."""
-    text = str(clock).strip()
+    text = str(clock).strip("' ")
     hours = re.fullmatch(r"(\d{1,2})\s*(?:[hH]|[-–]\s*(\d{1,2}))", text)
     if hours and (hours[2] is None or int(hours[2]) == int(hours[1]) + 1):
         text = hours[1]
@@ -188,7 +274,7 @@ def _unix(word: object) -> str:
         number = float(str(word))
         seconds = number / 1000.0 if abs(number) > 1e11 else number
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    except (ValueError, OverflowError, OSError):  # a stamp, or nonsense that is told later
+    except (ValueError, OverflowError, OSError):  # a stamp, or a fault that is reported later
         return str(word)
 
 

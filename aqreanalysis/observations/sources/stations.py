@@ -227,8 +227,8 @@ def list_in_degrees(table: pd.DataFrame, crs: str, columns: Mapping[str, str]) -
     degrees = table[list(names)].apply(pd.to_numeric, errors="coerce")
     if float(np.nanmax(np.abs(degrees.to_numpy(dtype=float)), initial=0.0)) <= 360.0:
         return table
-    found = in_degrees(degrees.rename(columns=names), crs)
-    return table.assign(**{name: found[role] for name, role in names.items()})
+    positions = in_degrees(degrees.rename(columns=names), crs)
+    return table.assign(**{name: positions[role] for name, role in names.items()})
 
 
 def listed_among(table: pd.DataFrame, wanted: Iterable[str], columns: Mapping[str, str]) -> int:
@@ -241,7 +241,7 @@ def listed_among(table: pd.DataFrame, wanted: Iterable[str], columns: Mapping[st
 def _identifying(
     table: pd.DataFrame, roles: Mapping[str, str], given: str | None, wanted: set[str]
 ) -> dict[str, str]:
-    """Return the column of the identifiers: the one told, or that which has most of the wanted."""
+    """Return the column of the identifiers: the stated one, or that with most of the wanted."""
     if given is not None:
         return {"station": given}
     places = {roles.get("longitude"), roles.get("latitude")}

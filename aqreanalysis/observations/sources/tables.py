@@ -1,5 +1,6 @@
 """Rows of measurements to Datasets: stations and their places, monitors and hours."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from aqreanalysis.observations.checks import Codes, Mask, Names, Times
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.positions import Positions, first_rows
 from aqreanalysis.observations.checks.times import to_utc
+from aqreanalysis.observations.checks.zones import offset_of
 from aqreanalysis.observations.journal import Describe, Journal
 from aqreanalysis.observations.sources.assembly import Rows, assemble, time_label
+from aqreanalysis.observations.sources.columns import joined
 from aqreanalysis.observations.sources.moves import left_out, split
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.sources.resampling import period_of, resampled
@@ -46,7 +49,7 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
             f"no column of a pollutant ({', '.join(POLLUTANTS)}); the columns are "
             f"{listed(data.names)}. Name one with columns={{'pm25': ...}}"
         )
-    stamps = stamps_of(table, roles, time_format=data.time_format)
+    stamps = stamps_of(table, roles, time_format=data.time_format, journal=journal)
     if stamps is None:
         journal.fault(no_column("time", data.names))
     if len(table) == 0:
@@ -70,28 +73,33 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
         stamp = f", {written.iloc[row]}" if str(written.iloc[row]) else ""
         return f"{data.row(row)} (station {identifiers[station[row]]}{stamp})"
 
+    stamps, reading = _with_own_zone(stamps, table, reading, journal)
     ordered = in_order(stamps, reading.date_order, journal=journal)
     time = to_utc(ordered, time_zone=reading.time_zone, describe=describe, journal=journal)
+    if reading.time_label is None and "time_label" not in roles and _are_last_minutes(time):
+        journal.decide("times such as 00:59 are taken for the end of their hour")
+        reading = replace(reading, time_label="end")
+        time = (time + np.timedelta64(1, "m")).astype("datetime64[m]").astype(time.dtype)
     step = None
-    kept, single_step = _of_usual_period(data, time, reading, journal)
-    kept &= ~np.isnat(time)
+    usable, single_step = _of_usual_period(data, time, reading, journal)
+    usable &= ~np.isnat(time)
     if single_step is not None and reading.time_label is None:
-        reading = replace(reading, time_label="start")  # the end stands beside it
+        reading = replace(reading, time_label="start")  # the end is in its own column
     values, units = measured_values(data, describe, reading, journal)
     reading = _with_own_label(data, reading, journal)
     with journal.collecting():
         station, identifiers, positions, placed = _placed(
             data, station, identifiers, describe, reading, journal
         )
-        kept &= placed
+        usable &= placed
     journal.stop_if_faulty()
     rows = Rows(station, identifiers, time, values, units)
     if "monitor" in roles or len(station_of_monitor[1]) > len(identifiers):
         rows = _by_monitor(rows, data, station_of_monitor)
-    if not kept.all():
-        rows = _only(rows, kept)
+    if not usable.all():
+        rows = _only(rows, usable)
     if reading.monitor == "keep" and rows.station is not None:
-        rows, positions = _kept_apart(rows, rows.station, positions)
+        rows, positions = _a_station_each(rows, rows.station, positions)
         identifiers = rows.names
     if reading.resample is not None:
         label = time_label(reading.time_label, journal=journal)
@@ -110,10 +118,44 @@ def to_dataset(data: Measurements, *, reading: Reading, journal: Journal) -> xr.
     )
 
 
+def _with_own_zone(
+    stamps: pd.Series, table: pd.DataFrame, reading: Reading, journal: Journal
+) -> tuple[pd.Series, Reading]:
+    """Return stamps, and options, with the zone that a column of the table states."""
+    if "zone" not in table.columns or reading.time_zone is not None:
+        return stamps, reading
+    codes, words = pd.factorize(table["zone"])
+    if len(words) == 1 and (codes >= 0).all():
+        return stamps, replace(reading, time_zone=offset_of(words[0]) or str(words[0]))
+    offsets = [offset_of(word) for word in words]
+    if None in offsets or (codes < 0).any():
+        journal.fault(
+            f"the column of zones has {listed(words)}, and rows without any, which are not all "
+            "offsets such as UTC+2: say time_zone=..., or write the offset into the stamps"
+        )
+        return stamps, reading
+    journal.decide(f"the zone of each row is that of its column: {listed(words)}")
+    return joined([stamps, pd.Series(np.array(offsets)[codes], stamps.index)], _zoned), reading
+
+
+def _zoned(stamp: object, offset: str) -> str:
+    """Return a stamp with its offset, unless it states one."""
+    text = str(stamp).strip()
+    return (
+        text if re.search(r"(?i)(?:z|utc|gmt|[ T]\d{2}.*[+-]\d.*)$", text) else f"{text} {offset}"
+    )
+
+
+def _are_last_minutes(time: Times) -> bool:
+    """Return whether all stamps are in the last minute of an hour."""
+    minutes = time[~np.isnat(time)].astype("datetime64[m]").astype(np.int64) % 60
+    return bool(minutes.size and (minutes == 59).all())
+
+
 def _merged(
     data: Measurements, station: Codes, identifiers: Names, reading: Reading, journal: Journal
 ) -> tuple[Codes, Names]:
-    """Return stations as the table of stations knows them.
+    """Return stations under the identifiers of the table of stations.
 
     Sampling points of a station become one; stations of which it has the names alone are called
     by them.
@@ -122,11 +164,11 @@ def _merged(
     if "name" in data.roles:
         first = first_rows(station, len(identifiers))
         names = data.table["name"].iloc[first].astype(str).str.strip().to_numpy(dtype=str)
-        known, told = (
+        known, by_name = (
             listed_among(reading.stations, words, reading.station_columns)
             for words in (identifiers, names)
         )
-        if told > known:
+        if by_name > known:
             journal.decide("stations are called by their name, as in the table of stations")
             identifiers, place = np.unique(names, return_inverse=True)
             station = place[station]
@@ -194,7 +236,7 @@ def _by_monitor(rows: Rows, data: Measurements, own: tuple[Codes, Names]) -> Row
     return replace(rows, series=series, names=np.array(names, dtype=str), station=station)
 
 
-def _kept_apart(rows: Rows, station: Codes, positions: Positions) -> tuple[Rows, Positions]:
+def _a_station_each(rows: Rows, station: Codes, positions: Positions) -> tuple[Rows, Positions]:
     """Return the rows with each monitor as a station, and the positions of these."""
     order = np.argsort(rows.names)
     rank = np.empty_like(order)
@@ -203,29 +245,29 @@ def _kept_apart(rows: Rows, station: Codes, positions: Positions) -> tuple[Rows,
     return apart, positions.at(station[order])
 
 
-def _only(rows: Rows, kept: Mask) -> Rows:
+def _only(rows: Rows, chosen: Mask) -> Rows:
     """Return some of the rows, with the series that are left."""
-    values = {name: column[kept] for name, column in rows.values.items()}
-    return replace(rows, series=rows.series[kept], time=rows.time[kept], values=values)
+    values = {name: column[chosen] for name, column in rows.values.items()}
+    return replace(rows, series=rows.series[chosen], time=rows.time[chosen], values=values)
 
 
 def _of_usual_period(
     data: Measurements, time: Times, reading: Reading, journal: Journal
 ) -> tuple[Mask, float | None]:
     """Return the rows whose period is of the usual length, where the table has its end too."""
-    kept = np.ones(len(data.table), dtype=bool)
+    every = np.ones(len(data.table), dtype=bool)
     if "end" not in data.roles:
-        return kept, None
+        return every, None
     silent = Journal("", silent=True)
     ends = stamps_of(data.table.assign(time=data.table["end"]), {"time": "time"},
-                     time_format=data.time_format)  # fmt: skip
+                     time_format=data.time_format, journal=silent)  # fmt: skip
     assert ends is not None
     ordered = in_order(ends, reading.date_order, journal=silent)
     end = to_utc(ordered, time_zone=reading.time_zone, describe=str, journal=silent)
     hours = (end - time) / np.timedelta64(1, "h")
     lengths, counts = np.unique(hours[np.isfinite(hours)].round(3), return_counts=True)
     if silent.faults or not lengths.size or lengths[np.argmax(counts)] <= 0:
-        return kept, None
+        return every, None
     usual = float(lengths[np.argmax(counts)])
     other = np.isfinite(hours) & (np.abs(hours - usual) > 0.1 * usual)
     if other.any():
@@ -233,7 +275,7 @@ def _of_usual_period(
             f"{int(other.sum())} rows are of other periods than {usual:g} h and are left out; for "
             f"example {data.row(int(np.argmax(other)))}, of {hours[np.argmax(other)]:g} h"
         )
-    return kept & ~other, usual
+    return every & ~other, usual
 
 
 def _with_own_label(data: Measurements, reading: Reading, journal: Journal) -> Reading:

@@ -13,7 +13,7 @@ from aqreanalysis.observations.checks import Floats
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.units import concentration_factor, conversion
 from aqreanalysis.observations.journal import Describe, Journal, ObservationError
-from aqreanalysis.observations.sources.columns import ROLES
+from aqreanalysis.observations.sources.columns import ROLES, split_units
 from aqreanalysis.observations.sources.options import Reading
 from aqreanalysis.observations.variables import known_variable, listed
 
@@ -25,8 +25,8 @@ Units = dict[str, str | None]
 class Measurements:
     """Rows as a source has them, under the names of this package, and what is known of them.
 
-    Columns are roles (`ROLES`) and variables. ``column_units`` stand in the columns' names, row by
-    row where they differ between files, ``source_units`` hold where nothing else tells; ``names``
+    Columns are roles (`ROLES`) and variables. ``column_units`` are those in the columns' names, row
+    by row where they differ between files, ``source_units`` the default of the source; ``names``
     are those of the source's columns.
     """
 
@@ -43,7 +43,7 @@ class Measurements:
     variables: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Tell the roles among the columns."""
+        """Separate roles and variables among the columns."""
         columns = [str(name) for name in self.table.columns]
         object.__setattr__(self, "roles", {name: name for name in columns if name in ROLES})
         object.__setattr__(self, "variables", [name for name in columns if name not in ROLES])
@@ -66,7 +66,7 @@ def measured_values(
     of units, row by row, or those that the source's description knows.
     """
     table, roles = data.table, data.roles
-    row_units = table["units"] if "units" in roles else None
+    row_units = table["units"] if "units" in roles else _units_in_parameters(table)
     if "value" in roles and not any(name in POLLUTANTS for name in data.variables):
         column = _numbers(table["value"], "value", data, describe, reading, journal)
         raw = _by_parameter(column, data, reading, journal)
@@ -83,7 +83,7 @@ def measured_values(
     units: Units = {}
     for name, column in raw.items():
         stated = reading.units_of(name, is_pollutant=name in POLLUTANTS)
-        in_names = data.column_units.get(name)
+        in_names = data.column_units.get(name if name in data.variables else "value")
         by_row = in_names if isinstance(in_names, pd.Series) else row_units
         if stated is None and isinstance(in_names, str):
             stated = in_names
@@ -107,12 +107,12 @@ def measured_values(
 
 def no_column(role: str, names: Sequence[object] | None) -> str:
     """Return the fault of a role without a column; the columns are listed if they are given."""
-    there = "" if names is None else f"; the columns are {listed(names)}"
+    columns = "" if names is None else f"; the columns are {listed(names)}"
     remedy = {
         "station": ", or the one station with station='...'",
         "longitude": ", or pass stations=..., a table of positions",
     }.get(role, "")
-    return f"no column of {role}{there}. Name it with columns={{{role!r}: ...}}{remedy}"
+    return f"no column of {role}{columns}. Name it with columns={{{role!r}: ...}}{remedy}"
 
 
 def single_variable(reading: Reading, *, journal: Journal) -> str:
@@ -141,7 +141,7 @@ def _numbers(
     """Return a column as numbers, NaN where it is a missing code of the source or the caller."""
     is_text = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind not in "iufb"
     patterns = [code for code in reading.missing if isinstance(code, str)]
-    if is_text and (patterns or data.words or reading.decimal == ","):
+    if is_text and (patterns or data.words or reading.decimal is not None):
         codes, uniques = pd.factorize(column)
         words = [
             _word(str(word).strip(), patterns, data.words, reading.decimal) for word in uniques
@@ -151,9 +151,9 @@ def _numbers(
     missing = np.isin(values, [code for code in reading.missing if not isinstance(code, str)])
     if not missing.any():
         return values
-    found = ", ".join(f"{code:g}" for code in np.unique(values[missing]))
+    listing = ", ".join(f"{code:g}" for code in np.unique(values[missing]))
     journal.decide(
-        f"{int(missing.sum())} values of {name} are {found} and read as missing; for example "
+        f"{int(missing.sum())} values of {name} are {listing} and read as missing; for example "
         f"{describe(int(np.argmax(missing)))}"
     )
     return np.where(missing, np.nan, values)
@@ -166,17 +166,32 @@ def _word(
     if any(fnmatchcase(word.lower(), pattern.lower()) for pattern in patterns):
         return None
     word = words.get(word, word)
+    thousands = {",": ".", ".": ","}.get(decimal or "", "")
+    if thousands and re.fullmatch(rf"[+-]?\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+", word):
+        return word.replace(thousands, "")
     return word.replace(".", "").replace(",", ".") if decimal == "," and "," in word else word
 
 
+def _units_in_parameters(table: pd.DataFrame) -> pd.Series | None:
+    """Return the units that stand behind the names of parameters, row by row, if any do."""
+    if "parameter" not in table.columns:
+        return None
+    codes, words = pd.factorize(table["parameter"])
+    units = [split_units(_bare(word))[1] for word in words]
+    if not any(units):
+        return None
+    return pd.Series(np.array([*units, None], dtype=object)[codes], index=table.index)
+
+
 def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal: Journal) -> Values:
-    """Return values split by the word that says what each of them is; NaN on the other rows."""
+    """Return values by parameter, one array each; NaN on the rows of other parameters."""
     if "parameter" not in data.roles:
         return {single_variable(reading, journal=journal): values}
     codes, uniques = pd.factorize(data.table["parameter"])
     words = [_bare(word) for word in uniques]
     variables = np.array(
-        [data.parameters.get(word, known_variable(word) or "") for word in words] + [""],
+        [data.parameters.get(word, known_variable(split_units(word)[0]) or "") for word in words]
+        + [""],
         dtype=object,
     )
     counts = np.bincount(codes[~np.isnan(values)] + 1, minlength=len(words) + 1)[1:]
@@ -192,10 +207,10 @@ def _by_parameter(values: Floats, data: Measurements, reading: Reading, journal:
             f"{listed(word for word, _ in unknown)}"
         )
     elif unknown:
-        told = listed(f"{word} ({count} values)" for word, count in unknown)
+        unused = listed(f"{word} ({count} values)" for word, count in unknown)
         if reading.strict:
-            journal.fault(f"parameters that are not known: {told}")
-        journal.decide(f"parameters not used: {told}")
+            journal.fault(f"parameters that are not known: {unused}")
+        journal.decide(f"parameters not used: {unused}")
     if (codes < 0).any() and names:
         count = int((codes < 0).sum())
         nameless = f"{count} rows name no parameter; the first is "
@@ -241,4 +256,6 @@ def _factors_by_row(
                 f"{counts[code + 1]} rows of {variable} converted from {word} to ug m-3 "
                 f"(times {factors[code]:.6g})"
             )
+    used = factors[np.unique(codes[~np.isnan(values)])] if measured.size else factors
+    journal.factors[variable] = float(np.nanmax(used))
     return 1.0 if (factors == 1.0).all() else factors[codes]

@@ -1,6 +1,7 @@
 """Verification of an existing product: of this package, or another reanalysis on any grid."""
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +24,15 @@ from aqreanalysis.foreign.variables import units_factor
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     ObservationError,
+    Quality,
     default_variable,
     find_faults,
     input_digest,
     step_hours,
+    usable,
     values_of,
 )
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.predictive import RootNormal, freedom_of
 from aqreanalysis.verification.colocation.averaging import Alignment, align
 from aqreanalysis.verification.colocation.layers import (
     find_layer,
@@ -38,7 +41,7 @@ from aqreanalysis.verification.colocation.layers import (
 )
 from aqreanalysis.verification.colocation.stations import Colocation, colocate, name_some
 from aqreanalysis.verification.errors import VerificationError
-from aqreanalysis.verification.pairs import build_pairs
+from aqreanalysis.verification.pairs import build_pairs, quality_remarks
 from aqreanalysis.verification.summing import statistics
 
 _DISTANCE = "distance_to_nearest_station"
@@ -57,6 +60,7 @@ def match_product(
     name: str | None = None,
     time_label: TimeLabel | None = None,
     sampling: SamplingMethod = "cell",
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the pairs of measurements and of a product's values at the stations.
 
@@ -84,6 +88,8 @@ def match_product(
     sampling : {"cell", "linear"}
         The cell that holds the station, or linear interpolation between the four cells around it;
         where one of them is missing, so is the estimate.
+    quality : {"mask", "flag", "ignore"}
+        As of `aqreanalysis.reanalysis.reanalyse`: what "mask" leaves out is not scored.
 
     Returns
     -------
@@ -116,6 +122,7 @@ def match_product(
     (20.0, ('estimator', 'station', 'time'), 'product')
     """
     target = _target(observations, variable)
+    given, observations = observations, usable(observations, target.name, quality)
     with raising(VerificationError, "the product"), opened(product) as dataset:
         layer = find_layer(dataset, target, product_variable)
         network = StationNetwork.from_dataset(observations)
@@ -129,6 +136,7 @@ def match_product(
         periods, assumed = time.periods(time_label=time_label, step_hours=step_hours(observations))
         match = _Match(level, layer, target, places, time, align(periods, observations))
         estimate, standard_error, median, converted = match.values()
+        freedom = np.full((1, places.station.size), match.freedom)
         distance_km = match.distance_km()
         used, unknown = _provenance(dataset, observations, target.name, places, distance_km)
         label = name or method_name(dataset)
@@ -143,6 +151,7 @@ def match_product(
         estimate=estimate[None],
         standard_error=standard_error[None],
         median=None if median is None else median[None],
+        freedom=freedom,
         methods=[label],
         stations={
             "distance_km": distance_km,
@@ -154,7 +163,13 @@ def match_product(
             "design": match.design(),
             "statistic": match.statistic,
             "failures": [],
-            "remarks": [*warned, *assumed, *converted, *unknown],
+            "remarks": [
+                *quality_remarks(given, observations),
+                *warned,
+                *assumed,
+                *converted,
+                *unknown,
+            ],
         },
     )
 
@@ -168,12 +183,13 @@ def verify_product(
     name: str | None = None,
     time_label: TimeLabel | None = None,
     sampling: SamplingMethod = "cell",
+    quality: Quality = "mask",
 ) -> xr.Dataset:
     """Return the statistics of a product against what stations measured.
 
     Parameters
     ----------
-    product, observations, variable, product_variable, name, time_label, sampling
+    product, observations, variable, product_variable, name, time_label, sampling, quality
         As of `match_product`.
 
     Returns
@@ -203,6 +219,7 @@ def verify_product(
         name=name,
         time_label=time_label,
         sampling=sampling,
+        quality=quality,
     )
     return statistics(pairs)
 
@@ -261,6 +278,12 @@ class _Match:
                     "distribution is taken as that of the mean and the standard error."
                 )
         return estimate, error, median, remarks
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the product's distributions, as far as it says so."""
+        name = find_standard_error(self.product, self.layer)
+        return math.inf if name is None else freedom_of(self.product[name].attrs)
 
     @property
     def statistic(self) -> str:

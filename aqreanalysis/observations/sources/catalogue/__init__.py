@@ -6,7 +6,7 @@ from aqreanalysis.observations.sources.catalogue.europe import EUROPE
 from aqreanalysis.observations.sources.catalogue.world import WORLD
 from aqreanalysis.observations.sources.description import Source
 
-#: All descriptions; those later are tried first where a file's kind is not told.
+#: All descriptions; the later are tried first where the source is not stated.
 CATALOGUE: tuple[Source, ...] = (*WORLD, *AMERICA, *ASIA, *EUROPE)
 
 __all__ = ["CATALOGUE"]

@@ -1,9 +1,8 @@
 """Networks of Asia."""
 
+from aqreanalysis.observations.sources.catalogue.units import MASSES, RATIOS
 from aqreanalysis.observations.sources.description import Source
 
-#: China's network states gases and particles in ug m-3, and CO in mg m-3.
-_CHINA = {"co": "mg m-3"} | dict.fromkeys(("pm25", "pm10", "so2", "no2", "o3"), "ug m-3")
 _UCI_VARIABLES = {
     "pm25": ("PM2.5",),
     "pm10": ("PM10",),
@@ -80,7 +79,7 @@ ASIA = (
         needed=("station", "time"),
         signature=("station", "time", "pm25", "pm10"),
         time_zone="UTC",
-        units=_CHINA,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -102,7 +101,7 @@ ASIA = (
         time_zone="UTC+8",
         time_label="end",
         time_format="%Y%m%d",
-        units=_CHINA,
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -128,15 +127,13 @@ ASIA = (
             "wind_speed": ("WS",),
             "wind_direction": ("WD",),
         },
-        needed=("time", "end"),
         signature=("time", "end"),
         heading={"station": r"(?i)^station(?: name)?\s*:?[\s,;]+(.+)"},
         time_zone="UTC+05:30",
         time_label="start",
         date_order="day",
         missing=("None", "NA"),
-        units={"co": "mg m-3"}
-        | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3"),
+        units=MASSES,
         has_positions=False,
     ),
     Source(
@@ -166,8 +163,7 @@ ASIA = (
         missing=("*#", "*[*]", "*x", "*A", "ND"),
         words={"NR": "0"},
         parameters={"RAINFALL": "rain", "AMB_TEMP": "temperature"},
-        units={"pm25": "ug m-3", "pm10": "ug m-3", "co": "ppm"}
-        | dict.fromkeys(("o3", "no2", "no", "so2"), "ppb"),
+        units=RATIOS,
         has_positions=False,
     ),
     Source(
@@ -188,7 +184,6 @@ ASIA = (
             "pm10": ("PM10",),
             "pm25": ("PM25", "PM2.5"),
         },
-        needed=("station", "time"),
         signature=("station", "time"),
         time_zone="UTC+9",
         time_label="end",

@@ -1,5 +1,8 @@
 """Networks of Europe."""
 
+from dataclasses import replace
+
+from aqreanalysis.observations.sources.catalogue.units import MASSES
 from aqreanalysis.observations.sources.description import Source
 
 #: Numbers of the pollutants in EEA's data dictionary.
@@ -16,8 +19,6 @@ _EEA_COMMAND = "aqreanalysis validate {} --stations DataExtract.csv"
 _HOURS = tuple(name for hour in range(24) for name in (f"{hour:02}", f"flag{hour:02}"))
 #: Numbers of the pollutants in Spain.
 _SPAIN = {"1": "so2", "6": "co", "7": "no", "8": "no2", "9": "pm25", "10": "pm10", "14": "o3"}
-#: EEA, Spain and the United Kingdom state CO in mg m-3, all else in ug m-3.
-_MASSES = {"co": "mg m-3"} | dict.fromkeys(("pm25", "pm10", "so2", "no2", "no", "o3"), "ug m-3")
 _UKAIR = {
     **{
         f"pm{size.replace('.', '')}": tuple(
@@ -33,43 +34,68 @@ _UKAIR = {
     "so2": ("Sulphur dioxide",),
     "co": ("Carbon monoxide",),
 }
+_EEA = Source(
+    "eea_parquet",
+    "a file of EEA's download service",
+    family="eea",
+    obtain="https://eeadmz1-downloads-webapp.azurewebsites.net",
+    command=_EEA_COMMAND.format("E1a.zip"),
+    odd=(
+        "a file a sampling point: a folder or zip of them is read as one",
+        "positions are in DataExtract.csv; sampling points of a station become one",
+        "a validity of less than 1 is not used; UTC+1",
+    ),
+    columns={
+        "station": ("Samplingpoint",),
+        "parameter": ("Pollutant",),
+        "time": ("Start",),
+        "end": ("End",),
+        "value": ("Value",),
+        "units": ("Unit",),
+        "validity": ("Validity",),
+        "kind": ("AggType",),
+    },
+    needed=("station", "parameter", "time", "end", "value"),
+    signature=("station", "parameter", "time", "end", "value", "validity"),
+    valid=("Validity>=1",),
+    parameters=_EEA_POLLUTANTS,
+    station_pattern=r"(?:[A-Z]{2}/)?(.+)",
+    time_zone="UTC+1",
+    time_label="start",
+    missing=(-999.0, -9999.0),
+    has_positions=False,
+)
+_UKAIR_HOURS = Source(
+    "ukair",
+    "a UK-AIR file",
+    family="uk_air",
+    obtain="https://uk-air.defra.gov.uk/data/data_selector",
+    command="aqreanalysis validate hourly.csv --station BLAC --stations sites.csv",
+    odd=(
+        "one site a file, which is named nowhere: --station",
+        "a stamp is the end of its hour: the last is 00:00 of the day after",
+        "full names of pollutants; CO is in mg m-3; GMT all year",
+    ),
+    columns={
+        "time": ("Date&Time",),
+        **_UKAIR,
+    },
+    signature=("time",),
+    exact=True,
+    any_of=("pm25", "pm10", "o3", "no2", "so2", "co"),
+    time_zone="UTC",
+    time_label="end",
+    missing=("No data",),
+    units=MASSES,
+    has_positions=False,
+)
 
 EUROPE = (
-    Source(
-        "eea_parquet",
-        "a file of EEA's download service",
-        family="eea",
-        obtain="https://eeadmz1-downloads-webapp.azurewebsites.net",
-        command=_EEA_COMMAND.format("E1a.zip"),
-        odd=(
-            "a file a sampling point: a folder or zip of them is read as one",
-            "positions are in DataExtract.csv; sampling points of a station become one",
-            "a validity of less than 1 is not used; UTC+1",
-        ),
-        columns={
-            "station": ("Samplingpoint",),
-            "parameter": ("Pollutant",),
-            "time": ("Start",),
-            "end": ("End",),
-            "value": ("Value",),
-            "units": ("Unit",),
-            "validity": ("Validity",),
-            "kind": ("AggType",),
-        },
-        needed=("station", "parameter", "time", "end", "value"),
-        signature=("station", "parameter", "time", "end", "value", "validity"),
-        valid=("Validity>=1",),
-        parameters=_EEA_POLLUTANTS,
-        station_pattern=r"(?:[A-Z]{2}/)?(.+)",
-        time_zone="UTC+1",
-        time_label="start",
-        missing=(-999.0, -9999.0),
-        has_positions=False,
-    ),
-    Source(
-        "eea_e1a",
-        "a CSV of EEA's E1a or E2a data",
-        family="eea",
+    _EEA,
+    replace(
+        _EEA,
+        name="eea_e1a",
+        title="a CSV of EEA's E1a or E2a data",
         obtain="https://discomap.eea.europa.eu/map/fme/AirQualityExport.htm",
         command=_EEA_COMMAND.format("'MT_5_*_timeseries.csv'"),
         odd=("stamps with their offset", "a validity of less than 1 is not used"),
@@ -84,12 +110,8 @@ EUROPE = (
             "validity": ("Validity",),
         },
         needed=("station", "parameter", "time", "value"),
-        signature=("station", "parameter", "time", "end", "value", "validity"),
-        valid=("Validity>=1",),
-        time_zone="UTC+1",
-        time_label="start",
-        missing=(-999.0, -9999.0),
-        has_positions=False,
+        parameters={},
+        station_pattern="",
     ),
     Source(
         "eea_utd",
@@ -124,6 +146,54 @@ EUROPE = (
         missing=(-1.0, -999.0, -9999.0),
     ),
     Source(
+        "uba",
+        "measurements of the German Umweltbundesamt",
+        obtain="https://www.umweltbundesamt.de/daten/luft/luftdaten (Luftschadstoffe, CSV)",
+        command="aqreanalysis validate uba.csv --stations stations.csv",
+        odd=(
+            "civil time, with its hour that is there twice; hours end, the last at 24:00",
+            "no positions: its list of stations is a file of its own",
+            "Art der Auswertung says what is averaged: ask for means",
+        ),
+        columns={
+            "station": ("Stationscode",),
+            "name": ("Stationsname",),
+            "parameter": ("Schadstoff",),
+            "date": ("Datum",),
+            "time": ("Uhrzeit",),
+            "value": ("Messwert",),
+            "units": ("Einheit",),
+        },
+        signature=("station", "parameter", "date", "time", "value", "units"),
+        time_zone="Europe/Berlin",
+        time_label="end",
+        date_order="day",
+        has_positions=False,
+    ),
+    Source(
+        "uba_index",
+        "the index of the German Umweltbundesamt",
+        obtain="https://www.umweltbundesamt.de/daten/luft/luftdaten (Luftqualität, CSV)",
+        command="aqreanalysis validate uba.csv --stations stations.csv",
+        odd=(
+            "PM10 and PM2.5 are running means of 24 hours, and are not read",
+            "civil time, with its hour that is there twice; hours end, the last at 24:00",
+            "no positions: its list of stations is a file of its own",
+        ),
+        columns={
+            "station": ("Stationscode",),
+            "time": ("Datum",),
+            "index": ("Luftqualitätsindex",),
+        },
+        needed=("station", "time"),
+        signature=("station", "time", "index"),
+        time_zone="Europe/Berlin",
+        time_label="end",
+        date_order="day",
+        units={"o3": "ug/m3", "no2": "ug/m3"},
+        has_positions=False,
+    ),
+    Source(
         "airbase",
         "a station's file of AirBase",
         family="eea",
@@ -147,38 +217,14 @@ EUROPE = (
         time_zone="UTC+1",
         time_label="start",
         separator="\t",
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
-    Source(
-        "ukair",
-        "a UK-AIR file",
-        family="uk_air",
-        obtain="https://uk-air.defra.gov.uk/data/data_selector",
-        command="aqreanalysis validate hourly.csv --station BLAC --stations sites.csv",
-        odd=(
-            "one site a file, which is named nowhere: --station",
-            "a stamp is the end of its hour: the last is 00:00 of the day after",
-            "full names of pollutants; CO is in mg m-3; GMT all year",
-        ),
-        columns={
-            "time": ("Date&Time",),
-            **_UKAIR,
-        },
-        needed=("time",),
-        signature=("time",),
-        exact=True,
-        told_by=("pm25", "pm10", "o3", "no2", "so2", "co"),
-        time_zone="UTC",
-        time_label="end",
-        missing=("No data",),
-        units=_MASSES,
-        has_positions=False,
-    ),
-    Source(
-        "ukair_year",
-        "a UK-AIR file of a site and year",
-        family="uk_air",
+    _UKAIR_HOURS,
+    replace(
+        _UKAIR_HOURS,
+        name="ukair_year",
+        title="a UK-AIR file of a site and year",
         obtain="https://uk-air.defra.gov.uk/data/flat_files",
         command="aqreanalysis validate CLL2_2023.csv --stations sites.csv",
         odd=(
@@ -192,14 +238,9 @@ EUROPE = (
             **_UKAIR,
         },
         signature=("date", "time", "status"),
-        exact=True,
         file_name=r"^(?P<station>[A-Z][A-Z0-9]{1,5})_\d{4}\.",
-        time_zone="UTC",
-        time_label="end",
         date_order="day",
-        missing=("No data",),
-        units=_MASSES,
-        has_positions=False,
+        any_of=(),
     ),
     Source(
         "laqn",
@@ -216,7 +257,6 @@ EUROPE = (
             "units": ("Units",),
         },
         signature=("station", "parameter", "time", "value", "units"),
-        needed=("station", "parameter", "time", "value", "units"),
         time_zone="UTC",
         time_label="start",
         date_order="day",
@@ -243,7 +283,6 @@ EUROPE = (
             "municipality": ("MUNICIPIO",),
             "site": ("ESTACION",),
         },
-        needed=("station", "parameter", "year", "month", "date"),
         signature=("station", "parameter", "year", "month", "date"),
         layout="hours",
         series=r"(?i)h(\d\d)",
@@ -253,7 +292,7 @@ EUROPE = (
         parameters=_SPAIN,
         time_zone="UTC+1",
         time_label="end",
-        units=_MASSES,
+        units=MASSES,
         has_positions=False,
     ),
 )

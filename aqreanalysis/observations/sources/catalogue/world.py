@@ -1,4 +1,4 @@
-"""Tables of nobody in particular, and networks of the whole world."""
+"""Plain tables of no particular network, and networks of the whole world."""
 
 from aqreanalysis.observations.sources.description import Source
 
@@ -14,7 +14,7 @@ WORLD = (
         "wide",
         "a wide table",
         layout="wide",
-        odd=("a row an hour, a column a station; the pollutant is told, or in the file's name",),
+        odd=("a row an hour, a column a station; the pollutant is stated, or in the file's name",),
         has_positions=False,
     ),
     Source(
@@ -34,7 +34,7 @@ WORLD = (
         odd=(
             "the column utc is the end of the period",
             "sensors report every few minutes or hours: --resample 1h makes hours of them",
-            "places with one name are told apart by their number where the file has it",
+            "places of one name are distinguished by their number where the file has it",
         ),
         columns={
             "station": _OPENAQ_STATION,
@@ -49,9 +49,8 @@ WORLD = (
             "local": ("local", "date.local"),
             "city": ("city", "country", "country_iso", "entity"),
         },
-        needed=("station", "time", "longitude", "latitude", "parameter", "value", "units"),
-        signature=("station", "time", "parameter", "value", "units", "longitude", "latitude"),
-        told_by=("monitor", "local", "city"),
+        signature=("station", "time", "longitude", "latitude", "parameter", "value", "units"),
+        any_of=("monitor", "local", "city"),
         time_label="end",
         time_zone="UTC",
         missing=(-999.0, -9999.0),
@@ -63,7 +62,7 @@ WORLD = (
         family="openaq",
         obtain="https://api.openaq.org/v3/sensors/<id>/measurements",
         command="aqreanalysis validate answer.json --station KOLKATA",
-        odd=("it names neither place nor position where one sensor was asked for: tell them",),
+        odd=("it names neither place nor position where one sensor was asked for: state them",),
         columns={
             "station": ("location_id", "sensors_id", "sensor_id"),
             "time": ("period.datetimeFrom.utc",),
@@ -74,7 +73,6 @@ WORLD = (
             "value": ("value",),
             "units": ("parameter.units",),
         },
-        needed=("time", "parameter", "value", "units"),
         signature=("time", "parameter", "value", "units"),
         time_label="start",
     ),
@@ -124,7 +122,6 @@ WORLD = (
             "pm10": ("pm10.0_atm", "pm10.0_atm_a", "PM10.0_ATM_ug/m3"),
             "relative_humidity": ("humidity", "humidity_a", "Humidity_%"),
         },
-        needed=("time", "pm25"),
         signature=("time", "pm25"),
         file_name=r"^(?:(?P<station>\d+) |(?P<name>.+?) \(\w*\) \((?P<latitude>-?[\d.]+) "
         r"(?P<longitude>-?[\d.]+)\))",

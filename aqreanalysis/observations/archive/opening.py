@@ -1,0 +1,102 @@
+"""Opening an archive: its coordinates are read, its values when they are used."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.observations.contract import DIMENSIONS, faults_given_ranges
+from aqreanalysis.observations.journal import ObservationError
+from aqreanalysis.observations.variables import listed
+from aqreanalysis.untrusted import check_size
+from aqreanalysis.untrusted.budget import first_line
+
+#: What an array may be made of: numbers and text; others let a stranger's store run a program.
+_TYPES = re.compile(r"[<>|](?:[fiu][1248]|b1|U\d{1,4})")
+_COMPRESSORS = (None, "blosc", "zstd", "lz4", "zlib", "gzip")
+#: Blocks of an array, and bytes of one: a store may declare more than any network measures.
+_MOST_BLOCKS, _LARGEST_BLOCK = 2**20, 2**30
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a path is a Zarr store, of whatever content."""
+    return any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
+
+
+def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Return the lazy Dataset of an archive of `write_archive`, or of a Zarr store of its form.
+
+    Raises
+    ------
+    ObservationError
+        If it is damaged or of another form, or its arrays are none of numbers and text.
+    """
+    _check_store(path)
+    try:
+        dataset = xr.open_zarr(path, chunks={}, consolidated=True)
+        dataset = dataset.assign_coords({name: dataset[name].load() for name in dataset.coords})
+    except Exception as error:  # of xarray, zarr and the codecs, many kinds
+        raise ObservationError(
+            f"it cannot be read as an archive: {first_line(error)[:200]}. Write it anew",
+            source=path.name,
+        ) from error
+    if not set(DIMENSIONS) <= set(dataset.dims):
+        raise ObservationError(
+            f"it is no archive of observations: its dimensions are {listed(dataset.dims)}",
+            source=path.name,
+        )
+    series = [str(name) for name, array in dataset.data_vars.items() if array.dtype.kind in "fiu"]
+    faults = faults_given_ranges(dataset, dict.fromkeys(series, (0.0, 0.0)))
+    if faults:
+        raise ObservationError(faults, source=path.name)
+    dataset = dataset.drop_encoding().transpose(STATION, TIME, ...)
+    return dataset.chunk(dict(chunks)) if chunks else dataset
+
+
+def _check_store(path: Path) -> None:
+    """Refuse a store that is not whole, leads to other files or declares what it must not."""
+    try:
+        if not (path / ".zmetadata").is_file():
+            raise ValueError(
+                "it has no .zmetadata: it is no archive of write_archive. Open it with "
+                "xarray.open_zarr and pass the Dataset"
+            )
+        links = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink()]
+        if links:
+            raise ValueError(f"it holds links, which are not followed: {listed(links, 3)}")
+        described = json.loads((path / ".zmetadata").read_text())["metadata"]
+        for name, facts in described.items():
+            if name.endswith(".zarray"):
+                _check_array(name.removesuffix("/.zarray"), facts)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        words = first_line(error)[:300]
+        if isinstance(error, (KeyError, TypeError, AttributeError, json.JSONDecodeError)):
+            words = f"its .zmetadata is damaged ({words}): write it anew"
+        raise ObservationError(words, source=path.name) from error
+
+
+def _check_array(name: str, facts: Mapping[str, Any]) -> None:
+    """Refuse an array that is not of numbers or text, or too large."""
+    compressor = (facts["compressor"] or {}).get("id")
+    if (
+        not isinstance(facts["dtype"], str)
+        or not _TYPES.fullmatch(facts["dtype"])
+        or facts["filters"]
+        or compressor not in _COMPRESSORS
+    ):
+        raise ValueError(
+            f"{name} is stored as {str(facts['dtype'])[:40]!r} with {compressor!r} and filters "
+            f"{str(facts['filters'])[:80]}; expected numbers or text without filters"
+        )
+    size = int(re.sub(r"\D", "", facts["dtype"])) * (4 if "U" in facts["dtype"] else 1)
+    shape, chunk = facts["shape"], facts["chunks"]
+    blocks = math.prod(-(-int(n) // int(part)) for n, part in zip(shape, chunk, strict=True))
+    if blocks > _MOST_BLOCKS or size * math.prod(chunk) > _LARGEST_BLOCK:
+        raise ValueError(f"{name} declares {blocks} blocks of {chunk}: it is damaged")
+    if len(shape) < 2:
+        check_size(name, size * math.prod(shape))
