@@ -14,7 +14,6 @@ from benchmarks import (
     record,
     silence,
     speed_commands,
-    starts,
     tables,
 )
 from benchmarks.filling import coverage_table, filling_table
@@ -93,17 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     silent = commands.add_parser("silence", help="errors while a whole network is silent (p3)")
     silent.add_argument("--data", type=Path, help="folder of data, as above")
     silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
-    starting = commands.add_parser(
-        "starts", help="scores and stated errors of fits from random starts (p3)"
-    )
-    starting.add_argument("--data", type=Path, help="folder of data, as above")
-    starting.add_argument("--starts", type=int, default=10, help="fits (default: %(default)s)")
-    starting.add_argument("--hours", type=int, help="last hours to learn from (default: all)")
-    starting.set_defaults(
-        run=lambda options: print(
-            starts.table(data_folder(options.data), starts=options.starts, hours=options.hours)
-        )
-    )
     hold = commands.add_parser("intervals", help="how often intervals hold at hidden stations")
     hold.add_argument("protocols", nargs="*", choices=tuple(PROTOCOLS), default=intervals.DEFAULT)
     hold.add_argument("--data", type=Path, help="folder of data, as above")
