@@ -80,7 +80,7 @@ def reanalyse(
         Written into the product.
     background : DataArray or Dataset, optional
         Fields given everywhere, such as of a chemistry model or elevation, on any grid: the neural
-        method interpolates the departures of the stations from them.
+        method and kriging interpolate the departures of the stations from them.
     statistic : {"median", "mean"}
         Of the predictive distribution, for the estimate: the median, which minimises the absolute
         error and lies below the mean, or the mean, of which averages are unbiased.

@@ -258,7 +258,7 @@ PINNED = (
 
 @pytest.mark.parametrize(("key", "method", "rmse", "mae"), PINNED)
 def test_scores_on_public_data_are_those_that_are_recorded(data_dir, key, method, rmse, mae):
-    """To half a percent. A change of the spread has CRPS and coverage recorded anew."""
+    """To half a percent, the spread included."""
     seed = 0 if method == measuring.COVARIANCE else None
     (split,) = PROTOCOLS[key].splits(data_dir, folds=[2])
     scores = measuring.measure(PROTOCOLS[key], split, method, seed, data_dir)[0].scores
