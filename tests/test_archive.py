@@ -323,7 +323,10 @@ def test_an_interrupted_run_leaves_neither_a_store_nor_a_process(
     program = "from aqreanalysis.cli import main; main()"
     arguments = ["convert", str(tmp_path / "months"), "-o", str(tmp_path / "a.zarr")]
     with subprocess.Popen(
-        [sys.executable, "-c", program, *arguments, "--workers", "2"], stderr=subprocess.PIPE
+        [sys.executable, "-c", program, *arguments, "--workers", "2"],
+        stderr=subprocess.PIPE,
+        # A job in the background ignores SIGINT, and so would what it starts.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as run:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".a.zarr.parts-*/*.npz")) and time.monotonic() < deadline:

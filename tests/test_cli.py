@@ -163,7 +163,7 @@ def assert_refused(answer, folder, words):
         (pd.concat([table(), changed("pm25", 90.0)]), "000, 2024-01-01T03:00 UTC: 20, 90"),
         (table().assign(pm25=np.nan), "pm25 is missing at every station and hour"),
         (changed("pm25", "inf"), "pm25 is infinite at station 000, 2024-01-01T03:00 UTC"),
-        (changed("pm25", "1e300"), "station 000, 2024-01-01T03:00 UTC: pm25 is 1e+300"),
+        (changed("pm25", "1e+300"), "station 000, 2024-01-01T03:00 UTC: pm25 is 1e+300"),
         (table(stations=1), "all stations (1: 000) are at one place, longitude 116"),
         (table().assign(longitude=116.0, latitude=40.0), "(6: 000, 001, 002, 003, 004)"),
         (table(hours=0), "columns but no rows"),

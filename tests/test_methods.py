@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from test_reanalysis import GRID, SMALL, fitted, observations, places, with_heads
+from test_reanalysis import GRID, SMALL, fitted, observations, places
 
 import aqreanalysis as aqr
 from aqreanalysis.fields.memory import Cost
@@ -83,7 +83,7 @@ def methods(obs):
         if isinstance(method, Reanalyser):
             method.progress = False
         method.fit(obs, "pm25")
-    return made | {"neural with its network": with_heads(fitted(obs))}
+    return made | {"neural with its network": fitted(obs, heads=True)}
 
 
 @pytest.fixture(params=list(MAKERS))

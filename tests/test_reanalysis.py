@@ -75,13 +75,13 @@ def fitted(dataset=None, *, heads=False, schedule=QUICK, seed=0):
     dataset = observations() if dataset is None else dataset
     model = Reanalyser(SMALL, schedule=schedule, seed=seed, progress=False).fit(dataset, "pm25")
     if heads:
-        with_heads(model)
+        with_heads(model, dataset)
     return model
 
 
-def with_heads(model):
-    """Switch the network on, far from kriging."""
-    state = model.state_for(observations())
+def with_heads(model, dataset):
+    """Switch the network on, far from kriging, of a model that was fitted to a dataset."""
+    state = model.state_for(dataset)
     state.facts["heads"] = True
     generator = torch.Generator().manual_seed(5)
     for layer in (state.model.leave, state.model.encoder.correct):
