@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -175,14 +176,15 @@ def test_one_wrong_date_does_not_fill_the_memory():
             "no2": 3.0,
         }
     )
+    words = r"(a wrong date; |no stamp .*)correct it"  # from pandas 3, and before it of 1650
     for wrong in ("1900-01-01T00:00Z", "2099-01-01T00:00Z", "1650-01-01T00:00Z"):
         table.loc[1500, "time"] = wrong
         obs = open_observations(table)
         assert obs.sizes["time"] == 3
         assert int(obs.no2.count()) == 2999
-        assert "a wrong date; correct it" in obs.attrs["history"]
+        assert re.search(words, obs.attrs["history"])
         assert "station 500" in obs.attrs["history"]
-        with pytest.raises(ObservationError, match="a wrong date; correct it"):
+        with pytest.raises(ObservationError, match=words):
             open_observations(table, strict=True)
     table["time"] = np.where(table.index % 30 == 0, "1900-01-01T00:00Z", table["time"])
     _refused(table, "too long for 1000 stations with 3000 rows")

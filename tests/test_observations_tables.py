@@ -518,7 +518,7 @@ BAD = {
     ),
     "year 9999": (
         lambda t: t.assign(time=[*HOURS[:2], "9999-01-01T00:00Z", *HOURS]),
-        r"row 3 \(station A.*(wrong date|no stamp such as)",  # before and from pandas 3
+        r"row 3 \(station A.*(wrong date|no stamp with)",  # before and from pandas 3
     ),
     "no rows": (lambda t: t.iloc[:0], "has columns but no rows"),
     "unknown units": (lambda t: t.assign(units="smoots"), "unknown units 'smoots' of pm25"),

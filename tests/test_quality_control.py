@@ -110,14 +110,15 @@ def test_a_rise_of_the_whole_network_is_weather(clean):
 
 
 def test_noise_about_zero_and_short_runs_pass(clean):
-    low = clean.pm25 - clean.pm25.mean()
-    assert "out_of_range" not in _faults(qc(clean[["pm25"]].assign(pm25=low.clip(-9))))
+    low = (clean.pm25 - clean.pm25.mean()).clip(-9).assign_attrs(clean.pm25.attrs)
+    assert "out_of_range" not in _faults(qc(clean[["pm25"]].assign(pm25=low)))
     assert "flat_line" not in _faults(qc(_with(clean, 3, slice(100, 107), 47.3), "pm25"))
 
 
 def test_coarse_steps_may_repeat_for_long(clean):
     """Values in steps of 20 repeat in runs of eight and more, and no instrument is stuck."""
-    checked = qc(clean[["pm25"]].assign(pm25=(clean.pm25 / 20).round() * 20))
+    coarse = ((clean.pm25 / 20).round() * 20).assign_attrs(clean.pm25.attrs)
+    checked = qc(clean[["pm25"]].assign(pm25=coarse))
     assert _failing(checked, "flat_line").mean() < 0.01
 
 

@@ -20,6 +20,8 @@ from aqreanalysis.untrusted.budget import first_line
 #: What an array may be made of: numbers and text; others let a stranger's store run a program.
 _TYPES = re.compile(r"[<>|](?:[fiu][1248]|b1|U\d{1,4})")
 _COMPRESSORS = (None, "blosc", "zstd", "lz4", "zlib", "gzip")
+#: zarr 3.0 writes text through the second.
+_FILTERS: tuple[Any, ...] = (None, [], [{"id": "vlen-utf8"}])
 #: Blocks of an array, and bytes of one: a store may declare more than any network measures.
 _MOST_BLOCKS, _LARGEST_BLOCK = 2**20, 2**30
 
@@ -101,12 +103,12 @@ def _check_array(name: str, facts: Mapping[str, Any]) -> None:
     if (
         not isinstance(facts["dtype"], str)
         or not _TYPES.fullmatch(facts["dtype"])
-        or facts["filters"]
+        or facts["filters"] not in _FILTERS
         or compressor not in _COMPRESSORS
     ):
         raise ValueError(
             f"{name} is stored as {str(facts['dtype'])[:40]!r} with {compressor!r} and filters "
-            f"{str(facts['filters'])[:80]}; expected numbers or text without filters"
+            f"{str(facts['filters'])[:80]}; expected numbers or text without other filters"
         )
     size = int(re.sub(r"\D", "", facts["dtype"])) * (4 if "U" in facts["dtype"] else 1)
     shape, chunk = facts["shape"], facts["chunks"]
