@@ -8,11 +8,10 @@ from typing import Self
 import numpy as np
 from tqdm import tqdm
 
-from aqreanalysis import Reanalyser, Schedule
 from aqreanalysis.methods import fit
 from aqreanalysis.predictive import RootNormal
 from aqreanalysis.verification import estimate_hidden
-from benchmarks.measuring import quiet
+from benchmarks.measuring import learned_covariance, quiet
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
 
@@ -35,7 +34,7 @@ class Hidden:
     @classmethod
     def of(cls, split: Split) -> Self:
         """Return what the learned covariance alone says of a split."""
-        model = Reanalyser(schedule=Schedule(updates=0), progress=False)
+        model = learned_covariance()
         fit(model, split.training, split.variable, None)
         hidden = estimate_hidden(
             model, split.observations, split.variable, split.fold, statistic="mean"

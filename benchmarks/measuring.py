@@ -230,6 +230,11 @@ def quiet() -> None:
     logging.getLogger("aqreanalysis").setLevel(logging.ERROR)
 
 
+def learned_covariance(seed: int = 0) -> Reanalyser:
+    """Return the neural method without any update of its network."""
+    return Reanalyser(schedule=Schedule(updates=0), seed=seed, progress=False)
+
+
 def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
     """Return the package's method of a name with its defaults, or the protocol's reference."""
     if method == REFERENCE and protocol.reference is not None:
@@ -237,7 +242,7 @@ def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
     if method in VARIANTS:
         return Reanalyser(VARIANTS[method], seed=seed or 0, progress=False)
     if method == COVARIANCE:
-        return Reanalyser(schedule=Schedule(updates=0), seed=seed or 0, progress=False)
+        return learned_covariance(seed or 0)
     if method in LAWS:
         law: Method = LAWS[method]()
         return law

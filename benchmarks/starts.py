@@ -8,10 +8,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from aqreanalysis import Reanalyser, Schedule
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.verification import HiddenEstimates, estimate_hidden, metrics
-from benchmarks.measuring import COVARIANCE, summed
+from benchmarks.measuring import COVARIANCE, learned_covariance, summed
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
 
@@ -55,7 +54,7 @@ def table(folder: Path, *, starts: int = 10, hours: int | None = None) -> str:
 def _estimates(split: Split, number: int, hours: int | None) -> HiddenEstimates:
     """Return what a fit from a start gives at the hidden stations."""
     training = split.training if hours is None else split.training.isel(time=slice(-hours, None))
-    model = Reanalyser(schedule=Schedule(updates=0), progress=False)
+    model = learned_covariance()
     with _beginning_elsewhere(number):
         model.fit(training, split.variable)
     return estimate_hidden(model, split.observations, split.variable, split.fold)

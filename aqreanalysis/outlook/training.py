@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from aqreanalysis.atomic import atomic_file
 from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.spread import COVERAGE, SMALLEST, half_width
-from aqreanalysis.methods.neural.checkpoint import CheckpointError
+from aqreanalysis.methods.neural.checkpoint import CheckpointError, check_identity
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.outlook.aqnet import OutlookModule
 from aqreanalysis.outlook.inputs import Examples
@@ -182,11 +182,7 @@ class _Descent:
                 state = torch.load(path, weights_only=True)
         except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, OSError) as error:
             raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
-        if not isinstance(state, dict) or state.get("identity") != identity:
-            raise CheckpointError(
-                f"{path} is of another training: other observations, settings, seed or version. "
-                "Remove it to begin anew, or name another file"
-            )
+        check_identity(path, state.get("identity") if isinstance(state, dict) else None, identity)
         for name in _STATES:
             getattr(self, name).load_state_dict(state[name])
         for name in ("least", "without_gain", "update"):

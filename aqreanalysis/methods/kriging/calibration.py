@@ -192,9 +192,9 @@ class LeftOut:
 
     def fitted(self, calibrate: Calibration) -> SpreadLaw:
         """Return the law of the spread that the errors show."""
-        if not calibrate:
-            return SpreadLaw()
         law = SpreadLaw()
+        if not calibrate:
+            return law
         if calibrate == "law":
             centre, unit = float(self.truth.mean()), float(self.truth.std())
             law = SpreadLaw(1.0, *self._powers(centre, unit), centre, unit)

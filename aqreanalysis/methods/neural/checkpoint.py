@@ -88,11 +88,7 @@ class Learning:
             state = json.loads(about["state"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
-        if about.get("identity") != identity:
-            raise CheckpointError(
-                f"{path} is of another training: other observations, settings, seed or version. "
-                "Remove it to begin anew, or name another file"
-            )
+        check_identity(path, about.get("identity"), identity)
         self._take(tensors)
         self.rng.bit_generator.state = state["rng"]
         self.best_validated = Validated(Scores(*state["scores"]), np.array(state["by_station"]))
@@ -131,6 +127,20 @@ class Learning:
             number, moment = name.split(".")
             state.setdefault(int(number), {})[moment] = tensor
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+
+
+def check_identity(path: Path, stated: object, identity: str) -> None:
+    """Refuse a checkpoint of another training than the one of an identity.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if stated != identity:
+        raise CheckpointError(
+            f"{path} is of another training: other observations, settings, seed or version. "
+            "Remove it to begin anew, or name another file"
+        )
 
 
 def identity_of(samples: Samples, *settings: Any) -> str:

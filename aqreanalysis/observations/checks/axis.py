@@ -232,7 +232,7 @@ def _warn_of_gap(place: Stamps, step: int, phase: int, journal: Journal) -> None
         return
     gaps = np.diff(place)
     at = int(np.argmax(gaps))
-    if gaps[at] * step > 366 * _DAY and gaps[at] > 0.5 * (place[-1] - place[0]):
+    if gaps[at] * step > _YEAR and gaps[at] > 0.5 * (place[-1] - place[0]):
         start, end = (_text(place[i] * step + phase) for i in (at, at + 1))
         journal.warn(f"no station reports from {start} to {end}: is a date wrong?")
 
