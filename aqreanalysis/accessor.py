@@ -129,10 +129,9 @@ class AqnetAccessor:
             `aqreanalysis.Reanalyser`.
         """
         from aqreanalysis.methods.neural.reanalyser import Reanalyser
-        from aqreanalysis.observations import default_variable, usable
+        from aqreanalysis.observations import usable, valid_variable
 
-        variable = variable or default_variable(self._dataset)
-        self.validate()
+        variable = valid_variable(self._dataset, variable)
         used = usable(self._dataset, variable, quality)
         return Reanalyser(**settings).fit(used, variable, background=background)
 

@@ -17,7 +17,7 @@ from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.saved import State
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import Quality, default_variable, usable, validate, values_of
+from aqreanalysis.observations import Quality, usable, valid_variable, values_of
 
 #: Meaning of the values of ``<variable>_origin``.
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
@@ -82,8 +82,7 @@ def fill(
     >>> bool((filled.pm25 == obs.pm25).where(filled.pm25_origin == 0, True).all())
     True
     """
-    validate(observations)
-    variable = pollutant(variable).name if variable else default_variable(observations)
+    variable = valid_variable(observations, variable)
     observations = usable(observations, variable, quality)
     if method is None:
         quick = Schedule(updates=0)

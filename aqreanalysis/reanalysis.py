@@ -14,12 +14,11 @@ from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, v
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
-    default_variable,
     selected_hours,
     stored_values,
     usable,
     utc_period,
-    validate,
+    valid_variable,
     value_range,
 )
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
@@ -114,14 +113,13 @@ def reanalyse(
     if any(array.chunks for array in observations.variables.values()):  # of an archive: read once
         check_size("observations", observations.nbytes)
         observations = observations.compute()
-    validate(observations)
+    variable = valid_variable(observations, variable)
     check_statistic(statistic)
     check_quantiles(quantiles)
     estimator, fitted = method_of(method, seed=seed, progress=progress)
     check_takes(estimator, background)
     if background is not None:
         Background(background)  # refuses an invalid one before a long training
-    variable = pollutant(variable).name if variable else default_variable(observations)
     observations = usable(observations, variable, quality)
     target = _target(observations, grid, region, at)
     time = utc_period(observations[TIME], time)

@@ -140,10 +140,8 @@ def test_selected_hours_are_those_of_the_whole_period(make, network):
 
 @every_estimator
 def test_hours_at_which_all_report_do_not_depend_on_those_with_gaps(make, network):
-    complete = network.fillna(network.mean("station").fillna(20.0))
-    gaps = complete.pm25.values.copy()
-    gaps[2:5, 30:] = np.nan
-    gaps = complete.assign(pm25=(("station", "time"), gaps))
+    gaps = network.fillna(network.mean("station").fillna(20.0))
+    gaps.pm25[2:5, 30:] = np.nan
     estimator = make().fit(gaps, "pm25")
     early = slice("2014-11-01T00", "2014-11-01T20")
     alone = estimator.predict(gaps, GRID, time=early, chunks={"time": 3}).compute()
@@ -213,10 +211,9 @@ def test_what_is_learned_does_not_depend_on_the_order_of_stations(make, network)
 
 @every_estimator
 def test_longitude_plus_360_does_not_matter(make, network):
-    turned = network.assign_coords(longitude=network.longitude + 360)
     grid = Grid((115.0 - 360, 118.0 - 360, 39.0, 41.0), 0.25)
-    first = make().fit(network, "pm25").predict(network, GRID).compute()
-    second = make().fit(turned, "pm25").predict(turned, grid).compute()
+    estimator = make().fit(network, "pm25")
+    first, second = (estimator.predict(network, cells).compute() for cells in (GRID, grid))
     for name in ("pm25", "pm25_uncertainty"):
         # Positions agree to rounding, and the fit to its own tolerance.
         np.testing.assert_allclose(first[name], second[name], rtol=2e-4)
@@ -484,10 +481,28 @@ def test_unknown_variable_and_infinities_are_refused(make, network):
         make().fit(network, "no2")
     infinite = network.copy(deep=True)
     infinite.pm25[2, 3] = np.inf
-    with pytest.raises(
-        ValueError, match=r"1 infinite values, the first at station s02, 2014-11-01T03:00"
-    ):
+    with pytest.raises(ObservationError, match=r"infinite at station s02, 2014-11-01T03:00 UTC"):
         make().fit(infinite, "pm25")
+    with pytest.raises(ObservationError, match=r"infinite at station s02, 2014-11-01T03:00 UTC"):
+        make().fit(network, "pm25").predict(infinite, GRID)
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda network: network.isel(time=slice(None, None, -1)), "time must increase"),
+        (lambda network: network.isel(time=[0, 1, 3]), "time must be regular"),
+        (lambda network: network.isel(station=[0, 0, 1, 2]), "'s00' is there 2 times"),
+        (lambda network: network.assign(pm25=network.pm25.assign_attrs(units="ppb")), "ug m-3"),
+    ],
+)
+def test_no_estimator_takes_invalid_observations(make, spoil, message, network):
+    wrong = spoil(network)
+    with pytest.raises(ObservationError, match=message):
+        make().fit(wrong, "pm25")
+    with pytest.raises(ObservationError, match=message):
+        make().fit(network, "pm25").predict(wrong, GRID)
 
 
 @every_estimator

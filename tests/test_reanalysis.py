@@ -569,6 +569,15 @@ def test_all_missing_is_refused():
         fitted(dataset)
 
 
+def test_another_pollutant_that_is_missing_everywhere_stops_nothing():
+    network = observations()
+    silent = network.assign(no2=network.pm25.where(False))
+    expected = reanalyse(network, "PM2.5", method="idw", grid=GRID).pm25
+    np.testing.assert_array_equal(reanalyse(silent, method="idw", grid=GRID).pm25, expected)
+    with pytest.raises(ObservationError, match="no2 is missing at every station and hour"):
+        reanalyse(silent, "no2", method="idw", grid=GRID)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.3, 12.34567])
 def test_constant_values_are_refused(value):
     dataset = observations()

@@ -12,7 +12,12 @@ from aqreanalysis.fields.blocks import Field, predict_blocks
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import ObservationError, selected_hours, stored_values
+from aqreanalysis.observations import (
+    ObservationError,
+    selected_hours,
+    stored_values,
+    validate,
+)
 from aqreanalysis.predictive import Statistic, freedom_of
 
 #: Fields given everywhere, from which a method may learn the departures of stations.
@@ -125,7 +130,7 @@ def predict(
     NotFittedError
         Before ``fit``.
     ObservationError
-        If the observations lack the variable that the method was fitted to.
+        If the observations lack the variable that the method was fitted to, or are not valid.
     ValueError
         If too few stations have values, no hour is selected, or the method was fitted with a
         background and none is given, or the reverse.
@@ -137,6 +142,7 @@ def predict(
             f"the observations have no variable {variable!r}; they have {variables}. {method.name} "
             "was fitted to it: pass observations of it, or fit to another variable"
         )
+    validate(observations, variable)
     hours = selected_hours(observations[TIME], time)
     field = method.field(observations, at, hours, **_background(method, background))
     observed = np.isfinite(stored_values(observations, variable))

@@ -20,6 +20,7 @@ from aqreanalysis.methods.transform import (
     on_scale,
 )
 from aqreanalysis.network import Neighbours, StationNetwork
+from aqreanalysis.observations import validate
 from aqreanalysis.predictive import RootNormal
 
 #: Distance below which a target is at the station: at a power of 2 or more a station's value then
@@ -104,9 +105,12 @@ class InverseDistance(Fitted):
 
         Raises
         ------
+        ObservationError
+            If the observations are not valid.
         ValueError
             If fewer than two stations have values.
         """
+        validate(observations, variable)
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
         series = series.to_learn_from(self.transform)

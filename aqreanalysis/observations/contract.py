@@ -15,7 +15,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import (
+    CONCENTRATION_UNITS,
+    POLLUTANTS,
+    STATION,
+    TIME,
+    pollutant,
+)
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.variables import listed
 
@@ -26,23 +32,31 @@ TIME_LABELS = ("start", "end")
 HEAVIEST = 1.3e9
 
 
-def validate(dataset: xr.Dataset) -> None:
+def validate(dataset: xr.Dataset, variable: str | None = None) -> None:
     """Raise one error with all faults of a Dataset, if it has any; its values are read.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    variable : str, optional
+        What is worked on; others may then be missing everywhere.
 
     Raises
     ------
     ObservationError
         With every fault that `find_faults` finds.
     """
-    faults = find_faults(dataset)
+    faults = find_faults(dataset, variable)
     if faults:
         raise ObservationError(faults, source="observations")
 
 
-def find_faults(dataset: xr.Dataset) -> list[str]:
+def find_faults(dataset: xr.Dataset, variable: str | None = None) -> list[str]:
     """Return what keeps the Dataset from being valid observations, one sentence a fault.
 
-    One station or one hour is no fault: estimators check what they need.
+    They must hold a pollutant, or else the variable that is given, which may not be missing
+    everywhere; without one no pollutant may. One station or one hour is no fault: estimators check
+    what they need.
 
     Examples
     --------
@@ -58,7 +72,7 @@ def find_faults(dataset: xr.Dataset) -> list[str]:
             f"{tuple(str(d) for d in dataset.dims)}. "
             "Rename them with dataset.rename(...), and add those that are missing"
         ]
-    return faults_given_ranges(dataset, value_ranges(dataset))
+    return faults_given_ranges(dataset, value_ranges(dataset), variable)
 
 
 def default_variable(dataset: xr.Dataset) -> str:
@@ -81,6 +95,29 @@ def default_variable(dataset: xr.Dataset) -> str:
             f"Name one of them {', '.join(POLLUTANTS)}, or name the variable to work on"
         )
     return "pm25" if "pm25" in names else names[0]
+
+
+def valid_variable(dataset: xr.Dataset, variable: str | None = None) -> str:
+    """Return the pollutant to work on, by its name or alias, after `validate`.
+
+    Raises
+    ------
+    ObservationError
+        As `validate` and `default_variable`.
+    UnknownPollutantError
+        If there is no such pollutant.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> valid_variable(aqr.synthetic_network(hours=24, seed=0).observations, "PM2.5")
+    'pm25'
+    """
+    if variable is None and not _pollutants(dataset):
+        validate(dataset)  # which names all faults
+    name = pollutant(variable).name if variable else default_variable(dataset)
+    validate(dataset, name)
+    return name
 
 
 def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:
@@ -158,14 +195,14 @@ def value_ranges(dataset: xr.Dataset) -> dict[str, tuple[float, float]]:
 
 
 def faults_given_ranges(
-    dataset: xr.Dataset, ranges: Mapping[str, tuple[float, float]]
+    dataset: xr.Dataset, ranges: Mapping[str, tuple[float, float]], variable: str | None = None
 ) -> list[str]:
     """Return the faults of a Dataset with both dimensions, given its `value_ranges`."""
     return [
         *_station_faults(dataset),
         *_position_faults(dataset),
         *_time_faults(dataset),
-        *_variable_faults(dataset, ranges),
+        *_variable_faults(dataset, ranges, variable),
     ]
 
 
@@ -261,11 +298,11 @@ def _axis_faults(time: xr.DataArray) -> Iterator[str]:
 
 
 def _variable_faults(
-    dataset: xr.Dataset, ranges: Mapping[str, tuple[float, float]]
+    dataset: xr.Dataset, ranges: Mapping[str, tuple[float, float]], variable: str | None
 ) -> Iterator[str]:
     """Yield what is wrong with the pollutants."""
     names = _pollutants(dataset)
-    if not names:
+    if not names and variable not in dataset:
         yield (
             f"observations hold no pollutant ({', '.join(POLLUTANTS)}); "
             f"variables are {listed(dataset.data_vars)}"
@@ -282,7 +319,7 @@ def _variable_faults(
             )
         if name not in ranges:
             yield f"{name} must hold numbers; its type is {array.dtype}"
-        elif array.size and np.isnan(ranges[name]).any():
+        elif array.size and np.isnan(ranges[name]).any() and variable in {None, name}:
             yield f"{name} is missing at every station and hour: drop it, or correct its values"
         elif np.abs(ranges[name]).max(initial=0.0) > HEAVIEST:
             yield _impossible_value(dataset, name)

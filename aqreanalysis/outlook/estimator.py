@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods import Method, NotFittedError
 from aqreanalysis.methods.covariates import Scaling, Standardisation
@@ -21,10 +21,10 @@ from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
-    default_variable,
     input_digest,
     step_hours,
     usable,
+    valid_variable,
     validate,
 )
 from aqreanalysis.outlook.aqnet import OutlookConfiguration, Prediction, distribution_of
@@ -193,7 +193,7 @@ class Outlook:
         ValueError
             If there are too few hours for one history, one horizon and a validation of a day.
         """
-        validate(observations)
+        validate(observations, variable)
         leads = self.configuration.leads
         used, first = Periods.of(observations, variable, validation, leads=leads)
         learned_from = used.isel({TIME: slice(0, first)})
@@ -418,9 +418,9 @@ class Outlook:
 
     def _check(self, observations: xr.Dataset, attention: bool) -> None:
         """Refuse invalid observations, another pollutant or step, and attention without any."""
-        validate(observations)
         facts = self._fitted().facts
         variable = facts["variable"]
+        validate(observations, variable)
         if variable not in observations.data_vars:
             raise ValueError(
                 f"this outlook learned {variable!r}; the observations have "
@@ -487,8 +487,7 @@ def outlook(
     ValueError
         If the request does not fit, as of `Outlook.fit` and `Outlook.predict`.
     """
-    validate(observations)
-    variable = pollutant(variable).name if variable else default_variable(observations)
+    variable = valid_variable(observations, variable)
     if grid is not None and at is not None:
         raise ValueError("give either grid= or at=, not both")
     given, columns = observations, start_columns(observations, start)
@@ -547,8 +546,7 @@ def fit_outlook(
     ObservationError, ValueError
         As `outlook`.
     """
-    validate(observations)
-    variable = pollutant(variable).name if variable else default_variable(observations)
+    variable = valid_variable(observations, variable)
     step = step_hours(observations)
     leads = horizon_steps(horizon, step, MOST_STEPS)
     first = int(start_columns(observations, start).min())

@@ -8,17 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, pollutant, quantile_name
+from aqreanalysis.conventions import STATION, TIME, quantile_name
 from aqreanalysis.methods import METHODS, Method, method_of, predict
 from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
-    default_variable,
     selected_hours,
     usable,
     utc_period,
-    validate,
+    valid_variable,
     values_of,
 )
 from aqreanalysis.predictive import Statistic, check_statistic, freedom_of
@@ -108,9 +107,8 @@ def cross_validate(
     >>> pairs.estimate.dims
     ('estimator', 'station', 'time')
     """
-    validate(observations)
+    variable = valid_variable(observations, variable)
     check_statistic(statistic)
-    variable = pollutant(variable).name if variable else default_variable(observations)
     by_name = _methods_by_name(methods, seed)
     given, observations = observations, usable(observations, variable, quality)
     scored = np.zeros(observations.sizes[TIME], bool)

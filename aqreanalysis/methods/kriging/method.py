@@ -27,6 +27,7 @@ from aqreanalysis.methods.kriging.spread import FEWEST
 from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults
+from aqreanalysis.observations import validate
 from aqreanalysis.predictive import DEGREES_OF_FREEDOM, stated_freedom
 
 LOGGER = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class Kriging(Fitted):
 
         Raises
         ------
+        ObservationError
+            If the observations are not valid.
         ValueError
             If fewer than two stations have values, or never two at once, or the transform does not
             suit the variable.
@@ -72,6 +75,7 @@ class Kriging(Fitted):
 
     def _series_of(self, observations: xr.Dataset, variable: str) -> StationSeries:
         """Return the series to learn from, on the scale of interpolation."""
+        validate(observations, variable)
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
         return series.to_learn_from(self.transform)

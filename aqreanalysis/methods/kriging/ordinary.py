@@ -165,6 +165,8 @@ class OrdinaryKriging(Kriging):
 
         Raises
         ------
+        ObservationError
+            If the observations are not valid.
         BackgroundError
             If the background covers no measurement.
         ValueError

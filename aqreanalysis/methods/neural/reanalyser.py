@@ -183,7 +183,7 @@ class Reanalyser(Fitted):
             If fewer than three stations report, all values are the same, or the background covers
             no measurement.
         """
-        validate(observations)
+        validate(observations, variable)
         measured = _reporting(observations, variable)
         # In one order, so that the order of the Dataset changes nothing.
         order = np.argsort(StationNetwork.from_dataset(measured).identifiers, kind="stable")
