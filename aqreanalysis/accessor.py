@@ -251,6 +251,51 @@ class AqnetAccessor:
 
         return verify(self._dataset, variable, **options)
 
+    def exceedance(self, limit: float | Sequence[float], variable: str | None = None) -> xr.Dataset:
+        """Return this product with the probability that a limit is exceeded, for each value.
+
+        Parameters
+        ----------
+        limit : float or sequence of float
+            In ug m-3.
+        variable : str, optional
+            Pollutant; the product's only one by default.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=24, seed=0).observations
+        >>> above = obs.aqnet.reanalyse(grid=0.5, method="idw").aqnet.exceedance(75.0)
+        >>> above.pm25_above_75.attrs["long_name"]
+        'probability of PM2.5 mass concentration above 75 ug m-3'
+        """
+        from aqreanalysis.derived import exceedance
+
+        return exceedance(self._dataset, limit, variable)
+
+    def index(
+        self, index: str = "us_epa", variables: Sequence[str] | str | None = None
+    ) -> xr.Dataset:
+        """Return this dataset with an air-quality index for each hour, its categories and colours.
+
+        Parameters
+        ----------
+        index : {"us_epa", "china", "europe", "germany"}
+            Of `aqreanalysis.derived.INDICES`.
+        variables : str or sequence of str, optional
+            Pollutants that count; by default all that the index has.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+        >>> obs.aqnet.index("china", "pm25").index_category.attrs["flag_meanings"].split()[:3]
+        ['no_index', 'excellent', 'good']
+        """
+        from aqreanalysis.derived import air_quality_index
+
+        return air_quality_index(self._dataset, index, variables)
+
     def to_netcdf(
         self, path: str | os.PathLike[str], *, progress: bool = True, **options: Any
     ) -> Path:

@@ -1,0 +1,71 @@
+"""Layers derived from a product: ``aqreanalysis index`` and ``exceedance``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aqreanalysis.cli.outputs import check_product_name, sizes, write_product
+from aqreanalysis.cli.terminal import shows_progress
+
+Product = Annotated[Path, typer.Argument(metavar="PRODUCT", help="NetCDF of reanalyse.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="File to write, NetCDF or, in .zarr, a Zarr store.")
+]
+
+
+def index(
+    product: Product,
+    output: Output,
+    name: Annotated[
+        str, typer.Option("--index", help="us_epa, china, europe or germany.")
+    ] = "us_epa",
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(help="Pollutant that counts. Repeatable. Default: all of the index."),
+    ] = None,
+) -> None:
+    """Add an air-quality index to a product, for every hour, with its categories and colours.
+
+    Averages, such as the NowCast of the US EPA, end with the hour, so that the first hours of a
+    product have none. Example:
+
+    aqreanalysis index pm25.nc -o index.nc --index europe
+    """
+    with _opened(product, output) as opened:
+        _write(opened.aqnet.index(name, variable or None), output)
+
+
+def exceedance(
+    product: Product,
+    output: Output,
+    limit: Annotated[list[float], typer.Option(help="In ug m-3. Repeatable.")],
+    variable: Annotated[
+        str | None, typer.Option(help="Pollutant. Default: the product's only one.")
+    ] = None,
+) -> None:
+    """Add to a product the probability that a limit is exceeded, for every hour.
+
+    Example: aqreanalysis exceedance pm25.nc -o above.nc --limit 35 --limit 75
+    """
+    with _opened(product, output) as opened:
+        limits = limit if len(limit) > 1 else limit[0]
+        _write(opened.aqnet.exceedance(limits, variable), output)
+
+
+@contextmanager
+def _opened(path: Path, output: Path) -> Iterator[Any]:
+    """Open a product, after a look at the name of what is made from it."""
+    from aqreanalysis.product import open_product
+
+    check_product_name(output)
+    with open_product(path) as opened:
+        yield opened
+
+
+def _write(layers: Any, output: Path) -> None:
+    """Write layers and say what they are."""
+    written = write_product(layers, output, progress=shows_progress(), resume=False)
+    typer.echo(f"{written}: {', '.join(map(str, layers.data_vars))}; {sizes(layers)}")

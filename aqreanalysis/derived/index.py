@@ -1,0 +1,288 @@
+"""Air-quality indices of hourly fields and series, as layers with categories and colours."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, TIME, pollutant
+from aqreanalysis.derived.layers import with_layers
+from aqreanalysis.derived.tables import INDICES, IndexTable, Term
+from aqreanalysis.observations import step_hours
+
+#: Litres of a mole of air at 25 degrees Celsius and 1 atm, at which the tables' ppb are meant.
+_MOLAR_VOLUME = 24.45
+#: ug m-3 of one ppb, in units of the molar mass over the molar volume.
+_PARTS = {"ppb": 1.0, "ppm": 1000.0}
+#: Rounding error that moves no concentration and no index over a limit.
+_ROUNDING = 1e-4
+#: Smallest weight of an hour relative to the one after it in the NowCast, and how many of its last
+#: hours must be there.
+_LEAST_WEIGHT, _RECENT, _RECENT_NEEDED = 0.5, 3, 2
+
+
+def air_quality_index(
+    dataset: xr.Dataset, index: str = "us_epa", variables: Sequence[str] | str | None = None
+) -> xr.Dataset:
+    """Return an air-quality index for each hour of a product or of observations.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With pollutants in ug m-3 on a regular time; lazy ones stay lazy.
+    index : {"us_epa", "china", "europe", "germany"}
+        The table, as in `aqreanalysis.derived.INDICES`, which gives its source.
+    variables : str or sequence of str, optional
+        Pollutants that count; by default all that the table has.
+
+    Returns
+    -------
+    Dataset
+        The given one with ``index_category``, a number from 1 (best) with its names and colours in
+        ``flag_meanings`` and ``flag_colors``, and 0 where too many hours of an average are
+        missing; ``index_pollutant``, the one that is decisive; ``<variable>_category`` of each;
+        and, where the index is a number, ``index`` and ``<variable>_index``. Averages end with
+        the hour; three quarters of their hours must be there. It is the index of the estimates:
+        that of a smooth field is lower than that of the air at its peaks.
+
+    Raises
+    ------
+    ValueError
+        If the index is unknown, it has no such pollutant, or the step is not that of its averages.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> layers = air_quality_index(obs, "europe", "pm25")
+    >>> sorted(set(layers) - set(obs))
+    ['index_category', 'index_pollutant', 'pm25_category']
+    >>> layers.index_category.attrs["flag_meanings"]
+    'no_index good fair moderate poor very_poor extremely_poor'
+    """
+    table = _table(index)
+    names = _counted(dataset, table, index, variables)
+    _check_regular(dataset)
+    step = step_hours(dataset)
+    parts = {name: _of_pollutant(dataset[name], table, name, index, step) for name in names}
+    stacked = xr.concat(list(parts.values()), "part")
+    highest = stacked.max("part", skipna=True)
+    layers: dict[str, xr.DataArray] = {}
+    if table.numeric:
+        layers |= {
+            f"{name}_index": part.assign_attrs(_number(table, name)) for name, part in parts.items()
+        }
+        layers["index"] = highest.assign_attrs(_number(table, None))
+    for name, part in parts.items():
+        layers[f"{name}_category"] = _category(part, table, name)
+    layers["index_category"] = _category(highest, table, None)
+    known = highest.notnull()
+    decisive = stacked.fillna(-1.0).argmax("part") + 1
+    layers["index_pollutant"] = (
+        xr.where(known, decisive, 0)
+        .astype(np.int8)
+        .assign_attrs(
+            long_name=f"pollutant that decides the {table.title}",
+            flag_values=np.arange(len(names) + 1, dtype=np.int8),
+            flag_meanings=" ".join(("no_index", *names)),
+        )
+    )
+    return with_layers(dataset, layers, f"{table.title} of {', '.join(names)}")
+
+
+def _table(index: str) -> IndexTable:
+    """Return a table by its name."""
+    if index not in INDICES:
+        raise ValueError(f"index must be one of {', '.join(INDICES)}; found {index!r}")
+    return INDICES[index]
+
+
+def _counted(
+    dataset: xr.Dataset, table: IndexTable, index: str, variables: Sequence[str] | str | None
+) -> list[str]:
+    """Return the pollutants that count, in the order of the table."""
+    if variables is None:
+        names = [name for name in table.terms if name in dataset.data_vars]
+        if not names:
+            raise ValueError(
+                f"the index {index!r} is of {', '.join(table.terms)}; the dataset has "
+                f"{', '.join(map(str, dataset.data_vars)) or 'nothing'}"
+            )
+        return names
+    asked = [variables] if isinstance(variables, str) else variables
+    names = [pollutant(name).name for name in asked]
+    for name in names:
+        if name not in table.terms:
+            raise ValueError(
+                f"the index {index!r} has no {name}; it is of {', '.join(table.terms)}"
+            )
+        if name not in dataset.data_vars:
+            raise ValueError(
+                f"the dataset has no {name}; it has {', '.join(map(str, dataset.data_vars))}"
+            )
+    return names
+
+
+def _check_regular(dataset: xr.Dataset) -> None:
+    """Refuse a time axis over which averages have no meaning."""
+    if TIME not in dataset.dims:
+        raise ValueError("an index is of hours, and the dataset has no dimension 'time'")
+    steps = np.diff(dataset[TIME].values.astype("datetime64[ns]"))
+    if steps.size and (steps != steps[0]).any():
+        at = int(np.argmax(steps != steps[0]))
+        raise ValueError(
+            f"time must be regular for running means; the first step is {steps[0]}, the one after "
+            f"{dataset[TIME].values[at]} is {steps[at]}. Select one period without holes"
+        )
+
+
+def _of_pollutant(
+    values: xr.DataArray, table: IndexTable, name: str, index: str, step: float
+) -> xr.DataArray:
+    """Return the index of a pollutant, float32; NaN where it has none."""
+    terms = [(term, size) for term in table.terms[name] if (size := _steps(term, step))]
+    if not terms:
+        hours = " or ".join(f"{term.hours} h" for term in table.terms[name])
+        raise ValueError(
+            f"the index {index!r} of {name} is of averages over {hours}; the values have steps "
+            f"of {step:g} h. Pass hourly values, or leave {name} out: variables=..."
+        )
+    number: xr.DataArray = xr.apply_ufunc(
+        partial(
+            _highest,
+            terms=terms,
+            factors=[_factor(term, name) for term, _ in terms],
+            up=table.rounding == "up",
+        ),
+        values.chunk({TIME: -1}) if values.chunks else values,
+        input_core_dims=[[TIME]],
+        output_core_dims=[[TIME]],
+        dask="parallelized",
+        output_dtypes=[np.float32],
+    ).transpose(*values.dims)
+    return number.drop_attrs()
+
+
+def _steps(term: Term, step: float) -> int:
+    """Return the steps of a term's average; 0 where steps do not make it up."""
+    if term.averaging == "nowcast" and step == 24:
+        return 1  # the table is that of daily means
+    count = term.hours / step
+    hourly = term.averaging == "mean" or step == 1
+    return int(count) if count == int(count) and hourly else 0
+
+
+def _factor(term: Term, name: str) -> float:
+    """Return what turns ug m-3 into the unit of a term."""
+    if term.unit == "ug m-3":
+        return 1.0
+    mass = POLLUTANTS[name].molar_mass
+    assert mass is not None  # of gases alone are tables in parts
+    return _MOLAR_VOLUME / mass / _PARTS[term.unit]
+
+
+def _highest(
+    values: np.ndarray, *, terms: list[tuple[Term, int]], factors: list[float], up: bool
+) -> np.ndarray:
+    """Return the highest index of the terms of a pollutant, (..., t)."""
+    highest = np.full(values.shape, np.nan)
+    for (term, size), factor in zip(terms, factors, strict=True):
+        averaged = _nowcast(values, size) if term.averaging == "nowcast" else _mean(values, size)
+        highest = np.fmax(highest, _index(averaged * factor, term))
+    rounded = np.ceil(highest - _ROUNDING) if up else np.floor(highest + 0.5)
+    return rounded.astype(np.float32)
+
+
+def _index(concentration: np.ndarray, term: Term) -> np.ndarray:
+    """Return the index of concentrations; NaN below the first piece and where they are missing."""
+    value = np.maximum(concentration, 0.0)
+    if term.decimals is not None:
+        unit = 10.0**-term.decimals
+        half = 0.5 if term.digits == "rounded" else _ROUNDING
+        value = np.floor(value / unit + half) * unit
+    low, high = np.array(term.low), np.array(term.high)
+    first, last = np.array(term.index_low), np.array(term.index_high)
+    piece = np.minimum(np.searchsorted(high, value - _ROUNDING * high[0]), len(high) - 1)
+    value = np.clip(value, low[piece], high[piece])
+    number = first[piece] + (last - first)[piece] * (value - low[piece]) / (high - low)[piece]
+    within = concentration >= low[0] if low[0] > 0 else np.isfinite(concentration)
+    return np.where(within, number, np.nan)
+
+
+def _lagged(values: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return values as they were 0, 1, ... steps before, (..., t) each; NaN before the first."""
+    padded = np.concatenate([np.full((*values.shape[:-1], size - 1), np.nan), values], axis=-1)
+    steps = values.shape[-1]
+    return [padded[..., size - 1 - lag : size - 1 - lag + steps] for lag in range(size)]
+
+
+def _mean(values: np.ndarray, size: int) -> np.ndarray:
+    """Return running means of as many steps; NaN where fewer than three quarters are there."""
+    values = values.astype(np.float64)
+    if size == 1:
+        return values
+    total, count = np.zeros(values.shape), np.zeros(values.shape, np.int16)
+    for before in _lagged(values, size):
+        present = np.isfinite(before)
+        total[present] += before[present]
+        count += present
+    enough = count >= MINIMUM_CAPTURE * size
+    return np.divide(total, count, out=np.full(values.shape, np.nan), where=enough)
+
+
+def _nowcast(values: np.ndarray, size: int) -> np.ndarray:
+    """Return NowCasts: means of hours in which the last ones count more, the more they vary."""
+    values = values.astype(np.float64)
+    if size == 1:
+        return values
+    lagged = _lagged(values, size)
+    lowest, highest = lagged[0], lagged[0]
+    for before in lagged[1:]:
+        lowest, highest = np.fmin(lowest, before), np.fmax(highest, before)
+    lowest, highest = np.maximum(lowest, 0.0), np.maximum(highest, 0.0)
+    ratio = np.divide(lowest, highest, out=np.ones(values.shape), where=highest > 0)
+    weight = np.maximum(ratio, _LEAST_WEIGHT)
+    total, weights, factor = np.zeros(values.shape), np.zeros(values.shape), np.ones(values.shape)
+    for before in lagged:
+        present = np.isfinite(before)
+        total[present] += (factor * before)[present]
+        weights[present] += factor[present]
+        factor = factor * weight
+    recent = sum(np.isfinite(before).astype(np.int8) for before in lagged[:_RECENT])
+    enough = recent >= _RECENT_NEEDED
+    return np.divide(total, weights, out=np.full(values.shape, np.nan), where=enough)
+
+
+def _category(number: xr.DataArray, table: IndexTable, name: str | None) -> xr.DataArray:
+    """Return the category of an index, int8 from 1; 0 where there is none."""
+    category: xr.DataArray = xr.apply_ufunc(
+        lambda values: np.where(
+            np.isfinite(values), np.searchsorted(table.upper, values) + 1, 0
+        ).astype(np.int8),
+        number,
+        dask="parallelized",
+        output_dtypes=[np.int8],
+        keep_attrs=True,
+    )
+    return category.assign_attrs(
+        _described(table, name, "category"),
+        flag_values=np.arange(len(table.categories) + 1, dtype=np.int8),
+        flag_meanings=" ".join(("no_index", *table.categories)),
+        flag_colors=" ".join(("#ffffff", *table.colours)),
+    )
+
+
+def _number(table: IndexTable, name: str | None) -> dict[str, str]:
+    """Return the attributes of an index that is a number."""
+    return {**_described(table, name, "value"), "units": "1"}
+
+
+def _described(table: IndexTable, name: str | None, what: str) -> dict[str, str]:
+    """Return what a layer of an index is, and its source."""
+    of = f" of {POLLUTANTS[name].long_name}" if name else ""
+    return {
+        "long_name": f"{table.title}{of}, {what}",
+        "references": table.source,
+        "comment": table.note,
+    }
