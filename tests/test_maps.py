@@ -646,3 +646,48 @@ def test_the_maker_refuses_a_package_whose_shapes_are_not_those_it_knows(tmp_pat
     with pytest.raises(ValueError, match=r"ne_10m_coastline .*has sha256 .*, expected"):
         make_natural_earth.main(["--wheels", str(tmp_path), "-o", str(tmp_path / "out.parquet")])
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_classes_have_their_own_colours_and_a_legend():
+    product = product_on(BEIJING)
+    attributes = {
+        "long_name": "some index",
+        "flag_values": np.array([0, 1, 2], np.int8),
+        "flag_meanings": "no_index good very_poor",
+        "flag_colors": "#ffffff #00ff00 #800000",
+    }
+    classes = np.ones(product.pm25.shape, np.int8)
+    classes[:20, :, :4] = 2  # most of the 30 hours
+    classes[20:, :, 4:] = 0  # a third of them
+    product["index_category"] = (product.pm25.dims, classes, attributes)
+    figure = map_field(product, variable="index_category")
+    (mesh,) = (c for c in figure.axes[0].collections if isinstance(c, QuadMesh))
+    colours = mesh.cmap(mesh.norm(mesh.get_array()))
+    assert {tuple(np.round(colour[:3], 2)) for colour in colours.reshape(-1, 4)} == {
+        (0.0, 1.0, 0.0),
+        (0.5, 0.0, 0.0),
+    }
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["good", "very poor"]
+    title, subtitle = (text.get_text() for text in figure.texts[:2])
+    assert title == "Some index"
+    assert subtitle.startswith("most frequent class of 30 hours, 2014-11-03 00:00 to 2014-11-04")
+    assert len(figure.axes) == 1  # no colour bar
+    with pytest.raises(MapError, match="classes have no limits of colours"):
+        map_field(product, variable="index_category", limits=(0, 5))
+
+
+def test_stations_are_drawn_in_the_colours_of_their_classes():
+    stations = product_on(BEIJING).isel(lat=slice(2), lon=0).rename(lat="station")
+    stations = stations.drop_vars(["lon", "station"]).transpose("station", "time", ...)
+    stations = stations.assign_coords(
+        station=["a", "b"],
+        longitude=("station", [116.0, 116.5]),
+        latitude=("station", [39.8, 40.0]),
+    )
+    attributes = {"flag_values": [1, 2], "flag_meanings": "good poor"}
+    classes = np.ones(stations.pm25.shape, np.int8)
+    classes[1] = 2
+    stations["quality"] = (stations.pm25.dims, classes, attributes)
+    figure = map_stations(stations, "quality")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["good", "poor", "observed station"]

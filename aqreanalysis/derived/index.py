@@ -266,7 +266,7 @@ def _category(number: xr.DataArray, table: IndexTable, name: str | None) -> xr.D
         keep_attrs=True,
     )
     return category.assign_attrs(
-        _described(table, name, "category"),
+        _described(table, name, ""),
         flag_values=np.arange(len(table.categories) + 1, dtype=np.int8),
         flag_meanings=" ".join(("no_index", *table.categories)),
         flag_colors=" ".join(("#ffffff", *table.colours)),
@@ -275,14 +275,14 @@ def _category(number: xr.DataArray, table: IndexTable, name: str | None) -> xr.D
 
 def _number(table: IndexTable, name: str | None) -> dict[str, str]:
     """Return the attributes of an index that is a number."""
-    return {**_described(table, name, "value"), "units": "1"}
+    return {**_described(table, name, ", number"), "units": "1"}
 
 
 def _described(table: IndexTable, name: str | None, what: str) -> dict[str, str]:
     """Return what a layer of an index is, and its source."""
     of = f" of {POLLUTANTS[name].long_name}" if name else ""
     return {
-        "long_name": f"{table.title}{of}, {what}",
+        "long_name": f"{table.title}{of}{what}",
         "references": table.source,
         "comment": table.note,
     }

@@ -16,6 +16,7 @@ from aqreanalysis.maps.layers import (
     What,
     cells_of,
     check_what,
+    classes_of,
     mapped_variable,
     stations_of,
 )
@@ -81,7 +82,8 @@ def map_field(
         the region.
     limits : tuple of float, optional
         Of the colours, in the variable's units; by default round numbers that hold nearly all
-        cells and stations on the map. Give them to compare maps.
+        cells and stations on the map. Give them to compare maps. Classes, such as those of an
+        index, have colours of their own.
     what : {"value", "uncertainty"}
         The field, or its standard error.
     title : str, optional
@@ -122,7 +124,7 @@ def map_field(
     meshes = visible_meshes(frame, cells)
     cell_values = np.concatenate([mesh.values.ravel() for mesh in meshes])
     station_values = stations.values[on_map(frame, stations)] if what == "value" else np.array([])
-    colours = Colours.of(what, limits, cell_values, station_values)
+    colours = _colours(product, variable, what, limits, cell_values, station_values)
     entries = draw_field(frame, meshes, colours)
     draw_basemap(frame, stations.places)
     marks = draw_stations(frame, stations, colours if what == "value" else None)
@@ -131,9 +133,9 @@ def map_field(
         frame,
         Sheet(
             title or words.title,
-            str(period),
+            _subtitle(product, variable, period),
             words.label,
-            _caption(product, period, cells, stations),
+            _caption(product, variable, period, cells, stations),
         ),
         colours,
         [*marks, *entries],
@@ -197,15 +199,21 @@ def map_stations(
     selected, period = select_period(observations, time)
     stations = stations_of(selected, hidden, variable, period)
     frame = _frame(axes, region or stations.region())
-    colours = Colours.of("value", limits, np.array([]), stations.values[on_map(frame, stations)])
+    on_sheet = stations.values[on_map(frame, stations)]
+    colours = _colours(observations, variable, "value", limits, np.array([]), on_sheet)
     if not colours.present:
         write_message(frame, "no station has a value at this time")
     draw_basemap(frame, stations.places)
     marks = draw_stations(frame, stations, colours)
     words = words_for(observations, variable)
-    caption = _caption(observations, period, None, stations)
+    caption = _caption(observations, variable, period, None, stations)
     write_sheet(
-        frame, Sheet(title or words.title, str(period), words.label, caption), colours, marks
+        frame,
+        Sheet(
+            title or words.title, _subtitle(observations, variable, period), words.label, caption
+        ),
+        colours,
+        marks,
     )
     return frame.figure
 
@@ -294,7 +302,29 @@ def _frame(axes: Any, region: Region) -> Frame:
     return new_frame(checked) if axes is None else frame_in(axes, checked)
 
 
-def _caption(dataset: xr.Dataset, period: Period, cells: Cells | None, stations: Stations) -> str:
+def _colours(
+    dataset: xr.Dataset,
+    variable: str,
+    what: What,
+    limits: tuple[float, float] | None,
+    cells: np.ndarray,
+    stations: np.ndarray,
+) -> Colours:
+    """Return the colours of a layer: of its classes if it has some, or of its range."""
+    classes = classes_of(dataset[variable])
+    if classes is None:
+        return Colours.of(what, limits, cells, stations)
+    return Colours.of_classes(classes, limits, cells, stations)
+
+
+def _subtitle(dataset: xr.Dataset, variable: str, period: Period) -> str:
+    """Return the period, and whether its mean or its most frequent class is drawn."""
+    return period.words("mean" if classes_of(dataset[variable]) is None else "most frequent class")
+
+
+def _caption(
+    dataset: xr.Dataset, variable: str, period: Period, cells: Cells | None, stations: Stations
+) -> str:
     """Return the line below the map: method, grid, stations, and whose coastlines."""
     parts = []
     if dataset.attrs.get("method"):
@@ -307,7 +337,7 @@ def _caption(dataset: xr.Dataset, period: Period, cells: Cells | None, stations:
             f"{stations.hidden.size - hidden} observed stations"
             + (f", {hidden} hidden from the method" if hidden else "")
         )
-    if period.labels.size > 1:
+    if period.labels.size > 1 and classes_of(dataset[variable]) is None:
         parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
     parts.append("Coastlines, borders and cities: Natural Earth")
     return ". ".join(parts) + "."

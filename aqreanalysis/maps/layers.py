@@ -1,7 +1,7 @@
 """The data of a map: cells of a field and stations, each with its mean over the period."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal
 
@@ -15,6 +15,43 @@ from aqreanalysis.network import StationNetwork
 logger = logging.getLogger(__name__)
 
 What = Literal["value", "uncertainty"]
+
+
+#: Colours of classes for which a layer states none, such as those of flags.
+_CLASS_COLOURS = ("#d9d9d9", "#80b1d3", "#fdb462", "#fb8072", "#b3de69", "#bc80bd", "#8dd3c7")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a layer: their values, ascending, with names and colours."""
+
+    values: tuple[float, ...]
+    names: tuple[str, ...]
+    colours: tuple[str, ...]
+
+
+def classes_of(layer: xr.DataArray) -> Classes | None:
+    """Return the classes of a layer of CF flags; None for one of numbers.
+
+    Examples
+    --------
+    >>> attributes = {"flag_values": [0, 1], "flag_meanings": "good very_poor"}
+    >>> classes_of(xr.DataArray(0, attrs=attributes)).names
+    ('good', 'very poor')
+    """
+    names = str(layer.attrs.get("flag_meanings", "")).split()
+    values = np.atleast_1d(layer.attrs.get("flag_values", [])).astype(np.float64)
+    if not names or len(names) != values.size:
+        return None
+    stated = str(layer.attrs.get("flag_colors", "")).split()
+    repeated = _CLASS_COLOURS * (len(names) // len(_CLASS_COLOURS) + 1)
+    colours = stated if len(stated) == len(names) else repeated[: len(names)]
+    order = np.argsort(values)
+    return Classes(
+        tuple(values[order].tolist()),
+        tuple(names[at].replace("_", " ") for at in order),
+        tuple(colours[at] for at in order),
+    )
 
 
 @dataclass(frozen=True)
@@ -125,9 +162,10 @@ def cells_of(product: xr.Dataset, variable: str, *, what: What = "value") -> Cel
     longitude, latitude, dims = _centres(product)
     flag_name = f"{variable}_flag"
     hourly = product[flag_name] if flag_name in product else xr.zeros_like(product[layer], np.int8)
+    kinds = sorted(PRODUCT_FLAGS.values())
     # One pass over lazy blocks: a year of a large grid is never in memory.
     summary = xr.merge(
-        [_mean(product[layer]).rename("mean"), _most_frequent(hourly).rename("flag")],
+        [_over_hours(product[layer]).rename("mean"), _most_frequent(hourly, kinds).rename("flag")],
         compat="override",
         join="exact",
     )
@@ -218,11 +256,25 @@ def _mean(values: xr.DataArray) -> xr.DataArray:
     return values.astype(np.float64).mean(TIME).where(enough)
 
 
-def _most_frequent(flag: xr.DataArray) -> xr.DataArray:
-    """Return the flag that holds for most hours; of equals, the mildest."""
-    kinds = sorted(PRODUCT_FLAGS.values())
+def _over_hours(values: xr.DataArray) -> xr.DataArray:
+    """Return the mean over hours, or the class of most of them."""
+    classes = classes_of(values)
+    if classes is None:
+        return _mean(values)
+    most = _most_frequent(values, classes.values).astype(np.float64)
+    return most.where(values.notnull().any(TIME)) if values.dtype.kind == "f" else most
+
+
+def _most_frequent(flag: xr.DataArray, kinds: Sequence[float]) -> xr.DataArray:
+    """Return the value that holds for most hours; of equals, the first."""
     counts = xr.concat([(flag == kind).sum(TIME) for kind in kinds], dim="kind")
-    return counts.argmax("kind")
+    number = counts.argmax("kind")
+    return xr.apply_ufunc(
+        np.asarray(kinds).__getitem__,
+        number,
+        dask="parallelized",
+        output_dtypes=[np.asarray(kinds).dtype],
+    )
 
 
 def _names(stations: xr.Dataset) -> np.ndarray:
@@ -263,7 +315,7 @@ def _values_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarra
         logger.warning("the stations have none of the hours drawn (%s): drawn as missing", period)
         return np.full(stations.sizes[STATION], np.nan)
     hours = series.isel({TIME: wanted}).reindex({TIME: period.labels})
-    return _mean(hours).values
+    return _over_hours(hours.assign_attrs(series.attrs)).values
 
 
 def _check_same_hours(time: xr.DataArray, period: Period) -> None:

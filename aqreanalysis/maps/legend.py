@@ -46,13 +46,20 @@ def words_for(dataset: xr.Dataset, variable: str, what: What = "value") -> Words
     """
     attributes = dataset[variable].attrs
     known = POLLUTANTS.get(variable)
-    name = known.label if known else str(attributes.get("long_name", variable))
+    stated = _sentence(str(attributes["long_name"])) if "long_name" in attributes else variable
+    name = known.label if known else stated
     units = str(attributes.get("units", CONCENTRATION_UNITS if known else ""))
     suffix = f" ({written_units(units)})" if units not in ("", "1") else ""
     title = f"{name} concentration" if known else name
     if what == "uncertainty":
         return Words(f"{title}: standard error", f"{name} standard error{suffix}")
     return Words(title, f"{name}{suffix}")
+
+
+def _sentence(name: str) -> str:
+    """Return a long name as a title: with a capital, and its unit as a reader writes it."""
+    capital = name[:1].upper() + name[1:]
+    return capital.replace(CONCENTRATION_UNITS, written_units(CONCENTRATION_UNITS))
 
 
 def written_units(units: str) -> str:
@@ -85,6 +92,7 @@ class Sheet:
 
 def write_sheet(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]) -> None:
     """Write title, colour bar, legend and caption around the map."""
+    entries = [*(colours.classes or ()), *entries]
     if frame.colour_bar is None:
         _write_in_axes(frame, sheet, colours, entries)
         return
@@ -127,10 +135,10 @@ def _columns(entries: list[Any]) -> int:
 
 
 def draw_colour_bar(frame: Frame, colours: Colours, label: str, *, below: bool = False) -> None:
-    """Draw the colour bar, right of the map or below it; without any value there is none."""
+    """Draw the colour bar, right of the map or below it; classes and nothing at all have none."""
     if frame.colour_bar is None:
         return
-    if not colours.present:
+    if not colours.present or colours.classes is not None:
         frame.colour_bar.remove()
         return
     bar = frame.figure.colorbar(
@@ -152,7 +160,7 @@ def _write_in_axes(frame: Frame, sheet: Sheet, colours: Colours, entries: list[A
     """Write title, colour bar and legend beside and in axes of the caller's."""
     title = "\n".join(text for text in (sheet.title, sheet.subtitle) if text)
     frame.axes.set_title(title, loc="left", fontsize=TEXT_PT)
-    if colours.present:
+    if colours.present and colours.classes is None:
         frame.figure.colorbar(
             ScalarMappable(colours.norm, colours.map),
             ax=frame.axes,

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.patheffects import withStroke
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from aqreanalysis.conventions import PRODUCT_FLAGS
 from aqreanalysis.maps.basemap import FIELD_Z, HATCH_Z, STATION_Z, WORDS_Z
 from aqreanalysis.maps.frame import TITLE_PT, Frame, centre_of, project
-from aqreanalysis.maps.layers import Cells, Stations, What, usual_step
+from aqreanalysis.maps.layers import Cells, Classes, Stations, What, usual_step
 from aqreanalysis.maps.period import MapError
 
 #: Cells without an estimate.
@@ -36,13 +36,14 @@ class Colours:
     """Colour map and limits, common to the field and the stations.
 
     ``present`` says whether there is a value to colour at all, ``extend`` ("neither", "min", "max"
-    or "both") where values lie beyond the limits.
+    or "both") where values lie beyond the limits, ``classes`` which of them are on the map.
     """
 
     map: Colormap
     norm: Normalize
     present: bool
     extend: str
+    classes: tuple[Patch, ...] | None = None
 
     @classmethod
     def of(
@@ -64,6 +65,29 @@ class Colours:
         # The darkest part would swallow coastlines, borders and hatching.
         chosen = ListedColormap(whole(np.linspace(0, _DARKEST, 256)))
         return cls(chosen, Normalize(low, high), finite.size > 0, extend)
+
+    @classmethod
+    def of_classes(
+        cls,
+        classes: Classes,
+        limits: tuple[float, float] | None,
+        cells: np.ndarray,
+        stations: np.ndarray,
+    ) -> Self:
+        """Return the colours of classes, with an entry of the legend for each on the map."""
+        if limits is not None:
+            raise MapError(f"classes have no limits of colours; leave out limits={limits}")
+        both = np.concatenate([cells.ravel(), stations.ravel()])
+        values = np.array(classes.values)
+        entries = tuple(
+            Patch(facecolor=colour, edgecolor="#999999", label=name)
+            for value, name, colour in zip(values, classes.names, classes.colours, strict=True)
+            if (both == value).any()
+        )
+        between = (values[:-1] + values[1:]) / 2
+        norm = BoundaryNorm([values[0] - 1, *between, values[-1] + 1], values.size)
+        colours = ListedColormap(classes.colours)
+        return cls(colours, norm, bool(np.isfinite(both).any()), "neither", entries)
 
 
 def robust_limits(cells: np.ndarray, stations: np.ndarray) -> tuple[float, float] | None:
@@ -248,7 +272,7 @@ def _legend_mark(label: str, style: dict[str, Any], colours: Colours | None) -> 
     if style["marker"] == "x":
         edge, face = style["color"], style["color"]
     else:
-        filled = colours.map(0.45) if colours else "white"
+        filled = colours.map(0.45) if colours and colours.classes is None else "white"
         edge, face = style["edgecolor"], style.get("facecolor", filled)
     mark = Line2D(
         [],

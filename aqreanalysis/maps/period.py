@@ -29,13 +29,17 @@ class Period:
     step_hours: float | None
 
     def __str__(self) -> str:
+        return self.words("mean")
+
+    def words(self, summary: str) -> str:
+        """Return the period in words, and how its hours are summed up."""
         if not self.labels.size:
             return ""
         texts = [_clock(label) for label in self.labels[[0, -1]]]
         if self.labels.size == 1:
             return f"{texts[0]} UTC{self._convention(1)}"
         return (
-            f"mean of {self.labels.size} {self._unit(self.labels.size)}, "
+            f"{summary} of {self.labels.size} {self._unit(self.labels.size)}, "
             f"{texts[0]} to {texts[1]} UTC{self._convention(self.labels.size)}"
         )
 
