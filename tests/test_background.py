@@ -96,9 +96,26 @@ def test_points_are_found_at_their_place_and_nowhere_else():
     assert np.isnan(sampled[1]).all()
 
 
+def test_several_fields_are_covariates_each_and_of_one_name_the_first_with_a_value_counts():
+    points = xr.Dataset(
+        {"height": ("point", [1000.0, np.nan], {"valid_within_km": 0.01})},
+        coords={"longitude": ("point", [9.0, 10.0]), "latitude": ("point", [50.0, 50.0])},
+    )
+    rain = plane(name="rain").sel(lat=slice(50, None))
+    several = Background([points, plane(), rain])
+    assert several.names == ("height", "rain")
+    assert several.constant
+    at = np.array([9.0, 10.0, 9.001]), np.array([50.0, 50.0, 50.0])  # the last 70 m away
+    sampled = several.at(*at, HOURS[:2])
+    np.testing.assert_allclose(sampled[:, 0, 0], [1000.0, 170.0, 168.002])
+    np.testing.assert_allclose(sampled[:, 1, 1], [168.0, 170.0, 168.002])
+
+
 @pytest.mark.parametrize(
     ("background", "message"),
     [
+        ([plane(), 3.0], "is an xarray DataArray or Dataset; found float"),
+        ([], "is an xarray DataArray or Dataset; found list"),
         ({"pm25": 1}, "is an xarray DataArray or Dataset; found dict"),
         (xr.Dataset({"name": ("lat", ["a"])}), "^the background holds no numeric variable"),
         (

@@ -1,9 +1,9 @@
 """Background fields: models or maps, as covariates at any place."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -26,6 +26,10 @@ from aqreanalysis.observations import step_hours, time_bounds
 logger = logging.getLogger(__name__)
 
 
+#: Fields given everywhere: one, a Dataset of some, or several of either.
+BackgroundField: TypeAlias = xr.DataArray | xr.Dataset | Sequence[xr.DataArray | xr.Dataset]
+
+
 class BackgroundError(ValueError):
     """A background that cannot be used: without coordinates, or outside of the request."""
 
@@ -38,11 +42,12 @@ class Background:
 
     Parameters
     ----------
-    data : DataArray or Dataset
+    data : DataArray, Dataset or sequence of these
         Every numeric variable is a covariate: a map, such as elevation, or a field in time, such
         as that of a model. It lies on a grid, with longitude and latitude on axes of any order or
         in two dimensions, or with axes x and y and a grid mapping; or at points. A pollutant whose
-        units are known is converted to ug m-3; any other covariate is taken as it is.
+        units are known is converted to ug m-3; any other covariate is taken as it is. Of several
+        variables of one name, the first that has a value at a place and hour gives it.
 
     Raises
     ------
@@ -64,18 +69,16 @@ class Background:
     [150.0, nan]
     """
 
-    def __init__(self, data: xr.DataArray | xr.Dataset) -> None:
-        if isinstance(data, xr.DataArray):
-            data = data.to_dataset(name=data.name or "background")
-        if not isinstance(data, xr.Dataset):
-            raise BackgroundError(
-                f"a background is an xarray DataArray or Dataset; found {type(data).__name__}"
-            )
-        self.data = data
+    def __init__(self, data: BackgroundField) -> None:
+        several = isinstance(data, list | tuple) and data
+        self.data = [_as_dataset(field) for field in (data if several else [data])]
+        self._layers: dict[str, list[_Layer]] = {}
         with raising(BackgroundError, "the background"):
-            self._layers = [_Layer.of(data, name) for name in _covariates(data)]
-        self.names = tuple(str(layer.values.name) for layer in self._layers)
-        self.rooted = tuple(layer.concentration for layer in self._layers)
+            for field in self.data:
+                for name in _covariates(field):
+                    self._layers.setdefault(name, []).append(_Layer.of(field, name))
+        self.names = tuple(self._layers)
+        self.rooted = tuple(first.concentration for first, *_ in self._layers.values())
 
     def at(
         self, longitude: np.ndarray, latitude: np.ndarray, time: np.ndarray | xr.DataArray
@@ -93,16 +96,17 @@ class Background:
             If a concentration holds fill values, or a grid has a single row or column.
         """
         with raising(BackgroundError, "the background"):
-            return np.stack([layer.at(longitude, latitude, time) for layer in self._layers], -1)
+            columns = [_first(some, longitude, latitude, time) for some in self._layers.values()]
+        return np.stack(columns, -1)
 
     @property
     def constant(self) -> bool:
         """Whether no covariate changes in time."""
-        return all(layer.time is None for layer in self._layers)
+        return all(layer.time is None for some in self._layers.values() for layer in some)
 
     def extent(self) -> str:
         """Return the extent of the first covariate in space and time, in words."""
-        layer = self._layers[0]
+        layer = self._layers[self.names[0]][-1]
         west, east, south, north = extent(layer.places)
         words = f"lat {south} to {north}, lon {west} to {east}"
         if layer.time is None:
@@ -185,6 +189,34 @@ class _Layer:
             rows = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
             return mean_by_group(read(rows), group[rows], np.where(count > 0, count, np.inf))
         return _interpolated(read, _middles(bounds), _middles(requested))
+
+
+def _as_dataset(field: Any) -> xr.Dataset:
+    """Return a field as a Dataset."""
+    if isinstance(field, xr.DataArray):
+        return field.to_dataset(name=field.name or "background")
+    if not isinstance(field, xr.Dataset):
+        raise BackgroundError(
+            f"a background is an xarray DataArray or Dataset; found {type(field).__name__}"
+        )
+    return field
+
+
+def _first(
+    layers: Sequence[_Layer],
+    longitude: np.ndarray,
+    latitude: np.ndarray,
+    time: np.ndarray | xr.DataArray,
+) -> np.ndarray:
+    """Return the value of the first layer that has one, at each place and hour, (n, t)."""
+    first, *others = layers
+    values = first.at(longitude, latitude, time)
+    for layer in others:
+        rows = np.flatnonzero(np.isnan(values).any(axis=1))
+        if rows.size:
+            further = layer.at(longitude[rows], latitude[rows], time)
+            values[rows] = np.where(np.isnan(values[rows]), further, values[rows])
+    return values
 
 
 def _covariates(data: xr.Dataset) -> list[str]:

@@ -31,8 +31,9 @@ _NEWTON_STEPS = 8
 def find_places(dataset: xr.Dataset, name: str) -> Places:
     """Return the positions of the values of a layer.
 
-    They are its longitude and latitude, or else its projected axes with the grid mapping. A point
-    is the value of all places within `SAME_PLACE_KM`.
+    They are its longitude and latitude, or else its projected axes with the grid mapping. The value
+    of a point is that of all places within `SAME_PLACE_KM`, or within the kilometres that the
+    attribute ``valid_within_km`` of the layer states.
 
     Raises
     ------
@@ -53,7 +54,8 @@ def find_places(dataset: xr.Dataset, name: str) -> Places:
     longitude, latitude = (position.astype(np.float64) for position in positions)
     east, north = longitude.values, latitude.values
     if longitude.dims == latitude.dims and longitude.ndim == 1:
-        return Points(longitude.dims, east, north, SAME_PLACE_KM)
+        near_km = float(dataset[name].attrs.get("valid_within_km", SAME_PLACE_KM))
+        return Points(longitude.dims, east, north, near_km)
     if longitude.ndim == latitude.ndim == 2:
         north = latitude.transpose(*longitude.dims).values
         if (east == east[0]).all() and (north[:, 0] == north.T).all():  # axes after all

@@ -10,6 +10,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.fields.blocks import Field, predict_blocks
 from aqreanalysis.fields.memory import Cost
+from aqreanalysis.foreign.background import BackgroundField
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
@@ -19,9 +20,6 @@ from aqreanalysis.observations import (
     validate,
 )
 from aqreanalysis.predictive import Statistic, freedom_of
-
-#: Fields given everywhere, from which a method may learn the departures of stations.
-BackgroundField = xr.DataArray | xr.Dataset
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -113,7 +111,7 @@ def predict(
         Hours to estimate; all by default. Hours around them are still used as input.
     chunks : mapping, optional
         Size of a block along the dimensions of the result; values agree to 1e-5 for any.
-    background : DataArray or Dataset, optional
+    background : DataArray, Dataset or sequence of these, optional
         The fields that the method learned with.
     statistic : {"median", "mean"}
         Of the predictive distribution, for the estimate.
@@ -178,18 +176,17 @@ def variable_of(method: Method) -> str:
     return method.variable
 
 
-def check_takes(method: Method, background: BackgroundField | None) -> None:
-    """Refuse a background for a method that does not take one.
+def check_takes(method: Method, given: object, what: str = "background") -> None:
+    """Refuse a background, or what becomes one, for a method that does not take one.
 
     Raises
     ------
     ValueError
         Naming the method.
     """
-    if background is not None and not method.takes_background:
+    if given is not None and not method.takes_background:
         raise ValueError(
-            f"{method.name!r} takes no background; leave it out, or use method='neural' "
-            "or 'kriging'"
+            f"{method.name!r} takes no {what}; leave it out, or use method='neural' or 'kriging'"
         )
 
 

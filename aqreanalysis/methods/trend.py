@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
-import xarray as xr
 
-from aqreanalysis.foreign.background import Background, BackgroundError
+from aqreanalysis.foreign.background import Background, BackgroundError, BackgroundField
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +97,7 @@ class Trend:
             )
 
 
-def background_of(
-    trend: Trend | None, background: xr.DataArray | xr.Dataset | None
-) -> Background | None:
+def background_of(trend: Trend | None, background: BackgroundField | None) -> Background | None:
     """Return the background of a model that learned a trend; none of one that did not.
 
     Raises

@@ -159,7 +159,7 @@ class OrdinaryKriging(Kriging):
         ----------
         observations : Dataset
         variable : str
-        background : DataArray or Dataset, optional
+        background : DataArray, Dataset or sequence of these, optional
             Fields known at stations and targets alike, such as elevation or that of a model: see
             `aqreanalysis.foreign.background.Background`. `predict` then needs the same.
 

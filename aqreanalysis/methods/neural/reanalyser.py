@@ -160,7 +160,7 @@ class Reanalyser(Fitted):
         observations: xr.Dataset,
         variable: str,
         *,
-        background: xr.DataArray | xr.Dataset | None = None,
+        background: BackgroundField | None = None,
     ) -> Self:
         """Return self, trained on the observations.
 
@@ -170,7 +170,7 @@ class Reanalyser(Fitted):
             ``(station, time)``; values are used where they are, missing ones are masks.
         variable : str
             Name of the variable to learn.
-        background : DataArray or Dataset, optional
+        background : DataArray, Dataset or sequence of these, optional
             Fields known at stations and targets alike, such as that of a model, or elevation: see
             `aqreanalysis.foreign.background.Background`. What they tell is taken as a trend, and
             the departures from it are learned; `predict` then needs the same fields.
@@ -337,9 +337,7 @@ class Reanalyser(Fitted):
             )
         return self._state
 
-    def _trend(
-        self, background: xr.DataArray | xr.Dataset | None
-    ) -> tuple[Trend | None, Background | None]:
+    def _trend(self, background: BackgroundField | None) -> tuple[Trend | None, Background | None]:
         """Return what was learned of a background, and the one given now; both or neither."""
         trend = self.trend
         return trend, background_of(trend, background)
