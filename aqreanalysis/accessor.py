@@ -13,6 +13,8 @@ from aqreanalysis.network import StationNetwork
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from aqreanalysis.foreign.background import BackgroundField
+    from aqreanalysis.geography import Geography
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
     from aqreanalysis.observations import Quality, QualityLimits
 
@@ -110,7 +112,8 @@ class AqnetAccessor:
         self,
         variable: str | None = None,
         *,
-        background: xr.DataArray | xr.Dataset | None = None,
+        background: "BackgroundField | None" = None,
+        geography: "Geography | None" = None,
         quality: "Quality" = "mask",
         **settings: Any,
     ) -> "Reanalyser":
@@ -120,20 +123,25 @@ class AqnetAccessor:
         ----------
         variable : str, optional
             Pollutant; pm25 if it is present, else the only one.
-        background : DataArray or Dataset, optional
+        background : DataArray, Dataset or sequence of these, optional
             Fields known everywhere, of which the departures of the stations are learned.
+        geography : bool, str, path, DataArray, Dataset or sequence of these, optional
+            Attributes of places, of which they are learned as well; as of
+            `aqreanalysis.reanalysis.reanalyse`, which needs no mention of them again.
         quality : {"mask", "flag", "ignore"}
             As of `aqreanalysis.reanalysis.reanalyse`.
         **settings
             ``seed``, ``progress``, ``configuration``, ``schedule`` and ``checkpoint`` of
             `aqreanalysis.Reanalyser`.
         """
+        from aqreanalysis.geography import attributes
         from aqreanalysis.methods.neural.reanalyser import Reanalyser
         from aqreanalysis.observations import usable, valid_variable
 
         variable = valid_variable(self._dataset, variable)
         used = usable(self._dataset, variable, quality)
-        return Reanalyser(**settings).fit(used, variable, background=background)
+        known = attributes(geography, used, background=background)
+        return Reanalyser(**settings).fit(used, variable, background=known.background)
 
     def reanalyse(self, variable: str | None = None, **options: Any) -> xr.Dataset:
         """Complete fields on a grid, or series at given stations, as a lazy CF product.
@@ -144,7 +152,7 @@ class AqnetAccessor:
             Pollutant; pm25 if it is present, else the only one.
         **options
             Of `aqreanalysis.reanalysis.reanalyse`: ``grid`` and ``region``, or ``at`` for
-            stations; ``method``, ``time``, ``background``, ``statistic``,
+            stations; ``method``, ``time``, ``background``, ``geography``, ``statistic``,
             ``quantiles``, ``seed``, ``progress``, ``creator``, ``memory``, ``chunks``,
             ``quality``.
 
@@ -231,7 +239,8 @@ class AqnetAccessor:
             HTML file to write with tables, maps and curves.
         **options
             Of `aqreanalysis.verification.verify`: ``methods``, ``by``, ``folds``, ``buffer_km``,
-            ``time``, ``statistic``, ``events``, ``seed``, ``progress``, ``quality``.
+            ``time``, ``statistic``, ``events``, ``geography``, ``seed``, ``progress``,
+            ``quality``.
 
         Examples
         --------

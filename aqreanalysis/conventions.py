@@ -15,6 +15,9 @@ CONCENTRATION_UNITS = "ug m-3"
 #: Share of a period's hours that its mean needs; the data capture asked for by EU and US EPA rules.
 MINIMUM_CAPTURE = 0.75
 
+#: From below the shore of the Dead Sea to above the summit of Mount Everest, m.
+ALTITUDES_M = (-450.0, 9000.0)
+
 #: Meaning of the values of ``<variable>_flag`` in a product.
 PRODUCT_FLAGS: Mapping[str, int] = MappingProxyType(
     {

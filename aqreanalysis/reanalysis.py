@@ -8,7 +8,8 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
-from aqreanalysis.foreign.background import Background
+from aqreanalysis.foreign.background import Background, BackgroundField
+from aqreanalysis.geography import Geography, attributes, learned_names
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
 from aqreanalysis.network import StationNetwork
@@ -44,7 +45,8 @@ def reanalyse(
     seed: int = 0,
     progress: bool = True,
     creator: str | None = None,
-    background: xr.DataArray | xr.Dataset | None = None,
+    background: BackgroundField | None = None,
+    geography: Geography | None = None,
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
     memory: str | float | None = None,
@@ -77,9 +79,14 @@ def reanalyse(
         Whether training shows a progress bar.
     creator : str, optional
         Written into the product.
-    background : DataArray or Dataset, optional
+    background : DataArray, Dataset or sequence of these, optional
         Fields given everywhere, such as of a chemistry model or elevation, on any grid: the neural
         method and kriging interpolate the departures of the stations from them.
+    geography : bool, str, path, DataArray, Dataset or sequence of these, optional
+        Attributes of places as a background: True for all that come with the package, some of
+        their names (`aqreanalysis.geography.NAMES`), or fields or files of one's own. Where
+        stations or targets have an ``altitude``, it counts, not the field's. By default none, or
+        those that a fitted method learned.
     statistic : {"median", "mean"}
         Of the predictive distribution, for the estimate: the median, which minimises the absolute
         error and lies below the mean, or the mean, of which averages are unbiased.
@@ -106,9 +113,9 @@ def reanalyse(
     ObservationError
         If the observations are not valid, or their units make the pollutant implausible.
     ValueError
-        If the method or the quality is unknown, the method takes no background, both grid and
-        stations are asked for, the region is out of reach of every station, the period holds no
-        hour, or the memory does not hold the request.
+        If the method or the quality is unknown, the method takes no background or geography, both
+        grid and stations are asked for, the region is out of reach of every station, the period
+        holds no hour, or the memory does not hold the request.
     """
     if any(array.chunks for array in observations.variables.values()):  # of an archive: read once
         check_size("observations", observations.nbytes)
@@ -118,10 +125,16 @@ def reanalyse(
     check_quantiles(quantiles)
     estimator, fitted = method_of(method, seed=seed, progress=progress)
     check_takes(estimator, background)
+    if geography is not False:
+        check_takes(estimator, geography, "geography")
     if background is not None:
         Background(background)  # refuses an invalid one before a long training
     observations = usable(observations, variable, quality)
     target = _target(observations, grid, region, at)
+    if geography is None and fitted and estimator.takes_background and variable_of(estimator):
+        geography = learned_names(estimator.settings) or None  # as it was learned
+    known = attributes(geography, observations, target, background=background)
+    background = known.background
     time = utc_period(observations[TIME], time)
     _warn_of_implausible(observations, variable)
     chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
@@ -148,7 +161,7 @@ def reanalyse(
         grid=target if isinstance(target, Grid) else None,
         observations=observations,
         method=estimator.name,
-        settings=estimator.settings,
+        settings={**estimator.settings, **known.facts()},
         references=estimator.references,
         creator=creator,
     )

@@ -92,7 +92,7 @@ class Measured:
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, or no background behind one, all at once."""
     known = (*DEFAULT_METHODS, COVARIANCE, *VARIANTS)
-    backgrounds = {name for protocol in PROTOCOLS.values() for name in protocol.backgrounds}
+    backgrounds = {name for protocol in PROTOCOLS.values() for name in protocol.background_names}
     wrong = [
         method
         for method in methods
@@ -134,7 +134,7 @@ def runs(
         for name, backgrounds in [parts_of(method)]
         for seed in (seeds if name in SEEDED else (None,))
         if (method != REFERENCE or protocol.reference is not None)
-        and protocol.backgrounds.keys() >= {*backgrounds}
+        and protocol.background_names >= {*backgrounds}
     ]
     if not chosen:
         raise ValueError(f"{protocol.key} has no reference or no such background; name others")

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.foreign.background import BackgroundField
+from aqreanalysis.geography import Geography, attributes
 from aqreanalysis.methods.inverse_distance import InverseDistance
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.variogram import Variogram
@@ -25,6 +27,10 @@ SCORED_MONTHS = (3, 6, 9, 12)
 KITS_SEEDS = (1, 2, 3, 4, 5)
 #: Share of the hours that is scored on P3 and P6; all before it is for training and validation.
 SCORED_SHARE = 0.3
+
+#: Attributes of places of the shipped field: all, with the altitudes that stations state before
+#: those of the field, or the field's altitude alone.
+GEOGRAPHY: dict[str, Geography] = {"geography": True, "field_altitude": "altitude"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +110,23 @@ class Protocol:
     mape_above: float | None = None
     backgrounds: Mapping[str, Callable[[Path], xr.Dataset]] = field(default_factory=dict)
 
-    def background(self, folder: Path, names: Sequence[str]) -> xr.Dataset | None:
-        """Return the named backgrounds in one Dataset; None without any name."""
-        return xr.merge([self.backgrounds[name](folder) for name in names]) if names else None
+    @property
+    def background_names(self) -> frozenset[str]:
+        """What a method may have behind its name: backgrounds, and attributes of places."""
+        return frozenset({*self.backgrounds, *GEOGRAPHY})
+
+    def background(self, folder: Path, names: Sequence[str]) -> BackgroundField | None:
+        """Return the named backgrounds; None without any name."""
+        fields = [self.backgrounds[name](folder) for name in names if name in self.backgrounds]
+        places = [GEOGRAPHY[name] for name in names if name in GEOGRAPHY]
+        if not places:
+            return fields or None
+        stations = self.open(folder)
+        if "altitude" in self.backgrounds and places[0] is True:
+            stated = self.backgrounds["altitude"](folder).set_coords("altitude").altitude
+            by_name = stated.sel(station=stations["station"]).values
+            stations = stations.assign_coords(altitude=("station", by_name))
+        return attributes(places[0], stations, background=fields).background
 
     def chosen(self, folds: Sequence[int] | None) -> tuple[int, ...] | None:
         """Return the numbers of the splits that are chosen; None is all of them.

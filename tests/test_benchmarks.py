@@ -391,7 +391,10 @@ def test_figures_compare_with_the_folds_that_were_run():
         (["p3", "--data", "/nowhere"], "/nowhere is no folder"),
         (["--data", "/nowhere"], "/nowhere is no folder"),  # all protocols
         (["p3", "--methods", "magic"], "methods are reference.*found 'magic'"),
-        (["p7", "--methods", "kriging+magic"], r"one of altitude, emep; found 'kriging\+magic'"),
+        (
+            ["p7", "--methods", "kriging+magic"],
+            r"one of altitude, emep, field_.*; found 'kriging\+magic'",
+        ),
         (["p3", "--by", "colour"], "--by takes distance, level; found colour"),
         (["p1", "--folds", "7"], "p1 has folds 0 to 2; found 7"),
         (

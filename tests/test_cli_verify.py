@@ -1,10 +1,12 @@
 """``aqreanalysis verify``: stations in, a report and a table out, or one message and no file."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from aqreanalysis import synthetic_network
+from aqreanalysis import open_product, synthetic_network
 from aqreanalysis.verification import metrics, verify
 
 METHODS = "kriging,idw"
@@ -39,6 +41,24 @@ def test_stations_become_a_report_and_a_row_for_each_method(stations, run, tmp_p
 
     again = metrics(verify(open_observations(stations), methods=["idw"], folds=3, progress=False))
     assert table.rmse["idw"] == pytest.approx(float(again.rmse[0]), rel=1e-4)
+
+
+def test_attributes_of_places_go_to_methods_by_name(stations, run, caplog):
+    status, _, err = run(
+        "verify", stations, "-o", "report.html", "--methods", METHODS, "--folds", 3,
+        "--geography", "altitude,distance_to_coast",
+    )  # fmt: skip
+    assert status == 0, err
+    assert (
+        "altitude, distance_to_coast of aqreanalysis geography" in Path("report.html").read_text()
+    )
+    arguments = ("reanalyse", stations, "-o", "pm25.nc", "--method", "kriging", "--grid", 0.3)
+    assert run(*arguments, "--geography", "all")[0] == 0
+    with open_product("pm25.nc") as product:
+        assert "geography:population_15km" in product.attrs["method_settings"]
+    status, _, err = run(*arguments, "--geography", "altitude,heights.tif")
+    assert status == 1
+    assert "there is no attribute and no file 'heights.tif'; attributes are altitude, relief" in err
 
 
 def test_a_product_is_compared_with_stations(stations, run, tmp_path, caplog):

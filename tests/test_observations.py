@@ -84,6 +84,14 @@ FAULTS = {
         lambda d: d.assign_coords(latitude=("station", [50.0, 95.0])),
         "latitude of station B is outside -90 to 90: 95",
     ),
+    "altitude in feet": (
+        lambda d: d.assign_coords(altitude=("station", [30.0, 60.0], {"units": "ft"})),
+        r"the altitude must be in 'm'; its units are 'ft'\. Convert it: of feet .*0\.3048",
+    ),
+    "altitude as text": (
+        lambda d: d.assign_coords(altitude=("station", ["30 m", "60 m"])),
+        "the altitude must be numbers on 'station', in m",
+    ),
     "longitude missing": (
         lambda d: d.assign_coords(longitude=("station", [np.nan, 11.0])),
         "longitude of station A is missing",

@@ -207,6 +207,23 @@ def test_a_misplaced_station_is_left_out(true, longitude, latitude, words, caplo
         _strictly(wrong)
 
 
+def test_an_altitude_of_no_place_is_read_as_missing_and_the_station_stays(true, caplog):
+    altitude = np.full(10, 310.0)
+    altitude[[2, 7]] = -999.0
+    stated = true.assign_coords(altitude=("station", altitude, {"units": "m"}))
+    with caplog.at_level(logging.WARNING, "aqreanalysis"):
+        sifted = sift(stated, journal=Journal("x"))
+    assert "the altitude of station S2 (2 such stations) is -999 m, of no place on land; read" in (
+        caplog.text
+    )
+    assert np.isnan(sifted.altitude.values).nonzero()[0].tolist() == [2, 7]
+    assert sifted.altitude.attrs["units"] == "m"
+    xr.testing.assert_equal(sifted.pm25.drop_vars("altitude"), true.pm25)
+    with pytest.raises(ObservationError, match="altitude of station S2"):
+        sift(stated, journal=Journal("x"), strict=True)
+    np.testing.assert_array_equal(stated.altitude, altitude)  # what was given is not changed
+
+
 def test_several_swapped_stations_are_no_network_of_their_own(true):
     x, y = true.longitude.values.copy(), true.latitude.values.copy()
     x[:3], y[:3] = y[:3].copy(), x[:3].copy()

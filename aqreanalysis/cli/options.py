@@ -54,6 +54,16 @@ BackgroundFile = Annotated[
         help="NetCDF of fields known everywhere, such as a model's: the stations tell the rest.",
     ),
 ]
+GeographyNames = Annotated[
+    str | None,
+    typer.Option(
+        "--geography",
+        metavar="NAMES|FILE",
+        help="Attributes of places that the stations' values depend on: all, those of altitude, "
+        "relief, population_15km, population_80km, distance_to_coast by comma, or a NetCDF or "
+        "GeoTIFF of yours. Altitudes in OBS come first. Default: none, or what --model learned.",
+    ),
+]
 QualityName = Annotated[
     str,
     typer.Option(

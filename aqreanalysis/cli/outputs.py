@@ -86,3 +86,11 @@ def open_background(path: Path | None) -> Any:
     from aqreanalysis.foreign.files import open_netcdf
 
     return open_netcdf(path, chunks={})
+
+
+def geography_of(text: str | None) -> Any:
+    """Return what `--geography` names: all, some by comma, or files."""
+    if text is None or text.strip() == "none":
+        return None
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    return True if words == ["all"] else words

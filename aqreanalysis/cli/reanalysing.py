@@ -10,6 +10,7 @@ from aqreanalysis.cli.options import (
     At,
     BackgroundFile,
     Creator,
+    GeographyNames,
     Observations,
     Output,
     Period,
@@ -27,6 +28,7 @@ from aqreanalysis.cli.outputs import (
     check_model_folder,
     check_product_name,
     cluster,
+    geography_of,
     open_background,
     sizes,
     write_product,
@@ -58,6 +60,7 @@ def reanalyse(
     seed: Seed = 0,
     creator: Creator = None,
     background: BackgroundFile = None,
+    geography: GeographyNames = None,
     statistic: StatisticName = "median",
     quantile: Quantiles = None,
     quality: QualityName = "mask",
@@ -109,6 +112,7 @@ def reanalyse(
             progress=shows_progress(),
             creator=creator,
             background=open_background(background),
+            geography=geography_of(geography),
             statistic=statistic,  # type: ignore[arg-type]
             quantiles=quantile or (),
             quality=quality,  # type: ignore[arg-type]
@@ -130,6 +134,7 @@ def fit(
         typer.Option(help="Written as training goes; what was cut off goes on from there."),
     ] = None,
     background: BackgroundFile = None,
+    geography: GeographyNames = None,
     quality: QualityName = "mask",
     *,
     reading: Reader,
@@ -142,6 +147,7 @@ def fit(
         seed=seed,
         progress=shows_progress(),
         background=open_background(background),
+        geography=geography_of(geography),
         checkpoint=checkpoint,
         quality=quality,
     )

@@ -7,6 +7,7 @@ import typer
 
 from aqreanalysis.cli.options import (
     METHODS,
+    GeographyNames,
     Observations,
     Period,
     QualityName,
@@ -16,10 +17,11 @@ from aqreanalysis.cli.options import (
     Variable,
     with_reading,
 )
-from aqreanalysis.cli.outputs import check_csv
+from aqreanalysis.cli.outputs import check_csv, geography_of
 from aqreanalysis.cli.terminal import shows_progress, warnings_only
 
 _FOREIGN = "To verify a field that exists already"
+_OF_HIDING = ("methods", "by", "folds", "buffer", "statistic", "geography", "seed")
 _OF_PRODUCT = ("product_variable", "product_time_label")
 
 
@@ -52,6 +54,7 @@ def verify(
     ] = None,
     time: Period = None,
     statistic: StatisticName = "median",
+    geography: GeographyNames = None,
     seed: Seed = 0,
     quality: QualityName = "mask",
     product: Annotated[
@@ -95,10 +98,7 @@ def verify(
     )
 
     check_report_target(output)
-    _check_effect(
-        context,
-        ("methods", "by", "folds", "buffer", "statistic", "seed") if product else _OF_PRODUCT,
-    )
+    _check_effect(context, _OF_HIDING if product else _OF_PRODUCT)
     thresholds = check_events(_numbers(events)).tolist() if events else None
     if csv:
         check_csv(csv)
@@ -126,6 +126,7 @@ def verify(
                 buffer_km=buffer,
                 time=slice(*time) if time else None,
                 statistic=statistic,  # type: ignore[arg-type]
+                geography=geography_of(geography),
                 seed=seed,
                 progress=shows_progress(),
                 quality=quality,  # type: ignore[arg-type]

@@ -62,9 +62,10 @@ class Trend:
         centre = np.nanmean(taken, axis=(0, 1))
         scale = np.nanstd(taken, axis=(0, 1))
         # A constant has a spread of rounding; it would be blown up to a covariate of noise.
-        scale[scale <= 1e-6 * np.abs(centre)] = 1.0
+        constant = scale <= 1e-6 * np.abs(centre)
+        scale[constant] = 1.0
         _warn_of_missing(background.names, measured, used)
-        regular = np.nan_to_num((columns - centre) / scale)[measured]
+        regular = np.nan_to_num(np.where(constant, 0.0, columns - centre) / scale)[measured]
         design = np.column_stack([regular, np.ones(len(regular))])
         solved = np.linalg.lstsq(design, values[measured], rcond=None)[0][:-1]
         numbers = (tuple(array.tolist()) for array in (centre, scale, solved))

@@ -1,9 +1,9 @@
 """The contract of observations: what a valid Dataset is, its faults, and access to its values.
 
 Dimensions ``(station, time)``. Coordinates ``station`` (unique text), ``longitude`` and
-``latitude`` in degrees on ``station``; ``time`` regular, increasing, in UTC, with the attributes
-``time_label`` ("start" or "end" of the averaging period) and ``step_hours``. Variables are
-pollutants in "ug m-3", NaN where missing, and optionally meteorology.
+``latitude`` in degrees and perhaps ``altitude`` in m on ``station``; ``time`` regular, increasing,
+in UTC, with the attributes ``time_label`` ("start" or "end" of the averaging period) and
+``step_hours``. Variables are pollutants in "ug m-3", NaN where missing, and optionally meteorology.
 
 Validation costs one pass over the values without a copy, a few milliseconds for 1500 stations and
 a year of hours; a Dataset carries no mark of it, which would outlive the next edit.
@@ -27,6 +27,8 @@ from aqreanalysis.observations.variables import listed
 
 DIMENSIONS = (STATION, TIME)
 TIME_LABELS = ("start", "end")
+#: Spellings of the unit of altitudes.
+_METRES = ("m", "metre", "meter", "metres", "meters", "")
 
 #: The density of air in ug m-3: no concentration is larger, and a larger number is a code.
 HEAVIEST = 1.3e9
@@ -201,6 +203,7 @@ def faults_given_ranges(
     return [
         *_station_faults(dataset),
         *_position_faults(dataset),
+        *_altitude_faults(dataset),
         *_time_faults(dataset),
         *_variable_faults(dataset, ranges, variable),
     ]
@@ -254,6 +257,25 @@ def _position_faults(dataset: xr.Dataset) -> Iterator[str]:
                     f"the {name} of station {identifiers[first]} {words}: {degrees[first]:g} "
                     f"({int(wrong.sum())} such stations)"
                 )
+
+
+def _altitude_faults(dataset: xr.Dataset) -> Iterator[str]:
+    """Yield what is wrong with the altitude, if there is one; a missing value is no fault."""
+    if "altitude" not in dataset.coords:
+        return
+    altitude = dataset["altitude"]
+    if altitude.dims != (STATION,) or altitude.dtype.kind not in "fiu":
+        yield (
+            f"the altitude must be numbers on 'station', in m; found {altitude.dtype} on "
+            f"{altitude.dims}. Convert it, or leave it out with dataset.drop_vars('altitude')"
+        )
+        return
+    units = str(altitude.attrs.get("units", "m")).strip()
+    if units not in _METRES:
+        yield (
+            f"the altitude must be in 'm'; its units are {units!r}. Convert it: of feet "
+            "dataset.assign_coords(altitude=0.3048 * dataset.altitude)"
+        )
 
 
 def _time_faults(dataset: xr.Dataset) -> Iterator[str]:

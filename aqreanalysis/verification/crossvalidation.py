@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, quantile_name
-from aqreanalysis.methods import METHODS, Method, method_of, predict
-from aqreanalysis.methods.contract import BackgroundField
+from aqreanalysis.foreign.background import BackgroundField
+from aqreanalysis.geography import Geography, attributes
+from aqreanalysis.methods import METHODS, Method, fit, method_of, predict
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
@@ -39,6 +40,7 @@ def cross_validate(
     buffer_km: float | None = None,
     time: slice | None = None,
     statistic: Statistic = "median",
+    geography: Geography | None = None,
     seed: int = 0,
     progress: bool = True,
     quality: Quality = "mask",
@@ -74,6 +76,9 @@ def cross_validate(
         to all hours.
     statistic : {"median", "mean"}
         What the estimates are; probabilities and CRPS are those of the distribution either way.
+    geography : bool, str, path, DataArray, Dataset or sequence of these, optional
+        Attributes of places, as of `aqreanalysis.reanalysis.reanalyse`, for the methods that take
+        a background.
     seed : int
         Of the folds and of training.
     progress : bool
@@ -116,7 +121,8 @@ def cross_validate(
     parts = folds_of(
         observations, variable, by=by, count=folds, seed=seed, buffer_km=buffer_km, scored=scored
     )
-    run = _Run(observations, variable, by_name, statistic)
+    known = attributes(geography, observations)
+    run = _Run(observations, variable, by_name, statistic, known.background)
     # By month, folds have no hour to score where a part of the time is asked for.
     run.add([fold for fold in parts if fold.scored.any()], progress=progress)
     if not np.isfinite(run.estimate).any():
@@ -144,7 +150,7 @@ def cross_validate(
             "design": f"{describe_design(by, parts, buffer_km, seed)} Estimates are {statistic}s.",
             "statistic": statistic,
             "failures": run.failures,
-            "remarks": quality_remarks(given, observations),
+            "remarks": [*quality_remarks(given, observations), *known.facts().values()],
         },
     )
     # Leave out stations and hours outside of what the folds score.
@@ -163,6 +169,7 @@ def verify(
     time: slice | None = None,
     statistic: Statistic = "median",
     events: Sequence[float] | None = None,
+    geography: Geography | None = None,
     seed: int = 0,
     progress: bool = True,
     quality: Quality = "mask",
@@ -171,7 +178,7 @@ def verify(
 
     Parameters
     ----------
-    observations, variable, methods, by, folds, buffer_km, time, statistic, seed,
+    observations, variable, methods, by, folds, buffer_km, time, statistic, geography, seed,
     progress, quality
         As of `cross_validate`.
     events : sequence of float, optional
@@ -206,6 +213,7 @@ def verify(
         buffer_km=buffer_km,
         time=time,
         statistic=statistic,
+        geography=geography,
         seed=seed,
         progress=progress,
         quality=quality,
@@ -265,9 +273,11 @@ class _Run:
         variable: str,
         methods: Mapping[str, Method],
         statistic: Statistic,
+        background: BackgroundField | None,
     ) -> None:
         self.observations, self.variable = observations, variable
         self.methods, self.statistic = methods, statistic
+        self.background = background
         size, hours = observations.sizes[STATION], observations.sizes[TIME]
         self.truth = np.full((size, hours), np.nan)
         self.estimate, self.standard_error, self.median = np.full(
@@ -307,9 +317,15 @@ class _Run:
         """Fill in the estimates of a method in a fold, or record its failure."""
         try:
             method = copy.deepcopy(self.methods[name])
-            method.fit(fold.training(self.observations), self.variable)
+            background = self.background if method.takes_background else None
+            fit(method, fold.training(self.observations), self.variable, background)
             result = estimate_hidden(
-                method, self.observations, self.variable, fold, statistic=self.statistic
+                method,
+                self.observations,
+                self.variable,
+                fold,
+                statistic=self.statistic,
+                background=background,
             )
         except Exception as error:  # a method may fail in any way; the others continue
             message = isinstance(error, ValueError) and str(error)

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import ALTITUDES_M, POLLUTANTS, STATION, TIME
 from aqreanalysis.observations.checks import Codes, Floats, Mask
 from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.copies import copies
@@ -24,11 +24,16 @@ from aqreanalysis.observations.journal import Journal
 from aqreanalysis.observations.time_axis import step_hours
 from aqreanalysis.observations.variables import METEOROLOGY
 
-Kind = Literal["missing_code", "daily_values", "misplaced", "remote", "copy", "units"]
-Cost = Literal["values", "station", "none"]
+Kind = Literal["missing_code", "daily_values", "misplaced", "remote", "altitude", "copy", "units"]
+Cost = Literal["values", "station", "altitude", "none"]
 
 #: What is done about a suspicion, as the end of its sentence.
-_DONE = {"values": "; read as missing", "station": "; left out", "none": ""}
+_DONE = {
+    "values": "; read as missing",
+    "station": "; left out",
+    "altitude": "; read as missing",
+    "none": "",
+}
 #: A station with fewer values is not judged too low.
 _FEWEST_VALUES = 24
 #: Values at one hour of the day alone that are daily means, where they are not all of its days.
@@ -41,15 +46,15 @@ class Suspicion:
 
     Attributes
     ----------
-    kind : {"missing_code", "daily_values", "misplaced", "remote", "copy", "units"}
+    kind : {"missing_code", "daily_values", "misplaced", "remote", "altitude", "copy", "units"}
     variable : str or None
         None where it is about positions.
     stations : ndarray of int
         Rows of the stations.
     what, remedy : str
         What was found, with station and count, and what to do.
-    cost : {"values", "station", "none"}
-        What is left out for it: values, whole stations, or nothing.
+    cost : {"values", "station", "altitude", "none"}
+        What is left out for it: values, whole stations, their altitude, or nothing.
     where : (station, time) bool, optional
         The values.
     """
@@ -75,8 +80,9 @@ def suspicions(
 ) -> list[Suspicion]:
     """Return what cannot be true of observations, whoever made them.
 
-    Probable missing codes, daily values among hourly ones, positions at 0, 0 or misread, two
-    stations with the same numbers, and units that make a pollutant implausible.
+    Probable missing codes, daily values among hourly ones, positions at 0, 0 or misread, altitudes
+    of no place on land, two stations with the same numbers, and units that make a pollutant
+    implausible.
 
     Parameters
     ----------
@@ -101,7 +107,7 @@ def suspicions(
     >>> suspicions(wrong)[0].remedy
     'Say so with missing=-99 (--missing -99)'
     """
-    suspect = [*_about_positions(dataset)]
+    suspect = [*_about_positions(dataset), *_about_altitudes(dataset)]
     for name, array in dataset.data_vars.items():
         known = name in POLLUTANTS or name in METEOROLOGY
         chosen = known if variables is None else name in variables
@@ -153,6 +159,10 @@ def without(dataset: xr.Dataset, suspect: Sequence[Suspicion]) -> xr.Dataset:
             wrong = xr.DataArray(one.where, dims=DIMENSIONS)
             masked = array.where(~wrong).transpose(*array.dims).astype(_floating(array.dtype))
             dataset = dataset.assign({one.variable: masked.assign_attrs(array.attrs)})
+        if one.cost == "altitude":
+            known = ~np.isin(np.arange(dataset.sizes[STATION]), one.stations)
+            altitude = dataset["altitude"].where(xr.DataArray(known, dims=STATION))
+            dataset = dataset.assign_coords(altitude=altitude)
     lost = [row for one in suspect if one.cost == "station" for row in one.stations]
     keep = np.setdiff1d(np.arange(dataset.sizes[STATION]), lost)
     return dataset.isel({STATION: keep}) if lost else dataset
@@ -175,6 +185,22 @@ def _about_positions(dataset: xr.Dataset) -> Iterator[Suspicion]:
         what = f"station {dataset[STATION].values[one.row]} {one.reason}"
         cost: Cost = "station" if one.is_certain else "none"
         yield Suspicion(kind, None, np.array([one.row]), what, remedy, cost)
+
+
+def _about_altitudes(dataset: xr.Dataset) -> Iterator[Suspicion]:
+    """Yield altitudes of no place on land, such as -999."""
+    if "altitude" not in dataset.coords:
+        return
+    altitude, (lowest, highest) = dataset["altitude"].values, ALTITUDES_M
+    wrong = np.flatnonzero((altitude < lowest) | (altitude > highest))
+    if wrong.size:
+        what = (
+            f"the altitude of station {dataset[STATION].values[wrong[0]]} "
+            f"({wrong.size} such station{'s' * (wrong.size > 1)}) is {altitude[wrong[0]]:g} m, of "
+            "no place on land"
+        )
+        remedy = "State it with stations=... (--stations), in m, or leave it empty"
+        yield Suspicion("altitude", None, wrong, what, remedy, "altitude")
 
 
 def _about_values(dataset: xr.Dataset, variable: str, factor: float | None) -> Iterator[Suspicion]:
