@@ -342,6 +342,16 @@ def sdist(tmp_path_factory) -> set[str]:
         return {name.partition("/")[2] for name in packed.getnames()}
 
 
+def test_the_wheel_holds_every_file_that_the_package_reads():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["aqreanalysis"]
+    read = [path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")]
+    assert {"geography.nc", "natural_earth.parquet"} <= {path.name for path in read}
+    for path in read:
+        name = path.relative_to(PACKAGE)
+        assert any(name.match(pattern) for pattern in patterns), name
+
+
 @pytest.mark.parametrize("folder", ["aqreanalysis", "benchmarks", "tests", "notebooks", ".github"])
 def test_the_source_distribution_holds_whole_folders(folder, sdist):
     passing = {"__pycache__", ".ipynb_checkpoints"}

@@ -107,7 +107,7 @@ class Background:
     def extent(self) -> str:
         """Return the extent of the first covariate in space and time, in words."""
         layer = self._layers[self.names[0]][-1]
-        west, east, south, north = extent(layer.places)
+        west, east, south, north = (round(degrees, 4) for degrees in extent(layer.places))
         words = f"lat {south} to {north}, lon {west} to {east}"
         if layer.time is None:
             return words

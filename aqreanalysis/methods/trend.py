@@ -111,7 +111,7 @@ def background_of(trend: Trend | None, background: BackgroundField | None) -> Ba
             "this model learned without a background; leave it out, or fit again with one"
             if trend is None
             else f"this model learned with the background {', '.join(trend.names)}; pass "
-            "it as background=, for the targets and the period that are asked for"
+            "it as background= or geography=, for the targets and the period that are asked for"
         )
     if trend is None or background is None:
         return None
