@@ -20,7 +20,7 @@ from aqreanalysis.methods.kriging.calibration import (
     distribution,
 )
 from aqreanalysis.methods.kriging.drift import PRIOR, Around, Covariates, CovariatesAt, Drift
-from aqreanalysis.methods.kriging.method import Kriging
+from aqreanalysis.methods.kriging.method import LOGGER, Kriging
 from aqreanalysis.methods.kriging.neighbours import (
     ReportingNeighbours,
     first_columns,
@@ -43,6 +43,8 @@ CRESSIE = "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/97
 OMRE = "Omre 1987, Mathematical Geology 19, 25, https://doi.org/10.1007/BF01275432"
 #: Sum of weights in size that stands for none, where no station reports.
 LEAST_SHARE = 1e-12
+#: Stations for each of several covariates below which their coefficients are noise.
+FEWEST_A_COVARIATE = 20
 
 
 @dataclass
@@ -177,6 +179,7 @@ class OrdinaryKriging(Kriging):
         self.trend_ = None
         if background is not None:
             known = Background(background)
+            _warn_of_many(known.names, series.network.size)
             times = series.time[:1] if known.constant else series.time
             columns = known.at(series.network.longitude, series.network.latitude, times)
             every = np.broadcast_to(columns, (*series.values.shape, columns.shape[-1]))
@@ -259,6 +262,18 @@ class OrdinaryKriging(Kriging):
             transform,
             series.never_negative,
             drift,
+        )
+
+
+def _warn_of_many(names: tuple[str, ...], stations: int) -> None:
+    """Say that there are too few stations for so many covariates, of which none is left out."""
+    if len(names) > 1 and stations < FEWEST_A_COVARIATE * len(names):
+        LOGGER.warning(
+            "kriging learns coefficients of %d covariates (%s) from %d stations and leaves none "
+            "out: fewer, such as the altitude alone, are safer. verify() shows whether they help",
+            len(names),
+            ", ".join(names),
+            stations,
         )
 
 
