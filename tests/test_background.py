@@ -72,6 +72,20 @@ def test_the_way_a_grid_is_written_does_not_matter(turned):
     np.testing.assert_allclose(sampled.ravel(), 2 * 9.25 + 3 * 50.5)
 
 
+@pytest.mark.parametrize("first", [0.0, -180.0, 0.2])
+def test_a_global_field_has_no_seam(first):
+    lon = (first + np.arange(0, 360, 0.4)).astype(np.float32)
+    field = xr.DataArray(
+        np.tile(np.cos(np.radians(lon)), (3, 1)),
+        coords={"lat": [40.0, 50.0, 60.0], "lon": lon},
+        dims=("lat", "lon"),
+        name="wave",
+    )
+    at = np.array([359.7, -0.3, 179.9, -179.9, 0.1])
+    sampled = Background(field).at(at, np.full(5, 50.0), HOURS[:1])[:, 0, 0]
+    np.testing.assert_allclose(sampled, np.cos(np.radians(at)), atol=1e-4)
+
+
 def test_outside_of_the_field_and_its_period_is_missing():
     field = Background(plane(time=HOURS))
     late = HOURS[-1] + np.array([0, 30, 120]) * np.timedelta64(1, "m")

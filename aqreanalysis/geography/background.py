@@ -112,8 +112,9 @@ def learned_names(settings: Mapping[str, Any]) -> list[str]:
     >>> learned_names({"background": ["geography:altitude", "pm10"]})
     ['altitude']
     """
-    trend = settings.get("trend") or {}
-    names = map(str, settings.get("background") or trend.get("names") or ())
+    trend = settings.get("trend")
+    of_trend = trend.get("names") if isinstance(trend, Mapping) else None
+    names = map(str, settings.get("background") or of_trend or ())
     return [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
 
 
