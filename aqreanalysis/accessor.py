@@ -13,6 +13,7 @@ from aqreanalysis.network import StationNetwork
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from aqreanalysis.derived.aggregate import Period
     from aqreanalysis.foreign.background import BackgroundField
     from aqreanalysis.geography import Geography
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
@@ -259,6 +260,26 @@ class AqnetAccessor:
         from aqreanalysis.verification import verify
 
         return verify(self._dataset, variable, **options)
+
+    def aggregate(self, period: "Period" = "day", **options: Any) -> xr.Dataset:
+        """Return means over days, weeks, months, seasons or years, of a product with their error.
+
+        Parameters
+        ----------
+        period : {"day", "week", "month", "season", "year"}
+        **options
+            ``capture`` and ``time_zone`` of `aqreanalysis.derived.aggregate`.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=72, seed=0).observations
+        >>> str(obs.aqnet.aggregate("day", time_zone="Asia/Shanghai").time.values[1])[:13]
+        '2020-11-01T16'
+        """
+        from aqreanalysis.derived import aggregate
+
+        return aggregate(self._dataset, period, **options)
 
     def exceedance(self, limit: float | Sequence[float], variable: str | None = None) -> xr.Dataset:
         """Return this product with the probability that a limit is exceeded, for each value.

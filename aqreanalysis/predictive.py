@@ -256,6 +256,82 @@ class RootNormal:
         return root * root
 
 
+#: Attributes of a product's standard error: how the errors of its hours are correlated.
+TIME_SCALES, SHARES = "error_time_scales_h", "error_shares"
+
+
+@dataclass(frozen=True)
+class ErrorCorrelation:
+    r"""How the errors of an estimate at one place are correlated over time.
+
+    A sum of exponentials, :math:`\rho(t) = \sum_c w_c \exp(-t / \tau_c)`: errors that last for
+    an hour, for days, and always, as where a place departs from what its neighbours say.
+
+    Parameters
+    ----------
+    scales : tuple of float
+        Hours; 0 for what the next value does not share.
+    shares : tuple of float
+        Of the variance, which sum up to 1.
+
+    Examples
+    --------
+    >>> errors = ErrorCorrelation(scales=(0.0, 1e6), shares=(0.5, 0.5))
+    >>> errors(np.array([0.0, 1.0, 24.0])).round(2)
+    array([1. , 0.5, 0.5])
+    >>> float(errors.of_mean(np.full(100, 10.0), step_hours=1.0).round(1))
+    7.1
+    """
+
+    scales: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    def __call__(self, hours: np.ndarray) -> np.ndarray:
+        """Return the correlation of errors some hours apart."""
+        scales = np.maximum(self.scales, 1e-9)
+        decays = np.exp(-np.abs(np.asarray(hours, np.float64))[..., None] / scales)
+        correlation: np.ndarray = decays @ np.array(self.shares)
+        return correlation
+
+    def of_mean(self, errors: np.ndarray, step_hours: float) -> np.ndarray:
+        """Return the standard error of a mean over time, (...), from those of its values (..., t).
+
+        Values without an error do not count. The sum over all pairs is taken in one pass, by what
+        each exponential carries from one step to the next.
+        """
+        errors = np.asarray(errors, np.float64)
+        present = np.isfinite(errors)
+        count = present.sum(axis=-1)
+        total = np.zeros(errors.shape[:-1])
+        steps = np.where(present, errors, 0.0)
+        for scale, share in zip(self.scales, self.shares, strict=True):
+            if share == 0:
+                continue
+            decay = math.exp(-step_hours / scale) if scale > 0 else 0.0
+            carried = np.zeros(errors.shape[:-1])
+            for step in np.moveaxis(steps, -1, 0):
+                total += share * step * (step + 2 * decay * carried)
+                carried = decay * carried + step
+        mean = np.full(errors.shape[:-1], np.nan)
+        return np.divide(np.sqrt(total), count, out=mean, where=count > 0)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes that a standard error has in a product."""
+        return {TIME_SCALES: list(self.scales), SHARES: [round(s, 6) for s in self.shares]}
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[Any, Any]) -> Self | None:
+        """Return the correlation that a standard error states; None if it states none."""
+        if TIME_SCALES not in attributes or SHARES not in attributes:
+            return None
+        scales, shares = (
+            tuple(np.atleast_1d(attributes[name]).astype(np.float64).tolist())
+            for name in (TIME_SCALES, SHARES)
+        )
+        valid = len(scales) == len(shares) and min(*scales, *shares) >= 0
+        return cls(scales, shares) if valid and 0.99 < sum(shares) < 1.01 else None
+
+
 def with_median(quantiles: Sequence[float], statistic: Statistic) -> tuple[float, ...]:
     """Return the quantiles of a product, the median among them where the estimate is the mean.
 

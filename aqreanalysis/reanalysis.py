@@ -12,10 +12,12 @@ from aqreanalysis.foreign.background import Background, BackgroundField
 from aqreanalysis.geography import Geography, attributes, learned_names
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
+from aqreanalysis.methods.persistence import error_correlation
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
     selected_hours,
+    step_hours,
     stored_values,
     usable,
     utc_period,
@@ -28,6 +30,8 @@ from aqreanalysis.untrusted import check_size
 
 logger = logging.getLogger(__name__)
 
+#: Hours from which on a product may be averaged, and so states how its errors are correlated.
+MEANS_HOURS = 48.0
 #: Cells of a grid in one batch of the search for a station near any of them.
 BATCH_CELLS = 2**14
 
@@ -155,6 +159,10 @@ def reanalyse(
         statistic=statistic,
         quantiles=quantiles,
     )
+    hours = selected_hours(observations[TIME], time)
+    if (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
+        errors = error_correlation(estimator, observations, background)
+        field[f"{variable}_uncertainty"].attrs |= errors.attributes() if errors else {}
     return build_product(
         field,
         variable=variable,

@@ -8,6 +8,7 @@ from pathlib import Path
 from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
 from benchmarks import (
+    derived,
     intervals,
     measuring,
     quality,
@@ -88,6 +89,17 @@ def _parser() -> argparse.ArgumentParser:
     filling.set_defaults(
         run=lambda options: print(
             (coverage_table if options.coverage else filling_table)(data_folder(options.data))
+        )
+    )
+    averages = commands.add_parser("derived", help="intervals of daily and monthly means")
+    averages.add_argument(
+        "protocols", nargs="*", type=_protocol, metavar="protocol",
+        help=f"default: {', '.join(derived.DEFAULT)}",
+    )  # fmt: skip
+    averages.add_argument("--data", type=Path, help="folder of data, as above")
+    averages.set_defaults(
+        run=lambda options: print(
+            derived.table(data_folder(options.data), options.protocols or derived.DEFAULT)
         )
     )
     silent = commands.add_parser("silence", help="errors while a whole network is silent (p3)")

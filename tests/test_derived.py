@@ -8,8 +8,10 @@ from typer.testing import CliRunner
 
 import aqreanalysis as aqr
 from aqreanalysis.cli.application import app
-from aqreanalysis.derived import INDICES, air_quality_index, exceedance
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.derived import INDICES, aggregate, air_quality_index, exceedance
+from aqreanalysis.methods.persistence import error_correlation
+from aqreanalysis.observations import values_of
+from aqreanalysis.predictive import ErrorCorrelation, RootNormal
 
 
 def series(values, variable="pm25", *, step=1):
@@ -202,11 +204,12 @@ def test_observations_have_no_probabilities():
         exceedance(constant(5.0, "pm25"), 35.0)
 
 
-def test_commands_add_layers_to_a_file(product, tmp_path):
-    source, runner = product.aqnet.to_netcdf(tmp_path / "p.nc", progress=False), CliRunner()
+def test_commands_derive_layers_from_a_file(days, tmp_path):
+    source, runner = days.aqnet.to_netcdf(tmp_path / "p.nc", progress=False), CliRunner()
     for command, options, layer in (
         ("index", ["--index", "china"], "index_category"),
         ("exceedance", ["--limit", "35"], "pm25_above_35"),
+        ("aggregate", ["--time-zone", "Asia/Shanghai", "--capture", "0.2"], "pm25_q95"),
     ):
         output = tmp_path / f"{command}.nc"
         result = runner.invoke(app, [command, str(source), "-o", str(output), *options])
@@ -215,3 +218,188 @@ def test_commands_add_layers_to_a_file(product, tmp_path):
         with aqr.open_product(output) as opened:
             assert layer in opened
             assert "pm25" in opened
+
+
+ERRORS = ErrorCorrelation((0.0, 5.0, 1e6), (0.2, 0.5, 0.3))
+
+
+def test_the_error_of_a_mean_is_that_of_all_pairs():
+    rng = np.random.default_rng(0)
+    errors = rng.uniform(5, 20, (3, 100))
+    errors[0, 10:30] = np.nan
+    hours = np.arange(0, 300, 3.0)
+    correlation = ERRORS(hours[:, None] - hours)
+    for mine, own in zip(ERRORS.of_mean(errors, 3.0), errors, strict=True):
+        present = np.isfinite(own)
+        pairs = own[present] @ correlation[np.ix_(present, present)] @ own[present]
+        assert mine == pytest.approx(np.sqrt(pairs) / present.sum())
+    assert np.isnan(ERRORS.of_mean(np.full(4, np.nan), 1.0))
+
+
+def test_the_correlation_of_errors_is_read_from_a_product():
+    assert ErrorCorrelation.from_attributes(ERRORS.attributes()) == ERRORS
+    assert ErrorCorrelation.from_attributes({}) is None
+    broken = ERRORS.attributes() | {"error_shares": [0.5, 0.5]}
+    assert ErrorCorrelation.from_attributes(broken) is None
+
+
+class Alike:
+    """A method whose errors are known: the truth plus a departure with a memory of its own."""
+
+    name, takes_background, references, variable = "alike", False, "", "pm25"
+
+    def __init__(self, errors):
+        self.errors, self.settings = errors, {}
+
+    def fit(self, observations, variable):
+        return self
+
+    def field(self, observations, at, hours):
+        rows = [int(name[1:]) for name in at.station.values]
+        root = 5.0 + self.errors[rows][:, hours]
+        return lambda lon, lat, part: RootNormal(
+            root[:, part.start - hours.start : part.stop - hours.start].astype(np.float32),
+            np.full((len(lon), part.stop - part.start), 0.1, np.float32),
+        )
+
+    def cost(self, observations, variable, at):
+        from aqreanalysis.fields.memory import Cost
+
+        return Cost()
+
+
+def test_what_is_learned_of_errors_is_how_they_are_correlated():
+    """Errors made of hourly noise, of a memory of five hours, and of a lasting part."""
+    rng = np.random.default_rng(1)
+    stations, hours = 60, 2000
+    decay = np.exp(-1 / 5)
+    slow = np.empty((stations, hours))
+    slow[:, 0] = rng.normal(size=stations)
+    for hour in range(1, hours):
+        noise = rng.normal(size=stations) * np.sqrt(1 - decay**2)
+        slow[:, hour] = decay * slow[:, hour - 1] + noise
+    parts = 0.2, 0.5, 0.3
+    own, lasting = rng.normal(size=(stations, hours)), rng.normal(size=(stations, 1))
+    lasting /= np.sqrt((lasting**2).mean())
+    errors = 0.1 * sum(np.sqrt(p) * e for p, e in zip(parts, (own, slow, lasting), strict=True))
+    truth = constant(25.0, "pm25", hours).isel(station=np.zeros(stations, int))
+    truth = truth.assign_coords(
+        station=[f"s{number:02d}" for number in range(stations)],
+        longitude=("station", rng.uniform(0, 5, stations)),
+        latitude=("station", rng.uniform(45, 50, stations)),
+    )
+    learned = error_correlation(Alike(errors), truth)
+    lags = np.array([1.0, 3.0, 6.0, 24.0, 168.0, 700.0])
+    expected = ErrorCorrelation((0.0, 5.0, 1e6), parts)
+    np.testing.assert_allclose(learned(lags), expected(lags), atol=0.04)
+
+
+def test_few_places_tell_nothing_of_correlations():
+    obs = aqr.synthetic_network(hours=72, seed=0).observations.isel(station=slice(0, 9))
+    assert error_correlation(aqr.InverseDistance().fit(obs, "pm25"), obs) is None
+
+
+@pytest.fixture(scope="module")
+def days():
+    """Return three days of a field that states how its errors are correlated."""
+    obs = aqr.synthetic_network(hours=72, seed=0).observations
+    return obs.aqnet.reanalyse("pm25", grid=0.5, method="idw").compute()
+
+
+def test_means_of_days_have_the_error_of_their_hours(days):
+    daily = aggregate(days)
+    assert daily.sizes["time"] == 3
+    errors = ErrorCorrelation.from_attributes(days.pm25_uncertainty.attrs)
+    hourly = days.pm25_uncertainty.isel(time=slice(24, 48)).transpose("lat", "lon", "time")
+    expected = errors.of_mean(hourly.values, 1.0)
+    np.testing.assert_allclose(daily.pm25_uncertainty[1], expected, rtol=1e-5)
+    law = RootNormal.from_median(
+        days.pm25.values, days.pm25_uncertainty.values, freedom=freedom(days)
+    )
+    np.testing.assert_allclose(daily.pm25[1], law.mean[24:48].mean(axis=0), rtol=1e-5)
+    independent = np.sqrt((hourly**2).sum("time")) / 24
+    assert bool((daily.pm25_uncertainty[1] > 1.5 * independent).all())
+    assert bool((daily.pm25_uncertainty[1] < hourly.mean("time")).all())
+    assert bool((daily.pm25_q05 < daily.pm25_q50).all() & (daily.pm25_q50 < daily.pm25).all())
+
+
+def freedom(product):
+    """Return the degrees of freedom that a product states."""
+    return product.pm25_uncertainty.attrs.get("degrees_of_freedom", np.inf)
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_means_are_lazy_and_the_same_for_any_blocks(period, days):
+    blocks = aggregate(days.chunk(time=7, lat=2), period, capture=0.05)
+    assert blocks.pm25.chunks
+    xr.testing.assert_allclose(blocks.compute(), aggregate(days, period, capture=0.05), rtol=1e-6)
+
+
+def test_days_are_those_of_the_time_zone_and_the_clock_changes():
+    hours = pd.date_range("2020-10-23", "2020-10-27", freq="h", inclusive="left")
+    berlin = series(np.arange(hours.size))
+    berlin = berlin.assign_coords(time=("time", hours, berlin.time.attrs))
+    daily = aggregate(berlin, time_zone="Europe/Berlin")
+    length = (daily.time_bnds[:, 1] - daily.time_bnds[:, 0]) / np.timedelta64(1, "h")
+    assert length.values.tolist() == [24, 24, 25, 24, 24]  # the clocks go back on the 25th
+    assert str(daily.time.values[2])[:16] == "2020-10-24T22:00"
+    assert daily.pm25[0].values[2] == np.arange(hours.size)[46:71].mean()
+    ends = berlin.assign_coords(time=berlin.time + np.timedelta64(1, "h"))
+    ends.time.attrs = berlin.time.attrs | {"time_label": "end"}
+    xr.testing.assert_equal(aggregate(ends, time_zone="Europe/Berlin"), daily)
+
+
+def test_the_share_of_hours_is_that_of_the_calendar():
+    values = np.full(24 * 40, 10.0)
+    month = aggregate(series(values), "month")  # January and nine days of February
+    assert np.isfinite(month.pm25[0]).values.tolist() == [True, False]
+    assert np.isfinite(aggregate(series(values), "month", capture=0.3).pm25).all()
+    values[:7] = np.nan
+    assert np.isfinite(aggregate(series(values)).pm25[0]).values.tolist() == [False] + [True] * 39
+    assert aggregate(series(values), "year", capture=0.1).time.values[0] == np.datetime64(
+        "2020-01-01"
+    )
+    seasons = aggregate(series(values), "season", capture=0.4)
+    assert str(seasons.time_bnds.values[0, 0])[:10] == "2019-12-01"
+
+
+def test_means_of_a_product_without_correlations_have_no_error(days, caplog):
+    bare = days.copy()
+    bare["pm25_uncertainty"] = bare.pm25_uncertainty.drop_attrs()
+    daily = aggregate(bare)
+    assert list(daily.data_vars) == ["pm25", "pm25_flag", "distance_to_nearest_station"]
+    assert "does not say how its errors are correlated over time" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"period": "hour"}, "period must be one of day, week, month, season, year; found 'hour'"),
+        ({"capture": 0}, "capture is a share of the hours, above 0 and at most 1; found 0"),
+        ({"capture": 1.5}, "above 0 and at most 1; found 1.5"),
+        ({"time_zone": "Beijing"}, "there is no time zone 'Beijing'; write one as 'Asia/Shanghai'"),
+        ({"time_zone": "../etc"}, "there is no time zone"),
+    ],
+)
+def test_means_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        aggregate(constant(5.0, "pm25"), **options)
+
+
+def test_daily_values_have_no_daily_means():
+    with pytest.raises(ValueError, match="values of 24 h have no means over a day"):
+        aggregate(series([5.0, 6.0], step=24))
+
+
+def test_daily_means_of_a_file_are_verified(days, tmp_path):
+    obs = aqr.synthetic_network(hours=72, seed=0).observations
+    at = obs.aqnet.reanalyse("pm25", at=obs, method="idw")
+    path = at.aqnet.aggregate().aqnet.to_netcdf(tmp_path / "daily.nc", progress=False)
+    daily = obs.aqnet.aggregate("day")
+    daily.aqnet.validate()
+    with aqr.open_product(path) as opened:
+        assert opened.pm25.attrs["long_name"] == "daily mean of PM2.5 mass concentration"
+        assert opened.time.attrs["step_hours"] == 24
+        scores = aqr.verify_product(opened, daily)
+    assert scores is not None
+    assert np.isfinite(values_of(daily, "pm25")).sum() > 50

@@ -10,7 +10,7 @@ import typer
 
 from aqreanalysis.cli.checking import qc, validate
 from aqreanalysis.cli.converting import convert
-from aqreanalysis.cli.deriving import exceedance, index
+from aqreanalysis.cli.deriving import aggregate, exceedance, index
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Seed
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
@@ -111,6 +111,7 @@ def cite(name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets
 app.command()(reanalyse)
 app.command()(fit)
 app.command("map")(draw)
+app.command()(aggregate)
 app.command()(exceedance)
 app.command()(index)
 app.command()(outlook)

@@ -1,4 +1,4 @@
-"""Layers derived from a product: ``aqreanalysis index`` and ``exceedance``."""
+"""What is derived from a product: ``aqreanalysis aggregate``, ``index`` and ``exceedance``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,35 @@ import typer
 
 from aqreanalysis.cli.outputs import check_product_name, sizes, write_product
 from aqreanalysis.cli.terminal import shows_progress
+from aqreanalysis.conventions import MINIMUM_CAPTURE
 
 Product = Annotated[Path, typer.Argument(metavar="PRODUCT", help="NetCDF of reanalyse.")]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="File to write, NetCDF or, in .zarr, a Zarr store.")
 ]
+
+
+def aggregate(
+    product: Product,
+    output: Output,
+    period: Annotated[str, typer.Option(help="day, week, month, season or year.")] = "day",
+    capture: Annotated[
+        float, typer.Option(help="Share of a period's hours that must be there.")
+    ] = MINIMUM_CAPTURE,
+    time_zone: Annotated[
+        str, typer.Option(help="Whose days are meant, such as Asia/Shanghai.")
+    ] = "UTC",
+) -> None:
+    """Average a product over calendar periods, with the standard error of the means.
+
+    The error follows from those of the hours and from how long errors last at stations that were
+    left out. Example:
+
+    aqreanalysis aggregate pm25.nc -o daily.nc --period day --time-zone Europe/Berlin
+    """
+    with _opened(product, output) as opened:
+        means = opened.aqnet.aggregate(period, capture=capture, time_zone=time_zone)
+        _write(means, output)
 
 
 def index(

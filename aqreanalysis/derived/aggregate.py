@@ -1,0 +1,329 @@
+"""Means over days, months and longer, with an error that knows how hourly errors are correlated."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, Self, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.conventions import (
+    CONCENTRATION_UNITS,
+    MINIMUM_CAPTURE,
+    POLLUTANTS,
+    PRODUCT_FLAGS,
+    TIME,
+    quantile_name,
+)
+from aqreanalysis.derived.layers import with_layers
+from aqreanalysis.observations import period_bounds, step_hours
+from aqreanalysis.predictive import (
+    DEGREES_OF_FREEDOM,
+    SHARES,
+    TIME_SCALES,
+    ErrorCorrelation,
+    RootNormal,
+    freedom_of,
+)
+
+logger = logging.getLogger(__name__)
+
+#: What is averaged over.
+Period = Literal["day", "week", "month", "season", "year"]
+#: How pandas calls the beginnings of periods; a season begins in December, March, ...
+_BEGINNINGS = {"day": "D", "week": "W-MON", "month": "MS", "season": "QS-DEC", "year": "YS"}
+_LONGEST = {"day": "1D", "week": "7D", "month": "31D", "season": "92D", "year": "366D"}
+_ADJECTIVES = {
+    "day": "daily",
+    "week": "weekly",
+    "month": "monthly",
+    "season": "seasonal",
+    "year": "yearly",
+}
+#: Values that are averaged at once, at least: a graph of single days would be large.
+_BATCH_STEPS = 720
+#: Attributes that hold for hours alone.
+_OF_HOURS = ("ancillary_variables", "long_name", TIME_SCALES, SHARES, DEGREES_OF_FREEDOM)
+#: Quantiles of a mean.
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+def aggregate(
+    dataset: xr.Dataset,
+    period: Period = "day",
+    *,
+    capture: float = MINIMUM_CAPTURE,
+    time_zone: str = "UTC",
+) -> xr.Dataset:
+    """Return means over calendar periods, of a product with their standard error.
+
+    Errors of hours are neither independent, so that they would average out, nor one and the same:
+    some last for hours, and a place's own departure from its surroundings always. How much of each
+    there is was learned at stations left out, and stands in the attributes of the product's
+    standard error (`aqreanalysis.predictive.ErrorCorrelation`).
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A product of fields or at stations, or observations, on a regular time.
+    period : {"day", "week", "month", "season", "year"}
+    capture : float
+        Share of the hours of a period that must be there, of all that it has by the calendar.
+    time_zone : str
+        Whose days are meant, such as ``"Asia/Shanghai"``.
+
+    Returns
+    -------
+    Dataset
+        Each pollutant's mean; of a product, ``<variable>_uncertainty``, the standard error of what
+        a new monitor would average, quantiles ``<variable>_q05``, ``_q50`` and ``_q95``, and the
+        flag of most hours. Labels are the beginnings of the periods in UTC, with ``time_bnds``.
+
+    Raises
+    ------
+    ValueError
+        If the period, the capture or the time zone is none, no period has enough hours, or the
+        time is not regular or coarser than the period.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=72, seed=0).observations
+    >>> product = obs.aqnet.reanalyse("pm25", grid=0.5, method="kriging")
+    >>> daily = aggregate(product, "day")
+    >>> daily.sizes["time"], bool((daily.pm25_uncertainty < product.pm25_uncertainty.max()).all())
+    (3, True)
+    """
+    _check(dataset, period, capture)
+    periods = _Periods.of(dataset, period, time_zone)
+    names = [str(name) for name in dataset.data_vars if name in POLLUTANTS]
+    if not names:
+        listed = ", ".join(map(str, dataset.data_vars)) or "nothing"
+        raise ValueError(f"there is no pollutant to average; the dataset has {listed}")
+    for name in names:
+        if f"{name}_uncertainty" in dataset and _errors(dataset, name) is None:
+            logger.warning(
+                "%s gets no error of its means: the product does not say how its errors are "
+                "correlated over time. Reanalyse two days or more from ten stations or more",
+                name,
+            )
+    parts = [_means(dataset, names, batch, capture) for batch in periods.batches()]
+    means = xr.concat(parts, TIME)
+    mean_of = f"{_ADJECTIVES[period]} mean"
+    for name in names:
+        _described(dataset, means, name, mean_of)
+    product = _with_coordinates(dataset, means, periods)
+    if "title" in dataset.attrs:
+        product.attrs["title"] = f"{mean_of.capitalize()}s: {dataset.attrs['title']}"
+    made = f"{mean_of}s of {', '.join(names)}, days of {time_zone}, capture {capture:g}"
+    return with_layers(product, {}, made)
+
+
+def _check(dataset: xr.Dataset, period: str, capture: float) -> None:
+    """Refuse what cannot be averaged over a period."""
+    if period not in get_args(Period):
+        raise ValueError(f"period must be one of {', '.join(get_args(Period))}; found {period!r}")
+    if isinstance(capture, bool) or not 0 < capture <= 1:
+        raise ValueError(
+            f"capture is a share of the hours, above 0 and at most 1; found {capture!r}"
+        )
+    if TIME not in dataset.dims or not dataset.sizes[TIME]:
+        raise ValueError("there is nothing to average: the dataset has no dimension 'time'")
+    if step_hours(dataset) > pd.Timedelta(_LONGEST[period]) / pd.Timedelta("1h") / 2:
+        raise ValueError(
+            f"values of {step_hours(dataset):g} h have no means over a {period}; "
+            "choose a longer period"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Periods:
+    """Calendar periods: beginnings and ends in UTC, and the rows of the time axis of each."""
+
+    begins: np.ndarray
+    ends: np.ndarray
+    rows: list[slice]
+    step_hours: float
+
+    @classmethod
+    def of(cls, dataset: xr.Dataset, period: Period, time_zone: str) -> Self:
+        """Return the periods of a time zone that the time axis reaches, by when values begin."""
+        try:
+            zone = ZoneInfo(time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError, TypeError) as error:
+            raise ValueError(
+                f"there is no time zone {time_zone!r}; write one as 'Asia/Shanghai' or 'UTC'"
+            ) from error
+        step = step_hours(dataset)
+        label = str(dataset[TIME].attrs.get("time_label", "start"))
+        begin = period_bounds(dataset[TIME].values, time_label=label, step_hours=step)[:, 0]
+        if (np.diff(begin) <= np.timedelta64(0)).any():
+            raise ValueError("time must increase; sort the dataset by it")
+        days = pd.DatetimeIndex(begin, tz="UTC").tz_convert(zone).tz_localize(None).normalize()
+        offset = pd.tseries.frequencies.to_offset(_BEGINNINGS[period])
+        edges = pd.date_range(offset.rollback(days[0]), days[-1] + 2 * offset, freq=offset)
+        local = edges.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
+        edge = local.tz_convert("UTC").tz_localize(None).values.astype("datetime64[ns]")
+        first = np.searchsorted(begin, edge)
+        reached = np.flatnonzero(np.diff(first))
+        rows = [slice(int(first[at]), int(first[at + 1])) for at in reached]
+        return cls(edge[reached], edge[reached + 1], rows, step)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """How many values each period has by the calendar."""
+        return (self.ends - self.begins) / np.timedelta64(1, "h") / self.step_hours
+
+    def batches(self) -> Iterator[Self]:
+        """Yield subsequent periods that are averaged together, of `_BATCH_STEPS` or more."""
+        first = 0
+        for last in range(1, len(self.rows) + 1):
+            long = self.rows[last - 1].stop - self.rows[first].start >= _BATCH_STEPS
+            if long or last == len(self.rows):
+                part = slice(first, last)
+                yield replace(
+                    self, begins=self.begins[part], ends=self.ends[part], rows=self.rows[part]
+                )
+                first = last
+
+
+def _errors(dataset: xr.Dataset, name: str) -> ErrorCorrelation | None:
+    """Return how the errors of a pollutant are correlated over time, if that is stated."""
+    error = f"{name}_uncertainty"
+    return ErrorCorrelation.from_attributes(dataset[error].attrs) if error in dataset else None
+
+
+def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: float) -> xr.Dataset:
+    """Return the means of some periods that follow each other."""
+    first = periods.rows[0].start
+    part = dataset.isel({TIME: slice(first, periods.rows[-1].stop)})
+    cuts = [slice(rows.start - first, rows.stop - first) for rows in periods.rows]
+    layers: dict[str, xr.DataArray] = {}
+    for name in names:
+        error, correlation = f"{name}_uncertainty", _errors(part, name)
+        inputs = [part[layer] for layer in (name, error) if layer in part]
+        outputs = [name]
+        if correlation is not None:
+            outputs += [error, *(quantile_name(name, p) for p in QUANTILES)]
+        average = partial(
+            _mean_of,
+            cuts=cuts,
+            needed=capture * periods.steps,
+            step_hours=periods.step_hours,
+            correlation=correlation,
+            freedom=freedom_of(part[error].attrs) if error in part else np.inf,
+            is_median=part[name].attrs.get("statistic", "median") == "median",
+        )
+        means = xr.apply_ufunc(
+            average,
+            *(_whole(layer) for layer in inputs),
+            input_core_dims=[[TIME]] * len(inputs),
+            output_core_dims=[[TIME]] * len(outputs),
+            exclude_dims={TIME},
+            dask="parallelized",
+            dask_gufunc_kwargs={"output_sizes": {TIME: len(cuts)}},
+            output_dtypes=[np.float32] * len(outputs),
+        )
+        made = means if len(outputs) > 1 else [means]
+        layers |= {output: layer.drop_attrs() for output, layer in zip(outputs, made, strict=True)}
+        if f"{name}_flag" in part:
+            layers[f"{name}_flag"] = xr.apply_ufunc(
+                partial(_most_frequent, cuts=cuts),
+                _whole(part[f"{name}_flag"]),
+                input_core_dims=[[TIME]],
+                output_core_dims=[[TIME]],
+                exclude_dims={TIME},
+                dask="parallelized",
+                dask_gufunc_kwargs={"output_sizes": {TIME: len(cuts)}},
+                output_dtypes=[np.int8],
+            ).where(layers[name].notnull(), np.int8(PRODUCT_FLAGS["no_estimate"]))
+    return xr.Dataset(layers)
+
+
+def _whole(layer: xr.DataArray) -> xr.DataArray:
+    """Return a layer whose hours are in one block."""
+    if not layer.chunks:
+        return layer
+    return layer.chunk({dim: -1 if dim == TIME else "auto" for dim in layer.dims})
+
+
+def _mean_of(
+    values: np.ndarray,
+    errors: np.ndarray | None = None,
+    *,
+    cuts: list[slice],
+    needed: np.ndarray,
+    step_hours: float,
+    correlation: ErrorCorrelation | None,
+    freedom: float,
+    is_median: bool,
+) -> np.ndarray | tuple[np.ndarray, ...]:
+    """Return means (..., period) of values (..., t); with a correlation, error and quantiles."""
+    values = values.astype(np.float64)
+    present = np.isfinite(values)
+    if errors is not None and is_median:
+        values = values + RootNormal.from_median(values, errors, freedom=freedom).spread ** 2
+    count = np.stack([present[..., cut].sum(axis=-1) for cut in cuts], axis=-1)
+    values = np.where(present, values, 0.0)
+    total = np.stack([values[..., cut].sum(axis=-1) for cut in cuts], axis=-1)
+    enough = count >= np.maximum(needed, 1)
+    mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=enough)
+    if correlation is None or errors is None:
+        return mean.astype(np.float32)
+    errors = np.where(present, errors, np.nan)
+    error = np.stack([correlation.of_mean(errors[..., cut], step_hours) for cut in cuts], axis=-1)
+    error = np.where(enough, error, np.nan)
+    law = RootNormal.from_mean(mean, error)
+    layers = (mean, error, *(law.quantile(p) for p in QUANTILES))
+    return tuple(layer.astype(np.float32) for layer in layers)
+
+
+def _most_frequent(flags: np.ndarray, *, cuts: list[slice]) -> np.ndarray:
+    """Return the flag that most hours of each period with an estimate have, (..., period) int8."""
+    kinds = sorted(kind for name, kind in PRODUCT_FLAGS.items() if name != "no_estimate")
+    counts = [[(flags[..., cut] == kind).sum(axis=-1) for cut in cuts] for kind in kinds]
+    most = np.argmax(counts, axis=0)
+    return np.moveaxis(np.array(kinds, np.int8)[most], 0, -1)
+
+
+def _described(dataset: xr.Dataset, means: xr.Dataset, name: str, mean_of: str) -> None:
+    """Give the layers of a pollutant's means the attributes of those of its hours."""
+    long_name = f"{mean_of} of {POLLUTANTS[name].long_name}"
+    for layer in {name, f"{name}_uncertainty", f"{name}_flag"} & set(means):
+        stated = dataset[layer].attrs
+        means[layer].attrs = {k: v for k, v in stated.items() if k not in _OF_HOURS}
+    means[name].attrs |= {"statistic": "mean", "long_name": long_name}
+    means[name].attrs["cell_methods"] = f"{TIME}: mean"
+    if f"{name}_uncertainty" not in means:
+        return
+    means[f"{name}_uncertainty"].attrs["long_name"] = f"standard error of {long_name}"
+    for p in QUANTILES:
+        means[quantile_name(name, p)].attrs = {
+            "long_name": f"{100 * p:g} % quantile of {long_name}",
+            "units": means[name].attrs.get("units", CONCENTRATION_UNITS),
+            "quantile": p,
+        }
+
+
+def _with_coordinates(dataset: xr.Dataset, means: xr.Dataset, periods: _Periods) -> xr.Dataset:
+    """Return means with the times of their periods, and all of the dataset that has no time."""
+    length = (periods.ends - periods.begins) / np.timedelta64(1, "h")
+    stated = {"time_label": "start", "step_hours": float(np.median(length))}
+    attributes = dataset[TIME].attrs | {"bounds": f"{TIME}_bnds"} | stated
+    constant = [
+        name
+        for name, layer in dataset.variables.items()
+        if TIME not in layer.dims and name not in means.variables
+    ]
+    joined = means.merge(dataset[constant], compat="override", join="override").assign_coords(
+        {
+            TIME: (TIME, periods.begins, attributes),
+            f"{TIME}_bnds": ((TIME, "bnds"), np.stack([periods.begins, periods.ends], axis=1)),
+        }
+    )
+    order = [dim for dim in dataset.dims if dim in joined.dims and dim != "bnds"]
+    return joined.transpose(*order, ...).assign_attrs(dataset.attrs)
