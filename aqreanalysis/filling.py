@@ -115,7 +115,8 @@ def _estimated(
     values = values_of(observations, variable)
     neighbours = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
-    standardised = torch.from_numpy(state.standardisation.forward(values))
+    roots = np.minimum(state.standardisation.forward(values), float(state.model.largest))
+    standardised = torch.from_numpy(roots)
     with torch.no_grad(), single_thread():
         filled = Fillings.of(covariance, standardised, neighbours)
         spread, freedom = proven_spread(filled, covariance, standardised, neighbours)
