@@ -58,8 +58,9 @@ def fill(
     -------
     Dataset
         The observations with the variable complete, ``<variable>_uncertainty`` (one standard
-        error, ug m-3, of what was estimated) and ``<variable>_origin``: 0 measured, 1 estimated,
-        2 no estimate, where no value was in range and the gap remains.
+        error, ug m-3, of what was estimated; its attribute ``degrees_of_freedom`` says how heavy
+        the tails of the root are, where it is not normal) and ``<variable>_origin``: 0 measured,
+        1 estimated, 2 no estimate, where no value was in range and the gap remains.
 
     Raises
     ------
