@@ -1,30 +1,26 @@
 """Gap filling: missing hours of stations are estimated, and flagged as such."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
-from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS, NearbyStations, complete
-from aqreanalysis.methods.kriging.spread import FEWEST, fit_log_variance, interval_factor
+from aqreanalysis.methods.kriging.gaps import NearbyStations
+from aqreanalysis.methods.kriging.made_gaps import Fillings, proven_spread
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.saved import State
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import Quality, usable, valid_variable, values_of
+from aqreanalysis.predictive import DEGREES_OF_FREEDOM
 
 #: Meaning of the values of ``<variable>_origin``.
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
-#: Neighbours whose values at the hours of a station's own last and next value are used too.
-NEIGHBOURS = 4
-#: Bounds of the power with which the error of filled values follows that of kriging.
-POWERS = (0.0, 2.0)
 
 
 def fill(
@@ -62,8 +58,9 @@ def fill(
     -------
     Dataset
         The observations with the variable complete, ``<variable>_uncertainty`` (one standard
-        error, ug m-3, of what was estimated) and ``<variable>_origin``: 0 measured, 1 estimated,
-        2 no estimate, where no value was in range and the gap remains.
+        error, ug m-3, of what was estimated; its attribute ``degrees_of_freedom`` says how heavy
+        the tails of the root are, where it is not normal) and ``<variable>_origin``: 0 measured,
+        1 estimated, 2 no estimate, where no value was in range and the gap remains.
 
     Raises
     ------
@@ -104,76 +101,39 @@ def fill(
             "the fitted model learned departures from a background; fill with one that learned "
             "without, or leave method out"
         )
-    values, error = _estimated(method.state_for(observations), observations, variable)
-    return _filled(observations, variable, values, error)
+    estimated = _estimated(method.state_for(observations), observations, variable)
+    return _filled(observations, variable, *estimated)
 
 
 def _estimated(
     state: State, observations: xr.Dataset, variable: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return series with gaps filled, and the standard error in the gaps, (station, time) each.
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return series with gaps filled, the standard error in the gaps, and degrees of freedom.
 
-    NaN where there is no estimate; the error also where a value was measured.
+    Series and errors are (station, time), NaN where there is no estimate; the error also where a
+    value was measured.
     """
     values = values_of(observations, variable)
     neighbours = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
-    standardised = torch.from_numpy(state.standardisation.forward(values))
+    roots = np.minimum(state.standardisation.forward(values), float(state.model.largest))
+    standardised = torch.from_numpy(roots)
     with torch.no_grad(), single_thread():
-        mean, variance = complete(covariance, standardised, neighbours, at_own_steps=NEIGHBOURS)
-        constrained = covariance.constrained(variance).numpy()
-        variance = _calibrated(variance, covariance, standardised, neighbours)
-        distribution = state.standardisation.distribution(mean, variance)
-    estimated = np.isnan(values) & constrained
+        filled = Fillings.of(covariance, standardised, neighbours)
+        spread, freedom = proven_spread(filled, covariance, standardised, neighbours)
+    distribution = state.standardisation.distribution(
+        torch.from_numpy(filled.mean), torch.from_numpy(spread) ** 2, freedom
+    )
+    estimated = np.isnan(values) & filled.constrained
     return (
         np.where(estimated, distribution.median, values),
         np.where(estimated, distribution.standard_error, np.nan),
+        freedom,
     )
 
 
-def _calibrated(
-    variance: Tensor, covariance: SpaceTimeCovariance, series: Tensor, nearby: NearbyStations
-) -> Tensor:
-    """Return the variance of filled values as gaps that are made in the series prove it.
-
-    A power and a factor are fitted to the errors in made gaps: one pair while other stations
-    report, one while none does.
-    """
-    silent = ~torch.isfinite(series).any(0).expand_as(series)
-    for everyone in (False, True):
-        made = torch.from_numpy(_made_gaps(series.shape, everyone=everyone))
-        made &= torch.isfinite(series)
-        trial = series.masked_fill(made, torch.nan)
-        mean, spread = complete(covariance, trial, nearby, at_own_steps=NEIGHBOURS)
-        known = made & covariance.constrained(spread)
-        columns, error = spread[known].log()[:, None].numpy(), (series - mean)[known].numpy()
-        if len(error) < FEWEST:
-            continue
-        law = fit_log_variance(columns, error, start=(1.0,), bounds=[POWERS], ridge=0.0)
-        fitted = np.exp((columns @ law[:-1] + law[-1]) / 2)
-        law[-1] += 2 * np.log(interval_factor(error, fitted))
-        chosen = (silent if everyone else ~silent) & (variance > 0)
-        variance = torch.where(chosen, variance ** law[0] * np.exp(law[-1]), variance)
-    return variance
-
-
-def _made_gaps(shape: tuple[int, ...], *, everyone: bool) -> np.ndarray:
-    """Return where values are taken out, (station, time): a fifth of each series, or of all."""
-    rng, gaps = np.random.default_rng(0), np.zeros(shape, dtype=bool)
-    for row in [slice(None)] if everyone else range(shape[0]):
-        step = int(rng.integers(OWN_REACH_STEPS))
-        while step < shape[1]:
-            # Of a network any length; of a station most are short.
-            length = int(rng.integers(1, OWN_REACH_STEPS + 1))
-            if not everyone:
-                length = int(np.exp(rng.uniform(0, np.log(OWN_REACH_STEPS + 1))))
-            gaps[row, step : step + length] = True
-            step += 5 * length
-    return gaps
-
-
 def _filled(
-    observations: xr.Dataset, variable: str, values: np.ndarray, error: np.ndarray
+    observations: xr.Dataset, variable: str, values: np.ndarray, error: np.ndarray, freedom: float
 ) -> xr.Dataset:
     """Return the observations with the filled variable, its uncertainty and its origin."""
     measured = observations[variable].transpose(STATION, TIME)
@@ -187,12 +147,14 @@ def _filled(
     described = pollutant(variable)
     filled = measured.copy(data=np.where(present, measured.values, values.astype(measured.dtype)))
     filled.attrs["ancillary_variables"] = " ".join(layers.values())
+    tails = {} if math.isinf(freedom) else {DEGREES_OF_FREEDOM: freedom}
     return observations.assign(
         {
             variable: filled,
             layers["uncertainty"]: measured.copy(data=error.astype(np.float32)).assign_attrs(
                 standard_name=f"{described.standard_name} standard_error",
                 long_name=f"standard error of the estimated {described.long_name}",
+                **tails,
             ),
             layers["origin"]: (
                 (STATION, TIME),

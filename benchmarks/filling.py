@@ -11,8 +11,9 @@ import xarray as xr
 
 from aqreanalysis import Reanalyser
 from aqreanalysis.filling import fill
+from aqreanalysis.methods.kriging.made_gaps import made_gaps
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.predictive import RootNormal, freedom_of
 from aqreanalysis.verification.strata import hours_silent, interval_labels, part_of
 from benchmarks.measuring import learned_covariance
 from benchmarks.protocols import scored_months
@@ -24,6 +25,8 @@ PUBLISHED = {"PriSTI": 9.03, "CSDI": 9.51}
 VARIABLE = "pm25"
 #: Edges, the upper one excluded: hours to the nearest value of the station.
 TO_NEAREST_HOURS = (0.0, 3.0, 6.0, 12.0, 24.0, np.inf)
+#: Draws of gaps beside those of the mask, which has few outages of all stations.
+DRAWS = 3
 
 
 def filling_table(folder: Path) -> str:
@@ -50,33 +53,55 @@ def filling_table(folder: Path) -> str:
 
 
 def coverage_table(folder: Path) -> str:
-    """Return how much the 90 % interval of `fill` holds of the masked values.
+    """Return how much the 90 % interval of `fill` holds of values that are taken out.
 
     By hours to the nearest value of the station, before or after, while any station reports and
-    while none does.
+    while none does: of the mask, and of `DRAWS` of gaps of all lengths beside it.
     """
     masked, training, values, scored = _masked(folder)
-    covered = _covered(masked, training, values)
-    silent = masked[VARIABLE].isnull().all("station").values
-    reported = masked[VARIABLE].notnull().transpose("station", "time").values
-    hours = np.minimum(hours_silent(reported, 1.0), hours_silent(reported[:, ::-1], 1.0)[:, ::-1])
-    part = part_of(hours, TO_NEAREST_HOURS)
-    rows = [["hours to the nearest value", "while any station reports", "while none does"]]
-    for number, label in enumerate(["all", *interval_labels(TO_NEAREST_HOURS)]):
-        inside = scored if label == "all" else scored & (part == number - 1)
-        cells = [covered[inside & (silent == none)] for none in (False, True)]
-        rows.append([label, *(f"{c.mean():.3f} of {c.size}" if c.size else "-" for c in cells)])
-    return markdown(rows)
+    model = _model(training)
+    columns = {
+        "while any station reports": (False, [(masked, scored)]),
+        "while none does": (True, [(masked, scored)]),
+        "made gaps, any": (False, _made(masked, everyone=False)),
+        "made gaps, none": (True, _made(masked, everyone=True)),
+    }
+    rows = [["all"], *([label] for label in interval_labels(TO_NEAREST_HOURS))]
+    for none, gappy in columns.values():
+        parts = [_covered(*each, values, model, none=none) for each in gappy]
+        covered, part = (np.concatenate(each) for each in zip(*parts, strict=True))
+        for number, row in enumerate(rows, -1):
+            inside = covered[(part == number) | (number < 0)]
+            row.append(f"{inside.mean():.3f} of {inside.size}" if inside.size else "-")
+    return markdown([["hours to the nearest value", *columns], *rows])
 
 
-def _covered(masked: xr.Dataset, training: xr.Dataset, values: np.ndarray) -> np.ndarray:
-    """Return whether the 90 % interval of `fill` holds each value, (station, time)."""
-    filled = fill(masked, method=_model(training))
-    error = filled[f"{VARIABLE}_uncertainty"].values
-    distribution = RootNormal.from_median(filled[VARIABLE].values, error)
+def _made(masked: xr.Dataset, *, everyone: bool) -> list[tuple[xr.Dataset, np.ndarray]]:
+    """Return the year with further gaps in the scored months, and where these are."""
+    known = masked[VARIABLE].notnull().transpose("station", "time").values & scored_months(masked)
+    draws = range(1, 1 + DRAWS)
+    made = [known & made_gaps(known.shape, everyone=everyone, seed=draw) for draw in draws]
+    return [(_only(masked, ~gaps), gaps) for gaps in made]
+
+
+def _covered(
+    gappy: xr.Dataset, scored: np.ndarray, values: np.ndarray, model: Reanalyser, *, none: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether the 90 % interval of `fill` holds each value, and the part of its distance.
+
+    Of values with an estimate, (n,), while no station reports or any does.
+    """
+    filled = fill(gappy, method=model)
+    error = filled[f"{VARIABLE}_uncertainty"]
+    distribution = RootNormal.from_median(
+        filled[VARIABLE].values, error.values, freedom=freedom_of(error.attrs)
+    )
     low, high = distribution.interval_90()
-    covered: np.ndarray = (values >= low) & (values <= high)
-    return covered
+    reported = gappy[VARIABLE].notnull().transpose("station", "time").values
+    hours = np.minimum(hours_silent(reported, 1.0), hours_silent(reported[:, ::-1], 1.0)[:, ::-1])
+    counted = scored & np.isfinite(distribution.spread) & (reported.any(axis=0) != none)
+    within = (values >= low) & (values <= high)
+    return within[counted], part_of(hours, TO_NEAREST_HOURS)[counted]
 
 
 def _masked(folder: Path) -> tuple[xr.Dataset, xr.Dataset, np.ndarray, np.ndarray]:

@@ -10,8 +10,10 @@ import xarray as xr
 import aqreanalysis as aqr
 from aqreanalysis.filling import ORIGINS, fill
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.gaps import NearbyStations, complete
+from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, last_and_next
+from aqreanalysis.methods.kriging.made_gaps import made_gaps
 from aqreanalysis.observations import validate
+from aqreanalysis.predictive import RootNormal, freedom_of
 
 QUICK = aqr.Schedule(covariance_updates=5, updates=0)
 
@@ -123,6 +125,39 @@ def test_a_model_of_something_else_is_refused(observations, model):
     time = daily.time.assign_attrs(step_hours=24.0)
     with pytest.raises(ValueError, match=r"this model learned steps of 1 h; found .* every 24 h"):
         fill(daily.assign_coords(time=time), method=model)
+
+
+@pytest.mark.parametrize(("everyone", "within"), [(False, 0.04), (True, 0.1)])
+def test_intervals_hold_at_every_distance_to_the_nearest_value(everyone, within, model):
+    """Whatever the covariance: this one has hardly learned. There are some 25 outages of all."""
+    observations = aqr.synthetic_network(hours=720, seed=4).observations
+    values = observations.pm25.values.astype(float)
+    gaps = made_gaps(values.shape, everyone=everyone, seed=1) & np.isfinite(values)
+    gappy = observations.assign(pm25=observations.pm25.copy(data=np.where(gaps, np.nan, values)))
+    filled = fill(gappy, method=model)
+    error = filled.pm25_uncertainty
+    low, high = RootNormal.from_median(
+        filled.pm25.values, error.values, freedom=freedom_of(error.attrs)
+    ).interval_90()
+    last, following = last_and_next(gappy.pm25.notnull().values)
+    steps = np.arange(gaps.shape[1])
+    nearest = np.minimum(steps - last, following - steps)
+    for least, most in ((1, 2), (3, 5), (6, 11), (12, 24)):
+        part = gaps & np.isfinite(low) & (nearest >= least) & (nearest <= most)
+        inside = (low <= values)[part] & (values <= high)[part]
+        assert abs(inside.mean() - 0.9) < within, (least, inside.mean())
+
+
+def test_the_error_is_larger_where_stations_disagree(model):
+    """Stations agree for ten days, and do not for the next ten."""
+    observations = aqr.synthetic_network(hours=480, seed=4).observations.isel(station=slice(9))
+    hours = np.arange(480)
+    own = np.random.default_rng(0).standard_normal(observations.pm25.shape)
+    root = 7 + np.sin(hours / 40) + np.where(hours < 240, 0.2, 2.0) * own
+    whole = observations.assign(pm25=observations.pm25.copy(data=np.maximum(root, 0) ** 2))
+    filled = fill(without(whole, 4, slice(None, None, 7)), method=model)
+    spread = (filled.pm25_uncertainty / np.sqrt(filled.pm25)).isel(station=4)
+    assert spread[240:].mean() > 3 * spread[:240].mean()
 
 
 @pytest.mark.slow

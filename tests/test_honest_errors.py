@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import aqreanalysis as aqr
@@ -9,6 +10,7 @@ from aqreanalysis.filling import fill
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.predictive import RootNormal, freedom_of
 
 QUICK = Schedule(covariance_updates=12, updates=0, validation_windows=6)
 HOUR = 100
@@ -89,6 +91,29 @@ def test_one_absurd_value_does_not_change_what_is_learned(observations, model, a
     np.testing.assert_allclose(product.pm25_uncertainty, expected.pm25_uncertainty, rtol=0.1)
 
 
+@pytest.mark.parametrize("absurd", [9999.0, 1e6])
+def test_one_absurd_value_moves_the_hours_around_it_a_little_only(observations, model, absurd):
+    """It counts as the largest value that is not absurd; nothing below that is changed."""
+    values = observations.pm25.values.copy()
+    values[3, HOUR - 1] = absurd
+    product, expected = (
+        product_of(model, each) for each in (changed(observations, values), observations)
+    )
+    moved = abs(product.pm25 - expected.pm25) / expected.pm25_uncertainty
+    assert float(moved.max()) < 2
+    assert float(moved.isel(time=slice(6, None)).max()) < 0.05
+    root = float(model.state_for(observations).model.largest)
+    largest = model.state_for(observations).standardisation.concentration(torch.tensor(root))
+    assert observations.pm25.max() <= float(largest) < 4000
+    values[3, HOUR - 1] = float(largest)
+    xr.testing.assert_allclose(product, product_of(model, changed(observations, values)), rtol=1e-5)
+    filled = fill(changed(observations, values), method=model, quality="ignore")
+    values[3, HOUR - 1] = absurd
+    same = fill(changed(observations, values), method=model, quality="ignore")
+    gaps = same.pm25_origin == 1
+    xr.testing.assert_allclose(same.pm25.where(gaps), filled.pm25.where(gaps), rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_the_error_grows_while_the_network_is_silent(network):
     hidden = network.hidden
@@ -129,8 +154,10 @@ def test_errors_of_filled_gaps_hold_what_they_say(network):
     gaps &= np.isfinite(values)
     model = fitted(network.observations.isel(time=slice(240)), Schedule(updates=0))
     filled = fill(changed(observations, np.where(gaps, np.nan, values)), method=model)
-    distribution = aqr.predictive.RootNormal.from_median(
-        filled.pm25.values[gaps].astype(float), filled.pm25_uncertainty.values[gaps].astype(float)
+    distribution = RootNormal.from_median(
+        filled.pm25.values[gaps].astype(float),
+        filled.pm25_uncertainty.values[gaps].astype(float),
+        freedom=freedom_of(filled.pm25_uncertainty.attrs),
     )
     low, high = distribution.interval_90()
     share = np.mean((low <= values[gaps]) & (values[gaps] <= high))

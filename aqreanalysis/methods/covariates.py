@@ -1,5 +1,6 @@
 """The series that a network takes: the predicted variable and its covariates, standardised."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -79,7 +80,9 @@ class Standardisation:
         """Return the concentration of a standardised root."""
         return (self.centre + self.scale * root).clamp_min(0) ** 2
 
-    def distribution(self, mean: "Tensor", variance: "Tensor") -> RootNormal:
+    def distribution(
+        self, mean: "Tensor", variance: "Tensor", freedom: float = math.inf
+    ) -> RootNormal:
         """Return the distribution of a concentration of which the root is known, standardised.
 
         Examples
@@ -91,7 +94,8 @@ class Standardisation:
         (36.0, 12.083)
         """
         root = mean * self.scale + self.centre
-        return RootNormal(root.numpy(), (variance.sqrt() * self.scale).numpy())
+        spread = (variance.sqrt() * self.scale).numpy()
+        return RootNormal(root.numpy(), spread, freedom=freedom)
 
 
 @dataclass(frozen=True)

@@ -125,20 +125,15 @@ class StationSeries:
     def to_learn_from(self, transform: Transform | None) -> Self:
         """Return the series on the scale of interpolation, without absurd values.
 
-        One value of 9999 would bend what is learned from all hours. A value is absurd that lies
-        five times as far from the median as 99 % of the values on its side do: of a year of hours
-        in a country, none or the one or two of its worst fires.
+        One value of 9999 would bend what is learned from all hours. A value is absurd outside of
+        their `plausible_range`.
         """
         values = to_scale(self.values, transform)
-        known = values[~np.isnan(values)]
-        # The next value inwards, so that a single absurd one is never the quantile itself.
-        low = np.quantile(known, COMMON[0], method="higher")
-        high = np.quantile(known, COMMON[1], method="lower")
-        middle = np.median(known)
-        absurd = values > middle + ABSURD * (high - middle)
+        lowest, highest = plausible_range(values[~np.isnan(values)])
+        absurd = values > highest
         if transform is None:
-            absurd |= values < middle - ABSURD * (middle - low)
-        if known.size >= FEWEST and low < high and absurd.any():
+            absurd |= values < lowest
+        if absurd.any():
             station, hour = np.argwhere(absurd)[np.argmax(np.abs(self.values[absurd]))]
             LOGGER.info(
                 "not learned from, as far beyond all others: %d values of %s, the farthest %g at "
@@ -159,6 +154,33 @@ class StationSeries:
         """Return the values on the scale of interpolation, 0 where missing, and where they are."""
         values = to_scale(self.values, transform)
         return np.nan_to_num(values), ~np.isnan(values)
+
+
+def plausible_range(known: np.ndarray) -> tuple[float, float]:
+    """Return the least and the largest value that are not absurd, on the scale of interpolation.
+
+    They lie five times as far from the median as 99 % of the values on their side do: of a year of
+    hours in a country, nothing is beyond but the one or two of its worst fires. Of few values,
+    or such as hardly differ, nothing is said.
+
+    Parameters
+    ----------
+    known : (n,) float64
+
+    Examples
+    --------
+    >>> plausible_range(np.arange(101.0))
+    (-195.0, 295.0)
+    """
+    if known.size < FEWEST:
+        return -np.inf, np.inf
+    # The next value inwards, so that a single absurd one is never the quantile itself.
+    low = np.quantile(known, COMMON[0], method="higher")
+    high = np.quantile(known, COMMON[1], method="lower")
+    if not low < high:
+        return -np.inf, np.inf
+    middle = np.median(known)
+    return float(middle - ABSURD * (middle - low)), float(middle + ABSURD * (high - middle))
 
 
 def tiles(count: int, hours: int, *, values: int) -> Iterator[slice]:

@@ -1,5 +1,6 @@
 """From Datasets to tensors: cycles, completed windows, neighbours."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
@@ -106,6 +107,7 @@ class Samples:
         trend: np.ndarray | None = None,
         log_noise: np.ndarray | None = None,
         covariates: np.ndarray | None = None,
+        largest: float = math.inf,
     ) -> Self:
         """Return the samples of an observations Dataset.
 
@@ -123,10 +125,12 @@ class Samples:
             Logarithm of the factor of each station's noise.
         covariates : (station, time, covariate), optional
             Standardised series of other variables, NaN where missing.
+        largest : float
+            Standardised value as which larger ones count.
         """
         network = StationNetwork.from_dataset(dataset)
         clock, begin = clock_of(dataset, seasons=seasons)
-        value = standardisation.forward(values_of(dataset, variable))
+        value = np.minimum(standardisation.forward(values_of(dataset, variable)), largest)
         if trend is not None:
             value = value - trend
         core, margin = configuration.core_steps, configuration.margin_steps

@@ -168,6 +168,8 @@ class NeuralKNN(nn.Module):
         self.register_buffer("filled_share", torch.ones(()))
         # Inverse of the degrees of freedom of the root: 0 where it is normal.
         self.register_buffer("heaviness", torch.zeros(()))
+        # Standardised root as which larger ones count: one absurd value may move so much only.
+        self.register_buffer("largest", torch.tensor(math.inf, dtype=torch.float64))
         # Share of the learned correction that is used; validation stations decide, 1 in training.
         self.register_buffer("departure", torch.ones(()))
 
@@ -175,6 +177,7 @@ class NeuralKNN(nn.Module):
     spread_law: Tensor
     filled_share: Tensor
     heaviness: Tensor
+    largest: Tensor
 
     @property
     def freedom(self) -> float:

@@ -18,7 +18,12 @@ from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import Background
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
-from aqreanalysis.methods.covariates import COVARIATE_BYTES, Scaling, covariates_of
+from aqreanalysis.methods.covariates import (
+    COVARIATE_BYTES,
+    Scaling,
+    Standardisation,
+    covariates_of,
+)
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
 from aqreanalysis.methods.neural.batches import Samples, clock_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
@@ -32,6 +37,7 @@ from aqreanalysis.methods.neural.saved import (
 )
 from aqreanalysis.methods.neural.targets import station_subset, stations_of_a_tile
 from aqreanalysis.methods.neural.training import train
+from aqreanalysis.methods.series import plausible_range
 from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
@@ -215,6 +221,7 @@ class Reanalyser(Fitted):
             progress=self.progress,
             checkpoint=self.checkpoint,
         )
+        trained.model.largest.fill_(_largest_root(standardisation, reporting, variable))
         stamps = pd.DatetimeIndex(reporting[TIME].values).strftime("%Y-%m-%dT%H:%M")
         facts = {
             "variable": variable,
@@ -273,6 +280,7 @@ class Reanalyser(Fitted):
             trend=_trend_of(trend, known, near),
             covariates=Scaling.from_facts(state.facts["scaling"]).covariates(near),
             log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
+            largest=float(state.model.largest),
         )
         time = observations[TIME]
         return NeuralField(
@@ -391,6 +399,15 @@ def _without_outliers(observations: xr.Dataset, variable: str) -> xr.Dataset:
         return observations
     ceiling = np.partition(known, -largest)[-largest]
     return observations.assign({variable: values.clip(max=ceiling, keep_attrs=True)})
+
+
+def _largest_root(
+    standardisation: Standardisation, observations: xr.Dataset, variable: str
+) -> float:
+    """Return the end of the plausible range of standardised roots, or the largest one beyond."""
+    roots = standardisation.forward(values_of(observations, variable))
+    known = roots[np.isfinite(roots)]
+    return max(plausible_range(known)[1], float(known.max()))
 
 
 def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:

@@ -96,7 +96,8 @@ def load_state(folder: Path) -> State:
         with torch.random.fork_rng(devices=[]):
             count = len(facts["scaling"]) - 1
             model = NeuralKNN(configuration, spacing_km=1.0, covariates=count)
-        # Format 3 knew neither how bands are correlated nor what all stations share: none.
+        # Format 3 knew neither how bands are correlated, nor what all stations share, nor a largest
+        # value: none.
         model.load_state_dict({**model.state_dict(), **weights})
         model.covariance.requires_grad_(False)
         model.bands.requires_grad_(False)
