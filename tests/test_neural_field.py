@@ -115,11 +115,16 @@ def crowd(step, *, count=116, k=40):
     """Return geometries in a network where only some are neighbours, and its grid."""
     rng = np.random.default_rng(0)
     network = StationNetwork(rng.uniform(100, 123, count), rng.uniform(30, 40, count))
-    model = NeuralKNN(Configuration(neighbours=k), spacing_km=60.0).requires_grad_(False)
+    model = NeuralKNN(Configuration(neighbours=k), spacing_km=60.0, attributes=1)
+    model.requires_grad_(False)
+    model.bands.trend_covariance.fill_(0.02)
     model.bands.stretch.copy_(torch.tensor([0.2, 0.1]))
     noise = torch.from_numpy(rng.normal(0, 0.3, count))
     row, column = np.mgrid[0:8, 0:16] * step
-    return Geometries(model, network, noise, heads=False), np.stack([110 + column, 33 + row])
+    attributes = torch.from_numpy(rng.normal(size=(count, 1)))
+    return Geometries(
+        model, network, noise, False, attributes, lambda lon, lat: np.sin(20 * lon)[:, None]
+    ), np.stack([110 + column, 33 + row])
 
 
 @pytest.mark.parametrize(

@@ -297,7 +297,7 @@ def test_a_description_that_is_none_is_refused(folder, text):
 def test_another_format_is_refused_with_its_version(folder, number):
     rewrite(folder, format=number, package="9.9")
 
-    with pytest.raises(SavedModelError, match=r"has format .*9\.9.*reads format 4"):
+    with pytest.raises(SavedModelError, match=r"has format .*9\.9.*reads format 5"):
         Reanalyser.load(folder)
 
 

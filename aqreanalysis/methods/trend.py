@@ -23,6 +23,8 @@ class Trend:
         Whether the square root of a covariate is used, as for concentrations.
     centre, scale, coefficient : tuple of float
         Of each covariate over the training stations and hours.
+    attributes : tuple of str
+        Covariates by which places also differ for the covariance.
     """
 
     names: tuple[str, ...]
@@ -30,6 +32,7 @@ class Trend:
     centre: tuple[float, ...]
     scale: tuple[float, ...]
     coefficient: tuple[float, ...]
+    attributes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, background: Background, columns: np.ndarray, values: np.ndarray) -> Self:
@@ -76,6 +79,11 @@ class Trend:
         """Return the trend of `facts`."""
         return cls(**{name: tuple(values) for name, values in facts.items()})
 
+    @property
+    def used(self) -> bool:
+        """Whether any covariate counts."""
+        return any(self.coefficient)
+
     def facts(self) -> dict[str, Any]:
         """Return plain lists, for the record of a saved model."""
         return {name: list(values) for name, values in asdict(self).items()}
@@ -88,6 +96,11 @@ class Trend:
     def __call__(self, columns: np.ndarray) -> np.ndarray:
         """Return the trend (n, t) of covariates (n, t, covariate)."""
         return self.regular(columns) @ np.array(self.coefficient)
+
+    def attributes_of(self, columns: np.ndarray) -> np.ndarray:
+        """Return the attributes of places (n, attribute), of covariates at one hour."""
+        chosen = [self.names.index(name) for name in self.attributes]
+        return self.regular(columns)[:, 0, chosen]
 
     def check(self, background: Background) -> None:
         """Refuse a background of other variables than those learned."""

@@ -107,14 +107,32 @@ class BandCovariance(nn.Module):
     The noise n of a station has a factor, for some are noisier than others. Bands are not disjoint:
     the variance of their sum counts the correlation of their errors, ``correlation``.
 
+    Places may have attributes x, such as the altitude, in standard deviations. First, these set
+    places apart as kilometres do: the distance in the term i of the sum is
+
+    .. math:: \sqrt{|S h|^2 + \sum_k (\lambda_{ik} \Delta x_k)^2}
+
+    with lengths :math:`\lambda`, km (automatic relevance determination: Rasmussen & Williams 2006,
+    Gaussian Processes for Machine Learning, section 5.1). Second, the mean of a band may follow
+    them around each target and step, with coefficients of which the prior has mean 0 and variance
+    d (Omre 1987, Mathematical Geology 19, 25): the covariance gains
+
+    .. math:: \sum_k d_{bk} x_k x'_k ,
+
+    of which only differences count, since weights sum to 1. Where a target differs from all
+    stations, both make its variance grow.
+
     Parameters
     ----------
     bands : int
     spacing_km : float
-        Median spacing of the stations; the ranges begin at 3 and 20 times it.
+        Median spacing of the stations; the ranges begin at 3 and 20 times it, and the lengths of an
+        attribute at it.
+    attributes : int
+        Number of attributes.
     """
 
-    def __init__(self, bands: int, spacing_km: float) -> None:
+    def __init__(self, bands: int, spacing_km: float, attributes: int = 0) -> None:
         super().__init__()
         ranges = torch.tensor([3 * spacing_km, 20 * spacing_km], dtype=torch.float64).log()
         # The slower a band, the more of the variance it holds, and the less noise.
@@ -124,11 +142,24 @@ class BandCovariance(nn.Module):
         self.log_noise = nn.Parameter(torch.linspace(-3.0, -4.5, bands, dtype=torch.float64))
         self.stretch = nn.Parameter(torch.zeros(2, dtype=torch.float64))
         self.register_buffer("correlation", torch.eye(bands, dtype=torch.float64))
+        length = torch.full((2, attributes), math.log(spacing_km), dtype=torch.float64)
+        self.log_length = nn.Parameter(length)
+        drift = torch.linspace(-4.0, -2.0, bands, dtype=torch.float64)
+        self.log_drift = nn.Parameter(drift[:, None].repeat(1, attributes))
+        # Of the errors of a trend's coefficients, which are those of the slowest band.
+        trend = torch.zeros(attributes, attributes, dtype=torch.float64)
+        self.register_buffer("trend_covariance", trend)
 
     correlation: Tensor
+    trend_covariance: Tensor
 
     def weights(
-        self, distance_km: Tensor, bearing: Tensor, fading: Tensor, log_noise: Tensor
+        self,
+        distance_km: Tensor,
+        bearing: Tensor,
+        fading: Tensor,
+        log_noise: Tensor,
+        contrast: Tensor | None = None,
     ) -> Weights:
         """Return the weights of k neighbours in each band, and the variance of all bands.
 
@@ -140,6 +171,8 @@ class BandCovariance(nn.Module):
             Noise of a neighbour in units of the sill; it takes the outermost out smoothly.
         log_noise : (n, k) float64
             Logarithm of the factor of each neighbour's noise.
+        contrast : (n, k, attribute) float64, optional
+            Attributes of each neighbour less those of the target; needless without attributes.
 
         Returns
         -------
@@ -148,14 +181,18 @@ class BandCovariance(nn.Module):
         """
         valid = torch.isfinite(distance_km)
         place = self._stretched(torch.where(valid, distance_km, 0.0), bearing)
+        if contrast is None:
+            contrast = place.new_zeros(*valid.shape, 0)
         sill = self.sill()
         faded = sill[:, None] * fading[:, None]  # (n, band, k)
         diagonal = self.noise(log_noise[:, None]) + faded
-        vector = self._covariances(_length_km(place)[:, None], (-1, 1))
+        to_target = _length_km(place)[..., None], contrast, torch.zeros_like(contrast[:, :1])
+        vector = self._covariances(*to_target)[..., 0]
         parts = []
         for start in range(0, len(place), SOLVED_AT_ONCE):
             rows = slice(start, start + SOLVED_AT_ONCE)
-            matrix = self._covariances(_pair_km(place[rows], place[rows])[:, None], (-1, 1, 1))
+            among = _pair_km(place[rows], place[rows]), contrast[rows], contrast[rows]
+            matrix = self._covariances(*among)
             matrix.diagonal(dim1=2, dim2=3).add_(diagonal[rows])
             parts.append(ordinary_weights(matrix, vector[rows], valid[rows, None], sill))
         weight, variance = (torch.cat(each) for each in zip(*parts, strict=True))
@@ -190,6 +227,7 @@ class BandCovariance(nn.Module):
         scale = moment.diagonal()
         self.log_amplitude.add_(scale.log()[:, None])
         self.log_noise.add_(scale.log())
+        self.log_drift.add_(scale.log()[:, None])
         self.correlation.copy_(moment / (scale[:, None] * scale).sqrt())
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
@@ -197,11 +235,23 @@ class BandCovariance(nn.Module):
 
         Parameters
         ----------
-        first, second : (n, 2) and (m, 2) float64
-            Distance, km, and bearing from one point to each place.
+        first, second : (n, 2 + attribute) and (m, 2 + attribute) float64
+            Distance, km, and bearing from one point to each place, and the attributes of the place.
         """
-        first, second = (self._stretched(*places.unbind(-1)) for places in (first, second))
-        return self._covariances(_pair_km(first, second)[None], (-1, 1, 1))
+        places = (self._stretched(each[:, 0], each[:, 1]) for each in (first, second))
+        return self._covariances(_pair_km(*places), first[:, 2:], second[:, 2:])
+
+    def of_drift(self, attributes: Tensor) -> Tensor:
+        """Return the variance (n, band) of the drift at places with attributes (n, attribute).
+
+        Examples
+        --------
+        >>> covariance = BandCovariance(1, 10.0, attributes=1)
+        >>> _ = covariance.log_drift.data.fill_(0.0)
+        >>> covariance.of_drift(torch.tensor([[2.0]]).double()).tolist()
+        [[4.0]]
+        """
+        return torch.einsum("nc,bcd,nd->nb", attributes, self._drift(), attributes).detach()
 
     def sill(self) -> Tensor:
         """Return the variance of each band, (band,), noise included."""
@@ -217,7 +267,13 @@ class BandCovariance(nn.Module):
         """
         return self.log_noise.exp()[:, None] * log_noise.exp() + JITTER * self.sill()[:, None]
 
-    def leave_one_out(self, distance_km: Tensor, bearing: Tensor, log_noise: Tensor) -> Weights:
+    def leave_one_out(
+        self,
+        distance_km: Tensor,
+        bearing: Tensor,
+        log_noise: Tensor,
+        attributes: Tensor | None = None,
+    ) -> Weights:
         """Return the weights (n, n, band) of each station from the others, and variances (n, band).
 
         Parameters
@@ -225,10 +281,14 @@ class BandCovariance(nn.Module):
         distance_km, bearing : (n, n) float64
         log_noise : (n,) float64
             Logarithm of the factor of each station's noise.
+        attributes : (n, attribute) float64, optional
+            Those of the stations; needless where there are none.
         """
+        if attributes is None:
+            attributes = distance_km.new_zeros(len(distance_km), 0)
         pair_km = _length_km(self._stretched(distance_km, bearing))
         pair_km = (pair_km + pair_km.T) / 2  # bearings of the way back differ on a sphere
-        matrix = self._covariances(pair_km, (-1, 1, 1))
+        matrix = self._covariances(pair_km, attributes, attributes)
         matrix = matrix + torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
         weight, variance = leave_one_out(matrix)
         return Weights(weight.permute(1, 2, 0), variance.T)
@@ -243,12 +303,34 @@ class BandCovariance(nn.Module):
         stretch = size.cosh() * torch.eye(2, dtype=size.dtype) + size.sinh() / size * symmetric
         return place @ stretch
 
-    def _covariances(self, distance_km: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Return the covariances of all bands, noise left out; bands lie along -1 of the shape."""
-        first, second = (
-            (distance_km * -torch.exp(-log_range).view(shape)).add_(amplitude.view(shape)).exp_()
-            for amplitude, log_range in zip(
-                self.log_amplitude.unbind(1), self.log_range.unbind(1), strict=True
-            )
+    def _covariances(self, distance_km: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Return the covariances of all bands, (..., band, n, m), noise left out.
+
+        Parameters
+        ----------
+        distance_km : (..., n, m) float64
+            In the stretched plane.
+        first, second : (..., n, attribute) and (..., m, attribute) float64
+        """
+        apart = [distance_km, distance_km]
+        if first.shape[-1]:
+            square = (first[..., :, None, :] - second[..., None, :, :]) ** 2
+            length = (2 * self.log_length).exp()
+            apart = [(distance_km**2 + square @ each).sqrt() for each in length]
+        terms = zip(apart, self.log_amplitude.unbind(1), self.log_range.unbind(1), strict=True)
+        short, long = (
+            (km[..., None, :, :] * -torch.exp(-log_range)[:, None, None])
+            .add_(amplitude[:, None, None])
+            .exp_()
+            for km, amplitude, log_range in terms
         )
-        return first + second
+        if not first.shape[-1]:
+            return short + long
+        drift = torch.einsum("...nc,bcd,...md->...bnm", first, self._drift(), second)
+        return short + long + drift
+
+    def _drift(self) -> Tensor:
+        """Return the covariance of the coefficients in each band, (band, attribute, attribute)."""
+        of_trend = torch.zeros_like(self.trend_covariance).expand(len(self.log_drift), -1, -1)
+        of_trend = torch.cat([of_trend[1:], self.trend_covariance[None]])
+        return torch.diag_embed(self.log_drift.exp()) + of_trend

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -109,6 +111,7 @@ def fit_bands(
     rate: float,
     rng: np.random.Generator,
     together: int = STATIONS_OF_UPDATE,
+    attributes: Tensor | None = None,
 ) -> Iterator[None]:
     """Fit the bands to stations estimated from the others, each at its measured hours.
 
@@ -118,31 +121,16 @@ def fit_bands(
     factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
     bands and shrunk towards 1. Estimates do not depend on a band's scale, which is that of their
     errors in the end. A station's own values enter the gaps of the others a little.
-    ``together`` stations are left out in turn in an update; all else is as of `fit_filling`.
+    ``together`` stations are left out in turn in an update, ``attributes`` (station, attribute)
+    are those of the covariance; all else is as of `fit_filling`.
     """
-    measured = torch.isfinite(value)
-    reporting = measured.any(dim=0).nonzero()[:, 0].numpy()
-    value, _ = complete(covariance, value, NearbyStations.of(network))
-    padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
-    split = split_bands(padded, torch.ones_like(padded), widths)  # (station, time, band)
+    series = BandSeries.of(value, network, covariance, widths, attributes)
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
 
-    def left_out(steps: int) -> tuple[Tensor, Tensor]:
-        """Return errors (n, band) at some stations and steps, and their variances."""
-        rows = network.nearest_to(int(rng.integers(network.size)), count=together)
-        chosen = torch.from_numpy(rng.choice(reporting, steps))
-        lon, lat = network.longitude[rows], network.latitude[rows]
-        bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
-        distance_km = network.distance_km(rows[:, None], rows)
-        places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
-        weight, variance = bands.leave_one_out(*places, log_noise[rows])
-        part, known = split[rows][:, chosen], measured[rows][:, chosen]
-        error = torch.einsum("ijb,jtb->itb", weight, part) - part
-        return error[known], variance[:, None].expand_as(error)[known]
-
     for _ in range(updates):
-        error = left_out(STEPS_OF_UPDATE)[0].sum(-1)
+        left_out = series.left_out(bands, log_noise, rng, steps=STEPS_OF_UPDATE, together=together)
+        error = left_out.error[left_out.known].sum(-1)
         loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -151,8 +139,125 @@ def fit_bands(
         yield
     bands.requires_grad_(False)
     with torch.no_grad():
-        parts = [left_out(STEPS_OF_SCALE) for _ in range(-(-network.size // together))]
-        bands.scale_to(torch.cat([error / variance.sqrt() for error, variance in parts]))
+        bands.scale_to(
+            torch.cat(
+                [
+                    (part.error / part.variance.sqrt()[:, None])[part.known]
+                    for part in series.everywhere(bands, log_noise, rng, together=together)
+                ]
+            )
+        )
+
+
+class LeftOut(NamedTuple):
+    """Stations that are estimated from the others, each in its turn.
+
+    Attributes
+    ----------
+    rows, steps : (n,) and (t,) int64
+        Stations of the network, and steps of the series.
+    weight : (n, n, band) float64
+    variance : (n, band) float64
+    error : (n, t, band) float64
+        Estimate less truth.
+    known : (n, t) bool
+        Where there is a measurement.
+    """
+
+    rows: np.ndarray
+    steps: Tensor
+    weight: Tensor
+    variance: Tensor
+    error: Tensor
+    known: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class BandSeries:
+    """Completed series of a network, split into bands.
+
+    Attributes
+    ----------
+    split : (station, time, band) float64
+    measured : (station, time) bool
+    reporting : (n,) int64
+        Steps at which any station reports.
+    network : StationNetwork
+    attributes : (station, attribute) float64
+    """
+
+    split: Tensor
+    measured: Tensor
+    reporting: np.ndarray
+    network: StationNetwork
+    attributes: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        value: Tensor,
+        network: StationNetwork,
+        covariance: SpaceTimeCovariance,
+        widths: tuple[float, ...],
+        attributes: Tensor | None = None,
+    ) -> Self:
+        """Return the bands of series (station, time), NaN where missing."""
+        measured = torch.isfinite(value)
+        reporting = measured.any(dim=0).nonzero()[:, 0].numpy()
+        value, _ = complete(covariance, value, NearbyStations.of(network))
+        if attributes is None:
+            attributes = value.new_zeros(network.size, 0)
+        return cls(bands_of(value, widths), measured, reporting, network, attributes)
+
+    def everywhere(
+        self,
+        bands: BandCovariance,
+        log_noise: Tensor,
+        rng: np.random.Generator,
+        *,
+        together: int = STATIONS_OF_UPDATE,
+    ) -> Iterator[LeftOut]:
+        """Yield as many parts of the network as would hold all stations, at many steps."""
+        for _ in range(-(-self.network.size // together)):
+            yield self.left_out(bands, log_noise, rng, steps=STEPS_OF_SCALE, together=together)
+
+    def left_out(
+        self,
+        bands: BandCovariance,
+        log_noise: Tensor,
+        rng: np.random.Generator,
+        *,
+        steps: int,
+        together: int,
+    ) -> LeftOut:
+        """Return the errors at the stations of a random part of the network and random steps."""
+        network = self.network
+        rows = network.nearest_to(int(rng.integers(network.size)), count=together)
+        chosen = torch.from_numpy(rng.choice(self.reporting, steps))
+        lon, lat = network.longitude[rows], network.latitude[rows]
+        bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
+        distance_km = network.distance_km(rows[:, None], rows)
+        places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
+        weight, variance = bands.leave_one_out(*places, log_noise[rows], self.attributes[rows])
+        error = departures(weight, self.split[rows][:, chosen])
+        return LeftOut(rows, chosen, weight, variance, error, self.measured[rows][:, chosen])
+
+
+def bands_of(value: Tensor, widths: tuple[float, ...]) -> Tensor:
+    """Return the bands (station, time, band) of complete series, which stay as at their ends."""
+    padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
+    return split_bands(padded, torch.ones_like(padded), widths)
+
+
+def departures(weight: Tensor, split: Tensor) -> Tensor:
+    """Return what the weights of the others make of each station, less its own, (n, t, band).
+
+    Parameters
+    ----------
+    weight : (n, n, band) float64
+    split : (n, t, band) float64
+    """
+    return torch.einsum("ijb,jtb->itb", weight, split) - split
 
 
 def crps(mean: Tensor, log_variance: Tensor, truth: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ class Neighbourhood:
         From `fade`: 0 near the target, without bound towards the first station left out.
     log_noise : (n, k) float64
         Logarithm of the factor of each neighbour's noise; 0 where none was learned.
+    contrast : (n, k, attribute) float64
+        Attributes of each neighbour less those of the target.
     """
 
     index: Tensor
@@ -35,6 +37,7 @@ class Neighbourhood:
     bearing: Tensor
     fading: Tensor
     log_noise: Tensor
+    contrast: Tensor
 
     def of(self, rows: Tensor) -> Self:
         """Return the neighbourhoods of some of the targets, by row."""

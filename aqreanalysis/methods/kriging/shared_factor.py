@@ -52,9 +52,9 @@ def shared_weights(
     covariance : BandCovariance
     neighbourhood : Neighbourhood
         Of n targets that lie close; ``index`` counts m stations.
-    targets, stations : (n, 2) and (m, 2) float64
+    targets, stations : (n, 2 + attribute) and (m, 2 + attribute) float64
         Distance, km, and bearing from the point to each target, and to each station that is any
-        target's neighbour.
+        target's neighbour, and the attributes of each.
     log_noise : (m,) float64
         Logarithm of the factor of each station's noise.
     """
@@ -75,7 +75,8 @@ def shared_weights(
     column = torch.argsort(order)[index][:, None]  # (n, 1, k)
     weight = weight.gather(2, column.expand(-1, len(sill), -1))
     # Fading shapes the weights and is no error of the stations.
-    variance = sill + variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
+    own = sill + covariance.of_drift(targets[:, 2:])
+    variance = own + variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
     padded = nn.functional.pad(weight, (0, neighbourhood.index.shape[1] - k))
     return Weights(padded.transpose(1, 2), covariance.of_sum(variance))
 

@@ -86,6 +86,8 @@ class Samples:
         Logarithm of the factor of each station's noise; 0 where none was learned.
     covariates : (station, time, 2 covariate) float32
         Standardised series of other variables, 0 where missing, then 1 where they are not.
+    attributes : (station, attribute) float64
+        What tells places apart, in standard deviations.
     """
 
     value: Tensor
@@ -94,6 +96,7 @@ class Samples:
     clock: Clock
     log_noise: Tensor
     covariates: Tensor
+    attributes: Tensor
 
     @classmethod
     def of(
@@ -108,6 +111,7 @@ class Samples:
         log_noise: np.ndarray | None = None,
         covariates: np.ndarray | None = None,
         largest: float = math.inf,
+        attributes: np.ndarray | None = None,
     ) -> Self:
         """Return the samples of an observations Dataset.
 
@@ -127,6 +131,8 @@ class Samples:
             Standardised series of other variables, NaN where missing.
         largest : float
             Standardised value as which larger ones count.
+        attributes : (station, attribute), optional
+            What tells places apart, in standard deviations.
         """
         network = StationNetwork.from_dataset(dataset)
         clock, begin = clock_of(dataset, seasons=seasons)
@@ -141,6 +147,8 @@ class Samples:
             covariates = np.zeros((*value.shape, 0))
         if log_noise is None:
             log_noise = np.zeros(network.size)
+        if attributes is None:
+            attributes = np.zeros((network.size, 0))
         return cls(
             torch.from_numpy(np.pad(value, around, constant_values=np.nan)),
             begin - left,
@@ -148,6 +156,7 @@ class Samples:
             clock,
             torch.from_numpy(log_noise),
             torch.from_numpy(np.pad(_with_masks(covariates), (*around, (0, 0)))),
+            torch.from_numpy(attributes),
         )
 
     def distance_km(self, rows: np.ndarray, columns: np.ndarray) -> Tensor:
@@ -255,6 +264,7 @@ def neighbourhood_of(
     log_noise: Tensor,
     *,
     neighbours: int,
+    attributes: tuple[Tensor, Tensor] | None = None,
 ) -> Neighbourhood:
     """Return the nearest stations of targets, by their rows in the network.
 
@@ -267,6 +277,8 @@ def neighbourhood_of(
         Of the targets.
     log_noise : (station,) float64
     neighbours : int
+    attributes : (station, attribute) and (n, attribute) float64, optional
+        Those of the stations and of the targets.
     """
     nearest = network.neighbours(longitude, latitude, k=neighbours + 1)
     index = np.maximum(nearest.index[:, :neighbours], 0)
@@ -274,12 +286,16 @@ def neighbourhood_of(
         longitude[:, None], latitude[:, None], network.longitude[index], network.latitude[index]
     )
     distance, radius = torch.from_numpy(nearest.distance_km).split([neighbours, 1], dim=1)
+    contrast = distance.new_zeros(*distance.shape, 0)
+    if attributes is not None:
+        contrast = attributes[0][torch.from_numpy(index)] - attributes[1][:, None]
     return Neighbourhood(
         torch.from_numpy(index),
         distance,
         torch.from_numpy(np.radians(bearing)),
         fade(distance, radius[:, 0]),
         log_noise[torch.from_numpy(index)],
+        contrast,
     )
 
 
@@ -312,6 +328,7 @@ def _part(
         latitude[example.hidden],
         samples.log_noise[visible],
         neighbours=configuration.neighbours,
+        attributes=(samples.attributes[visible], samples.attributes[hidden]),
     )
     core = slice(start + configuration.margin_steps, stop - configuration.margin_steps)
     cycles = samples.clock.cycles(longitude[example.hidden], first + core.start, first + core.stop)

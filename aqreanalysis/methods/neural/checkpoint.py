@@ -148,7 +148,7 @@ def identity_of(samples: Samples, *settings: Any) -> str:
     about = (FORMAT, samples.first, samples.clock, *settings)
     digest = hashlib.sha256(repr(about).encode())
     network = samples.network
-    tensors = (samples.value.numpy(), samples.covariates.numpy())
+    tensors = (samples.value.numpy(), samples.covariates.numpy(), samples.attributes.numpy())
     for array in (*tensors, network.longitude, network.latitude):
         digest.update(array.tobytes())
     return digest.hexdigest()

@@ -27,6 +27,7 @@ from aqreanalysis.methods.neural.targets import (
     TILE,
     TILE_COLUMNS,
     TILE_ROWS,
+    AttributesAt,
     Geometries,
     TargetGeometry,
 )
@@ -153,6 +154,8 @@ class NeuralField:
         Column of the samples that holds the first step of the observations.
     trend : callable, optional
         What is to be added to the standardised mean, (n, hours), at places and hours.
+    attributes : callable, optional
+        Gives the attributes of targets, where the samples have those of the stations.
     grid : Grid, optional
         The grid on which `over` estimates.
     """
@@ -166,13 +169,16 @@ class NeuralField:
         heads: bool,
         offset: int,
         trend: TrendAt | None = None,
+        attributes: AttributesAt | None = None,
         grid: Grid | None = None,
     ) -> None:
         self.model, self.standardisation, self.samples = model, standardisation, samples
         self.heads, self.offset, self.trend = heads, offset, trend
         self.grid_positions = None if grid is None else np.stack(grid.longitude_latitude())
         self.encoder = StationEncoder(model, samples, heads=heads)
-        self.geometries = Geometries(model, samples.network, samples.log_noise, heads)
+        self.geometries = Geometries(
+            model, samples.network, samples.log_noise, heads, samples.attributes, attributes
+        )
         self._start_caches()
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
@@ -225,6 +231,7 @@ class NeuralField:
             self.standardisation,
             (samples.value.numpy(), samples.covariates.numpy(), samples.log_noise.numpy()),
             (samples.first, samples.network, samples.clock),
+            (samples.attributes.numpy(), self.geometries.attributes_at),
             (self.heads, self.offset, self.trend, self.grid_positions),
         )
         return normalize_token(parts)  # dask itself writes arrays out in words, shortened

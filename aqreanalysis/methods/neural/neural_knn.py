@@ -141,16 +141,23 @@ class NeuralKNN(nn.Module):
         Median spacing of the stations, where the covariance begins to learn.
     covariates : int
         Other variables that the encoder sees.
+    attributes : int
+        Attributes by which places differ for the covariance.
     """
 
     def __init__(
-        self, configuration: Configuration, *, spacing_km: float, covariates: int = 0
+        self,
+        configuration: Configuration,
+        *,
+        spacing_km: float,
+        covariates: int = 0,
+        attributes: int = 0,
     ) -> None:
         super().__init__()
         self.configuration = configuration
         heads, width = configuration.heads, configuration.decoder_width
         self.covariance = SpaceTimeCovariance(spacing_km)
-        self.bands = BandCovariance(len(configuration.bands) + 1, spacing_km)
+        self.bands = BandCovariance(len(configuration.bands) + 1, spacing_km, attributes)
         self.encoder = TemporalEncoder(4 + CYCLES + 2 * covariates, configuration)
         self.geometry = nn.Sequential(nn.Linear(7, 24), nn.GELU(), nn.Linear(24, heads))
         self.power = nn.Parameter(torch.linspace(1.0, 3.0, heads))
@@ -193,6 +200,7 @@ class NeuralKNN(nn.Module):
             neighbourhood.bearing,
             neighbourhood.fading,
             neighbourhood.log_noise,
+            neighbourhood.contrast,
         )
 
     def shared_weights(

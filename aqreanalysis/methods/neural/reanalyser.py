@@ -28,6 +28,7 @@ from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
 from aqreanalysis.methods.neural.batches import Samples, clock_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.field import NeuralField, geometry_bytes, window_bytes
+from aqreanalysis.methods.neural.proof import prove
 from aqreanalysis.methods.neural.saved import (
     State,
     known_noise,
@@ -36,7 +37,7 @@ from aqreanalysis.methods.neural.saved import (
     save_state,
 )
 from aqreanalysis.methods.neural.targets import station_subset, stations_of_a_tile
-from aqreanalysis.methods.neural.training import train
+from aqreanalysis.methods.neural.training import fit_covariances, train
 from aqreanalysis.methods.series import plausible_range
 from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
@@ -144,13 +145,13 @@ class Reanalyser(Fitted):
     @property
     def settings(self) -> Mapping[str, Any]:
         """What a product's provenance says of the model."""
-        facts = self._fitted().facts
-        trend = facts["trend"]
+        facts, trend = self._fitted().facts, self.trend
         return {
             "model": "learned covariance and network" if facts["heads"] else "learned covariance",
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
-            "background": [] if trend is None else list(trend["names"]),
+            "background": [] if trend is None else list(trend.names),
+            "background_used": {} if trend is None else self._used(trend),
             DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
             "configuration": asdict(self.configuration),
             "weights_sha256": self._fitted().digest[:16],
@@ -178,8 +179,11 @@ class Reanalyser(Fitted):
             Name of the variable to learn.
         background : DataArray, Dataset or sequence of these, optional
             Fields known at stations and targets alike, such as that of a model, or elevation: see
-            `aqreanalysis.foreign.background.Background`. What they tell is taken as a trend, and
-            the departures from it are learned; `predict` then needs the same fields.
+            `aqreanalysis.foreign.background.Background`. What left-out stations prove of them is
+            taken as a trend (`aqreanalysis.methods.kriging.proven_trend`), and the departures from
+            it are learned, by a covariance for which places also differ by what is proven and
+            constant in time. Without any proof the model is that without a background. `predict`
+            needs the same fields.
 
         Raises
         ------
@@ -197,21 +201,32 @@ class Reanalyser(Fitted):
         left_out = "covariates" in self.configuration.without
         scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
         standardisation = scaling.variable
-        clock, _ = clock_of(reporting)
-        field = None if background is None else Background(background)
-        trend = None
-        if field is not None:
-            values = standardisation.forward(values_of(reporting, variable))
-            trend = Trend.of(field, _at_stations(field, reporting), values)
-        samples = Samples.of(
+        clock, begin = clock_of(reporting)
+        sampled = partial(
+            Samples.of,
             reporting,
             variable,
             standardisation=standardisation,
             configuration=self.configuration,
             seasons=clock.seasons,
-            trend=_trend_of(trend, field, reporting),
             covariates=scaling.covariates(reporting),
         )
+        samples, trend, trend_covariance = sampled(), None, None
+        if background is not None:
+            columns = _at_stations(Background(background), reporting)
+            values = standardisation.forward(values_of(reporting, variable))
+            trend = Trend.of(Background(background), columns, values)
+            model, log_noise = fit_covariances(
+                samples,
+                standardisation,
+                configuration=self.configuration,
+                schedule=self.schedule,
+                seed=self.seed,
+                progress=self.progress,
+            )
+            offset = begin - samples.first
+            trend, trend_covariance = prove(trend, columns, samples, offset, model, log_noise)
+            samples = sampled(trend=trend(columns), attributes=trend.attributes_of(columns))
         trained = train(
             samples,
             standardisation,
@@ -220,6 +235,7 @@ class Reanalyser(Fitted):
             seed=self.seed,
             progress=self.progress,
             checkpoint=self.checkpoint,
+            trend_covariance=trend_covariance,
         )
         trained.model.largest.fill_(_largest_root(standardisation, reporting, variable))
         stamps = pd.DatetimeIndex(reporting[TIME].values).strftime("%Y-%m-%dT%H:%M")
@@ -271,6 +287,8 @@ class Reanalyser(Fitted):
         near = reporting.isel({TIME: needed})
         network = StationNetwork.from_dataset(near)
         near = near.isel({STATION: station_subset(network, at, configuration.neighbours)})
+        time = observations[TIME]
+        attributes_at = partial(_attributes_at, trend, known, time[:1]) if trend and known else None
         samples = Samples.of(
             near,
             variable,
@@ -281,8 +299,8 @@ class Reanalyser(Fitted):
             covariates=Scaling.from_facts(state.facts["scaling"]).covariates(near),
             log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
             largest=float(state.model.largest),
+            attributes=None if attributes_at is None else attributes_at(*_positions(near)),
         )
-        time = observations[TIME]
         return NeuralField(
             state.model,
             state.standardisation,
@@ -290,6 +308,7 @@ class Reanalyser(Fitted):
             heads=state.facts["heads"],
             offset=begin - samples.first,
             trend=partial(_trend_at, trend, known, time) if trend and known else None,
+            attributes=attributes_at,
             grid=at if isinstance(at, Grid) else None,
         )
 
@@ -324,6 +343,21 @@ class Reanalyser(Fitted):
         loaded = cls(state.model.configuration, seed=state.facts["seed"])
         loaded._state = state
         return loaded
+
+    def _used(self, trend: Trend) -> dict[str, dict[str, float]]:
+        """Return how each proven covariate counts, by name, for one standard deviation of it."""
+        bands = self._fitted().model.bands
+        near, far = (length.exp().tolist() for length in bands.log_length)
+        drift = bands.log_drift[-1].exp().sqrt().tolist()
+        covariance = {
+            name: {"near_km": near[number], "far_km": far[number], "local_spread": drift[number]}
+            for number, name in enumerate(trend.attributes)
+        }
+        return {
+            name: {"coefficient": coefficient, **covariance.get(name, {})}
+            for name, coefficient in zip(trend.names, trend.coefficient, strict=True)
+            if coefficient
+        }
 
     def state_for(self, observations: xr.Dataset) -> State:
         """Return all that was learned, for observations of the step that was learned.
@@ -412,8 +446,13 @@ def _largest_root(
 
 def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:
     """Return a background's covariates at the stations, (station, time, covariate)."""
+    return field.at(*_positions(observations), observations[TIME])
+
+
+def _positions(observations: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return longitude and latitude of the stations."""
     network = StationNetwork.from_dataset(observations)
-    return field.at(network.longitude, network.latitude, observations[TIME])
+    return network.longitude, network.latitude
 
 
 def _trend_of(
@@ -435,3 +474,14 @@ def _trend_at(
 ) -> np.ndarray:
     """Return the trend at targets (n, hours)."""
     return trend(field.at(longitude, latitude, time[hours]))
+
+
+def _attributes_at(
+    trend: Trend,
+    field: Background,
+    time: xr.DataArray,
+    longitude: np.ndarray,
+    latitude: np.ndarray,
+) -> np.ndarray:
+    """Return the attributes of places (n, attribute)."""
+    return trend.attributes_of(field.at(longitude, latitude, time))

@@ -37,8 +37,8 @@ _FOLDER = ModelFolder(
     kind="model",
     owner="Reanalyser",
     description="reanalyser.json",
-    format=4,
-    earlier=(3,),
+    format=5,
+    earlier=(3, 4),
     facts=("configuration", "standardisation", *FACTS),
     files=(NETWORK,),
 )
@@ -58,7 +58,8 @@ class State:
         """Sha256 of all weights: what was learned, whatever the schedule was."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+            if tensor.numel():
+                digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -95,9 +96,12 @@ def load_state(folder: Path) -> State:
         standardisation = Standardisation(**facts.pop("standardisation"))
         with torch.random.fork_rng(devices=[]):
             count = len(facts["scaling"]) - 1
-            model = NeuralKNN(configuration, spacing_km=1.0, covariates=count)
+            attributes = len((facts["trend"] or {}).get("attributes", ()))
+            model = NeuralKNN(
+                configuration, spacing_km=1.0, covariates=count, attributes=attributes
+            )
         # Format 3 knew neither how bands are correlated, nor what all stations share, nor a largest
-        # value: none.
+        # value: none. Up to format 4 there are no attributes of places.
         model.load_state_dict({**model.state_dict(), **weights})
         model.covariance.requires_grad_(False)
         model.bands.requires_grad_(False)

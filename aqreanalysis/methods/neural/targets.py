@@ -1,5 +1,6 @@
 """Geometry of targets among the stations: neighbours, weights and phases, whatever the hour."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Self
 
@@ -31,6 +32,8 @@ FEWEST_TOGETHER = 16
 #: The search for a subset of the stations is worth its time from so many stations on, and up to so
 #: many targets.
 FEWEST_STATIONS, MOST_TARGETS = 512, 2**17
+#: Gives the attributes of places, (n, attribute) float64, at longitudes and latitudes.
+AttributesAt = Callable[[np.ndarray, np.ndarray], np.ndarray]
 #: Gives the phases of the cycles at step 0, by longitude.
 _PHASES = Clock(0.0, 1.0, seasons=True)
 
@@ -77,12 +80,17 @@ class Geometries(NamedTuple):
         Logarithm of the factor of each station's noise.
     heads : bool
         Whether the network is used, or the covariance head alone.
+    attributes : (station, attribute) float64
+    attributes_at : callable, optional
+        Gives those of targets; needless where there are none.
     """
 
     model: NeuralKNN
     network: StationNetwork
     log_noise: Tensor
     heads: bool
+    attributes: Tensor
+    attributes_at: AttributesAt | None = None
 
     def of_points(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
         """Return the geometry of any targets (n,), each solved for itself."""
@@ -126,14 +134,16 @@ class Geometries(NamedTuple):
         """
         middle = tuple(size // 2 for size in longitude.shape)
         origin = float(longitude[middle]), float(latitude[middle])
-        targets = _polar(origin, longitude.ravel(), latitude.ravel())
+        places = longitude.ravel(), latitude.ravel()
+        targets = _polar(origin, *places, self._attributes(*places))
         radius_km = float(targets[:, 0].max())
         rotation = radius_km / EARTH_RADIUS_KM * abs(np.tan(np.radians(origin[1])))
         if radius_km > LARGEST_RADIUS_KM or rotation > LARGEST_ROTATION:
             return None
         rows, local = torch.unique(neighbourhood.index, return_inverse=True)
         network, row = self.network, rows.numpy()
-        stations = _polar(origin, network.longitude[row], network.latitude[row])
+        places = network.longitude[row], network.latitude[row]
+        stations = _polar(origin, *places, self.attributes[rows])
         return self.model.shared_weights(
             replace(neighbourhood, index=local), targets, stations, self.log_noise[rows]
         )
@@ -142,8 +152,19 @@ class Geometries(NamedTuple):
         """Return the nearest stations of targets, by their rows in the network."""
         neighbours = self.model.configuration.neighbours
         return neighbourhood_of(
-            self.network, longitude, latitude, self.log_noise, neighbours=neighbours
+            self.network,
+            longitude,
+            latitude,
+            self.log_noise,
+            neighbours=neighbours,
+            attributes=(self.attributes, self._attributes(longitude, latitude)),
         )
+
+    def _attributes(self, longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
+        """Return the attributes of targets, (n, attribute) float64."""
+        if self.attributes_at is None:
+            return self.attributes.new_zeros(longitude.size, 0)
+        return torch.from_numpy(self.attributes_at(longitude, latitude))
 
     def _geometry(
         self, neighbourhood: Neighbourhood, weights: Weights, longitude: np.ndarray
@@ -157,11 +178,16 @@ class Geometries(NamedTuple):
         return TargetGeometry(stations, matrices, neighbours, _PHASES.cycles(longitude, 0, 1)[:, 0])
 
 
-def _polar(origin: tuple[float, float], longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
-    """Return distance, km, and bearing in radians from a point to others, (n, 2) float64."""
+def _polar(
+    origin: tuple[float, float],
+    longitude: np.ndarray,
+    latitude: np.ndarray,
+    attributes: Tensor,
+) -> Tensor:
+    """Return distance, km, and bearing in radians from a point to others, and their attributes."""
     distance_km = great_circle_km(*origin, longitude, latitude)
     bearing = np.radians(bearing_deg(*origin, longitude, latitude))
-    return torch.from_numpy(np.stack([distance_km, bearing], -1))
+    return torch.cat([torch.from_numpy(np.stack([distance_km, bearing], -1)), attributes], -1)
 
 
 def stations_of_a_tile(at: Grid | xr.Dataset, network: StationNetwork, k: int) -> int:

@@ -104,6 +104,7 @@ def train(
     seed: int = 0,
     progress: bool = True,
     checkpoint: Path | None = None,
+    trend_covariance: Tensor | None = None,
 ) -> Trained:
     """Return a model trained on the samples, the same for the same seed and machine.
 
@@ -115,19 +116,18 @@ def train(
     With a checkpoint, learning is written there at every validation. A training that was cut off
     goes on from it to the same model, bit for bit; the file is removed when the training is done.
 
+    ``trend_covariance`` (attribute, attribute) is that of the errors of the coefficients of a trend
+    that was taken off the samples.
+
     Raises
     ------
     CheckpointError
         If the file there is that of another training.
     """
     with torch.random.fork_rng(devices=[]), single_thread():
-        torch.manual_seed(seed)
-        model = NeuralKNN(
-            configuration,
-            spacing_km=_spacing_km(samples.network),
-            covariates=samples.covariates.shape[-1] // 2,
-        )
-        setting = _Setting.of(samples, standardisation, schedule or Schedule(), seed)
+        model, setting = _begun(samples, standardisation, configuration, schedule, seed)
+        if trend_covariance is not None:
+            model.bands.trend_covariance.copy_(trend_covariance)
         updates = setting.updates
         of_a_covariance = setting.schedule.covariance_updates
         total = (2 + len(setting.folds)) * of_a_covariance + of_a_covariance // SILENT_SHARE
@@ -155,6 +155,46 @@ def train(
             setting.samples.log_noise,
             learning.best_validated.proven_gain(kriging),
         )
+
+
+def fit_covariances(
+    samples: Samples,
+    standardisation: Standardisation,
+    *,
+    configuration: Configuration,
+    schedule: Schedule | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[NeuralKNN, Tensor]:
+    """Return a model of which the covariances are fitted, and the noise of the stations.
+
+    This is the first part of `train`; the noise is the logarithm (station,) of each one's factor.
+    """
+    with torch.random.fork_rng(devices=[]), single_thread():
+        model, setting = _begun(samples, standardisation, configuration, schedule, seed)
+        updates = setting.schedule.covariance_updates
+        total = 2 * updates + updates // SILENT_SHARE
+        with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
+            setting = _with_covariances(model, setting, bar)
+        return model, setting.samples.log_noise
+
+
+def _begun(
+    samples: Samples,
+    standardisation: Standardisation,
+    configuration: Configuration,
+    schedule: Schedule | None,
+    seed: int,
+) -> tuple[NeuralKNN, "_Setting"]:
+    """Return a model that has learned nothing yet, and the setting in which it learns."""
+    torch.manual_seed(seed)
+    model = NeuralKNN(
+        configuration,
+        spacing_km=_spacing_km(samples.network),
+        covariates=samples.covariates.shape[-1] // 2,
+        attributes=samples.attributes.shape[-1],
+    )
+    return model, _Setting.of(samples, standardisation, schedule or Schedule(), seed)
 
 
 @dataclass(frozen=True)
@@ -271,6 +311,7 @@ def _fit_bands(
         log_noise=log_noise,
         rng=setting.rng,
         together=together,
+        attributes=setting.samples.attributes[torch.from_numpy(rows)],
     )
 
 
@@ -320,7 +361,12 @@ def _without(
     """Return the model with bands, and samples with a noise of stations, of the visible alone."""
     rows, samples = split.visible, setting.samples
     fitted = copy.deepcopy(model)
-    fitted.bands = BandCovariance(len(model.configuration.bands) + 1, _spacing_km(samples.network))
+    fitted.bands = BandCovariance(
+        len(model.configuration.bands) + 1,
+        _spacing_km(samples.network),
+        samples.attributes.shape[-1],
+    )
+    fitted.bands.trend_covariance.copy_(model.bands.trend_covariance)
     log_noise = torch.zeros(len(rows), dtype=torch.float64, requires_grad=True)
     for _ in _fit_bands(fitted, rows, setting, log_noise, STATIONS_OF_FOLD):
         bar.update()
