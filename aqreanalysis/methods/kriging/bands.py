@@ -251,7 +251,7 @@ class BandCovariance(nn.Module):
         >>> covariance.of_drift(torch.tensor([[2.0]]).double()).tolist()
         [[4.0]]
         """
-        return torch.einsum("nc,bcd,nd->nb", attributes, self._drift(), attributes).detach()
+        return torch.einsum("nc,bcd,nd->nb", attributes, self._drift(), attributes)
 
     def sill(self) -> Tensor:
         """Return the variance of each band, (band,), noise included."""
@@ -331,6 +331,7 @@ class BandCovariance(nn.Module):
 
     def _drift(self) -> Tensor:
         """Return the covariance of the coefficients in each band, (band, attribute, attribute)."""
-        of_trend = torch.zeros_like(self.trend_covariance).expand(len(self.log_drift), -1, -1)
-        of_trend = torch.cat([of_trend[1:], self.trend_covariance[None]])
-        return torch.diag_embed(self.log_drift.exp()) + of_trend
+        local = torch.diag_embed(self.log_drift.exp())
+        of_all = torch.zeros_like(local)
+        of_all[-1] = self.trend_covariance
+        return local + of_all

@@ -288,7 +288,10 @@ class Reanalyser(Fitted):
         network = StationNetwork.from_dataset(near)
         near = near.isel({STATION: station_subset(network, at, configuration.neighbours)})
         time = observations[TIME]
-        attributes_at = partial(_attributes_at, trend, known, time[:1]) if trend and known else None
+        trend_at = attributes_at = None
+        if trend is not None and known is not None and trend.used:
+            trend_at = partial(_trend_at, trend, known, time)
+            attributes_at = partial(_attributes_at, trend, known, time[:1])
         samples = Samples.of(
             near,
             variable,
@@ -307,7 +310,7 @@ class Reanalyser(Fitted):
             samples,
             heads=state.facts["heads"],
             offset=begin - samples.first,
-            trend=partial(_trend_at, trend, known, time) if trend and known else None,
+            trend=trend_at,
             attributes=attributes_at,
             grid=at if isinstance(at, Grid) else None,
         )
@@ -473,7 +476,9 @@ def _trend_at(
     hours: slice,
 ) -> np.ndarray:
     """Return the trend at targets (n, hours)."""
-    return trend(field.at(longitude, latitude, time[hours]))
+    times = time[:1] if field.constant else time[hours]
+    at_targets = trend(field.at(longitude, latitude, times))
+    return np.broadcast_to(at_targets, (longitude.size, hours.stop - hours.start))
 
 
 def _attributes_at(
