@@ -384,10 +384,10 @@ def scene(network, *, configuration=SMALL, targets=5, longitudes=None, seed=0, g
     return series, neighbourhood, at_targets
 
 
-def model_of(network, *, configuration=SMALL, trained=False, seed=0):
+def model_of(network, *, configuration=SMALL, trained=False, seed=0, attributes=0):
     """Return a network; ``trained`` moves its last layers off zero, as training would."""
     torch.manual_seed(seed)
-    model = NeuralKNN(configuration, spacing_km=network.spacing_km)
+    model = NeuralKNN(configuration, spacing_km=network.spacing_km, attributes=attributes)
     if trained:
         for layer in (model.leave, model.encoder.correct):
             torch.nn.init.normal_(layer.weight, std=0.3)
@@ -572,8 +572,10 @@ def test_the_network_has_no_jump_where_the_neighbours_change():
 
 def test_every_learned_number_has_a_finite_gradient():
     network = network_of(7)
-    model = model_of(network, trained=True).requires_grad_(True)
+    model = model_of(network, trained=True, attributes=2).requires_grad_(True)
     series, neighbourhood, cycles = scene(network)
+    contrast = np.random.default_rng(0).normal(size=(*neighbourhood.index.shape, 2))
+    neighbourhood = replace(neighbourhood, contrast=double(contrast))
 
     mean, log_variance = outputs_of(model, series, neighbourhood, cycles)
     (mean.square().sum() + log_variance.sum()).backward()
