@@ -10,6 +10,7 @@ import xarray as xr
 from aqreanalysis.conventions import PRODUCT_FLAGS
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.inverse_distance import InverseDistance
+from aqreanalysis.methods.kriging import ordinary_field
 from aqreanalysis.methods.kriging.completed_series import CompletedSeries
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
@@ -355,6 +356,21 @@ def test_kriging_takes_only_stations_that_report(network):
     alone = kriging.predict(reporting, GRID).compute()
     np.testing.assert_allclose(period.pm25, alone.pm25, rtol=1e-6)
     np.testing.assert_allclose(period.pm25_uncertainty, alone.pm25_uncertainty, rtol=1e-6)
+
+
+@pytest.mark.parametrize("calibrate", [False, "law"])
+@pytest.mark.parametrize("neighbours", [4, 9, 20])
+def test_missing_stations_are_left_out_as_if_each_hour_were_solved_by_itself(
+    calibrate, neighbours, network, monkeypatch
+):
+    """Also where one station reports, where nobody does, and with two stations at one place."""
+    kriging = OrdinaryKriging(neighbours, calibrate=calibrate).fit(network, "pm25")
+    monkeypatch.setattr(ordinary_field, "MOST_MISSING", 13)
+    products = []
+    for fewest in (1, 1 << 30):
+        monkeypatch.setattr(ordinary_field, "FEWEST_HOURS", fewest)
+        products.append(kriging.predict(network, GRID).compute())
+    xr.testing.assert_allclose(*products, rtol=1e-6)
 
 
 def test_completed_series_give_kriging_from_those_that_report(network):
