@@ -1,6 +1,6 @@
 """Kriging from the nearest stations that report: ordinary, or universal with a background."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -14,8 +14,13 @@ from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.methods.kriging.calibration import Calibration, Part, SpreadLaw
 from aqreanalysis.methods.kriging.drift import PRIOR, Covariates, CovariatesAt, Drift
 from aqreanalysis.methods.kriging.method import LOGGER, Kriging
-from aqreanalysis.methods.kriging.ordinary_field import OrdinaryField
-from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel, fit_variogram
+from aqreanalysis.methods.kriging.ordinary_field import OrdinaryField, covariance_among
+from aqreanalysis.methods.kriging.variogram import (
+    Variogram,
+    VariogramModel,
+    empirical_variogram,
+    variogram_of,
+)
 from aqreanalysis.methods.series import StationSeries
 from aqreanalysis.methods.transform import Transform
 from aqreanalysis.methods.trend import Trend, background_of
@@ -51,8 +56,9 @@ class OrdinaryKriging(Kriging):
     transform : {None, "sqrt"}
         Scale of interpolation. The square root suits concentrations, whose spread grows with
         their level.
-    model : {"exponential", "spherical", "matern32"}
-        Form of the variogram that `fit` finds.
+    model : {"exponential", "spherical", "matern32"}, optional
+        Form of the variogram that `fit` finds. By default exponential, or another if its CRPS at
+        left-out stations is lower by more than 0.5 %, and at 99 % of confidence over the stations.
     variogram : Variogram, optional
         A variogram on the scale of interpolation, which `fit` then keeps instead of fitting one.
     calibrate : {"factor", "law", False}, optional
@@ -98,7 +104,7 @@ class OrdinaryKriging(Kriging):
 
     neighbours: int | None = None
     transform: Transform | None = "sqrt"
-    model: VariogramModel = "exponential"
+    model: VariogramModel | None = None
     variogram: Variogram | None = None
     calibrate: Calibration | None = None
     variogram_: Variogram = field(init=False, repr=False, compare=False)
@@ -134,7 +140,8 @@ class OrdinaryKriging(Kriging):
         """Return this method with what it learns from the observations.
 
         The variogram is that of the values without absurd ones. Stations are then left out in
-        turn, which tells how many neighbours to take and how far the estimates err.
+        turn, which tells the form of the variogram, how many neighbours to take and how far the
+        estimates err.
 
         Parameters
         ----------
@@ -166,12 +173,15 @@ class OrdinaryKriging(Kriging):
             series = replace(series, covariates=self.trend_.regular(columns))
         return self._learn(series, variable)
 
-    def _fitted_variogram(self, series: StationSeries) -> Variogram:
-        """Return the variogram of series, or of their departures from the trend."""
+    def _fitted_variograms(
+        self, series: StationSeries, models: Sequence[VariogramModel]
+    ) -> list[Variogram]:
+        """Return the variograms of series, or of their departures from the trend."""
         values = series.values
         if self.trend_ is not None:
             values = values - series.covariates @ np.array(self.trend_.coefficient)
-        return fit_variogram(values, series.network.distance_matrix_km(), model=self.model)
+        empirical = empirical_variogram(values, series.network.distance_matrix_km())
+        return [variogram_of(empirical, model) for model in models]
 
     def field(
         self,
@@ -234,8 +244,7 @@ class OrdinaryKriging(Kriging):
             values,
             reported,
             self.variogram_,
-            self.variogram_.covariance(series.network.distance_matrix_km())
-            + self.variogram_.noise * np.eye(series.network.size),
+            covariance_among(series.network, self.variogram_),
             neighbours,
             law,
             transform,

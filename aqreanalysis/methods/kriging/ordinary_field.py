@@ -8,9 +8,9 @@ itself. Both ways give the same numbers, but for rounding.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -70,6 +70,16 @@ class OrdinaryField:
     transform: Transform | None
     never_negative: bool
     drift: Drift | None = None
+
+    def with_variogram(self, variogram: Variogram) -> Self:
+        """Return this engine with another variogram."""
+        if variogram is self.variogram:
+            return self
+        drift = self.drift
+        if drift is not None:
+            drift = replace(drift, variance=drift.variance * variogram.sill / self.variogram.sill)
+        covariance = covariance_among(self.network, variogram)
+        return replace(self, variogram=variogram, covariance=covariance, drift=drift)
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
         """Return the distribution, (n, hours) float32."""
@@ -233,6 +243,13 @@ class OrdinaryField:
         row = np.minimum(row, self.network.size - 1)  # of a missing one, any will do
         among = self.covariance.take(row[:, :, None] * self.network.size + row[:, None, :])
         return among if drift is None else among + drift.among(row, hour[:, 0])
+
+
+def covariance_among(network: StationNetwork, variogram: Variogram) -> np.ndarray:
+    """Return the covariance among the measurements of all stations, noise included, (n, n)."""
+    noise = variogram.noise * np.eye(network.size)
+    covariance: np.ndarray = variogram.covariance(network.distance_matrix_km()) + noise
+    return covariance
 
 
 def _cases(near: ReportingNeighbours) -> np.ndarray:
