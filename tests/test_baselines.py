@@ -189,6 +189,19 @@ def test_an_absurd_value_moves_no_other_hour(make, absurd, network):
         )
 
 
+@every_learner
+def test_an_absurd_value_past_quality_control_is_missing_to_other_hours(make, network):
+    """A fitted method is given it: its own hour is as measured, all others as without it."""
+    at, hour = 6, 30
+    wrong, missing = network.copy(deep=True), network.copy(deep=True)
+    wrong.pm25[at, hour], missing.pm25[at, hour] = 9999.0, np.nan
+    method = make().fit(network, "pm25")
+    estimates, expected = (method.predict(each, GRID).compute() for each in (wrong, missing))
+    others = estimates.time.values != estimates.time.values[hour]
+    xr.testing.assert_allclose(estimates.isel(time=others), expected.isel(time=others), rtol=1e-6)
+    assert float(estimates.pm25[hour].max()) > 3 * float(expected.pm25[hour].max())
+
+
 @pytest.mark.parametrize("variable", ["pm25", "temperature"])
 def test_absurd_values_on_either_side_bend_no_variogram(variable, network):
     weather = network.rename(pm25=variable)

@@ -75,10 +75,14 @@ class Kriging(Fitted):
 
     def _series_of(self, observations: xr.Dataset, variable: str) -> StationSeries:
         """Return the series to learn from, on the scale of interpolation."""
+        return self._measured(observations, variable).to_learn_from(self.transform)
+
+    def _measured(self, observations: xr.Dataset, variable: str) -> StationSeries:
+        """Return the series as measured, of valid observations that suit the transform."""
         validate(observations, variable)
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
-        return series.to_learn_from(self.transform)
+        return series
 
     def _learn(self, learned: StationSeries, variable: str) -> Self:
         """Return this method with what it learns from series on the scale of interpolation."""

@@ -66,6 +66,9 @@ class SpaceTimeKriging(Kriging):
     ----------
     variogram_, neighbours_, spread_ : SpaceTimeVariogram, int, SpreadLaw
         Those in use, after `fit`.
+    plausible_ : tuple of float
+        Range of the scale of interpolation beyond which a value, such as 9999, is used at its own
+        hour alone: see `aqreanalysis.methods.series.StationSeries.plausible`.
 
     Raises
     ------
@@ -105,6 +108,9 @@ class SpaceTimeKriging(Kriging):
     variogram_: SpaceTimeVariogram = field(init=False, repr=False, compare=False)
     neighbours_: int = field(init=False, repr=False, compare=False)
     spread_: SpreadLaw = field(init=False, repr=False, compare=False)
+    plausible_: tuple[float, float] = field(
+        default=(-np.inf, np.inf), init=False, repr=False, compare=False
+    )
 
     CHOICES: ClassVar[tuple[int, ...]] = (8, 12, 16, 24)
     PARTS: ClassVar[int] = 10
@@ -131,6 +137,12 @@ class SpaceTimeKriging(Kriging):
             series.values, series.network.distance_matrix_km(), lags=tuple(range(longest + 1))
         )
         return [space_time_variogram_of(empirical, series.step_hours, model) for model in models]
+
+    def _measured(self, observations: xr.Dataset, variable: str) -> StationSeries:
+        """Return the series as measured, which tell what is plausible."""
+        series = super()._measured(observations, variable)
+        self.plausible_ = series.plausible(self.transform)
+        return series
 
     def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
         """Return the field of observations, which need not be those of `fit`.
@@ -159,10 +171,12 @@ class SpaceTimeKriging(Kriging):
     ) -> "_SpaceTimeField":
         """Return the engine of series, of which the values are yet to be transformed."""
         values, reported = series.on_scale(transform)
+        low, high = self.plausible_
+        absurd = reported & ((values < low) | (values > high))
         completed = CompletedSeries(
             series.network,
-            values,
-            reported,
+            np.where(absurd, 0.0, values) if absurd.any() else values,
+            reported & ~absurd,
             self.variogram_,
             self.lags,
             series.step_hours,
@@ -171,6 +185,7 @@ class SpaceTimeKriging(Kriging):
         return _SpaceTimeField(
             completed,
             self.variogram_,
+            np.where(absurd, values, np.nan) if absurd.any() else None,
             neighbours,
             law,
             transform,
@@ -184,6 +199,8 @@ class _SpaceTimeField:
 
     completed: CompletedSeries
     variogram: SpaceTimeVariogram
+    # Absurd values, NaN elsewhere: completed from the others for all hours but their own.
+    absurd: np.ndarray | None  # (stations, time)
     neighbours: int
     law: SpreadLaw
     transform: Transform | None
@@ -213,6 +230,12 @@ class _SpaceTimeField:
         values, errors = series(hours.start - margin, hours.stop + margin)
         values, errors = self._at_lags(values, count), self._at_lags(errors, count)
         reported = np.logical_or.reduce(series.reported[:, hours])
+        if self.absurd is not None:
+            now = series.lags.index(0) * series.network.size
+            station, hour = np.nonzero(np.isfinite(self.absurd[:, hours]))
+            values[now + station, hour] = self.absurd[:, hours][station, hour]
+            errors[now + station, hour] = 0.0
+            reported[hour] = True
         station, (weight, variance) = self._weights(longitude, latitude)
         # A row of the products' right side for each lag and station.
         column = station[:, None, :] + series.network.size * np.arange(len(series.lags))[:, None]
