@@ -83,14 +83,14 @@ class OrdinaryKriging(Kriging):
     --------
     Half-way between two stations, the estimate is their mean:
 
-    >>> time = np.array(["2024-01-01T00"], "datetime64[ns]")
+    >>> hour = np.array(["2024-01-01T00"], "datetime64[ns]")
     >>> observations = xr.Dataset(
-    ...     {"pm25": (("station", "time"), [[10.0], [30.0]])},
+    ...     {"pm25": (("station", "time"), [[10.0], [30.0]], {"units": "ug m-3"})},
     ...     coords={
     ...         "station": ["a", "b"],
     ...         "longitude": ("station", [10.0, 11.0]),
     ...         "latitude": ("station", [50.0, 50.0]),
-    ...         "time": time,
+    ...         "time": ("time", hour, {"time_label": "start", "step_hours": 1.0}),
     ...     },
     ... )
     >>> between = Grid((10.4, 10.6, 49.9, 50.1), 0.2)

@@ -79,16 +79,16 @@ class SpaceTimeKriging(Kriging):
     --------
     Two stations that always agree are followed in between, also while one of them is silent:
 
+    >>> hours = np.arange("2024-01-01T00", "2024-01-01T03", dtype="datetime64[h]")
+    >>> hours = hours.astype("datetime64[ns]")
     >>> series = [[10.0, 20.0, 30.0], [10.0, np.nan, 30.0]]
     >>> observations = xr.Dataset(
-    ...     {"pm25": (("station", "time"), series)},
+    ...     {"pm25": (("station", "time"), series, {"units": "ug m-3"})},
     ...     coords={
     ...         "station": ["a", "b"],
     ...         "longitude": ("station", [10.0, 10.2]),
     ...         "latitude": ("station", [50.0, 50.0]),
-    ...         "time": np.arange("2024-01-01T00", "2024-01-01T03", dtype="datetime64[h]").astype(
-    ...             "datetime64[ns]"
-    ...         ),
+    ...         "time": ("time", hours, {"time_label": "start", "step_hours": 1.0}),
     ...     },
     ... )
     >>> between = Grid((10.0, 10.2, 49.9, 50.1), 0.2)
