@@ -10,6 +10,7 @@ import xarray as xr
 from aqreanalysis.conventions import PRODUCT_FLAGS
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.inverse_distance import InverseDistance
+from aqreanalysis.methods.kriging import ordinary_field
 from aqreanalysis.methods.kriging.completed_series import CompletedSeries
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
@@ -188,6 +189,19 @@ def test_an_absurd_value_moves_no_other_hour(make, absurd, network):
         )
 
 
+@every_learner
+def test_an_absurd_value_past_quality_control_is_missing_to_other_hours(make, network):
+    """A fitted method is given it: its own hour is as measured, all others as without it."""
+    at, hour = 6, 30
+    wrong, missing = network.copy(deep=True), network.copy(deep=True)
+    wrong.pm25[at, hour], missing.pm25[at, hour] = 9999.0, np.nan
+    method = make().fit(network, "pm25")
+    estimates, expected = (method.predict(each, GRID).compute() for each in (wrong, missing))
+    others = estimates.time.values != estimates.time.values[hour]
+    xr.testing.assert_allclose(estimates.isel(time=others), expected.isel(time=others), rtol=1e-6)
+    assert float(estimates.pm25[hour].max()) > 3 * float(expected.pm25[hour].max())
+
+
 @pytest.mark.parametrize("variable", ["pm25", "temperature"])
 def test_absurd_values_on_either_side_bend_no_variogram(variable, network):
     weather = network.rename(pm25=variable)
@@ -355,6 +369,21 @@ def test_kriging_takes_only_stations_that_report(network):
     alone = kriging.predict(reporting, GRID).compute()
     np.testing.assert_allclose(period.pm25, alone.pm25, rtol=1e-6)
     np.testing.assert_allclose(period.pm25_uncertainty, alone.pm25_uncertainty, rtol=1e-6)
+
+
+@pytest.mark.parametrize("calibrate", [False, "law"])
+@pytest.mark.parametrize("neighbours", [4, 9, 20])
+def test_missing_stations_are_left_out_as_if_each_hour_were_solved_by_itself(
+    calibrate, neighbours, network, monkeypatch
+):
+    """Also where one station reports, where nobody does, and with two stations at one place."""
+    kriging = OrdinaryKriging(neighbours, calibrate=calibrate).fit(network, "pm25")
+    monkeypatch.setattr(ordinary_field, "MOST_MISSING", 13)
+    products = []
+    for fewest in (1, 1 << 30):
+        monkeypatch.setattr(ordinary_field, "FEWEST_HOURS", fewest)
+        products.append(kriging.predict(network, GRID).compute())
+    xr.testing.assert_allclose(*products, rtol=1e-6)
 
 
 def test_completed_series_give_kriging_from_those_that_report(network):

@@ -7,7 +7,13 @@ from scipy.integrate import quad
 from scipy.special import ndtr
 
 from aqreanalysis.methods.kriging import calibration
-from aqreanalysis.methods.kriging.calibration import Kriged, LeftOut, SpreadLaw, parts_of
+from aqreanalysis.methods.kriging.calibration import (
+    Kriged,
+    LeftOut,
+    SpreadLaw,
+    best_model,
+    parts_of,
+)
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
@@ -100,6 +106,29 @@ def test_neighbours_are_as_many_as_left_out_stations_show():
     fixed = OrdinaryKriging(5).fit(observations, "pm25")
     assert fixed.settings["neighbours"] == fixed.neighbours_ == 5
     assert not fixed.settings["neighbours_chosen"]
+
+
+@pytest.mark.parametrize("make", [OrdinaryKriging, SpaceTimeKriging])
+def test_the_form_of_the_variogram_is_the_one_that_left_out_stations_show(make):
+    smooth = Variogram("matern32", partial_sill=1.0, range_km=120.0, nugget=0.01)
+    for variogram in (smooth, SPACE):
+        observations = network(variogram=variogram, hours=200)
+        method = make(12, transform=None).fit(observations, "pm25")
+        assert method.variogram_.model == method.settings["model"] == variogram.model
+        assert method.settings["model_chosen"]
+    given = make(12, model="spherical").fit(observations, "pm25")
+    assert given.variogram_.model == given.settings["model"] == "spherical"
+    assert not given.settings["model_chosen"]
+
+
+def test_chance_does_not_choose_the_form_of_the_variogram():
+    """Scores that differ by noise alone never clearly favour one of two other forms."""
+    rng = np.random.default_rng(0)
+    usual = rng.uniform(1, 2, (2000, 40))
+    noise = rng.normal(0, 0.2, (2, 2000, 40))
+    chosen = [best_model([one, one + a, one + b]) for one, a, b in zip(usual, *noise, strict=True)]
+    assert np.mean(np.array(chosen) > 0) < 0.02
+    assert best_model([usual[0], usual[0] - 0.004 * usual[0]]) == 0  # sure, and not worth it
 
 
 @pytest.mark.parametrize("make", [OrdinaryKriging, SpaceTimeKriging])
@@ -200,3 +229,10 @@ def test_degrees_of_freedom_are_those_of_the_errors_whatever_their_scale():
 def test_an_unknown_calibration_is_refused(make):
     with pytest.raises(ValueError, match="calibrate must be 'factor', 'law' or False; found 'all'"):
         make(calibrate="all")
+
+
+@pytest.mark.parametrize("make", [OrdinaryKriging, SpaceTimeKriging])
+def test_an_unknown_form_of_the_variogram_is_refused(make):
+    known = "exponential, spherical, matern32"
+    with pytest.raises(ValueError, match=f"model must be one of {known}; found 'gaussian'"):
+        make(model="gaussian")

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from aqreanalysis.methods.kriging import solver
 from aqreanalysis.methods.kriging.neighbours import first_columns, label_rows, nearest_reporting
-from aqreanalysis.methods.kriging.solver import leave_one_out, ordinary_weights, weights_of_sets
+from aqreanalysis.methods.kriging.solver import (
+    LeavingOut,
+    leave_one_out,
+    ordinary_weights,
+    solved_sets,
+    weights_of_sets,
+)
 from aqreanalysis.methods.series import tiles
 from aqreanalysis.network import StationNetwork, great_circle_km
 
@@ -98,6 +104,29 @@ def test_many_targets_are_solved_as_each_by_itself(monkeypatch):
         np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(2, 12), st.sampled_from([0.01, 1.0]), st.data())
+def test_leaving_data_out_of_a_solved_system_is_solving_without_them(seed, count, noise, data):
+    rng = np.random.default_rng(seed)
+    covariance, _ = covariance_of_places(rng, 2 * count, noise)
+    station = np.array([range(count), range(count, 2 * count)])[[0, 1, 1, 0, 1]]  # two sets
+    cross, every = rng.uniform(0, 9, station.shape), np.ones(station.shape, bool)
+
+    def among(sets):
+        return covariance[sets[:, :, None], sets[:, None, :]]
+
+    (solved,) = solved_sets(station, every, cross, 1e3, among)
+    missing = data.draw(st.integers(1, count - 1))
+    place = np.array([rng.permutation(count)[:missing] for _ in range(2)])
+    weights, variance = LeavingOut.of(solved, np.arange(2), place.T)(solved.weights, solved.number)
+    valid = every[solved.target]
+    np.put_along_axis(valid, place[solved.number], False, axis=1)
+    expected = ordinary_weights(among(station[solved.target]), cross[solved.target], valid, 1e3)
+    np.testing.assert_allclose(weights, expected.weight, atol=1e-8)
+    np.testing.assert_allclose(variance, expected.variance, atol=1e-7)
+    assert (weights[~valid] == 0).all()
+
+
 @settings(max_examples=20, deadline=None)
 @given(seeds, st.integers(2, 9))
 def test_leaving_one_out_is_solving_without_it(seed, count):
@@ -140,7 +169,8 @@ def test_nearest_reporting_stations_are_those_of_a_plain_search(seed, k, silent)
     reported = rng.random((20, 6)) >= silent
     network = StationNetwork(longitude, latitude)
     near = nearest_reporting(network, reported, longitude[[3, 9]], latitude[[3, 9]], k=k)
-    used = np.broadcast_to(near.used, (*near.used.shape[:2], 6))
+    assert near.complete == bool(reported.all())
+    near = near.at_each(6)
     for target, place in enumerate((3, 9)):
         distance = great_circle_km(longitude, latitude, longitude[place], latitude[place])
         np.testing.assert_allclose(
@@ -149,9 +179,9 @@ def test_nearest_reporting_stations_are_those_of_a_plain_search(seed, k, silent)
         for hour in range(6):
             reporting = np.flatnonzero(reported[:, hour])
             expected = reporting[np.argsort(distance[reporting])][:k]
-            candidates = np.flatnonzero(used[:, target, hour])
-            # In one order for all targets: that of the rows.
-            np.testing.assert_array_equal(near.index[target, candidates], np.sort(expected))
+            nearest = near.index[target, : near.reach[target, hour]]
+            np.testing.assert_array_equal(nearest[reported[nearest, hour]], expected)
+            assert near.missing[target, hour] == nearest.size - expected.size
 
 
 @settings(max_examples=40, deadline=None)

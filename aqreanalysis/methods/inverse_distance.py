@@ -68,13 +68,14 @@ class InverseDistance(Fitted):
     --------
     Twice as far is a quarter of the weight:
 
+    >>> hour = np.array(["2024-01-01T00"], "datetime64[ns]")
     >>> observations = xr.Dataset(
-    ...     {"pm25": (("station", "time"), [[10.0], [60.0]])},
+    ...     {"pm25": (("station", "time"), [[10.0], [60.0]], {"units": "ug m-3"})},
     ...     coords={
     ...         "station": ["a", "b"],
     ...         "longitude": ("station", [0.0, 3.0]),
     ...         "latitude": ("station", [0.0, 0.0]),
-    ...         "time": np.array(["2024-01-01T00"], "datetime64[ns]"),
+    ...         "time": ("time", hour, {"time_label": "start", "step_hours": 1.0}),
     ...     },
     ... )
     >>> at = xr.Dataset(coords={"longitude": ("station", [1.0]), "latitude": ("station", [0.0])})

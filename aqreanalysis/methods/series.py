@@ -122,6 +122,12 @@ class StationSeries:
             covariates=covariates,
         )
 
+    def plausible(self, transform: Transform | None) -> tuple[float, float]:
+        """Return the `plausible_range` on the scale of interpolation; no root is too low."""
+        values = to_scale(self.values, transform)
+        lowest, highest = plausible_range(values[~np.isnan(values)])
+        return (lowest if transform is None else -np.inf), highest
+
     def to_learn_from(self, transform: Transform | None) -> Self:
         """Return the series on the scale of interpolation, without absurd values.
 
@@ -129,10 +135,8 @@ class StationSeries:
         their `plausible_range`.
         """
         values = to_scale(self.values, transform)
-        lowest, highest = plausible_range(values[~np.isnan(values)])
-        absurd = values > highest
-        if transform is None:
-            absurd |= values < lowest
+        low, high = self.plausible(transform)
+        absurd = (values < low) | (values > high)
         if absurd.any():
             station, hour = np.argwhere(absurd)[np.argmax(np.abs(self.values[absurd]))]
             LOGGER.info(

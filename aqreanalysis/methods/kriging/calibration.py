@@ -1,14 +1,15 @@
-"""What kriging learns by leaving stations out: how many neighbours to take, and how far it errs."""
+"""What kriging learns by leaving stations out: a variogram's form, neighbours, how far it errs."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
 from aqreanalysis.methods.kriging.spread import (
     AGREEMENT,
+    FEWEST,
     fit_freedom,
     fit_log_variance,
     interval_factor,
@@ -28,6 +29,8 @@ VALUES, STATIONS = 1 << 14, 256
 #: Neighbours that are taken unless another number is better by more than a share of the score:
 #: below that it is chance which is best.
 USUAL, GAIN = 24, 5e-3
+#: Standard errors over stations by which a form of the variogram has to be better too: 99 %.
+CLEARLY = 2.58
 #: Standardised estimate beyond which the spread does not follow the level.
 FARTHEST = 6.0
 
@@ -180,15 +183,34 @@ class LeftOut:
 
     kriged: Kriged
     truth: np.ndarray
+    #: Rows of the series, (n,) int64; none where stations are not compared.
+    station: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @classmethod
+    def of(cls, columns: np.ndarray) -> Self:
+        """Return estimates of columns: station, truth, mean, spread and perhaps disagreement."""
+        station, truth, mean, spread, *rest = columns
+        return cls(Kriged(mean, spread, rest[0] if rest else None), truth, station.astype(np.int64))
+
+    @property
+    def enough(self) -> bool:
+        """Whether anything can be learned from them."""
+        return self.truth.size >= FEWEST and self.truth.std() > 0
 
     def factor(self, spread: np.ndarray, freedom: float = math.inf) -> float:
         """Return the factor of a spread with which the 90 % interval holds 90 % of the truth."""
         return interval_factor(self.truth - self.kriged.mean, spread, freedom)
 
-    def score(self) -> float:
-        """Return the mean CRPS, with the spread that a factor makes right."""
+    def crps(self) -> np.ndarray:
+        """Return the CRPS, (n,), with the spread that a factor makes right."""
         spread = self.kriged.spread * self.factor(self.kriged.spread)
-        return float(normal_crps(self.truth - self.kriged.mean, spread)[0].mean())
+        return normal_crps(self.truth - self.kriged.mean, spread)[0]
+
+    def by_station(self) -> np.ndarray:
+        """Return the mean CRPS at each station, NaN where there is no truth."""
+        count = np.bincount(self.station)
+        total = np.bincount(self.station, self.crps())
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def fitted(self, calibrate: Calibration) -> SpreadLaw:
         """Return the law of the spread that the errors show."""
@@ -220,3 +242,29 @@ def best_neighbours(scores: Mapping[int, float]) -> int:
     """
     usual, best = min(USUAL, max(scores)), min(scores, key=lambda k: scores[k])
     return best if scores[best] * (1 + GAIN) < scores[usual] else usual
+
+
+def best_model(scores: Sequence[np.ndarray]) -> int:
+    """Return which form of the variogram to take: the first, unless another is clearly better.
+
+    Parameters
+    ----------
+    scores : sequence of (station,) float64
+        Mean scores at left-out stations, the same ones for each form; the less, the better.
+
+    Examples
+    --------
+    Better by a tenth at each station; and on average, but by one station alone:
+
+    >>> usual = np.array([1.0, 2.0, 1.5, 1.2])
+    >>> best_model([usual, 0.9 * usual]), best_model([usual, usual - [1, 0, 0, 0]])
+    (1, 0)
+    """
+    gains = [scores[0] - other for other in scores]
+    clear = [
+        np.nanmean(gain) > GAIN * np.nanmean(scores[0])
+        and np.nanmean(gain) > CLEARLY * np.nanstd(gain) / np.sqrt(np.isfinite(gain).sum())
+        for gain in gains
+    ]
+    better = [number for number, is_clear in enumerate(clear) if is_clear]
+    return max(better, key=lambda number: float(np.nanmean(gains[number])), default=0)

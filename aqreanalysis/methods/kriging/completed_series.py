@@ -125,7 +125,8 @@ class CompletedSeries:
         some = data.valid.any(axis=1)
         station, hour, data = station[some], hour[some], Data(*(part[some] for part in data))
         gaps = station, hour + margin
-        estimate, variance = estimated(span, self.nearby, gaps, data, self._covariance, sill)
+        covariance = partial(self._covariance, variogram=self.variogram)
+        estimate, variance = estimated(span, self.nearby, gaps, data, covariance, sill)
         completed[station, hour], errors[station, hour] = estimate, np.sqrt(variance)
         return np.stack([completed, errors])
 
@@ -139,20 +140,27 @@ class CompletedSeries:
         return window
 
     def _covariance(
-        self, distance_km: np.ndarray, lag: np.ndarray, same_station: np.ndarray
+        self,
+        distance_km: np.ndarray,
+        lag: np.ndarray,
+        same_station: np.ndarray,
+        *,
+        variogram: SpaceTimeVariogram,
     ) -> np.ndarray:
         """Return the covariance of two values at a lag in steps."""
         hours = lag * self.step_hours
-        shared = self.variogram.covariance(distance_km, hours)
-        return shared + same_station * self.variogram.own(hours)
+        shared = variogram.covariance(distance_km, hours)
+        return shared + same_station * variogram.own(hours)
 
-    def among(self, stations: np.ndarray) -> np.ndarray:
+    def among(self, stations: np.ndarray, *, variogram: SpaceTimeVariogram) -> np.ndarray:
         """Return the covariance among the values of sets of stations at all lags.
 
         Parameters
         ----------
         stations : (sets, k) int64
             Rows of the network.
+        variogram : SpaceTimeVariogram
+            That of the estimates, which need not be the one that completes the series.
 
         Returns
         -------
@@ -163,4 +171,6 @@ class CompletedSeries:
         row = np.tile(stations, len(self.lags))
         first, second = row[:, :, None], row[:, None, :]
         distance_km = self.nearby.distance_km[first, second]
-        return self._covariance(distance_km, np.abs(lag[:, None] - lag), first == second)
+        return self._covariance(
+            distance_km, np.abs(lag[:, None] - lag), first == second, variogram=variogram
+        )

@@ -1,7 +1,7 @@
 """What ordinary and space-time kriging share: their settings, and learning from observations."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Self, get_args
 
@@ -15,16 +15,15 @@ from aqreanalysis.methods.contract import Fitted, configuration
 from aqreanalysis.methods.kriging.calibration import (
     USUAL,
     Calibration,
-    Kriged,
     LeftOut,
     Part,
     SpreadLaw,
+    best_model,
     best_neighbours,
     parts_of,
 )
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
-from aqreanalysis.methods.kriging.spread import FEWEST
-from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel
+from aqreanalysis.methods.kriging.variogram import MODELS, Variogram, VariogramModel
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults
 from aqreanalysis.observations import validate
@@ -46,7 +45,7 @@ class Kriging(Fitted):
 
     neighbours: int | None
     transform: Transform | None
-    model: VariogramModel
+    model: VariogramModel | None
     variogram: Variogram | SpaceTimeVariogram | None
     calibrate: Calibration | None
     variogram_: Any
@@ -61,7 +60,8 @@ class Kriging(Fitted):
         """Return this method with what it learns from the observations.
 
         The variogram is that of the values without absurd ones. Stations are then left out in
-        turn, which tells how many neighbours to take and how far the estimates err.
+        turn, which tells the form of the variogram, how many neighbours to take and how far the
+        estimates err.
 
         Raises
         ------
@@ -75,16 +75,21 @@ class Kriging(Fitted):
 
     def _series_of(self, observations: xr.Dataset, variable: str) -> StationSeries:
         """Return the series to learn from, on the scale of interpolation."""
+        return self._measured(observations, variable).to_learn_from(self.transform)
+
+    def _measured(self, observations: xr.Dataset, variable: str) -> StationSeries:
+        """Return the series as measured, of valid observations that suit the transform."""
         validate(observations, variable)
         series = StationSeries.from_dataset(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
-        return series.to_learn_from(self.transform)
+        return series
 
     def _learn(self, learned: StationSeries, variable: str) -> Self:
         """Return this method with what it learns from series on the scale of interpolation."""
         self._variable = variable
-        self.variogram_ = self.variogram or self._fitted_variogram(learned)
-        self._learn_from_left_out(learned)
+        models = MODELS if self.model is None else (self.model,)
+        fitted = [self.variogram] if self.variogram else self._fitted_variograms(learned, models)
+        self._learn_from_left_out(learned, fitted)
         LOGGER.info(
             "%s of %s: %s, %d neighbours, %s",
             self.name,
@@ -106,6 +111,8 @@ class Kriging(Fitted):
             **configuration(self),
             "neighbours": self.neighbours_,
             "neighbours_chosen": self.neighbours is None,
+            "model": self.variogram_.model,
+            "model_chosen": self.model is None and not self.variogram,
             "calibrate": self._calibrate,
             "variogram": asdict(self.variogram_),
             "spread": spread,
@@ -128,55 +135,72 @@ class Kriging(Fitted):
         faults = interpolation_faults(
             1 if self.neighbours is None else self.neighbours, self.transform
         )
+        if self.model is not None and self.model not in MODELS:
+            faults.append(f"model must be one of {', '.join(MODELS)}; found {self.model!r}")
         if self.calibrate is not None and self.calibrate not in get_args(Calibration):
             value = repr(self.calibrate)
             faults.append(f"calibrate must be 'factor', 'law' or False; found {value}")
         return faults
 
-    def _learn_from_left_out(self, series: StationSeries) -> None:
-        """Choose the neighbours and fit the spread, of series on the scale of interpolation."""
-        chosen = self.neighbours
+    def _learn_from_left_out(
+        self, series: StationSeries, fitted: Sequence[Variogram | SpaceTimeVariogram]
+    ) -> None:
+        """Choose one of the variograms and the neighbours, and fit the spread."""
+        self.variogram_, chosen = fitted[0], self.neighbours
         if chosen is None:
             enough = np.searchsorted(self.CHOICES, series.network.size) + 1
             choices = self.CHOICES[:enough]
         else:
             choices = (chosen,)
-        left_out = {}
-        if len(choices) > 1 or self._calibrate:
-            left_out = self._left_out(series, choices)
+        usual = choices[-1] if USUAL not in choices else USUAL
+        cases = [(fitted[0], k) for k in choices]
+        others = [(variogram, usual) for variogram in fitted[1:]]
+        left_out = []
+        if len(cases) > 1 or others or self._calibrate:
+            left_out = self._left_out(series, [*cases, *others])
+        if left_out and others:
+            scores = [left_out[choices.index(usual)], *left_out[len(cases) :]]
+            best = best_model([each.by_station() for each in scores])
+            if best > 0:
+                self.variogram_ = fitted[best]
+                left_out = self._left_out(series, [(self.variogram_, k) for k in choices])
+        known = dict(zip(choices, left_out, strict=False))
         if chosen is None:
-            scores = {k: each.score() for k, each in left_out.items()}
-            chosen = best_neighbours(scores) if scores else USUAL
+            scores_of = {k: float(each.crps().mean()) for k, each in known.items()}
+            chosen = best_neighbours(scores_of) if scores_of else USUAL
         self.neighbours_ = chosen
-        known = left_out.get(chosen)
-        self.spread_ = known.fitted(self._calibrate) if known else SpreadLaw()
+        self.spread_ = known[chosen].fitted(self._calibrate) if known else SpreadLaw()
 
-    def _left_out(self, series: StationSeries, choices: tuple[int, ...]) -> dict[int, LeftOut]:
-        """Return estimates at stations left out in turn, by neighbours; none of too few values."""
+    def _left_out(
+        self,
+        series: StationSeries,
+        cases: Sequence[tuple[Variogram | SpaceTimeVariogram, int]],
+    ) -> list[LeftOut]:
+        """Return estimates at stations left out in turn, by variogram and number of neighbours.
+
+        None of too few values. Series are completed with the variogram in use.
+        """
+        most = max(k for _, k in cases)
         parts = parts_of(
-            series, parts=self.PARTS, near=2 * max(choices), core=self.CORE, margin=self._margin
+            series, parts=self.PARTS, near=2 * most, core=self.CORE, margin=self._margin
         )
-        estimates: dict[int, list[np.ndarray]] = {k: [] for k in choices}
+        estimates: list[list[np.ndarray]] = [[] for _ in cases]
         for part in parts:
             if not np.isfinite(part.truth).any():
                 continue
-            field = self._field_of_part(series, part, choices[-1])
+            field = self._field_of_part(series, part, most)
             at = series.network.longitude[part.left_out], series.network.latitude[part.left_out]
             every = slice(0, part.truth.shape[1])
-            for k in choices:
-                kriged = replace(field, neighbours=k).kriged(
+            station = np.broadcast_to(part.left_out[:, None], part.truth.shape)
+            for (variogram, k), of_case in zip(cases, estimates, strict=True):
+                kriged = replace(field.with_variogram(variogram), neighbours=k).kriged(
                     *at, every, disagreement=self._calibrate == "law"
                 )
-                columns = np.stack([part.truth, *(c for c in kriged if c is not None)])
-                known = np.isfinite(columns).all(axis=0) & (columns[2] > 0)
-                estimates[k].append(columns[:, known].astype(np.float64))
-        return {
-            k: LeftOut(Kriged(mean, spread, rest[0] if rest else None), truth)
-            for k, each in estimates.items()
-            if each
-            for truth, mean, spread, *rest in [np.concatenate(each, axis=1)]
-            if truth.size >= FEWEST and truth.std() > 0
-        }
+                columns = np.stack([station, part.truth, *(c for c in kriged if c is not None)])
+                known = np.isfinite(columns).all(axis=0) & (columns[3] > 0)
+                of_case.append(columns[:, known].astype(np.float64))
+        left_out = [LeftOut.of(np.concatenate(each, axis=1)) for each in estimates if each]
+        return left_out if all(each.enough for each in left_out) else []
 
     def _field_of_part(self, series: StationSeries, part: Part, neighbours: int) -> Any:
         """Return the engine of the stations around those that are left out."""
@@ -197,6 +221,8 @@ class Kriging(Fitted):
         """Return the engine of series, of which the values are yet to be transformed."""
         raise NotImplementedError
 
-    def _fitted_variogram(self, series: StationSeries) -> Variogram | SpaceTimeVariogram:
-        """Return the variogram of series on the scale of interpolation."""
+    def _fitted_variograms(
+        self, series: StationSeries, models: Sequence[VariogramModel]
+    ) -> Sequence[Variogram | SpaceTimeVariogram]:
+        """Return the variogram of each form, of series on the scale of interpolation."""
         raise NotImplementedError

@@ -1,7 +1,8 @@
 """The nearest stations that report: for each target and hour, and in plain sets of rows."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -14,22 +15,36 @@ FIRST_BITS, WORD_BITS = 63, 32
 
 @dataclass(frozen=True)
 class ReportingNeighbours:
-    """The nearest stations of n targets, and which of them are the k nearest reporting, per hour.
+    """The nearest stations of n targets, and how many of them hold the k nearest that report.
 
     Attributes
     ----------
     index : (n, c) int64
-        Candidate stations, in the order of their rows in the network.
+        The nearest stations, nearest first: as many as are needed for k that report at each hour.
     distance_km : (n, c) float64
         Their distances.
-    used : (c, n, hours) bool
-        Whether a candidate is among the k nearest stations that report at that hour. Where every
-        station reports at every hour, there is a single hour that stands for all.
+    reach : (n, hours) uint16
+        Of how many of them those that report are used at an hour; 0 where nobody reports. Where
+        every station reports at every hour, a single hour stands for all.
+    missing : (n, hours) uint16
+        How many of these do not report.
     """
 
     index: np.ndarray
     distance_km: np.ndarray
-    used: np.ndarray
+    reach: np.ndarray
+    missing: np.ndarray
+
+    @property
+    def complete(self) -> bool:
+        """Whether the same stations are used at all hours."""
+        return self.reach.shape[1] == 1 and not self.missing.any()
+
+    def at_each(self, hours: int) -> Self:
+        """Return the neighbours at each of so many hours."""
+        shape = len(self.index), hours
+        reach, missing = (np.broadcast_to(of, shape) for of in (self.reach, self.missing))
+        return replace(self, reach=reach, missing=missing)
 
 
 def nearest_reporting(
@@ -40,7 +55,7 @@ def nearest_reporting(
     *,
     k: int,
 ) -> ReportingNeighbours:
-    """Return, for each target and hour, the k nearest stations that report.
+    """Return, for each target and hour, among which stations the k nearest that report are.
 
     Parameters
     ----------
@@ -56,7 +71,6 @@ def nearest_reporting(
     Returns
     -------
     ReportingNeighbours
-        As many candidates as are needed for k of them to report at each hour.
 
     Examples
     --------
@@ -65,30 +79,25 @@ def nearest_reporting(
     >>> network = StationNetwork([0.0, 1.0, 2.0], [0.0, 0.0, 0.0])
     >>> reported = np.array([[True, False], [True, True], [True, True]])
     >>> near = nearest_reporting(network, reported, np.array([-1.0]), np.array([0.0]), k=1)
-    >>> near.used[:, 0].astype(int).tolist()
-    [[1, 0], [0, 1], [0, 0]]
+    >>> near.reach.tolist(), near.missing.tolist()
+    ([[1, 2]], [[0, 1]])
     """
-    reach = min(k + max(4, k // 2), network.size)
+    most = min(k + max(4, k // 2), network.size)
     if reported.all():
-        reported, reach = reported[:, :1], min(k, network.size)
-    wanted = np.minimum(reported.sum(axis=0), k)
+        reported, most = reported[:, :1], min(k, network.size)
+    wanted = np.minimum(reported.sum(axis=0), k).astype(np.uint16)
     while True:
-        near = network.neighbours(longitude, latitude, k=reach)
-        order = np.argsort(near.index, axis=1)
-        rank, targets = np.argsort(order, axis=1), np.arange(len(order))
-        used = np.empty((reach, len(order), reported.shape[1]), dtype=bool)
-        count = np.zeros(used.shape[1:], dtype=np.int32)
-        for place, station in zip(rank.T, near.index.T, strict=True):  # nearest first
-            column = reported[station] & (count < k)
-            used[place, targets] = column
-            count += column
-        if reach == network.size or (count >= wanted).all():
+        near = network.neighbours(longitude, latitude, k=most)
+        reach = np.zeros((longitude.size, reported.shape[1]), dtype=np.uint16)
+        count = np.zeros_like(reach)
+        for station in near.index.T:  # nearest first
+            needed = count < wanted
+            reach += needed
+            count += needed & reported[station]
+        if most == network.size or (count >= wanted).all():
             break
-        reach = min(2 * reach, network.size)
-    index, distance_km = (
-        np.take_along_axis(table, order, axis=1) for table in (near.index, near.distance_km)
-    )
-    return ReportingNeighbours(index, distance_km, used)
+        most = min(2 * most, network.size)
+    return ReportingNeighbours(near.index, near.distance_km, reach, reach - count)
 
 
 def first_columns(mask: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

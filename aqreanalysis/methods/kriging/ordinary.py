@@ -1,8 +1,7 @@
 """Kriging from the nearest stations that report: ordinary, or universal with a background."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,37 +11,22 @@ from aqreanalysis.fields.blocks import Field
 from aqreanalysis.foreign.background import Background
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.contract import BackgroundField
-from aqreanalysis.methods.kriging.calibration import (
-    Calibration,
-    Kriged,
-    Part,
-    SpreadLaw,
-    distribution,
-)
-from aqreanalysis.methods.kriging.drift import PRIOR, Around, Covariates, CovariatesAt, Drift
+from aqreanalysis.methods.kriging.calibration import Calibration, Part, SpreadLaw
+from aqreanalysis.methods.kriging.drift import PRIOR, Covariates, CovariatesAt, Drift
 from aqreanalysis.methods.kriging.method import LOGGER, Kriging
-from aqreanalysis.methods.kriging.neighbours import (
-    ReportingNeighbours,
-    first_columns,
-    label_rows,
-    nearest_reporting,
+from aqreanalysis.methods.kriging.ordinary_field import OrdinaryField, covariance_among
+from aqreanalysis.methods.kriging.variogram import (
+    Variogram,
+    VariogramModel,
+    empirical_variogram,
+    variogram_of,
 )
-from aqreanalysis.methods.kriging.solver import weights_of_sets
-from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel, fit_variogram
-from aqreanalysis.methods.series import StationSeries, tiles, weight_matrix
+from aqreanalysis.methods.series import StationSeries
 from aqreanalysis.methods.transform import Transform
 from aqreanalysis.methods.trend import Trend, background_of
-from aqreanalysis.network import StationNetwork
-from aqreanalysis.predictive import RootNormal
 
-#: Values (target-hours) of which the distinct systems are collected at once: tens of MB.
-SYSTEM_VALUES = 1 << 17
-#: Values that are summed at once: 128 kB in float64, so that a sum stays in the cache.
-SUM_VALUES = 1 << 14
 CRESSIE = "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151"
 OMRE = "Omre 1987, Mathematical Geology 19, 25, https://doi.org/10.1007/BF01275432"
-#: Sum of weights in size that stands for none, where no station reports.
-LEAST_SHARE = 1e-12
 #: Stations for each of several covariates below which their coefficients are noise.
 FEWEST_A_COVARIATE = 20
 
@@ -72,8 +56,9 @@ class OrdinaryKriging(Kriging):
     transform : {None, "sqrt"}
         Scale of interpolation. The square root suits concentrations, whose spread grows with
         their level.
-    model : {"exponential", "spherical", "matern32"}
-        Form of the variogram that `fit` finds.
+    model : {"exponential", "spherical", "matern32"}, optional
+        Form of the variogram that `fit` finds. By default exponential, or another if its CRPS at
+        left-out stations is lower by more than 0.5 %, and at 99 % of confidence over the stations.
     variogram : Variogram, optional
         A variogram on the scale of interpolation, which `fit` then keeps instead of fitting one.
     calibrate : {"factor", "law", False}, optional
@@ -98,14 +83,14 @@ class OrdinaryKriging(Kriging):
     --------
     Half-way between two stations, the estimate is their mean:
 
-    >>> time = np.array(["2024-01-01T00"], "datetime64[ns]")
+    >>> hour = np.array(["2024-01-01T00"], "datetime64[ns]")
     >>> observations = xr.Dataset(
-    ...     {"pm25": (("station", "time"), [[10.0], [30.0]])},
+    ...     {"pm25": (("station", "time"), [[10.0], [30.0]], {"units": "ug m-3"})},
     ...     coords={
     ...         "station": ["a", "b"],
     ...         "longitude": ("station", [10.0, 11.0]),
     ...         "latitude": ("station", [50.0, 50.0]),
-    ...         "time": time,
+    ...         "time": ("time", hour, {"time_label": "start", "step_hours": 1.0}),
     ...     },
     ... )
     >>> between = Grid((10.4, 10.6, 49.9, 50.1), 0.2)
@@ -119,7 +104,7 @@ class OrdinaryKriging(Kriging):
 
     neighbours: int | None = None
     transform: Transform | None = "sqrt"
-    model: VariogramModel = "exponential"
+    model: VariogramModel | None = None
     variogram: Variogram | None = None
     calibrate: Calibration | None = None
     variogram_: Variogram = field(init=False, repr=False, compare=False)
@@ -155,7 +140,8 @@ class OrdinaryKriging(Kriging):
         """Return this method with what it learns from the observations.
 
         The variogram is that of the values without absurd ones. Stations are then left out in
-        turn, which tells how many neighbours to take and how far the estimates err.
+        turn, which tells the form of the variogram, how many neighbours to take and how far the
+        estimates err.
 
         Parameters
         ----------
@@ -187,12 +173,15 @@ class OrdinaryKriging(Kriging):
             series = replace(series, covariates=self.trend_.regular(columns))
         return self._learn(series, variable)
 
-    def _fitted_variogram(self, series: StationSeries) -> Variogram:
-        """Return the variogram of series, or of their departures from the trend."""
+    def _fitted_variograms(
+        self, series: StationSeries, models: Sequence[VariogramModel]
+    ) -> list[Variogram]:
+        """Return the variograms of series, or of their departures from the trend."""
         values = series.values
         if self.trend_ is not None:
             values = values - series.covariates @ np.array(self.trend_.coefficient)
-        return fit_variogram(values, series.network.distance_matrix_km(), model=self.model)
+        empirical = empirical_variogram(values, series.network.distance_matrix_km())
+        return [variogram_of(empirical, model) for model in models]
 
     def field(
         self,
@@ -242,7 +231,7 @@ class OrdinaryKriging(Kriging):
         neighbours: int,
         law: SpreadLaw,
         at: CovariatesAt | None = None,
-    ) -> "_OrdinaryField":
+    ) -> OrdinaryField:
         """Return the engine of series, of which the values are yet to be transformed."""
         values, reported = series.on_scale(transform)
         drift = None
@@ -250,13 +239,12 @@ class OrdinaryKriging(Kriging):
             coefficient = np.array(self.trend_.coefficient)
             drift = Drift(series.covariates, coefficient, PRIOR * self.variogram_.sill, at)
             values = np.where(reported, values - series.covariates @ coefficient, 0.0)
-        return _OrdinaryField(
+        return OrdinaryField(
             series.network,
             values,
             reported,
             self.variogram_,
-            self.variogram_.covariance(series.network.distance_matrix_km())
-            + self.variogram_.noise * np.eye(series.network.size),
+            covariance_among(series.network, self.variogram_),
             neighbours,
             law,
             transform,
@@ -275,125 +263,3 @@ def _warn_of_many(names: tuple[str, ...], stations: int) -> None:
             ", ".join(names),
             stations,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _OrdinaryField:
-    """The engine: estimates anywhere, each from its own target and hour only."""
-
-    network: StationNetwork
-    # Departures from the drift's mean on the scale of interpolation, zero where missing.
-    values: np.ndarray  # (stations, time)
-    reported: np.ndarray  # (stations, time) bool
-    variogram: Variogram
-    covariance: np.ndarray  # (stations, stations), with noise
-    neighbours: int
-    law: SpreadLaw
-    transform: Transform | None
-    never_negative: bool
-    drift: Drift | None = None
-
-    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
-        """Return the distribution, (n, hours) float32."""
-        kriged = self.kriged(longitude, latitude, hours, disagreement=not self.law.constant)
-        return distribution(
-            kriged,
-            self.law,
-            self.transform,
-            noise=np.sqrt(self.variogram.noise),
-            signed=not self.never_negative,
-        )
-
-    def kriged(
-        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice, *, disagreement: bool
-    ) -> Kriged:
-        """Return kriging on the scale of interpolation, (n, hours) float32."""
-        values, reported = self.values[:, hours], self.reported[:, hours]
-        drift = None if self.drift is None else self.drift.around(longitude, latitude, hours)
-        layers = np.empty((3 if disagreement else 2, longitude.size, values.shape[1]), np.float32)
-        # Tiles cut across a wide block are compact: adjacent targets share their systems.
-        order = np.argsort(longitude, kind="stable")
-        for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
-            rows = order[tile]
-            at = longitude[rows], latitude[rows], None if drift is None else drift.of(rows)
-            parts = self._tile(*at, values, reported, disagreement)
-            for number, part in enumerate(parts):
-                layers[number, rows] = part
-        if drift is not None:
-            layers[0] += drift.mean()
-        layers[:, :, ~reported.any(axis=0)] = np.nan
-        return Kriged(layers[0], layers[1], layers[2] if disagreement else None)
-
-    def _tile(
-        self,
-        longitude: np.ndarray,
-        latitude: np.ndarray,
-        drift: Around | None,
-        values: np.ndarray,
-        reported: np.ndarray,
-        disagreement: bool,
-    ) -> list[np.ndarray]:
-        """Return `Kriged` of some targets on the scale of interpolation, (n, hours) each."""
-        near = nearest_reporting(self.network, reported, longitude, latitude, k=self.neighbours)
-        if drift is not None and drift.changes:
-            shape = *near.used.shape[:2], values.shape[1]
-            near = replace(near, used=np.broadcast_to(near.used, shape))
-        case, weights, variance = self._weights(near, drift)
-        spread = np.sqrt(variance)[case]
-        mean = self._summed(near, case, weights, values)
-        if not disagreement:
-            return [mean, spread]
-        share = np.abs(weights)
-        share /= np.maximum(share.sum(axis=0), LEAST_SHARE)
-        first, second = (self._summed(near, case, share, of) for of in (values, values**2))
-        return [mean, spread, np.maximum(second - 2 * mean * first + mean**2, 0)]
-
-    def _summed(
-        self, near: ReportingNeighbours, case: np.ndarray, weights: np.ndarray, values: np.ndarray
-    ) -> np.ndarray:
-        """Return the sums of values with the weights of each target-hour's case, (n, hours)."""
-        if near.used.shape[2] == 1:  # one set of stations for all hours
-            matrix = weight_matrix(near.index, weights.T[case[:, 0]], self.network.size)
-            summed: np.ndarray = matrix @ values
-            return summed
-        total = np.zeros((len(near.index), values.shape[1]))
-        for part in tiles(*total.shape, values=SUM_VALUES):
-            for weight, station in zip(weights, near.index[part].T, strict=True):
-                total[part] += weight[case[part]] * values[station]
-        return total
-
-    def _weights(
-        self, near: ReportingNeighbours, drift: Around | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the case of each target-hour; weights (candidate, case); variance of each case.
-
-        A case is a target with a set of reporting neighbours, and the hour if the drift changes:
-        most hours have one of few sets.
-        """
-        targets, hours = near.used.shape[1:]
-        target, hour = np.divmod(np.arange(targets * hours), hours)
-        if drift is None or not drift.changes:
-            hour[:] = 0
-        case, first = label_rows([target, hour, *near.used.reshape(-1, target.size)])
-        used = near.used.reshape(len(near.used), -1)[:, first]
-        slot, valid = first_columns(used.T, min(self.neighbours, len(used)))
-        target, hour = target[first], hour[first]
-        place = target[:, None] * len(used) + slot  # in tables of targets and candidates
-        station = np.where(valid, near.index.take(place), self.network.size)
-        vector = self.variogram.covariance(near.distance_km).take(place)
-        sill: np.ndarray | float = self.variogram.sill
-        if drift is not None:
-            shared, own = drift.added(np.minimum(station, self.network.size - 1), target, hour)
-            vector, sill = vector + shared, sill + own
-        data = station + hour[:, None] * (self.network.size + 1)
-        solved = weights_of_sets(data, valid, vector, sill, partial(self._among, drift=drift))
-        weights = np.zeros((len(used) + 1, first.size))  # the last row for missing ones
-        weights[np.where(valid, slot, len(used)), np.arange(first.size)[:, None]] = solved.weight
-        return case.reshape(targets, hours), weights[:-1], solved.variance
-
-    def _among(self, data: np.ndarray, *, drift: Around | None) -> np.ndarray:
-        """Return the covariance among the stations of each set at an hour, (sets, k, k)."""
-        hour, row = np.divmod(data, self.network.size + 1)
-        row = np.minimum(row, self.network.size - 1)  # of a missing one, any will do
-        among = self.covariance.take(row[:, :, None] * self.network.size + row[:, None, :])
-        return among if drift is None else among + drift.among(row, hour[:, 0])

@@ -21,8 +21,8 @@ wanted, of torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -95,6 +95,16 @@ def ordinary_weights(
     return _combined(solution[..., 0], solution[..., 1], vector, sill, known_mean=known_mean)
 
 
+class SolvedSets(NamedTuple):
+    """Targets of which the stations are one of some sets, and the systems of these, solved."""
+
+    target: np.ndarray  # (n,), set after set
+    number: np.ndarray  # (n,) of the set
+    weights: Weights[np.ndarray]  # (n, m) and (n,)
+    inverse: np.ndarray  # (sets, m, m), K^-1
+    ones: np.ndarray  # (sets, m), K^-1 1
+
+
 def weights_of_sets(
     station: np.ndarray,
     valid: np.ndarray,
@@ -103,6 +113,23 @@ def weights_of_sets(
     covariance: Callable[[np.ndarray], np.ndarray],
 ) -> Weights[np.ndarray]:
     """Return `ordinary_weights` of many targets, of which many have the same stations.
+
+    The parameters are those of `solved_sets`.
+    """
+    weights = Weights(np.empty(vector.shape), np.empty(len(vector)))
+    for part in solved_sets(station, valid, vector, sill, covariance):
+        weights.weight[part.target], weights.variance[part.target] = part.weights
+    return weights
+
+
+def solved_sets(
+    station: np.ndarray,
+    valid: np.ndarray,
+    vector: np.ndarray,
+    sill: np.ndarray | float,
+    covariance: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[SolvedSets]:
+    """Yield the systems of many targets, of which many have the same stations.
 
     The matrix of each distinct set of stations is inverted once.
 
@@ -122,9 +149,9 @@ def weights_of_sets(
     """
     vector = vector if valid.all() else vector * valid
     number, first = label_rows(station.T)
-    weights = Weights(np.empty_like(vector), np.empty(len(vector)))
     sill = np.broadcast_to(sill, len(vector))
-    which, group = _groups(number, first.size)
+    target = np.argsort(number, kind="stable")
+    begin = np.append(0, np.bincount(number, minlength=first.size).cumsum())
     size = max(1, BATCH_NUMBERS // vector.shape[1] ** 2)
     for start in range(0, first.size, size):
         sets = first[start : start + size]
@@ -132,16 +159,71 @@ def weights_of_sets(
         if not valid[sets].all():
             matrix = _without_missing(matrix, valid[sets])
         inverse = np.linalg.inv(matrix)
-        ones = np.matmul(inverse, valid[sets][:, :, None]).transpose(0, 2, 1)
-        low, high = np.searchsorted(which, [start, start + size])
-        for begin in range(low, high, GROUPS_AT_ONCE):
-            part = slice(begin, min(begin + GROUPS_AT_ONCE, high))
-            rows, own = group[part], which[part] - start
-            right = vector.take(rows, axis=0)
-            simple = np.matmul(right, inverse.take(own, axis=0))
-            solved = _combined(simple, ones.take(own, axis=0), right, sill[rows])
-            weights.weight[rows], weights.variance[rows] = solved
-    return weights
+        ones = np.matmul(inverse, valid[sets][:, :, None])[..., 0]
+        rows = target[begin[start] : begin[start + sets.size]]
+        own = number[rows] - start
+        right = vector[rows]
+        simple = np.empty_like(right)
+        which, group = _groups(own, sets.size)
+        for few in range(0, which.size, GROUPS_AT_ONCE):
+            some = group[few : few + GROUPS_AT_ONCE]
+            of_some = inverse.take(which[few : few + GROUPS_AT_ONCE], axis=0)
+            simple[some] = np.matmul(right.take(some, axis=0), of_some)
+        weights = _combined(simple, ones[own], right, sill[rows])
+        yield SolvedSets(rows, own, weights, inverse, ones)
+
+
+class LeavingOut(NamedTuple):
+    r"""Data that are left out of solved systems, one after another.
+
+    With :math:`B` the matrix of the system bordered by its condition, and :math:`q` the row of
+    :math:`B^{-1}` of a datum i, the weights and the variance without it are (as of `leave_one_out`)
+
+    .. math:: w - \frac{w_i}{q_i} q, \qquad \sigma^2 + \frac{w_i^2}{q_i},
+
+    and the rows of all others become :math:`r - (r_i / q_i) q`.
+    """
+
+    place: np.ndarray  # (missing, cases) of the data
+    row: np.ndarray  # (missing, cases, m), q / q_i
+    pivot: np.ndarray  # (missing, cases), q_i
+
+    @classmethod
+    def of(cls, solved: SolvedSets, number: np.ndarray, place: np.ndarray) -> Self:
+        """Return what leaves data out of sets.
+
+        Parameters
+        ----------
+        solved : SolvedSets
+            Of complete data.
+        number : (cases,) int64
+            The set of each case.
+        place : (missing, cases) int64
+            Positions of the data that are left out, and not all of the set.
+        """
+        ones = solved.ones[number]
+        share = ones / ones.sum(axis=1, keepdims=True)
+        case, pivot = np.arange(number.size), np.empty(place.shape)
+        row = solved.inverse[number, place]
+        row -= share[case, place][..., None] * ones
+        for one, at in enumerate(place):
+            pivot[one] = row[one, case, at]
+            row[one] /= pivot[one, :, None]
+            for other in row[one + 1 :]:
+                other -= other[case, at][:, None] * row[one]
+        return cls(place, row, pivot)
+
+    def __call__(self, weights: Weights[np.ndarray], case: np.ndarray) -> Weights[np.ndarray]:
+        """Return the weights of targets (n, m) and their variances without a case's data."""
+        weight, variance = weights.weight.copy(), weights.variance.copy()
+        target = np.arange(case.size)
+        for place, row, pivot in zip(self.place, self.row, self.pivot, strict=True):
+            lost = weight[target, place[case]]
+            change = row.take(case, axis=0)
+            change *= lost[:, None]
+            weight -= change
+            variance += lost**2 / pivot[case]
+        return Weights(weight, variance)
 
 
 def _groups(number: np.ndarray, sets: int) -> tuple[np.ndarray, np.ndarray]:

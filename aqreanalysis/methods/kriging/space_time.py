@@ -1,7 +1,9 @@
 """Space-time kriging: ordinary kriging from the neighbours' values before, at and after an hour."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ClassVar, Self
 
 import numpy as np
 import xarray as xr
@@ -19,9 +21,9 @@ from aqreanalysis.methods.kriging.method import Kriging
 from aqreanalysis.methods.kriging.solver import Weights, weights_of_sets
 from aqreanalysis.methods.kriging.space_time_variogram import (
     SpaceTimeVariogram,
-    fit_space_time_variogram,
+    space_time_variogram_of,
 )
-from aqreanalysis.methods.kriging.variogram import VariogramModel
+from aqreanalysis.methods.kriging.variogram import VariogramModel, empirical_variogram
 from aqreanalysis.methods.series import StationSeries, weight_matrix
 from aqreanalysis.methods.transform import Transform
 from aqreanalysis.predictive import RootNormal
@@ -53,8 +55,8 @@ class SpaceTimeKriging(Kriging):
         `OrdinaryKriging` where values are missing, and nearly the same.
     transform : {None, "sqrt"}
         Scale of interpolation, as in `OrdinaryKriging`.
-    model : {"exponential", "spherical", "matern32"}
-        Form of the variogram in space that `fit` finds.
+    model : {"exponential", "spherical", "matern32"}, optional
+        Form of the variogram in space that `fit` finds, by default chosen as in `OrdinaryKriging`.
     variogram : SpaceTimeVariogram, optional
         A variogram on the scale of interpolation, which `fit` then keeps instead of fitting one.
     calibrate : {"factor", "law", False}, optional
@@ -64,6 +66,9 @@ class SpaceTimeKriging(Kriging):
     ----------
     variogram_, neighbours_, spread_ : SpaceTimeVariogram, int, SpreadLaw
         Those in use, after `fit`.
+    plausible_ : tuple of float
+        Range of the scale of interpolation beyond which a value, such as 9999, is used at its own
+        hour alone: see `aqreanalysis.methods.series.StationSeries.plausible`.
 
     Raises
     ------
@@ -74,16 +79,16 @@ class SpaceTimeKriging(Kriging):
     --------
     Two stations that always agree are followed in between, also while one of them is silent:
 
+    >>> hours = np.arange("2024-01-01T00", "2024-01-01T03", dtype="datetime64[h]")
+    >>> hours = hours.astype("datetime64[ns]")
     >>> series = [[10.0, 20.0, 30.0], [10.0, np.nan, 30.0]]
     >>> observations = xr.Dataset(
-    ...     {"pm25": (("station", "time"), series)},
+    ...     {"pm25": (("station", "time"), series, {"units": "ug m-3"})},
     ...     coords={
     ...         "station": ["a", "b"],
     ...         "longitude": ("station", [10.0, 10.2]),
     ...         "latitude": ("station", [50.0, 50.0]),
-    ...         "time": np.arange("2024-01-01T00", "2024-01-01T03", dtype="datetime64[h]").astype(
-    ...             "datetime64[ns]"
-    ...         ),
+    ...         "time": ("time", hours, {"time_label": "start", "step_hours": 1.0}),
     ...     },
     ... )
     >>> between = Grid((10.0, 10.2, 49.9, 50.1), 0.2)
@@ -97,12 +102,15 @@ class SpaceTimeKriging(Kriging):
     neighbours: int | None = None
     lags: tuple[int, ...] = (-2, -1, 0, 1, 2)
     transform: Transform | None = "sqrt"
-    model: VariogramModel = "exponential"
+    model: VariogramModel | None = None
     variogram: SpaceTimeVariogram | None = None
     calibrate: Calibration | None = None
     variogram_: SpaceTimeVariogram = field(init=False, repr=False, compare=False)
     neighbours_: int = field(init=False, repr=False, compare=False)
     spread_: SpreadLaw = field(init=False, repr=False, compare=False)
+    plausible_: tuple[float, float] = field(
+        default=(-np.inf, np.inf), init=False, repr=False, compare=False
+    )
 
     CHOICES: ClassVar[tuple[int, ...]] = (8, 12, 16, 24)
     PARTS: ClassVar[int] = 10
@@ -120,15 +128,21 @@ class SpaceTimeKriging(Kriging):
             return super()._faults()
         return [*super()._faults(), f"lags must be distinct and hold 0; found {self.lags}"]
 
-    def _fitted_variogram(self, series: StationSeries) -> SpaceTimeVariogram:
-        """Return the variogram of series on the scale of interpolation."""
-        return fit_space_time_variogram(
-            series.values,
-            series.network.distance_matrix_km(),
-            step_hours=series.step_hours,
-            lags=max(self.lags) - min(self.lags),
-            model=self.model,
+    def _fitted_variograms(
+        self, series: StationSeries, models: Sequence[VariogramModel]
+    ) -> list[SpaceTimeVariogram]:
+        """Return the variograms of series on the scale of interpolation."""
+        longest = min(max(self.lags) - min(self.lags), series.values.shape[1] - 1)
+        empirical = empirical_variogram(
+            series.values, series.network.distance_matrix_km(), lags=tuple(range(longest + 1))
         )
+        return [space_time_variogram_of(empirical, series.step_hours, model) for model in models]
+
+    def _measured(self, observations: xr.Dataset, variable: str) -> StationSeries:
+        """Return the series as measured, which tell what is plausible."""
+        series = super()._measured(observations, variable)
+        self.plausible_ = series.plausible(self.transform)
+        return series
 
     def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
         """Return the field of observations, which need not be those of `fit`.
@@ -157,16 +171,26 @@ class SpaceTimeKriging(Kriging):
     ) -> "_SpaceTimeField":
         """Return the engine of series, of which the values are yet to be transformed."""
         values, reported = series.on_scale(transform)
+        low, high = self.plausible_
+        absurd = reported & ((values < low) | (values > high))
         completed = CompletedSeries(
             series.network,
-            values,
-            reported,
+            np.where(absurd, 0.0, values) if absurd.any() else values,
+            reported & ~absurd,
             self.variogram_,
             self.lags,
             series.step_hours,
             self.neighbours or min(neighbours, COMPLETED_FROM),
         )
-        return _SpaceTimeField(completed, neighbours, law, transform, series.never_negative)
+        return _SpaceTimeField(
+            completed,
+            self.variogram_,
+            np.where(absurd, values, np.nan) if absurd.any() else None,
+            neighbours,
+            law,
+            transform,
+            series.never_negative,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,10 +198,17 @@ class _SpaceTimeField:
     """The engine: weights of each target once, then weighted sums over completed series."""
 
     completed: CompletedSeries
+    variogram: SpaceTimeVariogram
+    # Absurd values, NaN elsewhere: completed from the others for all hours but their own.
+    absurd: np.ndarray | None  # (stations, time)
     neighbours: int
     law: SpreadLaw
     transform: Transform | None
     never_negative: bool
+
+    def with_variogram(self, variogram: SpaceTimeVariogram) -> Self:
+        """Return this engine with another variogram, from the same completed series."""
+        return replace(self, variogram=variogram)
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
         """Return the distribution, (n, hours) float32."""
@@ -186,7 +217,7 @@ class _SpaceTimeField:
             kriged,
             self.law,
             self.transform,
-            noise=float(np.sqrt(self.completed.variogram.own(np.zeros(())))),
+            noise=float(np.sqrt(self.variogram.own(np.zeros(())))),
             signed=not self.never_negative,
         )
 
@@ -197,22 +228,28 @@ class _SpaceTimeField:
         series, count = self.completed, hours.stop - hours.start
         margin = max(map(abs, series.lags))
         values, errors = series(hours.start - margin, hours.stop + margin)
-        values = self._at_lags(values, count)
+        values, errors = self._at_lags(values, count), self._at_lags(errors, count)
+        reported = np.logical_or.reduce(series.reported[:, hours])
+        if self.absurd is not None:
+            now = series.lags.index(0) * series.network.size
+            station, hour = np.nonzero(np.isfinite(self.absurd[:, hours]))
+            values[now + station, hour] = self.absurd[:, hours][station, hour]
+            errors[now + station, hour] = 0.0
+            reported[hour] = True
         station, (weight, variance) = self._weights(longitude, latitude)
         # A row of the products' right side for each lag and station.
         column = station[:, None, :] + series.network.size * np.arange(len(series.lags))[:, None]
         rows = series.network.size * len(series.lags)
         matrix = weight_matrix(column.reshape(weight.shape), weight, rows)
         mean = matrix @ values
-        added = abs(matrix) @ self._at_lags(errors, count)
+        added = abs(matrix) @ errors
         layers = [mean, np.sqrt(variance[:, None] + added**2)]
         if disagreement:
             total = np.abs(weight).sum(axis=1)[:, None]
             first, second = (abs(matrix) @ of / total for of in (values, values**2))
             layers.append(np.maximum(second - 2 * mean * first + mean**2, 0))
-        nothing = ~series.reported[:, hours].any(axis=0)
         for each in layers:
-            each[:, nothing] = np.nan
+            each[:, ~reported] = np.nan
         mean, spread, *rest = (each.astype(np.float32) for each in layers)
         return Kriged(mean, spread, rest[0] if rest else None)
 
@@ -226,7 +263,7 @@ class _SpaceTimeField:
         self, longitude: np.ndarray, latitude: np.ndarray
     ) -> tuple[np.ndarray, Weights[np.ndarray]]:
         """Return the neighbours (n, k) of targets and their weights (n, lags * k)."""
-        series, variogram = self.completed, self.completed.variogram
+        series, variogram = self.completed, self.variogram
         near = series.network.neighbours(
             longitude, latitude, k=min(self.neighbours, series.network.size)
         )
@@ -238,4 +275,5 @@ class _SpaceTimeField:
         vector = variogram.covariance(distance[:, None, :], hours[:, None])
         vector = vector.reshape(len(station), -1)
         every = np.ones(vector.shape, dtype=bool)
-        return station, weights_of_sets(station, every, vector, variogram.sill, series.among)
+        among = partial(series.among, variogram=variogram)
+        return station, weights_of_sets(station, every, vector, variogram.sill, among)

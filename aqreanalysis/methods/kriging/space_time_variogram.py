@@ -137,6 +137,13 @@ def fit_space_time_variogram(
         bins=bins,
         cutoff_km=cutoff_km,
     )
+    return space_time_variogram_of(empirical, step_hours, model)
+
+
+def space_time_variogram_of(
+    empirical: EmpiricalVariogram, step_hours: float, model: VariogramModel
+) -> SpaceTimeVariogram:
+    """Return the variogram of a form that fits an empirical one with lags best."""
     scale = empirical.scale
     fitted = _best_parameters(empirical, step_hours, model)
     partial_sill, range_km, range_hours, local_sill, local_range_hours, nugget = fitted

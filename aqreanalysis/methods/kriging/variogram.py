@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -11,6 +11,8 @@ from scipy.optimize import least_squares
 from aqreanalysis.network import EARTH_RADIUS_KM
 
 VariogramModel = Literal["exponential", "spherical", "matern32"]
+#: Forms from which kriging chooses; the first is taken unless another is clearly better.
+MODELS: tuple[VariogramModel, ...] = get_args(VariogramModel)
 
 #: Noise on the diagonal as a share of the sill below which a system with two stations at one
 #: place would be singular in float64.
@@ -234,7 +236,13 @@ def fit_variogram(
     >>> round(fitted.partial_sill), round(fitted.range_km, -1), round(fitted.nugget, 1)
     (9, 80.0, 1.0)
     """
-    empirical = empirical_variogram(values, distance_km, bins=bins, cutoff_km=cutoff_km)
+    return variogram_of(
+        empirical_variogram(values, distance_km, bins=bins, cutoff_km=cutoff_km), model
+    )
+
+
+def variogram_of(empirical: EmpiricalVariogram, model: VariogramModel) -> Variogram:
+    """Return the variogram of a form that fits an empirical one best, as of `fit_variogram`."""
     distance, observed = empirical.distance_km, empirical.semivariance[0]
     # Measurements far apart differ no more than unrelated ones: the sill stops at the variance.
     scale = empirical.scale
