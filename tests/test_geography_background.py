@@ -330,15 +330,6 @@ def test_holes_and_targets_beyond_a_field_are_told(split, caplog):
     assert "which is lat 45.8 to" in caplog.text
 
 
-def test_many_attributes_of_few_stations_are_said_to_be_noise(split, caplog):
-    known, hidden = split
-    for which, said in ((True, True), ("altitude", False)):
-        caplog.clear()
-        with caplog.at_level(logging.WARNING, "aqreanalysis"):
-            known.aqnet.reanalyse(at=hidden, method="kriging", geography=which)
-        assert ("coefficients of 5 covariates (geography:altitude" in caplog.text) is said
-
-
 @pytest.mark.parametrize("count", [3, 4])
 def test_few_stations_with_as_many_attributes_end_in_numbers_or_in_one_error(split, count):
     known, hidden = split

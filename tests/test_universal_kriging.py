@@ -236,3 +236,48 @@ def test_what_was_learned_is_in_the_settings_and_goes_with_the_method(network):
     assert "Omre" not in alone.references
     with pytest.raises(BackgroundError, match="learned without a background; leave it out"):
         predict(alone, obs, AT, background=background)
+
+
+def smooth(seed):
+    """Return three days of 24 stations without anything that follows the altitude."""
+    rng = np.random.default_rng(seed)
+    longitude, latitude = rng.uniform(115.5, 117, STATIONS), rng.uniform(39.4, 40.6, STATIONS)
+    distance = great_circle_km(longitude[:, None], latitude[:, None], longitude, latitude)
+    factor = np.linalg.cholesky(VARIOGRAM.covariance(distance) + 0.5 * np.eye(STATIONS))
+    values = 30 + 3 * factor @ rng.normal(size=(STATIONS, 72))
+    return observations_of(values, longitude, latitude)
+
+
+def test_covariates_that_do_not_help_at_left_out_stations_are_not_used(caplog):
+    network = smooth(5)
+    rng = np.random.default_rng(9)
+    noise = xr.concat(
+        [elevation(network, rng.normal(size=STATIONS)).elevation for _ in range(6)], "each"
+    )
+    fields = xr.Dataset({f"noise{number}": one for number, one in enumerate(noise)})
+    plain = OrdinaryKriging().fit(network, "pm25")
+    with caplog.at_level(logging.INFO, "aqreanalysis"):
+        fitted = OrdinaryKriging().fit(network, "pm25", background=fields)
+    assert fitted.trend_.attributes == ()
+    assert "the background 'noise0' does not help at left-out stations: not used" in caplog.text
+    expected = plain.predict(network, GRID).pm25
+    given = fitted.predict(network, GRID, background=fields).pm25
+    np.testing.assert_allclose(given, expected, rtol=1e-6)
+    assert "Omre" not in fitted.references
+
+
+def test_the_first_covariate_is_used_alone_where_the_others_are_noise():
+    base = smooth(6)
+    follows = base.pm25 + 0.03 * altitude_at(base.longitude, base.latitude)
+    network = base.assign(pm25=follows.transpose(*base.pm25.dims).assign_attrs(base.pm25.attrs))
+    rng = np.random.default_rng(3)
+    noise = {
+        f"noise{number}": elevation(network, rng.normal(size=STATIONS)).elevation
+        for number in range(8)
+    }
+    fields = xr.Dataset({"elevation": elevation(network).elevation, **noise})
+    fitted = OrdinaryKriging().fit(network, "pm25", background=fields)
+    assert fitted.trend_.attributes == ("elevation",)
+    alone = OrdinaryKriging().fit(network, "pm25", background=elevation(network))
+    assert alone.trend_.attributes == ("elevation",)
+    np.testing.assert_allclose(fitted.variogram_.sill, alone.variogram_.sill, rtol=1e-6)

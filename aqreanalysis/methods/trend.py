@@ -24,7 +24,7 @@ class Trend:
     centre, scale, coefficient : tuple of float
         Of each covariate over the training stations and hours.
     attributes : tuple of str
-        Covariates by which places also differ for the covariance.
+        Covariates by which places also differ for the covariance; for kriging those that it uses.
     """
 
     names: tuple[str, ...]
@@ -96,6 +96,11 @@ class Trend:
     def __call__(self, columns: np.ndarray) -> np.ndarray:
         """Return the trend (n, t) of covariates (n, t, covariate)."""
         return self.regular(columns) @ np.array(self.coefficient)
+
+    def of_attributes(self, columns: np.ndarray) -> np.ndarray:
+        """Return covariates (n, t, covariate) standardised, those that are no attributes as 0."""
+        counted = np.isin(self.names, self.attributes)
+        return np.where(counted, self.regular(columns), 0.0)
 
     def attributes_of(self, columns: np.ndarray) -> np.ndarray:
         """Return the attributes of places (n, attribute), of covariates at one hour."""

@@ -46,7 +46,7 @@ class Covariates:
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> np.ndarray:
         """Return the covariates at places, (n, hours or 1, covariate)."""
         times = self.time[:1] if self.background.constant else self.time[hours]
-        return self.trend.regular(self.background.at(longitude, latitude, times))
+        return self.trend.of_attributes(self.background.at(longitude, latitude, times))
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,7 @@ class Kriging(Fitted):
 
     name: ClassVar[str]
     takes_background: ClassVar[bool] = False
+    _score: float | None = None  # at left-out stations, if there were any
     #: Neighbours from which `fit` chooses.
     CHOICES: ClassVar[tuple[int, ...]]
     #: Parts in which stations are left out, at most, and hours of a window that is estimated.
@@ -169,6 +170,7 @@ class Kriging(Fitted):
             scores_of = {k: float(each.crps().mean()) for k, each in known.items()}
             chosen = best_neighbours(scores_of) if scores_of else USUAL
         self.neighbours_ = chosen
+        self._score = float(known[chosen].crps().mean()) if known else None
         self.spread_ = known[chosen].fitted(self._calibrate) if known else SpreadLaw()
 
     def _left_out(

@@ -1,6 +1,7 @@
 """Kriging from the nearest stations that report: ordinary, or universal with a background."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -27,8 +28,6 @@ from aqreanalysis.methods.trend import Trend, background_of
 
 CRESSIE = "Cressie 1993, Statistics for Spatial Data, https://doi.org/10.1002/9781119115151"
 OMRE = "Omre 1987, Mathematical Geology 19, 25, https://doi.org/10.1007/BF01275432"
-#: Stations for each of several covariates below which their coefficients are noise.
-FEWEST_A_COVARIATE = 20
 
 
 @dataclass
@@ -46,7 +45,8 @@ class OrdinaryKriging(Kriging):
     With a background it is universal kriging (kriging with external drift): the mean follows the
     background's covariates, such as the altitude, with coefficients around each target and hour
     that the neighbours tell. Where they do not, those of all stations and hours hold (see
-    `aqreanalysis.methods.kriging.drift`). The variogram is then that of the departures.
+    `aqreanalysis.methods.kriging.drift`). The variogram is then that of the departures. No
+    covariate, the first or all are used, whichever has the lowest CRPS at left-out stations.
 
     Parameters
     ----------
@@ -122,7 +122,8 @@ class OrdinaryKriging(Kriging):
     @property
     def references(self) -> str:
         """Where kriging is described, and its prior where there is a background."""
-        return CRESSIE if self.trend_ is None else f"{CRESSIE}; {OMRE}"
+        universal = self.trend_ is not None and self.trend_.attributes
+        return f"{CRESSIE}; {OMRE}" if universal else CRESSIE
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -163,15 +164,27 @@ class OrdinaryKriging(Kriging):
         """
         series = self._series_of(observations, variable)
         self.trend_ = None
-        if background is not None:
-            known = Background(background)
-            _warn_of_many(known.names, series.network.size)
-            times = series.time[:1] if known.constant else series.time
-            columns = known.at(series.network.longitude, series.network.latitude, times)
-            every = np.broadcast_to(columns, (*series.values.shape, columns.shape[-1]))
-            self.trend_ = Trend.of(known, every, series.values)
-            series = replace(series, covariates=self.trend_.regular(columns))
-        return self._learn(series, variable)
+        if background is None:
+            return self._learn(series, variable)
+        known = Background(background)
+        times = series.time[:1] if known.constant else series.time
+        columns = known.at(series.network.longitude, series.network.latitude, times)
+        tried = []
+        for names in _nested(known.names):
+            each = copy(self)
+            each.trend_ = _trend_of(known, columns, series.values, names)
+            covariates = each.trend_.of_attributes(columns)
+            tried.append(each._learn(replace(series, covariates=covariates), variable))
+        if all(each._score is not None for each in tried):
+            tried.sort(key=lambda each: each._score or 0.0)
+        else:  # nothing was left out
+            tried.reverse()
+        used = tried[0].trend_
+        for name in known.names:
+            if used is not None and name not in used.attributes:
+                LOGGER.info("the background %r does not help at left-out stations: not used", name)
+        vars(self).update(vars(tried[0]))
+        return self
 
     def _fitted_variograms(
         self, series: StationSeries, models: Sequence[VariogramModel]
@@ -253,13 +266,15 @@ class OrdinaryKriging(Kriging):
         )
 
 
-def _warn_of_many(names: tuple[str, ...], stations: int) -> None:
-    """Say that there are too few stations for so many covariates, of which none is left out."""
-    if len(names) > 1 and stations < FEWEST_A_COVARIATE * len(names):
-        LOGGER.warning(
-            "kriging learns coefficients of %d covariates (%s) from %d stations and leaves none "
-            "out: fewer, such as the altitude alone, are safer. verify() shows whether they help",
-            len(names),
-            ", ".join(names),
-            stations,
-        )
+def _nested(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the covariates that are tried: none, the first, and all."""
+    return list(dict.fromkeys([(), names[:1], names]))
+
+
+def _trend_of(
+    known: Background, columns: np.ndarray, values: np.ndarray, names: tuple[str, ...]
+) -> Trend:
+    """Return the trend of standardised values (n, t) on some of the covariates."""
+    used = np.isin(known.names, names)
+    every = np.broadcast_to(np.where(used, columns, 0.0), (*values.shape, columns.shape[-1]))
+    return replace(Trend.of(known, every, values), attributes=names)
