@@ -40,12 +40,16 @@ LAWS: dict[str, Callable[[], Any]] = {
     "kriging_law": lambda: OrdinaryKriging(calibrate="law"),
     "space_time_kriging_law": lambda: SpaceTimeKriging(calibrate="law"),
 }
+#: Space-time kriging that keeps the usual form, and does not let left-out stations choose it.
+FIXED_FORM: dict[str, Callable[[], Any]] = {
+    "space_time_kriging_exponential": lambda: SpaceTimeKriging(model="exponential", calibrate="law")
+}
 #: The fair baselines, with the best of which the neural method is compared.
-BASELINES = ("kriging", "space_time_kriging", *LAWS)
+BASELINES = ("kriging", "space_time_kriging", *LAWS, *FIXED_FORM)
 #: Before the name of a background of the protocol that a method has: ``kriging+altitude``.
 WITH = "+"
 #: Methods that are run if none are named; the default of the package comes last.
-DEFAULT_METHODS = (REFERENCE, "idw", *BASELINES, "neural")
+DEFAULT_METHODS = (REFERENCE, "idw", "kriging", "space_time_kriging", *LAWS, "neural")
 #: What errors can be grouped by.
 STRATA = ("distance", "level")
 
@@ -91,7 +95,7 @@ class Measured:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, or no background behind one, all at once."""
-    known = (*DEFAULT_METHODS, COVARIANCE, *VARIANTS)
+    known = (*DEFAULT_METHODS, *FIXED_FORM, COVARIANCE, *VARIANTS)
     backgrounds = {name for protocol in PROTOCOLS.values() for name in protocol.background_names}
     wrong = [
         method
@@ -243,8 +247,8 @@ def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
         return Reanalyser(VARIANTS[method], seed=seed or 0, progress=False)
     if method == COVARIANCE:
         return learned_covariance(seed or 0)
-    if method in LAWS:
-        law: Method = LAWS[method]()
+    if method in {**LAWS, **FIXED_FORM}:
+        law: Method = {**LAWS, **FIXED_FORM}[method]()
         return law
     return METHODS[method].make(seed=seed or 0, progress=False)
 

@@ -15,13 +15,13 @@ from benchmarks.comparing import (
     read_stations,
     standings,
 )
-from benchmarks.measuring import BASELINES, WITH
+from benchmarks.measuring import LAWS, WITH
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.tables import markdown
 
 #: Columns of the tables before the neural method. A law leaves RMSE and MAE as they are.
 ESTIMATES = ("idw", "kriging", "space_time_kriging")
-DISTRIBUTIONS = ("idw", *BASELINES)
+DISTRIBUTIONS = ("idw", "kriging", "space_time_kriging", *LAWS)
 #: Scores of which the mean over values is that of the splits, by their counts.
 MEANS = ("mae", "crps", "coverage")
 
