@@ -226,7 +226,9 @@ def test_the_readme_names_commands_that_exist():
 
 def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ten_lines, background, verification = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    ten_lines, derived, background, verification = re.findall(
+        r"```python\n(.*?)```", README, re.DOTALL
+    )
     # The same lines with less to learn from and less learning.
     names: dict = {}
     shorter = {
@@ -237,6 +239,11 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     exec(shortened(ten_lines, shorter), names)
     with aqreanalysis.open_product("pm25.nc") as product:
         assert product.pm25.dims == ("time", "lat", "lon")
+    exec(derived, names)
+    assert names["daily"].sizes["time"] == 3  # two days of UTC
+    assert {"pm25_uncertainty", "pm25_q05"} <= set(names["daily"].data_vars)
+    assert "pm25_above_75" in names["above"]
+    assert "excellent" in names["index"].index_category.flag_meanings
     learning = "schedule=aqr.Schedule(covariance_updates=2, updates=0)"
     quickly = f"background=cams, method=obs.aqnet.fit(background=cams, {learning})"
     shorter = {"cams.nc": "pm25.nc", "grid=0.05": "grid=0.2", "background=cams": quickly}
