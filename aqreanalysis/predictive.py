@@ -279,7 +279,7 @@ class ErrorCorrelation:
     >>> errors = ErrorCorrelation(scales=(0.0, 1e6), shares=(0.5, 0.5))
     >>> errors(np.array([0.0, 1.0, 24.0])).round(2)
     array([1. , 0.5, 0.5])
-    >>> float(errors.of_mean(np.full(100, 10.0), step_hours=1.0).round(1))
+    >>> float(errors.of_mean(np.full(100, 10.0), np.arange(100)).round(1))
     7.1
     """
 
@@ -293,27 +293,35 @@ class ErrorCorrelation:
         correlation: np.ndarray = decays @ np.array(self.shares)
         return correlation
 
-    def of_mean(self, errors: np.ndarray, step_hours: float) -> np.ndarray:
-        """Return the standard error of a mean over time, (...), from those of its values (..., t).
+    def of_sum(self, errors: np.ndarray, hours: np.ndarray) -> np.ndarray:
+        """Return the standard error of a sum over time, (...), from those of its values (..., t).
 
-        Values without an error do not count. The sum over all pairs is taken in one pass, by what
-        each exponential carries from one step to the next.
+        ``hours`` (t,) say when the values are. Values without an error have none. The sum over all
+        pairs is taken in one pass, by what each exponential carries from one value to the next.
         """
-        errors = np.asarray(errors, np.float64)
-        present = np.isfinite(errors)
-        count = present.sum(axis=-1)
-        total = np.zeros(errors.shape[:-1])
-        steps = np.where(present, errors, 0.0)
+        steps = np.moveaxis(np.nan_to_num(np.asarray(errors, np.float64)), -1, 0)
+        apart = np.diff(np.asarray(hours, np.float64), prepend=hours[:1])
+        total = np.zeros(steps.shape[1:])
         for scale, share in zip(self.scales, self.shares, strict=True):
             if share == 0:
                 continue
-            decay = math.exp(-step_hours / scale) if scale > 0 else 0.0
-            carried = np.zeros(errors.shape[:-1])
-            for step in np.moveaxis(steps, -1, 0):
-                total += share * step * (step + 2 * decay * carried)
-                carried = decay * carried + step
-        mean = np.full(errors.shape[:-1], np.nan)
-        return np.divide(np.sqrt(total), count, out=mean, where=count > 0)
+            decays = np.exp(-apart / scale) if scale > 0 else np.zeros(apart.shape)
+            carried = np.zeros(steps.shape[1:])
+            for step, decay in zip(steps, decays, strict=True):
+                carried = decay * carried
+                total += share * step * (step + 2 * carried)
+                carried = carried + step
+        deviation: np.ndarray = np.sqrt(total)
+        return deviation
+
+    def of_mean(self, errors: np.ndarray, hours: np.ndarray) -> np.ndarray:
+        """Return the standard error of a mean over time, (...), from those of its values (..., t).
+
+        ``hours`` (t,) say when the values are. Values without an error do not count.
+        """
+        count = np.isfinite(errors).sum(axis=-1)
+        total, mean = self.of_sum(errors, hours), np.full(count.shape, np.nan)
+        return np.divide(total, count, out=mean, where=count > 0)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes that a standard error has in a product."""

@@ -229,11 +229,11 @@ def test_the_error_of_a_mean_is_that_of_all_pairs():
     errors[0, 10:30] = np.nan
     hours = np.arange(0, 300, 3.0)
     correlation = ERRORS(hours[:, None] - hours)
-    for mine, own in zip(ERRORS.of_mean(errors, 3.0), errors, strict=True):
+    for mine, own in zip(ERRORS.of_mean(errors, hours), errors, strict=True):
         present = np.isfinite(own)
         pairs = own[present] @ correlation[np.ix_(present, present)] @ own[present]
         assert mine == pytest.approx(np.sqrt(pairs) / present.sum())
-    assert np.isnan(ERRORS.of_mean(np.full(4, np.nan), 1.0))
+    assert np.isnan(ERRORS.of_mean(np.full(4, np.nan), np.arange(4)))
 
 
 def test_the_correlation_of_errors_is_read_from_a_product():
@@ -311,7 +311,7 @@ def test_means_of_days_have_the_error_of_their_hours(days):
     assert daily.sizes["time"] == 3
     errors = ErrorCorrelation.from_attributes(days.pm25_uncertainty.attrs)
     hourly = days.pm25_uncertainty.isel(time=slice(24, 48)).transpose("lat", "lon", "time")
-    expected = errors.of_mean(hourly.values, 1.0)
+    expected = errors.of_mean(hourly.values, np.arange(24))
     np.testing.assert_allclose(daily.pm25_uncertainty[1], expected, rtol=1e-5)
     law = RootNormal.from_median(
         days.pm25.values, days.pm25_uncertainty.values, freedom=freedom(days)
@@ -403,3 +403,86 @@ def test_daily_means_of_a_file_are_verified(days, tmp_path):
         scores = aqr.verify_product(opened, daily)
     assert scores is not None
     assert np.isfinite(values_of(daily, "pm25")).sum() > 50
+
+
+def test_means_of_filled_observations_are_complete():
+    obs = aqr.synthetic_network(hours=72, seed=0).observations
+    daily = obs.aqnet.fill("pm25", quality="ignore", progress=False).aqnet.aggregate("day")
+    assert float(daily.pm25.notnull().mean()) > 0.99
+    measured = obs.aqnet.aggregate("day", capture=1).pm25
+    np.testing.assert_allclose(daily.pm25.where(measured.notnull()), measured, rtol=1e-5)
+
+
+def test_a_projected_product_keeps_its_coordinates(tmp_path):
+    obs = aqr.synthetic_network(hours=48, seed=0).observations
+    grid = aqr.Grid((350000, 750000, 4170000, 4570000), 100000, crs="EPSG:32650")
+    daily = obs.aqnet.reanalyse("pm25", grid=grid, method="idw").aqnet.aggregate("day")
+    assert daily.crs.attrs["grid_mapping_name"] == "transverse_mercator"
+    assert daily.x.attrs["units"] == "m"
+    assert {layer.attrs["grid_mapping"] for layer in (daily.pm25, daily.pm25_q95)} == {"crs"}
+    path = daily.aqnet.to_netcdf(tmp_path / "daily.nc", progress=False)
+    with aqr.open_product(path) as opened:
+        assert opened.pm25.dims == ("time", "y", "x")
+        assert opened.aqnet.aggregate("week", capture=0.1).pm25.dims == ("time", "y", "x")
+
+
+def test_holes_in_time_change_no_other_day(days):
+    whole = aggregate(days)
+    holed = aggregate(days.drop_isel(time=[1, 2, 3, 4, 5, 6, 7, 8]))
+    assert holed.pm25[0].isnull().all()
+    xr.testing.assert_allclose(holed.isel(time=slice(1, 3)), whole.isel(time=slice(1, 3)))
+
+
+def test_means_of_means_count_by_their_hours():
+    hours = pd.date_range("2021-01-01", "2022-01-01", freq="h", inclusive="left")
+    year = series(np.arange(hours.size, dtype=float))
+    year = year.assign_coords(time=("time", hours, year.time.attrs))
+    utc = aggregate(year, "month", capture=1)
+    np.testing.assert_allclose(
+        aggregate(utc, "year", capture=1).pm25, aggregate(year, "year", capture=1).pm25, rtol=1e-6
+    )
+    berlin = aggregate(year, "day", time_zone="Europe/Berlin").isel(time=slice(1, -1))
+    assert np.isfinite(
+        aggregate(berlin, "month", capture=1, time_zone="Europe/Berlin").pm25[0, 1:-1]
+    ).all()
+    assert float(berlin.aqnet.index("us_epa").index_category.min()) >= 1
+
+
+def test_other_units_are_refused(product):
+    other = product.assign(pm25=product.pm25.assign_attrs(units="mg m-3"))
+    with pytest.raises(ValueError, match=r"pm25 must be in 'ug m-3'; its units are 'mg m-3'"):
+        exceedance(other, 35.0)
+    with pytest.raises(ValueError, match=r"pm25 must be in 'ug m-3'; its units are 'mg m-3'"):
+        air_quality_index(other)
+
+
+def test_a_probability_is_no_concentration(product):
+    layer = exceedance(product, [35.0, 35.0000001]).pm25_above_35
+    assert {"standard_name", "cell_methods", "statistic"}.isdisjoint(layer.attrs)
+    assert layer.attrs["units"] == "1"
+    assert layer.attrs["grid_mapping"] == "crs"
+
+
+def test_an_index_of_a_large_field_has_small_blocks():
+    chunked = product_of_zeros().chunk(time=24, lat=500, lon=500)
+    blocks = air_quality_index(chunked, "us_epa").pm25_index.data.chunksize
+    assert np.prod(blocks) <= 2**26
+
+
+def product_of_zeros():
+    """Return a year of a large field that takes no memory."""
+    import dask.array
+
+    hours = pd.date_range("2020-01-01", periods=8760, freq="h")
+    values = dask.array.zeros((8760, 1000, 1000), chunks=(24, 500, 500), dtype="f4")
+    return xr.Dataset({"pm25": (("time", "lat", "lon"), values)}, coords={"time": hours})
+
+
+def test_nothing_is_overwritten_by_what_is_derived_from_it(days, tmp_path):
+    source = days.aqnet.to_netcdf(tmp_path / "p.nc", progress=False)
+    result = CliRunner().invoke(app, ["aggregate", str(source), "-o", str(source)])
+    assert result.exit_code == 1
+    assert "is the product itself" in str(result.exception)
+    short = days.isel(time=slice(0, 6))
+    with pytest.raises(ValueError, match=r"no day has 75% of its hours: .* has 6 of 24"):
+        aggregate(short)

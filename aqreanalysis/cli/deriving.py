@@ -85,6 +85,8 @@ def _opened(path: Path, output: Path) -> Iterator[Any]:
     from aqreanalysis.product import open_product
 
     check_product_name(output)
+    if output.exists() and output.samefile(path):
+        raise ValueError(f"{output} is the product itself, which would be lost; name another file")
     with open_product(path) as opened:
         yield opened
 

@@ -19,8 +19,8 @@ from aqreanalysis.conventions import (
     TIME,
     quantile_name,
 )
-from aqreanalysis.derived.layers import with_layers
-from aqreanalysis.observations import period_bounds, step_hours
+from aqreanalysis.derived.layers import usual_step_hours, with_all_hours, with_layers
+from aqreanalysis.observations import period_bounds
 from aqreanalysis.predictive import (
     DEGREES_OF_FREEDOM,
     SHARES,
@@ -46,6 +46,8 @@ _ADJECTIVES = {
 }
 #: Values that are averaged at once, at least: a graph of single days would be large.
 _BATCH_STEPS = 720
+#: Rounding of the hours of a period.
+_ROUNDING = 1e-9
 #: Attributes that hold for hours alone.
 _OF_HOURS = ("ancillary_variables", "long_name", TIME_SCALES, SHARES, DEGREES_OF_FREEDOM)
 #: Quantiles of a mean.
@@ -81,13 +83,16 @@ def aggregate(
     Dataset
         Each pollutant's mean; of a product, ``<variable>_uncertainty``, the standard error of what
         a new monitor would average, quantiles ``<variable>_q05``, ``_q50`` and ``_q95``, and the
-        flag of most hours. Labels are the beginnings of the periods in UTC, with ``time_bnds``.
+        flag of most hours. Values count by how long they last; those of filled observations that
+        were measured have no error, and their means none. The mean of medians is that of their
+        distributions, a monitor's noise included. Labels are the beginnings of the periods in UTC,
+        with ``time_bnds``.
 
     Raises
     ------
     ValueError
         If the period, the capture or the time zone is none, no period has enough hours, or the
-        time is not regular or coarser than the period.
+        values last for more than half of it.
 
     Examples
     --------
@@ -111,6 +116,12 @@ def aggregate(
                 "correlated over time. Reanalyse two days or more from ten stations or more",
                 name,
             )
+    if (periods.covered < capture * periods.hours * (1 - _ROUNDING)).all():
+        raise ValueError(
+            f"no {period} has {capture:.0%} of its hours: the longest part of one has "
+            f"{periods.covered.max():g} of {periods.hours[periods.covered.argmax()]:g}. Take a "
+            "longer product, a shorter period, or a lower capture"
+        )
     parts = [_means(dataset, names, batch, capture) for batch in periods.batches()]
     means = xr.concat(parts, TIME)
     mean_of = f"{_ADJECTIVES[period]} mean"
@@ -127,27 +138,32 @@ def _check(dataset: xr.Dataset, period: str, capture: float) -> None:
     """Refuse what cannot be averaged over a period."""
     if period not in get_args(Period):
         raise ValueError(f"period must be one of {', '.join(get_args(Period))}; found {period!r}")
-    if isinstance(capture, bool) or not 0 < capture <= 1:
+    number = isinstance(capture, int | float) and not isinstance(capture, bool)
+    if not (number and 0 < capture <= 1):
         raise ValueError(
             f"capture is a share of the hours, above 0 and at most 1; found {capture!r}"
         )
     if TIME not in dataset.dims or not dataset.sizes[TIME]:
         raise ValueError("there is nothing to average: the dataset has no dimension 'time'")
-    if step_hours(dataset) > pd.Timedelta(_LONGEST[period]) / pd.Timedelta("1h") / 2:
+    step = usual_step_hours(dataset)
+    if step > pd.Timedelta(_LONGEST[period]) / pd.Timedelta("1h") / 2:
         raise ValueError(
-            f"values of {step_hours(dataset):g} h have no means over a {period}; "
-            "choose a longer period"
+            f"values of {step:g} h have no means over a {period}; choose a longer period"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class _Periods:
-    """Calendar periods: beginnings and ends in UTC, and the rows of the time axis of each."""
+    """Calendar periods: beginnings and ends in UTC, and the rows of the time axis of each.
+
+    ``stamps`` and ``lengths`` (t,) are when each value begins, and how long it lasts, in hours.
+    """
 
     begins: np.ndarray
     ends: np.ndarray
     rows: list[slice]
-    step_hours: float
+    stamps: np.ndarray
+    lengths: np.ndarray
 
     @classmethod
     def of(cls, dataset: xr.Dataset, period: Period, time_zone: str) -> Self:
@@ -158,9 +174,7 @@ class _Periods:
             raise ValueError(
                 f"there is no time zone {time_zone!r}; write one as 'Asia/Shanghai' or 'UTC'"
             ) from error
-        step = step_hours(dataset)
-        label = str(dataset[TIME].attrs.get("time_label", "start"))
-        begin = period_bounds(dataset[TIME].values, time_label=label, step_hours=step)[:, 0]
+        begin, end = _value_periods(dataset)
         if (np.diff(begin) <= np.timedelta64(0)).any():
             raise ValueError("time must increase; sort the dataset by it")
         days = pd.DatetimeIndex(begin, tz="UTC").tz_convert(zone).tz_localize(None).normalize()
@@ -171,12 +185,20 @@ class _Periods:
         first = np.searchsorted(begin, edge)
         reached = np.flatnonzero(np.diff(first))
         rows = [slice(int(first[at]), int(first[at + 1])) for at in reached]
-        return cls(edge[reached], edge[reached + 1], rows, step)
+        hour = np.timedelta64(1, "h")
+        stamps, lengths = (begin - begin[0]) / hour, (end - begin) / hour
+        return cls(edge[reached], edge[reached + 1], rows, stamps, lengths)
 
     @property
-    def steps(self) -> np.ndarray:
-        """How many values each period has by the calendar."""
-        return (self.ends - self.begins) / np.timedelta64(1, "h") / self.step_hours
+    def hours(self) -> np.ndarray:
+        """How many hours each period has by the calendar."""
+        hours: np.ndarray = (self.ends - self.begins) / np.timedelta64(1, "h")
+        return hours
+
+    @property
+    def covered(self) -> np.ndarray:
+        """How many of them the time axis has."""
+        return np.array([self.lengths[rows].sum() for rows in self.rows])
 
     def batches(self) -> Iterator[Self]:
         """Yield subsequent periods that are averaged together, of `_BATCH_STEPS` or more."""
@@ -191,6 +213,18 @@ class _Periods:
                 first = last
 
 
+def _value_periods(dataset: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return when each value begins and ends, by ``time_bnds`` or else by the step of time."""
+    stamps = dataset[TIME].values.astype("datetime64[ns]")
+    bounds = dataset.variables.get(f"{TIME}_bnds")
+    if bounds is not None and bounds.shape == (stamps.size, 2) and bounds.dtype.kind == "M":
+        begin, end = bounds.values.astype("datetime64[ns]").T
+        return begin, end
+    label = str(dataset[TIME].attrs.get("time_label", "start"))
+    periods = period_bounds(stamps, time_label=label, step_hours=usual_step_hours(dataset))
+    return periods[:, 0], periods[:, 1]
+
+
 def _errors(dataset: xr.Dataset, name: str) -> ErrorCorrelation | None:
     """Return how the errors of a pollutant are correlated over time, if that is stated."""
     error = f"{name}_uncertainty"
@@ -202,6 +236,7 @@ def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: fl
     first = periods.rows[0].start
     part = dataset.isel({TIME: slice(first, periods.rows[-1].stop)})
     cuts = [slice(rows.start - first, rows.stop - first) for rows in periods.rows]
+    span = slice(first, periods.rows[-1].stop)
     layers: dict[str, xr.DataArray] = {}
     for name in names:
         error, correlation = f"{name}_uncertainty", _errors(part, name)
@@ -212,15 +247,16 @@ def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: fl
         average = partial(
             _mean_of,
             cuts=cuts,
-            needed=capture * periods.steps,
-            step_hours=periods.step_hours,
+            needed=capture * periods.hours * (1 - _ROUNDING),
+            stamps=periods.stamps[span],
+            lengths=periods.lengths[span],
             correlation=correlation,
             freedom=freedom_of(part[error].attrs) if error in part else np.inf,
             is_median=part[name].attrs.get("statistic", "median") == "median",
         )
         means = xr.apply_ufunc(
             average,
-            *(_whole(layer) for layer in inputs),
+            *(with_all_hours(layer) for layer in inputs),
             input_core_dims=[[TIME]] * len(inputs),
             output_core_dims=[[TIME]] * len(outputs),
             exclude_dims={TIME},
@@ -229,11 +265,14 @@ def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: fl
             output_dtypes=[np.float32] * len(outputs),
         )
         made = means if len(outputs) > 1 else [means]
-        layers |= {output: layer.drop_attrs() for output, layer in zip(outputs, made, strict=True)}
+        layers |= {
+            output: layer.drop_attrs(deep=False)
+            for output, layer in zip(outputs, made, strict=True)
+        }
         if f"{name}_flag" in part:
             layers[f"{name}_flag"] = xr.apply_ufunc(
                 partial(_most_frequent, cuts=cuts),
-                _whole(part[f"{name}_flag"]),
+                with_all_hours(part[f"{name}_flag"]),
                 input_core_dims=[[TIME]],
                 output_core_dims=[[TIME]],
                 exclude_dims={TIME},
@@ -244,20 +283,14 @@ def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: fl
     return xr.Dataset(layers)
 
 
-def _whole(layer: xr.DataArray) -> xr.DataArray:
-    """Return a layer whose hours are in one block."""
-    if not layer.chunks:
-        return layer
-    return layer.chunk({dim: -1 if dim == TIME else "auto" for dim in layer.dims})
-
-
 def _mean_of(
     values: np.ndarray,
     errors: np.ndarray | None = None,
     *,
     cuts: list[slice],
     needed: np.ndarray,
-    step_hours: float,
+    stamps: np.ndarray,
+    lengths: np.ndarray,
     correlation: ErrorCorrelation | None,
     freedom: float,
     is_median: bool,
@@ -265,21 +298,32 @@ def _mean_of(
     """Return means (..., period) of values (..., t); with a correlation, error and quantiles."""
     values = values.astype(np.float64)
     present = np.isfinite(values)
-    if errors is not None and is_median:
-        values = values + RootNormal.from_median(values, errors, freedom=freedom).spread ** 2
-    count = np.stack([present[..., cut].sum(axis=-1) for cut in cuts], axis=-1)
-    values = np.where(present, values, 0.0)
-    total = np.stack([values[..., cut].sum(axis=-1) for cut in cuts], axis=-1)
-    enough = count >= np.maximum(needed, 1)
-    mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=enough)
+    if errors is not None:
+        errors = errors.astype(np.float64)
+        if is_median:
+            law = RootNormal.from_median(values, errors, freedom=freedom)
+            values = values + np.nan_to_num(law.spread) ** 2  # measured values have no error
+    covered = _sums(np.where(present, lengths, 0.0), cuts)
+    total = _sums(np.where(present, values * lengths, 0.0), cuts)
+    enough = covered >= needed
+    mean = np.divide(total, covered, out=np.full(covered.shape, np.nan), where=enough)
     if correlation is None or errors is None:
         return mean.astype(np.float32)
-    errors = np.where(present, errors, np.nan)
-    error = np.stack([correlation.of_mean(errors[..., cut], step_hours) for cut in cuts], axis=-1)
-    error = np.where(enough, error, np.nan)
+    weighted = np.where(present, errors * lengths, 0.0)
+    sums = [correlation.of_sum(weighted[..., cut], stamps[cut]) for cut in cuts]
+    unknown = _sums(present & np.isnan(errors), cuts) > 0
+    error = np.divide(
+        np.stack(sums, axis=-1), covered, out=np.full(covered.shape, np.nan), where=enough
+    )
+    error = np.where(unknown, np.nan, error)
     law = RootNormal.from_mean(mean, error)
     layers = (mean, error, *(law.quantile(p) for p in QUANTILES))
     return tuple(layer.astype(np.float32) for layer in layers)
+
+
+def _sums(values: np.ndarray, cuts: list[slice]) -> np.ndarray:
+    """Return the sum of values (..., t) in each part of the last axis, (..., part)."""
+    return np.stack([values[..., cut].sum(axis=-1) for cut in cuts], axis=-1)
 
 
 def _most_frequent(flags: np.ndarray, *, cuts: list[slice]) -> np.ndarray:
@@ -293,6 +337,9 @@ def _most_frequent(flags: np.ndarray, *, cuts: list[slice]) -> np.ndarray:
 def _described(dataset: xr.Dataset, means: xr.Dataset, name: str, mean_of: str) -> None:
     """Give the layers of a pollutant's means the attributes of those of its hours."""
     long_name = f"{mean_of} of {POLLUTANTS[name].long_name}"
+    for layer in map(str, means.data_vars):
+        if layer == name or layer.startswith(f"{name}_"):
+            means[layer] = means[layer].transpose(*dataset[name].dims)
     for layer in {name, f"{name}_uncertainty", f"{name}_flag"} & set(means):
         stated = dataset[layer].attrs
         means[layer].attrs = {k: v for k, v in stated.items() if k not in _OF_HOURS}
@@ -306,6 +353,7 @@ def _described(dataset: xr.Dataset, means: xr.Dataset, name: str, mean_of: str) 
             "long_name": f"{100 * p:g} % quantile of {long_name}",
             "units": means[name].attrs.get("units", CONCENTRATION_UNITS),
             "quantile": p,
+            **{k: v for k, v in means[name].attrs.items() if k == "grid_mapping"},
         }
 
 
@@ -325,5 +373,5 @@ def _with_coordinates(dataset: xr.Dataset, means: xr.Dataset, periods: _Periods)
             f"{TIME}_bnds": ((TIME, "bnds"), np.stack([periods.begins, periods.ends], axis=1)),
         }
     )
-    order = [dim for dim in dataset.dims if dim in joined.dims and dim != "bnds"]
-    return joined.transpose(*order, ...).assign_attrs(dataset.attrs)
+    attributes = {k: v for k, v in dataset.attrs.items() if k != "id"}
+    return joined.assign_attrs(attributes)

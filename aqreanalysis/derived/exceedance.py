@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, quantile_name
-from aqreanalysis.derived.layers import with_layers
+from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant, quantile_name
+from aqreanalysis.derived.layers import check_units, with_layers
 from aqreanalysis.predictive import RootNormal, freedom_of
 
 
@@ -47,9 +47,12 @@ def exceedance(
     >>> bool((above.pm25_above_75 <= above.pm25_above_35).all())
     True
     """
-    name = variable or _only_pollutant(product)
+    name = pollutant(variable).name if variable else _only_pollutant(product)
     limits = _checked(limit)
     median, error = _median(product, name), _error(product, name)
+    for concentration in (median, error):
+        check_units(concentration)
+    mapped = {k: v for k, v in median.attrs.items() if k == "grid_mapping"}
     freedom = freedom_of(error.attrs)
 
     def probability(level: np.ndarray, spread: np.ndarray, above: float) -> np.ndarray:
@@ -67,7 +70,8 @@ def exceedance(
             output_dtypes=[np.float32],
         )
         described = f"{POLLUTANTS[name].long_name} above {above:g} {CONCENTRATION_UNITS}"
-        layers[f"{name}_above_{above:g}".replace(".", "p")] = layer.assign_attrs(
+        layers[_name(name, above)] = layer.drop_attrs(deep=False).assign_attrs(
+            **mapped,
             long_name=f"probability of {described}",
             units="1",
             coverage_content_type="qualityInformation",
@@ -92,7 +96,12 @@ def _checked(limit: float | Sequence[float]) -> np.ndarray:
     numbers = limits.dtype.kind in "fiu" and limits.ndim == 1 and limits.size > 0
     if not numbers or not (np.isfinite(limits).all() and (limits > 0).all()):
         raise ValueError(f"a limit is a number above 0, in {CONCENTRATION_UNITS}; found {limit!r}")
-    return limits.astype(np.float64)
+    return np.unique(limits.astype(np.float64))
+
+
+def _name(variable: str, limit: float) -> str:
+    """Return the name of a limit's layer, such as ``pm25_above_35`` or ``pm25_above_7p5``."""
+    return f"{variable}_above_{np.format_float_positional(limit, trim='-')}".replace(".", "p")
 
 
 def _median(product: xr.Dataset, name: str) -> xr.DataArray:

@@ -7,9 +7,13 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, TIME, pollutant
-from aqreanalysis.derived.layers import with_layers
+from aqreanalysis.derived.layers import (
+    check_units,
+    usual_step_hours,
+    with_all_hours,
+    with_layers,
+)
 from aqreanalysis.derived.tables import INDICES, IndexTable, Term
-from aqreanalysis.observations import step_hours
 
 #: Litres of a mole of air at 25 degrees Celsius and 1 atm, at which the tables' ppb are meant.
 _MOLAR_VOLUME = 24.45
@@ -63,8 +67,10 @@ def air_quality_index(
     """
     table = _table(index)
     names = _counted(dataset, table, index, variables)
-    _check_regular(dataset)
-    step = step_hours(dataset)
+    for name in names:
+        check_units(dataset[name])
+    step = usual_step_hours(dataset) if TIME in dataset.dims else 1.0
+    _check_time(dataset, table, names, step)
     parts = {name: _of_pollutant(dataset[name], table, name, index, step) for name in names}
     stacked = xr.concat(list(parts.values()), "part")
     highest = stacked.max("part", skipna=True)
@@ -111,6 +117,8 @@ def _counted(
             )
         return names
     asked = [variables] if isinstance(variables, str) else variables
+    if not asked:
+        raise ValueError(f"variables names no pollutant; the index is of {', '.join(table.terms)}")
     names = [pollutant(name).name for name in asked]
     for name in names:
         if name not in table.terms:
@@ -124,16 +132,19 @@ def _counted(
     return names
 
 
-def _check_regular(dataset: xr.Dataset) -> None:
-    """Refuse a time axis over which averages have no meaning."""
+def _check_time(dataset: xr.Dataset, table: IndexTable, names: list[str], step: float) -> None:
+    """Refuse a time axis over which the averages of a table have no meaning."""
     if TIME not in dataset.dims:
         raise ValueError("an index is of hours, and the dataset has no dimension 'time'")
-    steps = np.diff(dataset[TIME].values.astype("datetime64[ns]"))
-    if steps.size and (steps != steps[0]).any():
-        at = int(np.argmax(steps != steps[0]))
+    if all(_steps(term, step) <= 1 for name in names for term in table.terms[name]):
+        return  # nothing is averaged
+    stamps = dataset[TIME].values.astype("datetime64[ns]")
+    apart = np.diff(stamps) / np.timedelta64(1, "h")
+    if (apart != step).any():
+        at = int(np.argmax(apart != step))
         raise ValueError(
-            f"time must be regular for running means; the first step is {steps[0]}, the one after "
-            f"{dataset[TIME].values[at]} is {steps[at]}. Select one period without holes"
+            f"time must be regular for running means, with steps of {step:g} h; after {stamps[at]} "
+            f"it is {apart[at]:g} h. Select one period without holes"
         )
 
 
@@ -155,13 +166,13 @@ def _of_pollutant(
             factors=[_factor(term, name) for term, _ in terms],
             up=table.rounding == "up",
         ),
-        values.chunk({TIME: -1}) if values.chunks else values,
+        with_all_hours(values),
         input_core_dims=[[TIME]],
         output_core_dims=[[TIME]],
         dask="parallelized",
         output_dtypes=[np.float32],
     ).transpose(*values.dims)
-    return number.drop_attrs()
+    return number.drop_attrs(deep=False)
 
 
 def _steps(term: Term, step: float) -> int:
@@ -190,7 +201,7 @@ def _highest(
     for (term, size), factor in zip(terms, factors, strict=True):
         averaged = _nowcast(values, size) if term.averaging == "nowcast" else _mean(values, size)
         highest = np.fmax(highest, _index(averaged * factor, term))
-    rounded = np.ceil(highest - _ROUNDING) if up else np.floor(highest + 0.5)
+    rounded = np.ceil(highest - _ROUNDING) + 0.0 if up else np.floor(highest + 0.5)
     return rounded.astype(np.float32)
 
 
