@@ -105,7 +105,8 @@ def test_missing_values_spread_nowhere(make, network):
 
 @every_estimator
 def test_no_estimate_is_negative(make, network):
-    near_zero = network.assign(pm25=network.pm25 - 35.0)  # a third of the values below zero
+    near_zero = network.copy(deep=True)
+    near_zero.pm25[:] -= 35.0  # a third of the values below zero
     estimates = make().fit(near_zero, "pm25").predict(near_zero, GRID).compute()
     assert float(estimates.pm25.min()) >= 0
     assert float(estimates.pm25_uncertainty.min()) > 0

@@ -200,11 +200,9 @@ def changing(obs):
 def test_any_chunking_gives_the_same_also_with_a_field_that_changes(network, missing):
     obs = observed(network, np.zeros(HOURS), missing=missing)
     field = changing(obs)
-    obs = obs.assign(
-        pm25=obs.pm25 + 0.5 * field.interp(lat=obs.latitude, lon=obs.longitude).drop_vars(
-            ["lat", "lon"]
-        ).transpose("station", "time")
-    )  # fmt: skip
+    added = field.interp(lat=obs.latitude, lon=obs.longitude).drop_vars(["lat", "lon"])
+    values = obs.pm25 + 0.5 * added.transpose("station", "time")
+    obs = obs.assign(pm25=values.assign_attrs(obs.pm25.attrs))
     kriging = fit(OrdinaryKriging(transform=None), obs, "pm25", field)
     assert kriging.trend_.coefficient[0] > 0
     whole = predict(kriging, obs, GRID, background=field).compute()

@@ -367,8 +367,12 @@ def _with_coordinates(dataset: xr.Dataset, means: xr.Dataset, periods: _Periods)
         for name, layer in dataset.variables.items()
         if TIME not in layer.dims and name not in means.variables
     ]
+    coordinates = {
+        name: layer.variable for name, layer in dataset.coords.items() if TIME not in layer.dims
+    }
     joined = means.merge(dataset[constant], compat="override", join="override").assign_coords(
         {
+            **coordinates,
             TIME: (TIME, periods.begins, attributes),
             f"{TIME}_bnds": ((TIME, "bnds"), np.stack([periods.begins, periods.ends], axis=1)),
         }
