@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
@@ -91,31 +92,11 @@ def _parser() -> argparse.ArgumentParser:
             (coverage_table if options.coverage else filling_table)(data_folder(options.data))
         )
     )
-    averages = commands.add_parser("derived", help="intervals of daily and monthly means")
-    averages.add_argument(
-        "protocols", nargs="*", type=_protocol, metavar="protocol",
-        help=f"default: {', '.join(derived.DEFAULT)}",
-    )  # fmt: skip
-    averages.add_argument("--data", type=Path, help="folder of data, as above")
-    averages.set_defaults(
-        run=lambda options: print(
-            derived.table(data_folder(options.data), options.protocols or derived.DEFAULT)
-        )
-    )
+    _add_table(commands, "derived", derived, help="intervals of daily and monthly means")
     silent = commands.add_parser("silence", help="errors while a whole network is silent (p3)")
     silent.add_argument("--data", type=Path, help="folder of data, as above")
     silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
-    hold = commands.add_parser("intervals", help="how often intervals hold at hidden stations")
-    hold.add_argument(
-        "protocols", nargs="*", type=_protocol, metavar="protocol",
-        help=f"default: {', '.join(intervals.DEFAULT)}",
-    )  # fmt: skip
-    hold.add_argument("--data", type=Path, help="folder of data, as above")
-    hold.set_defaults(
-        run=lambda options: print(
-            intervals.table(data_folder(options.data), options.protocols or intervals.DEFAULT)
-        )
-    )
+    _add_table(commands, "intervals", intervals, help="how often intervals hold at hidden stations")
     starting = commands.add_parser(
         "starts", help="scores and stated errors of fits from random starts (p3)"
     )
@@ -148,6 +129,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     speed_commands.add_to(commands)
     return parser
+
+
+def _add_table(commands: Any, name: str, module: Any, *, help: str) -> None:
+    """Add the command that prints a module's table of some protocols, by default its own."""
+    parser = commands.add_parser(name, help=help)
+    parser.add_argument(
+        "protocols", nargs="*", type=_protocol, metavar="protocol",
+        help=f"default: {', '.join(module.DEFAULT)}",
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder of data, as above")
+    parser.set_defaults(
+        run=lambda options: print(
+            module.table(data_folder(options.data), options.protocols or module.DEFAULT)
+        )
+    )
 
 
 def _hidden(options: argparse.Namespace) -> None:

@@ -247,9 +247,10 @@ def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
         return Reanalyser(VARIANTS[method], seed=seed or 0, progress=False)
     if method == COVARIANCE:
         return learned_covariance(seed or 0)
-    if method in {**LAWS, **FIXED_FORM}:
-        law: Method = {**LAWS, **FIXED_FORM}[method]()
-        return law
+    for variants in (LAWS, FIXED_FORM):
+        if method in variants:
+            variant: Method = variants[method]()
+            return variant
     return METHODS[method].make(seed=seed or 0, progress=False)
 
 

@@ -72,8 +72,10 @@ def error_correlation(
         hidden = observations.isel({STATION: left_out}).drop_vars(list(observations.data_vars))
         known = observations.isel({STATION: np.flatnonzero(number != part)})
         field = predict(method, known, hidden, background=background).compute()
-        layers = (field[name].transpose(STATION, TIME).values for name in _layers(method))
-        estimate, error = layers
+        estimate, error = (
+            field[name].transpose(STATION, TIME).values
+            for name in (method.variable, f"{method.variable}_uncertainty")
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             parts.append((values[left_out] - estimate) / error)
     standardised = np.concatenate(parts)
@@ -85,11 +87,6 @@ def error_correlation(
     fitted = _fitted(lags * step, correlation)
     logger.debug("errors of %s: %s", method.name, fitted)
     return fitted
-
-
-def _layers(method: Method) -> tuple[str, str]:
-    """Return the names of the estimate and of its standard error."""
-    return method.variable, f"{method.variable}_uncertainty"
 
 
 def _correlations(errors: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
