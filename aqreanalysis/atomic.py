@@ -1,16 +1,31 @@
 """Atomic writing: files and folders that take their name only when they are complete."""
 
+import ctypes
 import errno
+import glob
+import hashlib
 import os
 import secrets
 import shutil
-import tempfile
+import sys
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 # A disk with less than this is full for HDF5, which writes whole chunks.
 _FULL_BYTES = 2**22
+#: Bytes that file systems allow a name.
+LONGEST_NAME = 255
+#: Bytes of a target's name up to which its partial folder has that name too.
+_LONGEST_SHOWN = 200
+# A partial folder that no process has locked is one whose process was killed; one without a lock is
+# just being made, unless it is older than this.
+_UNLOCKED_SECONDS = 3600
+_LOCK, _EARLIER = "lock", "earlier"
 
 
 class WriteError(RuntimeError):
@@ -19,51 +34,82 @@ class WriteError(RuntimeError):
 
 @contextmanager
 def atomic_file(target: Path, *, error: type[Exception] | None = None) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which becomes the target when all went well.
+    """Yield a temporary path beside the target, which becomes the target when all went well.
 
     The folder must exist. The bytes are on the disk before the file is renamed, and it has the
     permissions of any new file. Whatever happens, also an interruption, nothing incomplete stays,
-    and an earlier file of that name is left as it is until the new one replaces it. Any number of
-    processes may write the same target at once: the last one to finish wins. The temporary file has
-    the same suffix, since some libraries choose the format by it. A failure of the last step,
-    synchronising and renaming, is `explained` as ``error``.
+    and an earlier file of that name is left as it is until the new one replaces it; what a run left
+    that was killed is removed by the next. Links are followed. Any number of processes may write
+    the same target at once: the last one to finish wins. The temporary file has the name of the
+    target in a hidden folder, since some libraries choose the format by the suffix. A failure of
+    the first and the last step is `explained` as ``error``.
+
+    Raises
+    ------
+    WriteError
+        Or what is given as ``error``: if the target is a device, a pipe or a socket.
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with atomic_file(Path(folder, "note.txt")) as partial:
     ...         _ = partial.write_text("whole")
     ...     [path.name for path in Path(folder).iterdir()]
     ['note.txt']
     """
-    partial = _temporary(target)
-    try:
-        yield partial
-        with explained(target, error):
-            _settle(partial, _usual_mode(target))
-            os.replace(partial, target)
-    finally:
-        _discard(partial)
+    target = Path(os.path.realpath(target))
+    _refuse_special(target, error or WriteError)
+    with _partial_folder(target, error) as folder:
+        partial = folder / target.name
+        try:
+            yield partial
+            with explained(target, error):
+                _settle(partial, _usual_mode(folder))
+                os.replace(partial, target)
+        finally:
+            _discard(partial)
 
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a new, empty folder beside the target, which becomes the target when all went well.
 
-    An earlier folder of that name is deleted only when the new one is in its place; should that
-    fail, the earlier one comes back. Everything else is as for `atomic_file`.
+    An earlier folder of that name changes places with the new one in one step where the file
+    system can do that, and is then deleted. Elsewhere it is renamed first; should the process be
+    killed just then, `clean` brings it back. Everything else is as for `atomic_file`.
     """
-    partial = _temporary(target)
-    try:
+    target = Path(os.path.realpath(target))
+    _refuse_special(target, WriteError)
+    with _partial_folder(target) as folder:
+        partial = folder / target.name
         partial.mkdir()
         yield partial
-        mode = _usual_mode(target)
+        mode = _usual_mode(folder)
         for path in partial.rglob("*"):
             if path.is_file():
                 _settle(path, mode)
         _put_in_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def clean(target: Path) -> None:
+    """Remove what killed runs left of a target, and bring back what they had renamed.
+
+    `atomic_file` and `atomic_folder` begin with it; what a process is writing now is locked and
+    stays.
+    """
+    target = Path(os.path.realpath(target))
+    for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+        lock = FileLock(leftover / _LOCK, thread_local=False)
+        if not (leftover / _LOCK).exists():
+            with suppress(OSError):
+                if time.time() - leftover.stat().st_mtime > _UNLOCKED_SECONDS:
+                    shutil.rmtree(leftover, ignore_errors=True)
+            continue
+        with suppress(Timeout, OSError, NotImplementedError), lock.acquire(blocking=False):
+            if (leftover / _EARLIER).exists() and not target.exists():
+                os.replace(leftover / _EARLIER, target)
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -79,9 +125,14 @@ def check_target(target: Path, *, overwrite: bool, error: type[Exception] = Writ
     ------
     WriteError
         Or what is given as ``error``: if there is no such folder or no permission, the path is a
-        folder, or the file exists and must stay.
+        folder, a device or too long, or the file exists and must stay.
     """
     folder = target.parent
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise error(
+            f"cannot write {target}: a name has {LONGEST_NAME} bytes at most, and this one "
+            f"{len(os.fsencode(target.name))}. Choose a shorter one."
+        )
     if not folder.is_dir():
         raise error(
             f"cannot write {target}: there is no folder {folder}. Create it, or name another."
@@ -90,6 +141,7 @@ def check_target(target: Path, *, overwrite: bool, error: type[Exception] = Writ
         raise error(
             f"cannot write {target}: it is a folder. Name a file in it, as {target / 'pm25.nc'}."
         )
+    _refuse_special(Path(os.path.realpath(target)), error)
     if target.exists() and not overwrite:
         raise error(
             f"{target} exists, and overwrite is False. Name another file, or allow overwriting."
@@ -101,36 +153,69 @@ def check_target(target: Path, *, overwrite: bool, error: type[Exception] = Writ
 
 
 @contextmanager
-def explained(target: Path, error: type[Exception] | None = WriteError) -> Iterator[None]:
+def explained(
+    target: Path,
+    error: type[Exception] | None = WriteError,
+    *,
+    remains: str = "nothing was left behind",
+) -> Iterator[None]:
     """Turn a failure of the file system or of HDF5 into an error that says what to do.
 
-    The error is passed on where it is raised already; None passes on everything.
+    The error is passed on where it is raised already; None passes on everything. ``remains`` says
+    what the disk still holds of the work.
     """
     try:
         yield
-    except (OSError, RuntimeError) as failure:
+    except (OSError, RuntimeError, zlib.error) as failure:  # zlib: a PDF on a full disk
         if error is None or isinstance(failure, error):
             raise
-        raise error(f"cannot write {target}: {_reason(failure, target.parent)}") from failure
+        reason = _reason(failure, target.parent, remains)
+        raise error(f"cannot write {target}: {reason}") from failure
 
 
-def _temporary(target: Path) -> Path:
-    """Return a hidden path in the target's folder that no other process uses."""
-    unique = f"{os.getpid()}-{secrets.token_hex(3)}"
-    return target.with_name(f".{target.name}.partial-{unique}{target.suffix}")
+def _refuse_special(target: Path, error: type[Exception]) -> None:
+    """Refuse what is neither a file nor a folder: renaming would replace it."""
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise error(
+            f"cannot write {target}: it is a device, a pipe or a socket, which a file would "
+            "replace. Name a file."
+        )
 
 
-def _usual_mode(target: Path) -> int:
-    """Return the permissions that the user's umask gives to a new file in the target's folder.
+def _prefix(target: Path) -> str:
+    """Return how the names of a target's partial folders begin."""
+    encoded = os.fsencode(target.name)
+    shown = target.name
+    if len(encoded) > _LONGEST_SHOWN:
+        shown = hashlib.sha256(encoded).hexdigest()[:16]
+    return f".{shown}.partial-"
+
+
+@contextmanager
+def _partial_folder(target: Path, error: type[Exception] | None = None) -> Iterator[Path]:
+    """Yield a hidden folder beside the target; while it is locked no other process touches it."""
+    clean(target)
+    with explained(target, error):
+        folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
+        folder.mkdir()
+    lock = FileLock(folder / _LOCK, thread_local=False)
+    try:
+        with explained(target, error), suppress(NotImplementedError):  # a system without locks
+            lock.acquire()
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _usual_mode(folder: Path) -> int:
+    """Return the permissions that the user's umask gives to a new file in a folder.
 
     Tried out, since asking for the umask would change it for all threads of the process.
     """
-    probe = _temporary(target)
-    try:
-        probe.touch(exist_ok=False)
-        return probe.stat().st_mode & 0o777
-    finally:
-        probe.unlink(missing_ok=True)
+    probe = folder / "mode"
+    probe.touch()
+    return probe.stat().st_mode & 0o777
 
 
 def _settle(path: Path, mode: int) -> None:
@@ -144,32 +229,59 @@ def _settle(path: Path, mode: int) -> None:
 
 
 def _put_in_place(partial: Path, target: Path) -> None:
-    """Rename a new folder; an earlier one of that name is deleted only when it is in place."""
-    if not target.exists():
-        os.replace(partial, target)
+    """Give a new folder the target's name; what had it before goes where the new one was."""
+    if _renamed(partial, target) or _exchanged(partial, target):
         return
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        earlier = Path(scratch) / target.name
-        os.replace(target, earlier)
-        try:
-            os.replace(partial, target)
-        except BaseException:
-            os.replace(earlier, target)
-            raise
+    earlier = partial.with_name(_EARLIER)
+    os.replace(target, earlier)
+    try:
+        os.replace(partial, target)
+    except BaseException:
+        os.replace(earlier, target)
+        raise
 
 
-def _reason(failure: Exception, folder: Path) -> str:
+def _renamed(partial: Path, target: Path) -> bool:
+    """Rename a folder unless there is one of that name; return whether it was done."""
+    if target.exists():
+        return False
+    try:
+        os.replace(partial, target)
+    except OSError as failure:
+        if failure.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker
+            return False
+        raise
+    return True
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Let two names change places in one step; return whether the system could do that."""
+    names = os.fsencode(first), os.fsencode(second)
+    if sys.platform == "linux":
+        here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        arguments = here, names[0], here, names[1], ctypes.c_uint(exchange)
+        function = "renameat2"
+    elif sys.platform == "darwin":
+        arguments = *names, ctypes.c_uint(2)  # RENAME_SWAP
+        function = "renamex_np"
+    else:
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    return hasattr(library, function) and library[function](*arguments) == 0
+
+
+def _reason(failure: Exception, folder: Path, remains: str) -> str:
     """Return the reason of a failed write and its remedy; HDF5 itself does not say it."""
     number = failure.errno if isinstance(failure, OSError) else None
     free = shutil.disk_usage(folder).free
     if number in (errno.ENOSPC, errno.EDQUOT) or free < _FULL_BYTES:
         return (
             f"the disk is full ({free / 1e6:.1f} MB free in {folder}). "
-            "Free some space or name another folder; nothing was left behind."
+            f"Free some space or name another folder; {remains}."
         )
     if isinstance(failure, PermissionError):
         return f"no permission to write into {folder}. Name another folder."
-    return f"{failure}. Check the disk and the quota of {folder}; nothing was left behind."
+    return f"{failure}. Check the disk and the quota of {folder}; {remains}."
 
 
 def _discard(partial: Path) -> None:

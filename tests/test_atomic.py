@@ -2,7 +2,10 @@
 
 import os
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from aqreanalysis.atomic import (
     atomic_file,
     atomic_folder,
     check_target,
+    clean,
     explained,
     write_bytes,
 )
@@ -125,6 +129,118 @@ def test_bytes_reach_the_disk_before_the_name_changes(tmp_path, monkeypatch):
         np.save(partial / "inside" / "c.npy", np.zeros(2))
 
     assert steps == ["fsync", "replace"] * 2
+
+
+def killed_writer(target):
+    """Write half of a file in a process that is then killed."""
+    script = f"""
+from pathlib import Path
+from aqreanalysis.atomic import atomic_file
+with atomic_file(Path({str(target)!r})) as partial:
+    partial.write_text("half")
+    print("writing", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "writing\n"
+        yield
+        process.kill()
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_and_not_before(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("earlier")
+    for _ in killed_writer(target):
+        write_bytes(target, b"meanwhile")  # the other one is still alive
+        assert len(list(tmp_path.iterdir())) == 2
+    assert target.read_text() == "meanwhile"
+    write_bytes(target, b"next")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path):
+    """On file systems where names cannot change places in one step."""
+    left = tmp_path / ".store.zarr.partial-0123"
+    for name in ("earlier", "store.zarr"):
+        (left / name).mkdir(parents=True)
+        (left / name / "content").write_text(name)
+    (left / "lock").touch()
+
+    clean(tmp_path / "store.zarr")
+
+    assert (tmp_path / "store.zarr" / "content").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["store.zarr"]
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_any_number_of_writers_may_replace_a_folder(tmp_path, monkeypatch, exchanged):
+    if not exchanged:
+        monkeypatch.setattr("aqreanalysis.atomic._exchanged", lambda *names: False)
+        monkeypatch.setattr("aqreanalysis.atomic.clean", lambda target: None)
+    target, failures = tmp_path / "model", []
+
+    def write(text):
+        for _ in range(20 if exchanged else 1):
+            try:
+                with atomic_folder(target) as partial:
+                    (partial / "content").write_text(text)
+            except OSError as failure:
+                failures.append(failure)
+
+    threads = [
+        threading.Thread(target=write, args=(text,)) for text in "abcd"[: 4 * exchanged or 1]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not failures
+    assert (target / "content").read_text() in "abcd"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither")
+@pytest.mark.parametrize("make", ["pipe", "link to a pipe", "link to a device"])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_pipe_or_a_device_is_not_replaced(writer, make, tmp_path):
+    target = tmp_path / ("target.png" if writer == "map" else "target")
+    special = Path(os.devnull)
+    if "pipe" in make:
+        special = target if make == "pipe" else tmp_path / "pipe"
+        os.mkfifo(special)
+    if "link" in make:
+        target.symlink_to(special)
+    before = special.stat()
+
+    with pytest.raises((RuntimeError, ValueError), match=r"device, a pipe|no saved model"):
+        WRITERS[writer](target)
+
+    assert (special.stat().st_mode, special.stat().st_ino) == (before.st_mode, before.st_ino)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("writer", WRITERS)
+def test_links_are_followed(writer, tmp_path):
+    name = "real.png" if writer == "map" else "real"
+    WRITERS[writer](tmp_path / name)
+    link = tmp_path / name.replace("real", "latest")
+    link.symlink_to(name)
+    before = (tmp_path / name).stat().st_ino
+
+    WRITERS[writer](link)
+
+    assert link.is_symlink()
+    assert (tmp_path / name).stat().st_ino != before
+
+
+def test_the_longest_name_can_be_written_and_a_longer_one_is_refused(tmp_path):
+    write_bytes(tmp_path / ("é" * 125 + ".html"), b"")
+    with pytest.raises(WriteError, match=r"255 bytes at most, and this one 256"):
+        check_target(tmp_path / ("n" * 251 + ".html"), overwrite=True)
 
 
 def test_errors_are_those_that_the_caller_names(tmp_path):

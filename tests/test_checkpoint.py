@@ -53,6 +53,8 @@ def test_what_was_cut_off_goes_on_to_the_same_model_bit_for_bit(
             learner(path).fit(observations, "pm25")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     resumed = learner(path).fit(observations, "pm25")
+    assert path.exists()  # until the model is safe
+    resumed.save(tmp_path / "model")
     assert not path.exists()
     assert resumed.scores == whole.scores
     expected, result = (m.state_for(observations).model.state_dict() for m in (whole, resumed))
@@ -70,6 +72,29 @@ def test_going_on_leaves_out_what_is_done(observations, tmp_path, monkeypatch):
     learner(path).fit(observations, "pm25")
     updates = SCHEDULE.updates_for(observations.sizes["station"])
     assert len(steps) == updates - 3 * SCHEDULE.check_every
+
+
+def test_a_model_that_cannot_be_saved_is_not_learned_again(observations, tmp_path, monkeypatch):
+    path = tmp_path / "training.safetensors"
+    first = learner(path).fit(observations, "pm25")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        first.save(tmp_path / "file" / "model")
+    steps, step = [], _Learner._step
+    monkeypatch.setattr(_Learner, "_step", lambda *a: (steps.append(None), step(*a)))
+    again = learner(path).fit(observations, "pm25")
+    assert (len(steps), again.scores) == (0, first.scores)
+    learner(path, seed=1).fit(observations, "pm25")  # what is finished stands in nobody's way
+    assert steps
+
+
+def test_saving_removes_no_file_but_a_finished_checkpoint(observations, tmp_path, monkeypatch):
+    stations = tmp_path / "stations.csv"
+    stations.write_text("station,time\n")
+    model = learner().fit(observations, "pm25")
+    model.checkpoint = stations
+    model.save(tmp_path / "model")
+    assert stations.read_text() == "station,time\n"
 
 
 @pytest.mark.parametrize("change", ["seed", "observations"])

@@ -78,7 +78,7 @@ def test_a_product_is_compared_with_stations(stations, run, tmp_path, caplog):
     [
         (["-o", "report.txt"], "html"),
         (["-o", "nowhere/report.html"], "no folder"),
-        (["-o", "r.html", "--csv", "nowhere/scores.csv"], "--csv takes the name of a .csv file"),
+        (["-o", "r.html", "--csv", "nowhere/scores.csv"], "there is no folder"),
         (["-o", "r.html", "--events", "high"], "--events takes numbers by comma"),
         (["-o", "r.html", "--product", "none.nc", "--events", "0"], "events must be positive"),
         (["-o", "r.html", "--methods", "magic"], "method must be one of"),

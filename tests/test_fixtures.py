@@ -11,7 +11,7 @@ from make_fixtures import FINISHED, FIXTURES, long_product, observations, produc
 
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.outlook import Outlook
-from aqreanalysis.product import ProductError, open_product, resuming, write_netcdf
+from aqreanalysis.product import open_product, resuming, write_netcdf
 
 #: Three digits are stored; the network computes in single precision.
 CLOSE = 0.01
@@ -87,11 +87,14 @@ def test_an_interrupted_run_of_an_earlier_version_goes_on(interrupted, tmp_path,
         xr.testing.assert_equal(opened, expected)
 
 
-def test_an_interrupted_run_is_refused_once_other_values_are_computed(interrupted, monkeypatch):
+def test_an_interrupted_run_is_of_no_use_once_other_values_are_computed(
+    interrupted, monkeypatch, caplog
+):
     monkeypatch.setattr(resuming, "FORMAT", resuming.FORMAT + 1)
 
-    with pytest.raises(ProductError, match="is not that of the interrupted run"):
-        write_netcdf(long_product(), interrupted, progress=False, resume=True)
+    write_netcdf(long_product(), interrupted, progress=False, resume=True)
+
+    assert "This one begins anew" in caplog.text
 
 
 def test_the_journal_of_a_run_tells_its_blocks():

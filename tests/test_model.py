@@ -103,12 +103,12 @@ def test_a_window_is_its_core_and_two_margins():
 
 def test_all_faults_of_a_configuration_are_told_at_once():
     with pytest.raises(
-        ValueError, match="neighbours must be a whole number from 1 on, found 0"
+        ValueError, match="neighbours must be a whole number from 1 to 4096, found 0"
     ) as caught:
         Configuration(neighbours=0, context=-1, heads=2.5, encoder_width="8", bands=(2, 1))
-    assert "context must be a whole number from 1 on, found -1" in str(caught.value)
-    assert "heads must be a whole number from 1 on, found 2.5" in str(caught.value)
-    assert "encoder_width must be a whole number from 1 on, found '8'" in str(caught.value)
+    assert "context must be a whole number from 1 to 4096, found -1" in str(caught.value)
+    assert "heads must be a whole number from 1 to 4096, found 2.5" in str(caught.value)
+    assert "encoder_width must be a whole number from 1 to 4096, found '8'" in str(caught.value)
     assert "bands must be positive and ascend, found (2, 1)" in str(caught.value)
 
 

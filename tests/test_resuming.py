@@ -1,12 +1,14 @@
 """A run that was cut off goes on from the regions that it had finished."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from filelock import FileLock
 from product_cases import make_product
 
 import aqreanalysis.product.regions as regions_module
@@ -67,32 +69,85 @@ def test_the_file_is_that_of_a_run_without_interruption(tmp_path: Path) -> None:
     assert (tmp_path / "resumed.nc").read_bytes() == (tmp_path / "whole.nc").read_bytes()
 
 
-def test_another_product_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_another_product_begins_anew_and_the_interrupted_one_can_still_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "product.nc"
     counting = cut_off(path)
     other = counting.product.assign(pm25_uncertainty=counting.product["pm25_uncertainty"] * 2)
-    with pytest.raises(ProductError, match="is not that of the interrupted run"):
+    with pytest.raises(KeyboardInterrupt):
         write_netcdf(other, path, progress=False, resume=True)
+    assert "of other measurements, another model or request. This one begins anew" in caplog.text
+    assert counting.computed == 3 + 3
+    counting.failing = False
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert counting.computed == 3 + 3 + 2
+    assert [path.name for path in tmp_path.iterdir()] == ["product.nc"]
+
+
+def test_newer_measurements_are_no_obstacle_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "now.nc"
+    cut_off(path)
+    newer = make_product(chunks={"time": HOURS // 5})
+    newer["pm25_uncertainty"] = newer["pm25_uncertainty"] * 2
+    for _ in range(2):
+        write_netcdf(newer, path, progress=False, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["now.nc"]
+
+
+def test_a_run_without_resume_removes_what_an_interrupted_one_left(tmp_path: Path) -> None:
+    path = tmp_path / "now.nc"
+    cut_off(path)
+    write_netcdf(make_product(), path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["now.nc"]
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "product.nc"
+    counting = cut_off(path)
+    lock = FileLock(tmp_path / ".product.nc.finished" / "lock")
+    with lock, pytest.raises(ProductError, match=r"another run is writing .*product\.nc.* Wait"):
+        write_netcdf(counting.product, path, progress=False, resume=True)
     counting.failing = False
     write_netcdf(counting.product, path, progress=False, resume=True)
     assert counting.computed == 5
 
 
-def test_blocks_of_another_size_are_told_those_to_take(tmp_path: Path) -> None:
+def test_blocks_of_another_size_are_told_those_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "product.nc"
-    counting = cut_off(path)
-    with pytest.raises(ProductError, match=r"blocks, now {'time': 10.*with chunks={'time': 6"):
-        write_netcdf(make_product(chunks={"time": 10}), path, progress=False, resume=True)
+    cut_off(path)
     blocks = interrupted_blocks(path)
     assert blocks is not None
     assert blocks["time"] == HOURS // 5
     assert blocks_to_resume(path, at_stations=False) == blocks
     assert blocks_to_resume(path, at_stations=True) is None
-    with pytest.raises(ProductError, match="the measurements, the model or what is asked for is"):
-        write_netcdf(make_product(chunks={"time": 6}), path, progress=False, resume=True)
+    write_netcdf(make_product(chunks={"time": 10}), path, progress=False, resume=True)
+    assert re.search(r"or had blocks of {'time': 6.*, now {'time': 10", caplog.text)
+    assert interrupted_blocks(path) is None
+
+
+@pytest.mark.parametrize("change", ["values", "region", "layer"])
+def test_a_region_that_is_not_what_was_stored_is_computed_again(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "product.nc"
+    counting = cut_off(path)
+    stored = tmp_path / ".product.nc.finished" / "000002.npz"
+    with np.load(stored) as opened:
+        arrays = dict(opened)
+    if change == "values":
+        arrays["pm25"] = arrays["pm25"] + 1
+    elif change == "layer":
+        del arrays["pm25_uncertainty"]
+    else:
+        arrays = dict(np.load(stored.with_name("000001.npz")))
+    np.savez(stored, **arrays)
     counting.failing = False
     write_netcdf(counting.product, path, progress=False, resume=True)
-    assert interrupted_blocks(path) is None
+    write_netcdf(counting.product, tmp_path / "whole.nc", progress=False)
+    assert path.read_bytes() == (tmp_path / "whole.nc").read_bytes()
 
 
 def test_a_region_that_was_cut_off_while_it_was_kept_is_computed_again(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
-from aqreanalysis.methods.saved_model import SavedModelError
+from aqreanalysis.methods.saved_model import SavedModelError, facts_sum
 
 SMALL = Configuration(
     bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
@@ -74,6 +74,7 @@ def rewrite(folder, **changes):
             for name in ("weights.safetensors", "network.nc")
         },
     )
+    description["facts_sha256"] = facts_sum(description)
     path.write_text(json.dumps(description))
 
 
@@ -193,7 +194,9 @@ def test_a_name_taken_by_something_else_is_refused(model, tmp_path, make):
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("fails", ["json.dumps", "os.replace", "safetensors.torch.save_file"])
+@pytest.mark.parametrize(
+    "fails", ["json.dumps", "aqreanalysis.atomic._put_in_place", "safetensors.torch.save_file"]
+)
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left on device"), KeyboardInterrupt("No space")]
 )
@@ -227,6 +230,7 @@ def test_a_failure_at_the_last_step_puts_the_earlier_model_back(model, folder, m
         replace(source, target)
 
     monkeypatch.setattr("os.replace", last_fails)
+    monkeypatch.setattr("aqreanalysis.atomic._exchanged", lambda *names: False)
     with pytest.raises(OSError, match="Input/output error"):
         model.save(folder)
 
@@ -264,6 +268,63 @@ def test_a_changed_file_is_refused_by_name(folder, name):
         Reanalyser.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [('"scale": ', '"scale": 1'), ('"seed": 0', '"seed": 1'), ("pm25", "pm10")]
+)
+def test_a_changed_description_is_refused(folder, before, after):
+    path = folder / "reanalyser.json"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+    with pytest.raises(SavedModelError, match=r"reanalyser\.json is not what was saved"):
+        Reanalyser.load(folder)
+
+
+def test_a_description_of_other_spaces_and_order_is_the_same(folder):
+    path = folder / "reanalyser.json"
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
+
+    assert Reanalyser.load(folder).variable == "pm25"
+
+
+@pytest.mark.parametrize("name", ["encoder_width", "decoder_width", "neighbours", "context"])
+def test_sizes_beyond_any_use_are_refused_before_memory_is_taken(folder, name):
+    configuration = json.loads((folder / "reanalyser.json").read_text())["configuration"]
+    rewrite(folder, configuration=configuration | {name: 10**7})
+
+    with pytest.raises(SavedModelError, match=f"{name} must be a whole number from 1 to 4096"):
+        Reanalyser.load(folder)
+
+
+def test_a_model_can_be_read_while_another_process_replaces_it(folder):
+    script = f"""
+from aqreanalysis.methods.neural.reanalyser import Reanalyser
+model = Reanalyser.load({str(folder)!r})
+print("replacing", flush=True)
+while True:
+    model.save({str(folder)!r})
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "replacing\n"
+        for _ in range(20):
+            assert Reanalyser.load(folder).variable == "pm25"
+        process.kill()
+
+
+def test_a_model_whose_replacement_was_killed_between_two_renames_is_found(model, folder):
+    """On file systems where names cannot change places in one step."""
+    left = folder.parent / ".model.partial-0123"
+    left.mkdir()
+    (left / "lock").touch()
+    folder.rename(left / "earlier")
+
+    assert Reanalyser.load(folder).variable == "pm25"
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "network.nc"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
@@ -297,7 +358,7 @@ def test_a_description_that_is_none_is_refused(folder, text):
 def test_another_format_is_refused_with_its_version(folder, number):
     rewrite(folder, format=number, package="9.9")
 
-    with pytest.raises(SavedModelError, match=r"has format .*9\.9.*reads format 5"):
+    with pytest.raises(SavedModelError, match=r"has format .*9\.9.*reads format 6"):
         Reanalyser.load(folder)
 
 

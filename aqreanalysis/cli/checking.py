@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aqreanalysis.cli.options import Observations, Reader, with_reading
-from aqreanalysis.cli.outputs import check_csv, check_product_name
+from aqreanalysis.cli.outputs import check_csv, check_product_name, write_csv
 
 
 @with_reading
@@ -69,7 +69,7 @@ def qc(
         typer.echo(line)
     if csv:
         typer.echo(f"{csv}: {len(table)} rows")
-        table.to_csv(csv, float_format="%.4f")
+        write_csv(table, csv, "%.4f")
     if flags:
         with explained(flags), atomic_file(flags) as partial:
             checked.to_netcdf(partial, engine="netcdf4")

@@ -26,8 +26,19 @@ def check_product_name(path: Path, *, resume: bool = False) -> None:
 
 def check_csv(path: Path) -> None:
     """Refuse a name that no table can be written to, before hours are spent on it."""
-    if path.suffix.lower() != ".csv" or not path.absolute().parent.is_dir():
-        raise ValueError(f"--csv takes the name of a .csv file in a folder that exists: {path}")
+    from aqreanalysis.atomic import check_target
+
+    if path.suffix.lower() != ".csv":
+        raise ValueError(f"--csv takes the name of a .csv file; found {path}")
+    check_target(Path(os.path.realpath(path)), overwrite=True)
+
+
+def write_csv(table: Any, path: Path, float_format: str) -> None:
+    """Write a table as CSV under its name when it is whole."""
+    from aqreanalysis.atomic import atomic_file, explained
+
+    with explained(path), atomic_file(path) as partial:
+        table.to_csv(partial, float_format=float_format)
 
 
 def blocks_to_resume(path: Path, *, at_stations: bool) -> dict[str, int] | None:

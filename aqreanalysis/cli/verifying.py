@@ -17,7 +17,7 @@ from aqreanalysis.cli.options import (
     Variable,
     with_reading,
 )
-from aqreanalysis.cli.outputs import check_csv, geography_of
+from aqreanalysis.cli.outputs import check_csv, geography_of, write_csv
 from aqreanalysis.cli.terminal import shows_progress, warnings_only
 
 _FOREIGN = "To verify a field that exists already"
@@ -133,11 +133,12 @@ def verify(
             )
     summed = statistics(pairs, events=thresholds)
     table = score_table(summed)
-    if csv:
-        table.to_csv(csv, float_format="%.6g")
     shown = table[["rmse", "mae", "bias", "r2", "crps", "coverage_90"]]
     typer.echo(shown.to_string(float_format=lambda value: f"{value:.3f}", na_rep="-"))
-    typer.echo(write_report(pairs, output, statistics=summed))
+    report = write_report(pairs, output, statistics=summed)
+    if csv:  # last, so that what fails leaves the scores of the earlier report beside it
+        write_csv(table, csv, "%.6g")
+    typer.echo(report)
 
 
 def _check_effect(context: typer.Context, without: tuple[str, ...]) -> None:

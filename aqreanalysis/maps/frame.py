@@ -1,6 +1,7 @@
 """The sheet of a map: projection, figure, window, the places of its parts, and its file."""
 
 import io
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -312,6 +313,8 @@ def save_map(figure: Figure, path: str | Path) -> Path:
     try:
         with atomic_file(path) as partial, matplotlib.rc_context({"svg.hashsalt": path.stem}):
             figure.savefig(partial, dpi=DPI, format=suffix[1:], metadata=_FORMATS[suffix])
+    except zlib.error as error:  # what compression in a PDF makes of a full disk
+        raise OSError(f"cannot write the map {path}: is the disk full? ({error})") from error
     except OSError as error:
         raise OSError(f"cannot write the map {path}: {error.strerror or error}") from error
     return path

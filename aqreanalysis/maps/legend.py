@@ -104,7 +104,10 @@ def write_sheet(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]
     figure = frame.figure
     height = figure.get_figheight()
     left = LEFT_IN / WIDTH_IN
-    figure.text(left, 1 - 0.18 / height, sheet.title, size=TITLE_PT, weight="bold", va="top")
+    title = figure.text(
+        left, 1 - 0.18 / height, sheet.title, size=TITLE_PT, weight="bold", va="top"
+    )
+    title.set_parse_math(False)  # of a user's title "$" is a sign like any other
     figure.text(left, 1 - 0.5 / height, sheet.subtitle, size=SUBTITLE_PT, va="top")
     figure.text(
         left, _GAP_IN / height, "\n".join(caption), size=SMALL_PT, va="bottom", color="#555555"
@@ -159,7 +162,7 @@ def draw_colour_bar(frame: Frame, colours: Colours, label: str, *, below: bool =
 def _write_in_axes(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]) -> None:
     """Write title, colour bar and legend beside and in axes of the caller's."""
     title = "\n".join(text for text in (sheet.title, sheet.subtitle) if text)
-    frame.axes.set_title(title, loc="left", fontsize=TEXT_PT)
+    frame.axes.set_title(title, loc="left", fontsize=TEXT_PT).set_parse_math(False)
     if colours.present and colours.classes is None:
         frame.figure.colorbar(
             ScalarMappable(colours.norm, colours.map),

@@ -2,20 +2,27 @@
 
 import hashlib
 import json
+import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from aqreanalysis.atomic import atomic_folder
+from aqreanalysis.atomic import atomic_folder, clean
 
 WEIGHTS = "weights.safetensors"
 #: Writes one more file of a model to a path.
 FileWriter = Callable[[Path], object]
+#: Key of the sha256 of all else that a description says.
+_FACTS_SUM = "facts_sha256"
+#: How often a model is read again that another process replaces meanwhile, after a pause.
+_ATTEMPTS, _PAUSE_SECONDS = 50, 0.1
+_Model = TypeVar("_Model")
 
 
 class SavedModelError(ValueError):
@@ -27,7 +34,7 @@ class ModelFolder:
     """One kind of saved model: a description and weights, perhaps with further files.
 
     The description holds the format, the version of the package that wrote it, the facts of the
-    model, and the sha256 of each file.
+    model, the sha256 of each file, and that of all this.
 
     Parameters
     ----------
@@ -92,11 +99,34 @@ class ModelFolder:
                     **facts,
                     "sha256": {name: _digest(partial / name) for name in self._listed()},
                 }
+                description[_FACTS_SUM] = facts_sum(description)
                 text = json.dumps(description, indent=2) + "\n"
                 (partial / self.description).write_text(text, encoding="utf-8")
         except SafetensorError as error:
             raise OSError(f"the {self.kind} cannot be written to {folder}: {error}") from error
         return folder
+
+    def whole(self, folder: Path, load: Callable[[Path], _Model]) -> _Model:
+        """Return what a function loads of a folder, which another process may replace meanwhile.
+
+        Raises
+        ------
+        SavedModelError
+            As the function raises it of a folder that stays as it is.
+        """
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+            before = self._identity(folder)
+            try:
+                loaded = load(folder)
+            except SavedModelError:
+                if self._identity(folder) == before:
+                    raise
+            else:
+                if self._identity(folder) == before:
+                    return loaded
+        raise SavedModelError(f"{folder} is being replaced again and again; try later")
 
     def facts_of(self, folder: Path) -> dict[str, Any]:
         """Return the facts of a saved model, once its files are known to be those saved.
@@ -143,6 +173,14 @@ class ModelFolder:
                 f"{folder / self.description} does not fit its weights: {error}"
             ) from error
 
+    def _identity(self, folder: Path) -> tuple[int, int] | None:
+        """Return what tells a folder from one that takes its place; None where there is none."""
+        try:
+            status = (folder / self.description).stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
     def _listed(self) -> tuple[str, ...]:
         """Return the names of the files of which the description has the sha256."""
         return (WEIGHTS, *self.files)
@@ -167,6 +205,8 @@ class ModelFolder:
     def _read(self, folder: Path) -> dict[str, Any]:
         """Return the description of a saved model, once it is known to be one."""
         path = folder / self.description
+        if not folder.exists():
+            clean(folder)  # a run may have been killed while it replaced the model
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -195,7 +235,20 @@ class ModelFolder:
         sums = description["sha256"]
         if not isinstance(sums, dict) or set(sums) != set(self._listed()):
             raise SavedModelError(f"{path} must list exactly {' and '.join(self._listed())}")
+        if description["format"] == self.format:
+            stated = description.get(_FACTS_SUM)
+            if stated != facts_sum(description):
+                raise SavedModelError(
+                    f"{path} is not what was saved (its sha256 differs); "
+                    f"copy the folder again, or fit the {self.kind} anew"
+                )
         return description
+
+
+def facts_sum(description: Mapping[str, Any]) -> str:
+    """Return the sha256 of all that a description says, whatever its order and spaces."""
+    stated = {name: fact for name, fact in description.items() if name != _FACTS_SUM}
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

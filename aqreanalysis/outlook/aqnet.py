@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aqreanalysis.methods.covariates import Standardisation
-from aqreanalysis.methods.neural.configuration import is_size
+from aqreanalysis.methods.neural.configuration import LARGEST_SIZE, is_size
 from aqreanalysis.methods.neural.neural_knn import CYCLES
 from aqreanalysis.methods.neural.validation import crps
 from aqreanalysis.outlook.inputs import Examples, History
@@ -122,7 +122,7 @@ class OutlookConfiguration:
     >>> OutlookConfiguration(leads=0, dropout=1.5)
     Traceback (most recent call last):
         ...
-    ValueError: leads must be a whole number from 1 on, found 0; dropout must lie within 0..1,
+    ValueError: leads must be a whole number from 1 to 4096, found 0; dropout must lie within 0..1,
     found 1.5
     """
 
@@ -135,7 +135,8 @@ class OutlookConfiguration:
 
     def __post_init__(self) -> None:
         faults = [
-            f"{field.name} must be a whole number from 1 on, found {getattr(self, field.name)!r}"
+            f"{field.name} must be a whole number from 1 to {LARGEST_SIZE}, "
+            f"found {getattr(self, field.name)!r}"
             for field in fields(self)
             if field.name in ("history", "leads", "width", "heads")
             and not is_size(getattr(self, field.name))

@@ -44,7 +44,7 @@ from aqreanalysis.outlook.periods import (
 )
 from aqreanalysis.outlook.product import Forecast, Request, attention_by_day, forecast_product
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
-from aqreanalysis.outlook.training import OutlookSchedule, Trained, train
+from aqreanalysis.outlook.training import OutlookSchedule, Trained, remove_finished, train
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 
 #: Hours between the starts of the validation examples.
@@ -92,7 +92,7 @@ class Outlook:
         Whether learning shows a progress bar.
     checkpoint : path, optional
         File in which learning is saved at each validation. A learning that was cut off goes on from
-        it; it is removed at the end.
+        it; it is removed when the model is saved.
     between : Method, optional
         A fitted method that interpolates forecasts between stations. By default the covariance of
         a `Reanalyser` is learned in seconds, from three stations on.
@@ -300,7 +300,10 @@ class Outlook:
         ValueError
             If the method between stations is no `Reanalyser`, which alone can be saved.
         """
-        return save_outlook(self._fitted(), self.between, Path(folder))
+        saved = save_outlook(self._fitted(), self.between, Path(folder))
+        if self.checkpoint is not None:
+            remove_finished(self.checkpoint)
+        return saved
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:

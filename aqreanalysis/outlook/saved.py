@@ -39,7 +39,8 @@ _FOLDER = ModelFolder(
     kind="outlook",
     owner="Outlook",
     description="outlook.json",
-    format=2,
+    format=3,
+    earlier=(2,),
     facts=("configuration", "channels", BETWEEN, *FACTS),
     folders=(BETWEEN,),
 )
@@ -90,6 +91,11 @@ def load_outlook(folder: Path) -> tuple[OutlookState, Reanalyser | None]:
     SavedModelError
         If a file is missing, of another format, or not the one that was saved.
     """
+    return _FOLDER.whole(folder, _loaded)
+
+
+def _loaded(folder: Path) -> tuple[OutlookState, Reanalyser | None]:
+    """Return what `load_outlook` does of a folder that no other process is replacing."""
     facts = _FOLDER.facts_of(folder)
     with _FOLDER.weights_of(folder) as weights:
         configuration = OutlookConfiguration(**facts.pop("configuration"))

@@ -6,6 +6,7 @@ import logging
 import math
 import pickle
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -166,29 +167,44 @@ class _Descent:
         rows = torch.Generator().manual_seed(seed)
         return cls(model, copy.deepcopy(model), average, optimiser, rate, rows)
 
-    def save(self, path: Path, identity: str) -> None:
-        """Write all of it to one file, which appears when it is whole."""
+    def save(self, path: Path, identity: str, *, finished: bool = False) -> None:
+        """Write all of it to one file, which appears when it is whole; see `Learning.save`."""
         state = {name: getattr(self, name).state_dict() for name in _STATES}
         state |= {name: getattr(self, name) for name in ("least", "without_gain", "update")}
         state |= {"rows": self.rows.get_state(), "random": torch.get_rng_state()}
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as partial:
-            torch.save(state | {"identity": identity}, partial)
+            torch.save(state | {"identity": identity, "finished": finished}, partial)
 
     def restore(self, path: Path, identity: str) -> None:
-        """Go on where the file left off; nothing in it is executed."""
-        try:
-            with zipfile.ZipFile(path):  # torch fails in many ways at what is none
-                state = torch.load(path, weights_only=True)
-        except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, OSError) as error:
-            raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
-        check_identity(path, state.get("identity") if isinstance(state, dict) else None, identity)
+        """Go on where the file left off; from the beginning if another training finished it."""
+        state = _read(path)
+        if state.get("finished") and state.get("identity") != identity:
+            return
+        check_identity(path, state.get("identity"), identity)
         for name in _STATES:
             getattr(self, name).load_state_dict(state[name])
         for name in ("least", "without_gain", "update"):
             setattr(self, name, state[name])
         self.rows.set_state(state["rows"])
         torch.set_rng_state(state["random"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds; nothing in it is executed."""
+    try:
+        with zipfile.ZipFile(path):  # torch fails in many ways at what is none
+            state = torch.load(path, weights_only=True)
+    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, OSError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
+    return state if isinstance(state, dict) else {}
+
+
+def remove_finished(path: Path) -> None:
+    """Remove the checkpoint of a training that is finished, once its model is saved."""
+    with suppress(CheckpointError):
+        if _read(path).get("finished"):
+            path.unlink()
 
 
 #: Parts of a `_Descent` that have a state of their own.
@@ -242,7 +258,7 @@ def _descend(
             descent.save(*descent.file)
     bar.close()
     if descent.file:
-        descent.file[0].unlink(missing_ok=True)
+        descent.save(*descent.file, finished=True)
     return descent.best.cpu()
 
 

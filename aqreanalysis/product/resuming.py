@@ -1,5 +1,6 @@
 """Finished regions of a long run, stored next to the target, from which it can be resumed."""
 
+import glob
 import hashlib
 import io
 import json
@@ -7,25 +8,95 @@ import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from filelock import BaseFileLock, FileLock, Timeout
 
-from aqreanalysis.atomic import write_bytes
+from aqreanalysis.atomic import explained, write_bytes
 from aqreanalysis.product.regions import Region
 from aqreanalysis.product.variables import ProductError
 
 logger = logging.getLogger(__name__)
 
 #: Version of the computation of products and of the stored regions. Raise it with every change of
-#: any method: an interrupted run of an earlier version is then refused.
+#: any method: an interrupted run of an earlier version is then not gone on with.
 FORMAT = 1
-_JOURNAL = "journal.json"
+_JOURNAL, _LOCK = "journal.json", "lock"
+#: Name of the digest among the layers of a stored region.
+_SUM = "sha256"
 
 
+@contextmanager
+def finished_regions(
+    target: Path, digest: str, count: int, blocks: Mapping[str, int]
+) -> Iterator["FinishedRegions"]:
+    """Yield the finished regions of an interrupted run of this product, or none yet.
+
+    The digest is a `product_digest`, the count that of the regions, the blocks are
+    `block_sizes_of`. What an interrupted run of another product left is set aside until this one is
+    complete. One run at a time: the folder is locked.
+
+    Raises
+    ------
+    ProductError
+        If another run is writing this product.
+    """
+    folder = _folder_of(target)
+    lock = FileLock(folder / _LOCK, thread_local=False)
+    try:
+        with explained(target, ProductError):
+            folder.mkdir(exist_ok=True)
+            _lock(lock, target)
+            finished = FinishedRegions(folder, digest)
+            _exchange(finished, target, blocks)
+            description = {"product": digest, "regions": count, "blocks": dict(blocks)}
+            write_bytes(folder / _JOURNAL, json.dumps(description).encode())
+        yield finished
+    finally:
+        lock.release()
+
+
+def _lock(lock: BaseFileLock, target: Path) -> None:
+    """Take the lock, or refuse a second run."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ProductError(
+            f"another run is writing {target} (it holds {lock.lock_file}). Wait until it is done, "
+            "stop it, or name another file."
+        ) from error
+    except NotImplementedError:
+        logger.warning("%s: this disk has no locks; let no other run write the same file", target)
+
+
+def _exchange(finished: "FinishedRegions", target: Path, blocks: Mapping[str, int]) -> None:
+    """Set aside what an interrupted run of another product left, and take back what this left."""
+    journal, other = _journal(finished.folder), _waiting(finished.folder, finished.digest)
+    stated = journal.get("product", finished.digest)
+    if len(finished) and stated != finished.digest:
+        before = journal.get("blocks")
+        sizes = "" if before == dict(blocks) else f", or had blocks of {before}, now {dict(blocks)}"
+        waiting = _waiting(finished.folder, stated)
+        logger.warning(
+            "the interrupted run of %s was of other measurements, another model or request%s. "
+            "This one begins anew; what that had finished stays in %s until this is complete",
+            target,
+            sizes,
+            waiting,
+        )
+        _move(finished.folder, waiting)
+    if other.is_dir():
+        _move(other, finished.folder)
+        shutil.rmtree(other, ignore_errors=True)
+
+
+@dataclass(frozen=True)
 class FinishedRegions:
     """The computed regions of one product, each in a file of its own, in a folder with a journal.
 
@@ -36,74 +107,85 @@ class FinishedRegions:
     Parameters
     ----------
     folder : Path
+    digest : str
+        Of the product.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @classmethod
-    def of(cls, target: Path, digest: str, count: int, blocks: Mapping[str, int]) -> Self:
-        """Return the finished regions of an earlier run, or none yet in a new folder.
-
-        The digest is a `product_digest`, the count that of the regions, the blocks are
-        `block_sizes_of`.
-
-        Raises
-        ------
-        ProductError
-            If the folder holds regions of something else.
-        """
-        finished = cls(_folder_of(target))
-        journal = finished.folder / _JOURNAL
-        if not journal.exists() or not len(finished):
-            finished.folder.mkdir(exist_ok=True)
-            description = {"product": digest, "regions": count, "blocks": blocks}
-            write_bytes(journal, json.dumps(description).encode())
-            return finished
-        if json.loads(journal.read_text()).get("product") != digest:
-            before = interrupted_blocks(target)
-            changed = before != dict(blocks)
-            sizes = f", what is asked for or the blocks, now {blocks} and before {before},"
-            raise ProductError(
-                f"cannot resume {target}: the measurements, the model"
-                + (sizes if changed else " or what is asked for")
-                + " is not that of the interrupted run. Ask for the same again"
-                + (f", in Python with chunks={before}" if changed and before else "")
-                + f", or remove {finished.folder} and begin anew."
-            )
-        return finished
+    folder: Path
+    digest: str
 
     def __len__(self) -> int:
         return len(list(self.folder.glob("[0-9]*.npz")))
 
     def get(self, number: int, layers: xr.Dataset) -> xr.Dataset | None:
-        """Return the layers of a region, or None if it is not finished or cannot be read."""
+        """Return the layers of a region, or None if it is not finished or not what was stored."""
         path = self._path(number)
         if not path.exists():
             return None
         try:
             # Opened here, since numpy would leave a damaged archive open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return xr.Dataset({n: (layers[n].dims, stored[n]) for n in stored.files})
+                arrays = {name: stored[name] for name in stored.files}
+            if _SUM in arrays and str(arrays.pop(_SUM)) != self._sum(number, arrays):
+                raise ValueError("it is not the region that was stored")
+            return xr.Dataset({name: (layers[name].dims, array) for name, array in arrays.items()})
         except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
             logger.warning("%s cannot be read and is computed again: %s", path, error)
             return None
 
     def store(self, number: int, computed: xr.Dataset) -> None:
         """Store a finished region."""
-        self.folder.mkdir(exist_ok=True)
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {str(name): array.values for name, array in computed.items()}
+        arrays[_SUM] = np.array(self._sum(number, arrays))
         np.savez(buffer, **arrays)
         write_bytes(self._path(number), buffer.getvalue())
 
     def remove(self) -> None:
-        """Remove all regions after the product is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)  # another run may have removed them
+        """Remove all regions after the product is complete, also those of interrupted others."""
+        for folder in _folders_of(self.folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _sum(self, number: int, arrays: Mapping[str, np.ndarray]) -> str:
+        """Return a sha256 of the layers of one region of this product."""
+        digest = hashlib.sha256(f"{self.digest} {number}".encode())
+        for name, array in sorted(arrays.items()):
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()
 
     def _path(self, number: int) -> Path:
         """Return the file of a region."""
         return self.folder / f"{number:06d}.npz"
+
+
+def remove_interrupted(target: Path) -> None:
+    """Remove what interrupted runs left of a product that is complete now, unless one goes on."""
+    folder = _folder_of(target)
+    if not _folders_of(folder):
+        return
+    with suppress(Timeout, OSError, NotImplementedError), FileLock(folder / _LOCK, blocking=False):
+        FinishedRegions(folder, "").remove()
+
+
+def _journal(folder: Path) -> dict[str, Any]:
+    """Return what the journal of a folder says; nothing if it cannot be read."""
+    try:
+        stated = json.loads((folder / _JOURNAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stated if isinstance(stated, dict) else {}
+
+
+def _waiting(folder: Path, digest: str) -> Path:
+    """Return the folder for the regions of a product while another one is being written."""
+    return folder.with_name(f"{folder.name}-{digest[:8]}")
+
+
+def _move(origin: Path, destination: Path) -> None:
+    """Move the journal and the regions from one folder to another."""
+    destination.mkdir(exist_ok=True)
+    for path in (*origin.glob("[0-9]*.npz"), *origin.glob(_JOURNAL)):
+        os.replace(path, destination / path.name)
 
 
 def interrupted_blocks(path: str | os.PathLike[str]) -> dict[str, int] | None:
@@ -112,9 +194,7 @@ def interrupted_blocks(path: str | os.PathLike[str]) -> dict[str, int] | None:
     Pass them as ``chunks`` to resume it, whatever memory is free now.
     """
     folder = _folder_of(Path(os.path.realpath(path)))
-    if not (folder / _JOURNAL).exists() or not len(FinishedRegions(folder)):
-        return None
-    return json.loads((folder / _JOURNAL).read_text()).get("blocks")
+    return _journal(folder).get("blocks") if any(folder.glob("[0-9]*.npz")) else None
 
 
 def block_sizes_of(layers: xr.Dataset) -> dict[str, int]:
@@ -169,3 +249,8 @@ def _kind(dtype: np.dtype) -> str:
 def _folder_of(target: Path) -> Path:
     """Return the folder of a file's finished regions."""
     return target.with_name(f".{target.name}.finished")
+
+
+def _folders_of(folder: Path) -> list[Path]:
+    """Return the folders there are: of the run that goes on, and of those that wait."""
+    return list(folder.parent.glob(f"{glob.escape(folder.name)}*"))

@@ -4,9 +4,10 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,13 @@ from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import Region, regions
-from aqreanalysis.product.resuming import FinishedRegions, block_sizes_of, product_digest
+from aqreanalysis.product.resuming import (
+    FinishedRegions,
+    block_sizes_of,
+    finished_regions,
+    product_digest,
+    remove_interrupted,
+)
 from aqreanalysis.product.rounding import check_digits
 from aqreanalysis.product.times import in_set_order, is_set
 from aqreanalysis.product.variables import ProductError
@@ -87,41 +94,55 @@ def write_netcdf(
     _check_space(restored, target.parent, _share(compress, significant_digits))
     layers = restored.drop_vars(list(restored.coords))
     cuts = regions(layers)
-    finished = None
-    if resume:
-        digest = product_digest(restored, cuts, digits=significant_digits)
-        with explained(target, ProductError):
-            blocks = block_sizes_of(layers)
-            finished = FinishedRegions.of(target, digest, len(cuts), blocks)
-    with atomic_file(target, error=ProductError) as partial:
-        with explained(target, ProductError):
-            file = ProductFile(
-                partial, restored, compress=compress, significant_digits=significant_digits
-            )
+    options = {"compress": compress, "significant_digits": significant_digits}
+    fill = partial(_fill, layers=layers, cuts=cuts, target=target, progress=progress)
+    if not resume:
+        _write(target, restored, fill, options)
+        remove_interrupted(target)
+        return Path(path)
+    digest = product_digest(restored, cuts, digits=significant_digits)
+    with finished_regions(target, digest, len(cuts), block_sizes_of(layers)) as finished:
+        remains = f"finished regions stay in {finished.folder} for resume=True; it may be removed"
+        _write(target, restored, partial(fill, finished=finished), options, remains)
+        finished.remove()
+    return Path(path)
+
+
+def _write(
+    target: Path,
+    restored: xr.Dataset,
+    fill: Callable[..., None],
+    options: Mapping[str, Any],
+    remains: str = "nothing was left behind",
+) -> None:
+    """Write the file under its name when it is filled; ``remains`` is what a failure leaves."""
+    explain = partial(explained, target, ProductError, remains=remains)
+    with atomic_file(target, error=ProductError) as unfinished:
+        with explain():
+            file = ProductFile(unfinished, restored, **options)
         try:
-            _fill(file, layers, cuts, target, progress, finished)
+            fill(file, explain=explain)
         except BaseException:
             # After a failed write HDF5 fails to close as well; report the first failure.
             with suppress(OSError, RuntimeError):
                 file.close()
             raise
-        with explained(target, ProductError):
+        with explain():
             file.close()
-    if finished is not None:
-        finished.remove()
-    return Path(path)
 
 
 def _fill(
     file: ProductFile,
+    *,
     layers: xr.Dataset,
     cuts: Sequence[Region],
     target: Path,
     progress: bool,
-    finished: FinishedRegions | None,
+    explain: Callable[[], AbstractContextManager[None]],
+    finished: FinishedRegions | None = None,
 ) -> None:
     """Compute the layers region by region, unless finished before, and write each."""
-    with explained(target, ProductError):
+    with explain():
         file.define()
     if finished is not None and len(finished):
         _logger.info("going on after %d of %d regions", len(finished), len(cuts))
@@ -132,22 +153,19 @@ def _fill(
             if computed is None:
                 computed = _computed(layers, cut)
                 if finished is not None:
-                    with explained(target, ProductError):
+                    with explain():
                         finished.store(number, computed)
-            _finish(written, target)
+            if written is not None:
+                with explain():
+                    written.result()
             # Compression takes as long as a fast method: one region is written while the next is
             # computed.
             written = writer.submit(file.write, computed, cut)
             del computed
             bar.update(_value_count(cut))
-        _finish(written, target)
-
-
-def _finish(written: Future[None] | None, target: Path) -> None:
-    """Wait for the region that is being written, if there is one."""
-    if written is not None:
-        with explained(target, ProductError):
-            written.result()
+        if written is not None:
+            with explain():
+                written.result()
 
 
 def _computed(layers: xr.Dataset, region: Region) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from aqreanalysis.methods.neural.validation import Scores, Validated
 #: Number of how training computes and what a checkpoint holds. Raise it with every change of
 #: either: a training that an earlier version began is then refused.
 FORMAT = 2
+#: Key of a checkpoint's metadata that says that its training is finished.
+_FINISHED = "finished"
 
 
 class CheckpointError(ValueError):
@@ -53,8 +56,12 @@ class Learning:
     gains: list[float]
     update: int = 0
 
-    def save(self, path: Path, identity: str) -> None:
-        """Write all of it to one file, which appears when it is whole and holds no code."""
+    def save(self, path: Path, identity: str, *, finished: bool = False) -> None:
+        """Write all of it to one file, which appears when it is whole and holds no code.
+
+        What is finished stays until the model is saved: a training of hours is not lost if that
+        fails.
+        """
         from safetensors.torch import save_file
 
         state = {
@@ -69,15 +76,17 @@ class Learning:
         # A clone of each: averaged and learning weights may share memory.
         tensors = {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
         with atomic_file(path) as partial:
-            save_file(tensors, partial, {"identity": identity, "state": json.dumps(state)})
+            about = {"identity": identity, "state": json.dumps(state)}
+            save_file(tensors, partial, about | ({_FINISHED: "yes"} if finished else {}))
 
     def restore(self, path: Path, identity: str) -> None:
-        """Go on where the file left off.
+        """Go on where the file left off; from the beginning if another training finished it.
 
         Raises
         ------
         CheckpointError
-            If it is no checkpoint, or that of other observations, settings or another seed.
+            If it is no checkpoint, or one that was cut off of other observations, settings or
+            another seed.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -88,6 +97,8 @@ class Learning:
             state = json.loads(about["state"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
+        if _FINISHED in about and about.get("identity") != identity:
+            return
         check_identity(path, about.get("identity"), identity)
         self._take(tensors)
         self.rng.bit_generator.state = state["rng"]
@@ -127,6 +138,17 @@ class Learning:
             number, moment = name.split(".")
             state.setdefault(int(number), {})[moment] = tensor
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+
+
+def remove_finished(path: Path) -> None:
+    """Remove the checkpoint of a training that is finished, once its model is saved."""
+    from safetensors import SafetensorError, safe_open
+
+    with suppress(SafetensorError, OSError):
+        with safe_open(path, "pt") as file:
+            finished = _FINISHED in (file.metadata() or {})
+        if finished:
+            path.unlink()
 
 
 def check_identity(path: Path, stated: object, identity: str) -> None:

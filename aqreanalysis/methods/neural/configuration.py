@@ -7,6 +7,8 @@ from aqreanalysis.methods.kriging.bands import reach_of
 
 #: Stations up to which a network is small, and how many times its updates a larger one may take.
 SMALL_NETWORK, MOST_TIMES = 40, 2
+#: Largest size of anything: beyond any use, and a file of a stranger cannot ask for more.
+LARGEST_SIZE = 4096
 #: Parts of the network that can be left out.
 PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates")
 
@@ -41,7 +43,7 @@ class Configuration:
     >>> Configuration(heads=0, margin_steps=1)
     Traceback (most recent call last):
         ...
-    ValueError: heads must be a whole number from 1 on, found 0;
+    ValueError: heads must be a whole number from 1 to 4096, found 0;
     margin_steps (1) must reach as far as the widest band (18)
     """
 
@@ -59,7 +61,8 @@ class Configuration:
         object.__setattr__(self, "bands", tuple(self.bands))
         object.__setattr__(self, "without", tuple(self.without))
         faults = [
-            f"{field.name} must be a whole number from 1 on, found {getattr(self, field.name)!r}"
+            f"{field.name} must be a whole number from 1 to {LARGEST_SIZE}, "
+            f"found {getattr(self, field.name)!r}"
             for field in fields(self)
             if field.name not in ("bands", "without") and not is_size(getattr(self, field.name))
         ]
@@ -139,5 +142,5 @@ class Schedule:
 
 
 def is_size(value: object) -> bool:
-    """Return whether a value is a whole number from 1 on."""
-    return isinstance(value, Integral) and int(value) >= 1
+    """Return whether a value is a whole number from 1 to `LARGEST_SIZE`."""
+    return isinstance(value, Integral) and 1 <= int(value) <= LARGEST_SIZE

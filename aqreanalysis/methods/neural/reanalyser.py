@@ -26,6 +26,7 @@ from aqreanalysis.methods.covariates import (
 )
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
 from aqreanalysis.methods.neural.batches import Samples, clock_of
+from aqreanalysis.methods.neural.checkpoint import remove_finished
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.field import NeuralField, geometry_bytes, window_bytes
 from aqreanalysis.methods.neural.proof import prove
@@ -75,7 +76,7 @@ class Reanalyser(Fitted):
         Whether training shows a progress bar.
     checkpoint : path, optional
         File to which training is written as it goes. If it was cut off, the same `fit` goes on from
-        there to the same model; the file is removed when training is done.
+        there to the same model; the file is removed when the model is saved.
 
     Attributes
     ----------
@@ -331,7 +332,10 @@ class Reanalyser(Fitted):
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Return the folder that now holds the model as plain files: JSON, safetensors, NetCDF."""
-        return save_state(self._fitted(), Path(folder))
+        saved = save_state(self._fitted(), Path(folder))
+        if self.checkpoint is not None:
+            remove_finished(self.checkpoint)
+        return saved
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:

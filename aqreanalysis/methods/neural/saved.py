@@ -37,8 +37,8 @@ _FOLDER = ModelFolder(
     kind="model",
     owner="Reanalyser",
     description="reanalyser.json",
-    format=5,
-    earlier=(3, 4),
+    format=6,
+    earlier=(3, 4, 5),
     facts=("configuration", "standardisation", *FACTS),
     files=(NETWORK,),
 )
@@ -90,6 +90,11 @@ def load_state(folder: Path) -> State:
     SavedModelError
         If a file is missing, of another format, or not the one that was saved.
     """
+    return _FOLDER.whole(folder, _loaded)
+
+
+def _loaded(folder: Path) -> State:
+    """Return the state of a saved model that no other process is replacing."""
     facts = _FOLDER.facts_of(folder)
     with _FOLDER.weights_of(folder) as weights:
         configuration = Configuration(**facts.pop("configuration"))

@@ -114,7 +114,8 @@ def train(
     if none proves any, the network is left out.
 
     With a checkpoint, learning is written there at every validation. A training that was cut off
-    goes on from it to the same model, bit for bit; the file is removed when the training is done.
+    goes on from it to the same model, bit for bit; that of a finished training is its end, and is
+    replaced by that of the next one.
 
     ``trend_covariance`` (attribute, attribute) is that of the errors of the coefficients of a trend
     that was taken off the samples.
@@ -443,7 +444,7 @@ class _Learner:
             if checkpoint:
                 learning.save(*checkpoint)
         if checkpoint:
-            checkpoint[0].unlink(missing_ok=True)
+            learning.save(*checkpoint, finished=True)
 
     def _is_stale(self) -> bool:
         """Return whether the last validations, as many as patience lasts, brought no gain."""
