@@ -14,7 +14,12 @@ from aqreanalysis.cli.deriving import aggregate, exceedance, index
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Seed
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
-from aqreanalysis.cli.terminal import StoppedError, shows_progress, stop_cleanly
+from aqreanalysis.cli.terminal import (
+    StoppedError,
+    shows_progress,
+    stop_cleanly,
+    warnings_only,
+)
 from aqreanalysis.cli.verifying import verify
 
 app = typer.Typer(
@@ -31,17 +36,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+#: A line of the log with --verbose.
+DETAILED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+#: Exit status of a command whose product another run is writing.
+LOCKED = 4
 datasets_app = typer.Typer(help="Public data sets to work with.", no_args_is_help=True)
 
 
 @app.callback()
 def _configure(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors alone.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Show more, each line with its time and its source."),
+    ] = False,
 ) -> None:
     """Send what the package decides on its own to standard error."""
+    level = logging.ERROR if quiet else logging.INFO
     logging.basicConfig(
-        level=logging.ERROR if quiet else logging.INFO, format="%(message)s", stream=sys.stderr
+        level=level, format=DETAILED if verbose else "%(message)s", stream=sys.stderr
     )
+    if verbose:
+        logging.getLogger("aqreanalysis").setLevel(logging.DEBUG)
     for name in ("distributed", "pint"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -100,6 +116,32 @@ def fetch(
     typer.echo(fetch(name, folder=folder, progress=shows_progress()))
 
 
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="For programs: a list of findings.")] = False,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test/--no-self-test",
+            help="Compute fields of a synthetic network, write them, and read them back.",
+        ),
+    ] = True,
+) -> None:
+    """Say what this installation has and whether it works; send this along with a question.
+
+    Versions, extras, threads, memory, card, folders, and a self-test of seconds. The exit status is
+    1 if anything needs attention.
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from aqreanalysis.doctor import examine, report
+
+    with warnings_only("aqreanalysis"):
+        findings = examine(self_test=self_test)
+    typer.echo(dumps([asdict(one) for one in findings], indent=2) if json else report(findings))
+    raise typer.Exit(any(finding.remedy for finding in findings))
+
+
 def cite(name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets list'.")]) -> None:
     """Say how to cite a public data set, its licence and where it comes from."""
     from aqreanalysis.datasets import cite
@@ -121,6 +163,7 @@ app.command("sources")(list_sources)
 app.command()(convert)
 app.command()(qc)
 app.command()(demo)
+app.command()(doctor)
 app.add_typer(datasets_app, name="datasets")
 datasets_app.command("list")(list_datasets)
 datasets_app.command()(fetch)
@@ -128,15 +171,26 @@ datasets_app.command()(cite)
 
 
 def main() -> None:
-    """Run the command; a fault of input becomes one message and exit status 1."""
+    """Run the command; a fault becomes one message and an exit status.
+
+    The status is 0 if all is done, 1 after a fault, 2 if an option is wrong, 4 if another run is
+    writing the same product, and 128 and the number of a signal that ended the run.
+    """
     caught = stop_cleanly()
     try:
         app()
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         typer.echo(f"aqreanalysis: {error}", err=True)
-        raise SystemExit(1) from error
+        raise SystemExit(_status_of(error)) from error
     except StoppedError as stopped:
         for number in caught:  # a second one need not wait for the blocks being computed
             signal.signal(number, signal.SIG_DFL)
         typer.echo("aqreanalysis: interrupted; nothing was written under the final name", err=True)
         raise SystemExit(128 + stopped.number) from None
+
+
+def _status_of(error: Exception) -> int:
+    """Return the exit status after a fault."""
+    from aqreanalysis.product.resuming import LockedError
+
+    return LOCKED if isinstance(error, LockedError) else 1

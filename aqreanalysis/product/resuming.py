@@ -32,6 +32,10 @@ _JOURNAL, _LOCK = "journal.json", "lock"
 _SUM = "sha256"
 
 
+class LockedError(ProductError):
+    """A product that another run is writing."""
+
+
 @contextmanager
 def finished_regions(
     target: Path, digest: str, count: int, blocks: Mapping[str, int]
@@ -44,7 +48,7 @@ def finished_regions(
 
     Raises
     ------
-    ProductError
+    LockedError
         If another run is writing this product.
     """
     folder = _folder_of(target)
@@ -67,7 +71,7 @@ def _lock(lock: BaseFileLock, target: Path) -> None:
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise ProductError(
+        raise LockedError(
             f"another run is writing {target} (it holds {lock.lock_file}). Wait until it is done, "
             "stop it, or name another file."
         ) from error
