@@ -19,6 +19,7 @@ from benchmarks import (
     starts,
     tables,
 )
+from benchmarks.faults import add_faults
 from benchmarks.filling import coverage_table, filling_table
 from benchmarks.fuzz import add_fuzz
 from benchmarks.measuring import Measured
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     summary.set_defaults(run=lambda options: print(summed_up(options.csv, options.stations)))
     add_outlook(commands)
     add_fuzz(commands)
+    add_faults(commands)
     picture = commands.add_parser("picture", help="one hour by the neural method and by kriging")
     picture.add_argument("folder", type=Path, help="where the two PNGs are written")
     picture.add_argument("--data", type=Path, help="folder of data, as above")

@@ -1,6 +1,8 @@
 """The benchmarks: what is hidden stays hidden, scores are what they say, a run ends in a table."""
 
+import os
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -427,3 +429,23 @@ def test_a_record_with_other_columns_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has other columns than this record"):
         record.append(path, [{"a": 1}])
     assert path.read_text() == "a,b\n1,2\n"
+
+
+# Faults
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are tried in forks of this process")
+def test_kills_full_disks_and_two_at_once_lose_nothing():
+    """In a process of its own, since threads do not survive a fork."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks", "faults", "--times", "2",
+         "--only", "convert", "map"],
+        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True, timeout=600,
+    )  # fmt: skip
+
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    assert [row[1].strip() for row in rows] == ["kill", "full", "two"] * 2
+    for row in rows:
+        times, _, _, lost, failed, left, _, unsaid = row[2:]
+        assert [int(number) for number in (times, lost, failed, left, unsaid)] == [2, 0, 0, 0, 0]

@@ -116,7 +116,7 @@ class ModelFolder:
         """
         for attempt in range(_ATTEMPTS):
             if attempt:
-                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311, no secret
             before = self._identity(folder)
             try:
                 loaded = load(folder)

@@ -164,7 +164,8 @@ def _rows(
     described = base.execute(f"PRAGMA table_info({quoted(layer)})").fetchmany(10_000)
     names = [name for _, name, kind, _, _, key in described if not (key and "INT" in kind.upper())]
     booleans = {name for _, name, kind, *_ in described if kind.upper() == "BOOLEAN"}
-    chosen = base.execute(f"SELECT {', '.join(map(quoted, names))} FROM {quoted(layer)}")
+    columns = ", ".join(map(quoted, names))
+    chosen = base.execute(f"SELECT {columns} FROM {quoted(layer)}")  # noqa: S608, names are quoted
     rows: list[tuple[Any, ...]] = []
     while several := chosen.fetchmany(10_000):
         rows += several
