@@ -439,13 +439,13 @@ def test_a_record_with_other_columns_is_refused(tmp_path):
 def test_kills_full_disks_and_two_at_once_lose_nothing():
     """In a process of its own, since threads do not survive a fork."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks", "faults", "--times", "2",
-         "--only", "convert", "map"],
+        [sys.executable, "-W", "ignore", "-m", "benchmarks", "faults", "--times", "1",
+         "--only", "convert"],
         cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True, timeout=600,
     )  # fmt: skip
 
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
-    assert [row[1].strip() for row in rows] == ["kill", "full", "two"] * 2
+    assert [row[1].strip() for row in rows] == ["kill", "full", "two"]
     for row in rows:
         times, _, _, lost, failed, left, _, unsaid = row[2:]
-        assert [int(number) for number in (times, lost, failed, left, unsaid)] == [2, 0, 0, 0, 0]
+        assert [int(number) for number in (times, lost, failed, left, unsaid)] == [1, 0, 0, 0, 0]
