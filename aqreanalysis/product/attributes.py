@@ -31,6 +31,8 @@ CONVENTIONS = "CF-1.11, ACDD-1.3"
 _VOCABULARY = "CF-StandardNameTable-93"
 #: Attributes that name other variables, which may have been dropped.
 _RELATIONS = ("coordinates", "grid_mapping", "ancillary_variables")
+#: What is true of a file only: how it was rounded, and a CRS in the words of Zarr.
+_OF_A_FILE = ("quantization_", "_CRS")
 _DISTANCE = "distance_to_nearest_station"
 #: Layers that do not belong to one pollutant.
 _AUXILIARY = {
@@ -116,7 +118,7 @@ def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[st
     stated = {
         key: value
         for key, value in product[name].attrs.items()
-        if key not in _RELATIONS and not key.startswith("quantization_")  # true of a file only
+        if key not in _RELATIONS and not key.startswith(_OF_A_FILE)
     }
     base, role = _role(name)
     if role == "flag":

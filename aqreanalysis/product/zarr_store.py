@@ -10,6 +10,8 @@ import xarray as xr
 from aqreanalysis.atomic import atomic_folder, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.coordinates import crs_of
+from aqreanalysis.product.resuming import block_sizes_of
 from aqreanalysis.product.rounding import check_digits, quantization_attributes, rounded
 from aqreanalysis.product.variables import ProductError
 
@@ -79,7 +81,7 @@ def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
     """Return the product as the store holds it: blocks of even size, rounded."""
     if STATION in product.dims:
         product = product.drop_vars(STATION)  # station_id holds the same
-    sizes = {name: max(lengths) for name, lengths in product.chunksizes.items()}
+    sizes = block_sizes_of(product)
     stored = product.chunk(sizes) if sizes else product
     for name, layer in stored.data_vars.items():
         if layer.dtype.kind == "f" and significant_digits is not None:
@@ -90,6 +92,11 @@ def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
                 dask="parallelized",
                 output_dtypes=[np.float32],
             ).assign_attrs(layer.attrs | quantization_attributes(significant_digits))
+        if "grid_mapping" in layer.attrs:
+            # Here GDAL and QGIS find the CRS; before GDAL 3.9 nowhere else.
+            crs = crs_of(product)
+            own = {"wkt": crs.to_wkt(), "projjson": crs.to_json_dict()}
+            stored[name].attrs["_CRS"] = own
     for variable in stored.variables.values():
         variable.encoding = {
             key: value for key, value in variable.encoding.items() if key in ("units", "calendar")
