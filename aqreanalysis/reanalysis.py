@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,7 +26,7 @@ from aqreanalysis.observations import (
     value_range,
 )
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
-from aqreanalysis.product import build_product
+from aqreanalysis.product import build_product, checked_metadata
 from aqreanalysis.untrusted import check_size
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def reanalyse(
     seed: int = 0,
     progress: bool = True,
     creator: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
     background: BackgroundField | None = None,
     geography: Geography | None = None,
     statistic: Statistic = "median",
@@ -82,7 +84,10 @@ def reanalyse(
     progress : bool
         Whether training shows a progress bar.
     creator : str, optional
-        Written into the product.
+        Your name, written into the product.
+    metadata : mapping, optional
+        What else you state of it, such as ``{"institution": ..., "license": ...}``: attributes of
+        ACDD 1.3, as `aqreanalysis.product.STATED_ATTRIBUTES` lists them.
     background : DataArray, Dataset or sequence of these, optional
         Fields given everywhere, such as of a chemistry model or elevation, on any grid: the neural
         method and kriging interpolate the departures of the stations from them.
@@ -124,6 +129,7 @@ def reanalyse(
     if any(array.chunks for array in observations.variables.values()):  # of an archive: read once
         check_size("observations", observations.nbytes)
         observations = observations.compute()
+    metadata = checked_metadata(metadata)
     variable = valid_variable(observations, variable)
     check_statistic(statistic)
     check_quantiles(quantiles)
@@ -172,6 +178,7 @@ def reanalyse(
         settings={**estimator.settings, **known.facts()},
         references=estimator.references,
         creator=creator,
+        metadata=metadata,
     )
 
 

@@ -1,13 +1,12 @@
 """What is derived from a product: ``aqreanalysis aggregate``, ``index`` and ``exceedance``."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from aqreanalysis.cli.outputs import check_product_name, sizes, write_product
+from aqreanalysis.cli.outputs import check_product_name, opened_product, sizes, write_product
 from aqreanalysis.cli.terminal import shows_progress
 from aqreanalysis.conventions import MINIMUM_CAPTURE
 
@@ -79,19 +78,13 @@ def exceedance(
         _write(opened.aqnet.exceedance(limits, variable), output)
 
 
-@contextmanager
-def _opened(path: Path, output: Path) -> Iterator[Any]:
+def _opened(path: Path, output: Path) -> AbstractContextManager[Any]:
     """Open a product, after a look at the name of what is made from it."""
-    from aqreanalysis.product import open_product
-
     check_product_name(output)
-    if output.exists() and output.samefile(path):
-        raise ValueError(f"{output} is the product itself, which would be lost; name another file")
-    with open_product(path) as opened:
-        yield opened
+    return opened_product(path, output)
 
 
 def _write(layers: Any, output: Path) -> None:
     """Write layers and say what they are."""
-    written = write_product(layers, output, progress=shows_progress(), resume=False)
+    written = write_product(layers, output, progress=shows_progress())
     typer.echo(f"{written}: {', '.join(map(str, layers.data_vars))}; {sizes(layers)}")

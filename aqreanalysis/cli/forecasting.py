@@ -7,7 +7,10 @@ import typer
 
 from aqreanalysis.cli.options import (
     At,
+    Attributes,
     Creator,
+    DimensionOrder,
+    MetadataFile,
     Observations,
     Output,
     QualityName,
@@ -19,7 +22,14 @@ from aqreanalysis.cli.options import (
     Variable,
     with_reading,
 )
-from aqreanalysis.cli.outputs import check_model_folder, check_product_name, sizes
+from aqreanalysis.cli.outputs import (
+    check_dimension_order,
+    check_model_folder,
+    check_product_name,
+    metadata_of,
+    sizes,
+    write_product,
+)
 from aqreanalysis.cli.terminal import shows_progress
 
 
@@ -51,9 +61,12 @@ def outlook(
     ] = None,
     seed: Seed = 0,
     creator: Creator = None,
+    metadata: MetadataFile = None,
+    attribute: Attributes = None,
     quantile: Quantiles = None,
     statistic: StatisticName = "median",
     quality: QualityName = "mask",
+    dimension_order: DimensionOrder = "station_time",
     *,
     reading: Reader,
 ) -> None:
@@ -69,6 +82,8 @@ def outlook(
     from aqreanalysis.predictive import check_statistic
 
     check_product_name(output)
+    check_dimension_order(dimension_order, output, at_stations=grid is None and until is None)
+    stated = metadata_of(metadata, attribute)
     check_statistic(statistic)
     if save:
         check_model_folder(save, "outlook.json")
@@ -100,11 +115,14 @@ def outlook(
         at=places,
         method=fitted,
         creator=creator,
+        metadata=stated,
         statistic=statistic,  # type: ignore[arg-type]
         quantiles=quantile or (),
         quality=quality,  # type: ignore[arg-type]
     )
-    written = product.aqnet.to_netcdf(output, progress=shows_progress())
+    written = write_product(
+        product, output, progress=shows_progress(), dimension_order=dimension_order
+    )
     typer.echo(f"{written}: {sizes(product)}")
     if save:
         typer.echo(f"{fitted.save(save)}: {fitted!r}")

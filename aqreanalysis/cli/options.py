@@ -72,6 +72,30 @@ QualityName = Annotated[
     ),
 ]
 Creator = Annotated[str | None, typer.Option(help="Your name, for the product.")]
+MetadataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--metadata",
+        metavar="FILE",
+        help='TOML with attributes of ACDD for the product: institution = "...", license, '
+        "project, publisher_name ...",
+    ),
+]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="NAME=VALUE",
+        help="One of these, before those of the file: license='CC BY 4.0'. Repeatable.",
+    ),
+]
+DimensionOrder = Annotated[
+    str,
+    typer.Option(
+        help="Of series at stations in NetCDF: station_time, which CF prefers, or time_station, "
+        "which CDO needs."
+    ),
+]
 Quantiles = Annotated[
     list[float] | None,
     typer.Option(help="Probability, such as 0.95, of which a layer is added. Repeatable."),
@@ -92,6 +116,11 @@ def _option(
 
 
 _SEVERAL = list[str] | None
+#: What options take that are pairs, but for roles of columns.
+_EXAMPLES = {
+    "--units": "co=mg/m3,no2=ppb",
+    "--attribute": "NAME=VALUE, such as license='CC BY 4.0'",
+}
 #: Options of how to read OBS: those of `open_observations`, of every command.
 READING = (
     _option("source", "Whose file it is: see 'aqreanalysis sources'. Default: told by it."),
@@ -171,9 +200,9 @@ def files_and_options(
     """Return all files, and the options `READING` as `open_observations` takes them."""
     units = options["units"]
     if units is not None and "=" in units:
-        options["units"] = _pairs("--units", units.split(","))
-    options["columns"] = _pairs("--column", options.pop("column") or [])
-    options["station_columns"] = _pairs("--station-column", options.pop("station_column") or [])
+        options["units"] = pairs_of("--units", units.split(","))
+    options["columns"] = pairs_of("--column", options.pop("column") or [])
+    options["station_columns"] = pairs_of("--station-column", options.pop("station_column") or [])
     options["missing"] = [code for text in options["missing"] or [] for code in text.split(",")]
     options["header"] = _lines(options["header"])
     options["period"] = slice(*options["period"]) if options["period"] else None
@@ -204,12 +233,12 @@ def with_reading(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _pairs(option: str, pairs: list[str]) -> dict[str, str]:
+def pairs_of(option: str, pairs: list[str]) -> dict[str, str]:
     """Return what pairs such as station=code say."""
     named = {left.strip(): right for left, _, right in (pair.partition("=") for pair in pairs)}
     wrong = [pair for pair in pairs if not all(pair.partition("="))]
     if wrong:
-        example = "co=mg/m3,no2=ppb" if option == "--units" else "ROLE=NAME, such as station=code"
+        example = _EXAMPLES.get(option, "ROLE=NAME, such as station=code")
         raise ValueError(f"{option} takes {example}; found {wrong[0]!r}")
     return named
 

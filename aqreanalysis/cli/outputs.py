@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aqreanalysis.cli.options import pairs_of
+
 
 def check_product_name(path: Path, *, resume: bool = False) -> None:
     """Refuse a name that no product can be written to, before the computation."""
@@ -50,11 +52,59 @@ def blocks_to_resume(path: Path, *, at_stations: bool) -> dict[str, int] | None:
     return blocks if blocks and (STATION in blocks) == at_stations else None
 
 
-def write_product(product: Any, path: Path, *, progress: bool, resume: bool) -> Path:
+def write_product(
+    product: Any,
+    path: Path,
+    *,
+    progress: bool,
+    resume: bool = False,
+    dimension_order: str = "station_time",
+) -> Path:
     """Write a product as NetCDF or Zarr, and return its path."""
     if path.suffix.lower() == ".zarr":
         return product.aqnet.to_zarr(path)
-    return product.aqnet.to_netcdf(path, progress=progress, resume=resume)
+    return product.aqnet.to_netcdf(
+        path, progress=progress, resume=resume, dimension_order=dimension_order
+    )
+
+
+@contextmanager
+def opened_product(path: Path, output: Path) -> Iterator[Any]:
+    """Open a product, unless what is made of it would take its place."""
+    from aqreanalysis.product import open_product
+
+    if output.exists() and path.exists() and output.samefile(path):
+        raise ValueError(f"{output} is the product itself, which would be lost; name another file")
+    with open_product(path) as opened:
+        yield opened
+
+
+def check_dimension_order(order: str, path: Path, *, at_stations: bool) -> None:
+    """Refuse an order of dimensions that the product cannot have, before the computation."""
+    from aqreanalysis.product import check_order
+
+    check_order(order, at_stations=at_stations)
+    if order != "station_time" and path.suffix.lower() == ".zarr":
+        raise ValueError("--dimension-order is for NetCDF; end the name in .nc, or leave it out")
+
+
+def metadata_of(file: Path | None, attributes: list[str] | None) -> dict[str, str]:
+    """Return what a TOML file and options state of a product; options come first."""
+    import tomllib
+
+    from aqreanalysis.product import checked_metadata
+
+    stated: dict[str, Any] = {}
+    if file is not None:
+        try:
+            stated = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ValueError(f"--metadata: there is no file {file}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f'--metadata: {file} is no TOML: {error}. A line is name = "text"'
+            ) from error
+    return checked_metadata(stated | pairs_of("--attribute", attributes or []))
 
 
 @contextmanager

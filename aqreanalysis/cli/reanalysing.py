@@ -8,9 +8,12 @@ import typer
 from aqreanalysis.cli.options import (
     METHODS,
     At,
+    Attributes,
     BackgroundFile,
     Creator,
+    DimensionOrder,
     GeographyNames,
+    MetadataFile,
     Observations,
     Output,
     Period,
@@ -25,10 +28,12 @@ from aqreanalysis.cli.options import (
 )
 from aqreanalysis.cli.outputs import (
     blocks_to_resume,
+    check_dimension_order,
     check_model_folder,
     check_product_name,
     cluster,
     geography_of,
+    metadata_of,
     open_background,
     sizes,
     write_product,
@@ -59,6 +64,8 @@ def reanalyse(
     model: SavedModel = None,
     seed: Seed = 0,
     creator: Creator = None,
+    metadata: MetadataFile = None,
+    attribute: Attributes = None,
     background: BackgroundFile = None,
     geography: GeographyNames = None,
     statistic: StatisticName = "median",
@@ -78,6 +85,7 @@ def reanalyse(
         bool,
         typer.Option("--resume", help="Keep what is finished; go on from an interrupted run."),
     ] = False,
+    dimension_order: DimensionOrder = "station_time",
     *,
     reading: Reader,
 ) -> None:
@@ -94,6 +102,8 @@ def reanalyse(
     from aqreanalysis.reanalysis import reanalyse
 
     check_product_name(output, resume=resume)
+    check_dimension_order(dimension_order, output, at_stations=at is not None)
+    stated = metadata_of(metadata, attribute)
     if model and method != METHODS[0]:
         raise ValueError(f"--model is a fitted model; leave out --method {method}, or --model")
     places = open_stations(at) if at else None
@@ -111,6 +121,7 @@ def reanalyse(
             seed=seed,
             progress=shows_progress(),
             creator=creator,
+            metadata=stated,
             background=open_background(background),
             geography=geography_of(geography),
             statistic=statistic,  # type: ignore[arg-type]
@@ -119,7 +130,13 @@ def reanalyse(
             memory=memory,
             chunks=blocks_to_resume(output, at_stations=at is not None) if resume else None,
         )
-        written = write_product(product, output, progress=shows_progress(), resume=resume)
+        written = write_product(
+            product,
+            output,
+            progress=shows_progress(),
+            resume=resume,
+            dimension_order=dimension_order,
+        )
     typer.echo(f"{written}: {sizes(product)}")
 
 

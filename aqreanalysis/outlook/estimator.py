@@ -46,6 +46,7 @@ from aqreanalysis.outlook.product import Forecast, Request, attention_by_day, fo
 from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.outlook.training import OutlookSchedule, Trained, remove_finished, train
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
+from aqreanalysis.product import checked_metadata
 
 #: Hours between the starts of the validation examples.
 VALIDATION_EVERY = 12
@@ -226,6 +227,7 @@ class Outlook:
         statistic: Statistic = "median",
         quantiles: Sequence[float] = (),
         creator: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
         """Return the outlook as a CF product.
 
@@ -249,6 +251,8 @@ class Outlook:
             Probabilities, for each of which a layer such as ``<variable>_q05`` is added.
         creator : str, optional
             Written into the product.
+        metadata : mapping, optional
+            What else is stated of it, as of `aqreanalysis.reanalysis.reanalyse`.
 
         Returns
         -------
@@ -288,6 +292,7 @@ class Outlook:
             settings={**self.settings, "horizon_hours": leads * step},
             references=self.references,
             creator=creator,
+            metadata=metadata,
         )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -451,6 +456,7 @@ def outlook(
     seed: int = 0,
     progress: bool = True,
     creator: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
     attention: bool = False,
     statistic: Statistic = "median",
     quantiles: Sequence[float] = (),
@@ -477,7 +483,7 @@ def outlook(
         A name is fitted first; a fitted outlook is used as it is.
     seed, progress
         Of the learning.
-    creator, attention, statistic, quantiles
+    creator, metadata, attention, statistic, quantiles
         As of `Outlook.predict`.
     quality : {"mask", "flag", "ignore"}
         As of `aqreanalysis.reanalysis.reanalyse`. Hours before the earliest start are judged for
@@ -490,6 +496,7 @@ def outlook(
     ValueError
         If the request does not fit, as of `Outlook.fit` and `Outlook.predict`.
     """
+    metadata = checked_metadata(metadata)  # before a long training
     variable = valid_variable(observations, variable)
     if grid is not None and at is not None:
         raise ValueError("give either grid= or at=, not both")
@@ -528,6 +535,7 @@ def outlook(
         statistic=statistic,
         quantiles=quantiles,
         creator=creator,
+        metadata=metadata,
     )
 
 

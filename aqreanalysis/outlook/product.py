@@ -76,6 +76,7 @@ def forecast_product(
     settings: Mapping[str, Any],
     references: str,
     creator: str | None,
+    metadata: Mapping[str, Any] | None,
 ) -> xr.Dataset:
     """Return the product of forecasts, of one start or a set of them.
 
@@ -103,6 +104,7 @@ def forecast_product(
             references="; ".join(filter(None, sources)),
             title=f"{name} outlook by {method} from {begin:%Y-%m-%dT%H:%MZ}",
             creator=creator,
+            metadata=metadata,
         )
         lead = (product[TIME].values - begin.to_datetime64()) / np.timedelta64(1, "h")
         product = product.assign_coords({REFERENCE: begin.to_datetime64(), LEAD: (TIME, lead)})

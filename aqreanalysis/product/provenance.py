@@ -16,6 +16,7 @@ from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest
 from aqreanalysis.product.attributes import iso_time, restore_metadata
 from aqreanalysis.product.coordinates import CRS, cell_bounds, crs_attributes
+from aqreanalysis.product.metadata import checked_metadata
 from aqreanalysis.product.times import labelled_bounds
 from aqreanalysis.product.variables import EDGES, ProductError
 
@@ -34,6 +35,7 @@ def build_product(
     title: str | None = None,
     creator: str | Mapping[str, str] | None = None,
     licence: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Return the CF product of a field: coordinates, bounds, CRS, attributes and provenance.
 
@@ -62,6 +64,8 @@ def build_product(
         Global attributes of the file.
     creator : str or mapping, optional
         A name, or a mapping with name, email, url, type, institution.
+    metadata : mapping, optional
+        What else is stated of the product, as of `with_metadata`.
 
     Returns
     -------
@@ -79,6 +83,13 @@ def build_product(
     faults = [*_variable_faults(field, observations, variable), *_place_faults(field, grid)]
     if unknown:
         faults.append(f"creator has {', '.join(_CREATOR_KEYS)}; found {', '.join(unknown)}")
+    given = checked_metadata(metadata)
+    makers = {f"creator_{key}": value for key, value in maker.items()}
+    faults += [
+        f"{name} is {value!r} by creator and {given[name]!r} by metadata; say it once"
+        for name, value in makers.items()
+        if given.get(name, value) != value
+    ]
     if faults:
         raise ProductError("; ".join(faults))
     statistic = str(field[variable].attrs.get("statistic", "median"))
@@ -91,9 +102,9 @@ def build_product(
     provenance = _provenance(observations, variable, method, settings, statistic)
     if references:
         provenance["references"] = references
-    provenance |= {f"creator_{key}": value for key, value in maker.items()}
+    provenance |= makers
     stated = {"institution": maker.get("institution"), "title": title, "license": licence}
-    provenance |= {key: value for key, value in stated.items() if value}
+    provenance |= {key: value for key, value in stated.items() if value} | given
     return restore_metadata(product.assign_attrs(provenance))
 
 

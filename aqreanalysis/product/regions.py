@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -72,6 +73,41 @@ def regions(layers: xr.Dataset) -> list[Region]:
     ]
     cuts = (dict(zip(reversed(order), cut, strict=True)) for cut in itertools.product(*slices))
     return [{name: cut[name] for name in sizes} for cut in cuts]
+
+
+def region_values(layers: xr.Dataset, region: Region) -> xr.Dataset:
+    """Return the layers of a region in memory; those without time only with the first hours.
+
+    Examples
+    --------
+    >>> layers = xr.Dataset({"pm25": ("time", np.arange(3))})
+    >>> region_values(layers, {"time": slice(1, 3)}).pm25.values.tolist()
+    [1, 2]
+    """
+    names = [
+        name
+        for name, layer in layers.data_vars.items()
+        if all(dim in layer.dims or cut.start == 0 for dim, cut in region.items())
+    ]
+    return layers[names].isel(region, missing_dims="ignore").compute()
+
+
+def value_count(region: Region) -> int:
+    """Return the number of values in a region of one layer."""
+    return math.prod(cut.stop - cut.start for cut in region.values())
+
+
+def progress_bar(cuts: Sequence[Region], words: str, progress: bool) -> Any:
+    """Return a bar over the values of regions; silent where there is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=sum(map(value_count, cuts)),
+        desc=words,
+        unit="values",
+        unit_scale=True,
+        disable=None if progress else True,
+    )
 
 
 def _even(size: int, limit: int) -> int:

@@ -1,7 +1,6 @@
 """Writing a product: region by region, to a temporary name until the file is complete."""
 
 import logging
-import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,13 @@ from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.netcdf_file import ProductFile
-from aqreanalysis.product.regions import Region, regions
+from aqreanalysis.product.regions import (
+    Region,
+    progress_bar,
+    region_values,
+    regions,
+    value_count,
+)
 from aqreanalysis.product.resuming import (
     FinishedRegions,
     block_sizes_of,
@@ -32,6 +37,8 @@ from aqreanalysis.product.variables import ProductError
 # Bytes in the file for one byte in memory, measured on fields of kriging.
 _SHARE_ROUNDED = 0.15
 _SHARE_COMPRESSED = 0.6
+#: Orders of the dimensions of series at stations.
+_ORDERS = {"station_time": (STATION, TIME), "time_station": (TIME, STATION)}
 _logger = logging.getLogger(__name__)
 
 
@@ -146,12 +153,15 @@ def _fill(
         file.define()
     if finished is not None and len(finished):
         _logger.info("going on after %d of %d regions", len(finished), len(cuts))
-    with _progress_bar(cuts, target, progress) as bar, ThreadPoolExecutor(1) as writer:
+    with (
+        progress_bar(cuts, f"writing {target.name}", progress) as bar,
+        ThreadPoolExecutor(1) as writer,
+    ):
         written: Future[None] | None = None
         for number, cut in enumerate(cuts):
             computed = None if finished is None else finished.get(number, layers)
             if computed is None:
-                computed = _computed(layers, cut)
+                computed = region_values(layers, cut)
                 if finished is not None:
                     with explain():
                         finished.store(number, computed)
@@ -162,55 +172,43 @@ def _fill(
             # computed.
             written = writer.submit(file.write, computed, cut)
             del computed
-            bar.update(_value_count(cut))
+            bar.update(value_count(cut))
         if written is not None:
             with explain():
                 written.result()
 
 
-def _computed(layers: xr.Dataset, region: Region) -> xr.Dataset:
-    """Return the layers of a region in memory; those without time only with the first hours."""
-    names = [
-        name
-        for name, layer in layers.data_vars.items()
-        if all(dim in layer.dims or cut.start == 0 for dim, cut in region.items())
-    ]
-    return layers[names].isel(region, missing_dims="ignore").compute()
+def check_order(dimension_order: str, *, at_stations: bool) -> None:
+    """Refuse an order of dimensions that there is not, or that is not of this product.
 
-
-def _progress_bar(cuts: Sequence[Region], target: Path, progress: bool) -> Any:
-    """Return a bar over the values to write; silent where there is no terminal."""
-    from tqdm import tqdm
-
-    return tqdm(
-        total=sum(map(_value_count, cuts)),
-        desc=f"writing {target.name}",
-        unit="values",
-        unit_scale=True,
-        disable=None if progress else True,
-    )
-
-
-def _value_count(region: Region) -> int:
-    """Return the number of values in a region of one layer."""
-    return math.prod(cut.stop - cut.start for cut in region.values())
+    Raises
+    ------
+    ProductError
+        If it is unknown, or of stations where the product is of a grid or a set of outlooks.
+    """
+    if dimension_order not in _ORDERS:
+        raise ProductError(
+            f"dimension_order must be one of {', '.join(_ORDERS)}; found {dimension_order!r}"
+        )
+    if dimension_order == "time_station" and not at_stations:
+        raise ProductError(
+            "dimension_order='time_station' is of series at stations, and this product is a grid "
+            "or a set of outlooks, which has time first already: leave it out"
+        )
 
 
 def _ordered(product: xr.Dataset, dimension_order: str) -> xr.Dataset:
     """Return the product with its dimensions in the order of the file."""
+    at_stations = STATION in product.dims and not is_set(product)
+    check_order(dimension_order, at_stations=at_stations)
     if is_set(product):
         return in_set_order(product).drop_vars(STATION, errors="ignore")
-    if STATION not in product.dims:
+    if not at_stations:
         horizontal = [name for name in ("lat", "lon", "y", "x") if name in product.dims]
         return product.transpose(TIME, *horizontal, ..., missing_dims="ignore")
-    orders = {"station_time": (STATION, TIME), "time_station": (TIME, STATION)}
-    if dimension_order not in orders:
-        raise ProductError(
-            f"dimension_order must be one of {', '.join(orders)}; found {dimension_order!r}"
-        )
     # An index of texts would be a string variable named as its dimension; station_id replaces it.
     return product.drop_vars(STATION).transpose(
-        *orders[dimension_order], ..., missing_dims="ignore"
+        *_ORDERS[dimension_order], ..., missing_dims="ignore"
     )
 
 
