@@ -154,8 +154,8 @@ class AqnetAccessor:
         **options
             Of `aqreanalysis.reanalysis.reanalyse`: ``grid`` and ``region``, or ``at`` for
             stations; ``method``, ``time``, ``background``, ``geography``, ``statistic``,
-            ``quantiles``, ``seed``, ``progress``, ``creator``, ``memory``, ``chunks``,
-            ``quality``.
+            ``quantiles``, ``seed``, ``progress``, ``creator``, ``metadata``, ``memory``,
+            ``chunks``, ``quality``.
 
         Returns
         -------
@@ -338,6 +338,62 @@ class AqnetAccessor:
         from aqreanalysis.product import write_netcdf
 
         return write_netcdf(self._dataset, path, progress=progress, **options)
+
+    def to_geotiff(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write maps of this product as cloud-optimised GeoTIFF, a file or a folder of them.
+
+        Options are those of `aqreanalysis.exports.write_geotiff`: ``per="bands"``, ``"hour"`` or
+        ``"day"``, ``variable``, ``overwrite``, ``significant_digits``, ``progress``.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr, tempfile
+        >>> obs = aqr.synthetic_network(hours=3, seed=0).observations
+        >>> product = obs.aqnet.reanalyse(grid=0.5, method="idw")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     product.aqnet.to_geotiff(f"{folder}/pm25.tif").name
+        'pm25.tif'
+        """
+        from aqreanalysis.exports import write_geotiff
+
+        return write_geotiff(self._dataset, path, **options)
+
+    def to_geopackage(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write stations with their hours or scores, or contours of a grid, as a GeoPackage.
+
+        Options are those of `aqreanalysis.exports.write_geopackage`: ``variable``, ``levels``,
+        ``overwrite``, ``progress``.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr, tempfile
+        >>> obs = aqr.synthetic_network(hours=3, seed=0).observations
+        >>> product = obs.aqnet.reanalyse(grid=0.5, method="idw")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     product.aqnet.to_geopackage(f"{folder}/areas.gpkg", levels=[35, 75]).name
+        'areas.gpkg'
+        """
+        from aqreanalysis.exports import write_geopackage
+
+        return write_geopackage(self._dataset, path, **options)
+
+    def to_geoparquet(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the table of `to_geopackage` as GeoParquet.
+
+        Options are those of `aqreanalysis.exports.write_geoparquet`: ``variable``, ``levels``,
+        ``overwrite``, ``progress``.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr, tempfile
+        >>> obs = aqr.synthetic_network(hours=3, seed=0).observations
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     obs.aqnet.to_geoparquet(f"{folder}/stations.parquet").name
+        'stations.parquet'
+        """
+        from aqreanalysis.exports import write_geoparquet
+
+        return write_geoparquet(self._dataset, path, **options)
 
     def to_zarr(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write this product as a Zarr store, in parallel.

@@ -11,6 +11,7 @@ import typer
 from aqreanalysis.cli.checking import qc, validate
 from aqreanalysis.cli.converting import convert
 from aqreanalysis.cli.deriving import aggregate, exceedance, index
+from aqreanalysis.cli.exporting import export
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Seed
 from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
@@ -58,7 +59,7 @@ def _configure(
     )
     if verbose:
         logging.getLogger("aqreanalysis").setLevel(logging.DEBUG)
-    for name in ("distributed", "pint"):
+    for name in ("distributed", "pint", "pyogrio", "rasterio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -156,6 +157,7 @@ app.command("map")(draw)
 app.command()(aggregate)
 app.command()(exceedance)
 app.command()(index)
+app.command()(export)
 app.command()(outlook)
 app.command()(verify)
 app.command()(validate)

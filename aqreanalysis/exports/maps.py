@@ -1,0 +1,227 @@
+"""Layers as maps: one grid, rows from north to south, columns from west to east, a map a step."""
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.conventions import TIME
+from aqreanalysis.exports.choice import check_room
+from aqreanalysis.maps.layers import Classes, classes_of
+from aqreanalysis.product import ProductError, crs_of, restore_metadata
+from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
+from aqreanalysis.product.regions import progress_bar, region_values, regions, value_count
+from aqreanalysis.product.rounding import check_digits, rounded
+
+#: Of classes, which are whole numbers from 0.
+NO_CLASS = 255
+#: Share of a cell by which rows and columns may be off their places on a regular grid.
+_IRREGULAR = 1e-3
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Layers of a product on one regular grid, north up; lazy ones stay lazy.
+
+    Attributes
+    ----------
+    layers : Dataset
+        ``(time, y, x)`` or ``(y, x)`` each, by whatever names of the dimensions.
+    corner : tuple of float
+        West and north edge of the grid, in units of the CRS.
+    cell : tuple of float
+        Width and height of a cell.
+    crs : pyproj.CRS
+    periods : (step, 2) datetime64 or None
+        Begin and end of each map, UTC; None of a product without time.
+    step_hours : float or None
+    attributes : dict
+        Of the product.
+    """
+
+    layers: xr.Dataset
+    corner: tuple[float, float]
+    cell: tuple[float, float]
+    crs: Any
+    periods: np.ndarray | None
+    step_hours: float | None
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of(cls, product: xr.Dataset, names: Sequence[str], format: str) -> "Maps":
+        """Return layers of a product as maps.
+
+        Raises
+        ------
+        ProductError
+            If the product is of stations, its grid is irregular, or a layer has further dimensions.
+        """
+        layout = layout_of(product)
+        if layout == "stations":
+            raise ProductError(
+                f"{format} is of grids, and this product is of stations: export it as GeoPackage "
+                "(.gpkg) or GeoParquet (.parquet)"
+            )
+        dims = HORIZONTAL[layout]
+        check_room(product, names, {TIME, *dims}, format)
+        for name in names:
+            if not set(dims) <= set(product[name].dims):
+                raise ProductError(f"{name} has no {' and '.join(dims)}, and so no map")
+        restored = restore_metadata(product)
+        upright, corner, cell = _upright(restored, *dims, round_globe=layout == "geographic")
+        timed = TIME in restored.dims
+        layers = upright[list(names)].transpose(TIME, *dims, missing_dims="ignore")
+        return cls(
+            layers.drop_vars(list(layers.coords)),
+            corner,
+            cell,
+            crs_of(restored),
+            restored[f"{TIME}_bnds"].values if timed else None,
+            float(restored[TIME].attrs["step_hours"]) if timed else None,
+            dict(restored.attrs),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of rows and columns."""
+        rows, columns = next(iter(self.layers.values())).shape[-2:]
+        return rows, columns
+
+    def steps_of(self, name: str) -> int:
+        """Return the number of maps of a layer."""
+        return self.layers[name].sizes.get(TIME, 1)
+
+    def periods_of(self, name: str) -> np.ndarray | None:
+        """Return the periods of a layer's maps; None for a layer that has no time."""
+        return self.periods if TIME in self.layers[name].dims else None
+
+    def classes(self, name: str) -> Classes | None:
+        """Return the classes of a layer, such as of a flag; None for one of numbers."""
+        return classes_of(self.layers[name])
+
+
+@contextmanager
+def computed_maps(
+    maps: Maps, target: Path, *, digits: int | None = None, progress: bool = True
+) -> Iterator[tuple[dict[str, np.ndarray], Path]]:
+    """Yield the maps of each layer, (step, row, column), in files of a folder beside the target.
+
+    Every block is computed once, and no more than one region is in memory. Numbers are float32,
+    rounded if asked for, and NaN where missing; classes are uint8, and `NO_CLASS` where missing.
+    The folder goes away at the end, and holds what else is put there until then.
+    """
+    check_digits(digits)
+    names = [str(name) for name in maps.layers]
+    kinds = {name: np.uint8 if maps.classes(name) else np.float32 for name in names}
+    shapes = {name: (maps.steps_of(name), *maps.shape) for name in names}
+    sizes = {name: int(np.prod(shapes[name])) * np.dtype(kinds[name]).itemsize for name in names}
+    _check_space(sum(sizes.values()), target.parent)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
+    ) as scratch:
+        folder = Path(scratch)
+        stacks: dict[str, np.ndarray] = {}
+        for name in names:
+            _reserve(folder / name, sizes[name])
+            stacks[name] = np.memmap(folder / name, kinds[name], "r+", shape=shapes[name])
+        cuts = regions(maps.layers)
+        with progress_bar(cuts, f"computing {target.name}", progress) as bar:
+            for cut in cuts:
+                for layer, values in region_values(maps.layers, cut).items():
+                    index = [cut[str(dim)] for dim in values.dims]
+                    where = tuple(index if TIME in values.dims else [slice(0, 1), *index])
+                    stack = stacks[str(layer)]
+                    stack[where] = _encoded(values, stack.dtype, digits)
+                bar.update(value_count(cut))
+        try:
+            yield stacks, folder
+        finally:
+            stacks.clear()  # closes the files
+
+
+def _upright(
+    product: xr.Dataset, y: str, x: str, *, round_globe: bool
+) -> tuple[xr.Dataset, tuple[float, float], tuple[float, float]]:
+    """Return the product with rows from the north, its north-western corner and its cells' size."""
+    if product.sizes[y] > 1 and product[y][0] < product[y][-1]:
+        product = product.isel({y: slice(None, None, -1)})
+    if product.sizes[x] > 1 and product[x][0] > product[x][-1]:
+        product = product.isel({x: slice(None, None, -1)})
+    height, width = _step(product, y), _step(product, x)
+    columns = product[x].values
+    west = float(columns[0]) - width / 2
+    if round_globe:
+        # Cells round the whole globe begin near -180, those wholly east of 180 lie in the west.
+        if np.isclose(width * columns.size, 360):
+            eastern = int((columns - width / 2 > 180 - width * _IRREGULAR).sum())
+            product = product.roll({x: eastern}, roll_coords=False)
+            west = west + width * (columns.size - eastern) - 360 if eastern else west
+        elif west >= 180:
+            west -= 360
+    north = float(product[y].values[0]) + height / 2
+    corner = _tidy(west, width), _tidy(north, height)
+    return product, corner, (_tidy(width, width), _tidy(height, height))
+
+
+def _tidy(number: float, step: float) -> float:
+    """Return a number without the rounding errors of steps, which are a billionth of one."""
+    return round(number, 9 - math.floor(math.log10(step)))
+
+
+def _step(product: xr.Dataset, name: str) -> float:
+    """Return the size of a cell along an axis; refuse an axis that is not regular."""
+    centres = product[name].values
+    if centres.size == 1:
+        if f"{name}_bnds" not in product.coords:
+            raise ProductError(
+                f"a single cell has no size: give {name} bounds, as {name}_bnds, or export more "
+                "than one cell"
+            )
+        return float(np.abs(np.diff(product[f"{name}_bnds"].values[0]))[0])
+    step = float(abs(centres[-1] - centres[0]) / (centres.size - 1))
+    places = np.linspace(centres[0], centres[-1], centres.size)
+    worst = int(np.abs(centres - places).argmax())
+    if not abs(centres[worst] - places[worst]) <= step * _IRREGULAR:
+        raise ProductError(
+            f"a map needs equal cells, and {name} is irregular: {centres[worst]:g} should be "
+            f"{places[worst]:g}. Write NetCDF (.nc) or Zarr (.zarr), or put it on a regular grid"
+        )
+    return step
+
+
+def _encoded(layer: xr.DataArray, kind: np.dtype, digits: int | None) -> np.ndarray:
+    """Return values as they are stored."""
+    values = layer.values
+    if kind == np.uint8:
+        with np.errstate(invalid="ignore"):
+            known = (values >= 0) & (values < NO_CLASS)
+        return np.where(known, values, NO_CLASS).astype(np.uint8)
+    values = values.astype(np.float32)
+    return values if digits is None else rounded(values, digits)
+
+
+def _check_space(needed: int, folder: Path) -> None:
+    """Refuse a disk that cannot hold the maps uncompressed, which are there until the end."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ProductError(
+            f"not enough space: {needed / 1e6:,.0f} MB of maps, {free / 1e6:,.0f} MB free in "
+            f"{folder}. Free some, name another folder, or export a shorter period"
+        )
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of zeros: a disk that is full then is an error, and not the end of the process.
+
+    A memory map of a file without its blocks would be.
+    """
+    with path.open("wb") as file:
+        for begin in range(0, size, 2**24):
+            file.write(bytes(min(2**24, size - begin)))

@@ -1,0 +1,178 @@
+"""Stations as points: a row for each station and step, or for each station and method of scores."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.exports.choice import check_room, fitting_layers, named_layers
+from aqreanalysis.exports.tables import Extent
+from aqreanalysis.maps.layers import classes_of
+from aqreanalysis.product import ProductError
+from aqreanalysis.product.regions import progress_bar, region_values, regions, value_count
+from aqreanalysis.product.times import is_set, restore_periods
+
+if TYPE_CHECKING:
+    import geopandas
+
+#: Of scores: methods are rows, thresholds of events are columns.
+_METHOD, _EVENT = "estimator", "event"
+_PLACE = ("longitude", "latitude")
+#: What a station is called and where it is, in the order of columns.
+_STATION_COLUMNS = ("name", "altitude")
+
+
+class StationTable:
+    """Layers at stations, which become points block by block; lazy ones stay lazy.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A product, observations, or scores by station.
+    variable : str or sequence of str, optional
+        Layers; by default all for which there is room.
+    format : str
+        For messages.
+
+    Raises
+    ------
+    ProductError
+        If positions are missing, or a layer has dimensions for which there is no room.
+    """
+
+    def __init__(
+        self, dataset: xr.Dataset, variable: str | Sequence[str] | None, format: str
+    ) -> None:
+        missing = [name for name in _PLACE if name not in dataset.variables]
+        if missing:
+            raise ProductError(
+                f"stations need a place; found no {' and no '.join(missing)}. Add them as "
+                "coordinates on 'station'"
+            )
+        timed = TIME in dataset.variables and not is_set(dataset)
+        self._dataset = restore_periods(dataset) if timed else dataset
+        further = TIME if timed else _METHOD
+        room = {STATION, further, _EVENT} if further == _METHOD else {STATION, further}
+        if variable is None:
+            names = fitting_layers(self._dataset, room, format)
+        else:
+            names = named_layers(self._dataset, variable)
+            check_room(self._dataset, names, room, format)
+        self._rows = [dim for dim in (STATION, further) if dim in self._dataset.dims]
+        self.layers = _bare(self._dataset[names])
+        self.longitude, self.latitude = (
+            self._dataset[name].values.astype(np.float64) for name in _PLACE
+        )
+        self.longitude = np.where(self.longitude > 180, self.longitude - 360, self.longitude)
+
+    geometry = "Point"
+
+    @property
+    def extent(self) -> Extent:
+        """West, south, east and north of the stations."""
+        longitude, latitude = self.longitude, self.latitude
+        return longitude.min(), latitude.min(), longitude.max(), latitude.max()
+
+    def blocks(self, target: Path, *, progress: bool) -> Iterator["geopandas.GeoDataFrame"]:
+        """Yield the rows in blocks of a region each."""
+        import geopandas
+        import shapely
+
+        points = shapely.points(self.longitude, self.latitude)
+        cuts = regions(self.layers)
+        with progress_bar(cuts, f"writing {target.name}", progress) as bar:
+            for cut in cuts:
+                rows = {dim: cut.get(dim, slice(0, self._dataset.sizes[dim])) for dim in self._rows}
+                computed = region_values(self.layers, cut)
+                # Of layers without time, values for these rows as well.
+                rest = [name for name in self.layers if name not in computed]
+                computed = computed.assign(self.layers[rest].isel(cut, missing_dims="ignore"))
+                columns = self._columns(computed[list(self.layers)], rows)
+                geometry = self._spread(points[rows[STATION]], STATION, rows)
+                yield geopandas.GeoDataFrame(columns, geometry=geometry, crs="EPSG:4326")
+                bar.update(value_count(cut))
+
+    def _columns(self, computed: xr.Dataset, rows: dict[str, slice]) -> dict[str, Any]:
+        """Return the columns of a block."""
+        columns: dict[str, Any] = {}
+        names = self._dataset.get("station_id", self._dataset[STATION])
+        columns[STATION] = self._spread(names.values[rows[STATION]].astype(str), STATION, rows)
+        for name in _STATION_COLUMNS:
+            if name in self._dataset.coords:
+                values = self._dataset[name].values[rows[STATION]]
+                columns[name] = self._spread(values, STATION, rows)
+        if TIME in rows:
+            bounds = self._dataset[f"{TIME}_bnds"].values[rows[TIME]]
+            for name, edge in zip(("time_begin", "time_end"), bounds.T, strict=True):
+                columns[name] = self._spread(_stamps(edge), TIME, rows)
+        else:
+            columns |= self._of_scores(rows)
+        for layer, series in computed.items():
+            columns |= self._values(str(layer), series, rows)
+        return columns
+
+    def _of_scores(self, rows: dict[str, slice]) -> dict[str, Any]:
+        """Return what scores are of: the method, the pollutant and the period."""
+        columns: dict[str, Any] = {}
+        if _METHOD in rows:
+            methods = self._dataset[_METHOD].values[rows[_METHOD]].astype(str)
+            columns[_METHOD] = self._spread(methods, _METHOD, rows)
+        size = int(np.prod([cut.stop - cut.start for cut in rows.values()]))
+        attributes = self._dataset.attrs
+        if "variable" in attributes:
+            columns["variable"] = np.full(size, str(attributes["variable"]))
+        if len(period := attributes.get("period", ())) == 2:
+            for name, instant in zip(("period_begin", "period_end"), period, strict=True):
+                stamp = _stamps(np.array([np.datetime64(instant)]))
+                columns[name] = stamp.repeat(size)
+        if "distance_km" in self._dataset.coords:
+            values = self._dataset["distance_km"].values[rows[STATION]]
+            columns["distance_km"] = self._spread(values, STATION, rows)
+        return columns
+
+    def _values(self, name: str, layer: xr.DataArray, rows: dict[str, slice]) -> dict[str, Any]:
+        """Return the column of a layer, with one beside it for the meaning of classes.
+
+        Of a layer with events there is a column for each.
+        """
+        if _EVENT in layer.dims:
+            events = self._dataset[_EVENT].values
+            return {
+                f"{name}_{event:g}": self._filled(layer.isel({_EVENT: at}), rows)
+                for at, event in enumerate(events)
+            }
+        columns: dict[str, Any] = {name: self._filled(layer, rows)}
+        classes = classes_of(self.layers[name])
+        if classes is not None:
+            meanings = dict(zip(classes.values, classes.names, strict=True))
+            columns[f"{name}_meaning"] = pd.Series(columns[name]).map(meanings).astype("string")
+        return columns
+
+    def _filled(self, layer: xr.DataArray, rows: dict[str, slice]) -> np.ndarray:
+        """Return a layer's value in each row."""
+        sizes = {dim: cut.stop - cut.start for dim, cut in rows.items()}
+        template = xr.DataArray(np.empty(list(sizes.values()), bool), dims=list(sizes))
+        return layer.broadcast_like(template).transpose(*sizes).values.ravel()
+
+    def _spread(self, values: Any, dim: str, rows: dict[str, slice]) -> Any:
+        """Return values along one dimension in each row."""
+        count = {name: cut.stop - cut.start for name, cut in rows.items()}
+        number = np.arange(count[dim])
+        index = np.broadcast_to(
+            number if dim == list(rows)[-1] else number[:, None], list(count.values())
+        )
+        return values[index.ravel()]
+
+
+def _bare(layers: xr.Dataset) -> xr.Dataset:
+    """Return layers without coordinates, which regions need not compute."""
+    return layers.drop_vars(list(layers.coords))
+
+
+def _stamps(instants: np.ndarray) -> pd.DatetimeIndex:
+    """Return instants in UTC, with their zone."""
+    return pd.DatetimeIndex(instants.astype("datetime64[ms]")).tz_localize("UTC")

@@ -1,0 +1,147 @@
+"""GeoPackage and GeoParquet: stations with their hours or scores, and contours of maps."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from aqreanalysis.atomic import atomic_file, check_target, explained
+from aqreanalysis.conventions import STATION
+from aqreanalysis.exports.contours import ContourTable
+from aqreanalysis.exports.points import StationTable
+from aqreanalysis.exports.tables import parquet_to_geopackage, write_parquet
+from aqreanalysis.product import ProductError
+
+_FORMATS = {".gpkg": "GeoPackage", ".parquet": "GeoParquet"}
+
+
+def write_geopackage(
+    product: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    variable: str | Sequence[str] | None = None,
+    levels: Sequence[float] = (),
+    overwrite: bool = True,
+    progress: bool = True,
+) -> Path:
+    """Return the path of the GeoPackage, whose layer is ``stations`` or ``contours``.
+
+    Of stations there is a point for each station and step, with begin and end of the step in UTC,
+    or for each station and method of scores. Of a grid there is a polygon for each step and each
+    class, such as of an index or a flag, or each range between levels: below the first, between
+    two, above the last.
+
+    Parameters
+    ----------
+    product : Dataset
+        A product or observations ``(station, time)``, scores of
+        `aqreanalysis.verification.metrics` by station, or a product on a grid.
+    path : path
+        A name in .gpkg.
+    variable : str or sequence of str, optional
+        Layers; by default all of stations, and of a grid the only pollutant.
+    levels : sequence of float, optional
+        Of a grid's numbers, in their unit, increasing.
+    overwrite : bool
+        Whether an earlier file of that name is replaced.
+    progress : bool
+        Show a progress bar, where there is a terminal.
+
+    Raises
+    ------
+    ProductError
+        If levels are missing, do not increase or lie all outside of the values, a layer has more
+        dimensions than time and place, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr, geopandas, tempfile
+    >>> obs = aqr.synthetic_network(hours=2, seed=0).observations
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_geopackage(obs, f"{folder}/obs.gpkg", variable="pm25", progress=False)
+    ...     geopandas.read_file(written).columns.tolist()
+    ['station', 'name', 'time_begin', 'time_end', 'pm25', 'geometry']
+    """
+    return _write(product, path, ".gpkg", variable, levels, overwrite, progress)
+
+
+def write_geoparquet(
+    product: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    variable: str | Sequence[str] | None = None,
+    levels: Sequence[float] = (),
+    overwrite: bool = True,
+    progress: bool = True,
+) -> Path:
+    """Return the path of the GeoParquet file with the table that `write_geopackage` writes.
+
+    Parameters
+    ----------
+    product, variable, levels, overwrite, progress
+        As of `write_geopackage`.
+    path : path
+        A name in .parquet.
+
+    Raises
+    ------
+    ProductError
+        As of `write_geopackage`.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr, geopandas, tempfile
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> product = obs.aqnet.reanalyse(grid=0.2, method="idw", time="2020-11-01T10")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/areas.parquet"
+    ...     table = geopandas.read_parquet(write_geoparquet(product, path, levels=[50, 75, 100]))
+    >>> table[["lower", "upper"]].values.tolist()
+    [[nan, 50.0], [50.0, 75.0], [75.0, 100.0]]
+    """
+    return _write(product, path, ".parquet", variable, levels, overwrite, progress)
+
+
+def check_table(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> Path:
+    """Return the real path of a table; refuse one that cannot be written."""
+    target = Path(os.path.realpath(path))
+    if target.suffix.lower() != suffix:
+        raise ProductError(f"end the name in {suffix}; found {os.fspath(path)!r}")
+    check_target(target, overwrite=overwrite, error=ProductError)
+    return target
+
+
+def _write(
+    product: xr.Dataset,
+    path: str | os.PathLike[str],
+    suffix: str,
+    variable: str | Sequence[str] | None,
+    levels: Sequence[float],
+    overwrite: bool,
+    progress: bool,
+) -> Path:
+    """Write the points of stations or the contours of a grid, block by block."""
+    target = check_table(path, suffix, overwrite=overwrite)
+    format = _FORMATS[suffix]
+    source: StationTable | ContourTable
+    if STATION in product.dims:
+        if len(levels):
+            raise ProductError("levels are of grids, and this product is of stations")
+        source, layer = StationTable(product, variable, format), "stations"
+    else:
+        source, layer = ContourTable(product, variable, levels, format), "contours"
+    attributes = {str(name): str(value) for name, value in product.attrs.items()}
+    with explained(target, ProductError), atomic_file(target, error=ProductError) as partial:
+        scratch = partial if suffix == ".parquet" else partial.with_suffix(".parquet")
+        try:
+            blocks = source.blocks(target, progress=progress)
+            write_parquet(blocks, scratch, attributes=attributes, extent=source.extent)
+            if scratch != partial:
+                parquet_to_geopackage(
+                    scratch, partial, layer=layer, geometry=source.geometry, attributes=attributes
+                )
+        finally:
+            if scratch != partial:
+                scratch.unlink(missing_ok=True)
+    return Path(path)
