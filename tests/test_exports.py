@@ -1,10 +1,12 @@
 """Exports: what GDAL, geopandas and rasterio find in them, and what is refused."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask.array as da
 import geopandas
 import numpy as np
 import pandas as pd
@@ -131,6 +133,22 @@ def test_any_blocks_give_the_same_files_and_each_is_computed_once(
     whole, _ = opened(write_geotiff(product, tmp_path / "whole.tif"))
     for hour, name in enumerate(leftovers(tmp_path / "hours")):
         np.testing.assert_array_equal(opened(tmp_path / "hours" / name)[0][0], whole[hour])
+
+
+def test_memory_stays_far_below_the_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions_module, "REGION_BYTES", 2**20)
+    product = on_grid(Grid((0.0, 60.0, 0.0, 40.0), 0.05))  # 1.2 million cells of 2 hours
+    lazy = da.ones((2, 800, 1200), dtype=np.float32, chunks=(1, 100, 1200)) * np.float32(40)
+    product["pm25"] = (product.pm25.dims, lazy)
+    write_geotiff(make_product(), tmp_path / "first.tif")  # imports take memory, too
+    tracemalloc.start()
+    try:
+        write_geotiff(product, tmp_path / "pm25.tif", significant_digits=None, progress=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # 7.3 MiB of maps; one region of 0.9 MiB and some copies at a time, then a map of 3.7 MiB.
+    assert peak < 6 * 2**20 < lazy.nbytes
 
 
 def test_a_folder_has_the_hours_of_a_day_in_a_file_of_each_layer(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Maps as cloud-optimised GeoTIFF: a file of many hours, or a folder with one for each."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +21,8 @@ Per = Literal["bands", "hour", "day"]
 SUFFIXES = (".tif", ".tiff")
 #: Cells along the side of a tile, and of the smallest overview.
 _TILE = 512
+#: What GDAL keeps of a raster in memory.
+_CACHE_MB = 64
 #: Attributes of the product by the tags of TIFF that mean the same.
 _TAGS = {
     "TIFFTAG_IMAGEDESCRIPTION": "title",
@@ -199,16 +202,23 @@ def _files(maps: Maps, layer: str, per: Per) -> list[_File]:
 def _write(path: Path, maps: Maps, file: _File, stack: np.ndarray, scratch: Path) -> None:
     """Write one GeoTIFF: maps and their overviews first, then all in the order that clouds need."""
     import rasterio
+
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):  # which is else a share of all memory
+        _write_maps(scratch, maps, file, stack)
+        _rearrange(scratch, path, maps.shape, stack.dtype)
+
+
+def _write_maps(path: Path, maps: Maps, file: _File, stack: np.ndarray) -> None:
+    """Write maps uncompressed, and behind them their overviews."""
+    import rasterio
     from rasterio.enums import Resampling
-    from rasterio.shutil import copy
 
     west, north = maps.corner
     width, height = maps.cell
     rows, columns = maps.shape
     numbers = stack.dtype.kind == "f"
-    tile = min(_TILE, 16 * -(-max(rows, columns) // 16))  # a multiple of 16
     with rasterio.open(
-        scratch,
+        path,
         "w",
         driver="GTiff",
         width=columns,
@@ -227,8 +237,15 @@ def _write(path: Path, maps: Maps, file: _File, stack: np.ndarray, scratch: Path
         factors = [2**n for n in range(1, 20) if max(rows, columns) > _TILE * 2 ** (n - 1)]
         if factors:
             raster.build_overviews(factors, Resampling.average if numbers else Resampling.mode)
+
+
+def _rearrange(raw: Path, path: Path, shape: tuple[int, int], kind: np.dtype) -> None:
+    """Write a raster anew as compressed tiles, overviews and what describes all before the maps."""
+    from rasterio.shutil import copy
+
+    tile = min(_TILE, 16 * math.ceil(max(shape) / 16))  # a multiple of 16
     copy(
-        scratch,
+        raw,
         path,
         driver="GTiff",
         copy_src_overviews=True,
@@ -237,7 +254,7 @@ def _write(path: Path, maps: Maps, file: _File, stack: np.ndarray, scratch: Path
         blockysize=tile,
         interleave="band",  # an hour is read without the others
         compress="deflate",
-        predictor=3 if numbers else 1,
+        predictor=3 if kind.kind == "f" else 1,
         bigtiff="if_safer",
     )
 

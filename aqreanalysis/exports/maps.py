@@ -223,5 +223,5 @@ def _reserve(path: Path, size: int) -> None:
     A memory map of a file without its blocks would be.
     """
     with path.open("wb") as file:
-        for begin in range(0, size, 2**24):
-            file.write(bytes(min(2**24, size - begin)))
+        for begin in range(0, size, 2**20):
+            file.write(bytes(min(2**20, size - begin)))
