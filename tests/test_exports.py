@@ -565,6 +565,33 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["pm25.tif", "maps", "a.gpkg", "stations.parquet"])
+def test_refused_bytes_are_one_clear_error(name: str, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no limits of files")
+    product = make_product("stations" if name.startswith("stations") else "geographic").compute()
+    options = {"levels": [40]} if name == "a.gpkg" else {}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    try:
+        with pytest.raises(ProductError, match=f"cannot write .*{name}: .*nothing was left behind"):
+            export(product, tmp_path / name, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert leftovers(tmp_path) == []
+
+
+def test_a_failing_computation_is_not_taken_for_a_failing_disk(tmp_path: Path) -> None:
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise RuntimeError("no such weather")
+
+    product = make_product()
+    lazy = product.pm25.data.map_blocks(fail, dtype=np.float32, meta=np.empty((0, 0, 0)))
+    for name, options in (("a.tif", {}), ("maps", {}), ("a.gpkg", {"levels": [40]})):
+        with pytest.raises(RuntimeError, match=r"^no such weather$"):
+            export(product.assign(pm25=(product.pm25.dims, lazy)), tmp_path / name, **options)
+    assert leftovers(tmp_path) == []
+
+
 def test_without_rasterio_the_error_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

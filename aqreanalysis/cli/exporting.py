@@ -8,6 +8,7 @@ import typer
 from aqreanalysis.cli.options import Attributes, MetadataFile
 from aqreanalysis.cli.outputs import metadata_of, opened_product
 from aqreanalysis.cli.terminal import shows_progress
+from aqreanalysis.conventions import TIME
 
 
 def export(
@@ -91,6 +92,8 @@ def export(
     stated = metadata_of(metadata, attribute)
     with opened_product(product, Path(output)) as opened:
         if time is not None:
+            if TIME not in opened.dims:
+                raise ValueError("--time is of products with one axis of hours; leave it out")
             hours = selected_hours(opened.time, utc_period(opened.time, slice(*time)))
             opened = opened.isel(time=hours)
         written = write_export(

@@ -26,7 +26,7 @@ def named_layers(product: xr.Dataset, variable: str | Sequence[str] | None) -> l
     ['pm25']
     """
     present = [str(name) for name in product.data_vars]
-    if variable is None:
+    if not variable:
         names = [name for name in present if name in POLLUTANTS]
         if len(names) != 1:
             raise ProductError(
@@ -36,9 +36,9 @@ def named_layers(product: xr.Dataset, variable: str | Sequence[str] | None) -> l
         return names
     names = [variable] if isinstance(variable, str) else list(dict.fromkeys(variable))
     unknown = [name for name in names if name not in present]
-    if unknown or not names:
+    if unknown:
         raise ProductError(
-            f"the product has no layer {', '.join(map(repr, unknown)) or 'of no name'}; it has "
+            f"the product has no layer {', '.join(map(repr, unknown))}; it has "
             f"{', '.join(present) or 'none'}"
         )
     return names

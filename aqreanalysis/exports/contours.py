@@ -1,6 +1,6 @@
 """Contours of maps as polygons: ranges between levels, and areas of classes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class ContourTable:
         rows, columns = self.maps.shape
         return west, north - rows * height, west + columns * width, north
 
-    def blocks(self, target: Path, *, progress: bool) -> Iterator["geopandas.GeoDataFrame"]:
+    def blocks(self, target: Path, *, progress: bool) -> Generator["geopandas.GeoDataFrame"]:
         """Yield the polygons of some steps at a time: in one row all of a step and class or range.
 
         Raises
@@ -105,7 +105,6 @@ class ContourTable:
                         ]
                 if rows:
                     yield geopandas.GeoDataFrame(rows, geometry="geometry", crs=self.maps.crs)
-            del stacks[self.name]
         self._check_span(low, high)
 
     def _check_span(self, low: float, high: float) -> None:

@@ -30,7 +30,7 @@ _TAGS = {
     "TIFFTAG_COPYRIGHT": "license",
 }
 #: Attributes of a layer that mean something beside other layers alone.
-_OF_FILES = ("grid_mapping", "coordinates", "ancillary_variables")
+_RELATIONS = ("grid_mapping", "coordinates", "ancillary_variables")
 
 
 def write_geotiff(
@@ -96,8 +96,8 @@ def write_geotiff(
         atomic_file(target, error=ProductError) if single else atomic_folder(target)
     )
     with (
-        explained(target, ProductError),
         computed_maps(maps, target, digits=significant_digits, progress=progress) as computed,
+        explained(target, ProductError),
         writing as partial,
     ):
         stacks, scratch = computed
@@ -269,7 +269,7 @@ def _describe(raster: Any, maps: Maps, file: _File) -> None:
         if not str(name).startswith("time_coverage_")  # true of the product, not of a part
     }
     raster.update_tags(**texts, **{tag: texts[n] for tag, n in _TAGS.items() if n in texts})
-    own = {n: str(value) for n, value in layer.attrs.items() if n not in _OF_FILES}
+    own = {n: str(value) for n, value in layer.attrs.items() if n not in _RELATIONS}
     classes = maps.classes(file.layer)
     if classes is not None:
         own["flag_values"] = ", ".join(f"{value:g}" for value in classes.values)

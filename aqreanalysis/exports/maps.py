@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.atomic import explained
 from aqreanalysis.conventions import TIME
 from aqreanalysis.exports.choice import check_room
 from aqreanalysis.maps.layers import Classes, classes_of
 from aqreanalysis.product import ProductError, crs_of, restore_metadata
 from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
-from aqreanalysis.product.regions import progress_bar, region_values, regions, value_count
+from aqreanalysis.product.regions import Region, progress_bar, region_values, regions, value_count
 from aqreanalysis.product.rounding import check_digits, rounded
 
 #: Of classes, which are whole numbers from 0.
@@ -128,17 +129,14 @@ def computed_maps(
     ) as scratch:
         folder = Path(scratch)
         stacks: dict[str, np.ndarray] = {}
-        for name in names:
-            _reserve(folder / name, sizes[name])
-            stacks[name] = np.memmap(folder / name, kinds[name], "r+", shape=shapes[name])
+        with explained(target, ProductError):
+            for name in names:
+                _reserve(folder / name, sizes[name])
+                stacks[name] = np.memmap(folder / name, kinds[name], "r+", shape=shapes[name])
         cuts = regions(maps.layers)
         with progress_bar(cuts, f"computing {target.name}", progress) as bar:
             for cut in cuts:
-                for layer, values in region_values(maps.layers, cut).items():
-                    index = [cut[str(dim)] for dim in values.dims]
-                    where = tuple(index if TIME in values.dims else [slice(0, 1), *index])
-                    stack = stacks[str(layer)]
-                    stack[where] = _encoded(values, stack.dtype, digits)
+                _store(region_values(maps.layers, cut), stacks, cut, digits)
                 bar.update(value_count(cut))
         try:
             yield stacks, folder
@@ -194,6 +192,17 @@ def _step(product: xr.Dataset, name: str) -> float:
             f"{places[worst]:g}. Write NetCDF (.nc) or Zarr (.zarr), or put it on a regular grid"
         )
     return step
+
+
+def _store(
+    computed: xr.Dataset, stacks: Mapping[str, np.ndarray], cut: Region, digits: int | None
+) -> None:
+    """Put the values of a region into the maps."""
+    for name, values in computed.items():
+        index = [cut[str(dim)] for dim in values.dims]
+        where = tuple(index if TIME in values.dims else [slice(0, 1), *index])
+        stack = stacks[str(name)]
+        stack[where] = _encoded(values, stack.dtype, digits)
 
 
 def _encoded(layer: xr.DataArray, kind: np.dtype, digits: int | None) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Stations as points: a row for each station and step, or for each station and method of scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ class StationTable:
         longitude, latitude = self.longitude, self.latitude
         return longitude.min(), latitude.min(), longitude.max(), latitude.max()
 
-    def blocks(self, target: Path, *, progress: bool) -> Iterator["geopandas.GeoDataFrame"]:
+    def blocks(self, target: Path, *, progress: bool) -> Generator["geopandas.GeoDataFrame"]:
         """Yield the rows in blocks of a region each."""
         import geopandas
         import shapely

@@ -2,9 +2,13 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from aqreanalysis.atomic import explained
+from aqreanalysis.product import ProductError
 
 if TYPE_CHECKING:
     import geopandas
@@ -13,38 +17,55 @@ if TYPE_CHECKING:
 Extent = tuple[float, float, float, float]
 
 
-def write_parquet(
-    frames: Iterable["geopandas.GeoDataFrame"],
-    path: Path,
-    *,
-    attributes: Mapping[str, str],
-    extent: Extent,
-) -> None:
-    """Write frames, of the same columns, below each other; attributes become metadata.
+class GeoParquetFile(AbstractContextManager):
+    """A new GeoParquet file that grows block by block.
 
-    Geopandas knows tables that fit into memory, and writes each block here; the extent in the
-    metadata is that of all.
+    Geopandas writes tables that fit into memory: each block goes through it, and the extent in the
+    metadata becomes that of all.
+
+    Parameters
+    ----------
+    path : Path
+    target : Path
+        The name that the file gets, for messages.
+    attributes : mapping of str to str
+        Metadata of the file.
+    extent : tuple of float
     """
-    import pyarrow.parquet as pq
 
-    writer: Any = None
-    try:
-        for frame in frames:
-            buffer = io.BytesIO()
-            frame.to_parquet(buffer, index=False)
-            buffer.seek(0)
-            rows = pq.read_table(buffer)
-            if writer is None:
-                geo = json.loads(rows.schema.metadata[b"geo"])
-                geo["columns"][geo["primary_column"]]["bbox"] = [float(edge) for edge in extent]
-                own = {name.encode(): text.encode() for name, text in attributes.items()}
-                metadata = {**own, **rows.schema.metadata, b"geo": json.dumps(geo).encode()}
-                schema = rows.schema.with_metadata(metadata)
-                writer = pq.ParquetWriter(path, schema, compression="zstd")
-            writer.write_table(rows.cast(writer.schema))
-    finally:
-        if writer is not None:
-            writer.close()
+    def __init__(
+        self, path: Path, target: Path, attributes: Mapping[str, str], extent: Extent
+    ) -> None:
+        self._path, self._target = path, target
+        self._attributes, self._extent = attributes, extent
+        self._writer: Any = None
+
+    def add(self, frame: "geopandas.GeoDataFrame") -> None:
+        """Append a block, of the same columns as the first one."""
+        import pyarrow.parquet as pq
+
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        buffer.seek(0)
+        rows = pq.read_table(buffer)
+        with explained(self._target, ProductError):
+            if self._writer is None:
+                schema = rows.schema.with_metadata(self._metadata(rows.schema.metadata))
+                self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+            self._writer.write_table(rows.cast(self._writer.schema))
+
+    def __exit__(self, *_: object) -> None:
+        """Write the end of the file."""
+        if self._writer is not None:
+            with explained(self._target, ProductError):
+                self._writer.close()
+
+    def _metadata(self, of_block: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return the metadata of the file from those of its first block."""
+        geo = json.loads(of_block[b"geo"])
+        geo["columns"][geo["primary_column"]]["bbox"] = [float(edge) for edge in self._extent]
+        own = {name.encode(): text.encode() for name, text in self._attributes.items()}
+        return {**own, **of_block, b"geo": json.dumps(geo).encode()}
 
 
 def parquet_to_geopackage(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import xarray as xr
@@ -10,7 +11,7 @@ from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION
 from aqreanalysis.exports.contours import ContourTable
 from aqreanalysis.exports.points import StationTable
-from aqreanalysis.exports.tables import parquet_to_geopackage, write_parquet
+from aqreanalysis.exports.tables import GeoParquetFile, parquet_to_geopackage
 from aqreanalysis.product import ProductError
 
 _FORMATS = {".gpkg": "GeoPackage", ".parquet": "GeoParquet"}
@@ -132,16 +133,19 @@ def _write(
     else:
         source, layer = ContourTable(product, variable, levels, format), "contours"
     attributes = {str(name): str(value) for name, value in product.attrs.items()}
-    with explained(target, ProductError), atomic_file(target, error=ProductError) as partial:
-        scratch = partial if suffix == ".parquet" else partial.with_suffix(".parquet")
-        try:
-            blocks = source.blocks(target, progress=progress)
-            write_parquet(blocks, scratch, attributes=attributes, extent=source.extent)
-            if scratch != partial:
+    blocks = source.blocks(target, progress=progress)
+    with atomic_file(target, error=ProductError) as partial, ExitStack() as stack:
+        stack.enter_context(closing(blocks))
+        parquet = partial
+        if suffix == ".gpkg":
+            parquet = partial.with_suffix(".parquet")
+            stack.callback(parquet.unlink, missing_ok=True)
+        with GeoParquetFile(parquet, target, attributes, source.extent) as file:
+            for frame in blocks:  # whose computation may fail for reasons of its own
+                file.add(frame)
+        if suffix == ".gpkg":
+            with explained(target, ProductError):
                 parquet_to_geopackage(
-                    scratch, partial, layer=layer, geometry=source.geometry, attributes=attributes
+                    parquet, partial, layer=layer, geometry=source.geometry, attributes=attributes
                 )
-        finally:
-            if scratch != partial:
-                scratch.unlink(missing_ok=True)
     return Path(path)
