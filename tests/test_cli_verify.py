@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,9 +29,12 @@ def empty_folder(tmp_path, monkeypatch):
 def test_stations_become_a_report_and_a_row_for_each_method(stations, run, tmp_path):
     status, out, err = run(
         "verify", stations, "-o", "report.html", "--csv", "scores.csv", "--methods", METHODS,
-        "--folds", 3, "--events", "20,80",
+        "--folds", 3, "--events", "20,80", "--points", "scores.gpkg",
     )  # fmt: skip
     assert status == 0, err
+    points = geopandas.read_file("scores.gpkg")
+    assert set(points.estimator) == {"kriging", "idw"}
+    assert {"rmse", "hit_rate_20", "hit_rate_80"} <= set(points.columns)
     assert "report.html" in out
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
     table = pd.read_csv("scores.csv", index_col=0)
@@ -79,6 +83,8 @@ def test_a_product_is_compared_with_stations(stations, run, tmp_path, caplog):
         (["-o", "report.txt"], "html"),
         (["-o", "nowhere/report.html"], "no folder"),
         (["-o", "r.html", "--csv", "nowhere/scores.csv"], "there is no folder"),
+        (["-o", "r.html", "--points", "scores.shp"], "--points takes a name in .gpkg or .parquet"),
+        (["-o", "r.html", "--points", "nowhere/s.gpkg"], "there is no folder"),
         (["-o", "r.html", "--events", "high"], "--events takes numbers by comma"),
         (["-o", "r.html", "--product", "none.nc", "--events", "0"], "events must be positive"),
         (["-o", "r.html", "--methods", "magic"], "method must be one of"),

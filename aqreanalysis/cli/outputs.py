@@ -43,6 +43,15 @@ def write_csv(table: Any, path: Path, float_format: str) -> None:
         table.to_csv(partial, float_format=float_format)
 
 
+def check_points(path: Path) -> None:
+    """Refuse a name that no table of points can be written to, before hours are spent on it."""
+    from aqreanalysis.exports import check_export
+
+    if path.suffix.lower() not in (".gpkg", ".parquet"):
+        raise ValueError(f"--points takes a name in .gpkg or .parquet; found {str(path)!r}")
+    check_export(path, overwrite=True)
+
+
 def blocks_to_resume(path: Path, *, at_stations: bool) -> dict[str, int] | None:
     """Blocks of an interrupted run, unless they are of another kind of product."""
     from aqreanalysis.conventions import STATION

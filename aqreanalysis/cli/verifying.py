@@ -17,7 +17,7 @@ from aqreanalysis.cli.options import (
     Variable,
     with_reading,
 )
-from aqreanalysis.cli.outputs import check_csv, geography_of, write_csv
+from aqreanalysis.cli.outputs import check_csv, check_points, geography_of, write_csv
 from aqreanalysis.cli.terminal import shows_progress, warnings_only
 
 _FOREIGN = "To verify a field that exists already"
@@ -32,6 +32,13 @@ def verify(
     output: Annotated[Path, typer.Option("--output", "-o", help="Report to write, HTML.")],
     csv: Annotated[
         Path | None, typer.Option(help="Also write the scores, a row for each method.")
+    ] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the scores of each station, as points: GeoPackage (.gpkg) or "
+            "GeoParquet (.parquet)."
+        ),
     ] = None,
     variable: Variable = None,
     methods: Annotated[
@@ -87,12 +94,14 @@ def verify(
 
     aqreanalysis verify stations.csv -o report.html --product cams.nc --product-time-label end
     """
+    from aqreanalysis.exports import export
     from aqreanalysis.observations import selected_hours
     from aqreanalysis.report import check_report_target, write_report
     from aqreanalysis.verification import (
         check_events,
         cross_validate,
         match_product,
+        metrics,
         score_table,
         statistics,
     )
@@ -102,6 +111,8 @@ def verify(
     thresholds = check_events(_numbers(events)).tolist() if events else None
     if csv:
         check_csv(csv)
+    if points:
+        check_points(points)
     obs = reading(observations)
     if product:
         pairs = match_product(
@@ -138,6 +149,8 @@ def verify(
     report = write_report(pairs, output, statistics=summed)
     if csv:  # last, so that what fails leaves the scores of the earlier report beside it
         write_csv(table, csv, "%.6g")
+    if points:
+        export(metrics(summed, by="station"), points, overwrite=True, progress=False)
     typer.echo(report)
 
 

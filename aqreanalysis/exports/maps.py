@@ -148,11 +148,11 @@ def _upright(
     product: xr.Dataset, y: str, x: str, *, round_globe: bool
 ) -> tuple[xr.Dataset, tuple[float, float], tuple[float, float]]:
     """Return the product with rows from the north, its north-western corner and its cells' size."""
-    if product.sizes[y] > 1 and product[y][0] < product[y][-1]:
-        product = product.isel({y: slice(None, None, -1)})
-    if product.sizes[x] > 1 and product[x][0] > product[x][-1]:
-        product = product.isel({x: slice(None, None, -1)})
     height, width = _step(product, y), _step(product, x)
+    if product[y][0] < product[y][-1]:
+        product = product.isel({y: slice(None, None, -1)})
+    if product[x][0] > product[x][-1]:
+        product = product.isel({x: slice(None, None, -1)})
     columns = product[x].values
     west = float(columns[0]) - width / 2
     if round_globe:
@@ -175,6 +175,11 @@ def _tidy(number: float, step: float) -> float:
 
 def _step(product: xr.Dataset, name: str) -> float:
     """Return the size of a cell along an axis; refuse an axis that is not regular."""
+    if name not in product.coords:
+        raise ProductError(
+            f"a map needs rows and columns of equal cells, and this grid has no axis {name}, as "
+            "curvilinear ones. Write NetCDF (.nc) or Zarr (.zarr), or put it on a regular grid"
+        )
     centres = product[name].values
     if centres.size == 1:
         if f"{name}_bnds" not in product.coords:
