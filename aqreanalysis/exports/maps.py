@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from aqreanalysis.exports.choice import check_room
 from aqreanalysis.maps.layers import Classes, classes_of
 from aqreanalysis.product import ProductError, crs_of, restore_metadata
 from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
-from aqreanalysis.product.regions import Region, progress_bar, region_values, regions, value_count
+from aqreanalysis.product.regions import progress_bar, region_values, regions, value_count
 from aqreanalysis.product.rounding import check_digits, rounded
 
 #: Of classes, which are whole numbers from 0.
@@ -130,13 +130,16 @@ def computed_maps(
         folder = Path(scratch)
         stacks: dict[str, np.ndarray] = {}
         with explained(target, ProductError):
-            for name in names:
-                _reserve(folder / name, sizes[name])
-                stacks[name] = np.memmap(folder / name, kinds[name], "r+", shape=shapes[name])
+            for layer in names:
+                _reserve(folder / layer, sizes[layer])
+                stacks[layer] = np.memmap(folder / layer, kinds[layer], "r+", shape=shapes[layer])
         cuts = regions(maps.layers)
         with progress_bar(cuts, f"computing {target.name}", progress) as bar:
             for cut in cuts:
-                _store(region_values(maps.layers, cut), stacks, cut, digits)
+                for name, values in region_values(maps.layers, cut).items():
+                    index = [cut[str(dim)] for dim in values.dims]
+                    where = index if TIME in values.dims else [slice(0, 1), *index]
+                    stacks[str(name)][tuple(where)] = _encoded(values, digits)
                 bar.update(value_count(cut))
         try:
             yield stacks, folder
@@ -199,23 +202,11 @@ def _step(product: xr.Dataset, name: str) -> float:
     return step
 
 
-def _store(
-    computed: xr.Dataset, stacks: Mapping[str, np.ndarray], cut: Region, digits: int | None
-) -> None:
-    """Put the values of a region into the maps."""
-    for name, values in computed.items():
-        index = [cut[str(dim)] for dim in values.dims]
-        where = tuple(index if TIME in values.dims else [slice(0, 1), *index])
-        stack = stacks[str(name)]
-        stack[where] = _encoded(values, stack.dtype, digits)
-
-
-def _encoded(layer: xr.DataArray, kind: np.dtype, digits: int | None) -> np.ndarray:
-    """Return values as they are stored."""
-    values = layer.values
-    if kind == np.uint8:
-        with np.errstate(invalid="ignore"):
-            known = (values >= 0) & (values < NO_CLASS)
+def _encoded(layer: xr.DataArray, digits: int | None) -> np.ndarray:
+    """Return values as they are stored; what is no class of a layer of classes is missing."""
+    values, classes = layer.values, classes_of(layer)
+    if classes is not None:
+        known = np.isin(values, classes.values)
         return np.where(known, values, NO_CLASS).astype(np.uint8)
     values = values.astype(np.float32)
     return values if digits is None else rounded(values, digits)

@@ -145,12 +145,16 @@ class StationTable:
                 f"{name}_{event:g}": self._filled(layer.isel({_EVENT: at}), rows)
                 for at, event in enumerate(events)
             }
-        columns: dict[str, Any] = {name: self._filled(layer, rows)}
+        values = self._filled(layer, rows)
         classes = classes_of(self.layers[name])
-        if classes is not None:
-            meanings = dict(zip(classes.values, classes.names, strict=True))
-            columns[f"{name}_meaning"] = pd.Series(columns[name]).map(meanings).astype("string")
-        return columns
+        if classes is None:
+            return {name: values}
+        numbers = pd.Series(values).where(np.isin(values, classes.values))  # others are missing
+        meanings = dict(zip(classes.values, classes.names, strict=True))
+        return {
+            name: numbers.astype("Int16"),
+            f"{name}_meaning": numbers.map(meanings).astype("string"),
+        }
 
     def _filled(self, layer: xr.DataArray, rows: dict[str, slice]) -> np.ndarray:
         """Return a layer's value in each row."""
