@@ -491,7 +491,7 @@ def draws() -> xr.Dataset:
             "needs equal cells, and lon is irregular: 115.15 should be 115.2",
         ),
         (
-            lambda: make_product()[["pm25"]].isel(time=0).drop_vars("time").drop_attrs(deep=False),
+            lambda: make_product()[["pm25"]].isel(time=0).drop_vars("time").drop_attrs(),
             "maps",
             {},
             "per='hour' needs a time, and the product has none",
