@@ -339,10 +339,13 @@ def test_observations_are_exported_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.pm25, obs.pm25.isel(station=0))
 
 
-def test_scores_have_a_row_for_each_method_and_a_column_for_each_event(tmp_path: Path) -> None:
+def test_scores_have_a_row_for_each_method_and_a_column_for_each_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     obs = aqr.synthetic_network(hours=24, seed=0).observations
     sums = obs.aqnet.verify(methods=["kriging", "idw"], folds=3, progress=False)
     scores = metrics(sums, by="station")
+    monkeypatch.setattr(regions_module, "REGION_BYTES", 5_000)
     table = geopandas.read_file(scores.aqnet.to_geopackage(tmp_path / "scores.gpkg"))
     assert len(table) == 2 * scores.sizes["station"]
     assert set(table.estimator) == {"kriging", "idw"}

@@ -1,6 +1,6 @@
 """Contours of maps as polygons: ranges between levels, and areas of classes."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,8 @@ class ContourTable:
         If levels are missing or do not increase, or there are several layers.
     """
 
+    geometry = "MultiPolygon"
+
     def __init__(
         self,
         product: xr.Dataset,
@@ -68,8 +70,6 @@ class ContourTable:
                 "cells are exported as GeoTIFF (.tif)"
             )
 
-    geometry = "MultiPolygon"
-
     @property
     def extent(self) -> Extent:
         """West, south, east and north edge of the grid."""
@@ -77,8 +77,12 @@ class ContourTable:
         rows, columns = self.maps.shape
         return west, north - rows * height, west + columns * width, north
 
-    def blocks(self, target: Path, *, progress: bool) -> Generator["geopandas.GeoDataFrame"]:
+    def blocks(
+        self, target: Path, scratch: Path, *, progress: bool
+    ) -> Iterator["geopandas.GeoDataFrame"]:
         """Yield the polygons of some steps at a time: in one row all of a step and class or range.
+
+        Maps lie in the scratch folder until all is done.
 
         Raises
         ------
@@ -88,23 +92,18 @@ class ContourTable:
         import geopandas
 
         low, high = np.inf, -np.inf
-        steps = range(self.maps.steps_of(self.name))
-        with computed_maps(self.maps, target, progress=progress) as (stacks, _):
-            for begin in _with_bar(steps[::_STEPS], target, progress):
-                rows: list[dict[str, Any]] = []
-                for step in steps[begin : begin + _STEPS]:
-                    values = np.array(stacks[self.name][step])
-                    known = values[values != NO_CLASS if self.classes else ~np.isnan(values)]
-                    if known.size:
-                        low, high = min(low, known.min()), max(high, known.max())
-                        rows += [
-                            {**self._period(step), **row}
-                            for row in (
-                                self._areas(values) if self.classes else self._ranges(values)
-                            )
-                        ]
-                if rows:
-                    yield geopandas.GeoDataFrame(rows, geometry="geometry", crs=self.maps.crs)
+        stack = computed_maps(self.maps, target, scratch, progress=progress)[self.name]
+        for begin in _with_bar(range(0, len(stack), _STEPS), target, progress):
+            rows: list[dict[str, Any]] = []
+            for step in range(begin, min(begin + _STEPS, len(stack))):
+                values = np.array(stack[step])
+                known = values[values != NO_CLASS if self.classes else ~np.isnan(values)]
+                if known.size:
+                    low, high = min(low, known.min()), max(high, known.max())
+                    polygons = self._areas(values) if self.classes else self._ranges(values)
+                    rows += [{**self._period(step), **row} for row in polygons]
+            if rows:
+                yield geopandas.GeoDataFrame(rows, geometry="geometry", crs=self.maps.crs)
         self._check_span(low, high)
 
     def _check_span(self, low: float, high: float) -> None:

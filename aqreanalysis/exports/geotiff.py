@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -95,15 +96,13 @@ def write_geotiff(
     writing: AbstractContextManager[Path] = (
         atomic_file(target, error=ProductError) if single else atomic_folder(target)
     )
-    with (
-        computed_maps(maps, target, digits=significant_digits, progress=progress) as computed,
-        explained(target, ProductError),
-        writing as partial,
-    ):
-        stacks, scratch = computed
-        for file in _with_bar(files, target, progress):
-            place = partial if single else partial / file.name
-            _write(place, maps, file, stacks[file.layer], scratch / "raster.tif")
+    with writing as partial:
+        scratch = Path(tempfile.mkdtemp(dir=partial.parent))
+        stacks = computed_maps(maps, target, scratch, digits=significant_digits, progress=progress)
+        with explained(target, ProductError):
+            for file in _with_bar(files, target, progress):
+                place = partial if single else partial / file.name
+                _write(place, maps, file, stacks[file.layer], scratch / "raster.tif")
     return Path(path)
 
 

@@ -2,9 +2,7 @@
 
 import math
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,15 +106,13 @@ class Maps:
         return classes_of(self.layers[name])
 
 
-@contextmanager
 def computed_maps(
-    maps: Maps, target: Path, *, digits: int | None = None, progress: bool = True
-) -> Iterator[tuple[dict[str, np.ndarray], Path]]:
-    """Yield the maps of each layer, (step, row, column), in files of a folder beside the target.
+    maps: Maps, target: Path, scratch: Path, *, digits: int | None = None, progress: bool = True
+) -> dict[str, np.ndarray]:
+    """Return the maps of each layer, (step, row, column), which lie in files of a scratch folder.
 
     Every block is computed once, and no more than one region is in memory. Numbers are float32,
     rounded if asked for, and NaN where missing; classes are uint8, and `NO_CLASS` where missing.
-    The folder goes away at the end, and holds what else is put there until then.
     """
     check_digits(digits)
     names = [str(name) for name in maps.layers]
@@ -124,27 +120,20 @@ def computed_maps(
     shapes = {name: (maps.steps_of(name), *maps.shape) for name in names}
     sizes = {name: int(np.prod(shapes[name])) * np.dtype(kinds[name]).itemsize for name in names}
     _check_space(sum(sizes.values()), target.parent)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{target.name}.", dir=target.parent, ignore_cleanup_errors=True
-    ) as scratch:
-        folder = Path(scratch)
-        stacks: dict[str, np.ndarray] = {}
-        with explained(target, ProductError):
-            for layer in names:
-                _reserve(folder / layer, sizes[layer])
-                stacks[layer] = np.memmap(folder / layer, kinds[layer], "r+", shape=shapes[layer])
-        cuts = regions(maps.layers)
-        with progress_bar(cuts, f"computing {target.name}", progress) as bar:
-            for cut in cuts:
-                for name, values in region_values(maps.layers, cut).items():
-                    index = [cut[str(dim)] for dim in values.dims]
-                    where = index if TIME in values.dims else [slice(0, 1), *index]
-                    stacks[str(name)][tuple(where)] = _encoded(values, digits)
-                bar.update(value_count(cut))
-        try:
-            yield stacks, folder
-        finally:
-            stacks.clear()  # closes the files
+    stacks: dict[str, np.ndarray] = {}
+    with explained(target, ProductError):
+        for layer in names:
+            _reserve(scratch / layer, sizes[layer])
+            stacks[layer] = np.memmap(scratch / layer, kinds[layer], "r+", shape=shapes[layer])
+    cuts = regions(maps.layers)
+    with progress_bar(cuts, f"computing {target.name}", progress) as bar:
+        for cut in cuts:
+            for name, values in region_values(maps.layers, cut).items():
+                index = [cut[str(dim)] for dim in values.dims]
+                where = index if TIME in values.dims else [slice(0, 1), *index]
+                stacks[str(name)][tuple(where)] = _encoded(values, digits)
+            bar.update(value_count(cut))
+    return stacks
 
 
 def _upright(

@@ -1,6 +1,6 @@
 """Stations as points: a row for each station and step, or for each station and method of scores."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ class StationTable:
         If positions are missing, or a layer has dimensions for which there is no room.
     """
 
+    geometry = "Point"
+
     def __init__(
         self, dataset: xr.Dataset, variable: str | Sequence[str] | None, format: str
     ) -> None:
@@ -69,21 +71,21 @@ class StationTable:
         )
         self.longitude = np.where(self.longitude > 180, self.longitude - 360, self.longitude)
 
-    geometry = "Point"
-
     @property
     def extent(self) -> Extent:
         """West, south, east and north of the stations."""
         longitude, latitude = self.longitude, self.latitude
         return longitude.min(), latitude.min(), longitude.max(), latitude.max()
 
-    def blocks(self, target: Path, *, progress: bool) -> Generator["geopandas.GeoDataFrame"]:
-        """Yield the rows in blocks of a region each."""
+    def blocks(
+        self, target: Path, scratch: Path, *, progress: bool
+    ) -> Iterator["geopandas.GeoDataFrame"]:
+        """Yield the rows in blocks of a region each, for which no scratch folder is needed."""
         import geopandas
         import shapely
 
         points = shapely.points(self.longitude, self.latitude)
-        cuts = regions(self.layers)
+        cuts = regions(self.layers.isel({_EVENT: 0}, missing_dims="ignore"))  # by rows alone
         with progress_bar(cuts, f"writing {target.name}", progress) as bar:
             for cut in cuts:
                 rows = {dim: cut.get(dim, slice(0, self._dataset.sizes[dim])) for dim in self._rows}

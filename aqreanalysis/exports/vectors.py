@@ -1,8 +1,8 @@
 """GeoPackage and GeoParquet: stations with their hours or scores, and contours of maps."""
 
 import os
+import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
 from pathlib import Path
 
 import xarray as xr
@@ -133,15 +133,11 @@ def _write(
     else:
         source, layer = ContourTable(product, variable, levels, format), "contours"
     attributes = {str(name): str(value) for name, value in product.attrs.items()}
-    blocks = source.blocks(target, progress=progress)
-    with atomic_file(target, error=ProductError) as partial, ExitStack() as stack:
-        stack.enter_context(closing(blocks))
-        parquet = partial
-        if suffix == ".gpkg":
-            parquet = partial.with_suffix(".parquet")
-            stack.callback(parquet.unlink, missing_ok=True)
+    with atomic_file(target, error=ProductError) as partial:
+        scratch = Path(tempfile.mkdtemp(dir=partial.parent))
+        parquet = partial if suffix == ".parquet" else scratch / "table.parquet"
         with GeoParquetFile(parquet, target, attributes, source.extent) as file:
-            for frame in blocks:  # whose computation may fail for reasons of its own
+            for frame in source.blocks(target, scratch, progress=progress):
                 file.add(frame)
         if suffix == ".gpkg":
             with explained(target, ProductError):
