@@ -32,13 +32,13 @@ class Finding:
 
     Attributes
     ----------
-    subject, found : str
+    subject, state : str
     remedy : str
         What to do; empty where all is well.
     """
 
     subject: str
-    found: str
+    state: str
     remedy: str = ""
 
 
@@ -110,10 +110,10 @@ def _optional() -> Iterator[Finding]:
         ]
         faults = [fault for one in parts if (fault := _fault_of(one))]
         if faults:
-            found = f"{'; '.join(faults)}; if you need it: pip install 'aqreanalysis[{extra}]'"
+            state = f"{'; '.join(faults)}; if you need it: pip install 'aqreanalysis[{extra}]'"
         else:
-            found = ", ".join(f"{one.name} {metadata.version(one.name)}" for one in parts)
-        yield Finding(f"extra {extra}", found)
+            state = ", ".join(f"{one.name} {metadata.version(one.name)}" for one in parts)
+        yield Finding(f"extra {extra}", state)
 
 
 def _threads() -> Finding:
@@ -211,7 +211,7 @@ def report(findings: list[Finding]) -> str:
     width = max(len(finding.subject) for finding in findings) + 2
     lines = []
     for finding in findings:
-        lines.append(f"{finding.subject:<{width}}{finding.found}")
+        lines.append(f"{finding.subject:<{width}}{finding.state}")
         if finding.remedy:
             lines.append(f"{'':<{width}}-> {finding.remedy}")
     wrong = sum(bool(finding.remedy) for finding in findings)

@@ -70,10 +70,10 @@ def test_a_package_that_is_missing_or_too_old_is_named_with_the_remedy(
         return installed
 
     monkeypatch.setattr(doctor.metadata, "version", other)
-    found = finding("required packages", self_test=False)
+    wrong = finding("required packages", self_test=False)
 
-    assert words in found.found
-    assert found.remedy.startswith("pip install 'xarray>=")
+    assert words in wrong.state
+    assert wrong.remedy.startswith("pip install 'xarray>=")
 
 
 def test_a_folder_of_data_that_is_not_there_is_named(monkeypatch, run, tmp_path):
@@ -89,10 +89,10 @@ def test_a_folder_of_data_that_is_not_there_is_named(monkeypatch, run, tmp_path)
 def test_a_self_test_that_fails_says_why(monkeypatch):
     monkeypatch.setattr(doctor, "_ROUNDING", 0.0)
 
-    found = finding("self-test")
+    wrong = finding("self-test")
 
-    assert "RuntimeError: pm25 differs by" in found.found
-    assert found.remedy
+    assert "RuntimeError: pm25 differs by" in wrong.state
+    assert wrong.remedy
 
 
 def test_little_memory_is_said(monkeypatch):

@@ -333,7 +333,9 @@ def test_the_workflows_call_commands_that_exist():
             if match := re.match(r"make ([a-z-]+)", line):
                 called.add(match[1])
             else:
-                assert line.startswith(("python -m pip install ", "python -m pytest ")), line
+                assert line.startswith(
+                    ("python -m pip install ", "python -m pytest ", "pip-audit ")
+                ), line
     assert {name.partition("-")[0] for name in systems} == {"ubuntu", "macos", "windows"}
     assert {"lint", "test", "test-lowest"} <= called <= targets
 
