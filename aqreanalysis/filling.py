@@ -15,6 +15,7 @@ from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.devices import single_thread
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.neural.saved import State
+from aqreanalysis.methods.series import bounded
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import Quality, usable, valid_variable, values_of
 from aqreanalysis.predictive import DEGREES_OF_FREEDOM
@@ -116,7 +117,7 @@ def _estimated(
     values = values_of(observations, variable)
     neighbours = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
-    roots = np.minimum(state.standardisation.forward(values), float(state.model.largest))
+    roots, _ = bounded(state.standardisation.forward(values), float(state.model.largest))
     standardised = torch.from_numpy(roots)
     with torch.no_grad(), single_thread():
         filled = Fillings.of(covariance, standardised, neighbours)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 
 import aqreanalysis as aqr
@@ -82,36 +81,49 @@ def test_the_order_of_stations_does_not_change_the_model(observations, model):
 
 
 @pytest.mark.parametrize("absurd", [9999.0, 1e6])
-def test_one_absurd_value_does_not_change_what_is_learned(observations, model, absurd):
+def test_one_absurd_value_is_not_learned_from(observations, absurd):
     values = observations.pm25.values.copy()
     values[3, 7] = absurd
-    product = product_of(fitted(changed(observations, values)), observations)
-    expected = product_of(model, observations)
-    np.testing.assert_allclose(product.pm25, expected.pm25, rtol=0.03)
-    np.testing.assert_allclose(product.pm25_uncertainty, expected.pm25_uncertainty, rtol=0.1)
+    wrong = fitted(changed(observations, values))
+    values[3, 7] = np.nan
+    product, expected = (
+        product_of(model, observations) for model in (wrong, fitted(changed(observations, values)))
+    )
+    np.testing.assert_allclose(product.pm25, expected.pm25, rtol=1e-6)
+    np.testing.assert_allclose(product.pm25_uncertainty, expected.pm25_uncertainty, rtol=1e-6)
 
 
 @pytest.mark.parametrize("absurd", [9999.0, 1e6])
-def test_one_absurd_value_moves_the_hours_around_it_a_little_only(observations, model, absurd):
-    """It counts as the largest value that is not absurd; nothing below that is changed."""
-    values = observations.pm25.values.copy()
-    values[3, HOUR - 1] = absurd
-    product, expected = (
-        product_of(model, each) for each in (changed(observations, values), observations)
+def test_one_absurd_value_is_missing_to_all_hours_but_its_own(observations, model, absurd):
+    """At its own hour it counts as the largest value that is not absurd."""
+    missing, wrong = observations.pm25.values.copy(), observations.pm25.values.copy()
+    missing[3, HOUR + 4], wrong[3, HOUR + 4] = np.nan, absurd
+    expected, product = (
+        product_of(model, changed(observations, each)) for each in (missing, wrong)
     )
-    moved = abs(product.pm25 - expected.pm25) / expected.pm25_uncertainty
-    assert float(moved.max()) < 2
-    assert float(moved.isel(time=slice(6, None)).max()) < 0.05
-    root = float(model.state_for(observations).model.largest)
-    largest = model.state_for(observations).standardisation.concentration(torch.tensor(root))
-    assert observations.pm25.max() <= float(largest) < 4000
-    values[3, HOUR - 1] = float(largest)
-    xr.testing.assert_allclose(product, product_of(model, changed(observations, values)), rtol=1e-5)
-    filled = fill(changed(observations, values), method=model, quality="ignore")
-    values[3, HOUR - 1] = absurd
-    same = fill(changed(observations, values), method=model, quality="ignore")
+    others = np.arange(10) != 4
+    xr.testing.assert_allclose(product.isel(time=others), expected.isel(time=others), rtol=1e-6)
+    moved = abs(product.pm25 - expected.pm25).isel(time=4) / expected.pm25_uncertainty.isel(time=4)
+    assert 0.5 < float(moved.max()) < 10
+    filled, same = (
+        fill(changed(observations, each), method=model, quality="ignore")
+        for each in (missing, wrong)
+    )
     gaps = same.pm25_origin == 1
-    xr.testing.assert_allclose(same.pm25.where(gaps), filled.pm25.where(gaps), rtol=1e-5)
+    xr.testing.assert_allclose(same.pm25.where(gaps), filled.pm25.where(gaps), rtol=1e-6)
+
+
+def test_hours_of_absurd_values_count_as_the_largest_that_is_not(observations, model):
+    """They may be a fire: the values around stay as they are."""
+    state = model.state_for(observations)
+    largest = float(state.standardisation.concentration(state.model.largest))
+    assert observations.pm25.max() <= largest < 4000
+    products = []
+    for value in (9999.0, largest):
+        values = observations.pm25.values.copy()
+        values[3, HOUR - 2 : HOUR] = value
+        products.append(product_of(model, changed(observations, values)))
+    xr.testing.assert_allclose(*products, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -187,6 +187,25 @@ def plausible_range(known: np.ndarray) -> tuple[float, float]:
     return float(middle - ABSURD * (middle - low)), float(middle + ABSURD * (high - middle))
 
 
+def bounded(values: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return values of which none exceeds the largest, and where a lone one did, (..., time) each.
+
+    A larger value counts as the largest where the one before or after it is larger too. Otherwise
+    it is lone, as a code of 9999 is, and missing to all steps but its own.
+
+    Examples
+    --------
+    >>> values, lone = bounded(np.array([3.0, 99.0, 4.0, 30.0, 40.0]), 20.0)
+    >>> values.tolist(), lone.tolist()
+    ([3.0, nan, 4.0, 20.0, 20.0], [False, True, False, False, False])
+    """
+    beyond = values > largest
+    lone = beyond.copy()
+    lone[..., 1:] &= ~beyond[..., :-1]
+    lone[..., :-1] &= ~beyond[..., 1:]
+    return np.where(lone, np.nan, np.minimum(values, largest)), lone
+
+
 def tiles(count: int, hours: int, *, values: int) -> Iterator[slice]:
     """Return slices over ``count`` targets, each of about so many target-hours."""
     size = max(1, values // max(hours, 1))

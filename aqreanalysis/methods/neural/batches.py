@@ -21,6 +21,7 @@ from aqreanalysis.methods.kriging.gaps import (
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import CYCLES, StationSeries
+from aqreanalysis.methods.series import bounded
 from aqreanalysis.network import StationNetwork, bearing_deg
 from aqreanalysis.observations import step_hours, values_of
 
@@ -88,6 +89,8 @@ class Samples:
         Standardised series of other variables, 0 where missing, then 1 where they are not.
     attributes : (station, attribute) float64
         What tells places apart, in standard deviations.
+    lone : (station, time) float64, optional
+        Values that are used at their own step alone, where ``value`` is missing; NaN elsewhere.
     """
 
     value: Tensor
@@ -97,6 +100,7 @@ class Samples:
     log_noise: Tensor
     covariates: Tensor
     attributes: Tensor
+    lone: Tensor | None = None
 
     @classmethod
     def of(
@@ -130,19 +134,24 @@ class Samples:
         covariates : (station, time, covariate), optional
             Standardised series of other variables, NaN where missing.
         largest : float
-            Standardised value as which larger ones count.
+            Standardised value as which larger ones count; a lone one does at its own step alone.
         attributes : (station, attribute), optional
             What tells places apart, in standard deviations.
         """
         network = StationNetwork.from_dataset(dataset)
         clock, begin = clock_of(dataset, seasons=seasons)
-        value = np.minimum(standardisation.forward(values_of(dataset, variable)), largest)
+        value, alone = bounded(standardisation.forward(values_of(dataset, variable)), largest)
+        lone = np.where(alone, largest, np.nan)
         if trend is not None:
-            value = value - trend
+            value, lone = value - trend, lone - trend
         core, margin = configuration.core_steps, configuration.margin_steps
         left = begin % core + margin
         right = -(begin + value.shape[1]) % core + margin
         around = ((0, 0), (left, right))
+
+        def padded(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.pad(values, around, constant_values=np.nan))
+
         if covariates is None:
             covariates = np.zeros((*value.shape, 0))
         if log_noise is None:
@@ -150,13 +159,14 @@ class Samples:
         if attributes is None:
             attributes = np.zeros((network.size, 0))
         return cls(
-            torch.from_numpy(np.pad(value, around, constant_values=np.nan)),
+            padded(value),
             begin - left,
             network,
             clock,
             torch.from_numpy(log_noise),
             torch.from_numpy(np.pad(_with_masks(covariates), (*around, (0, 0)))),
             torch.from_numpy(attributes),
+            padded(lone) if alone.any() else None,
         )
 
     def distance_km(self, rows: np.ndarray, columns: np.ndarray) -> Tensor:

@@ -105,6 +105,10 @@ class StationEncoder:
         self.nearest = torch.from_numpy(nearest.index)
         self.constrained = model.covariance.constrained(variance).detach()
         self.value, self.variance = value.float(), variance.float()
+        self.excess: Tensor | None = None
+        if samples.lone is not None:
+            self.constrained |= torch.isfinite(samples.lone)
+            self.excess = torch.nan_to_num(samples.lone - value).float()
 
     def window(self, number: int) -> EncodedSteps:
         """Return the core steps of a window by its number from the first column of the samples."""
@@ -133,7 +137,8 @@ class StationEncoder:
             samples.covariates[rows, window],
         )
         encoding = self.model.encode(series) if self.heads else None
-        return self.model.station_tables(series, encoding)
+        excess = None if self.excess is None else self.excess[rows, window]
+        return self.model.station_tables(series, encoding, excess)
 
 
 class NeuralField:
@@ -230,6 +235,7 @@ class NeuralField:
             {name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
             self.standardisation,
             (samples.value.numpy(), samples.covariates.numpy(), samples.log_noise.numpy()),
+            None if samples.lone is None else samples.lone.numpy(),
             (samples.first, samples.network, samples.clock),
             (samples.attributes.numpy(), self.geometries.attributes_at),
             (self.heads, self.offset, self.trend, self.grid_positions),

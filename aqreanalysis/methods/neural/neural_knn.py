@@ -230,7 +230,9 @@ class NeuralKNN(nn.Module):
         others = [self._cyclic(series.cycles), series.covariates]
         return self.encoder(torch.cat([torch.stack(own, -1), *others], -1))
 
-    def station_tables(self, series: StationSeries, encoding: Encoding | None) -> StationTables:
+    def station_tables(
+        self, series: StationSeries, encoding: Encoding | None, excess: Tensor | None = None
+    ) -> StationTables:
         """Return the tables of the core steps of whole windows.
 
         Parameters
@@ -238,6 +240,8 @@ class NeuralKNN(nn.Module):
         series : StationSeries
         encoding : Encoding or None
             Of `encode`; None for the tables of kriging alone.
+        excess : (station, time) float32, optional
+            What is added to values at their own step alone: the fastest band has all of it.
         """
         values = series.value
         if encoding is not None:
@@ -247,6 +251,9 @@ class NeuralKNN(nn.Module):
         # (station, core, band)
         bands = split_bands(self._core(values, reach), self._core(known, reach), widths)
         value, variance = self._core(series.value), self._core(series.variance)
+        if excess is not None:
+            value = value + self._core(excess)
+            bands[..., 0] += self._core(excess)
         first, second = [*bands.unbind(-1), variance.sqrt(), value], [value**2]
         if encoding is None:
             nothing = value.new_empty(0, *value.shape)

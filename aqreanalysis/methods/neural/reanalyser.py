@@ -39,7 +39,7 @@ from aqreanalysis.methods.neural.saved import (
 )
 from aqreanalysis.methods.neural.targets import station_subset, stations_of_a_tile
 from aqreanalysis.methods.neural.training import fit_covariances, train
-from aqreanalysis.methods.series import plausible_range
+from aqreanalysis.methods.series import bounded, plausible_range
 from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
@@ -198,7 +198,8 @@ class Reanalyser(Fitted):
         measured = _reporting(observations, variable)
         # In one order, so that the order of the Dataset changes nothing.
         order = np.argsort(StationNetwork.from_dataset(measured).identifiers, kind="stable")
-        reporting = _without_outliers(measured.isel({STATION: order}), variable)
+        learned = _without_outliers(measured.isel({STATION: order}), variable)
+        reporting = _reporting(learned, variable)
         left_out = "covariates" in self.configuration.without
         scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
         standardisation = scaling.variable
@@ -425,21 +426,35 @@ def _reporting(
 def _without_outliers(observations: xr.Dataset, variable: str) -> xr.Dataset:
     """Return observations of which the very largest values count as the one after them.
 
-    A model learns from squares: one value of 9999 would outweigh all others.
+    A model learns from squares: one value of 9999 would outweigh all others. A lone one beyond what
+    is plausible is missing.
 
     Examples
     --------
-    >>> series = xr.Dataset({"pm25": ("station", [3.0, 9999.0, 7.0, np.nan])})
+    >>> series = xr.Dataset({"pm25": (("station", "time"), [[3.0, 9999.0, 7.0, np.nan]])})
     >>> _without_outliers(series, "pm25").pm25.values.tolist()
-    [3.0, 7.0, 7.0, nan]
+    [[3.0, 7.0, 7.0, nan]]
     """
     values = observations[variable]
+    ceiling, plausible = _ceiling(values), _plausible(values)
+    _, lone = bounded(values_of(observations, variable), max(ceiling, plausible))
+    if lone.any():
+        values = values.where(~xr.DataArray(lone, dims=(STATION, TIME))).assign_attrs(values.attrs)
+        ceiling = _ceiling(values)
+    return observations.assign({variable: values.clip(max=ceiling, keep_attrs=True)})
+
+
+def _ceiling(values: xr.DataArray) -> float:
+    """Return the value after the `OUTLIERS`; infinite where there are too few."""
     known = values.values[np.isfinite(values.values)]
     largest = 2 + int(OUTLIERS * known.size)
-    if known.size < largest:
-        return observations
-    ceiling = np.partition(known, -largest)[-largest]
-    return observations.assign({variable: values.clip(max=ceiling, keep_attrs=True)})
+    return float(np.partition(known, -largest)[-largest]) if known.size >= largest else np.inf
+
+
+def _plausible(values: xr.DataArray) -> float:
+    """Return the largest value within the plausible range of roots."""
+    roots = np.sqrt(np.maximum(values.values, 0))
+    return plausible_range(roots[np.isfinite(roots)])[1] ** 2
 
 
 def _largest_root(
