@@ -9,9 +9,10 @@ import xarray as xr
 
 import aqreanalysis as aqr
 from aqreanalysis.filling import ORIGINS, fill
+from aqreanalysis.methods.kriging.calibration import SpreadLaw
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, last_and_next
-from aqreanalysis.methods.kriging.made_gaps import made_gaps
+from aqreanalysis.methods.kriging.made_gaps import KNOTS, _Errors, made_gaps
 from aqreanalysis.observations import validate
 from aqreanalysis.predictive import RootNormal, freedom_of
 
@@ -146,6 +147,17 @@ def test_intervals_hold_at_every_distance_to_the_nearest_value(everyone, within,
         part = gaps & np.isfinite(low) & (nearest >= least) & (nearest <= most)
         inside = (low <= values)[part] & (values <= high)[part]
         assert abs(inside.mean() - 0.9) < within, (least, inside.mean())
+
+
+def test_many_gaps_tell_how_the_error_grows_with_the_steps_and_few_do_not():
+    """Errors are twice as large as the law says where the nearest value is 8 steps away."""
+    steps = np.repeat(KNOTS, 2000)
+    error = np.random.default_rng(0).standard_normal(steps.size) * np.where(steps == 8, 2.0, 1.0)
+    many, few = (
+        _Errors(SpreadLaw(), error, steps, np.arange(steps.size) % count) for count in (2000, 1)
+    )
+    np.testing.assert_allclose(many.factor(np.inf), np.where(KNOTS == 8, 2, 1), rtol=0.1)
+    np.testing.assert_allclose(few.factor(np.inf), few.factor(np.inf)[0], rtol=0.05)
 
 
 def test_the_error_is_larger_where_stations_disagree(model):

@@ -23,9 +23,12 @@ NEIGHBOURS = 4
 #: Longest gap that is made, steps: in its middle no own value is in reach. In a short series no
 #: gap takes more than a share.
 LONGEST, LARGEST_SHARE = 3 * OWN_REACH_STEPS, 0.25
+#: Draws of outages of all, of which a draw has few; gaps of single stations are many. Errors of
+#: a draw from which is learned, at most.
+OUTAGE_DRAWS, ERRORS = 3, 100_000
 #: Steps to the nearest own value at which the factor of the spread is estimated; in between it
-#: follows their logarithm.
-KNOTS = np.array([1, 2, 4, 8, 16, 32])
+#: follows their logarithm. Gaps there that count as much as all others together.
+KNOTS, GAPS = np.array([1, 2, 4, 8, 16, 32]), 50
 
 
 class Fillings(NamedTuple):
@@ -69,7 +72,7 @@ class Fillings(NamedTuple):
             np.broadcast_to(~reported.any(axis=0), mean.shape),
         )
 
-    def part(self, where: np.ndarray) -> Self:
+    def part(self, where: np.ndarray | tuple[np.ndarray, ...]) -> Self:
         """Return what is known of some stations and steps, (n,) each."""
         return type(self)(*(each[where] for each in self))
 
@@ -94,16 +97,23 @@ class _Errors(NamedTuple):
     law: SpreadLaw
     error: np.ndarray
     steps: np.ndarray
+    gap: np.ndarray  # its number
 
-    def factor(self, freedom: float, *, by_steps: bool) -> np.ndarray:
-        """Return what the law lacks for 90 % intervals to hold 90 %, at each of the `KNOTS`."""
+    def factor(self, freedom: float) -> np.ndarray:
+        """Return what the law lacks for 90 % intervals to hold 90 %, at each of the `KNOTS`.
+
+        The fewer gaps there are near one, the closer its factor is to that of all.
+        """
         spread = np.ones_like(self.error)
-        factor = np.full(len(KNOTS), interval_factor(self.error, spread, freedom))
+        of_all = interval_factor(self.error, spread, freedom)
+        factor = np.full(len(KNOTS), of_all)
         nearest = np.abs(_logarithm(self.steps)[:, None] - np.log2(KNOTS)).argmin(1)
-        for knot in range(len(KNOTS)) if by_steps else ():
+        for knot in range(len(KNOTS)):
             near = nearest == knot
             if near.sum() >= FEWEST:
-                factor[knot] = interval_factor(self.error[near], spread[near], freedom)
+                own = interval_factor(self.error[near], spread[near], freedom)
+                gaps = len(np.unique(self.gap[near]))
+                factor[knot] *= (own / of_all) ** (gaps / (gaps + GAPS))
         return factor
 
 
@@ -114,9 +124,9 @@ def proven_spread(
 
     The law is that of kriging at places, by the disagreement of the stations around, the level and
     the kriging variance; it is fitted to the errors in gaps that are made in the series, once while
-    other stations report and once while none does. While others do, its factor follows the
-    steps to the nearest own value; outages are too few to tell it. Where too little is known to
-    fit a law, the spread is that of kriging.
+    other stations report and once while none does. Its factor follows the steps to the nearest own
+    value, as far as there are gaps to tell it. Where too little is known to fit a law, the spread
+    is that of kriging.
 
     Parameters
     ----------
@@ -139,8 +149,8 @@ def proven_spread(
     spread = filled.spread.copy()
     for everyone, errors in proven.items():
         where = (filled.silent == everyone) & (filled.spread > 0)
-        part, factor = filled.part(where), errors.factor(freedom, by_steps=not everyone)
-        along = np.interp(_logarithm(part.steps), np.log2(KNOTS), factor)
+        part = filled.part(where)
+        along = np.interp(_logarithm(part.steps), np.log2(KNOTS), errors.factor(freedom))
         spread[where] = along * errors.law(part.kriged)
     return spread, freedom
 
@@ -149,14 +159,22 @@ def _made_errors(
     covariance: SpaceTimeCovariance, series: Tensor, nearby: NearbyStations, *, everyone: bool
 ) -> _Errors | None:
     """Return the errors where values are taken out of some series, or of all; None if too few."""
-    made = torch.from_numpy(made_gaps(series.shape, everyone=everyone)) & torch.isfinite(series)
-    filled = Fillings.of(covariance, series.masked_fill(made, torch.nan), nearby)
-    where = made.numpy() & filled.constrained & (filled.silent == everyone)
-    filled, truth = filled.part(where), series.numpy()[where]
+    parts = []
+    for draw in range(OUTAGE_DRAWS if everyone else 1):
+        made = made_gaps(series.shape, everyone=everyone, seed=draw)
+        out = torch.from_numpy(made) & torch.isfinite(series)
+        filled = Fillings.of(covariance, series.masked_fill(out, torch.nan), nearby)
+        known = np.nonzero(out.numpy() & filled.constrained & (filled.silent == everyone))
+        where = tuple(each[:: len(each) // ERRORS + 1] for each in known)
+        number = _numbers(made[:1] if everyone else made) + draw * made.size
+        gap = np.broadcast_to(number, made.shape)[where]
+        parts.append((*filled.part(where), series.numpy()[where], gap))
+    *columns, truth, gap = (np.concatenate(each) for each in zip(*parts, strict=True))
+    filled = Fillings(*columns)
     if truth.size < FEWEST or np.ptp(truth) == 0:
         return None
     law = LeftOut(filled.kriged, truth).fitted("law")
-    return _Errors(law, (truth - filled.mean) / law(filled.kriged), filled.steps)
+    return _Errors(law, (truth - filled.mean) / law(filled.kriged), filled.steps, gap)
 
 
 def made_gaps(shape: tuple[int, ...], *, everyone: bool, seed: int = 0) -> np.ndarray:
@@ -179,6 +197,11 @@ def made_gaps(shape: tuple[int, ...], *, everyone: bool, seed: int = 0) -> np.nd
             gaps[row, step : step + length] = True
             step += (2 if everyone else 5) * length
     return gaps
+
+
+def _numbers(gaps: np.ndarray) -> np.ndarray:
+    """Return a number for each run of gaps in each row, where there are gaps."""
+    return np.diff(gaps, axis=1, prepend=False).cumsum().reshape(gaps.shape)
 
 
 def _logarithm(steps: np.ndarray) -> np.ndarray:
