@@ -65,8 +65,8 @@ def _beginning_elsewhere(number: int) -> Iterator[None]:
     """Let covariances begin at random factors of their usual amplitudes, ranges and noise."""
     begin = BandCovariance.__init__
 
-    def shifted(self: BandCovariance, bands: int, spacing_km: float) -> None:
-        begin(self, bands, spacing_km)
+    def shifted(self: BandCovariance, bands: int, spacing_km: float, attributes: int = 0) -> None:
+        begin(self, bands, spacing_km, attributes)
         draw = torch.Generator().manual_seed(number)
         for name in ("log_amplitude", "log_range", "log_noise"):
             values = getattr(self, name).data

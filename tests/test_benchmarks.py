@@ -14,6 +14,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
+from aqreanalysis import Reanalyser, Schedule
 from aqreanalysis.verification import differences
 from benchmarks import (
     command,
@@ -23,6 +24,7 @@ from benchmarks import (
     protocols,
     published,
     sources,
+    starts,
     summary,
 )
 from benchmarks.protocols import PROTOCOLS
@@ -378,6 +380,19 @@ def test_the_table_of_filled_gaps_hides_the_mask_from_every_method(data_dir, mon
     assert whole.sum() - seen["masked"].pm25.notnull().sum() == 35737
     learned = seen["training"].pm25.notnull().any("station").values
     assert not learned[protocols.scored_months(seen["masked"])].any()
+
+
+def test_fits_from_other_starts_make_a_table_of_scores_and_stated_errors(data_dir, monkeypatch):
+    quick = Schedule(covariance_updates=2, updates=0, validation_windows=2)
+    monkeypatch.setattr(
+        starts, "learned_covariance", lambda: Reanalyser(schedule=quick, progress=False)
+    )
+    head, _, first, second = starts.table(data_dir, starts=2, hours=200).splitlines()
+    assert head.startswith("| start")
+    ratios = [float(row.split("|")[-3]) for row in (first, second)]
+    assert ratios[0] == 1
+    assert 0.5 < ratios[1] < 2
+    assert ratios[1] != 1
 
 
 def test_figures_compare_with_the_folds_that_were_run():
