@@ -133,6 +133,20 @@ POLLUTANTS: Mapping[str, Pollutant] = MappingProxyType(
 )
 
 
+def missing_class(kind: np.typing.DTypeLike) -> int:
+    """Return what stands for a missing class, such as a flag outside of a clip, in integers.
+
+    It is the largest number, which no class has, and which clients that read bytes as unsigned
+    understand as well.
+
+    Examples
+    --------
+    >>> missing_class("int8")
+    127
+    """
+    return int(np.iinfo(kind).max)
+
+
 def pollutant(name: str) -> Pollutant:
     """Return the pollutant of a name or alias such as "PM2.5", whatever its case and separators.
 

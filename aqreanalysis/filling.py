@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.derived.layers import with_layers
 from aqreanalysis.methods.kriging.gaps import NearbyStations
 from aqreanalysis.methods.kriging.made_gaps import Fillings, proven_spread
 from aqreanalysis.methods.neural.configuration import Schedule
@@ -103,7 +104,12 @@ def fill(
             "without, or leave method out"
         )
     estimated = _estimated(method.state_for(observations), observations, variable)
-    return _filled(observations, variable, *estimated)
+    filled = _filled(observations, variable, *estimated)
+    origin = filled[f"{variable}_origin"]
+    counts = ", ".join(
+        f"{word.replace('_', ' ')} {int((origin == code).sum())}" for word, code in ORIGINS.items()
+    )
+    return with_layers(filled, {}, f"gaps of {variable} filled by learned covariance: {counts}")
 
 
 def _estimated(

@@ -13,6 +13,10 @@ EARTH_RADIUS_KM = 6371.0088
 #: Monitors within this distance, km, are at one place, as are a station and the point of a file
 #: that is assigned to it. Verification hides them together.
 SAME_PLACE_KM = 0.5
+#: Farthest from a station that a network supports an estimate, km, however sparse it is: the
+#: largest scale for which the US EPA places monitors is the regional one, of tens to hundreds of km
+#: (40 CFR Part 58, Appendix D, 1.2).
+FARTHEST_SUPPORT_KM = 500.0
 #: Surveyed positions of one monitor differ by less than this, km; if by more, it was moved.
 MOVED_KM = 0.1
 
@@ -162,6 +166,20 @@ class StationNetwork:
         out, no hidden station can test a method. NaN for one place.
         """
         return float(np.percentile(self._spacings_km, 95))
+
+    @property
+    def support_km(self) -> float:
+        """Distance from a station up to which an estimate counts as supported, in km.
+
+        It is `reach_km`, and `FARTHEST_SUPPORT_KM` at most.
+
+        Examples
+        --------
+        >>> sparse = StationNetwork([0.0, 90.0, 180.0], [0.0, 0.0, 0.0])
+        >>> round(sparse.reach_km), sparse.support_km
+        (10008, 500.0)
+        """
+        return float(np.fmin(self.reach_km, FARTHEST_SUPPORT_KM))
 
     @cached_property
     def _spacings_km(self) -> np.ndarray:

@@ -56,7 +56,11 @@ def test_the_result_is_valid_observations_with_all_else_as_it_was(observations, 
     xr.testing.assert_identical(observations, before)
     validate(filled)
     others = [name for name in observations.data_vars if name != "pm25"]
-    xr.testing.assert_identical(filled[others], observations[others])
+    xr.testing.assert_identical(
+        filled[others].assign_attrs(observations.attrs).drop_attrs(deep=False),
+        observations[others].drop_attrs(deep=False),
+    )
+    assert "gaps of pm25 filled" in filled.attrs["history"]
     assert filled.pm25.attrs["ancillary_variables"] == "pm25_uncertainty pm25_origin"
     assert filled.pm25_origin.attrs["flag_meanings"] == "measured estimated no_estimate"
     assert filled.pm25_uncertainty.attrs["units"] == "ug m-3"

@@ -155,7 +155,7 @@ def test_file_has_types_filters_and_no_fill_value_on_coordinates(tmp_path: Path)
             assert file[name].dtype == np.float64
             assert "_FillValue" not in file[name].ncattrs()
         assert file["time"].units == "hours since 1970-01-01 00:00:00"
-        assert not file.dimensions["time"].isunlimited()
+        assert file.dimensions["time"].isunlimited()  # NCO joins along it
         assert file["pm25_flag"].dtype == np.int8
         assert file["pm25"].filters()["complevel"] == 4
         assert file["pm25"].filters()["shuffle"]
@@ -302,6 +302,11 @@ def test_meaning_that_cannot_be_restored_is_asked_for() -> None:
     with pytest.raises(ProductError, match=r"24 h apart, but step_hours is 1.*attrs\.update"):
         restore_metadata(daily)
     daily["time"].attrs.update(step_hours=24.0)
+    with pytest.raises(
+        ProductError, match=r"over 1 h, and its periods last 24 h now.*attrs\.update"
+    ):
+        restore_metadata(daily)
+    daily["pm25"].attrs.update(cell_methods="time: mean", averaging_hours=24.0)
     assert restore_metadata(daily).attrs["time_coverage_resolution"] == "PT24H"
     with pytest.raises(ProductError, match="lost time_label and step_hours"):
         restore_metadata(product.drop_vars("time_bnds").drop_attrs())

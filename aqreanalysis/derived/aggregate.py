@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -17,6 +17,7 @@ from aqreanalysis.conventions import (
     POLLUTANTS,
     PRODUCT_FLAGS,
     TIME,
+    missing_class,
     quantile_name,
 )
 from aqreanalysis.derived.layers import usual_step_hours, with_all_hours, with_layers
@@ -29,6 +30,7 @@ from aqreanalysis.predictive import (
     RootNormal,
     freedom_of,
 )
+from aqreanalysis.product import LEAD, REFERENCE, restore_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,10 @@ _BATCH_STEPS = 720
 #: Rounding of the hours of a period.
 _ROUNDING = 1e-9
 #: Attributes that hold for hours alone.
-_OF_HOURS = ("ancillary_variables", "long_name", TIME_SCALES, SHARES, DEGREES_OF_FREEDOM)
+_OF_HOURS = (
+    *("ancillary_variables", "long_name", "averaging_hours"),
+    *(TIME_SCALES, SHARES, DEGREES_OF_FREEDOM),
+)
 #: Quantiles of a mean.
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -71,7 +76,8 @@ def aggregate(
     Parameters
     ----------
     dataset : Dataset
-        A product of fields or at stations, or observations, on a regular time.
+        A product of fields or at stations, or observations, on a regular time. Of a set of
+        outlooks, each start is averaged by itself.
     period : {"day", "week", "month", "season", "year"}
     capture : float
         Share of the hours of a period that must be there, of all that it has by the calendar.
@@ -103,6 +109,8 @@ def aggregate(
     >>> daily.sizes["time"], bool((daily.pm25_uncertainty < product.pm25_uncertainty.max()).all())
     (3, True)
     """
+    if REFERENCE in dataset.dims:
+        return _of_each_start(dataset, period, capture=capture, time_zone=time_zone)
     _check(dataset, period, capture)
     periods = _Periods.of(dataset, period, time_zone)
     names = [str(name) for name in dataset.data_vars if name in POLLUTANTS]
@@ -128,10 +136,38 @@ def aggregate(
     for name in names:
         _described(dataset, means, name, mean_of)
     product = _with_coordinates(dataset, means, periods)
+    if time_zone != "UTC":
+        product[TIME].attrs["long_name"] = f"time (UTC), days of {time_zone}"
     if "title" in dataset.attrs:
         product.attrs["title"] = f"{mean_of.capitalize()}s: {dataset.attrs['title']}"
     made = f"{mean_of}s of {', '.join(names)}, days of {time_zone}, capture {capture:g}"
     return with_layers(product, {}, made)
+
+
+def _of_each_start(dataset: xr.Dataset, period: Period, **options: Any) -> xr.Dataset:
+    """Return the means of a set of outlooks, by the time from a start to the begin of a period."""
+    parts = []
+    for start in dataset[REFERENCE].values:
+        one = dataset.sel({REFERENCE: start})
+        valid = xr.Variable(TIME, one[TIME].values, dataset[TIME].attrs)
+        one = one.drop_vars(TIME).rename({LEAD: TIME}).assign_coords({TIME: valid})
+        means = aggregate(one, period, **options)
+        ahead = (means[TIME].values - start) / np.timedelta64(1, "h")
+        parts.append(
+            means.drop_vars(f"{TIME}_bnds").rename({TIME: LEAD}).assign_coords({LEAD: ahead})
+        )
+        stated = dict(means[TIME].attrs)
+    joined = xr.concat(
+        parts,
+        REFERENCE,
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+        join="outer",
+        combine_attrs="override",
+    )
+    times = np.zeros((joined.sizes[LEAD], joined.sizes[REFERENCE]))
+    return restore_metadata(joined.assign_coords({TIME: ((LEAD, REFERENCE), times, stated)}))
 
 
 def _check(dataset: xr.Dataset, period: str, capture: float) -> None:
@@ -270,7 +306,7 @@ def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: fl
             for output, layer in zip(outputs, made, strict=True)
         }
         if f"{name}_flag" in part:
-            layers[f"{name}_flag"] = xr.apply_ufunc(
+            flag: xr.DataArray = xr.apply_ufunc(
                 partial(_most_frequent, cuts=cuts),
                 with_all_hours(part[f"{name}_flag"]),
                 input_core_dims=[[TIME]],
@@ -279,7 +315,9 @@ def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: fl
                 dask="parallelized",
                 dask_gufunc_kwargs={"output_sizes": {TIME: len(cuts)}},
                 output_dtypes=[np.int8],
-            ).where(layers[name].notnull(), np.int8(PRODUCT_FLAGS["no_estimate"]))
+            )
+            known = layers[name].notnull() | (flag == missing_class(np.int8))
+            layers[f"{name}_flag"] = flag.where(known, np.int8(PRODUCT_FLAGS["no_estimate"]))
     return xr.Dataset(layers)
 
 
@@ -327,11 +365,16 @@ def _sums(values: np.ndarray, cuts: list[slice]) -> np.ndarray:
 
 
 def _most_frequent(flags: np.ndarray, *, cuts: list[slice]) -> np.ndarray:
-    """Return the flag that most hours of each period with an estimate have, (..., period) int8."""
+    """Return the flag that most hours of each period with an estimate have, (..., period) int8.
+
+    It is missing where it is at all hours, outside of a clip.
+    """
     kinds = sorted(kind for name, kind in PRODUCT_FLAGS.items() if name != "no_estimate")
     counts = [[(flags[..., cut] == kind).sum(axis=-1) for cut in cuts] for kind in kinds]
-    most = np.argmax(counts, axis=0)
-    return np.moveaxis(np.array(kinds, np.int8)[most], 0, -1)
+    most = np.array(kinds, np.int8)[np.argmax(counts, axis=0)]
+    missing = missing_class(np.int8)
+    outside = [(flags[..., cut] == missing).all(axis=-1) for cut in cuts]
+    return np.moveaxis(np.where(outside, np.int8(missing), most), 0, -1)
 
 
 def _described(dataset: xr.Dataset, means: xr.Dataset, name: str, mean_of: str) -> None:
@@ -377,5 +420,6 @@ def _with_coordinates(dataset: xr.Dataset, means: xr.Dataset, periods: _Periods)
             f"{TIME}_bnds": ((TIME, "bnds"), np.stack([periods.begins, periods.ends], axis=1)),
         }
     )
-    attributes = {k: v for k, v in dataset.attrs.items() if k != "id"}
+    of_hours = ("id", "time_coverage")
+    attributes = {k: v for k, v in dataset.attrs.items() if not str(k).startswith(of_hours)}
     return joined.assign_attrs(attributes)

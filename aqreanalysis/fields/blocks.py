@@ -142,7 +142,7 @@ def predict_blocks(
         raise ValueError("no hour to predict: the selection of time is empty")
     # The median of a product of means: what verification and reading need of its distribution.
     layers = _Layers(variable, statistic, with_median(quantiles, statistic), freedom)
-    blocks = _Blocks(field, targets, network, observed, network.reach_km, layers)
+    blocks = _Blocks(field, targets, network, observed, network.support_km, layers)
     sizes = _chunk_sizes(targets, chunks or {}, targets.block_sizes(stop - start, alignment))
     first = _steps_since_epoch(time) + start
     spans = _spans(start, stop, sizes[TIME], -first % alignment if alignment > 1 else 0)
@@ -165,12 +165,10 @@ class _Targets:
         """Return the targets of a grid or of a Dataset of stations."""
         coordinates: dict[str, Any]
         if isinstance(at, Grid):
-            coordinates = {at.dims[0]: at.y, at.dims[1]: at.x}
+            coordinates = at.coordinates()
             if at.is_geographic:
                 return cls(at.x[None], at.y[:, None], at.shape, at.dims, coordinates)
-            longitude, latitude = at.longitude_latitude()
-            coordinates |= {"lat": (at.dims, latitude), "lon": (at.dims, longitude)}
-            return cls(longitude, latitude, at.shape, at.dims, coordinates)
+            return cls(*at.longitude_latitude(), at.shape, at.dims, coordinates)
         network = StationNetwork.from_dataset(at)
         coordinates = {
             str(name): coordinate.variable
@@ -243,7 +241,7 @@ class _Blocks:
     targets: _Targets
     network: StationNetwork
     observed: np.ndarray  # (stations, time) bool
-    reach_km: float
+    support_km: float
     written: _Layers
 
     def arrays(self, spans: list[slice], sizes: Mapping[str, int]) -> tuple[list[Any], Any]:
@@ -338,7 +336,7 @@ class _Blocks:
         """Return the flags of one block, (cells, hours) int8."""
         index = near.index[:, : len(self.observed)]  # no station is absent
         few = self._reporting(index, span) < min(FEW_STATIONS, index.shape[1])
-        far = near.distance_km[:, :1] > self.reach_km
+        far = near.distance_km[:, :1] > self.support_km
         far_flag = far * np.int8(PRODUCT_FLAGS["far_from_stations"])
         flag = np.where(few, np.int8(PRODUCT_FLAGS["few_stations_reporting"]), far_flag)
         flag[nothing] = PRODUCT_FLAGS["no_estimate"]

@@ -1,4 +1,4 @@
-"""NetCDF files, opened lazily, joined along time, and divided into blocks."""
+"""NetCDF files and Zarr stores, opened lazily, joined along time, and divided into blocks."""
 
 import glob
 import os
@@ -12,6 +12,8 @@ import xarray as xr
 
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.periods import dated_variable
+from aqreanalysis.observations import ObservationError
+from aqreanalysis.observations.archive.opening import check_archive, check_zarr, is_archive
 from aqreanalysis.untrusted import UnreadableError
 from aqreanalysis.untrusted import open_netcdf as netcdf
 
@@ -41,12 +43,50 @@ def open_netcdf(path: str | os.PathLike[str], *, chunks: dict | None = None) -> 
         raise ForeignError(f"{os.fspath(path)} cannot be read as NetCDF: {error}") from error
 
 
+def open_store(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Return the lazy Dataset of a Zarr store; it may hold numbers and texts, and no links.
+
+    Raises
+    ------
+    ForeignError
+        If it is damaged, or another kind of store.
+    """
+    try:
+        check_zarr()
+        check_archive(Path(path))
+        return xr.open_zarr(path, chunks={}, consolidated=True, decode_timedelta=False)
+    except (ObservationError, ValueError, KeyError, OSError) as error:
+        raise ForeignError(f"{os.fspath(path)} cannot be read as Zarr: {error}") from error
+
+
+def open_joined(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> xr.Dataset:
+    """Return the lazy Dataset of files or stores, which stay open until its ``close()``.
+
+    Those of a pattern such as ``"cams-2019-*.nc"`` or of several paths, in any order, are joined
+    along their time.
+
+    Raises
+    ------
+    ForeignError
+        If there is no such file, it cannot be read, or the files do not fit together.
+    """
+    with ExitStack() as stack:
+        files = []
+        for path in _paths(source):
+            store = Path(path).is_dir() and is_archive(Path(path))
+            files.append(open_store(path) if store else open_netcdf(path, chunks={}))
+            stack.callback(files[-1].close)
+        joined = files[0] if len(files) == 1 else _joined(files)
+        joined = joined.copy()
+        joined.set_close(stack.pop_all().close)
+    return joined
+
+
 @contextmanager
 def opened(source: Source) -> Iterator[xr.Dataset]:
     """Open files as a lazy Dataset, and close them afterwards; a Dataset is left open.
 
-    Files of a path, a pattern such as ``"cams-2019-*.nc"`` or several paths, in any order, are
-    joined along their time.
+    The files are those of `open_joined`.
 
     Raises
     ------
@@ -62,9 +102,8 @@ def opened(source: Source) -> Iterator[xr.Dataset]:
     if isinstance(source, xr.Dataset):
         yield source
         return
-    with ExitStack() as stack:
-        files = [stack.enter_context(open_netcdf(path)) for path in _paths(source)]
-        yield files[0] if len(files) == 1 else _joined(files)
+    with open_joined(source) as joined:
+        yield joined
 
 
 def in_blocks(variable: xr.Variable, time: Hashable | None) -> xr.Variable:
@@ -145,6 +184,7 @@ def _joined(files: Sequence[xr.Dataset]) -> xr.Dataset:
             f"{', '.join(sorted(map(str, dimensions))) or 'none'}. Join them with xarray"
         )
     (time,) = dimensions
+    _check_alike(files)
     try:
         return xr.concat(
             [_layers_in_blocks(file, time) for file in files],
@@ -157,6 +197,20 @@ def _joined(files: Sequence[xr.Dataset]) -> xr.Dataset:
         )
     except (ValueError, KeyError) as error:
         raise ForeignError(f"the files do not fit together: {error}") from error
+
+
+def _check_alike(files: Sequence[xr.Dataset]) -> None:
+    """Refuse files whose layers of one name are in other units, or other methods over time."""
+    usual = {"units": "none", "cell_methods": "time: mean"}
+    for attribute, unstated in usual.items():
+        for name in files[0].data_vars:
+            layers = [file[name] for file in files if name in file.data_vars]
+            stated = {str(layer.attrs.get(attribute, unstated)) for layer in layers}
+            if len(stated) > 1:
+                raise ForeignError(
+                    f"the files do not fit together: {attribute} of {name!r} is "
+                    f"{' and '.join(sorted(stated))}. Join those alone that are of one kind"
+                )
 
 
 def _layers_in_blocks(file: xr.Dataset, time: Hashable) -> xr.Dataset:

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.ticker import MaxNLocator
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS
+from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, Pollutant
 from aqreanalysis.maps.frame import (
     LEFT_IN,
     SMALL_PT,
@@ -51,9 +51,17 @@ def words_for(dataset: xr.Dataset, variable: str, what: What = "value") -> Words
     units = str(attributes.get("units", CONCENTRATION_UNITS if known else ""))
     suffix = f" ({written_units(units)})" if units not in ("", "1") else ""
     title = f"{name} concentration" if known else name
+    if known and (of_period := _of_period(str(attributes.get("long_name")), known)):
+        title, name = f"{title}: {of_period}", f"{name}, {of_period}"
     if what == "uncertainty":
         return Words(f"{title}: standard error", f"{name} standard error{suffix}")
     return Words(title, f"{name}{suffix}")
+
+
+def _of_period(long_name: str, known: Pollutant) -> str:
+    """Return what values are of longer periods, such as "daily maximum", or nothing."""
+    of_periods = long_name.removesuffix(f" of {known.long_name}")
+    return "" if of_periods == long_name else of_periods
 
 
 def _sentence(name: str) -> str:

@@ -1,6 +1,8 @@
 """Attributes of a product's layers and of the file, recomputed from its names and values."""
 
+import hashlib
 import logging
+import re
 from importlib.metadata import version
 from typing import Any
 
@@ -12,9 +14,11 @@ from aqreanalysis.conventions import (
     POLLUTANTS,
     PRODUCT_FLAGS,
     TIME,
+    missing_class,
     probability_of,
 )
 from aqreanalysis.network import StationNetwork
+from aqreanalysis.product.classes import are_classes, as_classes, class_type
 from aqreanalysis.product.coordinates import (
     CRS,
     HORIZONTAL,
@@ -22,17 +26,26 @@ from aqreanalysis.product.coordinates import (
     layout_of,
     restore_coordinates,
 )
+from aqreanalysis.product.statistics import (
+    AVERAGING,
+    restate_statistics,
+    without_marks_of_joining,
+)
 from aqreanalysis.product.times import is_set
-from aqreanalysis.product.variables import ProductError
+from aqreanalysis.product.variables import MEASURED, ProductError
 
-CONVENTIONS = "CF-1.11, ACDD-1.3"
+#: The versions of CF that are written, the default first: the newest that checkers know.
+CF_VERSIONS = ("1.11", "1.12")
+CONVENTIONS = f"CF-{CF_VERSIONS[0]}, ACDD-1.3"
 
 #: The table that holds every standard name used here, as the table names itself.
 _VOCABULARY = "CF-StandardNameTable-93"
 #: Attributes that name other variables, which may have been dropped.
 _RELATIONS = ("coordinates", "grid_mapping", "ancillary_variables")
 #: What is true of a file only: how it was rounded, and a CRS in the words of Zarr.
-_OF_A_FILE = ("quantization_", "_CRS")
+_OF_A_FILE = ("quantization", "_CRS")
+#: Attributes that a layer may state for itself.
+_WORDING = ("long_name", "units", "cell_methods", "coverage_content_type")
 _DISTANCE = "distance_to_nearest_station"
 #: Layers that do not belong to one pollutant.
 _AUXILIARY = {
@@ -57,7 +70,9 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
     Arithmetic, selections and reopening lose the CRS, the bounds or the attributes of a Dataset.
     They are rebuilt from the names of variables and coordinates. A ``long_name``,
     ``cell_methods`` or ``units`` that the product still has stays, and so do its global
-    attributes; extents and coverage are computed anew. Lazy layers stay lazy.
+    attributes; extents and coverage are computed anew. What is no longer true is said
+    anew or left out: values made of those of the hours are called so (`restate_statistics`).
+    Lazy layers stay lazy.
 
     Parameters
     ----------
@@ -73,7 +88,7 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
     ------
     ProductError
         If the product holds no pollutant, or what was lost cannot be derived from the rest: the
-        CRS of projected coordinates, the meaning of the time labels.
+        CRS of projected coordinates, the meaning of the time labels, what was made of the hours.
 
     Examples
     --------
@@ -90,13 +105,27 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
             f"a product holds at least one of {', '.join(POLLUTANTS)}; found "
             f"{', '.join(map(str, product.data_vars)) or 'no variable'}. Rename its variable."
         )
-    restored = restore_coordinates(product)
+    logical = [n for n in product.data_vars if n in POLLUTANTS and product[n].dtype.kind == "b"]
+    if logical:
+        raise ProductError(
+            f"{logical[0]} holds true and false, which is no concentration. Keep the comparison "
+            f"beside it, product.assign({logical[0]}_high=(product.{logical[0]} > 75)), or take "
+            "probabilities, product.aqnet.exceedance(75)."
+        )
+    product = without_marks_of_joining(product)
+    by_nco = TIME in product.variables and "cell_methods" in product[TIME].attrs
+    restored = _without_regridded_flags(restore_coordinates(product), layout)
+    restored = restate_statistics(restored, by_nco=by_nco)
     for name in restored.data_vars:
         layer = restored[name].variable.copy(deep=False)  # keeps lazy values lazy
         layer.attrs = _layer_attributes(restored, str(name), layout)
         layer.encoding = {}
+        if are_classes(layer.attrs):
+            layer = as_classes(layer, str(name))
+            layer.encoding = {"_FillValue": missing_class(class_type(layer.attrs))}
         restored[name] = layer
-    return restored.assign_attrs({**_history(product), **_global_attributes(restored, layout)})
+    attributes = {**_history(restored), **_global_attributes(restored, layout)}
+    return restored.assign_attrs({**attributes, "id": _identifier(restored, attributes)})
 
 
 def coordinates_attribute(product: xr.Dataset, name: str) -> str:
@@ -128,14 +157,25 @@ def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[st
         fixed["grid_mapping"] = CRS
     if role == "analysis":
         fixed |= _ancillary(product, base)
-    elif role == "uncertainty" or probability_of(role) is not None:
+        if layout == "stations" and _is_measured(product, base):
+            fixed["coverage_content_type"] = MEASURED
+    elif base in product and (role == "uncertainty" or probability_of(role) is not None):
         fixed["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
-    wording = {k: stated[k] for k in ("long_name", "units", "cell_methods") if k in stated}
+    if base in POLLUTANTS and TIME in product[name].dims and not is_set(product):
+        step = product[TIME].attrs["step_hours"]
+        fixed[AVERAGING] = product[name].attrs.get(AVERAGING, step)
+    wording = {k: stated[k] for k in _WORDING if k in stated}
     attributes = {**stated, **_described(name, base, role), **wording, **fixed}
-    if TIME not in product.coords or is_set(product):
-        # CF has no method over a coordinate that the product lacks.
+    if TIME not in product[name].dims or is_set(product):
+        # CF has no method over a coordinate that the layer lacks.
         attributes.pop("cell_methods", None)
     return attributes
+
+
+def _is_measured(product: xr.Dataset, name: str) -> bool:
+    """Return whether a pollutant at stations is that of observations, with gaps filled or not."""
+    estimated = f"{name}_uncertainty" in product and f"{name}_origin" not in product
+    return "method" not in product.attrs and not estimated
 
 
 def _role(name: str) -> tuple[str, str]:
@@ -190,7 +230,8 @@ def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
     """Return the attribute that names the layers that qualify a concentration."""
     roles = (_role(str(name)) for name in product.data_vars)
     quantiles = (f"{b}_{role}" for b, role in roles if b == base and probability_of(role))
-    candidates = (f"{base}_uncertainty", *quantiles, f"{base}_flag", _DISTANCE)
+    qualifying = (f"{base}_{role}" for role in ("flag", "origin", "qc"))
+    candidates = (f"{base}_uncertainty", *quantiles, *qualifying, _DISTANCE)
     layers = [name for name in candidates if name in product.data_vars]
     return {"ancillary_variables": " ".join(layers)} if layers else {}
 
@@ -198,12 +239,18 @@ def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
 def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     """Return the attributes of the file; title, summary and keywords stay if stated."""
     names = [POLLUTANTS[str(n)].long_name for n in product.data_vars if n in POLLUTANTS]
+    types = {
+        product[n].attrs["coverage_content_type"] for n in product.data_vars if n in POLLUTANTS
+    }
+    measured = types == {MEASURED}
+    made = "measured at stations" if measured else "analysed from station measurements"
+    estimated = (
+        "estimated from the measurements of an air-quality network, with one standard error "
+    )
+    estimated += "and a flag that tells how well stations support each value."
     defaults = {
-        "title": f"{', '.join(names)} analysed from station measurements",
-        "summary": (
-            f"{', '.join(names)} estimated from the measurements of an air-quality network, with "
-            "one standard error and a flag that tells how well stations support each value."
-        ),
+        "title": f"{', '.join(names)} {made}",
+        "summary": f"{', '.join(names)} {f'{made}.' if measured else estimated}",
         "keywords": ", ".join(["air quality", "reanalysis", "station network", *names]),
     }
     stated = {name: product.attrs[name] for name in defaults if name in product.attrs}
@@ -226,6 +273,48 @@ def _history(product: xr.Dataset) -> dict[str, str]:
         "history": f"aqreanalysis {version('aqreanalysis')}: metadata rebuilt from names and "
         "values; what the product was made from was lost before"
     }
+
+
+def _identifier(product: xr.Dataset, attributes: dict[str, Any]) -> str:
+    """Return an identifier of this file alone: of its input, and of what and when it is.
+
+    The last part is a digest of coordinates, layers and history, whose dates do not count.
+    """
+    names = "-".join(str(name) for name in product.data_vars if name in POLLUTANTS)
+    stated = str(product.attrs.get("id", ""))
+    base = re.sub(r"-[0-9a-f]{8}$", "", stated) if stated else f"aqreanalysis-{names}"
+    history = re.sub(r"(?m)^\d{4}-\d\d-\d\dT[\d:]+Z ", "", attributes["history"])
+    digest = hashlib.sha256(f"{sorted(map(str, product.data_vars))} {history}".encode())
+    for name in sorted(map(str, product.coords)):
+        coordinate = product[name]
+        on_its_own = name in product.dims or (coordinate.ndim == 1 and not name.endswith("_bnds"))
+        if on_its_own:
+            values = coordinate.values
+            values = values.astype(str) if values.dtype.kind in "OUT" else values
+            digest.update(f"{name} {values.shape}".encode() + values.tobytes())
+    return f"{base}-{digest.hexdigest()[:8]}"
+
+
+def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
+    """Return the product without flags if another program has made another grid of its own.
+
+    A flag that was interpolated is none; the file still states the size of the cells before.
+    """
+    if layout in ("stations", "curvilinear"):
+        return product
+    flags = [name for name in product.data_vars if _role(str(name))[1] == "flag"]
+    now = _resolution(product, layout)
+    if not flags or all(product.attrs.get(name, size) == size for name, size in now.items()):
+        return product
+    _logger.warning(
+        "the cells of the product were %s and are %s: %s was interpolated, and is left out",
+        *(", ".join(sizes.values()) for sizes in ({k: product.attrs.get(k, "") for k in now}, now)),
+        ", ".join(map(str, flags)),
+    )
+    history = (
+        f"{product.attrs.get('history', '')}\nother cells than before; without interpolated flags"
+    )
+    return product.drop_vars(flags).assign_attrs(history=history.strip())
 
 
 def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
@@ -252,7 +341,7 @@ def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     corners = [(south, west), (north, west), (north, east), (south, east), (south, west)]
     ring = ", ".join(f"{lat:.10g} {lon:.10g}" for lat, lon in corners)
     extent["geospatial_bounds"] = f"POLYGON (({ring}))"
-    if layout != "stations":
+    if layout not in ("stations", "curvilinear"):
         extent |= _resolution(product, layout)
     return extent
 
@@ -263,7 +352,7 @@ def _resolution(product: xr.Dataset, layout: Layout) -> dict[str, str]:
     for name, axis in zip(HORIZONTAL[layout], ("lat", "lon"), strict=True):
         bounds = product.coords.get(f"{name}_bnds")
         if bounds is not None:
-            size = float(abs(bounds[0, 1] - bounds[0, 0]))
+            size = float(np.median(np.abs(bounds[:, 1] - bounds[:, 0])))
             unit = "degree" if layout == "geographic" else product[name].attrs["units"]
             resolution[f"geospatial_{axis}_resolution"] = f"{size:.9g} {unit}"
     return resolution
@@ -272,11 +361,14 @@ def _resolution(product: xr.Dataset, layout: Layout) -> dict[str, str]:
 def _coverage(product: xr.Dataset) -> dict[str, Any]:
     """Return the period that the averaging periods of the product cover."""
     if is_set(product):
-        valid = product[TIME].values
-        return {
+        valid, stated = product[TIME].values, product[TIME].attrs
+        coverage = {
             "time_coverage_start": iso_time(valid.min()),
             "time_coverage_end": iso_time(valid.max()),
         }
+        if "step_hours" in stated:
+            coverage["time_coverage_resolution"] = f"PT{stated['step_hours']:.10g}H"
+        return coverage
     if f"{TIME}_bnds" not in product.coords or not product.sizes[TIME]:
         return {}
     bounds = product[f"{TIME}_bnds"].values

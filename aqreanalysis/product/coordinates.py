@@ -1,5 +1,6 @@
 """The coordinates of a product, restored with bounds, CRS and attributes."""
 
+import logging
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,9 @@ from aqreanalysis.foreign.errors import raising
 from aqreanalysis.product.times import is_set, restore_leads, restore_periods, restore_set
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
 
-Layout = Literal["geographic", "projected", "stations"]
+logger = logging.getLogger(__name__)
+
+Layout = Literal["geographic", "projected", "curvilinear", "stations"]
 
 #: Name of the scalar that holds the coordinate reference system.
 CRS = "crs"
@@ -19,6 +22,7 @@ CRS = "crs"
 HORIZONTAL: dict[Layout, tuple[str, ...]] = {
     "geographic": ("lat", "lon"),
     "projected": ("y", "x"),
+    "curvilinear": ("y", "x"),
     "stations": (STATION,),
 }
 
@@ -47,7 +51,8 @@ def layout_of(product: xr.Dataset) -> Layout:
     Raises
     ------
     ProductError
-        If the dimensions are none of ``(lat, lon)``, ``(y, x)`` and ``(station)``.
+        If the dimensions are none of ``(lat, lon)``, ``(y, x)`` and ``(station)``. Without axes x
+        and y, the longitude and latitude of the cells say where they lie ("curvilinear").
 
     Examples
     --------
@@ -56,7 +61,11 @@ def layout_of(product: xr.Dataset) -> Layout:
     """
     for layout, dims in HORIZONTAL.items():
         if all(dim in product.dims for dim in dims):
-            return layout
+            # Without axes, longitude and latitude say where the cells lie.
+            axes = layout != "projected" or not {"x", "y"}.isdisjoint(product.variables)
+            placed = all(product[n].ndim == 2 for n in ("lon", "lat") if n in product.variables)
+            if axes or not ({"lon", "lat"} <= set(product.variables) and placed):
+                return layout
     raise ProductError(
         "a product needs dimensions (time, lat, lon), (time, y, x) or (station, time); "
         f"found {tuple(product.sizes)}. Keep the horizontal dimensions, or rename them."
@@ -134,11 +143,34 @@ def crs_attributes(crs: Any) -> dict[str, Any]:
             f"CF has no grid mapping for {crs.name!r}, so the file would not be georeferenced "
             "everywhere. Use longitude and latitude (EPSG:4326) or the UTM zone of the region."
         )
+    if attributes["grid_mapping_name"] == "polar_stereographic":
+        # CF asks for the pole, which PROJ leaves out where a standard parallel implies it.
+        parallel = attributes.get("standard_parallel", 90.0)
+        pole = float(np.copysign(90.0, np.atleast_1d(parallel)[0]))
+        attributes.setdefault("latitude_of_projection_origin", pole)
     # netCDF attributes are numbers, texts or arrays; tuples come from two standard parallels.
     return {
         name: np.array(value) if isinstance(value, tuple | list) else value
         for name, value in attributes.items()
     }
+
+
+def check_crs(crs: str) -> None:
+    """Refuse a CRS that a product cannot be written in.
+
+    Raises
+    ------
+    ProductError
+        As of `crs_attributes`.
+
+    Examples
+    --------
+    >>> check_crs("EPSG:32650")
+    """
+    if crs != "EPSG:4326":
+        import pyproj
+
+        crs_attributes(pyproj.CRS.from_user_input(crs))
 
 
 def cell_bounds(centres: np.ndarray, size: float) -> np.ndarray:
@@ -155,6 +187,13 @@ def cell_bounds(centres: np.ndarray, size: float) -> np.ndarray:
 
 def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
     """Return the product with the two axes of its grid and their bounds."""
+    if layout == "curvilinear":
+        return product.assign_coords(
+            {
+                name: coordinate(product[name].dims, product[name].values, attributes)
+                for name, attributes in (("lon", _LONGITUDE), ("lat", _LATITUDE))
+            }
+        )
     names = HORIZONTAL[layout]
     centres = {name: product[name].values.astype(np.float64) for name in names}
     sizes = {name: _spacing(values) for name, values in centres.items()}
@@ -239,8 +278,9 @@ def _with_stations(product: xr.Dataset) -> xr.Dataset:
             f"{' and no '.join(missing)}. Add them as coordinates."
         )
     identifiers = product.variables.get("station_id", product.variables.get(STATION))
-    if identifiers is None:
-        raise ProductError("a station product needs identifiers; found no coordinate 'station'.")
+    if identifiers is None:  # CDO drops texts
+        logger.warning("the stations have lost their identifiers: they are numbered")
+        identifiers = xr.Variable(STATION, np.arange(product.sizes[STATION]))
     texts = _texts(identifiers.values)
     product = product.assign_coords({STATION: texts, "station_id": (STATION, texts)})
     coordinates = {}

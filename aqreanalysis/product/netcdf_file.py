@@ -1,20 +1,24 @@
 """The NetCDF file of a product: its dimensions, coordinates and layers, filled region by region."""
 
 from collections.abc import Hashable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS, TIME
-from aqreanalysis.product.attributes import coordinates_attribute
+from aqreanalysis.conventions import TIME, missing_class
+from aqreanalysis.product.attributes import CF_VERSIONS, coordinates_attribute
+from aqreanalysis.product.classes import are_classes, check_classes, class_type
 from aqreanalysis.product.regions import Region, file_chunks
-from aqreanalysis.product.rounding import quantization_attributes, rounded
-from aqreanalysis.product.variables import ProductError
+from aqreanalysis.product.rounding import digits_of, quantization_attributes, rounded
+from aqreanalysis.product.variables import ProductError, check_concentrations
 
 #: HDF5 needs room for one row of chunks, which regions may fill in several turns, and some more.
 _CACHE_BYTES = 2**26
+#: Name of the variable that describes the rounding (CF 1.12, section 8.4.2).
+_QUANTIZATION = "quantization_info"
 
 
 class ProductFile:
@@ -24,7 +28,13 @@ class ProductFile:
     """
 
     def __init__(
-        self, path: Path, product: xr.Dataset, *, compress: bool, significant_digits: int | None
+        self,
+        path: Path,
+        product: xr.Dataset,
+        *,
+        compress: bool,
+        significant_digits: int | None,
+        cf_version: str,
     ) -> None:
         import netCDF4
         from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
@@ -35,6 +45,7 @@ class ProductFile:
             {"compression": "zlib", "complevel": 4, "shuffle": True} if compress else {}
         )
         self._digits = significant_digits
+        self._cf_version = cf_version
         with self._lock:
             self._file = netCDF4.Dataset(path, "w", format="NETCDF4", clobber=False)
 
@@ -45,13 +56,30 @@ class ProductFile:
         with self._lock:
             self._file.set_fill_off()
             self._file.setncatts(_characters(self._product.attrs))
+            self._file.Conventions = f"CF-{self._cf_version}, ACDD-1.3"
             for dim, size in self._product.sizes.items():
-                self._file.createDimension(str(dim), size)
+                unlimited = dim == TIME and self._has_records
+                self._file.createDimension(str(dim), None if unlimited else size)
             for name, coordinate in coordinates.items():
                 self._write_coordinate(name, coordinate)
             for layer in self._product.data_vars:
                 self._define_layer(str(layer))
+            if self._states_quantization:
+                rounding = self._file.createVariable(_QUANTIZATION, "i4", (), fill_value=False)
+                rounding.algorithm = quantization_attributes(1)["quantization_algorithm"]
+                rounding.implementation = f"aqreanalysis {version('aqreanalysis')}"
         return self
+
+    @property
+    def _has_records(self) -> bool:
+        """Whether time comes first, so that NCO can join and average files along it."""
+        layers = self._product.data_vars.values()
+        return all(layer.dims[0] == TIME for layer in layers if TIME in layer.dims)
+
+    @property
+    def _states_quantization(self) -> bool:
+        """Whether the rounding is described as CF does from 1.12 on."""
+        return self._digits is not None and self._cf_version != CF_VERSIONS[0]
 
     def write(self, computed: xr.Dataset, region: Region) -> None:
         """Write the computed layers of one region, under the lock of xarray's readers."""
@@ -83,7 +111,10 @@ class ProductFile:
         kind = _number_type(name, values.dtype)
         missing = np.isnan(values)
         fill = _fill(kind) if missing.any() else False
-        variable = self._file.createVariable(name, kind, dims, fill_value=fill)
+        # Along an unlimited dimension, the library would make a chunk of each step.
+        records = TIME in dims and self._has_records
+        whole = [max(size, 1) for size in values.shape] if records else None
+        variable = self._file.createVariable(name, kind, dims, fill_value=fill, chunksizes=whole)
         variable.set_auto_maskandscale(False)
         variable.setncatts(_characters(attributes))
         variable[...] = np.where(missing, fill, values).astype(kind)
@@ -107,6 +138,8 @@ class ProductFile:
         options: dict[str, Any] = {"fill_value": False}
         if kind.kind == "f":
             options["fill_value"] = _fill(kind)
+        elif are_classes(layer.attrs):
+            options["fill_value"] = kind.type(missing_class(kind))
         if layer.dims:
             chunks = file_chunks({str(dim): layer.sizes[dim] for dim in layer.dims})
             options |= {"chunksizes": list(chunks.values()), **self._filters}
@@ -117,26 +150,31 @@ class ProductFile:
         auxiliary = coordinates_attribute(self._product, name)
         extra = {"coordinates": auxiliary} if auxiliary else {}
         variable.setncatts(_characters(dict(layer.attrs) | extra))
-        if kind.kind == "f" and self._digits is not None:
-            digits = {"quantization_nsd": np.int32(self._digits)}  # int would become int64
-            variable.setncatts(quantization_attributes(self._digits) | digits)
+        if kind.kind == "f" and (digits := digits_of(self._product, name, self._digits)):
+            stated = {"quantization_nsd": np.int32(digits)}  # int would become int64
+            words = quantization_attributes(digits)
+            if self._states_quantization:
+                words = {"quantization": _QUANTIZATION}
+            variable.setncatts(words | stated)
 
     def _encoded(self, layer: xr.DataArray) -> np.ndarray:
         """Return values as the file holds them: flags checked, rounded, missing ones filled."""
-        values, name, digits = layer.values, str(layer.name), self._digits
-        kind = self._dtype(name, self._product[name])
-        if _is_flag(name):
-            _check_flags(layer)
+        values, name = layer.values, str(layer.name)
+        described = self._product[name]
+        digits, kind = digits_of(self._product, name, self._digits), self._dtype(name, described)
+        if are_classes(described.attrs):
+            check_classes(values, name, described.attrs)
+        check_concentrations(values, name, described.attrs)
         if kind.kind == "f":
             values = values.astype(kind) if digits is None else rounded(values, digits)
             values[np.isnan(values)] = _fill(kind)
         return values.astype(kind, copy=False)
 
     def _dtype(self, name: str, layer: xr.DataArray) -> np.dtype:
-        """Return the type in the file: int8 for flags, float32 for rounded values."""
-        if _is_flag(name):
-            return np.dtype(np.int8)
-        if layer.dtype.kind == "f" and self._digits is not None:
+        """Return the type in the file: that of its classes, float32 for rounded values."""
+        if are_classes(layer.attrs):
+            return class_type(layer.attrs)
+        if layer.dtype.kind == "f" and digits_of(self._product, name, self._digits) is not None:
             return np.dtype(np.float32)
         return _number_type(name, layer.dtype)
 
@@ -167,22 +205,6 @@ def _number_type(name: str, kind: np.dtype) -> np.dtype:
         f"a product holds numbers, and texts for stations; {name!r} is {kind}. "
         f"Drop it: product.drop_vars({name!r})."
     )
-
-
-def _is_flag(name: str) -> bool:
-    """Return whether a layer is the flag of a pollutant."""
-    return name.endswith("_flag") and name.removesuffix("_flag") in POLLUTANTS
-
-
-def _check_flags(layer: xr.DataArray) -> None:
-    """Refuse values that are not flags, as averages of flags are."""
-    valid = np.isin(layer.values, list(PRODUCT_FLAGS.values()))
-    if not valid.all():
-        raise ProductError(
-            f"{layer.name} holds {layer.values[~valid][0]}, which is none of "
-            f"{', '.join(map(str, PRODUCT_FLAGS.values()))}. Flags cannot be averaged: "
-            f"drop them, product.drop_vars({layer.name!r})."
-        )
 
 
 def _fill(kind: np.dtype) -> np.floating:

@@ -1,6 +1,5 @@
 """From a bare field to the CF product, with its provenance in the attributes."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest
 from aqreanalysis.product.attributes import iso_time, restore_metadata
-from aqreanalysis.product.coordinates import CRS, cell_bounds, crs_attributes
+from aqreanalysis.product.coordinates import CRS, crs_attributes
 from aqreanalysis.product.metadata import checked_metadata
 from aqreanalysis.product.times import labelled_bounds
 from aqreanalysis.product.variables import EDGES, ProductError
@@ -128,13 +127,17 @@ def _place_faults(field: xr.Dataset, grid: Grid | None) -> list[str]:
             return []
         return [f"a field without a grid needs 'station'; found {tuple(field.sizes)}"]
     faults = []
-    for name, centres in zip(grid.dims, (grid.y, grid.x), strict=True):
+    for name in grid.bounds():
+        centres = grid.coordinates()[name]
         own = field[name].values if name in field.dims else np.array([])
         if own.shape != centres.shape or not np.allclose(own, centres, rtol=0, atol=1e-6):
             faults.append(
                 f"the field is not on the grid: along {name!r} expected {_span(centres)}, "
                 f"found {_span(own)}. Pass the grid that the field was predicted on"
             )
+    sizes = tuple(field.sizes.get(name, 0) for name in grid.dims)
+    if not grid.bounds() and sizes != grid.shape:
+        faults.append(f"the field is not on the grid: expected {grid.shape} cells, found {sizes}")
     return faults
 
 
@@ -168,10 +171,8 @@ def _grid_coordinates(grid: Grid) -> dict[str, Any]:
     coordinates: dict[str, Any] = {
         CRS: ((), np.int32(0), crs_attributes(pyproj.CRS.from_user_input(grid.crs)))
     }
-    for name, centres in zip(grid.dims, (grid.y, grid.x), strict=True):
-        bounds = cell_bounds(centres, grid.resolution)
-        coordinates |= {name: centres, f"{name}_bnds": ((name, EDGES), bounds)}
-    return coordinates
+    edges = {f"{name}_bnds": ((name, EDGES), bounds) for name, bounds in grid.bounds().items()}
+    return coordinates | grid.coordinates() | edges
 
 
 def _provenance(
@@ -189,11 +190,11 @@ def _provenance(
     period = f"{iso_time(labels[0])}/{iso_time(labels[-1])}"
     digest = input_digest(observations, variable)
     options = json.dumps(dict(settings), sort_keys=True, default=_plain)
-    made = hashlib.sha256(f"{statistic} {options}".encode()).hexdigest()
     earlier = str(observations.attrs.get("history", ""))
     name = pollutant(variable).long_name
     return {
-        "id": f"aqreanalysis-{variable}-{method}-{digest[:12]}-{made[:8]}".replace(" ", "_"),
+        # `restore_metadata` adds what this file is of it.
+        "id": f"aqreanalysis-{variable}-{method}-{digest[:12]}".replace(" ", "_"),
         "title": f"{name} analysed from station measurements by {method}",
         "source": f"aqreanalysis {release}, method {method}; measurements of {variable} at "
         f"{network.size} stations, {period}",

@@ -1,28 +1,32 @@
 """Opening a product again."""
 
 import os
-from pathlib import Path
+from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.foreign.errors import ForeignError
-from aqreanalysis.foreign.files import open_netcdf
+from aqreanalysis.foreign.files import open_joined
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.times import is_set
 from aqreanalysis.product.variables import ProductError
 
 
-def open_product(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Return the product in a file, lazily: layers are read when they are used.
+def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> xr.Dataset:
+    """Return the product in a file or store, lazily: layers are read when they are used.
 
     Coordinates, bounds and the CRS are coordinates again, stations have their identifiers as
-    index, and dimensions have the order of a product, so that the result can be written.
+    index, and dimensions have the order of a product, so that the result can be written. What
+    other programs made of a product, such as daily maxima, is called so, and loses the layers
+    that qualified the hours.
 
     Parameters
     ----------
-    path : path
-        A file of `write_netcdf`, or a CF file with the same names.
+    path : path or sequence of path
+        A file of `write_netcdf`, a store of `write_zarr`, or a CF file with the same names; or
+        several, also as a pattern such as ``"pm25-2014-*.nc"``, that are joined along time.
 
     Returns
     -------
@@ -32,18 +36,18 @@ def open_product(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     ProductError
-        If there is no such file, it is no NetCDF, or it holds no product.
+        If there is no such file, it is neither NetCDF nor Zarr, it holds no product, or several
+        do not fit together.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise ProductError(f"there is no file {source}")
     try:
-        file = open_netcdf(source, chunks={})
+        file = open_joined(path)
     except ForeignError as error:
         raise ProductError(str(error)) from error
+    source = str(path) if isinstance(path, str | os.PathLike) else ", ".join(map(str, path))
     try:
         product = file.set_coords([n for n in file.data_vars if str(n).endswith("_bnds")])
         product = product.assign_coords({n: product[n].load() for n in product.coords})
+        product = _in_order(product.drop_vars(_quantizations(product)))
         if STATION in product.dims and not is_set(product):  # some files have time first
             product = product.transpose(STATION, TIME, ..., missing_dims="ignore")
         product = restore_metadata(product)
@@ -52,3 +56,27 @@ def open_product(path: str | os.PathLike[str]) -> xr.Dataset:
         raise ProductError(f"{source} holds no product: {error}") from error
     product.set_close(file.close)
     return product
+
+
+def _in_order(product: xr.Dataset) -> xr.Dataset:
+    """Return a product whose labels of time increase; files may have been joined in any order."""
+    if TIME not in product.dims or TIME not in product.indexes:
+        return product
+    steps = np.diff(product[TIME].values)
+    if (steps > np.timedelta64(0)).all():
+        return product
+    product = product.sortby(TIME)
+    again = product.indexes[TIME].duplicated()
+    if again.any():
+        first = np.datetime_as_string(product[TIME].values[again][0], unit="m")
+        raise ProductError(
+            f"time has {first} more than once ({again.sum()} such labels): leave out the file that "
+            "repeats them"
+        )
+    return product
+
+
+def _quantizations(product: xr.Dataset) -> set[str]:
+    """Return the variables that describe how layers were rounded, true of their file alone."""
+    named = {str(layer.attrs.get("quantization")) for layer in product.data_vars.values()}
+    return named & set(map(str, product.data_vars))

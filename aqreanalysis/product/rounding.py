@@ -1,8 +1,9 @@
 """Rounding of values to significant digits, so that they compress."""
 
 import numpy as np
+import xarray as xr
 
-from aqreanalysis.product.variables import ProductError
+from aqreanalysis.product.variables import MEASURED, ProductError
 
 #: Values that are rounded at a time, so that temporary arrays fit into the processor's cache.
 _PIECE = 2**17
@@ -47,6 +48,19 @@ def check_digits(digits: int | None) -> None:
     """Refuse a number of significant digits that float32 does not have."""
     if digits is not None and not 1 <= digits <= 7:
         raise ProductError(f"significant_digits must be 1 to 7 or None; found {digits}")
+
+
+def digits_of(product: xr.Dataset, name: str, digits: int | None) -> int | None:
+    """Return the significant digits of a layer, or None: what was measured is not rounded.
+
+    Examples
+    --------
+    >>> filled = xr.Dataset({"pm25": 115.353, "pm25_origin": 0, "pm25_uncertainty": 7.25})
+    >>> digits_of(filled, "pm25", 3), digits_of(filled, "pm25_uncertainty", 3)
+    (None, 3)
+    """
+    measured = product[name].attrs.get("coverage_content_type") == MEASURED
+    return None if measured or f"{name}_origin" in product else digits
 
 
 def quantization_attributes(digits: int) -> dict[str, str | int]:

@@ -1,5 +1,7 @@
 """The times of a product: averaging periods with bounds, and reference and lead times."""
 
+from datetime import datetime
+
 import numpy as np
 import xarray as xr
 
@@ -45,22 +47,24 @@ def labelled_bounds(labels: np.ndarray, time_label: str, step_hours: float) -> n
 def restore_periods(product: xr.Dataset) -> xr.Dataset:
     """Return the product with ``time`` and ``time_bnds``; a single hour becomes a dimension."""
     product = product if TIME in product.dims else _with_time_dimension(product)
-    time = product[TIME]
-    bounds, label, step = _averaging_periods(product)
+    labels, bounds, label, step = _averaging_periods(product)
+    long_name = product[TIME].attrs.get("long_name", "")
     attributes = {
         **_TIME_ATTRIBUTES,
+        # Such as "time (UTC), days of Asia/Shanghai".
+        **({"long_name": long_name} if "UTC" in long_name else {}),
         "bounds": f"{TIME}_bnds",
         "time_label": label,
         "step_hours": step,
     }
-    labels = coordinate((TIME,), time.values.astype("datetime64[ns]"), attributes)
-    labels.encoding |= {
+    time = coordinate((TIME,), labels, attributes)
+    time.encoding |= {
         "units": _time_units(bounds),
         "calendar": "standard",
         "dtype": np.dtype("float64"),
     }
     return product.assign_coords(
-        {TIME: labels, f"{TIME}_bnds": coordinate((TIME, EDGES), bounds, {})}
+        {TIME: time, f"{TIME}_bnds": coordinate((TIME, EDGES), bounds, {})}
     )
 
 
@@ -125,31 +129,107 @@ def _with_time_dimension(product: xr.Dataset) -> xr.Dataset:
     return rest if bounds is None else rest.assign_coords({bounds.name: bounds.expand_dims(TIME)})
 
 
-def _averaging_periods(product: xr.Dataset) -> tuple[np.ndarray, str, float]:
-    """Return bounds, label and step of the averaging periods, from the bounds or the label."""
+def _averaging_periods(product: xr.Dataset) -> tuple[np.ndarray, np.ndarray, str, float]:
+    """Return labels, bounds, kind of label and step, from the bounds or else from the label.
+
+    Labels within their periods, as CDO gives them, become the beginnings of these.
+    """
     labels = product[TIME].values.astype("datetime64[ns]")
+    bounds = _stated_periods(product, labels)
+    if bounds is None:
+        return labels, *_labelled_periods(product, labels)
+    begin, end = bounds.T
+    step = float(np.median((end - begin) / np.timedelta64(1, "h")))
+    for label, edge in (("start", begin), ("end", end)):
+        if np.array_equal(edge, labels):
+            return labels, bounds, label, step
+    if ((begin <= labels) & (labels <= end)).all():
+        return begin, bounds, "start", step
+    outside = int(np.argmax((labels < begin) | (labels > end)))
+    period = " to ".join(np.datetime_as_string(bounds[outside], unit="m"))
+    raise ProductError(
+        f"the label {np.datetime_as_string(labels[outside], unit='m')} lies outside of its period, "
+        f"{period}, as {TIME}_bnds has it. Labels are in UTC: take local ones back, or drop "
+        f"{TIME}_bnds and state product.time.attrs['time_label'] and ['step_hours']."
+    )
+
+
+def _stated_periods(product: xr.Dataset, labels: np.ndarray) -> np.ndarray | None:
+    """Return the bounds of time, (n, 2), if they are there and have a length."""
     bounds = product.coords.get(f"{TIME}_bnds")
-    if bounds is not None and bounds.shape == (labels.size, 2) and bounds.dtype.kind == "M":
-        begin, end = bounds.values.astype("datetime64[ns]").T
-        step = float(np.median((end - begin) / np.timedelta64(1, "h")))
-        for label, edge in (("start", begin), ("end", end)):
-            if np.array_equal(edge, labels):
-                return np.stack([begin, end], axis=1), label, step
+    if bounds is None or bounds.shape != (labels.size, 2) or bounds.dtype.kind != "M":
+        return None
+    periods = np.sort(bounds.values.astype("datetime64[ns]"), axis=1)
+    if (periods[:, 0] == periods[:, 1]).any():
+        return None
+    if any("cell_methods" in product[name].attrs for name in (TIME, bounds.name)):
+        return _before_averaging(product, periods)
+    return periods
+
+
+def _before_averaging(product: xr.Dataset, averaged: np.ndarray) -> np.ndarray:
+    """Return the periods of values of NCO, which averages the bounds of time like any variable.
+
+    Raises
+    ------
+    ProductError
+        If they do not follow from the coverage that the file states.
+    """
+    middle = averaged[:, 0] + (averaged[:, 1] - averaged[:, 0]) // 2
+    first, last = (_instant(product.attrs.get(f"time_coverage_{end}")) for end in ("start", "end"))
+    if first is not None and last is not None:
+        edges = first + (last - first) * np.arange(middle.size + 1) // middle.size
+        edges = edges.astype("datetime64[ns]")
+        if np.array_equal(edges[:-1] + np.diff(edges) // 2, middle):
+            return np.stack([edges[:-1], edges[1:]], axis=1)
+    raise ProductError(
+        f"{TIME}_bnds was averaged with the values (NCO), so the hours that they were made of are "
+        "lost. Open the file with xarray, state both ends of each period, "
+        f"product = product.assign_coords({TIME}_bnds=(('time', 'bnds'), [[begin, end]])), and "
+        f"delete the attribute cell_methods of {TIME}."
+    )
+
+
+def _instant(text: object) -> np.datetime64 | None:
+    """Return an attribute in ISO 8601 as UTC without a zone, if it is one."""
+    try:
+        return np.datetime64(datetime.fromisoformat(str(text)).replace(tzinfo=None), "ns")
+    except ValueError:
+        return None
+
+
+def _labelled_periods(product: xr.Dataset, labels: np.ndarray) -> tuple[np.ndarray, str, float]:
+    """Return bounds, kind of label and step of the averaging periods, by what a label means."""
     attributes = product[TIME].attrs
     remedy = (
         "Say what a label means: product.time.attrs.update(time_label='start' or 'end', "
         "step_hours=hours of an averaging period)."
     )
     if "time_label" not in attributes or "step_hours" not in attributes:
-        raise ProductError(f"time has lost time_label and step_hours, and time_bnds. {remedy}")
+        raise ProductError(
+            f"time has lost time_label and step_hours, and {TIME}_bnds has no periods. {remedy}"
+        )
     label, step = attributes["time_label"], float(attributes["step_hours"])
     hours = np.diff(labels) / np.timedelta64(1, "h")
+    months = _months(labels, label, step)
+    if months is not None:
+        return months, label, step
     if hours.size and hours.min() > step * (1 + 1e-6):
         raise ProductError(
             f"the labels of time are {hours.min():g} h apart, but step_hours is {step:g} "
             f"and time_bnds is lost, so an average cannot be told from a selection. {remedy}"
         )
     return labelled_bounds(labels, label, step), label, step
+
+
+def _months(labels: np.ndarray, label: str, step_hours: float) -> np.ndarray | None:
+    """Return the calendar months that labels are the edges of, if a step is about a month."""
+    month = labels.astype("datetime64[M]")
+    whole = labels.size > 0 and (month == labels).all()
+    if not (whole and 28 * 24 <= step_hours <= 31 * 24 and label in ("start", "end")):
+        return None
+    begin = month if label == "start" else month - 1
+    return np.stack([begin, begin + 1], axis=1).astype("datetime64[ns]")
 
 
 def _time_units(labels: np.ndarray) -> str:

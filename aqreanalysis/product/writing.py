@@ -14,7 +14,7 @@ import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION, TIME
-from aqreanalysis.product.attributes import restore_metadata
+from aqreanalysis.product.attributes import CF_VERSIONS, restore_metadata
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import (
     Region,
@@ -52,6 +52,7 @@ def write_netcdf(
     progress: bool = True,
     dimension_order: Literal["station_time", "time_station"] = "station_time",
     resume: bool = False,
+    cf_version: str = CF_VERSIONS[0],
 ) -> Path:
     """Return the path of the CF NetCDF file that now holds the product.
 
@@ -81,6 +82,9 @@ def write_netcdf(
         from those of an interrupted run, which must have had the same blocks: `interrupted_blocks`
         gives them. The folder is removed when the file is complete; until then it takes the space
         of the product uncompressed.
+    cf_version : {"1.11", "1.12"}
+        Of the CF conventions: the newest that checkers know, or the one that has words for the
+        rounding of values.
 
     Raises
     ------
@@ -95,13 +99,19 @@ def write_netcdf(
     Model Dev. 14, 377-389.
     """
     check_digits(significant_digits)
+    if cf_version not in CF_VERSIONS:
+        raise ProductError(f"cf_version must be {' or '.join(CF_VERSIONS)}; found {cf_version!r}")
     target = Path(os.path.realpath(path))
     check_target(target, overwrite=overwrite, error=ProductError)
     restored = _ordered(restore_metadata(product), dimension_order)
     _check_space(restored, target.parent, _share(compress, significant_digits))
     layers = restored.drop_vars(list(restored.coords))
     cuts = regions(layers)
-    options = {"compress": compress, "significant_digits": significant_digits}
+    options = {
+        "compress": compress,
+        "significant_digits": significant_digits,
+        "cf_version": cf_version,
+    }
     fill = partial(_fill, layers=layers, cuts=cuts, target=target, progress=progress)
     if not resume:
         _write(target, restored, fill, options)

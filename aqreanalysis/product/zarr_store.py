@@ -1,8 +1,10 @@
 """Writing a product as Zarr: every worker writes the chunks that it computes."""
 
 import os
+from collections.abc import Hashable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,8 +14,16 @@ from aqreanalysis.conventions import STATION
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.resuming import block_sizes_of
-from aqreanalysis.product.rounding import check_digits, quantization_attributes, rounded
-from aqreanalysis.product.variables import ProductError
+from aqreanalysis.product.rounding import (
+    check_digits,
+    digits_of,
+    quantization_attributes,
+    rounded,
+)
+from aqreanalysis.product.variables import ProductError, check_concentrations
+
+#: What of the encoding of a variable a store has: the rest is of the file that it came from.
+_ENCODED = ("units", "calendar", "_FillValue")
 
 
 def write_zarr(
@@ -84,14 +94,16 @@ def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
     sizes = block_sizes_of(product)
     stored = product.chunk(sizes) if sizes else product
     for name, layer in stored.data_vars.items():
-        if layer.dtype.kind == "f" and significant_digits is not None:
+        if layer.dtype.kind == "f":
+            digits = digits_of(product, str(name), significant_digits)
+            kind = layer.dtype if digits is None else np.float32
             stored[name] = xr.apply_ufunc(
-                rounded,
-                layer.astype(np.float32),
-                significant_digits,
+                _as_stored,
+                layer.astype(kind),
+                kwargs={"name": str(name), "attributes": layer.attrs, "digits": digits},
                 dask="parallelized",
-                output_dtypes=[np.float32],
-            ).assign_attrs(layer.attrs | quantization_attributes(significant_digits))
+                output_dtypes=[kind],
+            ).assign_attrs(layer.attrs | (quantization_attributes(digits) if digits else {}))
         if "grid_mapping" in layer.attrs:
             # Here GDAL and QGIS find the CRS; before GDAL 3.9 nowhere else.
             crs = crs_of(product)
@@ -99,6 +111,14 @@ def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
             stored[name].attrs["_CRS"] = own
     for variable in stored.variables.values():
         variable.encoding = {
-            key: value for key, value in variable.encoding.items() if key in ("units", "calendar")
+            key: value for key, value in variable.encoding.items() if key in _ENCODED
         }
     return stored
+
+
+def _as_stored(
+    values: np.ndarray, *, name: str, attributes: Mapping[Hashable, Any], digits: int | None
+) -> np.ndarray:
+    """Return the values of a block as the store holds them."""
+    check_concentrations(values, name, attributes)
+    return values if digits is None else rounded(values, digits)

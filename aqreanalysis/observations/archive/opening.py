@@ -40,7 +40,7 @@ def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Data
         If it is damaged or of another form, or its arrays are none of numbers and text.
     """
     check_zarr()
-    _check_store(path)
+    check_archive(path)
     try:
         dataset = xr.open_zarr(path, chunks={}, consolidated=True)
         dataset = dataset.assign_coords({name: dataset[name].load() for name in dataset.coords})
@@ -75,12 +75,17 @@ def check_zarr() -> None:
         )
 
 
-def _check_store(path: Path) -> None:
-    """Refuse a store that is not whole, leads to other files or declares what it must not."""
+def check_archive(path: Path) -> None:
+    """Refuse a store that is not whole, leads to other files or declares what it must not.
+
+    Raises
+    ------
+    ObservationError
+    """
     try:
         if not (path / ".zmetadata").is_file():
             raise ValueError(
-                "it has no .zmetadata: it is no archive of write_archive. Open it with "
+                "it has no .zmetadata, so it is no store of this package. Open it with "
                 "xarray.open_zarr and pass the Dataset"
             )
         links = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink()]

@@ -1,0 +1,458 @@
+"""Round trips: what other programs make of a product is opened, and called what it is."""
+
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import rasterio.warp
+import xarray as xr
+from product_cases import GRIDS, checked, make_field, make_observations, make_product
+
+from aqreanalysis import Grid, synthetic_network
+from aqreanalysis.conventions import missing_class
+from aqreanalysis.fields.blocks import predict_blocks
+from aqreanalysis.filling import ORIGINS
+from aqreanalysis.network import FARTHEST_SUPPORT_KM, StationNetwork
+from aqreanalysis.predictive import RootNormal
+from aqreanalysis.product import (
+    ProductError,
+    build_product,
+    open_product,
+    restore_metadata,
+    write_netcdf,
+    write_zarr,
+)
+
+DAILY = "daily {} of PM2.5 mass concentration"
+
+
+def run(*command: str | Path) -> None:
+    """Run a program of others, or skip where this machine lacks it."""
+    if shutil.which(str(command[0])) is None:
+        pytest.skip(f"needs the program {command[0]}")
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+
+def two_days() -> xr.Dataset:
+    """Return a product of 48 hours."""
+    field = make_product()
+    time = pd.date_range("2014-11-01", periods=48, freq="h")
+    product = field.drop_vars("time_bnds").isel(time=np.arange(48) % 30).assign_coords(time=time)
+    product["time"].attrs.update(time_label="start", step_hours=1.0)
+    return restore_metadata(product)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return the file of a product of 48 hours."""
+    return write_netcdf(two_days(), tmp_path / "hourly.nc")
+
+
+def like_cdo(path: Path, method: str) -> Path:
+    """Write what CDO 2.1 makes of a product in daymean or daymax, as far as attributes tell."""
+    with xr.open_dataset(path) as file:
+        hourly = file.load()
+    days = hourly.drop_vars("time_bnds").resample(time="1D")
+    daily = days.mean() if method == "mean" else days.max()
+    begin = daily.time.values
+    bounds = np.stack([begin, begin + np.timedelta64(1, "D")], axis=1)
+    attributes = {
+        k: v for k, v in hourly.time.attrs.items() if "_label" not in k and "step" not in k
+    }
+    daily = daily.assign_coords(time=("time", begin + np.timedelta64(690, "m"), attributes))
+    daily["time"].encoding |= {"units": "hours since 1970-01-01", "dtype": "float64"}
+    daily["time_bnds"] = (("time", "bnds"), bounds)
+    for layer in daily.data_vars.values():
+        if str(layer.name).startswith("pm25"):
+            layer.attrs = hourly[layer.name].attrs.copy()
+            layer.attrs.setdefault("cell_methods", f"time: {method}")
+    operator = {"mean": "daymean", "maximum": "daymax"}[method]
+    daily.attrs = hourly.attrs | {
+        "history": f"Sat Nov 01 2014: cdo -s {operator} in.nc out.nc\n{hourly.attrs['history']}"
+    }
+    result = path.with_name(f"{method}.nc")
+    daily.to_netcdf(result)
+    return result
+
+
+# What CDO makes
+
+
+@pytest.mark.parametrize(
+    ("method", "cell_methods"),
+    [("mean", "time: mean"), ("maximum", "time: mean time: maximum (interval: 1 hour)")],
+)
+def test_daily_values_of_cdo_are_called_so(
+    path: Path, method: str, cell_methods: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for daily in (like_cdo(path, method), path.with_name("cdo.nc")):
+        if daily.name == "cdo.nc":
+            run("cdo", "-s", {"mean": "daymean", "maximum": "daymax"}[method], path, daily)
+        with open_product(daily) as opened:
+            assert opened["pm25"].attrs["cell_methods"] == cell_methods
+            assert opened["pm25"].attrs["long_name"] == DAILY.format(method)
+            assert opened["time"].attrs["time_label"] == "start"
+            assert opened["time"].attrs["step_hours"] == 24
+            np.testing.assert_array_equal(opened["time"], opened["time_bnds"][:, 0])
+            # A mean of standard errors is none, and a mean of flags neither.
+            assert list(opened.data_vars) == ["pm25", "distance_to_nearest_station"]
+            assert "are left out" in caplog.text
+            first, *_ = opened.attrs["history"].splitlines()
+            assert f"pm25 is the {DAILY.format(method)}; pm25_uncertainty" in first
+            again = write_netcdf(opened, path.with_name("again.nc"))
+        assert checked(again, "cf:1.11") == []
+        with open_product(again) as reopened:
+            assert reopened["pm25"].attrs["long_name"] == DAILY.format(method)
+
+
+def test_cdo_of_one_layer_is_known_by_its_history(path: Path) -> None:
+    daily = path.with_name("daily.nc")
+    run("cdo", "-s", "daymax", "-selname,pm25", path, daily)
+    with open_product(daily) as opened:
+        assert opened["pm25"].attrs["long_name"] == DAILY.format("maximum")
+
+
+def test_operators_of_cdo_add_up(path: Path) -> None:
+    for name, operators in {"at-once": ("monmean", "-daymax"), "one-by-one": ()}.items():
+        daily, monthly = path.with_name("daily.nc"), path.with_name(f"{name}.nc")
+        if operators:
+            run("cdo", "-s", *operators, path, monthly)
+        else:
+            run("cdo", "-s", "daymax", path, daily)
+            run("cdo", "-s", "monmean", daily, monthly)
+        with open_product(monthly) as opened:
+            assert opened["pm25"].attrs["long_name"] == (
+                "mean over 48 h of daily maximum of PM2.5 mass concentration"
+            )
+            methods = opened["pm25"].attrs["cell_methods"]
+            assert methods == "time: mean time: maximum (interval: 1 hour) time: mean"
+    with open_product(daily) as opened:
+        again = write_netcdf(opened, path.with_name("again.nc"))
+    run("cdo", "-s", "monmean", again, monthly)
+    with open_product(monthly) as opened:
+        assert opened["pm25"].attrs["long_name"].startswith("mean over 48 h of daily maximum of")
+    run("cdo", "-s", "timstd", path, monthly)
+    with pytest.raises(ProductError, match="standard deviation over tim, which is no conc"):
+        open_product(monthly)
+
+
+def test_what_cdo_did_to_measurements_is_no_matter_of_their_products(tmp_path: Path) -> None:
+    observations = make_observations()
+    observations.attrs["history"] = "Sat Nov 01 2014: cdo sub a.nc b.nc\nSat: cdo hourmax a.nc b.nc"
+    grid = GRIDS["geographic"]
+    product = build_product(
+        make_field(grid, observations),
+        variable="pm25",
+        grid=grid,
+        observations=observations,
+        method="kriging",
+        settings={},
+    )
+    for _ in range(2):
+        product = restore_metadata(product)
+        assert product["pm25"].attrs["cell_methods"] == "time: mean"
+        assert "pm25_uncertainty" in product
+    with open_product(write_netcdf(product, tmp_path / "product.nc")) as opened:
+        assert opened.attrs["history"] == product.attrs["history"]
+        assert "pm25_uncertainty" in opened
+
+
+def test_differences_of_cdo_are_refused(path: Path) -> None:
+    mean, difference = path.with_name("mean.nc"), path.with_name("difference.nc")
+    run("cdo", "-s", "timmean", path, mean)
+    run("cdo", "-s", "sub", path, mean, difference)
+    with pytest.raises(ProductError, match="went through cdo sub, so that its layers are those of"):
+        open_product(difference)
+
+
+def test_flags_that_were_regridded_are_left_out(path: Path) -> None:
+    coarse = path.with_name("coarse.nc")
+    run("cdo", "-s", "remapbil,r180x90", path, coarse)
+    with open_product(coarse) as opened:
+        assert "pm25_flag" not in opened
+        assert "pm25" in opened
+        write_netcdf(opened, path.with_name("again.nc"))
+
+
+# What NCO makes
+
+
+def test_files_are_joined_by_nco_and_by_us(path: Path) -> None:
+    product = two_days()
+    parts = [
+        write_netcdf(product.isel(time=half), path.with_name(f"part-{name}.nc"))
+        for name, half in (("a", slice(24, 48)), ("b", slice(0, 24)))
+    ]
+    with netCDF4.Dataset(parts[0]) as file:
+        assert file.dimensions["time"].isunlimited()
+        assert file["time_bnds"].chunking() == [24, 2]
+    for source in (path.with_name("part-*.nc"), parts):
+        with open_product(source) as joined:
+            xr.testing.assert_identical(joined["time_bnds"], product["time_bnds"])
+            np.testing.assert_allclose(joined["pm25"], product["pm25"], rtol=0.01)
+            assert joined["distance_to_nearest_station"].dims == ("lat", "lon")
+    with pytest.raises(ProductError, match="time has 2014-11-02T00:00 more than once"):
+        open_product([parts[0], parts[0]])
+    with pytest.raises(ProductError, match=r"there is no file .*none\.nc"):
+        open_product([parts[0], path.with_name("none.nc")])
+    run("ncrcat", "-O", parts[1], parts[0], path.with_name("joined.nc"))
+    with open_product(path.with_name("joined.nc")) as joined:
+        np.testing.assert_array_equal(joined["time"], product["time"])
+        # Its "time: mean" of joined flags is none.
+        np.testing.assert_array_equal(joined["pm25_flag"], product["pm25_flag"])
+        assert "cell_methods" not in joined["pm25_flag"].attrs
+
+
+def test_files_of_other_values_are_not_joined(path: Path) -> None:
+    with pytest.raises(ProductError, match=r"cell_methods of .* is time: maximum and time: mean"):
+        open_product([path, like_cdo(path, "maximum")])
+
+
+@pytest.mark.parametrize(
+    ("command", "method"),
+    [(("ncra",), "mean"), (("ncra", "-y", "max"), "maximum"), (("ncwa", "-a", "time"), "mean")],
+)
+def test_averaged_bounds_of_nco_become_the_period_again(
+    path: Path, command: tuple[str, ...], method: str
+) -> None:
+    mean = path.with_name("mean.nc")
+    run(*command, path, mean)
+    with open_product(mean) as opened:
+        assert opened["pm25"].attrs["long_name"].startswith(f"{method} over 48 h")
+        assert opened["time_bnds"].values[0].astype("datetime64[h]").astype(str).tolist() == [
+            "2014-11-01T00",
+            "2014-11-03T00",
+        ]
+
+
+def test_averaged_bounds_that_do_not_fit_the_coverage_are_refused(path: Path) -> None:
+    product = two_days().isel(time=[7])
+    product["time"].attrs["cell_methods"] = "time: mean"
+    product.attrs |= {
+        "time_coverage_start": "2014-11-01T00:00:00Z",
+        "time_coverage_end": "2014-11-03T00:00:00Z",
+    }
+    with pytest.raises(ProductError, match=r"time_bnds was averaged.*state both ends"):
+        restore_metadata(product)
+
+
+# What xarray makes
+
+
+def test_what_was_made_of_hours_must_be_said(path: Path) -> None:
+    product = two_days()
+    daily = product.resample(time="1D").max()
+    daily["time"].attrs |= {"time_label": "start", "step_hours": 24.0}
+    with pytest.raises(
+        ProductError, match=r"says 'time: mean' over 1 h, and its periods last 24 h"
+    ):
+        restore_metadata(daily)
+    daily["pm25"].attrs |= {"cell_methods": "time: mean time: maximum", "averaging_hours": 24.0}
+    restored = restore_metadata(daily)
+    assert restored["pm25"].attrs["cell_methods"] == "time: mean time: maximum"
+    assert "pm25_uncertainty" not in restored  # the largest error is not that of the maximum
+    with pytest.raises(ProductError, match="pm25 was of periods of 1 h, and time is gone"):
+        restore_metadata(product.max("time"))
+
+
+def test_differences_and_comparisons_are_no_concentrations(path: Path, tmp_path: Path) -> None:
+    product = two_days()
+    for write, name in ((write_netcdf, "difference.nc"), (write_zarr, "difference.zarr")):
+        with pytest.raises(ProductError, match=r"pm25 holds -\d.*difference"):
+            write(product[["pm25"]] - product[["pm25"]].mean(), tmp_path / name)
+    with pytest.raises(ProductError, match=r"true and false.*exceedance"):
+        restore_metadata(product > 75)
+
+
+def test_local_labels_are_not_called_utc() -> None:
+    product = two_days()
+    local = product.assign_coords(time=product["time"] + np.timedelta64(8, "h"))
+    with pytest.raises(ProductError, match=r"2014-11-01T08:00 lies outside of its period.*in UTC"):
+        restore_metadata(local)
+    daily = product.isel(time=slice(0, 48)).aqnet.aggregate("day", time_zone="Asia/Shanghai")
+    assert daily["time"].attrs["long_name"] == "time (UTC), days of Asia/Shanghai"
+    assert restore_metadata(daily)["time"].attrs["long_name"].endswith("Asia/Shanghai")
+
+
+def test_months_have_their_own_lengths() -> None:
+    product = two_days().isel(time=[0, 1])
+    months = np.array(["2014-11-01", "2014-12-01"], "datetime64[ns]")
+    product = product.drop_vars("time_bnds").assign_coords(time=months)
+    product["time"].attrs |= {"time_label": "start", "step_hours": 720.0}
+    for layer in product.data_vars.values():
+        layer.attrs.pop("averaging_hours", None)
+    del product.attrs["time_coverage_resolution"]
+    assert str(restore_metadata(product)["time_bnds"].values[1, 1])[:10] == "2015-01-01"
+
+
+# Flags
+
+
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
+def test_outside_of_a_warp_no_flag_says_supported(path: Path) -> None:
+    with rasterio.open(f'NETCDF:"{path}":pm25_flag') as flags:
+        assert flags.nodata == missing_class("int8") == 127
+        polar = rasterio.warp.calculate_default_transform(
+            flags.crs, "EPSG:3413", flags.width, flags.height, *flags.bounds
+        )
+        warped = np.zeros((polar[2], polar[1]), np.int8)
+        rasterio.warp.reproject(
+            rasterio.band(flags, 1), warped, dst_transform=polar[0], dst_crs="EPSG:3413"
+        )
+    corners = warped[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert 127 in corners
+    assert set(np.unique(warped)) <= {0, 1, 2, 3, 127}
+
+
+def test_flags_that_were_masked_are_missing_and_come_back_whole(tmp_path: Path) -> None:
+    product = make_product()
+    west = product["lon"] < 116
+    masked = product.where(west)
+    for write, name in ((write_netcdf, "masked.nc"), (write_zarr, "masked.zarr")):
+        with open_product(write(masked, tmp_path / name)) as opened:
+            flag = opened["pm25_flag"]
+            assert flag.dtype == np.int8
+            assert (flag.where(~west, 127) == 127).all()
+            np.testing.assert_array_equal(
+                flag.where(west, 127), product["pm25_flag"].where(west, 127)
+            )
+    daily = restore_metadata(masked).isel(time=slice(0, 24)).aqnet.aggregate("day")
+    assert (daily["pm25_flag"].where(~west, 127) == 127).all()
+
+
+def test_support_ends_somewhere_however_sparse_the_network() -> None:
+    def nine(longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
+        root = np.full((longitude.size, hours.stop - hours.start), 3, np.float32)
+        return RootNormal(root, root / 10)
+
+    network = StationNetwork(np.arange(9) * 40.0, np.zeros(9))
+    field = predict_blocks(
+        nine,
+        at=Grid((-180.0, 180.0, -90.0, 90.0), 2.0),
+        network=network,
+        observed=np.ones((9, 1), bool),
+        time=xr.DataArray(pd.date_range("2024-01-01", periods=1), dims="time"),
+        variable="pm25",
+    )
+    distance = field["distance_to_nearest_station"].values
+    supported = field["pm25_flag"].values[0] == 0
+    assert network.reach_km > 4000
+    np.testing.assert_array_equal(supported, distance <= FARTHEST_SUPPORT_KM)
+    assert StationNetwork([0.0], [0.0]).support_km == FARTHEST_SUPPORT_KM
+
+
+# Files of our own
+
+
+def test_zarr_is_opened_as_netcdf_is(tmp_path: Path) -> None:
+    for case in (*GRIDS, "stations"):
+        product = make_product(case)
+        store = write_zarr(product, tmp_path / f"{case}.zarr")
+        file = write_netcdf(product, tmp_path / f"{case}.nc")
+        with open_product(store) as from_store, open_product(file) as from_file:
+            assert from_store.attrs == from_file.attrs
+            for name in product.variables:
+                np.testing.assert_array_equal(from_store[name].values, from_file[name].values)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ProductError, match="other"):
+        open_product(tmp_path / "other")
+
+
+def test_each_file_has_its_own_identifier() -> None:
+    product, later = make_product(), make_product()
+    assert product.attrs["id"] == later.attrs["id"]  # of the same input, on another day
+    others = [
+        make_product("date line"),
+        restore_metadata(product.isel(time=slice(0, 5))),
+        restore_metadata(product[["pm25"]]),
+        restore_metadata(product.isel(time=slice(0, 24)).aqnet.aggregate("day")),
+    ]
+    assert len({product.attrs["id"], *(other.attrs["id"] for other in others)}) == 5
+    assert restore_metadata(others[1]).attrs["id"] == others[1].attrs["id"]
+
+
+def test_what_was_measured_stays_bit_for_bit_in_files(tmp_path: Path) -> None:
+    observations = make_observations()
+    measured = observations["pm25"].astype(np.float32)
+    gaps = np.zeros(measured.shape, bool)
+    gaps[1, 3:9] = True
+    filled = observations.assign(
+        pm25=measured.where(~gaps, 41.23456),
+        pm25_uncertainty=measured.where(gaps) * 0 + 7.654321,
+        pm25_origin=(
+            measured.dims,
+            gaps.astype(np.int8),
+            {"flag_values": np.int8([0, 1, 2]), "flag_meanings": " ".join(ORIGINS)},
+        ),
+    )
+    for write, name in ((write_netcdf, "filled.nc"), (write_zarr, "filled.zarr")):
+        with open_product(write(filled, tmp_path / name)) as opened:
+            np.testing.assert_array_equal(opened["pm25"], filled["pm25"])
+            assert opened["pm25"].attrs["coverage_content_type"] == "physicalMeasurement"
+            assert opened["pm25"].attrs["ancillary_variables"] == "pm25_uncertainty pm25_origin"
+            assert float(opened["pm25_uncertainty"][1, 3]) == pytest.approx(7.65, abs=0.01)
+            assert float(opened["pm25_uncertainty"][1, 3]) != np.float32(7.654321)
+            assert opened["pm25_origin"].dtype == np.int8
+
+
+def test_polar_grids_state_their_pole(tmp_path: Path) -> None:
+    grid = Grid((-200_000.0, 200_000.0, -2_400_000.0, -2_000_000.0), 50_000.0, "EPSG:3413")
+    GRIDS["polar"] = grid
+    try:
+        path = write_netcdf(make_product("polar"), tmp_path / "polar.nc")
+    finally:
+        del GRIDS["polar"]
+    assert checked(path, "cf:1.11") == []
+    with open_product(path) as opened:
+        assert opened["crs"].attrs["latitude_of_projection_origin"] == 90.0
+
+
+def test_rounding_is_described_as_the_later_version_of_cf_does(tmp_path: Path) -> None:
+    product = make_product()
+    path = write_netcdf(product, tmp_path / "later.nc", cf_version="1.12")
+    with netCDF4.Dataset(path) as file:
+        assert file.Conventions == "CF-1.12, ACDD-1.3"
+        described = file[file["pm25"].getncattr("quantization")]
+        assert described.algorithm == "granular_bitround"
+        assert file["pm25"].quantization_nsd == 3
+        assert "quantization" not in file["pm25_flag"].ncattrs()
+    assert [text for _, text in checked(path, "cf:1.11")] == [
+        '§2.6.1 Conventions global attribute does not contain "CF-1.11"'
+    ]
+    with open_product(path) as opened:
+        assert opened.attrs["Conventions"] == product.attrs["Conventions"]
+        assert list(opened.data_vars) == list(product.data_vars)
+    with pytest.raises(ProductError, match=r"cf_version must be 1\.11 or 1\.12"):
+        write_netcdf(product, tmp_path / "later.nc", cf_version="1.13")
+
+
+def test_sets_of_outlooks_are_averaged_by_start(tmp_path: Path) -> None:
+    observations = synthetic_network(hours=360, seed=0).observations
+    several: Any = observations.aqnet.outlook(
+        "48h", method="persistence", start=["2020-11-12", "2020-11-13"], progress=False
+    )
+    daily = several.aqnet.aggregate("day")
+    assert daily["lead_time"].values.tolist() == [0.0, 24.0]
+    assert str(daily["time"].values[1, 1])[:10] == "2020-11-14"
+    first = several.isel(forecast_reference_time=0, lead_time=slice(24, 48))
+    median, spread = first["pm25"], first["pm25_uncertainty"]
+    law = RootNormal.from_median(
+        median.values.astype(float), spread.values.astype(float), freedom=np.inf
+    )
+    np.testing.assert_allclose(
+        daily["pm25"].isel(forecast_reference_time=0, lead_time=1),
+        (median + law.spread**2).mean("lead_time"),
+        rtol=1e-3,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = write_netcdf(daily, tmp_path / "daily.nc")
+    with open_product(path) as opened:
+        assert opened["pm25"].attrs["long_name"] == DAILY.format("mean")
