@@ -152,10 +152,10 @@ class AqnetAccessor:
         variable : str, optional
             Pollutant; pm25 if it is present, else the only one.
         **options
-            Of `aqreanalysis.reanalysis.reanalyse`: ``grid`` and ``region``, or ``at`` for
-            stations; ``method``, ``time``, ``background``, ``geography``, ``statistic``,
-            ``quantiles``, ``seed``, ``progress``, ``creator``, ``metadata``, ``memory``,
-            ``chunks``, ``quality``.
+            Of `aqreanalysis.reanalysis.reanalyse`: ``grid``, ``region`` and ``crs``, ``like`` for
+            the cells of another file, or ``at`` for stations; ``clip``, ``land``, ``method``,
+            ``time``, ``background``, ``geography``, ``statistic``, ``quantiles``, ``seed``,
+            ``progress``, ``creator``, ``metadata``, ``memory``, ``chunks``, ``quality``.
 
         Returns
         -------
@@ -205,8 +205,8 @@ class AqnetAccessor:
             Pollutant; pm25 if it is present, else the only one.
         **options
             Of `aqreanalysis.outlook.outlook`: ``start``, one in the past for a hindcast or several
-            for a set, ``grid`` or ``at``, ``method``, ``statistic``, ``quantiles``, ``attention``,
-            ``seed``, ``quality``.
+            for a set, ``grid``, ``region``, ``crs``, ``like``, ``clip``, ``land`` or ``at``,
+            ``method``, ``statistic``, ``quantiles``, ``attention``, ``seed``, ``quality``.
 
         Examples
         --------
@@ -333,7 +333,7 @@ class AqnetAccessor:
 
         Options are those of
         `aqreanalysis.product.write_netcdf`: ``overwrite``, ``compress``,
-        ``significant_digits``, ``dimension_order``, ``resume``.
+        ``significant_digits``, ``dimension_order``, ``resume``, ``cf_version``.
         """
         from aqreanalysis.product import write_netcdf
 

@@ -10,6 +10,8 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME, pollutant
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background, BackgroundField
+from aqreanalysis.foreign.files import Source
+from aqreanalysis.foreign.polygons import PolygonSource
 from aqreanalysis.geography import Geography, attributes, learned_names
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
@@ -27,23 +29,26 @@ from aqreanalysis.observations import (
 )
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 from aqreanalysis.product import build_product, checked_metadata
+from aqreanalysis.product.targets import Region, Resolution, target_of
 from aqreanalysis.untrusted import check_size
 
 logger = logging.getLogger(__name__)
 
 #: Hours from which on a product may be averaged, and so states how its errors are correlated.
 MEANS_HOURS = 48.0
-#: Cells of a grid in one batch of the search for a station near any of them.
-BATCH_CELLS = 2**14
 
 
 def reanalyse(
     observations: xr.Dataset,
     variable: str | None = None,
     *,
-    grid: Grid | float | None = None,
-    region: tuple[float, float, float, float] | None = None,
+    grid: Grid | Resolution | None = None,
+    region: Region | None = None,
     at: xr.Dataset | None = None,
+    crs: str | None = None,
+    like: Source | None = None,
+    clip: PolygonSource | None = None,
+    land: bool = False,
     method: str | Method = "neural",
     time: slice | None = None,
     chunks: Mapping[str, int] | None = None,
@@ -66,12 +71,23 @@ def reanalyse(
         ``(station, time)``.
     variable : str, optional
         Pollutant; by default pm25 if observed, else the only one.
-    grid : Grid or float, optional
-        A grid, or the size of a cell in degrees. By default a quarter of the stations' spacing.
+    grid : Grid, float or tuple of float, optional
+        A grid, or the size of a cell in degrees or in the units of ``crs``, or its height and
+        width: ``(0.5, 0.625)``. By default a quarter of the stations' spacing.
     region : tuple of float, optional
-        West, east, south, north in degrees; by default the stations' extent and a margin.
+        West, east, south, north in degrees; by default the extent of ``clip``, or else that of the
+        stations and a margin.
     at : Dataset, optional
         Stations to be estimated instead of a grid, with longitude and latitude on ``station``.
+    crs : str, optional
+        Projection of the grid, such as ``"EPSG:32650"``; longitude and latitude by default.
+    like : path or Dataset, optional
+        A file whose very cells are estimated: of a model, another reanalysis or a product, on axes
+        or curvilinear.
+    clip : path, GeoDataFrame, GeoSeries or shapely geometry, optional
+        Polygons: cells whose centre lies outside are missing.
+    land : bool
+        Whether cells whose centre lies in the sea are missing.
     method : {"neural", "kriging", "space_time_kriging", "idw"} or Method
         A name is fitted to the observations first; a fitted method is used as it is.
     time : slice of labels, optional
@@ -123,8 +139,8 @@ def reanalyse(
         If the observations are not valid, or their units make the pollutant implausible.
     ValueError
         If the method or the quality is unknown, the method takes no background or geography, both
-        grid and stations are asked for, the region is out of reach of every station, the period
-        holds no hour, or the memory does not hold the request.
+        grid and stations are asked for, the grid cannot be made or written or is out of reach of
+        every station, the period holds no hour, or the memory does not hold the request.
     """
     if any(array.chunks for array in observations.variables.values()):  # of an archive: read once
         check_size("observations", observations.nbytes)
@@ -140,14 +156,24 @@ def reanalyse(
     if background is not None:
         Background(background)  # refuses an invalid one before a long training
     observations = usable(observations, variable, quality)
-    target = _target(observations, grid, region, at)
+    target = target_of(
+        StationNetwork.from_dataset(observations),
+        grid=grid,
+        region=region,
+        at=at,
+        crs=crs,
+        like=like,
+        clip=clip,
+        land=land,
+    )
+    place = target.at
     if geography is None and fitted and estimator.takes_background and variable_of(estimator):
         geography = learned_names(estimator.settings) or None  # as it was learned
-    known = attributes(geography, observations, target, background=background)
+    known = attributes(geography, observations, place, background=background)
     background = known.background
     time = utc_period(observations[TIME], time)
     _warn_of_implausible(observations, variable)
-    chunks = _blocks(observations, variable, target, estimator, time, memory, chunks)
+    chunks = _blocks(observations, variable, place, estimator, time, memory, chunks)
     if not fitted:
         fit(estimator, observations, variable, background)
     elif variable_of(estimator) != variable:
@@ -158,7 +184,7 @@ def reanalyse(
     field = predict(
         estimator,
         observations,
-        target,
+        place,
         time=time,
         chunks=chunks,
         background=background,
@@ -169,10 +195,10 @@ def reanalyse(
     if (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
         errors = error_correlation(estimator, observations, background)
         field[f"{variable}_uncertainty"].attrs |= errors.attributes() if errors else {}
-    return build_product(
+    product = build_product(
         field,
         variable=variable,
-        grid=target if isinstance(target, Grid) else None,
+        grid=place if isinstance(place, Grid) else None,
         observations=observations,
         method=estimator.name,
         settings={**estimator.settings, **known.facts()},
@@ -180,51 +206,7 @@ def reanalyse(
         creator=creator,
         metadata=metadata,
     )
-
-
-def _target(
-    observations: xr.Dataset,
-    grid: Grid | float | None,
-    region: tuple[float, float, float, float] | None,
-    at: xr.Dataset | None,
-) -> Grid | xr.Dataset:
-    """Return where to estimate; a region out of reach of every station is refused."""
-    if at is not None:
-        if grid is not None or region is not None:
-            raise ValueError("give either at=stations, or grid= and region=, not both")
-        if not isinstance(at, xr.Dataset):
-            raise ValueError(
-                "at must be a Dataset with longitude and latitude on 'station'; found "
-                f"{type(at).__name__}. Read a table with "
-                "aqreanalysis.observations.open_stations; a Grid is passed as grid="
-            )
-        StationNetwork.from_dataset(at)  # refuses invalid positions before a long training
-        return at
-    network = StationNetwork.from_dataset(observations)
-    if isinstance(grid, Grid):
-        if region is not None:
-            raise ValueError("a Grid has its own region; leave out region=, or pass grid=0.1")
-        chosen = grid
-    elif region is not None and grid is not None:
-        chosen = Grid(region, grid)
-    else:
-        _check_spacing(network)
-        chosen = Grid.around(network, grid)
-        chosen = chosen if region is None else Grid(region, chosen.resolution)
-    _check_reach(chosen, network)
-    return chosen
-
-
-def _check_spacing(network: StationNetwork) -> None:
-    """Refuse stations at one place, whose distances cannot give the size of a grid."""
-    if np.isfinite(network.spacing_km):
-        return
-    named = ", ".join(network.identifiers[:5])
-    raise ValueError(
-        f"all stations ({network.size}: {named}) are at one place, longitude "
-        f"{network.longitude[0]:g}, latitude {network.latitude[0]:g}: nothing lies between them. "
-        "Add stations at other places, or give both region and grid"
-    )
+    return target.clipped(product)
 
 
 def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:
@@ -245,26 +227,6 @@ def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:
         observations[STATION].values[station[0]],
         np.datetime_as_string(observations[TIME].values[hour[0]], unit="m"),
         values[station[0], hour[0]],
-    )
-
-
-def _check_reach(grid: Grid, network: StationNetwork) -> None:
-    """Refuse a grid without a cell in reach of a station."""
-    longitude, latitude = (positions.ravel() for positions in grid.longitude_latitude())
-    closest, name = np.inf, ""
-    batches = max(longitude.size // BATCH_CELLS, 1)
-    for start in range(batches):  # each is spread over the whole grid, and one in reach is enough
-        nearest = network.neighbours(longitude[start::batches], latitude[start::batches], k=1)
-        row = int(nearest.distance_km.argmin())
-        if nearest.distance_km[row, 0] < closest:
-            closest = float(nearest.distance_km[row, 0])
-            name = network.identifiers[nearest.index[row, 0]]
-        if not closest > network.reach_km:  # which is NaN for one place
-            return
-    raise ValueError(
-        f"the region {grid.region} holds no station and none is in reach: the nearest, "
-        f"{name}, is {closest:.0f} km away. The stations' extent is "
-        f"{tuple(round(edge, 2) for edge in network.extent())} (west, east, south, north)."
     )
 
 

@@ -87,6 +87,42 @@ def test_hours_are_selected_in_any_zone(folder, run):
         assert hours.astype(str).tolist() == ["2024-01-01T01", "2024-01-01T02"]
 
 
+def test_grids_are_projected_oblong_like_others_and_clipped(folder, run):
+    import geopandas
+    import shapely
+
+    square = shapely.box(116.0, 39.4, 116.3, 39.7)
+    geopandas.GeoDataFrame(geometry=[square], crs="EPSG:4326").to_file("city.gpkg")
+    for arguments, sizes in (
+        (("--grid", "0.05x0.1", "--clip", "city.gpkg"), "6 lat, 3 lon"),
+        (("--grid", "5000", "--crs", "EPSG:32650", "--clip", "city.gpkg"), "7 y, 6 x"),
+        (("--like", "out.nc", "--land"), "7 y, 6 x"),
+    ):
+        status, out, err = reanalyse(run, *arguments)
+        assert (status, out) == (0, f"out.nc: 6 time, {sizes}\n"), err
+    for arguments, words in (
+        (("--grid", "0.1by0.2"), "--grid takes the size of a cell, 0.1, or its height and width"),
+        (("--crs", "EPSG:3857", "--grid", "5000"), "CF has no grid mapping"),
+        (("--crs", "EPSG:2154", "--grid", "5000"), "EPSG:2154 is made for France"),
+        (("--like", "obs.csv"), "cannot be read as NetCDF"),
+        (("--like", "out.nc", "--grid", "0.1"), "either like=, or grid=, not both"),
+        (("--clip", "none.gpkg"), "there is no file none.gpkg"),
+    ):
+        status, _, err = reanalyse(run, *arguments, method="neural")  # before any training
+        assert (status, words in err) == (1, True), err
+
+
+def test_several_files_are_one_product(folder, run):
+    for name, hours in (("a", ("00", "02")), ("b", ("03", "05"))):
+        period = ("--time", *(f"2024-01-01T{hour}" for hour in hours))
+        assert (
+            run("reanalyse", "obs.csv", "-o", f"part-{name}.nc", "--method", "idw", *period)[0] == 0
+        )
+    status, out, err = run("exceedance", "part-*.nc", "-o", "above.nc", "--limit", "21")
+    assert status == 0, err
+    assert "6 time" in out
+
+
 def test_validate_tells_what_is_there(folder, run):
     status, out, _ = run("validate", "obs.csv")
     assert status == 0
@@ -275,7 +311,7 @@ def test_requests_of_a_wrong_kind_are_refused_in_python():
     for request, words in (
         ({"time": ("2024-01-01", "2024-01-02")}, "is no time"),
         ({"time": slice(0, 3)}, "0 is no time"),
-        ({"grid": [0.1]}, r"a number; found '\[0.1\]'"),
+        ({"grid": [0.1]}, "one number, or height and width; found"),
         ({"region": (None,) * 4}, "four finite numbers"),
         ({"at": pd.DataFrame()}, "at must be a Dataset .* found DataFrame"),
         ({"method": object}, "found the class object"),

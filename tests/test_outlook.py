@@ -377,7 +377,7 @@ def test_learning_sees_nothing_from_the_start_on(observations):
 
 
 def test_the_accessor_refuses_two_places_and_another_pollutant(persistence, observations):
-    with pytest.raises(ValueError, match="give either grid= or at="):
+    with pytest.raises(ValueError, match="give either at=stations, or grid=, not both"):
         observations.aqnet.outlook(6, grid=0.5, at=observations, method=persistence)
     with pytest.raises(ValueError, match="knows 'pm25'; asked for 'no2'"):
         observations.aqnet.outlook(6, "no2", method=persistence)

@@ -10,7 +10,13 @@ from aqreanalysis.cli.outputs import check_product_name, opened_product, sizes, 
 from aqreanalysis.cli.terminal import shows_progress
 from aqreanalysis.conventions import MINIMUM_CAPTURE
 
-Product = Annotated[Path, typer.Argument(metavar="PRODUCT", help="NetCDF of reanalyse.")]
+Product = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PRODUCT",
+        help="NetCDF or Zarr of reanalyse, or a quoted pattern of several, as 'pm25-2014-*.nc'.",
+    ),
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="File to write, NetCDF or, in .zarr, a Zarr store.")
 ]

@@ -8,8 +8,14 @@ import typer
 from aqreanalysis.cli.options import (
     At,
     Attributes,
+    Clip,
     Creator,
     DimensionOrder,
+    GridCrs,
+    GridLike,
+    GridRegion,
+    GridSize,
+    Land,
     MetadataFile,
     Observations,
     Output,
@@ -20,6 +26,7 @@ from aqreanalysis.cli.options import (
     Seed,
     StatisticName,
     Variable,
+    cell_size,
     with_reading,
 )
 from aqreanalysis.cli.outputs import (
@@ -47,9 +54,12 @@ def outlook(
     ] = None,
     every: Annotated[float, typer.Option(help="Hours between the starts of a set.")] = 24.0,
     horizon: Annotated[str, typer.Option(help="How far: hours, or a span such as 7D.")] = "168",
-    grid: Annotated[
-        float | None, typer.Option(help="Size of a cell in degrees. Default: the stations.")
-    ] = None,
+    grid: GridSize = None,
+    region: GridRegion = None,
+    crs: GridCrs = None,
+    like: GridLike = None,
+    clip: Clip = None,
+    land: Land = False,
     at: At = None,
     method: Annotated[
         str,
@@ -111,7 +121,12 @@ def outlook(
         horizon,
         variable,
         start=starts,
-        grid=grid,
+        grid=cell_size(grid),
+        region=region,
+        crs=crs,
+        like=like,
+        clip=clip,
+        land=land,
         at=places,
         method=fitted,
         creator=creator,

@@ -33,9 +33,60 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 Variable = Annotated[
     str | None, typer.Option(help="Pollutant, such as pm10. Default: pm25, or the only one.")
 ]
+_PLACES = "Where to estimate"
+GridSize = Annotated[
+    str | None,
+    typer.Option(
+        "--grid",
+        metavar="SIZE",
+        help="Size of a cell in degrees, or in the units of --crs: 0.1, 5000; or height x width, "
+        "0.5x0.625. Default: a quarter of the spacing of the stations.",
+        rich_help_panel=_PLACES,
+    ),
+]
+GridRegion = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option(
+        "--region",
+        metavar="WEST EAST SOUTH NORTH",
+        help="Degrees. Default: the extent of --clip, or else of the stations.",
+        rich_help_panel=_PLACES,
+    ),
+]
+GridCrs = Annotated[
+    str | None,
+    typer.Option(
+        "--crs",
+        help="Projection of the grid, as EPSG:32650. Default: degrees.",
+        rich_help_panel=_PLACES,
+    ),
+]
+GridLike = Annotated[
+    Path | None,
+    typer.Option(
+        "--like",
+        metavar="FILE",
+        help="Take the very cells of this NetCDF or Zarr: a model's, another product's.",
+        rich_help_panel=_PLACES,
+    ),
+]
+Clip = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="POLYGONS",
+        help="Cells outside are missing: .gpkg, .geojson, .shp or .parquet.",
+        rich_help_panel=_PLACES,
+    ),
+]
+Land = Annotated[
+    bool, typer.Option("--land", help="Cells in the sea are missing.", rich_help_panel=_PLACES)
+]
 At = Annotated[
     Path | None,
-    typer.Option(help="Table of stations to estimate, instead of a grid or of those of OBS."),
+    typer.Option(
+        help="Table of stations to estimate, instead of a grid or of those of OBS.",
+        rich_help_panel=_PLACES,
+    ),
 ]
 SavedModel = Annotated[
     Path | None, typer.Option(help="Folder of a saved model, instead of training one.")
@@ -184,6 +235,28 @@ READING = (
         metavar="START STOP",
     ),
 )
+
+
+def cell_size(text: str | None) -> float | tuple[float, float] | None:
+    """Return what ``--grid`` says: one size of a cell, or its height and width.
+
+    Examples
+    --------
+    >>> cell_size("0.1"), cell_size("0.5x0.625")
+    (0.1, (0.5, 0.625))
+    """
+    if text is None:
+        return None
+    try:
+        sides = [float(side) for side in text.lower().replace("×", "x").split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise ValueError(
+            "--grid takes the size of a cell, 0.1, or its height and width, 0.5x0.625; found "
+            f"{text!r}"
+        )
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
 def read_stations(path: Path, **options: Any) -> xr.Dataset:

@@ -10,9 +10,15 @@ from aqreanalysis.cli.options import (
     At,
     Attributes,
     BackgroundFile,
+    Clip,
     Creator,
     DimensionOrder,
     GeographyNames,
+    GridCrs,
+    GridLike,
+    GridRegion,
+    GridSize,
+    Land,
     MetadataFile,
     Observations,
     Output,
@@ -24,6 +30,7 @@ from aqreanalysis.cli.options import (
     Seed,
     StatisticName,
     Variable,
+    cell_size,
     with_reading,
 )
 from aqreanalysis.cli.outputs import (
@@ -46,16 +53,12 @@ def reanalyse(
     observations: Observations,
     output: Output,
     variable: Variable = None,
-    grid: Annotated[
-        float | None,
-        typer.Option(help="Size of a cell in degrees. Default: a quarter of the spacing."),
-    ] = None,
-    region: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(
-            metavar="WEST EAST SOUTH NORTH", help="Degrees. Default: the stations' extent."
-        ),
-    ] = None,
+    grid: GridSize = None,
+    region: GridRegion = None,
+    crs: GridCrs = None,
+    like: GridLike = None,
+    clip: Clip = None,
+    land: Land = False,
     at: At = None,
     time: Period = None,
     method: Annotated[
@@ -92,10 +95,14 @@ def reanalyse(
     """Write complete fields as a CF NetCDF product, or as Zarr if the name ends in .zarr.
 
     A model is trained on all of OBS, then the fields of the asked period are written block by
-    block. Example:
+    block. Examples:
 
     aqreanalysis reanalyse hourly_88101_2011.zip --source aqs -o us.nc --grid 0.25
     --region -125 -66 24 50 --time 2011-07-01 2011-07-07
+
+    aqreanalysis reanalyse stations.csv -o city.nc --crs EPSG:32650 --grid 1000 --clip city.gpkg
+
+    aqreanalysis reanalyse stations.csv -o as_cams.nc --like cams.nc --land
     """
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
     from aqreanalysis.observations import open_stations
@@ -113,8 +120,12 @@ def reanalyse(
         product = reanalyse(
             obs,
             variable,
-            grid=grid,
+            grid=cell_size(grid),
             region=region,
+            crs=crs,
+            like=like,
+            clip=clip,
+            land=land,
             at=places,
             method=fitted or method,
             time=slice(*time) if time else None,
@@ -173,7 +184,12 @@ def fit(
 
 @with_reading
 def draw(
-    product: Annotated[Path, typer.Argument(metavar="PRODUCT", help="NetCDF of reanalyse.")],
+    product: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PRODUCT", help="NetCDF or Zarr of reanalyse, or a quoted pattern of several."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG, PDF or SVG.")],
     time: Annotated[
         str | None, typer.Option(help="An hour or a day, UTC. Default: the mean over all.")

@@ -50,7 +50,7 @@ def find_places(dataset: xr.Dataset, name: str) -> Places:
     """
     positions = find_coordinates(dataset, name, ("longitude", "latitude"))
     if positions is None:
-        return _projected(dataset, name)
+        return projected_places(dataset, name)
     longitude, latitude = (position.astype(np.float64) for position in positions)
     east, north = longitude.values, latitude.values
     if longitude.dims == latitude.dims and longitude.ndim == 1:
@@ -294,8 +294,14 @@ def _on_axes(
     return RegularGrid.of(axes[0].values, axes[1].values, *bounds, dims=dims, crs=crs, unit=unit)
 
 
-def _projected(dataset: xr.Dataset, name: str) -> RegularGrid:
-    """Return the grid of a layer that has axes of a projection, and no longitude and latitude."""
+def projected_places(dataset: xr.Dataset, name: str) -> RegularGrid:
+    """Return the grid of a layer that has axes of a projection.
+
+    Raises
+    ------
+    ForeignError
+        If it has no such axes, or no grid mapping says of which projection.
+    """
     axes = find_coordinates(dataset, name, ("X", "Y"))
     crs = None if axes is None else find_crs(dataset, dataset[name])
     if axes is None or crs is None or any(axis.ndim != 1 for axis in axes):

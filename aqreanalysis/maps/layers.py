@@ -77,9 +77,9 @@ class Cells:
 
     def region(self) -> tuple[float, float, float, float]:
         """Return west, east, south, north of the cells' outer edges, degrees."""
-        half = usual_step(self.longitude[0], self.latitude[:, 0]) / 2 if self.rectangular else 0.0
-        west, east = self.longitude.min() - half, self.longitude.max() + half
-        south, north = self.latitude.min() - half, self.latitude.max() + half
+        width, height = self._sides() if self.rectangular else (0.0, 0.0)
+        west, east = self.longitude.min() - width / 2, self.longitude.max() + width / 2
+        south, north = self.latitude.min() - height / 2, self.latitude.max() + height / 2
         east = min(east, west + 360)
         return float(west), float(east), float(max(south, -90)), float(min(north, 90))
 
@@ -88,8 +88,16 @@ class Cells:
         rows, columns = self.values.shape
         if not self.rectangular:
             return f"{columns} × {rows} cells"
-        step = usual_step(self.longitude[0], self.latitude[:, 0])
-        return f"{columns} × {rows} cells of {step:.3g}°"
+        width, height = (f"{side:.3g}°" for side in self._sides())
+        size = width if width == height else f"{width} × {height}"
+        return f"{columns} × {rows} cells of {size}"
+
+    def _sides(self) -> tuple[float, float]:
+        """Return width and height of a usual cell, degrees; a single row is as high as wide."""
+        axes = self.longitude[0], self.latitude[:, 0]
+        largest = usual_step(*axes)
+        width, height = (usual_step(axis) if axis.size > 1 else largest for axis in axes)
+        return width, height
 
 
 @dataclass(frozen=True)

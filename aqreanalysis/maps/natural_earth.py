@@ -22,6 +22,8 @@ Region = tuple[float, float, float, float]
 DATA = Path(__file__).with_name("natural_earth.parquet")
 #: In narrower regions the simplification of the shipped lines (0.005 degree) can be seen.
 _FINE_REGION_DEG = 5.0
+#: Within the polygon of Antarctica, which ends at the pole.
+_SOUTHERNMOST = -89.99
 #: The full lines in cartopy's data folders.
 _CARTOPY_FILES = {
     "coastline": "physical/ne_10m_coastline.shp",
@@ -88,6 +90,46 @@ def cities(region: Region) -> list[City]:
     inside = (longitude <= east) & table.geometry.y.between(south, north)
     rows = zip(table["name"][inside], longitude[inside], table.geometry.y[inside], strict=True)
     return [City(name, float(x), float(y)) for name, x, y in rows]
+
+
+def on_land(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+    """Return whether places (any shape, degrees) lie on land; lakes are land, the sea is not.
+
+    The coast is that of the shipped lines, simplified to 0.005 degree.
+
+    Examples
+    --------
+    Beijing, the Pacific and the South Pole:
+
+    >>> on_land(np.array([116.4, 180.0, 0.0]), np.array([39.9, 0.0, -90.0])).tolist()
+    [True, False, True]
+    """
+    import shapely
+
+    east = (np.asarray(longitude, np.float64) + 180) % 360 - 180
+    north = np.maximum(latitude, _SOUTHERNMOST)
+    rings = _coast_rings()
+    edges = shapely.bounds(rings)
+    reached = (edges[:, 0] <= east.max()) & (edges[:, 2] >= east.min())
+    reached &= (edges[:, 1] <= north.max()) & (edges[:, 3] >= north.min())
+    # Rings in others are holes: an island in the Caspian is land again.
+    land = shapely.build_area(shapely.GeometryCollection(rings[reached].tolist()))
+    shapely.prepare(land)
+    return shapely.contains_xy(land, east, north)
+
+
+@cache
+def _coast_rings() -> np.ndarray:
+    """Return the coasts as closed rings; those that end at the date line are closed along it."""
+    import shapely
+
+    rings = []
+    for line in _features("coastline").geometry:
+        points = np.array(line.coords)
+        if abs(points[0, 0] - points[-1, 0]) > 180:  # Antarctica: closed around the pole
+            points = np.vstack([points, [points[-1, 0], -90.0], [points[0, 0], -90.0]])
+        rings.append(shapely.LinearRing(points))
+    return np.array(rings, dtype=object)
 
 
 @cache

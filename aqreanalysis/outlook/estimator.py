@@ -11,6 +11,8 @@ import torch
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.foreign.files import Source
+from aqreanalysis.foreign.polygons import PolygonSource
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods import Method, NotFittedError
 from aqreanalysis.methods.covariates import Scaling, Standardisation
@@ -47,6 +49,7 @@ from aqreanalysis.outlook.saved import OutlookState, load_outlook, save_outlook
 from aqreanalysis.outlook.training import OutlookSchedule, Trained, remove_finished, train
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 from aqreanalysis.product import checked_metadata
+from aqreanalysis.product.targets import Region, Resolution, target_of
 
 #: Hours between the starts of the validation examples.
 VALIDATION_EVERY = 12
@@ -450,8 +453,13 @@ def outlook(
     variable: str | None = None,
     *,
     start: Starts | None = None,
-    grid: Grid | float | None = None,
+    grid: Grid | Resolution | None = None,
+    region: Region | None = None,
     at: xr.Dataset | None = None,
+    crs: str | None = None,
+    like: Source | None = None,
+    clip: PolygonSource | None = None,
+    land: bool = False,
     method: OutlookMethod | Outlook = "aqnet",
     seed: int = 0,
     progress: bool = True,
@@ -475,8 +483,10 @@ def outlook(
     start : time or sequence of times, optional
         Beginning of the first predicted hour, UTC; by default the end of the observations.
         Training uses no observation from the earliest start on.
-    grid : Grid or float, optional
-        A grid, or the size of a cell in degrees, instead of the stations.
+    grid : Grid, float or tuple of float, optional
+        A grid, or the size of a cell, instead of the stations.
+    region, crs, like, clip, land
+        Of the grid, as of `aqreanalysis.reanalysis.reanalyse`.
     at : Dataset, optional
         Places instead of the stations, with longitude and latitude on ``station``.
     method : str or Outlook
@@ -498,15 +508,21 @@ def outlook(
     """
     metadata = checked_metadata(metadata)  # before a long training
     variable = valid_variable(observations, variable)
-    if grid is not None and at is not None:
-        raise ValueError("give either grid= or at=, not both")
     given, columns = observations, start_columns(observations, start)
     before = observations.isel({TIME: slice(0, int(columns.max()))})
     observations = usable(before, variable, quality)
-    target: Grid | xr.Dataset | None = at
-    if grid is not None:
-        network = StationNetwork.from_dataset(observations)
-        target = grid if isinstance(grid, Grid) else Grid.around(network, grid)
+    target = None
+    if land or any(place is not None for place in (grid, region, at, crs, like, clip)):
+        target = target_of(
+            StationNetwork.from_dataset(observations),
+            grid=grid,
+            region=region,
+            at=at,
+            crs=crs,
+            like=like,
+            clip=clip,
+            land=land,
+        )
     if isinstance(method, Outlook):
         model = method
     else:
@@ -526,9 +542,9 @@ def outlook(
             f"the fitted outlook knows {model.variable!r}; asked for {variable!r}. "
             f"Pass variable={model.variable!r}, or fit another one"
         )
-    return model.predict(
+    product = model.predict(
         observations,
-        target,
+        None if target is None else target.at,
         start=start,
         horizon=horizon,
         attention=attention,
@@ -537,6 +553,7 @@ def outlook(
         creator=creator,
         metadata=metadata,
     )
+    return product if target is None else target.clipped(product)
 
 
 def fit_outlook(
