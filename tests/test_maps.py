@@ -341,13 +341,14 @@ def test_stations_and_cells_share_the_colours_and_the_callers_limits(beijing, ne
     st.lists(st.floats(0, 1e5) | st.just(np.nan), max_size=20),
 )
 @example([0.0, 10417.0, -1e-7], [])  # the first tick lies a hair inside
+@example([-1.192092896e-07], [10000.0])
 def test_robust_limits_ascend_and_hold_the_middle_of_cells_and_stations(cells, stations):
     low, high = robust_limits(np.array(cells), np.array(stations))
     assert low < high
     for values in (np.array(cells), np.array(stations)[np.isfinite(stations)]):
         if values.size:
             middle = np.percentile(values, (5, 95))
-            slack = 1e-9 * max(1.0, np.abs(middle).max())
+            slack = 1e-9 * max(1.0, high - low)
             assert low - slack <= middle[0]
             assert middle[1] <= high + slack
 
@@ -691,3 +692,34 @@ def test_stations_are_drawn_in_the_colours_of_their_classes():
     figure = map_stations(stations, "quality")
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["good", "poor", "observed station"]
+
+
+# Titles of users
+
+
+@pytest.mark.parametrize(
+    ("title", "drawn"),
+    [
+        (None, "PM$_{2.5}$ concentration"),
+        ("NO$_2$ at 5 a.m.", "NO$_2$ at 5 a.m."),
+        (r"$\undefined$", r"\$\undefined\$"),
+    ],
+)
+def test_a_dollar_begins_a_formula_only_where_it_is_one(beijing, tmp_path, title, drawn):
+    figure = map_field(beijing, title=title)
+    assert figure.texts[0].get_text() == drawn
+    save_map(figure, tmp_path / "map.png")
+
+
+def test_a_title_of_which_no_font_has_the_signs_is_said(beijing, monkeypatch, caplog):
+    monkeypatch.setattr("aqreanalysis.maps.legend.FONTS_OF_MANY_SCRIPTS", ())
+    map_field(beijing, title="北京")
+    assert "no font here has 京北 of the title" in caplog.text
+
+
+def test_a_title_takes_another_font_for_what_the_usual_one_lacks(beijing, monkeypatch, caplog):
+    monkeypatch.setattr("aqreanalysis.maps.legend._has", lambda path, sign: "STIX" in path)
+    monkeypatch.setattr("aqreanalysis.maps.legend.FONTS_OF_MANY_SCRIPTS", ("STIXGeneral",))
+    figure = map_field(beijing, title="北京")
+    assert figure.texts[0].get_fontfamily()[-1] == "STIXGeneral"
+    assert not caplog.text

@@ -20,7 +20,7 @@ from aqreanalysis.maps.layers import (
     mapped_variable,
     stations_of,
 )
-from aqreanalysis.maps.legend import Sheet, draw_colour_bar, words_for, write_sheet
+from aqreanalysis.maps.legend import Sheet, as_written, draw_colour_bar, words_for, write_sheet
 from aqreanalysis.maps.marks import (
     NO_ESTIMATE_COLOUR,
     Colours,
@@ -132,7 +132,7 @@ def map_field(
     write_sheet(
         frame,
         Sheet(
-            title or words.title,
+            as_written(title) if title else words.title,
             _subtitle(product, variable, period),
             words.label,
             _caption(product, variable, period, cells, stations),
@@ -210,7 +210,10 @@ def map_stations(
     write_sheet(
         frame,
         Sheet(
-            title or words.title, _subtitle(observations, variable, period), words.label, caption
+            as_written(title) if title else words.title,
+            _subtitle(observations, variable, period),
+            words.label,
+            caption,
         ),
         colours,
         marks,

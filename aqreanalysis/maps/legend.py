@@ -1,11 +1,15 @@
 """The words around a map: title, colour bar, legend and caption, each in its place."""
 
+import logging
 import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 import xarray as xr
+from matplotlib import rcParams
 from matplotlib.cm import ScalarMappable
+from matplotlib.font_manager import FontProperties, findfont, get_font, get_font_names
+from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import MaxNLocator
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, Pollutant
@@ -22,6 +26,13 @@ from aqreanalysis.maps.frame import (
 from aqreanalysis.maps.layers import What
 from aqreanalysis.maps.marks import Colours
 
+logger = logging.getLogger(__name__)
+
+#: Fonts that have what the usual one lacks, each on some system.
+FONTS_OF_MANY_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC",
+    "Arial Unicode MS",
+)  # fmt: skip
 _ROW_IN, _LINE_IN, _GAP_IN = 0.23, 0.165, 0.12
 #: Width of a character of a legend at TEXT_PT, and of a mark with the gaps around it.
 _CHARACTER_IN, _MARK_IN = 0.076, 0.55
@@ -62,6 +73,45 @@ def _of_period(long_name: str, known: Pollutant) -> str:
     """Return what values are of longer periods, such as "daily maximum", or nothing."""
     of_periods = long_name.removesuffix(f" of {known.long_name}")
     return "" if of_periods == long_name else of_periods
+
+
+def as_written(title: str) -> str:
+    r"""Return a title in which "$" begins a formula only where it is one.
+
+    Examples
+    --------
+    >>> print(as_written("PM$_{2.5}$"), as_written("$5 a day"), as_written(r"$\undefined$"))
+    PM$_{2.5}$ \$5 a day \$\undefined\$
+    """
+    if "$" not in title:
+        return title
+    try:
+        MathTextParser("agg").parse(title)
+    except ValueError:
+        return title.replace("$", r"\$")
+    return title
+
+
+def families(text: str) -> list[str]:
+    """Return the fonts for a text: the usual one, then those that have what it lacks."""
+    usual = findfont(FontProperties(family=rcParams["font.family"]))
+    lacking = {sign for sign in text if sign.isprintable() and not _has(usual, sign)}
+    if not lacking:
+        return list(rcParams["font.family"])
+    names = set(get_font_names())
+    others = [name for name in FONTS_OF_MANY_SCRIPTS if name in names]
+    if not any(all(_has(findfont(name), sign) for sign in lacking) for name in others):
+        logger.warning(
+            "no font here has %s of the title, which is drawn as boxes: install one, such as "
+            "Noto Sans CJK",
+            "".join(sorted(lacking)),
+        )
+    return [*rcParams["font.family"], *others]
+
+
+def _has(path: str, sign: str) -> bool:
+    """Return whether a font has a sign."""
+    return bool(get_font(path).get_char_index(ord(sign)))
 
 
 def _sentence(name: str) -> str:
@@ -112,10 +162,15 @@ def write_sheet(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]
     figure = frame.figure
     height = figure.get_figheight()
     left = LEFT_IN / WIDTH_IN
-    title = figure.text(
-        left, 1 - 0.18 / height, sheet.title, size=TITLE_PT, weight="bold", va="top"
+    figure.text(
+        left,
+        1 - 0.18 / height,
+        sheet.title,
+        size=TITLE_PT,
+        weight="bold",
+        va="top",
+        family=families(sheet.title),
     )
-    title.set_parse_math(False)  # of a user's title "$" is a sign like any other
     figure.text(left, 1 - 0.5 / height, sheet.subtitle, size=SUBTITLE_PT, va="top")
     figure.text(
         left, _GAP_IN / height, "\n".join(caption), size=SMALL_PT, va="bottom", color="#555555"
@@ -170,7 +225,7 @@ def draw_colour_bar(frame: Frame, colours: Colours, label: str, *, below: bool =
 def _write_in_axes(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]) -> None:
     """Write title, colour bar and legend beside and in axes of the caller's."""
     title = "\n".join(text for text in (sheet.title, sheet.subtitle) if text)
-    frame.axes.set_title(title, loc="left", fontsize=TEXT_PT).set_parse_math(False)
+    frame.axes.set_title(title, loc="left", fontsize=TEXT_PT, family=families(title))
     if colours.present and colours.classes is None:
         frame.figure.colorbar(
             ScalarMappable(colours.norm, colours.map),
