@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 from matplotlib import rcParams
+from matplotlib.cbook import is_math_text
 from matplotlib.cm import ScalarMappable
 from matplotlib.font_manager import FontProperties, findfont, get_font, get_font_names
 from matplotlib.mathtext import MathTextParser
@@ -81,9 +82,9 @@ def as_written(title: str) -> str:
     Examples
     --------
     >>> print(as_written("PM$_{2.5}$"), as_written("$5 a day"), as_written(r"$\undefined$"))
-    PM$_{2.5}$ \$5 a day \$\undefined\$
+    PM$_{2.5}$ $5 a day \$\undefined\$
     """
-    if "$" not in title:
+    if not is_math_text(title):
         return title
     try:
         MathTextParser("agg").parse(title)
