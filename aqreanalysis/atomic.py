@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 # A disk with less than this is full for HDF5, which writes whole chunks.
 _FULL_BYTES = 2**22
@@ -196,16 +196,27 @@ def _partial_folder(target: Path, error: type[Exception] | None = None) -> Itera
     """Yield a hidden folder beside the target; while it is locked no other process touches it."""
     clean(target)
     with explained(target, error):
-        folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
-        folder.mkdir()
-    lock = FileLock(folder / _LOCK, thread_local=False)
+        folder, lock = _locked_folder(target)
     try:
-        with explained(target, error), suppress(NotImplementedError):  # a system without locks
-            lock.acquire()
         yield folder
     finally:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(target: Path) -> tuple[Path, BaseFileLock]:
+    """Return a new folder beside the target, and the lock that is held on it."""
+    while True:
+        folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
+        folder.mkdir()
+        lock = FileLock(folder / _LOCK, thread_local=False)
+        try:
+            lock.acquire()
+        except NotImplementedError:  # a file system without locks
+            return folder, lock
+        if (folder / _LOCK).exists():  # else another process cleaned it away before it was locked
+            return folder, lock
+        lock.release()
 
 
 def _usual_mode(folder: Path) -> int:
