@@ -8,6 +8,8 @@ import numpy as np
 
 STATION = "station"
 TIME = "time"
+#: Of fields that may all have been, each coherent in space and time.
+DRAW = "draw"
 
 #: Units of every concentration after reading.
 CONCENTRATION_UNITS = "ug m-3"
@@ -196,6 +198,17 @@ def quantile_name(variable: str, probability: float) -> str:
     """
     digits = np.format_float_positional(probability).split(".")[1]
     return f"{variable}_q{digits:0<2}"
+
+
+def draws_name(variable: str) -> str:
+    """Return the name of the layer of draws.
+
+    Examples
+    --------
+    >>> draws_name("pm25")
+    'pm25_draws'
+    """
+    return f"{variable}_draws"
 
 
 def probability_of(role: str) -> float | None:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.fields.draws import DrawsOf, ErrorSeries, check_draws, with_draws
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background, BackgroundField
 from aqreanalysis.foreign.files import Source
@@ -15,6 +16,7 @@ from aqreanalysis.foreign.polygons import PolygonSource
 from aqreanalysis.geography import Geography, attributes, learned_names
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
+from aqreanalysis.methods.kriging.error_patterns import PATTERNS, KrigingPatterns
 from aqreanalysis.methods.persistence import error_correlation
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
@@ -62,6 +64,8 @@ def reanalyse(
     quantiles: Sequence[float] = (),
     memory: str | float | None = None,
     quality: Quality = "mask",
+    draws: int | None = None,
+    draws_of: DrawsOf = "measurements",
 ) -> xr.Dataset:
     """Return the product of a method: complete fields on a grid, or series at given stations.
 
@@ -96,7 +100,7 @@ def reanalyse(
     chunks : mapping, optional
         Size of a block of the lazy result. Values agree to 1e-5 for any.
     seed : int
-        Of the neural method's training.
+        Of the neural method's training, and of draws.
     progress : bool
         Whether training shows a progress bar.
     creator : str, optional
@@ -126,6 +130,13 @@ def reanalyse(
         for missing, values out of range, stuck or single spikes, clocks and positions that are
         wrong), "flag" uses all and counts them in the log and the history, "ignore" does not
         look. `aqreanalysis.observations.qc` shows them.
+    draws : int, optional
+        How many fields are drawn of those that agree with the measurements: ``<variable>_draws``,
+        coherent in space and time, whose spread at each place and hour is that of the product.
+        Sums, maxima and counts over hours or places of each draw tell how sure they are. A draw is
+        the same however many are asked for.
+    draws_of : {"measurements", "air"}
+        Whether draws are what a monitor would measure, its noise included, or the air without it.
 
     Returns
     -------
@@ -140,7 +151,8 @@ def reanalyse(
     ValueError
         If the method or the quality is unknown, the method takes no background or geography, both
         grid and stations are asked for, the grid cannot be made or written or is out of reach of
-        every station, the period holds no hour, or the memory does not hold the request.
+        every station, the period holds no hour, the memory does not hold the request, draws is no
+        number from 1 on, or how long errors last cannot be learned from so few places.
     """
     if any(array.chunks for array in observations.variables.values()):  # of an archive: read once
         check_size("observations", observations.nbytes)
@@ -149,6 +161,7 @@ def reanalyse(
     variable = valid_variable(observations, variable)
     check_statistic(statistic)
     check_quantiles(quantiles)
+    check_draws(draws, draws_of)
     estimator, fitted = method_of(method, seed=seed, progress=progress)
     check_takes(estimator, background)
     if geography is not False:
@@ -173,7 +186,7 @@ def reanalyse(
     background = known.background
     time = utc_period(observations[TIME], time)
     _warn_of_implausible(observations, variable)
-    chunks = _blocks(observations, variable, place, estimator, time, memory, chunks)
+    chunks = _blocks(observations, variable, place, estimator, time, memory, chunks, draws or 0)
     if not fitted:
         fit(estimator, observations, variable, background)
     elif variable_of(estimator) != variable:
@@ -192,16 +205,30 @@ def reanalyse(
         quantiles=quantiles,
     )
     hours = selected_hours(observations[TIME], time)
-    if (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
+    errors = None
+    if draws or (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
         errors = error_correlation(estimator, observations, background)
         field[f"{variable}_uncertainty"].attrs |= errors.attributes() if errors else {}
+    drawn = {"draws": draws, "draws_of": draws_of, "draws_seed": seed} if draws else {}
+    if draws:
+        if errors is None:
+            raise ValueError(
+                "draws need to know how long errors last, which is learned from stations left out: "
+                f"from ten places or more with {variable} in the same days. Add stations or hours, "
+                "or leave out draws"
+            )
+        patterns = KrigingPatterns.learned(observations, variable, draws_of)
+        series = ErrorSeries(errors, step_hours(observations), PATTERNS, seed)
+        field = with_draws(
+            field, place, variable, draws, patterns=patterns, series=series, first=hours.start
+        )
     product = build_product(
         field,
         variable=variable,
         grid=place if isinstance(place, Grid) else None,
         observations=observations,
         method=estimator.name,
-        settings={**estimator.settings, **known.facts()},
+        settings={**estimator.settings, **known.facts(), **drawn},
         references=estimator.references,
         creator=creator,
         metadata=metadata,
@@ -238,16 +265,21 @@ def _blocks(
     time: slice | None,
     memory: str | float | None,
     chunks: Mapping[str, int] | None,
+    draws: int,
 ) -> dict[str, int]:
     """Return block sizes that fit into memory; refuse what does not before a long training."""
     hours = selected_hours(observations[TIME], time)
     stations, steps = (observations.sizes[name] for name in (STATION, TIME))
+    cost = method.cost(observations, variable, target)
+    if draws:
+        cost = cost.with_draws(draws, PATTERNS)
     request = Request(
         cells=size_of(target),
         steps=hours.stop - hours.start,
         stations=stations,
         measurements=stations * steps,
         workers=workers(),
-        cost=method.cost(observations, variable, target),
+        cost=cost,
+        draws=draws,
     )
     return fitted_blocks(target, request, memory=memory, chunks=chunks)

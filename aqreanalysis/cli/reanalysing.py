@@ -74,6 +74,18 @@ def reanalyse(
     statistic: StatisticName = "median",
     quantile: Quantiles = None,
     quality: QualityName = "mask",
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Fields drawn of those that agree with the stations, such as 50, coherent in "
+            "space and time, of which 'aggregate' gets errors of maxima and counts.",
+        ),
+    ] = None,
+    draws_of: Annotated[
+        str,
+        typer.Option(help="measurements, a monitor's noise included, or the air without it."),
+    ] = "measurements",
     memory: Annotated[
         str | None,
         typer.Option(help="What the work may take, such as 2GB. Default: half of what is free."),
@@ -138,6 +150,8 @@ def reanalyse(
             statistic=statistic,  # type: ignore[arg-type]
             quantiles=quantile or (),
             quality=quality,  # type: ignore[arg-type]
+            draws=draws,
+            draws_of=draws_of,  # type: ignore[arg-type]
             memory=memory,
             chunks=blocks_to_resume(output, at_stations=at is not None) if resume else None,
         )

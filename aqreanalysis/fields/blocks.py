@@ -3,7 +3,7 @@
 import itertools
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -136,7 +136,7 @@ def predict_blocks(
     >>> dict(field.sizes), float(field.pm25.mean()), int(field.pm25_flag.max())
     ({'time': 3, 'lat': 2, 'lon': 2}, 9.0, 0)
     """
-    targets = _Targets.of(at)
+    targets = Targets.of(at)
     start, stop, _ = (hours or slice(None)).indices(time.size)
     if stop <= start:
         raise ValueError("no hour to predict: the selection of time is empty")
@@ -151,7 +151,7 @@ def predict_blocks(
 
 
 @dataclass(frozen=True)
-class _Targets:
+class Targets:
     """Positions in order, with the shape and coordinates that they have in the result."""
 
     longitude: np.ndarray  # these two broadcast to (rows, columns); stations are rows
@@ -161,7 +161,7 @@ class _Targets:
     coordinates: Mapping[str, Any]
 
     @classmethod
-    def of(cls, at: Grid | xr.Dataset) -> "_Targets":
+    def of(cls, at: Grid | xr.Dataset) -> "Targets":
         """Return the targets of a grid or of a Dataset of stations."""
         coordinates: dict[str, Any]
         if isinstance(at, Grid):
@@ -238,7 +238,7 @@ class _Blocks:
     """What one block needs to compute itself."""
 
     field: Field
-    targets: _Targets
+    targets: Targets
     network: StationNetwork
     observed: np.ndarray  # (stations, time) bool
     support_km: float
@@ -253,16 +253,9 @@ class _Blocks:
         # One key of the graph, to which all blocks refer: an active cluster holds it from now on,
         # and sends it to each worker once.
         engine = delayed(self, name=f"engine-{tokenize(self)}", traverse=False).persist()
-        hours = _steps(spans[0].start, [span.stop - span.start for span in spans])
-        rows, columns = (_steps(0, cuts) for cuts in self._cuts(sizes))
-        # Not a layer of blocks: dask would fuse it into theirs, and prepare hours for each of them.
-        prepare = delayed(_Blocks.prepared, pure=True, traverse=False)
-        prepared = da.concatenate(
-            [
-                da.from_delayed(prepare(engine, span), (span.stop - span.start,), object)
-                for span in spans
-            ]
-        )
+        hours = step_numbers(spans[0].start, [span.stop - span.start for span in spans])
+        rows, columns = (step_numbers(0, cuts) for cuts in self._cuts(sizes))
+        prepared = of_spans(_Blocks.prepared, engine, spans)
         nothing = np.empty((0, 0, 0))
         blocks = da.blockwise(  # each a tuple of its layers
             *(_Blocks.compute, "trc", engine, None, hours, "t", rows, "r", columns, "c"),
@@ -285,7 +278,9 @@ class _Blocks:
 
     def nearest_km(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return the distance to the nearest station in one block, (rows, columns) float32."""
-        nearest = self.network.neighbours(*self.targets.within(_span(rows), _span(columns)), k=1)
+        nearest = self.network.neighbours(
+            *self.targets.within(span_of(rows), span_of(columns)), k=1
+        )
         return nearest.distance_km.reshape(rows.size, -1).astype(np.float32)
 
     def _cuts(self, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -311,7 +306,7 @@ class _Blocks:
         self, hours: np.ndarray, rows: np.ndarray, columns: np.ndarray, prepared: Any
     ) -> tuple[np.ndarray, ...]:
         """Return the layers of one block of consecutive hours, rows and columns, in this order."""
-        span, row, column = _span(hours), _span(rows), _span(columns)
+        span, row, column = span_of(hours), span_of(rows), span_of(columns)
         longitude, latitude = self.targets.within(row, column)
         if (field := self._of_grid) is not None:
             distribution = field.over(row, column, span, prepared)
@@ -400,14 +395,28 @@ def _steps_since_epoch(time: xr.DataArray) -> int:
     return int((time.values[0] - np.datetime64(0, "ns")) // step)
 
 
-def _steps(start: int, sizes: Sequence[int]) -> Any:
+def of_spans(prepare: Callable[[Any, slice], Any], engine: Any, spans: list[slice]) -> Any:
+    """Return what all cells share at hours, made once for each span, as a dask array of objects.
+
+    Not a layer of blocks: dask would fuse it into theirs, and prepare hours for each of them.
+    """
+    import dask.array as da
+    from dask.delayed import delayed
+
+    make = delayed(prepare, pure=True, traverse=False)
+    return da.concatenate(
+        [da.from_delayed(make(engine, span), (span.stop - span.start,), object) for span in spans]
+    )
+
+
+def step_numbers(start: int, sizes: Sequence[int]) -> Any:
     """Return consecutive numbers from a start as a dask array with blocks of these sizes."""
     import dask.array as da
 
     return da.arange(start, start + sum(sizes), chunks=(tuple(sizes),))
 
 
-def _span(numbers: np.ndarray) -> slice:
+def span_of(numbers: np.ndarray) -> slice:
     """Return the slice of consecutive numbers."""
     return slice(int(numbers[0]), int(numbers[-1]) + 1)
 
@@ -432,11 +441,11 @@ def block_sizes(
     >>> block_sizes(Grid((0, 60, 0, 40), 0.1), 744, alignment=36)
     {'time': 180, 'lat': 8, 'lon': 600}
     """
-    return _Targets.of(at).block_sizes(steps, alignment, values)
+    return Targets.of(at).block_sizes(steps, alignment, values)
 
 
 def _chunk_sizes(
-    targets: _Targets, chunks: Mapping[str, int], sizes: Mapping[str, int]
+    targets: Targets, chunks: Mapping[str, int], sizes: Mapping[str, int]
 ) -> dict[str, int]:
     """Return the sizes of a block, those asked for first; all faults of the request at once."""
     known = (TIME, *targets.dims)
@@ -449,7 +458,7 @@ def _chunk_sizes(
 
 
 def _dataset(
-    values: list[Any], layers: _Layers, targets: _Targets, distance: Any, time: xr.DataArray
+    values: list[Any], layers: _Layers, targets: Targets, distance: Any, time: xr.DataArray
 ) -> xr.Dataset:
     """Return the Dataset of the layers."""
     dataset = xr.Dataset(

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 TARGET_BYTES = 96
 #: Bytes of work on one value of a block, measured on blocks of all methods.
 VALUE_BYTES = 64
+#: Bytes of one draw of a value: computed, and put in order for a file.
+DRAW_BYTES = 8
+#: Draws of values in a block, at most: 64 MB in float32.
+DRAWN_VALUES = 2**24
 #: Bytes of a station: its neighbours and the distances among them, and the search for them.
 STATION_BYTES = 10_000
 #: Bytes of one value of a station: measured, standardised, completed, with their errors; measured.
@@ -45,6 +49,17 @@ class Cost(NamedTuple):
     window_bytes: int = 0
     alignment: int = 1
 
+    def with_draws(self, draws: int, series: int) -> "Cost":
+        """Return the cost with the series in time of so many draws, which all cells share.
+
+        Examples
+        --------
+        >>> Cost(alignment=36).with_draws(50, series=512).window_bytes
+        3686400
+        """
+        bytes_of_a_step = draws * series * 4
+        return self._replace(window_bytes=self.window_bytes + self.alignment * bytes_of_a_step)
+
 
 class Request(NamedTuple):
     """The size of a request, and the cost of its method."""
@@ -55,11 +70,18 @@ class Request(NamedTuple):
     measurements: int
     workers: int
     cost: Cost = Cost()
+    draws: int = 0
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of work on one value of a block."""
+        return VALUE_BYTES + self.draws * DRAW_BYTES
 
     @property
     def fixed_bytes(self) -> int:
         """Bytes that do not depend on the size of a block."""
-        writing = min(WRITING_BYTES, self.cells * self.steps * WRITTEN_VALUE_BYTES)
+        written = WRITTEN_VALUE_BYTES + self.draws * DRAW_BYTES
+        writing = min(WRITING_BYTES, self.cells * self.steps * written)
         return (
             self.cells * TARGET_BYTES
             + self.stations * STATION_BYTES
@@ -96,11 +118,11 @@ def fitted_blocks(
     """
     allowed = memory_bytes(memory)
     most = request.windows_bytes(min(BLOCK_STEPS, request.steps))
-    room = (allowed - request.fixed_bytes - most) / (request.workers * VALUE_BYTES)
-    values = int(np.clip(room, 1, BLOCK_VALUES))
+    room = (allowed - request.fixed_bytes - most) / (request.workers * request.value_bytes)
+    values = int(np.clip(room, 1, min(BLOCK_VALUES, DRAWN_VALUES // max(request.draws, 1))))
     sizes = block_sizes(at, request.steps, alignment=request.cost.alignment, values=values)
     sizes |= dict(chunks or {})
-    block = math.prod(sizes.values()) * VALUE_BYTES
+    block = math.prod(sizes.values()) * request.value_bytes
     windows = request.windows_bytes(sizes[TIME])
     needed = request.fixed_bytes + windows + request.workers * block
     summary = (

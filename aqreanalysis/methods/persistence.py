@@ -61,6 +61,8 @@ def error_correlation(
     observations = observations.isel({TIME: slice(-STEPS, None)})
     values = values_of(observations, method.variable)
     reporting = np.flatnonzero(np.isfinite(values).any(axis=1))
+    names = StationNetwork.from_dataset(observations).identifiers[reporting]
+    reporting = reporting[np.argsort(names, kind="stable")]  # whatever the order of the Dataset
     observations, values = observations.isel({STATION: reporting}), values[reporting]
     network = StationNetwork.from_dataset(observations)
     if network.colocated_groups().max() + 1 < 2 * PARTS:

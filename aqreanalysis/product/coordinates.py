@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import DRAW, STATION, TIME
 from aqreanalysis.foreign.coordinates import find_bounds, find_crs, is_grid_mapping
 from aqreanalysis.foreign.errors import raising
 from aqreanalysis.product.times import is_set, restore_leads, restore_periods, restore_set
@@ -30,6 +30,7 @@ _LONGITUDE, _LATITUDE = (
     {"standard_name": name, "long_name": name, "units": units, **COORDINATE}
     for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
 )
+_DRAW = {"standard_name": "realization", "long_name": "number of the draw", "units": "1"}
 _STATION_ATTRIBUTES: dict[str, dict[str, str]] = {
     "longitude": _LONGITUDE,
     "latitude": _LATITUDE,
@@ -95,6 +96,10 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
         restored = _with_stations(restored)
     else:
         restored = _with_axes(restored, layout, crs)
+    if DRAW in restored.dims:
+        number = np.arange(restored.sizes[DRAW], dtype=np.int32)
+        numbers = restored[DRAW].values if DRAW in restored.coords else number
+        restored = restored.assign_coords({DRAW: coordinate((DRAW,), numbers, _DRAW)})
     if is_set(restored):
         return restore_set(restored)
     restored = restore_leads(restored)

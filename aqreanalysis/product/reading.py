@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import DRAW, STATION, TIME
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.files import open_joined
 from aqreanalysis.product.attributes import restore_metadata
@@ -49,7 +49,7 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         product = product.assign_coords({n: product[n].load() for n in product.coords})
         product = _in_order(product.drop_vars(_quantizations(product)))
         if STATION in product.dims and not is_set(product):  # some files have time first
-            product = product.transpose(STATION, TIME, ..., missing_dims="ignore")
+            product = product.transpose(DRAW, STATION, TIME, ..., missing_dims="ignore")
         product = restore_metadata(product)
     except ProductError as error:
         file.close()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import DRAW, STATION, TIME
 
 #: Bytes of one region of all layers, which is in memory in addition to its computation.
 REGION_BYTES = 2**26
@@ -19,7 +19,9 @@ CHUNK_VALUES = 24 * 128 * 128
 #: Hours in a file chunk at most; a map at one hour should not unpack a week.
 CHUNK_HOURS = 24
 #: Steps and stations in a file chunk of a product of stations.
-STATION_CHUNK = {TIME: 4096, STATION: 64}
+STATION_CHUNK = {TIME: 4096, STATION: 64, DRAW: 1}
+#: Rows in a file chunk of draws: a block of all draws has few of them.
+DRAWN_ROWS = 8
 
 Region = Mapping[str, slice]
 
@@ -36,7 +38,13 @@ def file_chunks(sizes: Mapping[str, int]) -> dict[str, int]:
     {'time': 24, 'lat': 125, 'lon': 125}
     >>> file_chunks({"time": 48, "lat": 2000, "lon": 2000})
     {'time': 2, 'lat': 400, 'lon': 400}
+    >>> file_chunks({"draw": 50, "time": 48, "lat": 500, "lon": 500})
+    {'draw': 1, 'time': 24, 'lat': 8, 'lon': 500}
     """
+    if DRAW in sizes and STATION not in sizes:
+        # As blocks are: of all draws the chunks that a block does not fill stay open.
+        least = {DRAW: 1, TIME: CHUNK_HOURS, **dict.fromkeys(("lat", "y"), DRAWN_ROWS)}
+        return {name: _even(size, least.get(name, size)) for name, size in sizes.items()}
     if STATION in sizes:
         return {name: _even(size, STATION_CHUNK.get(name, size)) for name, size in sizes.items()}
     cells = math.prod(size for name, size in sizes.items() if name != TIME)

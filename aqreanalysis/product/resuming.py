@@ -19,6 +19,7 @@ import xarray as xr
 from filelock import BaseFileLock, FileLock, Timeout
 
 from aqreanalysis.atomic import explained, write_bytes
+from aqreanalysis.conventions import DRAW
 from aqreanalysis.product.regions import Region
 from aqreanalysis.product.variables import ProductError
 
@@ -202,7 +203,7 @@ def interrupted_blocks(path: str | os.PathLike[str]) -> dict[str, int] | None:
 
 
 def block_sizes_of(layers: xr.Dataset) -> dict[str, int]:
-    """Return the size of a block of lazy layers along each dimension.
+    """Return the size of a block of lazy layers along each dimension; all draws are in each.
 
     Examples
     --------
@@ -214,6 +215,7 @@ def block_sizes_of(layers: xr.Dataset) -> dict[str, int]:
     for layer in layers.data_vars.values():
         for name, lengths in layer.chunksizes.items():
             sizes[str(name)] = max(sizes.get(str(name), 0), *lengths)
+    sizes.pop(DRAW, None)
     return sizes
 
 
