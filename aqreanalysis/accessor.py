@@ -154,8 +154,9 @@ class AqnetAccessor:
         **options
             Of `aqreanalysis.reanalysis.reanalyse`: ``grid``, ``region`` and ``crs``, ``like`` for
             the cells of another file, or ``at`` for stations; ``clip``, ``land``, ``method``,
-            ``time``, ``background``, ``geography``, ``statistic``, ``quantiles``, ``seed``,
-            ``progress``, ``creator``, ``metadata``, ``memory``, ``chunks``, ``quality``.
+            ``time``, ``background``, ``geography``, ``statistic``, ``quantiles``, ``draws``,
+            ``draws_of``, ``seed``, ``progress``, ``creator``, ``metadata``, ``memory``,
+            ``chunks``, ``quality``.
 
         Returns
         -------
@@ -262,13 +263,14 @@ class AqnetAccessor:
         return verify(self._dataset, variable, **options)
 
     def aggregate(self, period: "Period" = "day", **options: Any) -> xr.Dataset:
-        """Return means over days, weeks, months, seasons or years, of a product with their error.
+        """Return means, maxima, percentiles or counts of days to years, of a product with errors.
 
         Parameters
         ----------
         period : {"day", "week", "month", "season", "year"}
         **options
-            ``capture`` and ``time_zone`` of `aqreanalysis.derived.aggregate`.
+            ``statistic``, ``limit``, ``capture`` and ``time_zone`` of
+            `aqreanalysis.derived.aggregate`.
 
         Examples
         --------

@@ -210,6 +210,7 @@ def test_commands_derive_layers_from_a_file(days, tmp_path):
         ("index", ["--index", "china"], "index_category"),
         ("exceedance", ["--limit", "35"], "pm25_above_35"),
         ("aggregate", ["--time-zone", "Asia/Shanghai", "--capture", "0.2"], "pm25_q95"),
+        ("aggregate", ["--statistic", "hours_above", "--limit", "35"], "pm25_hours_above_35"),
     ):
         output = tmp_path / f"{command}.nc"
         result = runner.invoke(app, [command, str(source), "-o", str(output), *options])
@@ -384,6 +385,153 @@ def test_means_of_a_product_without_correlations_have_no_error(days, caplog):
 def test_means_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         aggregate(constant(5.0, "pm25"), **options)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Return three days of 25 draws at places, on an axis that begins in the night."""
+    obs = aqr.synthetic_network(hours=72, seed=0).observations
+    at = obs.isel(station=slice(0, 9, 3))
+    return obs.aqnet.reanalyse("pm25", at=at, method="kriging", draws=25).compute()
+
+
+def of_day(product, day):
+    """Return the draws of a day, (draw, station, hour)."""
+    return product.pm25_draws.isel(time=slice(24 * day, 24 * day + 24)).values.astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "of_hours", "words"),
+    [
+        ("mean", lambda v: v.mean(-1), "daily mean of"),
+        ("max", lambda v: v.max(-1), "daily maximum of"),
+        ("p90", lambda v: np.quantile(v, 0.9, axis=-1), "daily 90 % quantile of"),
+        (
+            "mda8",
+            lambda v: np.lib.stride_tricks.sliding_window_view(v, 8, axis=-1).mean(-1).max(-1),
+            "daily maximum of running means over 8 h of",
+        ),
+    ],
+)
+def test_statistics_of_draws_have_their_mean_spread_and_quantiles(
+    statistic, of_hours, words, drawn
+):
+    daily = aggregate(drawn, statistic=statistic)
+    each = of_hours(of_day(drawn, 1))
+    made = daily.isel(time=1)
+    np.testing.assert_allclose(made.pm25, each.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(made.pm25_uncertainty, each.std(0, ddof=1), rtol=1e-4)
+    low, middle, high = np.quantile(each, [0.05, 0.5, 0.95], axis=0, method="weibull")
+    np.testing.assert_allclose(made.pm25_q05, low, rtol=1e-5)
+    np.testing.assert_allclose(made.pm25_q50, middle, rtol=1e-5)
+    np.testing.assert_allclose(made.pm25_q95, high, rtol=1e-5)
+    assert daily.pm25.attrs["long_name"].startswith(words)
+    assert daily.pm25.attrs["comment"] == "mean over 25 draws of measurements"
+    assert "draw" not in daily.variables
+    assert daily.pm25.dims == drawn.pm25.dims
+
+
+def test_hours_above_a_limit_are_counted_in_each_draw(drawn):
+    name = "pm25_hours_above_62p5"
+    daily = aggregate(drawn, statistic="hours_above", limit=62.5)
+    each = (of_day(drawn, 0) > 62.5).sum(-1)
+    np.testing.assert_allclose(daily[name][:, 0], each.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(daily[f"{name}_uncertainty"][:, 0], each.std(0, ddof=1), rtol=1e-5)
+    assert daily[name].attrs["units"] == daily[f"{name}_q95"].attrs["units"] == "h"
+    assert "standard_name" not in daily[name].attrs
+    np.testing.assert_allclose(daily.pm25[:, 0], of_day(drawn, 0).mean((0, -1)), rtol=1e-5)
+
+
+def test_days_above_a_limit_are_those_whose_mean_is(drawn):
+    weekly = aggregate(drawn, "week", statistic="days_above", limit=62.5, capture=0.1)
+    first = weekly.isel(time=0).pm25_days_above_62p5
+    daily = drawn.pm25_draws.isel(time=slice(0, 24)).mean("time")  # 1 November 2020 is a Sunday
+    np.testing.assert_allclose(first, (daily > 62.5).mean("draw"), rtol=1e-6)
+    assert first.attrs["units"] == "d"
+    two = np.nanmean(drawn.pm25_draws[..., 24:].values.reshape(25, 3, 2, 24), axis=-1) > 62.5
+    np.testing.assert_allclose(weekly.pm25_days_above_62p5[:, 1], two.sum(-1).mean(0), rtol=1e-6)
+
+
+def test_the_mean_over_draws_is_that_of_the_distributions(drawn):
+    bare = drawn.drop_vars("pm25_draws")
+    daily, analytic = aggregate(drawn), aggregate(bare)
+    few = analytic.pm25_uncertainty / 5  # of 25 draws
+    assert bool((abs(daily.pm25 - analytic.pm25) < 4 * few).all())
+    ratio = daily.pm25_uncertainty / analytic.pm25_uncertainty
+    assert 0.7 < float(ratio.mean()) < 1.3
+
+
+def test_without_draws_counts_are_expected_and_have_no_error(drawn, caplog):
+    bare = drawn.drop_vars("pm25_draws")
+    daily = aggregate(bare, statistic="hours_above", limit=50.0)
+    probability = exceedance(bare, 50.0).pm25_above_50.isel(time=slice(0, 24)).sum("time")
+    np.testing.assert_allclose(daily.pm25_hours_above_50[:, 0], probability, rtol=1e-5)
+    assert "pm25_hours_above_50_uncertainty" not in daily
+    assert "has no error, and is that expected hour by hour" in caplog.text
+    highest = aggregate(bare, statistic="max")
+    np.testing.assert_allclose(highest.pm25[:, 0], bare.pm25[:, :24].max("time"), rtol=1e-6)
+    assert "is that of the estimates" in caplog.text
+    assert "pm25_uncertainty" not in highest
+
+
+def test_statistics_of_observations_are_those_of_their_values(caplog):
+    values = np.arange(48.0)
+    values[30:34] = np.nan
+    obs = series(values)
+    assert aggregate(obs, statistic="max").pm25.values.tolist() == [[23.0, 47.0]]
+    assert aggregate(obs, statistic="mda8").pm25.values.tolist() == [[19.5, 43.5]]
+    assert aggregate(obs, statistic="p50").pm25.values.tolist() == [[11.5, 37.5]]
+    counted = aggregate(obs, statistic="hours_above", limit=20.0)
+    assert counted.pm25_hours_above_20.values.tolist() == [[3.0, 20.0]]
+    assert np.isnan(aggregate(obs, statistic="max", capture=0.9).pm25[0, 1])
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("statistic", ["max", "hours_above"])
+def test_statistics_of_draws_are_lazy_and_the_same_for_any_blocks(statistic, drawn):
+    options = {"limit": 60.0} if statistic == "hours_above" else {}
+    blocks = aggregate(drawn.chunk(time=7, station=2, draw=4), statistic=statistic, **options)
+    assert blocks.pm25.chunks
+    whole = aggregate(drawn, statistic=statistic, **options)
+    xr.testing.assert_allclose(blocks.compute(), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"statistic": "median"}, "statistic must be one of mean, max, mda8, hours_above, days_a"),
+        ({"statistic": "p0"}, "or a percentile such as 'p98'; found 'p0'"),
+        ({"statistic": "p100"}, "a percentile such as 'p98'; found 'p100'"),
+        ({"statistic": "hours_above"}, "hours_above needs a limit: limit=35.0, in ug m-3"),
+        ({"statistic": "hours_above", "limit": -1}, "a limit is a number above 0, in ug m-3; fo"),
+        ({"statistic": "hours_above", "limit": "35"}, "a limit is a number above 0.* found '35'"),
+        ({"limit": 35.0}, "a limit is of hours_above and days_above; found statistic='mean'"),
+        ({"statistic": "days_above", "limit": 5}, "days_above counts the days of a week or longer"),
+        ({"statistic": "mda8", "period": "month"}, "mda8 is the maximum of a day; found period="),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        aggregate(constant(5.0, "pm25"), **options)
+
+
+def test_a_limit_in_other_units_is_refused():
+    obs = constant(5.0, "pm25")
+    obs.pm25.attrs["units"] = "mg m-3"
+    with pytest.raises(ValueError, match="pm25 must be in 'ug m-3'; its units are 'mg m-3'"):
+        aggregate(obs, statistic="hours_above", limit=35.0)
+
+
+def test_an_index_of_draws_has_probabilities_of_its_categories(drawn):
+    drawn = drawn.isel(time=slice(48))  # every hour of which has an estimate
+    layers = air_quality_index(drawn, "germany")
+    numbers = air_quality_index(drawn.pm25_draws.rename("pm25").to_dataset(), "germany")
+    probability = layers.index_category_probability
+    expected = (numbers.index_category == probability.category).mean("draw")
+    np.testing.assert_allclose(probability.transpose(*expected.dims), expected, atol=1e-6)
+    np.testing.assert_allclose(probability.sum("category"), 1.0, atol=1e-5)
+    np.testing.assert_array_equal(layers.index_category, numbers.index_category.median("draw"))
+    assert "draw" not in layers.index_category.dims
 
 
 def test_daily_values_have_no_daily_means():

@@ -26,6 +26,14 @@ def aggregate(
     product: Product,
     output: Output,
     period: Annotated[str, typer.Option(help="day, week, month, season or year.")] = "day",
+    statistic: Annotated[
+        str,
+        typer.Option(
+            help="mean, max, mda8 (maximum of 8-hour means of a day), a percentile such as p98, "
+            "or, with --limit, hours_above or days_above (days of which the mean is above it)."
+        ),
+    ] = "mean",
+    limit: Annotated[float | None, typer.Option(help="In ug m-3.")] = None,
     capture: Annotated[
         float, typer.Option(help="Share of a period's hours that must be there.")
     ] = MINIMUM_CAPTURE,
@@ -33,16 +41,22 @@ def aggregate(
         str, typer.Option(help="Whose days are meant, such as Asia/Shanghai.")
     ] = "UTC",
 ) -> None:
-    """Average a product over calendar periods, with the standard error of the means.
+    """Average a product over calendar periods, or take maxima, percentiles or counts, with errors.
 
-    The error follows from those of the hours and from how long errors last at stations that were
-    left out. Example:
+    The error of a mean follows from those of the hours and from how long errors last at stations
+    that were left out; errors of the others need a product with draws ('reanalyse --draws 50').
 
+    Examples
+    --------
     aqreanalysis aggregate pm25.nc -o daily.nc --period day --time-zone Europe/Berlin
+
+    aqreanalysis aggregate pm25.nc -o days.nc --period year --statistic days_above --limit 15
     """
     with _opened(product, output) as opened:
-        means = opened.aqnet.aggregate(period, capture=capture, time_zone=time_zone)
-        _write(means, output)
+        summary = opened.aqnet.aggregate(
+            period, statistic=statistic, limit=limit, capture=capture, time_zone=time_zone
+        )
+        _write(summary, output)
 
 
 def index(

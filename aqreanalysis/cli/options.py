@@ -91,7 +91,7 @@ At = Annotated[
 SavedModel = Annotated[
     Path | None, typer.Option(help="Folder of a saved model, instead of training one.")
 ]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same model and draws.")]
 Period = Annotated[
     tuple[str, str] | None,
     typer.Option(

@@ -1,7 +1,7 @@
-"""Means over days, months and longer, with an error that knows how hourly errors are correlated."""
+"""Statistics of days, months and longer, with errors that know how those of hours go together."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Self, get_args
@@ -13,14 +13,30 @@ import xarray as xr
 
 from aqreanalysis.conventions import (
     CONCENTRATION_UNITS,
+    DRAW,
     MINIMUM_CAPTURE,
     POLLUTANTS,
     PRODUCT_FLAGS,
     TIME,
+    draws_name,
     missing_class,
     quantile_name,
 )
-from aqreanalysis.derived.layers import usual_step_hours, with_all_hours, with_layers
+from aqreanalysis.derived.exceedance import median_of
+from aqreanalysis.derived.layers import (
+    check_units,
+    usual_step_hours,
+    with_all_hours,
+    with_layers,
+)
+from aqreanalysis.derived.statistics import (
+    ROUNDING,
+    PeriodStatistic,
+    Span,
+    means,
+    statistic_of,
+    sums,
+)
 from aqreanalysis.observations import period_bounds
 from aqreanalysis.predictive import (
     DEGREES_OF_FREEDOM,
@@ -48,8 +64,6 @@ _ADJECTIVES = {
 }
 #: Values that are averaged at once, at least: a graph of single days would be large.
 _BATCH_STEPS = 720
-#: Rounding of the hours of a period.
-_ROUNDING = 1e-9
 #: Attributes that hold for hours alone.
 _OF_HOURS = (
     *("ancillary_variables", "long_name", "averaging_hours"),
@@ -63,15 +77,18 @@ def aggregate(
     dataset: xr.Dataset,
     period: Period = "day",
     *,
+    statistic: str = "mean",
+    limit: float | None = None,
     capture: float = MINIMUM_CAPTURE,
     time_zone: str = "UTC",
 ) -> xr.Dataset:
-    """Return means over calendar periods, of a product with their standard error.
+    """Return a statistic of calendar periods, of a product with its standard error.
 
     Errors of hours are neither independent, so that they would average out, nor one and the same:
     some last for hours, and a place's own departure from its surroundings always. How much of each
-    there is was learned at stations left out, and stands in the attributes of the product's
-    standard error (`aqreanalysis.predictive.ErrorCorrelation`).
+    there is was learned at stations left out. The error of a mean follows from that alone; that of
+    a maximum, a percentile or a count needs the draws of a product (``reanalyse(..., draws=50)``),
+    of each of which the statistic is taken.
 
     Parameters
     ----------
@@ -79,6 +96,12 @@ def aggregate(
         A product of fields or at stations, or observations, on a regular time. Of a set of
         outlooks, each start is averaged by itself.
     period : {"day", "week", "month", "season", "year"}
+    statistic : str
+        "mean"; "max" of the hours; "mda8", the maximum of the means over 8 hours within a day; a
+        percentile of the hours, such as "p98"; "hours_above", and "days_above", the days whose
+        mean is above ``limit``: layers such as ``pm25_hours_above_35`` beside the mean.
+    limit : float, optional
+        In ug m-3.
     capture : float
         Share of the hours of a period that must be there, of all that it has by the calendar.
     time_zone : str
@@ -87,60 +110,68 @@ def aggregate(
     Returns
     -------
     Dataset
-        Each pollutant's mean; of a product, ``<variable>_uncertainty``, the standard error of what
-        a new monitor would average, quantiles ``<variable>_q05``, ``_q50`` and ``_q95``, and the
-        flag of most hours. Values count by how long they last; those of filled observations that
-        were measured have no error, and their means none. The mean of medians is that of their
-        distributions, a monitor's noise included. Labels are the beginnings of the periods in UTC,
-        with ``time_bnds``.
+        The statistic of each pollutant; of a product with draws or, for a mean, with what was
+        learned, ``<variable>_uncertainty``, its standard error, quantiles ``<variable>_q05``,
+        ``_q50`` and ``_q95``, and the flag of most hours. The statistic is the mean over the draws
+        where there are some. Values count by how long they last; those of filled observations
+        that were measured have no error, and their means none. The mean of medians is that of
+        their distributions, a monitor's noise included. Without draws, maxima and percentiles are
+        those of the estimates, which are smoother than the air, and hours above a limit are those
+        to be expected by each hour's distribution. Labels are the beginnings of the periods in
+        UTC, with ``time_bnds``.
 
     Raises
     ------
     ValueError
-        If the period, the capture or the time zone is none, no period has enough hours, or the
-        values last for more than half of it.
+        If the period, the statistic, the limit, its units, the capture or the time zone is none,
+        no period has enough hours, or the values last for more than half of it.
 
     Examples
     --------
     >>> import aqreanalysis as aqr
     >>> obs = aqr.synthetic_network(hours=72, seed=0).observations
-    >>> product = obs.aqnet.reanalyse("pm25", grid=0.5, method="kriging")
+    >>> product = obs.aqnet.reanalyse("pm25", grid=0.5, method="kriging", draws=20)
     >>> daily = aggregate(product, "day")
     >>> daily.sizes["time"], bool((daily.pm25_uncertainty < product.pm25_uncertainty.max()).all())
     (3, True)
+    >>> above = aggregate(product, "week", statistic="hours_above", limit=75.0, capture=0.1)
+    >>> "pm25_hours_above_75_q95" in above, above.pm25_hours_above_75.attrs["units"]
+    (True, 'h')
     """
     if REFERENCE in dataset.dims:
-        return _of_each_start(dataset, period, capture=capture, time_zone=time_zone)
+        options = {"statistic": statistic, "limit": limit, "capture": capture}
+        return _of_each_start(dataset, period, time_zone=time_zone, **options)
     _check(dataset, period, capture)
+    wanted = statistic_of(statistic, limit, period)
     periods = _Periods.of(dataset, period, time_zone)
     names = [str(name) for name in dataset.data_vars if name in POLLUTANTS]
     if not names:
         listed = ", ".join(map(str, dataset.data_vars)) or "nothing"
         raise ValueError(f"there is no pollutant to average; the dataset has {listed}")
     for name in names:
-        if f"{name}_uncertainty" in dataset and _errors(dataset, name) is None:
-            logger.warning(
-                "%s gets no error of its means: the product does not say how its errors are "
-                "correlated over time. Reanalyse two days or more from ten stations or more",
-                name,
-            )
-    if (periods.covered < capture * periods.hours * (1 - _ROUNDING)).all():
+        if wanted.counts:
+            check_units(dataset[name])
+        if f"{name}_uncertainty" in dataset and draws_name(name) not in dataset:
+            _warn_of_no_error(dataset, name, wanted)
+    if (periods.covered < capture * periods.hours * (1 - ROUNDING)).all():
         raise ValueError(
             f"no {period} has {capture:.0%} of its hours: the longest part of one has "
             f"{periods.covered.max():g} of {periods.hours[periods.covered.argmax()]:g}. Take a "
             "longer product, a shorter period, or a lower capture"
         )
-    parts = [_means(dataset, names, batch, capture) for batch in periods.batches()]
-    means = xr.concat(parts, TIME)
-    mean_of = f"{_ADJECTIVES[period]} mean"
-    for name in names:
-        _described(dataset, means, name, mean_of)
-    product = _with_coordinates(dataset, means, periods)
+    summarised = (statistic_of("mean", None, period), wanted) if wanted.counts else (wanted,)
+    parts = [_summary(dataset, names, batch, capture, summarised) for batch in periods.batches()]
+    summary = xr.concat(parts, TIME)
+    for each in summarised:
+        for name in names:
+            _described(dataset, summary, name, each, f"{_ADJECTIVES[period]} {each.words}")
+    product = _with_coordinates(dataset, summary, periods)
+    what = f"{_ADJECTIVES[period]} {wanted.words}"
     if time_zone != "UTC":
         product[TIME].attrs["long_name"] = f"time (UTC), days of {time_zone}"
     if "title" in dataset.attrs:
-        product.attrs["title"] = f"{mean_of.capitalize()}s: {dataset.attrs['title']}"
-    made = f"{mean_of}s of {', '.join(names)}, days of {time_zone}, capture {capture:g}"
+        product.attrs["title"] = f"{what[0].upper()}{what[1:]}: {dataset.attrs['title']}"
+    made = f"{what} of {', '.join(names)}, days of {time_zone}, capture {capture:g}"
     return with_layers(product, {}, made)
 
 
@@ -170,6 +201,26 @@ def _of_each_start(dataset: xr.Dataset, period: Period, **options: Any) -> xr.Da
     return restore_metadata(joined.assign_coords({TIME: ((LEAD, REFERENCE), times, stated)}))
 
 
+def _warn_of_no_error(dataset: xr.Dataset, name: str, statistic: PeriodStatistic) -> None:
+    """Warn that a statistic of a product without draws has no error, if it has none."""
+    if statistic.name == "mean":
+        if _errors(dataset, name) is None:
+            logger.warning(
+                "%s gets no error of its means: the product does not say how its errors are "
+                "correlated over time. Reanalyse two days or more from ten stations or more",
+                name,
+            )
+        return
+    expected = "expected hour by hour" if statistic.name == "hours_above" else "of the estimates"
+    logger.warning(
+        "the %s of %s has no error, and is that %s: how the errors of hours go together is in "
+        "draws. Reanalyse with draws=50",
+        statistic.words,
+        name,
+        expected,
+    )
+
+
 def _check(dataset: xr.Dataset, period: str, capture: float) -> None:
     """Refuse what cannot be averaged over a period."""
     if period not in get_args(Period):
@@ -195,6 +246,7 @@ class _Periods:
     ``stamps`` and ``lengths`` (t,) are when each value begins, and how long it lasts, in hours.
     """
 
+    time_zone: str
     begins: np.ndarray
     ends: np.ndarray
     rows: list[slice]
@@ -223,7 +275,7 @@ class _Periods:
         rows = [slice(int(first[at]), int(first[at + 1])) for at in reached]
         hour = np.timedelta64(1, "h")
         stamps, lengths = (begin - begin[0]) / hour, (end - begin) / hour
-        return cls(edge[reached], edge[reached + 1], rows, stamps, lengths)
+        return cls(time_zone, edge[reached], edge[reached + 1], rows, stamps, lengths)
 
     @property
     def hours(self) -> np.ndarray:
@@ -267,68 +319,120 @@ def _errors(dataset: xr.Dataset, name: str) -> ErrorCorrelation | None:
     return ErrorCorrelation.from_attributes(dataset[error].attrs) if error in dataset else None
 
 
-def _means(dataset: xr.Dataset, names: list[str], periods: _Periods, capture: float) -> xr.Dataset:
-    """Return the means of some periods that follow each other."""
-    first = periods.rows[0].start
-    part = dataset.isel({TIME: slice(first, periods.rows[-1].stop)})
-    cuts = [slice(rows.start - first, rows.stop - first) for rows in periods.rows]
-    span = slice(first, periods.rows[-1].stop)
+def _summary(
+    dataset: xr.Dataset,
+    names: list[str],
+    periods: _Periods,
+    capture: float,
+    statistics: Sequence[PeriodStatistic],
+) -> xr.Dataset:
+    """Return the statistics of some periods that follow each other, and their flags."""
+    first, stop = periods.rows[0].start, periods.rows[-1].stop
+    part = dataset.isel({TIME: slice(first, stop)})
+    days = _Periods.of(part, "day", periods.time_zone)
+    span = Span(
+        cuts=[slice(rows.start - first, rows.stop - first) for rows in periods.rows],
+        needed=capture * periods.hours * (1 - ROUNDING),
+        days=days.rows,
+        days_needed=capture * days.hours * (1 - ROUNDING),
+        stamps=periods.stamps[first:stop],
+        lengths=periods.lengths[first:stop],
+    )
     layers: dict[str, xr.DataArray] = {}
     for name in names:
-        error, correlation = f"{name}_uncertainty", _errors(part, name)
-        inputs = [part[layer] for layer in (name, error) if layer in part]
-        outputs = [name]
-        if correlation is not None:
-            outputs += [error, *(quantile_name(name, p) for p in QUANTILES)]
-        average = partial(
-            _mean_of,
-            cuts=cuts,
-            needed=capture * periods.hours * (1 - _ROUNDING),
-            stamps=periods.stamps[span],
-            lengths=periods.lengths[span],
-            correlation=correlation,
-            freedom=freedom_of(part[error].attrs) if error in part else np.inf,
-            is_median=part[name].attrs.get("statistic", "median") == "median",
-        )
-        means = xr.apply_ufunc(
-            average,
-            *(with_all_hours(layer) for layer in inputs),
-            input_core_dims=[[TIME]] * len(inputs),
-            output_core_dims=[[TIME]] * len(outputs),
-            exclude_dims={TIME},
-            dask="parallelized",
-            dask_gufunc_kwargs={"output_sizes": {TIME: len(cuts)}},
-            output_dtypes=[np.float32] * len(outputs),
-        )
-        made = means if len(outputs) > 1 else [means]
-        layers |= {
-            output: layer.drop_attrs(deep=False)
-            for output, layer in zip(outputs, made, strict=True)
-        }
+        for statistic in statistics:
+            layers |= _layers(part, name, statistic, span)
         if f"{name}_flag" in part:
-            flag: xr.DataArray = xr.apply_ufunc(
-                partial(_most_frequent, cuts=cuts),
-                with_all_hours(part[f"{name}_flag"]),
-                input_core_dims=[[TIME]],
-                output_core_dims=[[TIME]],
-                exclude_dims={TIME},
-                dask="parallelized",
-                dask_gufunc_kwargs={"output_sizes": {TIME: len(cuts)}},
-                output_dtypes=[np.int8],
+            (flag,) = _per_period(
+                partial(_most_frequent, cuts=span.cuts), [part[f"{name}_flag"]], 1, span, np.int8
             )
             known = layers[name].notnull() | (flag == missing_class(np.int8))
             layers[f"{name}_flag"] = flag.where(known, np.int8(PRODUCT_FLAGS["no_estimate"]))
     return xr.Dataset(layers)
 
 
+def _layers(
+    part: xr.Dataset, name: str, statistic: PeriodStatistic, span: Span
+) -> dict[str, xr.DataArray]:
+    """Return a statistic of a pollutant, and its error and quantiles where they are known."""
+    layer, error, draws = statistic.layer(name), f"{name}_uncertainty", draws_name(name)
+    outputs = [layer, f"{layer}_uncertainty", *(quantile_name(layer, p) for p in QUANTILES)]
+    inputs = [part[each] for each in (name, error) if each in part]
+    make: Callable[..., Any]
+    if draws in part:
+        make, inputs = partial(_of_draws, statistic=statistic, span=span), [part[draws]]
+    elif statistic.name == "mean":
+        correlation = _errors(part, name)
+        outputs = outputs if correlation is not None else outputs[:1]
+        make = partial(
+            _mean_of,
+            span=span,
+            correlation=correlation,
+            freedom=freedom_of(part[error].attrs) if error in part else np.inf,
+            is_median=part[name].attrs.get("statistic", "median") == "median",
+        )
+    else:
+        make, outputs = partial(_of_values, statistic=statistic, span=span), outputs[:1]
+        if statistic.name == "hours_above" and statistic.limit and error in part:
+            freedom = freedom_of(part[error].attrs)
+            make = partial(_expected_hours, limit=statistic.limit, span=span, freedom=freedom)
+            inputs = [median_of(part, name), part[error]]
+        else:
+            inputs = inputs[:1]
+    made = _per_period(make, inputs, len(outputs), span, np.float32)
+    return dict(zip(outputs, made, strict=True))
+
+
+def _per_period(
+    make: Callable[..., Any], inputs: list[xr.DataArray], outputs: int, span: Span, kind: type
+) -> list[xr.DataArray]:
+    """Return what is made of layers (..., time), or of draws, by period; lazy ones stay lazy."""
+    core = [[DRAW, TIME] if DRAW in layer.dims else [TIME] for layer in inputs]
+    made = xr.apply_ufunc(
+        make,
+        *(with_all_hours(layer) for layer in inputs),
+        input_core_dims=core,
+        output_core_dims=[[TIME]] * outputs,
+        exclude_dims={TIME},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {TIME: len(span.cuts)}},
+        output_dtypes=[kind] * outputs,
+    )
+    every = made if outputs > 1 else [made]
+    return [layer.astype(kind, copy=False).drop_attrs(deep=False) for layer in every]
+
+
+def _of_values(values: np.ndarray, *, statistic: PeriodStatistic, span: Span) -> np.ndarray:
+    """Return a statistic of values (..., t), (..., period)."""
+    return statistic.of(values, span)
+
+
+def _of_draws(
+    draws: np.ndarray, *, statistic: PeriodStatistic, span: Span
+) -> tuple[np.ndarray, ...]:
+    """Return mean, standard deviation and quantiles of a statistic of draws (..., draw, t)."""
+    each = np.stack([statistic.of(draw, span) for draw in np.moveaxis(draws, -2, 0)])
+    few = len(each) < 2
+    error = np.full(each.shape[1:], np.nan) if few else each.std(axis=0, ddof=1)
+    # Ranks at which a further draw would be below with the probability (Weibull).
+    quantiles = np.quantile(each, QUANTILES, axis=0, method="weibull")
+    return tuple(layer.astype(np.float32) for layer in (each.mean(axis=0), error, *quantiles))
+
+
+def _expected_hours(
+    median: np.ndarray, errors: np.ndarray, *, limit: float, span: Span, freedom: float
+) -> np.ndarray:
+    """Return how many hours above a limit are to be expected of each period."""
+    above = RootNormal.from_median(median, errors, freedom=freedom).above(limit)
+    hours = sums(np.where(np.isfinite(median), above * span.lengths, 0.0), span.cuts)
+    return np.where(span.enough(median), hours, np.nan)
+
+
 def _mean_of(
     values: np.ndarray,
     errors: np.ndarray | None = None,
     *,
-    cuts: list[slice],
-    needed: np.ndarray,
-    stamps: np.ndarray,
-    lengths: np.ndarray,
+    span: Span,
     correlation: ErrorCorrelation | None,
     freedom: float,
     is_median: bool,
@@ -341,27 +445,19 @@ def _mean_of(
         if is_median:
             law = RootNormal.from_median(values, errors, freedom=freedom)
             values = values + np.nan_to_num(law.spread) ** 2  # measured values have no error
-    covered = _sums(np.where(present, lengths, 0.0), cuts)
-    total = _sums(np.where(present, values * lengths, 0.0), cuts)
-    enough = covered >= needed
-    mean = np.divide(total, covered, out=np.full(covered.shape, np.nan), where=enough)
+    mean = means(values, span)
     if correlation is None or errors is None:
-        return mean.astype(np.float32)
-    weighted = np.where(present, errors * lengths, 0.0)
-    sums = [correlation.of_sum(weighted[..., cut], stamps[cut]) for cut in cuts]
-    unknown = _sums(present & np.isnan(errors), cuts) > 0
+        return mean
+    weighted = np.where(present, errors * span.lengths, 0.0)
+    total = [correlation.of_sum(weighted[..., cut], span.stamps[cut]) for cut in span.cuts]
+    covered = sums(np.where(present, span.lengths, 0.0), span.cuts)
+    unknown = sums(present & np.isnan(errors), span.cuts) > 0
     error = np.divide(
-        np.stack(sums, axis=-1), covered, out=np.full(covered.shape, np.nan), where=enough
+        np.stack(total, axis=-1), covered, out=np.full(covered.shape, np.nan), where=~np.isnan(mean)
     )
     error = np.where(unknown, np.nan, error)
     law = RootNormal.from_mean(mean, error)
-    layers = (mean, error, *(law.quantile(p) for p in QUANTILES))
-    return tuple(layer.astype(np.float32) for layer in layers)
-
-
-def _sums(values: np.ndarray, cuts: list[slice]) -> np.ndarray:
-    """Return the sum of values (..., t) in each part of the last axis, (..., part)."""
-    return np.stack([values[..., cut].sum(axis=-1) for cut in cuts], axis=-1)
+    return (mean, error, *(law.quantile(p) for p in QUANTILES))
 
 
 def _most_frequent(flags: np.ndarray, *, cuts: list[slice]) -> np.ndarray:
@@ -377,43 +473,68 @@ def _most_frequent(flags: np.ndarray, *, cuts: list[slice]) -> np.ndarray:
     return np.moveaxis(np.where(outside, np.int8(missing), most), 0, -1)
 
 
-def _described(dataset: xr.Dataset, means: xr.Dataset, name: str, mean_of: str) -> None:
-    """Give the layers of a pollutant's means the attributes of those of its hours."""
-    long_name = f"{mean_of} of {POLLUTANTS[name].long_name}"
-    for layer in map(str, means.data_vars):
-        if layer == name or layer.startswith(f"{name}_"):
-            means[layer] = means[layer].transpose(*dataset[name].dims)
-    for layer in {name, f"{name}_uncertainty", f"{name}_flag"} & set(means):
-        stated = dataset[layer].attrs
-        means[layer].attrs = {k: v for k, v in stated.items() if k not in _OF_HOURS}
-    means[name].attrs |= {"statistic": "mean", "long_name": long_name}
-    means[name].attrs["cell_methods"] = f"{TIME}: mean"
-    if f"{name}_uncertainty" not in means:
+def _described(
+    dataset: xr.Dataset, summary: xr.Dataset, name: str, statistic: PeriodStatistic, words: str
+) -> None:
+    """Give the layers of a pollutant's statistic the attributes of those of its hours."""
+    layer = statistic.layer(name)
+    error, quantiles = f"{layer}_uncertainty", {quantile_name(layer, p): p for p in QUANTILES}
+    long_name = f"{words} of {POLLUTANTS[name].long_name}"
+    every = [each for each in (layer, error, f"{layer}_flag", *quantiles) if each in summary]
+    for each in every:
+        summary[each] = summary[each].transpose(*dataset[name].dims)
+    for each in {name, f"{name}_uncertainty", f"{name}_flag"} & {*every}:
+        stated = dataset[each].attrs
+        summary[each].attrs = {k: v for k, v in stated.items() if k not in _OF_HOURS}
+    mapped = {k: v for k, v in dataset[name].attrs.items() if k == "grid_mapping"}
+    units = statistic.units
+    if not statistic.counts:
+        units = summary[name].attrs.get("units", CONCENTRATION_UNITS)
+    draws = dataset.get(draws_name(name))
+    of_estimates = draws is None and not statistic.counts and statistic.name != "mean"
+    estimate = dataset[name].attrs.get("statistic", "median") if of_estimates else "mean"
+    summary[layer].attrs |= {
+        **mapped,
+        "statistic": estimate,
+        "long_name": long_name,
+        "units": units,
+        "cell_methods": statistic.cell_method,
+    }
+    if draws is not None:
+        of = draws.attrs.get("draws_of", "measurements")
+        summary[layer].attrs["comment"] = f"mean over {draws.sizes[DRAW]} draws of {of}"
+    if error not in summary:
         return
-    means[f"{name}_uncertainty"].attrs["long_name"] = f"standard error of {long_name}"
-    for p in QUANTILES:
-        means[quantile_name(name, p)].attrs = {
+    summary[error].attrs |= {
+        **mapped,
+        "long_name": f"standard error of {long_name}",
+        "units": units,
+    }
+    for each, p in quantiles.items():
+        summary[each].attrs = {
             "long_name": f"{100 * p:g} % quantile of {long_name}",
-            "units": means[name].attrs.get("units", CONCENTRATION_UNITS),
+            "units": units,
             "quantile": p,
-            **{k: v for k, v in means[name].attrs.items() if k == "grid_mapping"},
+            **mapped,
         }
 
 
-def _with_coordinates(dataset: xr.Dataset, means: xr.Dataset, periods: _Periods) -> xr.Dataset:
-    """Return means with the times of their periods, and all of the dataset that has no time."""
+def _with_coordinates(dataset: xr.Dataset, summary: xr.Dataset, periods: _Periods) -> xr.Dataset:
+    """Return statistics with the times of their periods, and all that has no time."""
     length = (periods.ends - periods.begins) / np.timedelta64(1, "h")
     stated = {"time_label": "start", "step_hours": float(np.median(length))}
     attributes = dataset[TIME].attrs | {"bounds": f"{TIME}_bnds"} | stated
     constant = [
         name
         for name, layer in dataset.variables.items()
-        if TIME not in layer.dims and name not in means.variables
+        if TIME not in layer.dims and name not in (*summary.variables, DRAW)
     ]
     coordinates = {
-        name: layer.variable for name, layer in dataset.coords.items() if TIME not in layer.dims
+        name: layer.variable
+        for name, layer in dataset.coords.items()
+        if TIME not in layer.dims and name != DRAW
     }
-    joined = means.merge(dataset[constant], compat="override", join="override").assign_coords(
+    joined = summary.merge(dataset[constant], compat="override", join="override").assign_coords(
         {
             **coordinates,
             TIME: (TIME, periods.begins, attributes),

@@ -7,6 +7,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant, quantile_name
 from aqreanalysis.derived.layers import check_units, with_layers
+from aqreanalysis.derived.statistics import limit_name
 from aqreanalysis.predictive import RootNormal, freedom_of
 
 
@@ -49,7 +50,7 @@ def exceedance(
     """
     name = pollutant(variable).name if variable else _only_pollutant(product)
     limits = _checked(limit)
-    median, error = _median(product, name), _error(product, name)
+    median, error = median_of(product, name), _error(product, name)
     for concentration in (median, error):
         check_units(concentration)
     mapped = {k: v for k, v in median.attrs.items() if k == "grid_mapping"}
@@ -70,7 +71,7 @@ def exceedance(
             output_dtypes=[np.float32],
         )
         described = f"{POLLUTANTS[name].long_name} above {above:g} {CONCENTRATION_UNITS}"
-        layers[_name(name, above)] = layer.drop_attrs(deep=False).assign_attrs(
+        layers[limit_name(f"{name}_above", above)] = layer.drop_attrs(deep=False).assign_attrs(
             **mapped,
             long_name=f"probability of {described}",
             units="1",
@@ -99,12 +100,7 @@ def _checked(limit: float | Sequence[float]) -> np.ndarray:
     return np.unique(limits.astype(np.float64))
 
 
-def _name(variable: str, limit: float) -> str:
-    """Return the name of a limit's layer, such as ``pm25_above_35`` or ``pm25_above_7p5``."""
-    return f"{variable}_above_{np.format_float_positional(limit, trim='-')}".replace(".", "p")
-
-
-def _median(product: xr.Dataset, name: str) -> xr.DataArray:
+def median_of(product: xr.Dataset, name: str) -> xr.DataArray:
     """Return the median of a pollutant."""
     if name not in product:
         layers = ", ".join(map(str, product.data_vars)) or "nothing"

@@ -6,9 +6,11 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, TIME, pollutant
+from aqreanalysis.conventions import DRAW, POLLUTANTS, TIME, draws_name, pollutant
 from aqreanalysis.derived.layers import (
     check_units,
+    lagged,
+    running_means,
     usual_step_hours,
     with_all_hours,
     with_layers,
@@ -48,7 +50,9 @@ def air_quality_index(
         missing; ``index_pollutant``, the one that is decisive; ``<variable>_category`` of each;
         and, where the index is a number, ``index`` and ``<variable>_index``. Averages end with
         the hour; three quarters of their hours must be there. It is the index of the estimates:
-        that of a smooth field is lower than that of the air at its peaks.
+        that of a smooth field is lower than that of the air at its peaks. Where every pollutant
+        has draws, the index is the median of those of the draws, and
+        ``index_category_probability`` (category, ...) is the share of them in each category.
 
     Raises
     ------
@@ -71,10 +75,16 @@ def air_quality_index(
         check_units(dataset[name])
     step = usual_step_hours(dataset) if TIME in dataset.dims else 1.0
     _check_time(dataset, table, names, step)
-    parts = {name: _of_pollutant(dataset[name], table, name, index, step) for name in names}
+    drawn = all(draws_name(name) in dataset for name in names)
+    layer = {name: draws_name(name) if drawn else name for name in names}
+    parts = {name: _of_pollutant(dataset[layer[name]], table, name, index, step) for name in names}
     stacked = xr.concat(list(parts.values()), "part")
     highest = stacked.max("part", skipna=True)
     layers: dict[str, xr.DataArray] = {}
+    if drawn:
+        layers["index_category_probability"] = _probabilities(highest, table)
+        parts = {name: _median_of_draws(part) for name, part in parts.items()}
+        stacked, highest = _median_of_draws(stacked), _median_of_draws(highest)
     if table.numeric:
         layers |= {
             f"{name}_index": part.assign_attrs(_number(table, name)) for name, part in parts.items()
@@ -199,7 +209,9 @@ def _highest(
     """Return the highest index of the terms of a pollutant, (..., t)."""
     highest = np.full(values.shape, np.nan)
     for (term, size), factor in zip(terms, factors, strict=True):
-        averaged = _nowcast(values, size) if term.averaging == "nowcast" else _mean(values, size)
+        averaged = (
+            _nowcast(values, size) if term.averaging == "nowcast" else running_means(values, size)
+        )
         highest = np.fmax(highest, _index(averaged * factor, term))
     rounded = np.ceil(highest - _ROUNDING) + 0.0 if up else np.floor(highest + 0.5)
     return rounded.astype(np.float32)
@@ -221,46 +233,25 @@ def _index(concentration: np.ndarray, term: Term) -> np.ndarray:
     return np.where(within, number, np.nan)
 
 
-def _lagged(values: np.ndarray, size: int) -> list[np.ndarray]:
-    """Return values as they were 0, 1, ... steps before, (..., t) each; NaN before the first."""
-    padded = np.concatenate([np.full((*values.shape[:-1], size - 1), np.nan), values], axis=-1)
-    steps = values.shape[-1]
-    return [padded[..., size - 1 - lag : size - 1 - lag + steps] for lag in range(size)]
-
-
-def _mean(values: np.ndarray, size: int) -> np.ndarray:
-    """Return running means of as many steps; NaN where fewer than three quarters are there."""
-    values = values.astype(np.float64)
-    if size == 1:
-        return values
-    total, count = np.zeros(values.shape), np.zeros(values.shape, np.int16)
-    for before in _lagged(values, size):
-        present = np.isfinite(before)
-        total[present] += before[present]
-        count += present
-    enough = count >= MINIMUM_CAPTURE * size
-    return np.divide(total, count, out=np.full(values.shape, np.nan), where=enough)
-
-
 def _nowcast(values: np.ndarray, size: int) -> np.ndarray:
     """Return NowCasts: means of hours in which the last ones count more, the more they vary."""
     values = values.astype(np.float64)
     if size == 1:
         return values
-    lagged = _lagged(values, size)
-    lowest, highest = lagged[0], lagged[0]
-    for before in lagged[1:]:
+    hours = lagged(values, size)
+    lowest, highest = hours[0], hours[0]
+    for before in hours[1:]:
         lowest, highest = np.fmin(lowest, before), np.fmax(highest, before)
     lowest, highest = np.maximum(lowest, 0.0), np.maximum(highest, 0.0)
     ratio = np.divide(lowest, highest, out=np.ones(values.shape), where=highest > 0)
     weight = np.maximum(ratio, _LEAST_WEIGHT)
     total, weights, factor = np.zeros(values.shape), np.zeros(values.shape), np.ones(values.shape)
-    for before in lagged:
+    for before in hours:
         present = np.isfinite(before)
         total[present] += (factor * before)[present]
         weights[present] += factor[present]
         factor = factor * weight
-    recent = sum(np.isfinite(before).astype(np.int8) for before in lagged[:_RECENT])
+    recent = sum(np.isfinite(before).astype(np.int8) for before in hours[:_RECENT])
     enough = recent >= _RECENT_NEEDED
     return np.divide(total, weights, out=np.full(values.shape, np.nan), where=enough)
 
@@ -281,6 +272,40 @@ def _category(number: xr.DataArray, table: IndexTable, name: str | None) -> xr.D
         flag_values=np.arange(len(table.categories) + 1, dtype=np.int8),
         flag_meanings=" ".join(("no_index", *table.categories)),
         flag_colors=" ".join(("#ffffff", *table.colours)),
+    )
+
+
+def _median_of_draws(number: xr.DataArray) -> xr.DataArray:
+    """Return the median over the draws; NaN where there is no index."""
+    return xr.apply_ufunc(
+        partial(np.median, axis=-1),
+        number,
+        input_core_dims=[[DRAW]],
+        dask="parallelized",
+        output_dtypes=[np.float32],
+    )
+
+
+def _probabilities(number: xr.DataArray, table: IndexTable) -> xr.DataArray:
+    """Return the share of draws in each category, (category, ...) float32."""
+    category = _category(number, table, None)
+    known = number.notnull().all(DRAW)
+    shares = [
+        (category == kind).mean(DRAW, dtype=np.float32).where(known)
+        for kind in range(1, len(table.categories) + 1)
+    ]
+    numbers = xr.DataArray(
+        np.arange(1, len(shares) + 1, dtype=np.int8),
+        dims="category",
+        attrs={
+            "long_name": f"category of the {table.title}",
+            "flag_values": np.arange(1, len(shares) + 1, dtype=np.int8),
+            "flag_meanings": " ".join(table.categories),
+        },
+    )
+    layer: xr.DataArray = xr.concat(shares, "category").assign_coords(category=numbers)
+    return layer.drop_attrs(deep=False).assign_attrs(
+        long_name=f"probability of the categories of the {table.title}", units="1"
     )
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import CONCENTRATION_UNITS, TIME
+from aqreanalysis.conventions import CONCENTRATION_UNITS, DRAW, MINIMUM_CAPTURE, TIME
 from aqreanalysis.observations import step_hours
 
 
@@ -40,7 +40,28 @@ def usual_step_hours(dataset: xr.Dataset) -> float:
 
 
 def with_all_hours(layer: xr.DataArray) -> xr.DataArray:
-    """Return a layer whose hours are in one block, and whose places are in more if need be."""
+    """Return a layer whose hours and draws are in one block, its places in more if need be."""
     if not layer.chunks:
         return layer
-    return layer.chunk({dim: -1 if dim == TIME else "auto" for dim in layer.dims})
+    return layer.chunk({dim: -1 if dim in (TIME, DRAW) else "auto" for dim in layer.dims})
+
+
+def lagged(values: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return values as they were 0, 1, ... steps before, (..., t) each; NaN before the first."""
+    padded = np.concatenate([np.full((*values.shape[:-1], size - 1), np.nan), values], axis=-1)
+    steps = values.shape[-1]
+    return [padded[..., size - 1 - lag : size - 1 - lag + steps] for lag in range(size)]
+
+
+def running_means(values: np.ndarray, size: int) -> np.ndarray:
+    """Return means of as many steps, the last included; NaN without three quarters of them."""
+    values = values.astype(np.float64)
+    if size == 1:
+        return values
+    total, count = np.zeros(values.shape), np.zeros(values.shape, np.int16)
+    for before in lagged(values, size):
+        present = np.isfinite(before)
+        total[present] += before[present]
+        count += present
+    enough = count >= MINIMUM_CAPTURE * size
+    return np.divide(total, count, out=np.full(values.shape, np.nan), where=enough)

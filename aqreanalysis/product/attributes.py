@@ -159,9 +159,7 @@ def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[st
         fixed |= _ancillary(product, base)
         if layout == "stations" and _is_measured(product, base):
             fixed["coverage_content_type"] = MEASURED
-    elif base in product and (
-        role in ("uncertainty", "draws") or probability_of(role) is not None
-    ):
+    elif base in product and (role in ("uncertainty", "draws") or probability_of(role) is not None):
         fixed["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
     if base in POLLUTANTS and TIME in product[name].dims and not is_set(product):
         step = product[TIME].attrs["step_hours"]
