@@ -207,6 +207,18 @@ class RootNormal:
         """
         return self._squared(self.root + self.spread * _root_at_scores(scores, self.freedom))
 
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        """Return the normal scores of values, at most 6 from 0: the opposite of `at_scores`.
+
+        Examples
+        --------
+        >>> pm25 = RootNormal(np.array([5.0]), np.array([1.0]), freedom=5.0)
+        >>> pm25.scores(pm25.at_scores(np.array([-1.5, 0.0, 2.5]))).round(3)
+        array([-1.5,  0. ,  2.5])
+        """
+        scores: np.ndarray = np.clip(ndtri(self.below(values)), -LARGEST_SCORE, LARGEST_SCORE)
+        return scores
+
     def interval_90(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the 90 % interval."""
         low, high = INTERVAL_90

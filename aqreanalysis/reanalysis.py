@@ -17,7 +17,7 @@ from aqreanalysis.geography import Geography, attributes, learned_names
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
 from aqreanalysis.methods.kriging.error_patterns import PATTERNS, KrigingPatterns
-from aqreanalysis.methods.persistence import error_correlation
+from aqreanalysis.methods.persistence import persistence
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
@@ -205,20 +205,21 @@ def reanalyse(
         quantiles=quantiles,
     )
     hours = selected_hours(observations[TIME], time)
-    errors = None
+    lasting = None
     if draws or (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
-        errors = error_correlation(estimator, observations, background)
-        field[f"{variable}_uncertainty"].attrs |= errors.attributes() if errors else {}
+        lasting = persistence(estimator, observations, background)
+        stated = lasting.errors.attributes() if lasting else {}
+        field[f"{variable}_uncertainty"].attrs |= stated
     drawn = {"draws": draws, "draws_of": draws_of, "draws_seed": seed} if draws else {}
     if draws:
-        if errors is None:
+        if lasting is None:
             raise ValueError(
                 "draws need to know how long errors last, which is learned from stations left out: "
                 f"from ten places or more with {variable} in the same days. Add stations or hours, "
                 "or leave out draws"
             )
         patterns = KrigingPatterns.learned(observations, variable, draws_of)
-        series = ErrorSeries(errors, step_hours(observations), PATTERNS, seed)
+        series = ErrorSeries(lasting.scores, step_hours(observations), PATTERNS, seed)
         field = with_draws(
             field, place, variable, draws, patterns=patterns, series=series, first=hours.start
         )

@@ -1,6 +1,6 @@
-"""``python -m benchmarks derived``: intervals of means over days and months at hidden stations."""
+"""``python -m benchmarks derived``: intervals of what is derived from hours, at hidden stations."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from aqreanalysis.derived import aggregate
 from aqreanalysis.derived.aggregate import Period
 from aqreanalysis.methods import Method, fit, predict
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
-from aqreanalysis.methods.persistence import error_correlation
+from aqreanalysis.methods.persistence import Persistence, persistence
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
+from benchmarks import draws
 from benchmarks.measuring import learned_covariance
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
@@ -28,38 +29,54 @@ EXTREMES = {
 
 
 def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
-    """Return the table: scores of means, and what their 90 % intervals hold, also by fold."""
+    """Return the tables: scores of means and of draws, and what 90 % intervals hold, by fold."""
     head = ["", "method", "hourly errors", "means", "bias", "RMSE", "CRPS", "90 % holds", "by fold"]
-    rows = [head]
+    rows, of_draws = [head], [draws.HEAD]
     for protocol in protocols:
         scored: dict[tuple[str, str, str], list[np.ndarray]] = {}
+        drawn: dict[tuple[str, str, str], list[draws.Drawn]] = {}
         for split in PROTOCOLS[protocol].splits(folder):
-            for key, means in _of_split(split):
+            estimates = dict(_estimates(split))
+            for key, means in _of_split(split, estimates):
                 scored.setdefault(key, []).append(means)
+            for name, (field, learned) in estimates.items():
+                for quantity, errors, each in draws.of_split(split, field, learned.scores):
+                    drawn.setdefault((quantity, name, errors), []).append(each)
         rows += [
             [f"`{protocol}`, {period}", name, errors, *_row(folds)]
             for (period, name, errors), folds in sorted(scored.items())
         ]
-    return markdown(rows)
+        of_draws += [
+            [f"`{protocol}`, {quantity}", name, errors, *draws.row(folds)]
+            for (quantity, name, errors), folds in sorted(drawn.items())
+        ]
+    return f"{markdown(rows)}\n\n{markdown(of_draws)}"
 
 
-def _of_split(split: Split) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
-    """Yield truth, mean and standard error of means, (3, n), by period, method and errors."""
-    variable = split.variable
-    at = split.hidden
-    hours = split.observations[variable].isel({STATION: split.fold.hidden})
-    truth = hours.transpose(STATION, TIME).copy(data=split.truth).to_dataset()
-    true_means = {period: aggregate(truth, period) for period in PERIODS}
+def _estimates(split: Split) -> Iterator[tuple[str, tuple[xr.Dataset, Persistence]]]:
+    """Yield each method's estimates at the hidden stations, and how its errors last."""
     methods: dict[str, Method] = {
         "learned covariance": learned_covariance(),
         "kriging": OrdinaryKriging(),
     }
     for name, method in methods.items():
-        fit(method, split.training, variable, None)
-        field = predict(method, split.known, at).compute().where(truth[variable].notnull())
-        learned = error_correlation(method, split.training)
+        fit(method, split.training, split.variable, None)
+        learned = persistence(method, split.training)
         assert learned is not None
-        for errors, correlation in {"correlated": learned, **EXTREMES}.items():
+        yield name, (predict(method, split.known, split.hidden).compute(), learned)
+
+
+def _of_split(
+    split: Split, estimates: Mapping[str, tuple[xr.Dataset, Persistence]]
+) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
+    """Yield truth, mean and standard error of means, (3, n), by period, method and errors."""
+    variable = split.variable
+    hours = split.observations[variable].isel({STATION: split.fold.hidden})
+    truth = hours.transpose(STATION, TIME).copy(data=split.truth).to_dataset()
+    true_means = {period: aggregate(truth, period) for period in PERIODS}
+    for name, (estimate, learned) in estimates.items():
+        field = estimate.where(truth[variable].notnull())
+        for errors, correlation in {"correlated": learned.errors, **EXTREMES}.items():
             field[f"{variable}_uncertainty"].attrs |= correlation.attributes()
             for period, true in true_means.items():
                 yield (period, name, errors), _paired(true, aggregate(field, period), variable)
@@ -67,7 +84,8 @@ def _of_split(split: Split) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]
     known = daily.isel({STATION: split.fold.known})
     first, last = split.training[TIME].values[[0, -1]]
     method = fit(OrdinaryKriging(), known.sel({TIME: slice(first, last)}), variable, None)
-    yield ("day", name, ""), _paired(true_means["day"], predict(method, known, at), variable)
+    means = predict(method, known, split.hidden)
+    yield ("day", name, ""), _paired(true_means["day"], means, variable)
 
 
 def _paired(truth: xr.Dataset, means: xr.Dataset, variable: str) -> np.ndarray:

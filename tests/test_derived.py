@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import aqreanalysis as aqr
 from aqreanalysis.cli.application import app
 from aqreanalysis.derived import INDICES, aggregate, air_quality_index, exceedance
-from aqreanalysis.methods.persistence import error_correlation
+from aqreanalysis.methods.persistence import error_correlation, persistence
 from aqreanalysis.observations import values_of
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
 
@@ -289,10 +289,27 @@ def test_what_is_learned_of_errors_is_how_they_are_correlated():
         longitude=("station", rng.uniform(0, 5, stations)),
         latitude=("station", rng.uniform(45, 50, stations)),
     )
-    learned = error_correlation(Alike(errors), truth)
+    learned = persistence(Alike(errors), truth)
     lags = np.array([1.0, 3.0, 6.0, 24.0, 168.0, 700.0])
     expected = ErrorCorrelation((0.0, 5.0, 1e6), parts)
-    np.testing.assert_allclose(learned(lags), expected(lags), atol=0.04)
+    np.testing.assert_allclose(learned.errors(lags), expected(lags), atol=0.04)
+    np.testing.assert_allclose(learned.scores(lags), expected(lags), atol=0.04)
+
+
+def test_a_few_large_jumps_do_not_make_all_hours_jump():
+    """Errors that hardly change from hour to hour but for one in fifty, which is far off."""
+    rng = np.random.default_rng(2)
+    stations, hours = 30, 1000
+    errors = 0.1 * np.repeat(rng.normal(size=(stations, hours // 50)), 50, axis=1)
+    errors += np.where(rng.random(errors.shape) < 0.02, rng.normal(0, 0.5, errors.shape), 0.0)
+    truth = constant(25.0, "pm25", hours).isel(station=np.zeros(stations, int))
+    truth = truth.assign_coords(
+        station=[f"s{number:02d}" for number in range(stations)],
+        longitude=("station", rng.uniform(0, 5, stations)),
+        latitude=("station", rng.uniform(45, 50, stations)),
+    )
+    learned = persistence(Alike(errors), truth)
+    assert float(learned.scores(np.array(1.0))) > 0.9 > 0.8 > float(learned.errors(np.array(1.0)))
 
 
 def test_few_places_tell_nothing_of_correlations():

@@ -4,6 +4,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from test_reanalysis import fitted, observations
 
 import aqreanalysis as aqr
 from aqreanalysis.fields.draws import WINDOW, ErrorSeries
@@ -52,7 +53,7 @@ def test_draws_have_the_mean_and_the_spread_of_the_product(obs, kriging):
         longitude=lambda each: each.longitude + 0.1
     )
     made = reanalyse(
-        obs, method=kriging, at=at, draws=400, time=slice("2020-11-02T03", "2020-11-02T06")
+        obs, method=kriging, at=at, draws=200, time=slice("2020-11-02T03", "2020-11-02T06")
     )
     made = made.compute()
     draws = made.pm25_draws.transpose("draw", *made.pm25.dims).values
@@ -62,11 +63,11 @@ def test_draws_have_the_mean_and_the_spread_of_the_product(obs, kriging):
     assert (abs(draws.mean(axis=0) - law.mean) < 5 * certain).all()
     drawn = np.quantile(draws, 0.95, axis=0) - np.quantile(draws, 0.05, axis=0)
     expected = law.quantile(0.95) - law.quantile(0.05)  # a spread that a few extremes do not decide
-    np.testing.assert_allclose(drawn, expected, rtol=0.25)
-    assert drawn.mean() == pytest.approx(expected.mean(), rel=0.1)
+    np.testing.assert_allclose(drawn, expected, rtol=0.4)
+    assert drawn.mean() == pytest.approx(expected.mean(), rel=0.12)
     for probability in (0.05, 0.5, 0.95):
         below = (draws <= law.quantile(probability)).mean(axis=0)
-        np.testing.assert_allclose(below, probability, atol=0.08)
+        np.testing.assert_allclose(below, probability, atol=0.1)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -126,7 +127,7 @@ def test_draws_are_coherent_in_space_as_errors_of_kriging_are(product, obs):
 
 def test_draws_are_coherent_in_time_as_errors_of_the_product_are(obs, kriging):
     made = reanalyse(obs, method=kriging, at=obs, draws=150).compute()
-    stated = ErrorCorrelation.from_attributes(made.pm25_uncertainty.attrs)
+    stated = ErrorCorrelation.from_attributes(made.pm25_draws.attrs)
     made = made.transpose("draw", "time", ...)
     drawn = scores(made)
     for lag in (1, 3, 6, 12, 24):
@@ -135,13 +136,13 @@ def test_draws_are_coherent_in_time_as_errors_of_the_product_are(obs, kriging):
 
 
 def test_series_have_their_correlation_over_windows():
-    series = ErrorSeries(MEMORY, step_hours=1.0, count=6000, seed=3)
+    series = ErrorSeries(MEMORY, step_hours=1.0, count=3000, seed=3)
     drawn = series(0, slice(WINDOW - 40, 2 * WINDOW + 40)).astype(np.float64)
-    np.testing.assert_allclose((drawn**2).mean(axis=1), 1.0, atol=0.1)
+    np.testing.assert_allclose((drawn**2).mean(axis=1), 1.0, atol=0.12)
     for lag in (1, 2, 6, 24, 100):
         product = (drawn[lag:] * drawn[:-lag]).mean(axis=1)
         assert product.mean() == pytest.approx(float(MEMORY(np.array(lag))), abs=0.03)
-        assert product.std() < 0.03  # also from one window to the next
+        assert product.std() < 0.04  # also from one window to the next
 
 
 def test_series_are_the_same_from_wherever_they_begin():
@@ -201,14 +202,12 @@ def test_draws_of_the_air_agree_with_a_station_as_the_covariance_says(obs):
     assert float(by_station.median()) < 0.25 * float(everywhere)
 
 
-@pytest.mark.parametrize("method", ["neural", "space_time_kriging", "idw"])
-def test_every_method_has_draws(obs, method):
-    if method == "neural":
-        method = aqr.Reanalyser(
-            schedule=aqr.Schedule(covariance_updates=2, updates=0), progress=False
-        ).fit(obs, "pm25")
-    at = obs.isel(station=[3, 4])
-    made = reanalyse(obs, method=method, at=at, draws=30, time=slice("2020-11-02")).compute()
+@pytest.mark.parametrize("method", ["neural", "idw"])
+def test_other_methods_have_draws(method):
+    method = fitted(heads=True) if method == "neural" else method
+    few = observations()
+    at = few.isel(station=[3, 4]).assign_coords(longitude=lambda each: each.longitude + 0.1)
+    made = reanalyse(few, method=method, at=at, draws=30).compute()
     spread = made.pm25_draws.std("draw") / made.pm25_uncertainty
     assert made.pm25_draws.dims == ("draw", "station", "time")
     assert float(spread.median()) == pytest.approx(1.0, abs=0.3)
@@ -256,6 +255,28 @@ def test_draws_need_places_from_which_to_learn(obs):
     few = obs.isel(station=slice(0, 18, 3))
     with pytest.raises(ValueError, match="ten places or more with pm25"):
         reanalyse(few, method="kriging", draws=3)
+
+
+def test_the_command_writes_draws_and_what_is_made_of_them(obs, run, tmp_path):
+    source, output = tmp_path / "obs.nc", tmp_path / "out.nc"
+    obs.isel(station=slice(20)).to_netcdf(source)
+    common = [source, "-o", output, "--method", "idw", "--grid", "0.5"]
+    status, _, error = run("reanalyse", *common, "--draws", "5", "--draws-of", "air", "--seed", "3")
+    assert status == 0, error
+    with open_product(output) as made:
+        assert made.sizes["draw"] == 5
+        assert made.pm25_draws.attrs["draws_of"] == "air"
+        assert made.pm25_draws.attrs["draws_seed"] == 3
+        assert '"draws": 5' in made.attrs["method_settings"]
+    daily = tmp_path / "daily.nc"
+    status, _, error = run("aggregate", output, "-o", daily, "--statistic", "max")
+    assert status == 0, error
+    with open_product(daily) as made:
+        assert "pm25_q95" in made
+    status, _, error = run("reanalyse", *common, "--draws", "0")
+    assert status != 0
+    assert "draws is a whole number from 1 on" in error
+    assert run("reanalyse", *common, "--draws", "2.5")[0] != 0
 
 
 def test_many_draws_do_not_fit_into_little_memory(obs, kriging):

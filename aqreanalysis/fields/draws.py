@@ -88,38 +88,42 @@ class ErrorSeries:
         known = [(scale, share) for scale, share in parts if share > 0]
         changing = [(scale, share) for scale, share in known if scale < LASTING_H]
         lasting = 1 - sum(share for _, share in changing)
-        constant = math.sqrt(max(lasting, 0.0)) * self._normal(draw, 0, 0, 1)[0]
+        constant = np.float32(math.sqrt(max(lasting, 0.0))) * self._normal(draw, 0, 0, 1)[0]
         if not changing:
             return np.tile(constant, (WINDOW, 1))
-        scales, shares = (
-            np.array(each, np.float32)[:, None] for each in zip(*changing, strict=True)
-        )
-        decay = np.exp(-self.step_hours / np.maximum(scales, np.float32(1e-9)))
-        over, fresh = decay**WINDOW, np.sqrt(1 - decay**2)
-        renewed = np.sqrt(1 - over**2)
+        scales, shares = (np.array(each)[:, None] for each in zip(*changing, strict=True))
+        decay = np.exp(-self.step_hours / np.maximum(scales, 1e-9))
+        over = decay**WINDOW
         begin = max(number - WINDOWS, 0)
         state = self._normal(draw, 1, begin, len(scales))
         for end in range(begin + 1, number + 1):
-            state = over * state + renewed * self._normal(draw, 1, end, len(scales))
-        ahead = over * state + renewed * self._normal(draw, 1, number + 1, len(scales))
+            state = _next(state, over, self._normal(draw, 1, end, len(scales)))
+        ahead = _next(state, over, self._normal(draw, 1, number + 1, len(scales)))
         path = self._normal(draw, 2, number, WINDOW * len(scales))
         path = path.reshape(WINDOW, len(scales), self.count)
         before = state
         for step in path:
-            step *= fresh
-            step += decay * before
-            before = step
-        gap, after = ahead - path[-1], np.arange(1, WINDOW + 1)[:, None, None]
+            step[...] = before = _next(before, decay, step)
+        # What is missing at the end is what each step before it has to gain, by its covariance.
+        after = np.arange(1, WINDOW + 1)[:, None, None]
         gain = decay ** (WINDOW - after) * (1 - decay ** (2 * after)) / (1 - over**2)
-        path += gain * gap
+        path += gain.astype(np.float32) * (ahead - path[-1])
         every = np.concatenate([state[None], path[:-1]])
-        return np.einsum("tpn,p->tn", every, np.sqrt(shares[:, 0])) + constant
+        weight = np.sqrt(shares[:, 0]).astype(np.float32)
+        return np.tensordot(weight, every, (0, 1)) + constant
 
     def _normal(self, draw: int, kind: int, number: int, rows: int) -> np.ndarray:
         """Return independent normal numbers (rows, count) float32, the same whenever asked."""
         key = np.random.SeedSequence(self.seed, spawn_key=(draw, kind, number))
         shape = rows, self.count
         return np.random.default_rng(key).standard_normal(shape, dtype=np.float32)
+
+
+def _next(state: np.ndarray, decay: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Return what follows a state of variance 1 that decays, of variance 1 as well."""
+    fresh = np.sqrt(1 - decay**2)
+    following: np.ndarray = decay.astype(np.float32) * state + fresh.astype(np.float32) * normal
+    return following
 
 
 @dataclass(frozen=True)
@@ -236,6 +240,7 @@ def with_draws(
         align_arrays=False,
     )
     stated = {"draws_of": patterns.of, "draws_seed": series.seed, "comment": COMMENT}
+    stated |= series.correlation.attributes()
     layer = xr.DataArray(drawn, dims=(DRAW, *layers[0].dims), attrs=stated)
     layer = layer.transpose(DRAW, *field[variable].dims)
     return field.assign({draws_name(variable): layer}).assign_coords({DRAW: np.arange(int(draws))})

@@ -1,6 +1,8 @@
 """How long the errors of a method last, from the series of stations left out."""
 
 import logging
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -10,7 +12,7 @@ from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.methods.contract import BackgroundField, Method, predict
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import step_hours, values_of
-from aqreanalysis.predictive import ErrorCorrelation
+from aqreanalysis.predictive import ErrorCorrelation, RootNormal, freedom_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +30,49 @@ LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 36, 48, 60, 72, 96, 120, 168, 240,
 _SUM = 100.0
 
 
+class Persistence(NamedTuple):
+    """How errors are correlated over time.
+
+    Attributes
+    ----------
+    errors : ErrorCorrelation
+        Of errors in units of the standard error, by their products: what the error of a mean is.
+    scores : ErrorCorrelation
+        Of the normal scores of the measurements in their predictive distributions, by their
+        absolute differences: most hours differ little from the next, and few much, so that by
+        products series would jump too often, and their maxima be too high.
+    """
+
+    errors: ErrorCorrelation
+    scores: ErrorCorrelation
+
+
 def error_correlation(
     method: Method, observations: xr.Dataset, background: BackgroundField | None = None
 ) -> ErrorCorrelation | None:
-    """Return how the errors of a fitted method are correlated over time.
+    """Return how the errors of a fitted method are correlated over time: those of `persistence`.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
+    >>> errors = error_correlation(aqr.OrdinaryKriging().fit(obs, "pm25"), obs)
+    >>> bool(0.2 < errors(np.array(1.0)) < 1.0)
+    True
+    """
+    learned = persistence(method, observations, background)
+    return learned.errors if learned else None
+
+
+def persistence(
+    method: Method, observations: xr.Dataset, background: BackgroundField | None = None
+) -> Persistence | None:
+    """Return how the errors of a fitted method, and their normal scores, are correlated over time.
 
     A fifth of the places is left out at a time and estimated from the others. Their errors, each in
     units of its standard error, are multiplied with those of later hours, about zero, so
-    that a lasting bias of a station counts; a sum of exponentials is fitted to the means.
+    that a lasting bias of a station counts; a sum of exponentials is fitted to the means. So it is
+    to what the differences of scores tell.
 
     Parameters
     ----------
@@ -47,15 +84,15 @@ def error_correlation(
 
     Returns
     -------
-    ErrorCorrelation or None
+    Persistence or None
         None where there are too few places or hours to tell.
 
     Examples
     --------
     >>> import aqreanalysis as aqr
     >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
-    >>> errors = error_correlation(aqr.OrdinaryKriging().fit(obs, "pm25"), obs)
-    >>> bool(0.2 < errors(np.array(1.0)) < 1.0)
+    >>> learned = persistence(aqr.OrdinaryKriging().fit(obs, "pm25"), obs)
+    >>> bool(0.2 < learned.scores(np.array(1.0)) < 1.0)
     True
     """
     observations = observations.isel({TIME: slice(-STEPS, None)})
@@ -68,45 +105,59 @@ def error_correlation(
     if network.colocated_groups().max() + 1 < 2 * PARTS:
         return None
     number = network.folds(PARTS, seed=0)
-    parts = []
+    errors, scores = [], []
     for part in range(PARTS):
         left_out = np.flatnonzero(number == part)[:STATIONS]
         hidden = observations.isel({STATION: left_out}).drop_vars(list(observations.data_vars))
         known = observations.isel({STATION: np.flatnonzero(number != part)})
         field = predict(method, known, hidden, background=background).compute()
-        estimate, error = (
-            field[name].transpose(STATION, TIME).values
-            for name in (method.variable, f"{method.variable}_uncertainty")
-        )
+        layers = (field[name] for name in (method.variable, f"{method.variable}_uncertainty"))
+        estimate, error = (layer.transpose(STATION, TIME).values for layer in layers)
+        law = RootNormal.from_median(estimate, error, freedom=freedom_of(method.settings))
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts.append((values[left_out] - estimate) / error)
-    standardised = np.concatenate(parts)
-    standardised[~np.isfinite(standardised)] = np.nan
+            errors.append((values[left_out] - estimate) / error)
+        scores.append(law.scores(values[left_out]))
+    standardised, scored = np.concatenate(errors), np.concatenate(scores)
+    unknown = ~np.isfinite(standardised)
+    standardised[unknown] = scored[unknown] = np.nan
     step = step_hours(observations)
-    lags, correlation = _correlations(standardised, step)
+    lags, of_errors = _by_lag(standardised, step, _correlation)
     if lags.size < 2:
         return None
-    fitted = _fitted(lags * step, correlation)
-    logger.debug("errors of %s: %s", method.name, fitted)
-    return fitted
+    learned = Persistence(
+        _fitted(lags * step, of_errors),
+        _fitted(lags * step, _by_lag(scored, step, _correlation_of_differences)[1]),
+    )
+    logger.debug("errors of %s: %s", method.name, learned)
+    return learned
 
 
-def _correlations(errors: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return lags in steps, and the correlation of errors (n, t) at each, about zero."""
-    present = np.isfinite(errors)
-    errors = np.where(present, errors, 0.0)
+def _by_lag(
+    errors: np.ndarray, step: float, correlation: Callable[[np.ndarray, int], float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lags in steps, and the correlation of errors (n, t) at each."""
     steps = errors.shape[1]
+    present = np.isfinite(errors)
     wanted = np.unique(np.round(np.array(LAGS) / step).astype(int))
-    lags, products = [], []
-    for lag in wanted[(wanted > 0) & (wanted < steps)]:
-        pairs = int((present[:, : steps - lag] & present[:, lag:]).sum())
-        if pairs >= PAIRS:
-            lags.append(lag)
-            products.append(float((errors[:, : steps - lag] * errors[:, lag:]).sum()) / pairs)
-    variance = float((errors**2).sum()) / max(int(present.sum()), 1)
-    if variance == 0:
-        return np.array([], int), np.array([])
-    return np.array(lags), np.array(products) / variance
+    wanted = wanted[(wanted > 0) & (wanted < steps)]
+    pairs = np.array([(present[:, lag:] & present[:, :-lag]).sum() for lag in wanted])
+    lags = wanted[pairs >= PAIRS] if np.nansum(errors**2) > 0 else wanted[:0]
+    return lags, np.array([correlation(errors, lag) for lag in lags])
+
+
+def _correlation(errors: np.ndarray, lag: int) -> float:
+    """Return the correlation of errors some steps apart, about zero."""
+    return float(np.nanmean(errors[:, lag:] * errors[:, :-lag]) / np.nanmean(errors**2))
+
+
+def _correlation_of_differences(errors: np.ndarray, lag: int) -> float:
+    """Return the correlation that normal errors have of which the differences are so large.
+
+    Their mean absolute difference is ``2 sqrt((1 - correlation) / pi)`` standard deviations.
+    """
+    deviation = np.sqrt(np.pi / 2) * np.nanmean(np.abs(errors))
+    difference = np.nanmean(np.abs(errors[:, lag:] - errors[:, :-lag])) / deviation
+    return float(1 - np.pi * difference**2 / 4)
 
 
 def _fitted(hours: np.ndarray, correlation: np.ndarray) -> ErrorCorrelation:
