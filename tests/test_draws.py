@@ -4,9 +4,11 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from product_cases import checked
 from test_reanalysis import fitted, observations
 
 import aqreanalysis as aqr
+from aqreanalysis.derived import aggregate, air_quality_index
 from aqreanalysis.fields.draws import WINDOW, ErrorSeries
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.kriging.error_patterns import KrigingPatterns
@@ -230,6 +232,19 @@ def test_draws_are_written_and_read(product, tmp_path):
     write_zarr(product.chunk(time=30), tmp_path / "draws.zarr")
     stored = xr.open_zarr(tmp_path / "draws.zarr")
     np.testing.assert_allclose(stored.pm25_draws, product.pm25_draws, rtol=6e-3)
+
+
+def test_the_checker_of_cf_has_nothing_to_say(product, tmp_path):
+    made = {
+        "draws": product,
+        "counts": aggregate(product, statistic="hours_above", limit=75.0),
+        "highest": aggregate(product, statistic="mda8"),
+        "percentile": aggregate(product, statistic="p98"),
+        "index": air_quality_index(product),
+    }
+    for name, each in made.items():
+        path = write_netcdf(each, tmp_path / f"{name}.nc", progress=False)
+        assert checked(path, "cf:1.11") == []
 
 
 def test_an_hour_without_estimate_has_no_draw(obs, kriging):

@@ -151,7 +151,7 @@ def statistic_of(name: str, limit: float | None, period: str) -> PeriodStatistic
         return PeriodStatistic(name, "maximum", _largest, f"{TIME}: maximum")
     if name == "mda8":
         words = f"maximum of running means over {_RUNNING_H} h"
-        return PeriodStatistic(name, words, _largest_running, f"{TIME}: maximum (comment: {words})")
+        return PeriodStatistic(name, words, _largest_running, f"{TIME}: maximum ({words})")
     matched = _PERCENTILE.fullmatch(name) if isinstance(name, str) else None
     if matched is None or not 0 < float(matched[1]) < 100:
         raise ValueError(
@@ -160,7 +160,7 @@ def statistic_of(name: str, limit: float | None, period: str) -> PeriodStatistic
         )
     words = f"{float(matched[1]):g} % quantile"
     of = partial(_quantile, probability=float(matched[1]) / 100)
-    return PeriodStatistic(name, words, of, f"{TIME}: mean (comment: {words} of the means)")
+    return PeriodStatistic(name, words, of, f"{TIME}: mean ({words} of the means)")
 
 
 def means(values: np.ndarray, span: Span) -> np.ndarray:
