@@ -10,6 +10,8 @@ STATION = "station"
 TIME = "time"
 #: Of fields that may all have been, each coherent in space and time.
 DRAW = "draw"
+#: Of an index, whose probabilities have this dimension.
+CATEGORY = "category"
 
 #: Units of every concentration after reading.
 CONCENTRATION_UNITS = "ug m-3"

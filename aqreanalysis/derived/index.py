@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import DRAW, POLLUTANTS, TIME, draws_name, pollutant
+from aqreanalysis.conventions import CATEGORY, DRAW, POLLUTANTS, TIME, draws_name, pollutant
 from aqreanalysis.derived.layers import (
     check_units,
     lagged,
@@ -296,14 +296,14 @@ def _probabilities(number: xr.DataArray, table: IndexTable) -> xr.DataArray:
     ]
     numbers = xr.DataArray(
         np.arange(1, len(shares) + 1, dtype=np.int8),
-        dims="category",
+        dims=CATEGORY,
         attrs={
             "long_name": f"category of the {table.title}",
             "flag_values": np.arange(1, len(shares) + 1, dtype=np.int8),
             "flag_meanings": " ".join(table.categories),
         },
     )
-    layer: xr.DataArray = xr.concat(shares, "category").assign_coords(category=numbers)
+    layer: xr.DataArray = xr.concat(shares, CATEGORY).assign_coords({CATEGORY: numbers})
     return layer.drop_attrs(deep=False).assign_attrs(
         long_name=f"probability of the categories of the {table.title}", units="1"
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, check_target, explained
-from aqreanalysis.conventions import DRAW, STATION, TIME
+from aqreanalysis.conventions import CATEGORY, DRAW, STATION, TIME
 from aqreanalysis.product.attributes import CF_VERSIONS, restore_metadata
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import (
@@ -215,10 +215,11 @@ def _ordered(product: xr.Dataset, dimension_order: str) -> xr.Dataset:
         return in_set_order(product).drop_vars(STATION, errors="ignore")
     if not at_stations:
         horizontal = [name for name in ("lat", "lon", "y", "x") if name in product.dims]
-        return product.transpose(DRAW, TIME, *horizontal, ..., missing_dims="ignore")
+        order = (DRAW, CATEGORY, TIME, *horizontal, ...)
+        return product.transpose(*order, missing_dims="ignore")
     # An index of texts would be a string variable named as its dimension; station_id replaces it.
     return product.drop_vars(STATION).transpose(
-        DRAW, *_ORDERS[dimension_order], ..., missing_dims="ignore"
+        DRAW, CATEGORY, *_ORDERS[dimension_order], ..., missing_dims="ignore"
     )
 
 
