@@ -161,7 +161,7 @@ def reanalyse(
     variable = valid_variable(observations, variable)
     check_statistic(statistic)
     check_quantiles(quantiles)
-    check_draws(draws, draws_of)
+    check_draws(draws, draws_of, seed)
     estimator, fitted = method_of(method, seed=seed, progress=progress)
     check_takes(estimator, background)
     if geography is not False:

@@ -264,6 +264,8 @@ def test_what_is_no_number_of_draws_is_refused(obs, draws):
 def test_draws_of_something_else_are_refused(obs):
     with pytest.raises(ValueError, match="draws_of must be one of measurements, air; found 'sea'"):
         reanalyse(obs, draws=3, draws_of="sea")
+    with pytest.raises(ValueError, match="seed of draws is a whole number from 0 on; found -1"):
+        reanalyse(obs, draws=3, seed=-1)
 
 
 def test_draws_need_places_from_which_to_learn(obs):

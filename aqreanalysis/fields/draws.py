@@ -166,8 +166,8 @@ class _Blocks:
         return drawn.reshape(self.draws, *median.shape)
 
 
-def check_draws(draws: object, of: str) -> None:
-    """Refuse what is no number of draws, or draws of something else than there is.
+def check_draws(draws: object, of: str, seed: int) -> None:
+    """Refuse what is no number of draws, draws of something else than there is, or a wrong seed.
 
     Raises
     ------
@@ -178,6 +178,8 @@ def check_draws(draws: object, of: str) -> None:
         isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1
     ):
         raise ValueError(f"draws is a whole number from 1 on, such as 50; found {draws!r}")
+    if draws is not None and seed < 0:
+        raise ValueError(f"the seed of draws is a whole number from 0 on; found {seed!r}")
     if of not in get_args(DrawsOf):
         raise ValueError(f"draws_of must be one of {', '.join(get_args(DrawsOf))}; found {of!r}")
 
