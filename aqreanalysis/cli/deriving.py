@@ -45,9 +45,8 @@ def aggregate(
 
     The error of a mean follows from those of the hours and from how long errors last at stations
     that were left out; errors of the others need a product with draws ('reanalyse --draws 50').
+    Example:
 
-    Examples
-    --------
     aqreanalysis aggregate pm25.nc -o daily.nc --period day --time-zone Europe/Berlin
 
     aqreanalysis aggregate pm25.nc -o days.nc --period year --statistic days_above --limit 15
