@@ -498,8 +498,9 @@ def _described(
         "statistic": estimate,
         "long_name": long_name,
         "units": units,
-        "cell_methods": statistic.cell_method,
     }
+    if not statistic.counts:
+        summary[layer].attrs["cell_methods"] = statistic.cell_method
     if draws is not None:
         of = draws.attrs.get("draws_of", "measurements")
         summary[layer].attrs["comment"] = f"mean over {draws.sizes[DRAW]} draws of {of}"

@@ -144,7 +144,7 @@ def statistic_of(name: str, limit: float | None, period: str) -> PeriodStatistic
         what = "days of which the mean is" if of_days else "hours"
         unit = "d" if of_days else "h"
         words = f"number of {what} above {above:g} {CONCENTRATION_UNITS}"
-        return PeriodStatistic(name, words, count, f"{TIME}: sum", above, unit)
+        return PeriodStatistic(name, words, count, limit=above, units=unit)
     if name == "mean":
         return PeriodStatistic(name, "mean", means)
     if name == "max":

@@ -220,7 +220,6 @@ def _described(name: str, base: str, role: str) -> dict[str, Any]:
             "standard_name": standard_name,
             "long_name": f"draws of {long_name}",
             "units": CONCENTRATION_UNITS,
-            "cell_methods": f"{TIME}: mean",
             "coverage_content_type": "modelResult",
         }
     if role == "flag":
