@@ -106,7 +106,11 @@ def _saved(version: int) -> None:
     from aqreanalysis.observations import open_observations
 
     observed = open_observations(f"stations-{version}.csv")
-    Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observed, "pm25").save("model")
+    model = Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observed, "pm25")
+    try:
+        model.save("model")
+    except OSError as error:  # of which the command line makes one message
+        raise SystemExit(1) from error
 
 
 def prepared(folder: Path) -> None:

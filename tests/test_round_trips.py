@@ -259,7 +259,7 @@ def test_what_was_made_of_hours_must_be_said(path: Path) -> None:
     assert restored["pm25"].attrs["cell_methods"] == "time: mean time: maximum"
     assert "pm25_uncertainty" not in restored  # the largest error is not that of the maximum
     with pytest.raises(ProductError, match="pm25 was of periods of 1 h, and time is gone"):
-        restore_metadata(product.max("time"))
+        restore_metadata(product.max("time", keep_attrs=True))
 
 
 def test_differences_and_comparisons_are_no_concentrations(path: Path, tmp_path: Path) -> None:

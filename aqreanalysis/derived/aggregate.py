@@ -160,7 +160,11 @@ def aggregate(
             "longer product, a shorter period, or a lower capture"
         )
     summarised = (statistic_of("mean", None, period), wanted) if wanted.counts else (wanted,)
-    parts = [_summary(dataset, names, batch, capture, summarised) for batch in periods.batches()]
+    parts = [
+        # Of a copy: some versions of xarray empty the attributes of coordinates on the way.
+        _summary(dataset.copy(), names, batch, capture, summarised)
+        for batch in periods.batches()
+    ]
     summary = xr.concat(parts, TIME)
     for each in summarised:
         for name in names:

@@ -204,7 +204,7 @@ def _instants(start: Starts) -> np.ndarray:
     one = isinstance(start, str | datetime | np.datetime64)
     instants: Any = [start] if one else np.asarray(start).ravel()
     try:
-        stamps = [pd.Timestamp(each) for each in instants]
+        stamps = [pd.Timestamp(str(each) if isinstance(each, str) else each) for each in instants]
         if any(stamp is pd.NaT for stamp in stamps) or not stamps:
             raise ValueError("no time")
     except (TypeError, ValueError) as error:
