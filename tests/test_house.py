@@ -241,7 +241,11 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     exec(shortened(ten_lines, shorter), names)
     with aqreanalysis.open_product("pm25.nc") as product:
         assert product.pm25.dims == ("time", "lat", "lon")
-    exec(derived, names)
+    drawn = "grid=0.05, draws=50"
+    method = 'grid=0.2, draws=9, method="idw"'
+    exec(shortened(derived, {drawn: method, "capture=0.2": "capture=0.05"}), names)
+    assert {"pm25_uncertainty", "pm25_q95"} <= set(names["highest"].data_vars)
+    assert "pm25_days_above_35" in names["smoky"]
     assert names["daily"].sizes["time"] == 3  # two days of UTC
     assert {"pm25_uncertainty", "pm25_q05"} <= set(names["daily"].data_vars)
     assert "pm25_above_75" in names["above"]
