@@ -1,6 +1,7 @@
 """Exports: what GDAL, geopandas and rasterio find in them, and what is refused."""
 
 import json
+import sqlite3
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
@@ -208,8 +209,45 @@ def test_longitudes_beyond_180_are_those_of_the_west(tmp_path: Path) -> None:
     product = on_grid(Grid((230.0, 290.0, 20.0, 50.0), 5.0))
     _, raster = opened(write_geotiff(product, tmp_path / "us.tif"))
     assert raster.bounds == (-130, 20, -70, 50)
+    western = on_grid(Grid((-15.0, -5.0, 0.0, 5.0), 1.0))
+    western = western.assign_coords(lon=western.lon - 185)
+    assert opened(write_geotiff(western, tmp_path / "west.tif"))[1].bounds == (160, 0, 170, 5)
     _, raster = opened(write_geotiff(make_product("date line"), tmp_path / "fiji.tif"))
     assert raster.bounds == (179, -18, 181, -17)  # across the line as one map
+
+
+def test_axes_in_km_are_at_their_place_in_metres(tmp_path: Path) -> None:
+    product = make_product("projected")
+    bounds = {name: product[name] / 1000 for name in ("x_bnds", "y_bnds")}
+    axes = {name: (product[name] / 1000).assign_attrs(units="km") for name in ("x", "y")}
+    _, raster = opened(write_geotiff(product.assign_coords(axes | bounds), tmp_path / "km.tif"))
+    assert raster.bounds == (400_000, 4_350_000, 500_000, 4_450_000)
+    wrong = {name: axis.assign_attrs(units="kg") for name, axis in axes.items()}
+    with pytest.raises(ProductError, match="the axes of the grid: y cannot be in 'kg'"):
+        write_geotiff(product.assign_coords(wrong), tmp_path / "kg.tif")
+
+
+def test_what_gis_wrote_beside_an_earlier_map_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
+    moved = "<PAMDataset><GeoTransform>0, 1, 0, 0, 0, -1</GeoTransform></PAMDataset>"
+    product = make_product().isel(time=slice(0, 2))
+    target = write_geotiff(product, tmp_path / "pm25.tif")
+    Path(f"{target}.aux.xml").write_text(moved)
+    assert opened(write_geotiff(product, target))[1].bounds == (115, 39, 117, 40)
+    folder = write_geotiff(product, tmp_path / "maps")
+    before = leftovers(folder)
+    (folder / f"{before[0]}.aux.xml").write_text(moved)
+    assert leftovers(write_geotiff(product, folder)) == before
+    assert leftovers(tmp_path) == ["maps", "pm25.tif"]
+
+
+def test_metadata_that_no_format_can_hold_take_no_others_with_them(tmp_path: Path) -> None:
+    product = make_product("stations").assign_attrs(comment="a\x01b\ud800")
+    metadata = pyogrio.read_info(write_geopackage(product, tmp_path / "s.gpkg"))["layer_metadata"]
+    assert (metadata["comment"], metadata["history"]) == ("ab", product.attrs["history"])
+    product = make_product().assign_attrs(comment="a\x01b\ud800")
+    with rasterio.open(write_geotiff(product, tmp_path / "pm25.tif")) as raster:
+        assert raster.tags()["comment"] == "ab"
+        assert "history" in raster.tags()
 
 
 def test_one_row_one_column_and_one_cell_have_a_place(tmp_path: Path) -> None:
@@ -358,6 +396,41 @@ def test_scores_have_a_row_for_each_method_and_a_column_for_each_event(
     assert row.variable == "pm25"
 
 
+def test_a_part_does_not_state_the_extent_of_the_whole(tmp_path: Path) -> None:
+    part = make_product("stations").isel(time=slice(3, 5), station=[1])
+    metadata = pyogrio.read_info(write_geopackage(part, tmp_path / "s.gpkg"))["layer_metadata"]
+    assert "history" in metadata
+    assert not [name for name in metadata if name.startswith(("time_coverage", "geospatial"))]
+
+
+def test_changes_of_an_earlier_geopackage_do_not_get_into_the_new_one(tmp_path: Path) -> None:
+    product = make_product("stations")
+    target = write_geopackage(product, tmp_path / "s.gpkg")
+    connection = sqlite3.connect(target)
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.execute("CREATE TABLE of_a_user (note)")
+    connection.commit()
+    before = target.read_bytes()
+    for name in ("s.gpkg", "other.gpkg"):
+        Path(f"{tmp_path / name}-wal").write_bytes(Path(f"{target}-wal").read_bytes())
+        with pytest.raises(ProductError, match=rf"{name}-wal holds changes of an earlier {name}"):
+            export(product, tmp_path / name, overwrite=True)
+    assert target.read_bytes() == before
+    connection.close()
+    Path(f"{target}-wal").unlink(missing_ok=True)
+    write_geopackage(product, target)
+
+
+def test_large_classes_are_those_of_the_layer(tmp_path: Path) -> None:
+    product = make_product("stations").compute()
+    meaning = {"flag_values": [1, 40_000], "flag_meanings": "low high"}
+    values = np.where(product.pm25 > 40, 40_000, 1)
+    product["class"] = (product.pm25.dims, values, meaning)
+    table = geopandas.read_parquet(write_geoparquet(product, tmp_path / "s.parquet"))
+    assert (table["class"] == table.class_meaning.map({"low": 1, "high": 40_000})).all()
+    assert set(table["class"]) == {1, 40_000}
+
+
 def test_stations_east_of_180_are_in_the_west(tmp_path: Path) -> None:
     product = make_product("stations")
     product = product.assign_coords(longitude=product.longitude + 70)
@@ -407,6 +480,17 @@ def test_contours_leave_out_what_is_missing_and_have_holes(tmp_path: Path) -> No
     assert not high.intersects(gap)
 
 
+@pytest.mark.parametrize("level", [1e30, 1e308])
+def test_levels_far_above_all_values_bound_the_range_below(level: float, tmp_path: Path) -> None:
+    path = write_geoparquet(
+        make_product().isel(time=[1]), tmp_path / "c.parquet", levels=[40, level]
+    )
+    assert geopandas.read_parquet(path)[["lower", "upper"]].fillna(-1).values.tolist() == [
+        [-1, 40],
+        [40, level],
+    ]
+
+
 def test_classes_become_areas_of_their_cells_with_name_and_colour(tmp_path: Path) -> None:
     obs = aqr.synthetic_network(hours=30, seed=0).observations
     product = obs.aqnet.reanalyse(grid=0.2, method="idw").aqnet.index("china", "pm25")
@@ -438,6 +522,20 @@ def draws() -> xr.Dataset:
     """Return a product of which every value has five draws."""
     product = make_product().isel(time=slice(0, 2))
     return product.assign(pm25=product.pm25.expand_dims(draw=5, axis=0))
+
+
+def classed(values: list[float], case: str = "geographic") -> xr.Dataset:
+    """Return a product with a layer ``class`` of these classes."""
+    product = make_product(case).compute()
+    meaning = {"flag_values": values, "flag_meanings": " ".join("abc"[: len(values)])}
+    layer = np.resize(values, product.pm25.shape)
+    return product.assign({"class": (product.pm25.dims, layer, meaning)})
+
+
+def lost_station() -> xr.Dataset:
+    """Return a product of which a station has no place."""
+    product = make_product("stations")
+    return product.assign_coords(longitude=product.longitude.where(product.station != "b"))
 
 
 @pytest.mark.parametrize(
@@ -517,6 +615,53 @@ def draws() -> xr.Dataset:
             {"levels": [35], "variable": "pm25"},
             "no value at any step",
         ),
+        (
+            lambda: classed([-1, 0]),
+            "a.tif",
+            {"variable": "class"},
+            "from 0 to 254, and class .* -1",
+        ),
+        (lambda: classed([1, 300]), "a.gpkg", {"variable": "class"}, "has the class 300"),
+        (lambda: classed([0, 0.5], "stations"), "a.gpkg", {}, "tables have room .* the class 0.5"),
+        (
+            lambda: make_product().isel(time=[26, 0, 1, 25]),
+            "maps",
+            {"per": "day"},
+            r"2014-11-01T00:00Z follows 2014-11-02T02:00Z.*drop_duplicates",
+        ),
+        (lambda: make_product().isel(time=[0, 0]), "maps", {}, "a time of its own, in order"),
+        (
+            lambda: make_product().assign({"../pm25": lambda p: p.pm25}),
+            "maps",
+            {"variable": ["pm25", "../pm25"]},
+            "'../pm25' cannot be the name of a file",
+        ),
+        (
+            lambda: make_product().assign(
+                issued=(("lat", "lon"), np.full((10, 20), np.datetime64("2024", "ns")))
+            ),
+            "a.tif",
+            {"variable": "issued"},
+            "issued is datetime64",
+        ),
+        (lambda: make_product().isel(time=slice(0)), "a.tif", {}, "product has no time"),
+        (lambda: make_product().isel(lat=slice(0)), "a.tif", {}, "product has no lat"),
+        (lambda: make_product("stations").isel(station=[]), "a.gpkg", {}, "product has no station"),
+        (lambda: make_product("stations").isel(time=[]), "a.parquet", {}, "product has no time"),
+        (lost_station, "a.gpkg", {}, "1 of 3 stations have no place, such as b"),
+        (
+            lambda: make_product("stations").rename(pm25_flag="geometry"),
+            "a.parquet",
+            {},
+            "has a column 'geometry' already",
+        ),
+        (
+            lambda: make_product("stations").assign(PM25=lambda p: p.pm25),
+            "a.gpkg",
+            {},
+            "has a column 'pm25' already",
+        ),
+        (lambda: make_product("stations"), "a.gpkg", {"levels": 35}, "levels are of grids"),
     ],
 )
 def test_what_there_is_no_room_for_is_refused_with_the_remedy(
@@ -544,6 +689,20 @@ def test_a_folder_with_something_else_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(ProductError, match=r"holds more than GeoTIFF, such as notes\.txt"):
         write_geotiff(make_product(), folder)
     assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "notes.txt").unlink()
+    (folder / "mine.tif").mkdir()
+    with pytest.raises(ProductError, match=r"holds more than GeoTIFF, such as mine\.tif"):
+        write_geotiff(make_product(), folder)
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "x.zarr"])
+def test_no_folder_replaces_a_file(name: str, tmp_path: Path) -> None:
+    if name.endswith(".zarr"):
+        pytest.importorskip("zarr", reason="Zarr needs aqreanalysis[zarr]")
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ProductError, match=rf"{name} is a file, which no"):
+        export(make_product(), tmp_path / name, overwrite=True)
+    assert (tmp_path / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["pm25.tif", "maps", "a.gpkg", "a.parquet"])
@@ -665,6 +824,7 @@ def test_the_command_exports_by_the_ending(product_file: Path, run: Any) -> None
         (("-o", "pm25.nc"), "exists. Name another, or replace it with --overwrite"),
         (("-o", "x.nc", "--dimension-order", "time_station"), "is of series at stations"),
         (("-o", "x.nc", "--attribute", "license"), "--attribute takes NAME=VALUE"),
+        (("-o", "x.nc", "--metadata", "."), "--metadata: there is no file ."),
         (("-o", "x.nc", "--metadata", "none.toml"), "--metadata: there is no file none.toml"),
     ],
 )

@@ -64,6 +64,9 @@ def test_what_is_stated_comes_back_from_the_file(tmp_path: Path) -> None:
         ({"publisher_email": "nobody"}, "publisher_email must be an address with @"),
         ({"creator_url": "my page"}, "creator_url must begin with http:// or https://"),
         ({"date_issued": "soon"}, "date_issued must be a date such as 2024-05-31; found 'soon'"),
+        ({"date_issued": "2024-05-31 or so"}, "date_issued must be a date such as"),
+        ({"comment": "a\x00b"}, "comment has characters of control"),
+        ({"project": "\udcff"}, "project has characters of control"),
         ({"id": "x", "creator": "y"}, "id follows from the product .*no attribute 'creator'"),
     ],
 )
@@ -102,7 +105,8 @@ def station_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_reads_a_file_and_options_come_first(station_file: Path, run: Any) -> None:
     Path("meta.toml").write_text(
-        'project = "P"\nlicense = "CC0"\nkeywords = ["dust", "smoke"]\ndate_issued = 2024-05-31\n'
+        'project = "P"\nlicense = "CC0"\nkeywords = ["dust", "smoke"]\ndate_issued = 2024-05-31\n',
+        encoding="utf-8-sig",  # as editors of Windows write it
     )
     arguments = ("--method", "idw", "--metadata", "meta.toml", "--attribute", "license=CC BY 4.0")
     status, _, error = run("reanalyse", "obs.csv", "-o", "a.nc", "--grid", 0.2, *arguments)

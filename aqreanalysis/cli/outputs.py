@@ -106,8 +106,8 @@ def metadata_of(file: Path | None, attributes: list[str] | None) -> dict[str, st
     stated: dict[str, Any] = {}
     if file is not None:
         try:
-            stated = tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+            stated = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        except (FileNotFoundError, IsADirectoryError) as error:
             raise ValueError(f"--metadata: there is no file {file}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(

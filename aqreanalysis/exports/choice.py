@@ -1,13 +1,17 @@
 """Which layers of a product are exported, and whether a format has room for them."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import POLLUTANTS
+from aqreanalysis.maps.layers import Classes
 from aqreanalysis.product import ProductError
+from aqreanalysis.product.metadata import UNPRINTABLE
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +78,47 @@ def check_room(
                 f"{name} has the dimension {sizes}, for which {format} has no room. Select one, "
                 f"product.isel({one}), or write NetCDF (.nc) or Zarr (.zarr)"
             )
+
+
+def check_sizes(product: xr.Dataset) -> None:
+    """Refuse a product without any step, cell or station.
+
+    Raises
+    ------
+    ProductError
+    """
+    empty = [str(dim) for dim, size in product.sizes.items() if not size]
+    if empty:
+        raise ProductError(
+            f"there is nothing to export: the product has no {' and no '.join(empty)}"
+        )
+
+
+def check_classes(name: str, classes: Classes | None, highest: int, what: str) -> None:
+    """Refuse classes that are no whole numbers from 0 to the highest one of a format.
+
+    Raises
+    ------
+    ProductError
+    """
+    values = np.array(classes.values if classes else ())
+    foreign = values[(values % 1 != 0) | (values < 0) | (values > highest)]
+    if foreign.size:
+        raise ProductError(
+            f"{what} have room for classes from 0 to {highest}, and {name} has the class "
+            f"{foreign[0]:g}. Give its classes other numbers, with their flag_values"
+        )
+
+
+def texts_of(attributes: Mapping[Any, Any]) -> dict[str, str]:
+    """Return attributes as texts, without characters that no format of metadata can hold.
+
+    Examples
+    --------
+    >>> texts_of({"title": "Air" + chr(0), "nodes": 3})
+    {'title': 'Air', 'nodes': '3'}
+    """
+    return {str(name): UNPRINTABLE.sub("", str(value)) for name, value in attributes.items()}
 
 
 def check_gis(what: str) -> None:

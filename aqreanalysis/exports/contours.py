@@ -142,7 +142,8 @@ class ContourTable:
         y = north - height * np.r_[0, np.arange(rows) + 0.5, rows]
         z = np.ma.masked_invalid(np.pad(values.astype(np.float64), 1, mode="edge"))
         lines = contour_generator(x, y, z, fill_type=FillType.OuterOffset)
-        beyond = 1 + max(np.abs(z).max(), np.abs(self.levels).max())
+        largest = max(1.0, np.abs(z).max(), np.abs(self.levels).max())
+        beyond = float(np.nextafter(largest, np.inf))
         for lower, upper in pairwise([-beyond, *self.levels.tolist(), beyond]):
             shape = _multipolygon(*lines.filled(lower, upper))
             if not shape.is_empty:

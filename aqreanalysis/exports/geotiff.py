@@ -13,13 +13,15 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, atomic_folder, check_target, explained
-from aqreanalysis.exports.choice import check_gis, named_layers
+from aqreanalysis.exports.choice import check_gis, named_layers, texts_of
 from aqreanalysis.exports.maps import NO_CLASS, Maps, computed_maps
 from aqreanalysis.product import ProductError
 
 Per = Literal["bands", "hour", "day"]
 
 SUFFIXES = (".tif", ".tiff")
+#: Endings of statistics, overviews and masks that GIS writes beside a GeoTIFF.
+_SIDECARS = (".aux.xml", ".ovr", ".msk")
 #: Cells along the side of a tile, and of the smallest overview.
 _TILE = 512
 #: What GDAL keeps of a raster in memory.
@@ -103,6 +105,8 @@ def write_geotiff(
             for file in _with_bar(files, target, progress):
                 place = partial if single else partial / file.name
                 _write(place, maps, file, stacks[file.layer], scratch / "raster.tif")
+            if single:
+                _remove_sidecars(target)
     return Path(path)
 
 
@@ -136,8 +140,15 @@ def check_geotiff(
         raise ProductError(f"per='bands' makes one file; end its name in .tif: {target.name}.tif")
     if not target.is_dir():
         check_target(target, overwrite=overwrite, error=ProductError)
+        if target.exists():
+            raise ProductError(f"{target} is a file, which no folder replaces. Name another folder")
         return target
-    others = [each.name for each in target.iterdir() if each.suffix.lower() not in SUFFIXES]
+    endings = (*SUFFIXES, *(tif + ending for tif in SUFFIXES for ending in _SIDECARS))
+    others = [
+        each.name
+        for each in target.iterdir()
+        if not (each.is_file() and each.name.lower().endswith(endings))
+    ]
     if others:
         raise ProductError(
             f"{target} exists and holds more than GeoTIFF, such as {others[0]}. Name another folder"
@@ -161,6 +172,12 @@ class _File:
 def _is_file(path: str | os.PathLike[str]) -> bool:
     """Return whether a path names a file of GeoTIFF, and not a folder."""
     return Path(path).suffix.lower() in SUFFIXES and not os.fspath(path).endswith(("/", os.sep))
+
+
+def _remove_sidecars(target: Path) -> None:
+    """Remove what GIS wrote beside an earlier file, which would be taken for the new one's."""
+    for ending in _SIDECARS:
+        target.with_name(target.name + ending).unlink(missing_ok=True)
 
 
 def _files(maps: Maps, layer: str, per: Per) -> list[_File]:
@@ -262,13 +279,15 @@ def _describe(raster: Any, maps: Maps, file: _File) -> None:
     """Give a raster and its bands their words, and classes their colours."""
     layer = maps.layers[file.layer]
     units = str(layer.attrs.get("units", ""))
-    texts = {
-        str(name): str(value)
-        for name, value in maps.attributes.items()
-        if not str(name).startswith("time_coverage_")  # true of the product, not of a part
-    }
+    texts = texts_of(
+        {
+            name: value
+            for name, value in maps.attributes.items()
+            if not str(name).startswith("time_coverage_")  # true of the product, not of a part
+        }
+    )
     raster.update_tags(**texts, **{tag: texts[n] for tag, n in _TAGS.items() if n in texts})
-    own = {n: str(value) for n, value in layer.attrs.items() if n not in _RELATIONS}
+    own = texts_of({n: value for n, value in layer.attrs.items() if n not in _RELATIONS})
     classes = maps.classes(file.layer)
     if classes is not None:
         own["flag_values"] = ", ".join(f"{value:g}" for value in classes.values)

@@ -1,6 +1,7 @@
 """Layers as maps: one grid, rows from north to south, columns from west to east, a map a step."""
 
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import xarray as xr
 
 from aqreanalysis.atomic import explained
 from aqreanalysis.conventions import TIME
-from aqreanalysis.exports.choice import check_room
+from aqreanalysis.exports.choice import check_classes, check_room, check_sizes
 from aqreanalysis.maps.layers import Classes, classes_of
 from aqreanalysis.product import ProductError, crs_of, restore_metadata
 from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
@@ -70,10 +71,24 @@ class Maps:
             )
         dims = HORIZONTAL[layout]
         check_room(product, names, {TIME, *dims}, format)
+        check_sizes(product)
         for name in names:
             if not set(dims) <= set(product[name].dims):
                 raise ProductError(f"{name} has no {' and '.join(dims)}, and so no map")
+            if os.path.basename(name) != name:
+                raise ProductError(
+                    f"{name!r} cannot be the name of a file; rename the layer: "
+                    f"product.rename({{{name!r}: {os.path.basename(name)!r}}})"
+                )
+            if product[name].dtype.kind not in "biuf":
+                raise ProductError(
+                    f"maps are of numbers and classes, and {name} is {product[name].dtype}. Leave "
+                    "it out, or make numbers of it"
+                )
+            check_classes(name, classes_of(product[name]), NO_CLASS - 1, "maps")
         restored = restore_metadata(product)
+        if TIME in restored.dims:
+            _check_order(restored)
         upright, corner, cell = _upright(restored, *dims, round_globe=layout == "geographic")
         timed = TIME in restored.dims
         layers = upright[list(names)].transpose(TIME, *dims, missing_dims="ignore")
@@ -136,6 +151,20 @@ def computed_maps(
     return stacks
 
 
+def _check_order(product: xr.Dataset) -> None:
+    """Refuse steps that come twice or earlier than the one before: their maps would be lost."""
+    time = product[TIME].values
+    late = np.flatnonzero(np.diff(time) <= np.timedelta64(0))
+    if late.size:
+        before, after = (
+            f"{np.datetime_as_string(each, unit='m')}Z" for each in time[late[0] :][:2]
+        )
+        raise ProductError(
+            f"each map has a time of its own, in order, and {after} follows {before}. Sort them: "
+            "product.drop_duplicates('time').sortby('time')"
+        )
+
+
 def _upright(
     product: xr.Dataset, y: str, x: str, *, round_globe: bool
 ) -> tuple[xr.Dataset, tuple[float, float], tuple[float, float]]:
@@ -155,6 +184,8 @@ def _upright(
             west = west + width * (columns.size - eastern) - 360 if eastern else west
         elif west >= 180:
             west -= 360
+        elif west + width * columns.size <= -180:
+            west += 360
     north = float(product[y].values[0]) + height / 2
     corner = _tidy(west, width), _tidy(north, height)
     return product, corner, (_tidy(width, width), _tidy(height, height))

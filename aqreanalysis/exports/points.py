@@ -9,7 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
-from aqreanalysis.exports.choice import check_room, fitting_layers, named_layers
+from aqreanalysis.exports.choice import (
+    check_classes,
+    check_room,
+    check_sizes,
+    fitting_layers,
+    named_layers,
+)
 from aqreanalysis.exports.tables import Extent
 from aqreanalysis.maps.layers import classes_of
 from aqreanalysis.product import ProductError
@@ -24,6 +30,21 @@ _METHOD, _EVENT = "estimator", "event"
 _PLACE = ("longitude", "latitude")
 #: What a station is called and where it is, in the order of columns.
 _STATION_COLUMNS = ("name", "altitude")
+#: Columns that are no layers; fid and geom are of GeoPackage.
+_OWN_COLUMNS = (
+    STATION,
+    "time_begin",
+    "time_end",
+    _METHOD,
+    "variable",
+    "period_begin",
+    "period_end",
+    "geometry",
+    "geom",
+    "fid",
+)
+#: The largest class of a small column, and of any.
+_INT16, _LAST_CLASS = 2**15 - 1, 2**31 - 1
 
 
 class StationTable:
@@ -55,6 +76,7 @@ class StationTable:
                 f"stations need a place; found no {' and no '.join(missing)}. Add them as "
                 "coordinates on 'station'"
             )
+        check_sizes(dataset)
         timed = TIME in dataset.variables and not is_set(dataset)
         self._dataset = restore_periods(dataset) if timed else dataset
         further = TIME if timed else _METHOD
@@ -64,12 +86,26 @@ class StationTable:
         else:
             names = named_layers(self._dataset, variable)
             check_room(self._dataset, names, room, format)
+        _check_columns(names)
+        for name in names:
+            check_classes(name, classes_of(self._dataset[name]), _LAST_CLASS, "tables")
         self._rows = [dim for dim in (STATION, further) if dim in self._dataset.dims]
         self.layers = _bare(self._dataset[names])
         self.longitude, self.latitude = (
             self._dataset[name].values.astype(np.float64) for name in _PLACE
         )
+        self._check_places()
         self.longitude = np.where(self.longitude > 180, self.longitude - 360, self.longitude)
+
+    def _check_places(self) -> None:
+        """Refuse stations of which the place is unknown."""
+        lost = np.flatnonzero(~np.isfinite(self.longitude + self.latitude))
+        if lost.size:
+            first = self._dataset[STATION].values[lost[0]]
+            raise ProductError(
+                f"{lost.size} of {self.longitude.size} stations have no place, such as {first!s}: "
+                "give longitude and latitude, or leave them out with product.isel(station=...)"
+            )
 
     @property
     def extent(self) -> Extent:
@@ -154,7 +190,7 @@ class StationTable:
         numbers = pd.Series(values).where(np.isin(values, classes.values))  # others are missing
         meanings = dict(zip(classes.values, classes.names, strict=True))
         return {
-            name: numbers.astype("Int16"),
+            name: numbers.astype("Int16" if max(classes.values) <= _INT16 else "Int32"),
             f"{name}_meaning": numbers.map(meanings).astype("string"),
         }
 
@@ -172,6 +208,18 @@ class StationTable:
             number if dim == list(rows)[-1] else number[:, None], list(count.values())
         )
         return values[index.ravel()]
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    """Refuse layers of the name of another column, whatever its case: one would be lost."""
+    seen = set(_OWN_COLUMNS)
+    for name in names:
+        if name.lower() in seen:
+            raise ProductError(
+                f"the table has a column {name.lower()!r} already; give the layer another name: "
+                f"product.rename({{{name!r}: ...}})"
+            )
+        seen.add(name.lower())
 
 
 def _bare(layers: xr.Dataset) -> xr.Dataset:

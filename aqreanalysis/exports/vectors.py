@@ -5,16 +5,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, check_target, explained
 from aqreanalysis.conventions import STATION
+from aqreanalysis.exports.choice import texts_of
 from aqreanalysis.exports.contours import ContourTable
 from aqreanalysis.exports.points import StationTable
 from aqreanalysis.exports.tables import GeoParquetFile, parquet_to_geopackage
 from aqreanalysis.product import ProductError
 
 _FORMATS = {".gpkg": "GeoPackage", ".parquet": "GeoParquet"}
+_EXTENTS = ("time_coverage_", "geospatial_")
+#: What SQLite leaves beside a file that is open, or whose program was killed.
+_UNWRITTEN = ("-wal", "-journal")
 
 
 def write_geopackage(
@@ -110,7 +115,20 @@ def check_table(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
     if target.suffix.lower() != suffix:
         raise ProductError(f"end the name in {suffix}; found {os.fspath(path)!r}")
     check_target(target, overwrite=overwrite, error=ProductError)
+    if suffix == ".gpkg":
+        _check_closed(target)
     return target
+
+
+def _check_closed(target: Path) -> None:
+    """Refuse a GeoPackage with changes beside it: programs would put them into the new one."""
+    for ending in _UNWRITTEN:
+        changes = target.with_name(target.name + ending)
+        if changes.exists() and changes.stat().st_size:
+            raise ProductError(
+                f"{changes} holds changes of an earlier {target.name}, which would get into the "
+                "new one. Close the program that has it open, or remove them; or name another file"
+            )
 
 
 def _write(
@@ -127,12 +145,15 @@ def _write(
     format = _FORMATS[suffix]
     source: StationTable | ContourTable
     if STATION in product.dims:
-        if len(levels):
+        if np.size(levels):
             raise ProductError("levels are of grids, and this product is of stations")
         source, layer = StationTable(product, variable, format), "stations"
     else:
         source, layer = ContourTable(product, variable, levels, format), "contours"
-    attributes = {str(name): str(value) for name, value in product.attrs.items()}
+    attributes = texts_of(
+        # What is true of the product need not be of a part of it, and rows say it of themselves.
+        {n: v for n, v in product.attrs.items() if not str(n).startswith(_EXTENTS)}
+    )
     with atomic_file(target, error=ProductError) as partial:
         scratch = Path(tempfile.mkdtemp(dir=partial.parent))
         parquet = partial if suffix == ".parquet" else scratch / "table.parquet"
@@ -144,4 +165,5 @@ def _write(
                 parquet_to_geopackage(
                     parquet, partial, layer=layer, geometry=source.geometry, attributes=attributes
                 )
+            _check_closed(target)
     return Path(path)

@@ -7,8 +7,10 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import DRAW, STATION, TIME
-from aqreanalysis.foreign.coordinates import find_bounds, find_crs, is_grid_mapping
+from aqreanalysis.foreign.coordinates import bounds_names, find_bounds, find_crs, is_grid_mapping
 from aqreanalysis.foreign.errors import raising
+from aqreanalysis.observations import ObservationError
+from aqreanalysis.observations.checks.units import linear_conversion
 from aqreanalysis.product.times import is_set, restore_leads, restore_periods, restore_set
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
 
@@ -200,6 +202,8 @@ def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
             }
         )
     names = HORIZONTAL[layout]
+    if layout == "projected" and crs.is_projected:
+        product = _in_units_of(crs, product)
     centres = {name: product[name].values.astype(np.float64) for name in names}
     sizes = {name: _spacing(values) for name, values in centres.items()}
     steps = [abs(size) for size in sizes.values() if size is not None]
@@ -218,6 +222,26 @@ def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
     if layout == "projected":
         coordinates |= _degrees(product, crs)
     return product.assign_coords(coordinates)
+
+
+def _in_units_of(crs: Any, product: xr.Dataset) -> xr.Dataset:
+    """Return the product with projected axes in units of the CRS; some files have them in km."""
+    own_units = _length_unit(crs)
+    for name in HORIZONTAL["projected"]:
+        units = str(product[name].attrs.get("units", own_units))
+        if units == own_units:
+            continue
+        try:
+            factor = (
+                linear_conversion(units, "m", name)[0] / crs.axis_info[0].unit_conversion_factor
+            )
+        except ObservationError as error:
+            raise ProductError(f"the axes of the grid: {error}") from error
+        own = [name, *(each for each in bounds_names(product[name]) if each in product.variables)]
+        product = product.assign_coords(
+            {each: product[each].variable.astype(np.float64) * factor for each in own}
+        )
+    return product
 
 
 def _axis_attributes(layout: Layout, crs: Any) -> list[dict[str, Any]]:

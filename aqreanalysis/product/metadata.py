@@ -1,7 +1,8 @@
 """What a user states of a product: its makers, licence, project ..., in the words of ACDD 1.3."""
 
+import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import xarray as xr
@@ -36,6 +37,8 @@ STATED_ATTRIBUTES = (
     "date_modified",
     "date_metadata_modified",
 )
+#: Characters of control but tabs and ends of lines, and halves of characters.
+UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f\\ud800-\\udfff]")
 #: What a party may be.
 _TYPES = ("person", "group", "institution", "position")
 #: Names, and beginnings of names, of what a product computes.
@@ -126,6 +129,8 @@ def _fault(name: str, text: str | None) -> str | None:
     """Return what is wrong with the value of an attribute, if anything is."""
     if not text:
         return "must be a text that says something, or a list of texts"
+    if UNPRINTABLE.search(text):
+        return "has characters of control, which metadata cannot hold"
     if name.endswith("_type") and text not in _TYPES:
         return f"must be one of {', '.join(_TYPES)}"
     if name.endswith("_email") and "@" not in text:
@@ -134,7 +139,7 @@ def _fault(name: str, text: str | None) -> str | None:
         return "must begin with http:// or https://"
     if name.startswith("date_"):
         try:
-            date.fromisoformat(text[:10])
+            datetime.fromisoformat(text)
         except ValueError:
             return "must be a date such as 2024-05-31"
     return None

@@ -79,6 +79,8 @@ def check_store(target: Path, *, overwrite: bool) -> None:
     """
     if not target.is_dir():
         check_target(target, overwrite=overwrite, error=ProductError)
+        if target.exists():
+            raise ProductError(f"{target} is a file, which no store replaces. Name another.")
     elif not overwrite or not (target / ".zgroup").is_file():
         raise ProductError(
             f"{target} exists"
