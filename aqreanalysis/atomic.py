@@ -182,13 +182,23 @@ def _refuse_special(target: Path, error: type[Exception]) -> None:
         )
 
 
+def shown_name(target: Path) -> str:
+    """Return the name of a target, or a sum of one that leaves no room for what goes with it.
+
+    Examples
+    --------
+    >>> shown_name(Path("pm25.nc"))
+    'pm25.nc'
+    """
+    encoded = os.fsencode(target.name)
+    if len(encoded) > _LONGEST_SHOWN:
+        return hashlib.sha256(encoded).hexdigest()[:16]
+    return target.name
+
+
 def _prefix(target: Path) -> str:
     """Return how the names of a target's partial folders begin."""
-    encoded = os.fsencode(target.name)
-    shown = target.name
-    if len(encoded) > _LONGEST_SHOWN:
-        shown = hashlib.sha256(encoded).hexdigest()[:16]
-    return f".{shown}.partial-"
+    return f".{shown_name(target)}.partial-"
 
 
 @contextmanager

@@ -120,3 +120,9 @@ def test_a_product_that_another_run_is_writing_has_a_status_of_its_own(tmp_path,
 
     assert status == application.LOCKED == 4
     assert "another run is writing" in err
+
+
+def test_less_and_more_of_the_log_exclude_each_other(run):
+    status, _, error = run("--quiet", "--verbose", "sources")
+    assert status == 2
+    assert "leave one of them out" in error

@@ -174,6 +174,29 @@ def test_the_journal_says_how_many_regions_there_are(tmp_path: Path) -> None:
     assert journal["regions"] == len(regions(layers))
 
 
+@pytest.mark.parametrize("product", [5, None, "", "../../x"])
+@pytest.mark.parametrize("blocks", [7, [1], {"time": "x"}, {"time": 0}, {}])
+def test_a_damaged_journal_is_no_obstacle(product: Any, blocks: Any, tmp_path: Path) -> None:
+    path = tmp_path / "product.nc"
+    counting = cut_off(path)
+    journal = {"product": product, "regions": 5, "blocks": blocks}
+    (tmp_path / ".product.nc.finished" / "journal.json").write_text(json.dumps(journal))
+    assert interrupted_blocks(path) is None
+    counting.failing = False
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert counting.computed == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["product.nc"]
+
+
+def test_the_longest_name_can_be_resumed(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 252}.nc"
+    counting = cut_off(path)
+    counting.failing = False
+    write_netcdf(counting.product, path, progress=False, resume=True)
+    assert counting.computed == 5
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_run_that_finished_nothing_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "pm25.nc"
     cut_off(path, fails_at=0)

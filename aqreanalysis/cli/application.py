@@ -53,6 +53,8 @@ def _configure(
     ] = False,
 ) -> None:
     """Send what the package decides on its own to standard error."""
+    if quiet and verbose:
+        raise typer.BadParameter("--quiet shows less and --verbose more: leave one of them out")
     level = logging.ERROR if quiet else logging.INFO
     logging.basicConfig(
         level=level, format=DETAILED if verbose else "%(message)s", stream=sys.stderr

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 import xarray as xr
 from filelock import BaseFileLock, FileLock, Timeout
 
-from aqreanalysis.atomic import explained, write_bytes
+from aqreanalysis.atomic import explained, shown_name, write_bytes
 from aqreanalysis.conventions import DRAW
 from aqreanalysis.product.regions import Region
 from aqreanalysis.product.variables import ProductError
@@ -84,6 +85,8 @@ def _exchange(finished: "FinishedRegions", target: Path, blocks: Mapping[str, in
     """Set aside what an interrupted run of another product left, and take back what this left."""
     journal, other = _journal(finished.folder), _waiting(finished.folder, finished.digest)
     stated = journal.get("product", finished.digest)
+    if not re.fullmatch("[0-9a-f]{64}", str(stated)):
+        stated = finished.digest  # a damaged journal; regions have sums of their own
     if len(finished) and stated != finished.digest:
         before = journal.get("blocks")
         sizes = "" if before == dict(blocks) else f", or had blocks of {before}, now {dict(blocks)}"
@@ -134,7 +137,14 @@ class FinishedRegions:
             if _SUM in arrays and str(arrays.pop(_SUM)) != self._sum(number, arrays):
                 raise ValueError("it is not the region that was stored")
             return xr.Dataset({name: (layers[name].dims, array) for name, array in arrays.items()})
-        except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,  # of zipfile, of a damaged kind of compression
+            EOFError,
+            ValueError,
+            KeyError,
+            OSError,
+        ) as error:
             logger.warning("%s cannot be read and is computed again: %s", path, error)
             return None
 
@@ -199,7 +209,9 @@ def interrupted_blocks(path: str | os.PathLike[str]) -> dict[str, int] | None:
     Pass them as ``chunks`` to resume it, whatever memory is free now.
     """
     folder = _folder_of(Path(os.path.realpath(path)))
-    return _journal(folder).get("blocks") if any(folder.glob("[0-9]*.npz")) else None
+    blocks = _journal(folder).get("blocks") if any(folder.glob("[0-9]*.npz")) else None
+    sizes = list(blocks.values()) if isinstance(blocks, dict) else []
+    return blocks if sizes and all(isinstance(size, int) and size > 0 for size in sizes) else None
 
 
 def block_sizes_of(layers: xr.Dataset) -> dict[str, int]:
@@ -254,7 +266,7 @@ def _kind(dtype: np.dtype) -> str:
 
 def _folder_of(target: Path) -> Path:
     """Return the folder of a file's finished regions."""
-    return target.with_name(f".{target.name}.finished")
+    return target.with_name(f".{shown_name(target)}.finished")
 
 
 def _folders_of(folder: Path) -> list[Path]:
