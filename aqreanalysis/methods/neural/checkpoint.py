@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from aqreanalysis.methods.neural.validation import Scores, Validated
 FORMAT = 2
 #: Key of a checkpoint's metadata that says that its training is finished.
 _FINISHED = "finished"
+#: Key of the sha256 of tensors, identity and state.
+_SUM = "sha256"
 
 
 class CheckpointError(ValueError):
@@ -77,6 +80,7 @@ class Learning:
         tensors = {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
         with atomic_file(path) as partial:
             about = {"identity": identity, "state": json.dumps(state)}
+            about[_SUM] = _sum_of(tensors, about)
             save_file(tensors, partial, about | ({_FINISHED: "yes"} if finished else {}))
 
     def restore(self, path: Path, identity: str) -> None:
@@ -94,6 +98,9 @@ class Learning:
             with safe_open(path, "pt") as file:
                 about = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Files of earlier versions have no sum.
+            if _SUM in about and about.pop(_SUM) != _sum_of(tensors, about):
+                raise ValueError("it is not what was saved (its sha256 differs); remove it")
             state = json.loads(about["state"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise CheckpointError(f"{path} is no checkpoint of a training: {error}") from error
@@ -138,6 +145,14 @@ class Learning:
             number, moment = name.split(".")
             state.setdefault(int(number), {})[moment] = tensor
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+
+
+def _sum_of(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    """Return the sha256 of what a checkpoint holds."""
+    digest = hashlib.sha256(f"{about['identity']} {about['state']}".encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def remove_finished(path: Path) -> None:
