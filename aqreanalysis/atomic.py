@@ -100,6 +100,8 @@ def clean(target: Path) -> None:
     """
     target = Path(os.path.realpath(target))
     for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+        if leftover.is_symlink():  # to what is none of ours
+            continue
         lock = FileLock(leftover / _LOCK, thread_local=False)
         if not (leftover / _LOCK).exists():
             with suppress(OSError):

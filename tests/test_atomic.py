@@ -161,6 +161,17 @@ def test_what_a_killed_run_left_is_removed_by_the_next_and_not_before(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
+def test_a_link_of_the_name_of_a_leftover_is_not_followed(tmp_path):
+    folder = tmp_path / "of a user"
+    folder.mkdir()
+    for name in ("lock", "earlier"):
+        (folder / name).write_text("mine")
+    (tmp_path / ".note.txt.partial-1234").symlink_to(folder)
+    write_bytes(tmp_path / "note.txt", b"new")
+    assert sorted(path.name for path in folder.iterdir()) == ["earlier", "lock"]
+    assert {path.read_text() for path in folder.iterdir()} == {"mine"}
+
+
 def test_a_kill_between_two_renames_loses_nothing(tmp_path):
     """On file systems where names cannot change places in one step."""
     left = tmp_path / ".store.zarr.partial-0123"

@@ -186,6 +186,14 @@ def test_classes_have_numbers_nodata_and_colours(tmp_path: Path) -> None:
         assert raster.tags(1)["flag_meanings"].startswith("supported, far from stations")
 
 
+def test_whole_numbers_are_not_rounded(tmp_path: Path) -> None:
+    product = make_product().compute()
+    bits = np.full(product.pm25.shape, 2**12 + 1)
+    product["pm25_qc"] = (product.pm25.dims, bits, {"flag_masks": [1, 2**12]})
+    values, _ = opened(write_geotiff(product, tmp_path / "qc.tif", variable="pm25_qc"))
+    assert (values == 2**12 + 1).all()
+
+
 @pytest.mark.parametrize("turn", ["descending", "reversed longitudes"])
 def test_axes_may_go_either_way(turn: str, tmp_path: Path) -> None:
     product = make_product()
@@ -693,6 +701,23 @@ def test_a_folder_with_something_else_is_never_replaced(tmp_path: Path) -> None:
     (folder / "mine.tif").mkdir()
     with pytest.raises(ProductError, match=r"holds more than GeoTIFF, such as mine\.tif"):
         write_geotiff(make_product(), folder)
+
+
+def test_links_of_any_name_and_empty_folders_are_filled(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("a.tif", "a.parquet", "a.gpkg"):
+        (tmp_path / name).symlink_to(tmp_path / "data" / f"{name}.bin")
+        export(make_product(), tmp_path / name, **({} if name == "a.tif" else {"levels": [40]}))
+        assert (tmp_path / "data" / f"{name}.bin").stat().st_size
+    (tmp_path / "maps").mkdir()
+    assert len(leftovers(export(make_product(), tmp_path / "maps"))) == 30
+
+
+def test_long_and_odd_names_can_be_exported(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 251}.tif"
+    assert opened(export(make_product(), path))[1].count == 30
+    for name in ("a b?c|d.gpkg", f"{'x' * 250}.gpkg", "a b?c|d.parquet"):
+        assert export(make_product(), tmp_path / name, levels=[40]).is_file()
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "x.zarr"])

@@ -127,7 +127,8 @@ def check_export(path: str | os.PathLike[str], *, overwrite: bool = False, **opt
         )
     checked_levels(options.get("levels", ()))
     target = Path(os.path.realpath(path))
-    if target.exists() and not overwrite:
+    empty = format == "GeoTIFF" and target.is_dir() and not any(target.iterdir())
+    if target.exists() and not overwrite and not empty:
         raise ProductError(
             f"{target} exists. Name another, or replace it with --overwrite, in Python "
             "overwrite=True"

@@ -177,7 +177,8 @@ def _is_file(path: str | os.PathLike[str]) -> bool:
 def _remove_sidecars(target: Path) -> None:
     """Remove what GIS wrote beside an earlier file, which would be taken for the new one's."""
     for ending in _SIDECARS:
-        target.with_name(target.name + ending).unlink(missing_ok=True)
+        if os.path.exists(f"{target}{ending}"):
+            os.remove(f"{target}{ending}")
 
 
 def _files(maps: Maps, layer: str, per: Per) -> list[_File]:

@@ -228,8 +228,10 @@ def _encoded(layer: xr.DataArray, digits: int | None) -> np.ndarray:
     if classes is not None:
         known = np.isin(values, classes.values)
         return np.where(known, values, NO_CLASS).astype(np.uint8)
-    values = values.astype(np.float32)
-    return values if digits is None else rounded(values, digits)
+    numbers = values.astype(np.float32)
+    if digits is None or values.dtype.kind != "f":  # whole ones may be the bits of checks
+        return numbers
+    return rounded(numbers, digits)
 
 
 def _check_space(needed: int, folder: Path) -> None:

@@ -112,7 +112,7 @@ def write_geoparquet(
 def check_table(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -> Path:
     """Return the real path of a table; refuse one that cannot be written."""
     target = Path(os.path.realpath(path))
-    if target.suffix.lower() != suffix:
+    if Path(path).suffix.lower() != suffix:
         raise ProductError(f"end the name in {suffix}; found {os.fspath(path)!r}")
     check_target(target, overwrite=overwrite, error=ProductError)
     if suffix == ".gpkg":
@@ -123,8 +123,8 @@ def check_table(path: str | os.PathLike[str], suffix: str, *, overwrite: bool) -
 def _check_closed(target: Path) -> None:
     """Refuse a GeoPackage with changes beside it: programs would put them into the new one."""
     for ending in _UNWRITTEN:
-        changes = target.with_name(target.name + ending)
-        if changes.exists() and changes.stat().st_size:
+        changes = f"{target}{ending}"
+        if os.path.exists(changes) and os.path.getsize(changes):
             raise ProductError(
                 f"{changes} holds changes of an earlier {target.name}, which would get into the "
                 "new one. Close the program that has it open, or remove them; or name another file"
@@ -156,14 +156,20 @@ def _write(
     )
     with atomic_file(target, error=ProductError) as partial:
         scratch = Path(tempfile.mkdtemp(dir=partial.parent))
-        parquet = partial if suffix == ".parquet" else scratch / "table.parquet"
+        parquet, geopackage = scratch / "table.parquet", scratch / "table.gpkg"
         with GeoParquetFile(parquet, target, attributes, source.extent) as file:
             for frame in source.blocks(target, scratch, progress=progress):
                 file.add(frame)
         if suffix == ".gpkg":
             with explained(target, ProductError):
                 parquet_to_geopackage(
-                    parquet, partial, layer=layer, geometry=source.geometry, attributes=attributes
+                    parquet,
+                    geopackage,
+                    layer=layer,
+                    geometry=source.geometry,
+                    attributes=attributes,
                 )
             _check_closed(target)
+        # Made under plain names: that of the target may have any signs, or be that of a link.
+        os.replace(geopackage if suffix == ".gpkg" else parquet, partial)
     return Path(path)
