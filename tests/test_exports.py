@@ -600,6 +600,12 @@ def lost_station() -> xr.Dataset:
             "needs equal cells, and lon is irregular: 115.15 should be 115.2",
         ),
         (
+            lambda: make_product().isel(lon=[0, 0]).drop_vars("lon_bnds"),
+            "pm25.tif",
+            {},
+            "needs equal cells, and lon is irregular",
+        ),
+        (
             lambda: make_product()[["pm25"]].isel(time=0).drop_vars("time").drop_attrs(),
             "maps",
             {},

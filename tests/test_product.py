@@ -368,3 +368,13 @@ def test_web_mercator_is_refused() -> None:
             method="idw",
             settings={},
         )
+
+
+@pytest.mark.parametrize("case", GRIDS)
+def test_axes_of_float32_are_the_same_cells_and_their_flags_stay(case):
+    product = make_product(case)
+    dims = product.pm25.dims[1:]
+    axes = {name: product[name].astype(np.float32) for name in dims}
+    rounded = product.assign_coords(axes).drop_vars([f"{name}_bnds" for name in dims])
+    assert "pm25_flag" in restore_metadata(rounded)
+    assert "pm25_flag" not in restore_metadata(rounded.isel({dims[0]: slice(None, None, 2)}))

@@ -214,7 +214,7 @@ def _step(product: xr.Dataset, name: str) -> float:
     step = float(abs(centres[-1] - centres[0]) / (centres.size - 1))
     places = np.linspace(centres[0], centres[-1], centres.size)
     worst = int(np.abs(centres - places).argmax())
-    if not abs(centres[worst] - places[worst]) <= step * _IRREGULAR:
+    if not (step > 0 and abs(centres[worst] - places[worst]) <= step * _IRREGULAR):
         raise ProductError(
             f"a map needs equal cells, and {name} is irregular: {centres[worst]:g} should be "
             f"{places[worst]:g}. Write NetCDF (.nc) or Zarr (.zarr), or put it on a regular grid"

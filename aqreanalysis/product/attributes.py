@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import re
 from importlib.metadata import version
 from typing import Any
@@ -311,7 +312,9 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
         return product
     flags = [name for name in product.data_vars if _role(str(name))[1] == "flag"]
     now = _resolution(product, layout)
-    if not flags or all(product.attrs.get(name, size) == size for name, size in now.items()):
+    if not flags or all(
+        _same_size(str(product.attrs.get(name, size)), size) for name, size in now.items()
+    ):
         return product
     _logger.warning(
         "the cells of the product were %s and are %s: %s was interpolated, and is left out",
@@ -322,6 +325,17 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
         f"{product.attrs.get('history', '')}\nother cells than before; without interpolated flags"
     )
     return product.drop_vars(flags).assign_attrs(history=history.strip())
+
+
+def _same_size(before: str, now: str) -> bool:
+    """Return whether two sizes of cells, such as 0.1 degree, are one, as axes of float32 say it."""
+    (first, _, first_unit), (second, _, second_unit) = (
+        text.partition(" ") for text in (before, now)
+    )
+    try:
+        return first_unit == second_unit and math.isclose(float(first), float(second), rel_tol=1e-3)
+    except ValueError:
+        return False
 
 
 def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
