@@ -99,7 +99,10 @@ def restate_statistics(product: xr.Dataset, *, by_nco: bool = False) -> xr.Datas
     >>> product = xr.Dataset(
     ...     {"pm25": ("time", [40.0], {"cell_methods": "time: mean", "averaging_hours": 1.0})},
     ...     {"time": hours[:, 0], "time_bnds": (("time", "bnds"), hours)},
-    ...     {"history": "Mon Jan 01 2024: cdo daymax hourly.nc daily.nc"},
+    ...     {
+    ...         "time_coverage_resolution": "PT1H",
+    ...         "history": "Mon Jan 01 2024: cdo daymax hourly.nc daily.nc",
+    ...     },
     ... )
     >>> restate_statistics(product).pm25.attrs["long_name"]
     'daily maximum of PM2.5 mass concentration'
