@@ -1,10 +1,12 @@
 """Files as this version writes them, for later ones to read: ``python tests/make_fixtures.py``.
 
-`test_fixtures.py` loads them. Remake them only when a format or what is computed has changed on
+`test_fixtures.py` loads them. With a name, `python tests/make_fixtures.py outlook-3` adds models of a new
+format under it, and leaves those of earlier formats. Remake them only when a format or what is computed has changed on
 purpose and its number was raised, and say so in the CHANGELOG: whoever has such files loses them.
 """
 
 import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -85,22 +87,32 @@ def interrupted_run(target: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    """Write all fixtures anew."""
-    shutil.rmtree(FIXTURES, ignore_errors=True)
-    FIXTURES.mkdir()
-    model = Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observations(), "pm25")
-    model.save(FIXTURES / "model")
-    write_netcdf(product_of(model), FIXTURES / "product.nc", progress=False)
-    write_zarr(product_of(model), FIXTURES / "product.zarr")
+def fitted() -> Reanalyser:
+    """Return a model of today."""
+    return Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observations(), "pm25")
+
+
+def save_outlook(between: Reanalyser, folder: Path) -> None:
+    """Save an outlook, with the model between stations inside it."""
     outlook = Outlook(
         "persistence",
         configuration=OutlookConfiguration(history=24, leads=6, width=8),
         schedule=OutlookSchedule(updates=2, check_every=2, batch=8),
         progress=False,
-        between=model,
+        between=between,
     )
-    outlook.fit(observations(), "pm25").save(FIXTURES / "outlook")
+    outlook.fit(observations(), "pm25").save(folder)
+
+
+def main() -> None:
+    """Write all fixtures anew."""
+    shutil.rmtree(FIXTURES, ignore_errors=True)
+    FIXTURES.mkdir()
+    model = fitted()
+    model.save(FIXTURES / "model")
+    write_netcdf(product_of(model), FIXTURES / "product.nc", progress=False)
+    write_zarr(product_of(model), FIXTURES / "product.zarr")
+    save_outlook(model, FIXTURES / "outlook")
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(interrupted_run(Path(folder, "product.nc")), FIXTURES / FINISHED)
     size = sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file())
@@ -108,4 +120,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        save_outlook(fitted(), FIXTURES / sys.argv[1])
+    else:
+        main()
