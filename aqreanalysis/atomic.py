@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import sys
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,9 +21,7 @@ _FULL_BYTES = 2**22
 LONGEST_NAME = 255
 #: Bytes of a target's name up to which its partial folder has that name too.
 _LONGEST_SHOWN = 200
-# A partial folder that no process has locked is one whose process was killed; one without a lock is
-# just being made, unless it is older than this.
-_UNLOCKED_SECONDS = 3600
+#: Names in a partial folder: one that no process has locked is one whose process was killed.
 _LOCK, _EARLIER = "lock", "earlier"
 
 
@@ -102,12 +99,9 @@ def clean(target: Path) -> None:
     for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
         if leftover.is_symlink():  # to what is none of ours
             continue
+        # Where the lock has gone already, since the process was killed while it cleaned up, this
+        # makes it anew: whoever waits for it then sees that the folder is no longer there.
         lock = FileLock(leftover / _LOCK, thread_local=False)
-        if not (leftover / _LOCK).exists():
-            with suppress(OSError):
-                if time.time() - leftover.stat().st_mtime > _UNLOCKED_SECONDS:
-                    shutil.rmtree(leftover, ignore_errors=True)
-            continue
         with suppress(Timeout, OSError, NotImplementedError), lock.acquire(blocking=False):
             if (leftover / _EARLIER).exists() and not target.exists():
                 os.replace(leftover / _EARLIER, target)
@@ -226,6 +220,8 @@ def _locked_folder(target: Path) -> tuple[Path, BaseFileLock]:
             lock.acquire()
         except NotImplementedError:  # a file system without locks
             return folder, lock
+        except (FileNotFoundError, FileExistsError):  # it was being cleaned away just then
+            continue
         if (folder / _LOCK).exists():  # else another process cleaned it away before it was locked
             return folder, lock
         lock.release()

@@ -172,6 +172,17 @@ def test_a_link_of_the_name_of_a_leftover_is_not_followed(tmp_path):
     assert {path.read_text() for path in folder.iterdir()} == {"mine"}
 
 
+def test_what_was_killed_while_it_was_removed_is_removed(tmp_path):
+    """The lock may have gone first."""
+    left = tmp_path / ".table.csv.partial-0123"
+    (left / "table.csv").mkdir(parents=True)
+    (tmp_path / ".table.csv.partial-4567").mkdir()
+
+    write_bytes(tmp_path / "table.csv", b"next")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
 def test_a_kill_between_two_renames_loses_nothing(tmp_path):
     """On file systems where names cannot change places in one step."""
     left = tmp_path / ".store.zarr.partial-0123"
