@@ -201,30 +201,31 @@ def _prefix(target: Path) -> str:
 def _partial_folder(target: Path, error: type[Exception] | None = None) -> Iterator[Path]:
     """Yield a hidden folder beside the target; while it is locked no other process touches it."""
     clean(target)
-    with explained(target, error):
-        folder, lock = _locked_folder(target)
-    try:
+    folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
+    lock = FileLock(folder / _LOCK, thread_local=False)
+    try:  # from here on the run may be stopped at any moment
+        with explained(target, error):
+            folder.mkdir()
+            while not _is_ours(lock):
+                folder.mkdir(exist_ok=True)
         yield folder
     finally:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _locked_folder(target: Path) -> tuple[Path, BaseFileLock]:
-    """Return a new folder beside the target, and the lock that is held on it."""
-    while True:
-        folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
-        folder.mkdir()
-        lock = FileLock(folder / _LOCK, thread_local=False)
-        try:
-            lock.acquire()
-        except NotImplementedError:  # a file system without locks
-            return folder, lock
-        except (FileNotFoundError, FileExistsError):  # it was being cleaned away just then
-            continue
-        if (folder / _LOCK).exists():  # else another process cleaned it away before it was locked
-            return folder, lock
-        lock.release()
+def _is_ours(lock: BaseFileLock) -> bool:
+    """Take the lock on a new folder; False if it was cleaned away before it was locked."""
+    try:
+        lock.acquire()
+    except NotImplementedError:  # a file system without locks
+        return True
+    except (FileNotFoundError, FileExistsError):
+        return False
+    if os.path.exists(lock.lock_file):
+        return True
+    lock.release()
+    return False
 
 
 def _usual_mode(folder: Path) -> int:
