@@ -30,7 +30,7 @@ demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps a
 	$(IN)aqreanalysis demo --output $(OUTPUT)
 
 test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
-	$(IN)python -m pytest $(PYTEST_OPTIONS)
+	$(IN)python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(PYTEST_OPTIONS)
 
 test-lowest: $(LOWEST)/.installed  ## The quick tests with the lowest versions of all dependencies
 	$(LOWEST)/bin/python -m pytest -m 'not slow' $(PYTEST_OPTIONS)
