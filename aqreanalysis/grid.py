@@ -63,12 +63,12 @@ class Grid:
     @property
     def height(self) -> float:
         """Extent of a cell along y, in the units of ``crs``."""
-        return self.resolution[0] if isinstance(self.resolution, tuple) else self.resolution
+        return _both(self.resolution)[0]
 
     @property
     def width(self) -> float:
         """Extent of a cell along x, in the units of ``crs``."""
-        return self.resolution[1] if isinstance(self.resolution, tuple) else self.resolution
+        return _both(self.resolution)[1]
 
     @classmethod
     def over(

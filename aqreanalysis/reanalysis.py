@@ -17,7 +17,7 @@ from aqreanalysis.geography import Geography, attributes, learned_names
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
 from aqreanalysis.methods.kriging.error_patterns import PATTERNS, KrigingPatterns
-from aqreanalysis.methods.persistence import persistence
+from aqreanalysis.methods.persistence import Persistence, persistence
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
@@ -210,16 +210,10 @@ def reanalyse(
         lasting = persistence(estimator, observations, background)
         stated = lasting.errors.attributes() if lasting else {}
         field[f"{variable}_uncertainty"].attrs |= stated
-    drawn = {"draws": draws, "draws_of": draws_of, "draws_seed": seed} if draws else {}
+    drawn: dict[str, Any] = {}
     if draws:
-        if lasting is None:
-            raise ValueError(
-                "draws need to know how long errors last, which is learned from stations left out: "
-                f"from ten places or more with {variable} in the same days. Add stations or hours, "
-                "or leave out draws"
-            )
-        patterns = KrigingPatterns.learned(observations, variable, draws_of)
-        series = ErrorSeries(lasting.scores, step_hours(observations), PATTERNS, seed)
+        drawn = {"draws": draws, "draws_of": draws_of, "draws_seed": seed}
+        patterns, series = _errors_to_draw(observations, variable, lasting, draws_of, seed)
         field = with_draws(
             field, place, variable, draws, patterns=patterns, series=series, first=hours.start
         )
@@ -235,6 +229,24 @@ def reanalyse(
         metadata=metadata,
     )
     return target.clipped(product)
+
+
+def _errors_to_draw(
+    observations: xr.Dataset,
+    variable: str,
+    lasting: Persistence | None,
+    draws_of: DrawsOf,
+    seed: int,
+) -> tuple[KrigingPatterns, ErrorSeries]:
+    """Return the patterns in space and the series in time of the errors of which draws are made."""
+    if lasting is None:
+        raise ValueError(
+            "draws need to know how long errors last, which is learned from stations left out: "
+            f"from ten places or more with {variable} in the same days. Add stations or hours, "
+            "or leave out draws"
+        )
+    patterns = KrigingPatterns.learned(observations, variable, draws_of)
+    return patterns, ErrorSeries(lasting.scores, step_hours(observations), PATTERNS, seed)
 
 
 def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:

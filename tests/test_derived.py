@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import aqreanalysis as aqr
 from aqreanalysis.cli.application import app
 from aqreanalysis.derived import INDICES, aggregate, air_quality_index, exceedance
-from aqreanalysis.methods.persistence import error_correlation, persistence
+from aqreanalysis.methods.persistence import persistence
 from aqreanalysis.observations import values_of
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
 
@@ -314,7 +314,7 @@ def test_a_few_large_jumps_do_not_make_all_hours_jump():
 
 def test_few_places_tell_nothing_of_correlations():
     obs = aqr.synthetic_network(hours=72, seed=0).observations.isel(station=slice(0, 9))
-    assert error_correlation(aqr.InverseDistance().fit(obs, "pm25"), obs) is None
+    assert persistence(aqr.InverseDistance().fit(obs, "pm25"), obs) is None
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,7 @@ from aqreanalysis.predictive import (
     freedom_of,
 )
 from aqreanalysis.product import LEAD, REFERENCE, restore_metadata
+from aqreanalysis.product.statistics import AVERAGING
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ _ADJECTIVES = {
 _BATCH_STEPS = 720
 #: Attributes that hold for hours alone.
 _OF_HOURS = (
-    *("ancillary_variables", "long_name", "averaging_hours"),
+    *("ancillary_variables", "long_name", AVERAGING),
     *(TIME_SCALES, SHARES, DEGREES_OF_FREEDOM),
 )
 #: Quantiles of a mean.
@@ -186,12 +187,12 @@ def _of_each_start(dataset: xr.Dataset, period: Period, **options: Any) -> xr.Da
         one = dataset.sel({REFERENCE: start})
         valid = xr.Variable(TIME, one[TIME].values, dataset[TIME].attrs)
         one = one.drop_vars(TIME).rename({LEAD: TIME}).assign_coords({TIME: valid})
-        means = aggregate(one, period, **options)
-        ahead = (means[TIME].values - start) / np.timedelta64(1, "h")
+        part = aggregate(one, period, **options)
+        ahead = (part[TIME].values - start) / np.timedelta64(1, "h")
         parts.append(
-            means.drop_vars(f"{TIME}_bnds").rename({TIME: LEAD}).assign_coords({LEAD: ahead})
+            part.drop_vars(f"{TIME}_bnds").rename({TIME: LEAD}).assign_coords({LEAD: ahead})
         )
-        stated = dict(means[TIME].attrs)
+        stated = dict(part[TIME].attrs)
     joined = xr.concat(
         parts,
         REFERENCE,

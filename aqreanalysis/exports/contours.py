@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.exports.choice import check_gis, named_layers
-from aqreanalysis.exports.maps import NO_CLASS, Maps, computed_maps
+from aqreanalysis.exports.maps import NO_CLASS, Maps, computed_maps, with_bar
 from aqreanalysis.exports.tables import Extent
 from aqreanalysis.product import ProductError
 
@@ -93,7 +93,7 @@ class ContourTable:
 
         low, high = np.inf, -np.inf
         stack = computed_maps(self.maps, target, scratch, progress=progress)[self.name]
-        for begin in _with_bar(range(0, len(stack), _STEPS), target, progress):
+        for begin in with_bar(range(0, len(stack), _STEPS), target, f"{_STEPS} steps", progress):
             rows: list[dict[str, Any]] = []
             for step in range(begin, min(begin + _STEPS, len(stack))):
                 values = np.array(stack[step])
@@ -216,15 +216,3 @@ def _multipolygon(points: list[np.ndarray], offsets: list[np.ndarray]) -> Any:
         areal = [part for part in shapely.get_parts(parts) if part.geom_type == "Polygon"]
         shape = shapely.MultiPolygon(areal)
     return shape
-
-
-def _with_bar(steps: Sequence[int], target: Path, progress: bool) -> Any:
-    """Return steps with a progress bar, which is silent where there is no terminal."""
-    from tqdm import tqdm
-
-    return tqdm(
-        steps,
-        desc=f"writing {target.name}",
-        unit=f"{_STEPS} steps",
-        disable=None if progress else True,
-    )

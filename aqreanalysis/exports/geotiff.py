@@ -14,7 +14,7 @@ import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, atomic_folder, check_target, explained
 from aqreanalysis.exports.choice import check_gis, named_layers, texts_of
-from aqreanalysis.exports.maps import NO_CLASS, Maps, computed_maps
+from aqreanalysis.exports.maps import NO_CLASS, Maps, computed_maps, with_bar
 from aqreanalysis.product import ProductError
 
 Per = Literal["bands", "hour", "day"]
@@ -102,7 +102,7 @@ def write_geotiff(
         scratch = Path(tempfile.mkdtemp(dir=partial.parent))
         stacks = computed_maps(maps, target, scratch, digits=significant_digits, progress=progress)
         with explained(target, ProductError):
-            for file in _with_bar(files, target, progress):
+            for file in with_bar(files, target, "file", progress):
                 place = partial if single else partial / file.name
                 _write(place, maps, file, stacks[file.layer], scratch / "raster.tif")
             if single:
@@ -319,12 +319,3 @@ def _colours(values: Sequence[float], colours: Sequence[str]) -> Iterator[tuple[
 def _clock(instant: np.datetime64) -> str:
     """Return an instant as ISO 8601, to the minute."""
     return f"{np.datetime_as_string(instant, unit='m')}Z"
-
-
-def _with_bar(files: Sequence[_File], target: Path, progress: bool) -> Any:
-    """Return the files with a progress bar, which is silent where there is no terminal."""
-    from tqdm import tqdm
-
-    return tqdm(
-        files, desc=f"writing {target.name}", unit="file", disable=None if progress else True
-    )

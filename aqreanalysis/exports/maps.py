@@ -3,10 +3,10 @@
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -24,6 +24,7 @@ from aqreanalysis.product.rounding import check_digits, rounded
 NO_CLASS = 255
 #: Share of a cell by which rows and columns may be off their places on a regular grid.
 _IRREGULAR = 1e-3
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,13 @@ def computed_maps(
                 stacks[str(name)][tuple(where)] = _encoded(values, digits)
             bar.update(value_count(cut))
     return stacks
+
+
+def with_bar(parts: Sequence[_Part], target: Path, unit: str, progress: bool) -> Iterable[_Part]:
+    """Return what is written part by part, with a bar; silent where there is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(parts, desc=f"writing {target.name}", unit=unit, disable=None if progress else True)
 
 
 def _check_order(product: xr.Dataset) -> None:

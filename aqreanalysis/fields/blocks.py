@@ -168,7 +168,8 @@ class Targets:
             coordinates = at.coordinates()
             if at.is_geographic:
                 return cls(at.x[None], at.y[:, None], at.shape, at.dims, coordinates)
-            return cls(*at.longitude_latitude(), at.shape, at.dims, coordinates)
+            (_, longitude), (_, latitude) = coordinates["lon"], coordinates["lat"]
+            return cls(longitude, latitude, at.shape, at.dims, coordinates)
         network = StationNetwork.from_dataset(at)
         coordinates = {
             str(name): coordinate.variable

@@ -47,23 +47,6 @@ class Persistence(NamedTuple):
     scores: ErrorCorrelation
 
 
-def error_correlation(
-    method: Method, observations: xr.Dataset, background: BackgroundField | None = None
-) -> ErrorCorrelation | None:
-    """Return how the errors of a fitted method are correlated over time: those of `persistence`.
-
-    Examples
-    --------
-    >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
-    >>> errors = error_correlation(aqr.OrdinaryKriging().fit(obs, "pm25"), obs)
-    >>> bool(0.2 < errors(np.array(1.0)) < 1.0)
-    True
-    """
-    learned = persistence(method, observations, background)
-    return learned.errors if learned else None
-
-
 def persistence(
     method: Method, observations: xr.Dataset, background: BackgroundField | None = None
 ) -> Persistence | None:

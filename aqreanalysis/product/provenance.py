@@ -126,9 +126,8 @@ def _place_faults(field: xr.Dataset, grid: Grid | None) -> list[str]:
         if STATION in field.dims:
             return []
         return [f"a field without a grid needs 'station'; found {tuple(field.sizes)}"]
-    faults = []
-    for name in grid.bounds():
-        centres = grid.coordinates()[name]
+    faults, has_axes = [], bool(grid.bounds())
+    for name, centres in zip(grid.dims, (grid.y, grid.x), strict=True) if has_axes else ():
         own = field[name].values if name in field.dims else np.array([])
         if own.shape != centres.shape or not np.allclose(own, centres, rtol=0, atol=1e-6):
             faults.append(
@@ -136,7 +135,7 @@ def _place_faults(field: xr.Dataset, grid: Grid | None) -> list[str]:
                 f"found {_span(own)}. Pass the grid that the field was predicted on"
             )
     sizes = tuple(field.sizes.get(name, 0) for name in grid.dims)
-    if not grid.bounds() and sizes != grid.shape:
+    if not has_axes and sizes != grid.shape:
         faults.append(f"the field is not on the grid: expected {grid.shape} cells, found {sizes}")
     return faults
 
