@@ -57,7 +57,7 @@ def atomic_file(target: Path, *, error: type[Exception] | None = None) -> Iterat
     """
     target = Path(os.path.realpath(target))
     _refuse_special(target, error or WriteError)
-    with _partial_folder(target, error) as folder:
+    with scratch_folder(target, error) as folder:
         partial = folder / target.name
         try:
             yield partial
@@ -78,7 +78,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))
     _refuse_special(target, WriteError)
-    with _partial_folder(target) as folder:
+    with scratch_folder(target) as folder:
         partial = folder / target.name
         partial.mkdir()
         yield partial
@@ -87,6 +87,27 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if path.is_file():
                 _settle(path, mode)
         _put_in_place(partial, target)
+
+
+@contextmanager
+def scratch_folder(target: Path, error: type[Exception] | None = None) -> Iterator[Path]:
+    """Yield a hidden folder beside the target for what is needed on the way, and remove it after.
+
+    It is locked, so that no other process touches it. What a run left that was killed is removed by
+    the next one that writes the target.
+    """
+    clean(target)
+    folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
+    lock = FileLock(folder / _LOCK, thread_local=False)
+    try:  # from here on the run may be stopped at any moment
+        with explained(target, error):
+            folder.mkdir()
+            while not _is_ours(lock):
+                folder.mkdir(exist_ok=True)
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def clean(target: Path) -> None:
@@ -195,23 +216,6 @@ def shown_name(target: Path) -> str:
 def _prefix(target: Path) -> str:
     """Return how the names of a target's partial folders begin."""
     return f".{shown_name(target)}.partial-"
-
-
-@contextmanager
-def _partial_folder(target: Path, error: type[Exception] | None = None) -> Iterator[Path]:
-    """Yield a hidden folder beside the target; while it is locked no other process touches it."""
-    clean(target)
-    folder = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
-    lock = FileLock(folder / _LOCK, thread_local=False)
-    try:  # from here on the run may be stopped at any moment
-        with explained(target, error):
-            folder.mkdir()
-            while not _is_ours(lock):
-                folder.mkdir(exist_ok=True)
-        yield folder
-    finally:
-        lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_ours(lock: BaseFileLock) -> bool:

@@ -329,7 +329,7 @@ def test_an_interrupted_run_leaves_neither_a_store_nor_a_process(
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as run:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".a.zarr.parts-*/*.npz")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob(".a.zarr.partial-*/*.npz")) and time.monotonic() < deadline:
             time.sleep(0.05)
         children = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(number)
@@ -338,6 +338,20 @@ def test_an_interrupted_run_leaves_neither_a_store_nor_a_process(
     assert b"interrupted; nothing was written under the final name" in errors
     assert left_in(tmp_path) == {"months"}
     assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    monthly(tmp_path / "months", network(400))
+    program = "import aqreanalysis as aqr, sys; aqr.write_archive(*sys.argv[1:], workers=1)"
+    arguments = [str(tmp_path / "months"), str(tmp_path / "a.zarr")]
+    with subprocess.Popen([sys.executable, "-c", program, *arguments]) as run:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".a.zarr.partial-*/*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.kill()
+    assert len(left_in(tmp_path)) == 2
+    archived(tmp_path / "months", tmp_path / "a.zarr")
+    assert left_in(tmp_path) == {"months", "a.zarr"}
 
 
 def test_a_process_that_is_ended_from_outside_is_named_and_leaves_nothing(tmp_path: Path) -> None:
@@ -349,7 +363,7 @@ def test_a_process_that_is_ended_from_outside_is_named_and_leaves_nothing(tmp_pa
     arguments = [str(tmp_path / "months"), str(tmp_path / "a.zarr")]
     with subprocess.Popen([sys.executable, str(script), *arguments], stderr=subprocess.PIPE) as run:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".a.zarr.parts-*/*.npz")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob(".a.zarr.partial-*/*.npz")) and time.monotonic() < deadline:
             time.sleep(0.05)
         children = psutil.Process(run.pid).children(recursive=True)
         for child in children:

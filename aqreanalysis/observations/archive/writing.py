@@ -11,7 +11,6 @@ No process holds more than a file or a block, however many years there are.
 import logging
 import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.atomic import atomic_folder, check_target, explained
+from aqreanalysis.atomic import atomic_folder, check_target, explained, scratch_folder
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.memory import in_words, memory_bytes
 from aqreanalysis.observations.archive.blocks import Written, mask_codes, write_block
@@ -206,8 +205,8 @@ def _inputs(given: Any, kind: str | None, target: Path) -> tuple[dict[str, Path]
 def _parts_folder(target: Path, resume: bool) -> Iterator[Path]:
     """Yield the folder of parts: a passing one, or one that stays until the archive is whole."""
     if not resume:
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.parts-", dir=target.parent) as own:
-            yield Path(own)
+        with scratch_folder(target) as own:
+            yield own
         return
     folder = target.with_name(f".{target.name}.parts")
     folder.mkdir(exist_ok=True)
