@@ -17,6 +17,8 @@ SAME_PLACE_KM = 0.5
 #: largest scale for which the US EPA places monitors is the regional one, of tens to hundreds of km
 #: (40 CFR Part 58, Appendix D, 1.2).
 FARTHEST_SUPPORT_KM = 500.0
+#: Chords of the unit sphere that differ by less, 6 micrometres, are equal.
+SAME_CHORD = 1e-12
 #: Surveyed positions of one monitor differ by less than this, km; if by more, it was moved.
 MOVED_KM = 0.1
 
@@ -238,10 +240,9 @@ class StationNetwork:
         """
         asked = min(count + 1, self.size)  # one more shows whether the last one is tied
         chord, index = self._tree.query(target, k=np.arange(1, asked + 1))
-        rounded = np.round(chord, 12)
-        equal = rounded[:, 1:] <= rounded[:, :-1]
+        equal = np.diff(chord, axis=1) <= SAME_CHORD
         tied = equal.any(axis=1)  # rare, except for co-located stations
-        order = np.lexsort((index[tied], rounded[tied]), axis=-1)
+        order = np.lexsort((index[tied], np.round(chord[tied] / SAME_CHORD)), axis=-1)
         chord[tied] = np.take_along_axis(chord[tied], order, axis=-1)
         index[tied] = np.take_along_axis(index[tied], order, axis=-1)
         cut = np.flatnonzero(equal[:, -1]) if asked < self.size else np.empty(0, np.intp)

@@ -16,6 +16,7 @@ here, so that they mean the same for every method:
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self, get_args
@@ -85,10 +86,12 @@ class RootNormal:
 
     def __getitem__(self, part: Any) -> Self:
         """Return the distributions of a part, by the index of an array."""
-        noise = self.noise
-        if np.ndim(noise):
-            noise = np.broadcast_to(noise, self.root.shape)[part]
-        return type(self)(self.root[part], self.spread[part], noise, self.signed, self.freedom)
+        some = copy(self)  # without a second look at the values
+        for name in ("root", "spread", "noise"):
+            if np.ndim(values := getattr(self, name)):
+                values = np.broadcast_to(values, self.root.shape)[part]
+                object.__setattr__(some, name, values)
+        return some
 
     @classmethod
     def from_median(

@@ -12,7 +12,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, quantile_name
 from aqreanalysis.grid import Grid
-from aqreanalysis.network import Neighbours, StationNetwork
+from aqreanalysis.network import StationNetwork
 from aqreanalysis.predictive import (
     DEGREES_OF_FREEDOM,
     RootNormal,
@@ -314,8 +314,9 @@ class _Blocks:
         else:
             distribution = self.field(longitude, latitude, span)
         nothing = _unknown(distribution, (longitude.size, hours.size))
-        near = self.network.neighbours(longitude, latitude, k=COUNTED_NEIGHBOURS)
-        flag = self._flag(near, span, nothing)
+        flag = self._flag(longitude, latitude, span)
+        if nothing is not None:
+            flag[nothing] = PRODUCT_FLAGS["no_estimate"]
         shape = (hours.size, longitude.size)
         layers: list[np.ndarray] = [
             np.empty(shape, number_type) for number_type in self.written.types.values()
@@ -328,14 +329,20 @@ class _Blocks:
                 layer[part] = values.T
         return tuple(layer.reshape(hours.size, rows.size, columns.size) for layer in layers)
 
-    def _flag(self, near: Neighbours, span: slice, nothing: np.ndarray) -> np.ndarray:
-        """Return the flags of one block, (cells, hours) int8."""
-        index = near.index[:, : len(self.observed)]  # no station is absent
-        few = self._reporting(index, span) < min(FEW_STATIONS, index.shape[1])
+    def _flag(self, longitude: np.ndarray, latitude: np.ndarray, span: slice) -> np.ndarray:
+        """Return the flags of one block, (cells, hours) int8, as if all of it had an estimate."""
+        all_report = bool(self.observed[:, span].all())
+        near = self.network.neighbours(
+            longitude, latitude, k=1 if all_report else COUNTED_NEIGHBOURS
+        )
         far = near.distance_km[:, :1] > self.support_km
-        far_flag = far * np.int8(PRODUCT_FLAGS["far_from_stations"])
-        flag = np.where(few, np.int8(PRODUCT_FLAGS["few_stations_reporting"]), far_flag)
-        flag[nothing] = PRODUCT_FLAGS["no_estimate"]
+        flag = np.repeat(
+            far * np.int8(PRODUCT_FLAGS["far_from_stations"]), span.stop - span.start, 1
+        )
+        if not all_report:
+            index = near.index[:, : len(self.observed)]  # no station is absent
+            few = self._reporting(index, span) < min(FEW_STATIONS, index.shape[1])
+            flag[few] = PRODUCT_FLAGS["few_stations_reporting"]
         return flag
 
     def _reporting(self, index: np.ndarray, span: slice) -> np.ndarray:
@@ -348,8 +355,10 @@ class _Blocks:
         return counted @ self.observed[:, span].view(np.int8)
 
 
-def _unknown(distribution: Any, expected: tuple[int, int]) -> np.ndarray:
+def _unknown(distribution: Any, expected: tuple[int, int]) -> np.ndarray | None:
     """Return where nothing is known, (n, hours) bool, of what is a distribution at the targets.
+
+    None if all is known.
 
     Raises
     ------
@@ -374,6 +383,12 @@ def _unknown(distribution: Any, expected: tuple[int, int]) -> np.ndarray:
                 f"{values.shape}"
             )
     root, spread = distribution.root, distribution.spread
+    if (
+        spread.size
+        and spread.min() >= 0
+        and np.isfinite([spread.max(), root.min(), root.max()]).all()
+    ):
+        return None
     largest = max(np.fmax.reduce(values, axis=None, initial=0) for values in (root, spread))
     nothing = np.isnan(root)
     right = nothing != (spread >= 0)

@@ -26,10 +26,9 @@ and any product :math:`a^T K^{-1} b`, such as those of the multiplier, is
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aqreanalysis.methods.kriging.bands import BandCovariance
-from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
 from aqreanalysis.methods.kriging.solver import Weights
 
 #: Fading of a station that is no neighbour: it has no weight.
@@ -38,7 +37,7 @@ ABSENT = 1e11
 
 def shared_weights(
     covariance: BandCovariance,
-    neighbourhood: Neighbourhood,
+    fading: Tensor,
     targets: Tensor,
     stations: Tensor,
     log_noise: Tensor,
@@ -50,61 +49,60 @@ def shared_weights(
     Parameters
     ----------
     covariance : BandCovariance
-    neighbourhood : Neighbourhood
-        Of n targets that lie close; ``index`` counts m stations.
+    fading : (n, m) float64
+        That of m stations for n targets that lie close; `ABSENT` where a station is no neighbour.
+        All targets have as many neighbours.
     targets, stations : (n, 2 + attribute) and (m, 2 + attribute) float64
-        Distance, km, and bearing from the point to each target, and to each station that is any
-        target's neighbour, and the attributes of each.
+        Distance, km, and bearing from the point to each target and station, and its attributes.
     log_noise : (m,) float64
         Logarithm of the factor of each station's noise.
+
+    Returns
+    -------
+    Weights
+        ``weight`` is (n, m, band), 0 where a station is no neighbour.
     """
-    k = int(torch.isfinite(neighbourhood.distance_km[0]).sum())  # all stations, for each target
-    index, fading = neighbourhood.index[:, :k], neighbourhood.fading[:, :k]
-    dense = fading.new_full((len(index), len(log_noise)), ABSENT).scatter_(1, index, fading)
-    in_all = (dense == 0).all(0)
-    order = torch.argsort(~in_all, stable=True)  # the shared ones first
+    absent = fading == ABSENT
+    in_all = (fading == 0).all(0)
     shared = int(in_all.sum())
-    if len(order) - shared > k:  # a target's own system would be larger than without sharing
-        return None
-    sill = covariance.sill()
-    stations = stations[order]
-    matrix = covariance.between(stations, stations)  # (band, m, m)
-    matrix.diagonal(dim1=1, dim2=2).add_(covariance.noise(log_noise[order]))
-    faded = sill[:, None] * dense[:, None, order[shared:]]
-    weight, variance = _solved(matrix, covariance.between(stations, targets), faded, shared)
-    column = torch.argsort(order)[index][:, None]  # (n, 1, k)
-    weight = weight.gather(2, column.expand(-1, len(sill), -1))
+    if shared < int(absent[0].sum()):
+        return None  # a target's own system would be larger than without sharing
+    order = torch.argsort(~in_all, stable=True)  # the shared ones first
+    stations, sill = stations[order], covariance.sill()
+    pairs = covariance.between(stations, torch.cat([stations, targets]))  # (band, m, m + n)
+    pairs.diagonal(dim1=1, dim2=2).add_(covariance.noise(log_noise[order]))
+    faded = sill[:, None] * fading[:, None, order[shared:]]
+    weight, variance = _solved(pairs, faded, shared)
     # Fading shapes the weights and is no error of the stations.
-    own = sill + covariance.of_drift(targets[:, 2:])
-    variance = own + variance - (weight**2 * sill[:, None] * fading[:, None]).sum(-1)
-    padded = nn.functional.pad(weight, (0, neighbourhood.index.shape[1] - k))
-    return Weights(padded.transpose(1, 2), covariance.of_sum(variance))
+    variance = sill + variance - (weight[..., shared:] ** 2 * faded).sum(-1)
+    if targets.shape[1] > 2:
+        variance = variance + covariance.of_drift(targets[:, 2:])
+    weight = weight[..., torch.argsort(order)].masked_fill_(absent[:, None], 0.0)
+    return Weights(weight.transpose(1, 2), covariance.of_sum(variance))
 
 
-def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple[Tensor, Tensor]:
+def _solved(pairs: Tensor, faded: Tensor, shared: int) -> tuple[Tensor, Tensor]:
     """Return weights (n, band, m) and variance less the sill (n, band) of n targets.
 
     Parameters
     ----------
-    matrix : (band, m, m)
-        Covariance among the stations, the shared ones first.
-    vector : (band, m, n)
-        Covariance with the targets.
+    pairs : (band, m, m + n)
+        Covariance of the stations, the shared ones first, with each other and with the targets.
     faded : (n, band, m - shared)
         What is added to the variance of those that are not shared.
     shared : int
     """
-    own, targets = matrix.shape[1] - shared, vector.shape[2]
-    factor = torch.linalg.cholesky(matrix[:, :shared, :shared])  # L
-    right = torch.cat([matrix[:, :, shared:], vector, torch.ones_like(matrix[:, :, :1])], 2)
+    own, targets = pairs.shape[1] - shared, len(faded)
+    factor = torch.linalg.cholesky(pairs[:, :shared, :shared])  # L
+    right = torch.cat([pairs[:, :, shared:], torch.ones_like(pairs[:, :, :1])], 2)
     # H = L^-1 [K_so, k_s, 1], and what it leaves of [K_oo, k_o, 1]: (band, own, own + n + 1).
     halved = torch.linalg.solve_triangular(factor, right[:, :shared], upper=False)
     left = torch.baddbmm(right[:, shared:], halved[..., :own].mT, halved, alpha=-1)
-    system = left[..., :own].repeat(targets, 1, 1, 1)  # (n, band, own, own)
-    system.diagonal(dim1=2, dim2=3).add_(faded)
     target = left[..., own:-1].permute(2, 0, 1)
     ones = left[..., -1].expand(targets, -1, -1)
-    simple, dual = torch.linalg.solve(system, torch.stack([target, ones], -1)).unbind(-1)
+    system = left[..., :own].repeat(targets, 1, 1, 1)  # (n, band, own, own)
+    system.diagonal(dim1=2, dim2=3).add_(faded)
+    simple, dual = solved_pairs(system, torch.stack([target, ones], -1)).unbind(-1)
     half_target, half_ones = halved[..., own:-1], halved[..., -1:]  # (band, shared, n or 1)
     explained = half_target.square().sum(1).T + (simple * target).sum(-1)  # k' K^-1 k
     crossed = (half_target * half_ones).sum(1).T + (simple * ones).sum(-1)  # 1' K^-1 k
@@ -116,3 +114,14 @@ def _solved(matrix: Tensor, vector: Tensor, faded: Tensor, shared: int) -> tuple
     rest = torch.baddbmm(rest, halved[..., :own], weight.permute(1, 2, 0), alpha=-1)
     weight_shared = torch.linalg.solve_triangular(factor.mT, rest, upper=True)
     return torch.cat([weight_shared.permute(2, 0, 1), weight], 2), variance
+
+
+def solved_pairs(system: Tensor, right: Tensor) -> Tensor:
+    """Return the solutions of positive definite systems (..., m, m) with right sides (..., m, r).
+
+    Where rounding has made one of them indefinite, all are solved without that assumption.
+    """
+    factor, failed = torch.linalg.cholesky_ex(system, upper=True)
+    if failed.any():
+        return torch.linalg.solve(system, right)
+    return torch.cholesky_solve(right, factor, upper=True)

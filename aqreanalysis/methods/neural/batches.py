@@ -22,7 +22,7 @@ from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import CYCLES, StationSeries
 from aqreanalysis.methods.series import bounded
-from aqreanalysis.network import StationNetwork, bearing_deg
+from aqreanalysis.network import Neighbours, StationNetwork, bearing_deg
 from aqreanalysis.observations import step_hours, values_of
 
 #: A cycle is learned only from a period that holds it this many times.
@@ -291,22 +291,39 @@ def neighbourhood_of(
         Those of the stations and of the targets.
     """
     nearest = network.neighbours(longitude, latitude, k=neighbours + 1)
-    index = np.maximum(nearest.index[:, :neighbours], 0)
-    bearing = bearing_deg(
-        longitude[:, None], latitude[:, None], network.longitude[index], network.latitude[index]
+    index = torch.from_numpy(np.maximum(nearest.index[:, :neighbours], 0))
+    distance_km, fading = fading_of(nearest, neighbours)
+    return neighbourhood_at(
+        network, longitude, latitude, index, distance_km, fading, log_noise, attributes
     )
+
+
+def fading_of(nearest: Neighbours, neighbours: int) -> tuple[Tensor, Tensor]:
+    """Return distance, km, and fading (n, k) of k neighbours, of which the next one is known."""
     distance, radius = torch.from_numpy(nearest.distance_km).split([neighbours, 1], dim=1)
-    contrast = distance.new_zeros(*distance.shape, 0)
-    if attributes is not None:
-        contrast = attributes[0][torch.from_numpy(index)] - attributes[1][:, None]
-    return Neighbourhood(
-        torch.from_numpy(index),
-        distance,
-        torch.from_numpy(np.radians(bearing)),
-        fade(distance, radius[:, 0]),
-        log_noise[torch.from_numpy(index)],
-        contrast,
+    return distance, fade(distance, radius[:, 0])
+
+
+def neighbourhood_at(
+    network: StationNetwork,
+    longitude: np.ndarray,
+    latitude: np.ndarray,
+    index: Tensor,
+    distance_km: Tensor,
+    fading: Tensor,
+    log_noise: Tensor,
+    attributes: tuple[Tensor, Tensor] | None = None,
+) -> Neighbourhood:
+    """Return `neighbourhood_of` targets of which the neighbours are known, (n, k) each."""
+    rows = index.numpy()
+    bearing = bearing_deg(
+        longitude[:, None], latitude[:, None], network.longitude[rows], network.latitude[rows]
     )
+    contrast = distance_km.new_zeros(*distance_km.shape, 0)
+    if attributes is not None:
+        contrast = attributes[0][index] - attributes[1][:, None]
+    angle = torch.from_numpy(np.radians(bearing))
+    return Neighbourhood(index, distance_km, angle, fading, log_noise[index], contrast)
 
 
 def _part(

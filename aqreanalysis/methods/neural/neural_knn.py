@@ -93,6 +93,7 @@ class TargetMatrices(NamedTuple):
         Kriging variance.
     place : (3, n) float32
         Inputs of the decoder: local spacing, kriging variance, distance to the nearest station.
+        (3, 0) without heads.
     """
 
     weight: Tensor
@@ -101,7 +102,8 @@ class TargetMatrices(NamedTuple):
 
     def of_targets(self, rows: Tensor) -> Self:
         """Return the matrices of some targets, by row."""
-        return type(self)(self.weight[:, rows], self.variance[rows], self.place[:, rows])
+        place = self.place[:, rows] if self.place.shape[1] else self.place
+        return type(self)(self.weight[:, rows], self.variance[rows], place)
 
 
 class Kriged(NamedTuple):
@@ -204,12 +206,15 @@ class NeuralKNN(nn.Module):
         )
 
     def shared_weights(
-        self, neighbourhood: Neighbourhood, targets: Tensor, stations: Tensor, log_noise: Tensor
+        self, fading: Tensor, targets: Tensor, stations: Tensor, log_noise: Tensor
     ) -> Weights | None:
-        """Return `weights` by one factor that close targets share, None where that is no gain."""
+        """Return `weights` by one factor that close targets share, None where that is no gain.
+
+        The parameters are those of `aqreanalysis.methods.kriging.shared_factor.shared_weights`.
+        """
         if "covariance" in self.configuration.without:
             return None
-        return shared_weights(self.bands, neighbourhood, targets, stations, log_noise)
+        return shared_weights(self.bands, fading, targets, stations, log_noise)
 
     def _inverse_distance(self, neighbourhood: Neighbourhood) -> Weights:
         """Return weights of inverse squared distance, one for all bands, and a variance of 1."""
@@ -285,20 +290,26 @@ class NeuralKNN(nn.Module):
         heads : bool
             Whether the heads are used, or kriging alone.
         """
-        weight = weights.weight.float()
-        shares = self.shares(weights)[..., None]
-        columns = [weight, shares, shares]
-        if heads:
-            columns.append(self._geometric_factors(neighbourhood, weights))
-        dense = neighbourhood.scatter(torch.cat(columns, -1), stations)  # (n, station, matrix)
-        variance = weights.variance.float()
-        nearest = torch.log(neighbourhood.distance_km[:, 0].float() + 0.5) / 5
-        local = torch.log(local_spacing(neighbourhood.distance_km)) / 5
-        return TargetMatrices(
-            dense.permute(2, 0, 1).contiguous(),
-            variance[:, None],
-            torch.stack([local, variance, nearest]),
-        )
+        dense = Weights(neighbourhood.scatter(weights.weight, stations), weights.variance)
+        return self.dense_matrices(dense, neighbourhood if heads else None)
+
+    def dense_matrices(self, dense: Weights, neighbourhood: Neighbourhood | None) -> TargetMatrices:
+        """Return the matrices of n targets from weights (n, station, band) of all stations.
+
+        With heads these need the neighbourhood, of which ``index`` counts the stations.
+        """
+        weight, variance = dense.weight.float(), dense.variance.float()
+        shares = self.shares(dense)
+        matrices = [*weight.unbind(-1), shares, shares]
+        place = weight.new_empty(3, 0)
+        if neighbourhood is not None:
+            mean = weight.mean(-1).gather(1, neighbourhood.index)
+            factors = self._geometric_factors(neighbourhood, mean)
+            matrices += neighbourhood.scatter(factors, weight.shape[1]).unbind(-1)
+            nearest = torch.log(neighbourhood.distance_km[:, 0].float() + 0.5) / 5
+            local = torch.log(local_spacing(neighbourhood.distance_km)) / 5
+            place = torch.stack([local, variance, nearest])
+        return TargetMatrices(torch.stack(matrices), variance[:, None], place)
 
     def forward(
         self, tables: StationTables, targets: TargetMatrices, cycles: Tensor | None
@@ -353,7 +364,7 @@ class NeuralKNN(nn.Module):
         return self._law(features, filled) + self.log_spread
 
     def shares(self, weights: Weights) -> Tensor:
-        """Return each neighbour's share in mean and spread, (n, k) float32: as it is weighed."""
+        """Return each station's share in mean and spread, (n, k) float32: as it is weighed."""
         share = weights.weight.mean(-1).abs()
         return (share / share.sum(1, keepdim=True)).float()
 
@@ -372,8 +383,8 @@ class NeuralKNN(nn.Module):
         features = spread_features(mean, neighbour_mean, spread, targets.variance)
         return Kriged(mean, neighbour_mean, spread, filled**2, features)
 
-    def _geometric_factors(self, neighbourhood: Neighbourhood, weights: Weights) -> Tensor:
-        """Return each head's geometric factor of each neighbour, (n, neighbour, head)."""
+    def _geometric_factors(self, neighbourhood: Neighbourhood, weight: Tensor) -> Tensor:
+        """Return each head's geometric factor of each neighbour (n, k), (n, k, head)."""
         distance = neighbourhood.distance_km.float().clamp_max(1e5)
         local = local_spacing(neighbourhood.distance_km)[:, None]
         scaled = distance / local
@@ -383,7 +394,7 @@ class NeuralKNN(nn.Module):
             1 / (1 + scaled),
             bearing.sin(),
             bearing.cos(),
-            weights.weight.float().mean(-1),
+            weight,
             torch.log(distance + 1) / 5,
             (torch.log(local) / 5).expand_as(distance),
         ]

@@ -13,8 +13,9 @@ from aqreanalysis.fields.blocks import ROWS_TOGETHER
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.kriging.gaps import CANDIDATES
 from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
+from aqreanalysis.methods.kriging.shared_factor import ABSENT
 from aqreanalysis.methods.kriging.solver import Weights
-from aqreanalysis.methods.neural.batches import Clock, neighbourhood_of
+from aqreanalysis.methods.neural.batches import Clock, fading_of, neighbourhood_at
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, bearing_deg, great_circle_km
 
@@ -50,7 +51,8 @@ class TargetGeometry(NamedTuple):
     neighbours : (n, station) float32
         1 at the neighbours of each target, 0 elsewhere.
     phases : (n, CYCLES) float32
-        What the longitude adds to the phases of the cycles, as sines and cosines.
+        What the longitude adds to the phases of the cycles, as sines and cosines. (n, 0) without
+        heads.
     """
 
     stations: Tensor
@@ -94,29 +96,50 @@ class Geometries(NamedTuple):
 
     def of_points(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
         """Return the geometry of any targets (n,), each solved for itself."""
-        neighbourhood = self._neighbourhood(longitude, latitude)
-        return self._geometry(neighbourhood, self.model.weights(neighbourhood), longitude)
+        nearest = self._nearest(longitude, latitude)
+        dense = self._single_weights(nearest, longitude, latitude)
+        return self._geometry(nearest, longitude, latitude, dense)
 
     def of_cells(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
         """Return the geometry of the cells (row, column) of a tile, close ones solved together."""
-        neighbourhood = self._neighbourhood(longitude.ravel(), latitude.ravel())
-        weights = self._cell_weights(neighbourhood, longitude, latitude)
-        return self._geometry(neighbourhood, weights, longitude.ravel())
+        cells = longitude.ravel(), latitude.ravel()
+        nearest = self._nearest(*cells)
+        return self._geometry(nearest, *cells, self._cell_weights(nearest, longitude, latitude))
+
+    def _nearest(self, longitude: np.ndarray, latitude: np.ndarray) -> "_Nearest":
+        """Return the nearest stations of targets (n,)."""
+        k = min(self.model.configuration.neighbours, self.network.size)
+        near = self.network.neighbours(longitude, latitude, k=k + 1)
+        index = near.index[:, :k]
+        used = np.zeros(self.network.size, bool)
+        used[index] = True
+        position = (np.cumsum(used) - 1)[index]
+        distance_km, fading = fading_of(near, k)
+        return _Nearest(
+            torch.from_numpy(np.flatnonzero(used)), torch.from_numpy(position), distance_km, fading
+        )
+
+    def _single_weights(
+        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
+    ) -> Weights:
+        """Return the weights (n, station, band) of targets, each solved for itself."""
+        weights = self.model.weights(self._neighbourhood(nearest, longitude, latitude))
+        return Weights(nearest.scatter(weights.weight), weights.variance)
 
     def _cell_weights(
-        self, neighbourhood: Neighbourhood, longitude: np.ndarray, latitude: np.ndarray
+        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
     ) -> Weights:
-        """Return the weights of cells (row, column): together, in halves, or one by one."""
-        together = self._shared_weights(neighbourhood, longitude, latitude)
+        """Return the weights (n, station, band) of cells: together, in halves, or one by one."""
+        together = self._shared_weights(nearest, longitude, latitude)
         if together is not None:
             return together
         if longitude.size <= FEWEST_TOGETHER:
-            return self.model.weights(neighbourhood)
+            return self._single_weights(nearest, longitude.ravel(), latitude.ravel())
         cells = np.arange(longitude.size).reshape(longitude.shape)
         halves = np.array_split(cells, 2, axis=int(np.argmax(cells.shape)))
         parts = [
             self._cell_weights(
-                neighbourhood.of(torch.from_numpy(half.ravel())),
+                nearest.of_targets(torch.from_numpy(half.ravel())),
                 longitude.ravel()[half],
                 latitude.ravel()[half],
             )
@@ -126,38 +149,55 @@ class Geometries(NamedTuple):
         return Weights(*(torch.cat(each)[order] for each in zip(*parts, strict=True)))
 
     def _shared_weights(
-        self, neighbourhood: Neighbourhood, longitude: np.ndarray, latitude: np.ndarray
+        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
     ) -> Weights | None:
-        """Return the weights of cells in the tangent plane of the one in the middle.
+        """Return the weights (n, station, band) of cells in the tangent plane of the middle one.
 
         None if the cells lie too far apart for one plane, or share too few stations.
         """
         middle = tuple(size // 2 for size in longitude.shape)
         origin = float(longitude[middle]), float(latitude[middle])
-        places = longitude.ravel(), latitude.ravel()
-        targets = _polar(origin, *places, self._attributes(*places))
-        radius_km = float(targets[:, 0].max())
+        fading = nearest.scatter(nearest.fading, ABSENT)
+        column = torch.nonzero((fading < ABSENT).any(0))[:, 0]  # all, but in parts of a tile
+        row = nearest.stations[column]
+        places = [
+            np.concatenate([cells.ravel(), stations[row.numpy()]])
+            for cells, stations in (
+                (longitude, self.network.longitude),
+                (latitude, self.network.latitude),
+            )
+        ]
+        polar = _polar(origin, *places)
+        radius_km = float(polar[: longitude.size, 0].max())
         rotation = radius_km / EARTH_RADIUS_KM * abs(np.tan(np.radians(origin[1])))
         if radius_km > LARGEST_RADIUS_KM or rotation > LARGEST_ROTATION:
             return None
-        rows, local = torch.unique(neighbourhood.index, return_inverse=True)
-        network, row = self.network, rows.numpy()
-        places = network.longitude[row], network.latitude[row]
-        stations = _polar(origin, *places, self.attributes[rows])
-        return self.model.shared_weights(
-            replace(neighbourhood, index=local), targets, stations, self.log_noise[rows]
+        if self.attributes.shape[1]:
+            at_cells = self._attributes(longitude.ravel(), latitude.ravel())
+            polar = torch.cat([polar, torch.cat([at_cells, self.attributes[row]])], 1)
+        targets, stations = polar.split([longitude.size, len(row)])
+        weights = self.model.shared_weights(
+            fading[:, column], targets, stations, self.log_noise[row]
         )
+        if weights is None or len(column) == len(nearest.stations):
+            return weights
+        weight = weights.weight.new_zeros(*fading.shape, weights.weight.shape[2])
+        weight[:, column] = weights.weight
+        return Weights(weight, weights.variance)
 
-    def _neighbourhood(self, longitude: np.ndarray, latitude: np.ndarray) -> Neighbourhood:
-        """Return the nearest stations of targets, by their rows in the network."""
-        neighbours = self.model.configuration.neighbours
-        return neighbourhood_of(
+    def _neighbourhood(
+        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
+    ) -> Neighbourhood:
+        """Return the neighbourhoods of targets, by rows of the network."""
+        return neighbourhood_at(
             self.network,
             longitude,
             latitude,
+            nearest.stations[nearest.position],
+            nearest.distance_km,
+            nearest.fading,
             self.log_noise,
-            neighbours=neighbours,
-            attributes=(self.attributes, self._attributes(longitude, latitude)),
+            (self.attributes, self._attributes(longitude, latitude)),
         )
 
     def _attributes(self, longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
@@ -167,27 +207,53 @@ class Geometries(NamedTuple):
         return torch.from_numpy(self.attributes_at(longitude, latitude))
 
     def _geometry(
-        self, neighbourhood: Neighbourhood, weights: Weights, longitude: np.ndarray
+        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray, dense: Weights
     ) -> TargetGeometry:
-        """Return the geometry of targets (n,), over the stations that are neighbours of any."""
-        stations, local = torch.unique(neighbourhood.index, return_inverse=True)
-        near = replace(neighbourhood, index=local)
-        count = len(stations)
-        matrices = self.model.target_matrices(near, weights, stations=count, heads=self.heads)
-        neighbours = near.scatter(torch.ones(local.shape), count)
-        return TargetGeometry(stations, matrices, neighbours, _PHASES.cycles(longitude, 0, 1)[:, 0])
+        """Return the geometry of targets (n,) with weights (n, station, band)."""
+        neighbourhood, phases = None, torch.empty(longitude.size, 0)
+        if self.heads:
+            by_network = self._neighbourhood(nearest, longitude, latitude)
+            neighbourhood = replace(by_network, index=nearest.position)
+            phases = _PHASES.cycles(longitude, 0, 1)[:, 0]
+        matrices = self.model.dense_matrices(dense, neighbourhood)
+        neighbours = nearest.scatter(torch.ones(nearest.position.shape))
+        return TargetGeometry(nearest.stations, matrices, neighbours, phases)
 
 
-def _polar(
-    origin: tuple[float, float],
-    longitude: np.ndarray,
-    latitude: np.ndarray,
-    attributes: Tensor,
-) -> Tensor:
-    """Return distance, km, and bearing in radians from a point to others, and their attributes."""
+class _Nearest(NamedTuple):
+    """The k nearest stations of n targets; all have as many.
+
+    Attributes
+    ----------
+    stations : (m,) int64
+        Rows of the network that are a neighbour of any target, ascending.
+    position : (n, k) int64
+        Neighbours, by their position in ``stations``.
+    distance_km, fading : (n, k) float64
+        Of `Neighbourhood`.
+    """
+
+    stations: Tensor
+    position: Tensor
+    distance_km: Tensor
+    fading: Tensor
+
+    def of_targets(self, rows: Tensor) -> Self:
+        """Return the nearest of some targets, among the same stations."""
+        return type(self)(self.stations, *(each[rows] for each in self[1:]))
+
+    def scatter(self, values: Tensor, absent: float = 0.0) -> Tensor:
+        """Return (n, m, ...) of values (n, k, ...) at the neighbours."""
+        dense = values.new_full((len(values), len(self.stations), *values.shape[2:]), absent)
+        index = self.position.reshape(*self.position.shape, *[1] * (values.dim() - 2))
+        return dense.scatter_(1, index.expand_as(values), values)
+
+
+def _polar(origin: tuple[float, float], longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
+    """Return distance, km, and bearing in radians from a point to others, (n, 2)."""
     distance_km = great_circle_km(*origin, longitude, latitude)
     bearing = np.radians(bearing_deg(*origin, longitude, latitude))
-    return torch.cat([torch.from_numpy(np.stack([distance_km, bearing], -1)), attributes], -1)
+    return torch.from_numpy(np.stack([distance_km, bearing], -1))
 
 
 def stations_of_a_tile(at: Grid | xr.Dataset, network: StationNetwork, k: int) -> int:
