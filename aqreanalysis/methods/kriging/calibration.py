@@ -96,19 +96,37 @@ class SpreadLaw:
         return self.factor * self.unit * np.exp(log_variance / 2)
 
 
-def distribution(
-    kriged: Kriged, law: SpreadLaw, transform: Transform | None, *, noise: float, signed: bool
-) -> RootNormal:
-    """Return the distribution of kriging with its spread by a law, float32.
+class CalibratedField:
+    """What ordinary and space-time kriging share: kriging somewhere becomes a distribution."""
 
-    The monitor's noise keeps its share of the spread.
-    """
-    spread = law(kriged).astype(np.float32)
-    own: np.ndarray | float = noise * law.factor
-    if not law.constant:
-        share = np.divide(spread, kriged.spread, out=np.zeros_like(spread), where=spread > 0)
-        own = np.float32(noise) * share
-    return on_scale(kriged.mean, spread, transform, noise=own, signed=signed, freedom=law.freedom)
+    law: SpreadLaw
+    transform: Transform | None
+    never_negative: bool
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a monitor's noise on the scale of interpolation."""
+        raise NotImplementedError
+
+    def kriged(
+        self, longitude: np.ndarray, latitude: np.ndarray, hours: slice, *, disagreement: bool
+    ) -> Kriged:
+        """Return kriging on the scale of interpolation, (n, hours) float32."""
+        raise NotImplementedError
+
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
+        """Return the distribution, (n, hours) float32: the noise keeps its share of the spread."""
+        law = self.law
+        kriged = self.kriged(longitude, latitude, hours, disagreement=not law.constant)
+        spread = law(kriged).astype(np.float32)
+        own: np.ndarray | float = self.noise * law.factor
+        if not law.constant:
+            share = np.divide(spread, kriged.spread, out=np.zeros_like(spread), where=spread > 0)
+            own = np.float32(self.noise) * share
+        signed = not self.never_negative
+        return on_scale(
+            kriged.mean, spread, self.transform, noise=own, signed=signed, freedom=law.freedom
+        )
 
 
 def _features(kriged: Kriged, centre: float, unit: float) -> np.ndarray:

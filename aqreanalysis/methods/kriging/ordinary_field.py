@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from aqreanalysis.methods.kriging.calibration import Kriged, SpreadLaw, distribution
+from aqreanalysis.methods.kriging.calibration import CalibratedField, Kriged, SpreadLaw
 from aqreanalysis.methods.kriging.drift import Around, Drift
 from aqreanalysis.methods.kriging.neighbours import (
     ReportingNeighbours,
@@ -33,7 +33,6 @@ from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.methods.series import tiles, weight_matrix
 from aqreanalysis.methods.transform import Transform
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.predictive import RootNormal
 
 #: Values (target-hours) of which the distinct systems are collected at once: tens of MB.
 SYSTEM_VALUES = 1 << 17
@@ -56,7 +55,7 @@ class Terms(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class OrdinaryField:
+class OrdinaryField(CalibratedField):
     """The engine: estimates anywhere, each from its own target and hour only."""
 
     network: StationNetwork
@@ -81,16 +80,10 @@ class OrdinaryField:
         covariance = covariance_among(self.network, variogram)
         return replace(self, variogram=variogram, covariance=covariance, drift=drift)
 
-    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
-        """Return the distribution, (n, hours) float32."""
-        kriged = self.kriged(longitude, latitude, hours, disagreement=not self.law.constant)
-        return distribution(
-            kriged,
-            self.law,
-            self.transform,
-            noise=np.sqrt(self.variogram.noise),
-            signed=not self.never_negative,
-        )
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a monitor's noise on the scale of interpolation."""
+        return float(np.sqrt(self.variogram.noise))
 
     def kriged(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice, *, disagreement: bool

@@ -11,10 +11,10 @@ import xarray as xr
 from aqreanalysis.fields.blocks import Field
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.kriging.calibration import (
+    CalibratedField,
     Calibration,
     Kriged,
     SpreadLaw,
-    distribution,
 )
 from aqreanalysis.methods.kriging.completed_series import CompletedSeries
 from aqreanalysis.methods.kriging.method import Kriging
@@ -26,7 +26,6 @@ from aqreanalysis.methods.kriging.space_time_variogram import (
 from aqreanalysis.methods.kriging.variogram import VariogramModel, empirical_variogram
 from aqreanalysis.methods.series import StationSeries, weight_matrix
 from aqreanalysis.methods.transform import Transform
-from aqreanalysis.predictive import RootNormal
 
 #: Stations, at most, from which a silent one is completed at each lag if no number is given.
 COMPLETED_FROM = 12
@@ -194,7 +193,7 @@ class SpaceTimeKriging(Kriging):
 
 
 @dataclass(frozen=True, eq=False)
-class _SpaceTimeField:
+class _SpaceTimeField(CalibratedField):
     """The engine: weights of each target once, then weighted sums over completed series."""
 
     completed: CompletedSeries
@@ -210,16 +209,10 @@ class _SpaceTimeField:
         """Return this engine with another variogram, from the same completed series."""
         return replace(self, variogram=variogram)
 
-    def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
-        """Return the distribution, (n, hours) float32."""
-        kriged = self.kriged(longitude, latitude, hours, disagreement=not self.law.constant)
-        return distribution(
-            kriged,
-            self.law,
-            self.transform,
-            noise=float(np.sqrt(self.variogram.own(np.zeros(())))),
-            signed=not self.never_negative,
-        )
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a monitor's noise on the scale of interpolation."""
+        return float(np.sqrt(self.variogram.own(np.zeros(()))))
 
     def kriged(
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice, *, disagreement: bool
