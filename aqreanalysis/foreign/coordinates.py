@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from aqreanalysis.foreign.errors import ForeignError
@@ -78,7 +79,8 @@ def find_bounds(dataset: xr.Dataset, axis: xr.DataArray) -> np.ndarray | None:
     for name in bounds_names(axis):
         if name in dataset.variables and dataset[name].shape == (*axis.shape, 2):
             bounds = dataset[name].values
-            return bounds if not np.isnan(bounds).any() else None
+            alike = (bounds.dtype.kind in "fiu") == (axis.dtype.kind in "fiu")
+            return bounds if alike and not pd.isna(bounds).any() else None
     return None
 
 

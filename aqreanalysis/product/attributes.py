@@ -27,6 +27,7 @@ from aqreanalysis.product.coordinates import (
     layout_of,
     restore_coordinates,
 )
+from aqreanalysis.product.kinds import check_kinds
 from aqreanalysis.product.statistics import (
     AVERAGING,
     restate_statistics,
@@ -113,6 +114,7 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
             f"beside it, product.assign({logical[0]}_high=(product.{logical[0]} > 75)), or take "
             "probabilities, product.aqnet.exceedance(75)."
         )
+    check_kinds(product, layout)
     product = without_marks_of_joining(product)
     by_nco = TIME in product.variables and "cell_methods" in product[TIME].attrs
     restored = _without_regridded_flags(restore_coordinates(product), layout)

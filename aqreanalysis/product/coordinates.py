@@ -322,5 +322,7 @@ def _with_stations(product: xr.Dataset) -> xr.Dataset:
 
 
 def _texts(values: np.ndarray) -> np.ndarray:
-    """Return values as texts, empty where one is missing."""
+    """Return values as texts, empty where one is missing; letters of another axis are joined."""
+    if values.ndim > 1:
+        values = np.array([b"".join(row.ravel().tolist()).decode() for row in values.astype("S")])
     return np.array(["" if value is None or value != value else str(value) for value in values])

@@ -51,16 +51,17 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         if STATION in product.dims and not is_set(product):  # some files have time first
             product = product.transpose(DRAW, STATION, TIME, ..., missing_dims="ignore")
         product = restore_metadata(product)
-    except ProductError as error:
+    except Exception as error:  # nobody knows what all can be wrong with a file
         file.close()
-        raise ProductError(f"{source} holds no product: {error}") from error
+        damaged = "" if isinstance(error, ProductError) else f"damaged? {type(error).__name__}: "
+        raise ProductError(f"{source} holds no product: {damaged}{error}") from error
     product.set_close(file.close)
     return product
 
 
 def _in_order(product: xr.Dataset) -> xr.Dataset:
     """Return a product whose labels of time increase; files may have been joined in any order."""
-    if TIME not in product.dims or TIME not in product.indexes:
+    if TIME not in product.indexes or product[TIME].dtype.kind != "M":
         return product
     steps = np.diff(product[TIME].values)
     if (steps > np.timedelta64(0)).all():
