@@ -46,8 +46,8 @@ def check_kinds(product: xr.Dataset, layout: Layout) -> None:
     for name, variable in product.variables.items():
         for key in _HOURS:
             if key in variable.attrs and not _is_number(variable.attrs[key]):
-                found = str(variable.attrs[key])[:40]
-                faults.append(f"the attribute {key} of {name} is hours, a number; found {found!r}")
+                value = str(variable.attrs[key])[:40]
+                faults.append(f"the attribute {key} of {name} is hours, a number; found {value!r}")
     if faults:
         raise ProductError(f"{'; '.join(faults)}. Correct these, or ask who made the product.")
 
