@@ -86,9 +86,18 @@ def network():
 @every_estimator
 def test_constant_field_stays_constant_with_missing_values(make, network):
     constant = network.where(network.pm25.isnull(), 7.0)
-    estimates = make().fit(constant, "pm25").predict(constant, GRID).pm25.compute()
-    np.testing.assert_allclose(estimates.isel(time=17), np.nan)
-    np.testing.assert_allclose(estimates.drop_isel(time=17), 7.0, rtol=1e-6)
+    product = make().fit(network, "pm25").predict(constant, GRID).compute()
+    np.testing.assert_allclose(product.pm25.isel(time=17), np.nan)
+    np.testing.assert_allclose(product.pm25.drop_isel(time=17), 7.0, rtol=1e-6)
+    assert float(product.pm25_uncertainty.min()) > 0
+
+
+@every_estimator
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_nothing_is_learned_from_one_value(make, value, network):
+    constant = network.where(network.pm25.isnull(), value)
+    with pytest.raises(ValueError, match=f"two different values of pm25; found .* all {value:g}"):
+        make().fit(constant, "pm25")
 
 
 @every_estimator

@@ -133,6 +133,11 @@ class StationSeries:
 
         One value of 9999 would bend what is learned from all hours. A value is absurd outside of
         their `plausible_range`.
+
+        Raises
+        ------
+        ValueError
+            If all values are the same: nothing tells how far an estimate may be off.
         """
         values = to_scale(self.values, transform)
         low, high = self.plausible(transform)
@@ -149,6 +154,12 @@ class StationSeries:
                 np.datetime_as_string(self.time.values[hour], unit="m"),
             )
             values = np.where(absurd, np.nan, values)
+        if np.isfinite(values).any() and np.nanmin(values) == np.nanmax(values):
+            raise ValueError(
+                f"learning needs at least two different values of {self.variable}; found "
+                f"{np.isfinite(values).sum()} values, all {np.nanmax(self.values):g}. Take a "
+                "longer period, or a model that was fitted to one (--model)"
+            )
         series = replace(self, values=values)
         some = ~np.isnan(values).all(axis=1)
         every = np.arange(values.shape[1])
