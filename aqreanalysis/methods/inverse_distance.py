@@ -26,6 +26,9 @@ from aqreanalysis.predictive import RootNormal
 #: Distance below which a target is at the station: at a power of 2 or more a station's value then
 #: outweighs all others by more than float32 can show.
 AT_STATION_KM = 1e-4
+#: Least squared error next to a station, as a share of the mean squared one: equal distances do not
+#: tell it, and a monitor is never exact.
+LEAST_SQUARE = 0.01
 #: Values that are summed at once: 1 MB in float32, so that a sum stays in the cache.
 TILE_VALUES = 1 << 18
 #: Exponent up to which weights on the globe, times values, are numbers of float32.
@@ -131,7 +134,10 @@ class InverseDistance(Fitted):
             valid = np.isfinite(square)
             squares.append(square[valid])
             distances.append(np.broadcast_to(distance, square.shape)[valid])
-        self.squared_error_ = _growth(np.concatenate(squares), np.concatenate(distances))
+        known = np.concatenate(squares)
+        # Stations that never report together tell no more than how the values vary.
+        nothing = np.array([self.variance_, 0.0])
+        self.squared_error_ = _growth(known, np.concatenate(distances)) if known.size else nothing
         self._variable = variable
         return self
 
@@ -288,13 +294,12 @@ class _InverseDistanceField:
 
 
 def _growth(squares: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """Return the non-negative line of squared error over distance that fits best."""
-    if not squares.size:
-        return np.zeros(2)
+    """Return the line of squared error over distance that fits best, and starts above 0."""
     # Normal equations of the line, scaled by the longest distance: two numbers from any sample.
     longest = max(float(distances.max()), AT_STATION_KM)
     share = distances / longest
     matrix = np.array([[share.size, share.sum()], [share.sum(), (share**2).sum()]])
     root = np.linalg.cholesky(matrix + 1e-9 * matrix[0, 0] * np.eye(2))
     line = nnls(root.T, np.linalg.solve(root, [squares.sum(), (squares * share).sum()]))[0]
-    return line / [1.0, longest]
+    at_station, growth = line
+    return np.array([max(at_station, LEAST_SQUARE * squares.mean()), growth / longest])

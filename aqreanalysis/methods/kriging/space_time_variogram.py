@@ -8,6 +8,7 @@ from scipy.optimize import least_squares
 from aqreanalysis.methods.kriging.variogram import (
     CORRELATIONS,
     LEAST_NOISE,
+    SHORTEST_KM,
     EmpiricalVariogram,
     VariogramModel,
     empirical_variogram,
@@ -179,13 +180,12 @@ def _best_parameters(
         fitted = partial * (1 - regional) + local - persistent + nugget
         return (weight * (fitted - observed))[use]
 
-    middle_km = np.log(
-        max(float(np.median(empirical.distance_km[empirical.distance_km > 0])), 1e-3)
-    )
+    apart = empirical.distance_km[empirical.distance_km > 0]
+    middle = np.log(max(float(np.median(apart)) if apart.size else 0.0, SHORTEST_KM))
     step = np.log(step_hours)
-    low = [1e-6, middle_km - np.log(30), step - 2, 0.0, step - 2, 0.0]
-    high = [1.0, middle_km + np.log(30), step + 6, 1.0, step + 6, 1.0]
-    start = [0.8, middle_km, step + 2, 0.05, step + 1, 0.05]
+    low = [1e-6, middle - np.log(30), step - 2, 0.0, step - 2, 0.0]
+    high = [1.0, middle + np.log(30), step + 6, 1.0, step + 6, 1.0]
+    start = [0.8, middle, step + 2, 0.05, step + 1, 0.05]
     solution = least_squares(residuals, start, bounds=(low, high)).x
     solution[[1, 2, 4]] = np.exp(solution[[1, 2, 4]])
     return tuple(float(part) for part in solution)

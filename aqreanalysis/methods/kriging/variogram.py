@@ -17,6 +17,8 @@ MODELS: tuple[VariogramModel, ...] = get_args(VariogramModel)
 #: Noise on the diagonal as a share of the sill below which a system with two stations at one
 #: place would be singular in float64.
 LEAST_NOISE = 1e-9
+#: Shortest distance between two places, km.
+SHORTEST_KM = 1e-3
 #: Pairs of stations in the first bin of distance, where there are enough.
 FIRST_BIN_PAIRS = 30
 #: Most that the last edge of the bins may be of the first one.
@@ -141,7 +143,8 @@ def empirical_variogram(
     bins : int
         Number of distance bins, at most.
     cutoff_km : float, optional
-        Longest distance of a pair; half of the longest distance in the network by default.
+        Longest distance of a pair; half of the longest distance in the network by default, or all
+        of it where that leaves no two places.
 
     Returns
     -------
@@ -168,7 +171,10 @@ def empirical_variogram(
     counts = np.array([count[first, second] for _, count in sums])
     usable = _usable(values, (first != second) & (counts[0] > 0))
     if cutoff_km is None:
-        cutoff_km = distance[usable].max() / (2 if usable.sum() > bins else 1)
+        longest = distance[usable].max()
+        cutoff_km = longest / 2 if usable.sum() > bins else longest
+        if not (usable & (distance > 0) & (distance <= cutoff_km)).any():  # of a few places
+            cutoff_km = longest
     number = _bin_numbers(distance, usable & (distance <= cutoff_km), bins)
     number[first == second] = number.max() + 1  # each station with itself, at distance zero
     size = number.max() + 1
@@ -247,7 +253,7 @@ def variogram_of(empirical: EmpiricalVariogram, model: VariogramModel) -> Variog
     # Measurements far apart differ no more than unrelated ones: the sill stops at the variance.
     scale = empirical.scale
     # Two co-located stations must not outweigh all others: distances count from a bin's width.
-    shortest = max(np.median(distance) / 10, 1e-3)
+    shortest = max(np.median(distance) / 10, SHORTEST_KM)
     weight = np.sqrt(empirical.pairs[0]) / np.maximum(distance, shortest)
     weight /= weight.max()
     correlation = CORRELATIONS[model]
@@ -257,7 +263,7 @@ def variogram_of(empirical: EmpiricalVariogram, model: VariogramModel) -> Variog
         fitted = nugget + partial_sill * (1 - correlation(distance, np.exp(log_range)))
         return weight * (fitted - observed / scale)
 
-    middle = np.log(max(float(np.median(distance)), 1e-3))
+    middle = np.log(max(float(np.median(distance)), SHORTEST_KM))
     # A range of more than 30 median distances is a straight line that no pair can tell from 30.
     bounds = ([1e-6, middle - np.log(30), 0.0], [1.0, middle + np.log(30), 1.0])
     solution = least_squares(residuals, [0.8, middle, 0.1], bounds=bounds).x
