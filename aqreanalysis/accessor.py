@@ -1,7 +1,7 @@
 """``dataset.aqnet``: the functions for observations and for products, as methods of a Dataset."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -419,6 +419,7 @@ class AqnetAccessor:
         *,
         observations: xr.Dataset | None = None,
         hidden: xr.Dataset | Iterable[str] | None = None,
+        panels: Sequence[Any] | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> "Figure":
         """Map of a product, or of the observations themselves, as a matplotlib Figure.
@@ -431,14 +432,51 @@ class AqnetAccessor:
             Stations to draw over a product.
         hidden : Dataset or sequence of str, optional
             Stations that the method did not see, drawn with a mark of their own.
+        panels : sequence or mapping, optional
+            Several maps side by side: hours, "value" and "uncertainty", other layers, numbers of
+            draws, other products; of `aqreanalysis.maps.map_panels`.
         **options
-            ``time``, ``what="uncertainty"``, ``region``, ``limits``, ``title`` and ``axes`` of
-            `aqreanalysis.maps.map_field` and `aqreanalysis.maps.map_stations`.
-        """
-        from aqreanalysis.maps import map_field, map_stations
+            ``time``, ``start``, ``draw``, ``what="uncertainty"``, ``region``, ``title``, ``axes``
+            and the style of `aqreanalysis.maps.map_field` and `aqreanalysis.maps.map_stations`:
+            ``limits``, ``levels``, ``cmap``, ``inset="Beijing"``, ``contours``, ``uncertain``,
+            ``size_by_value``, ``local_time`` ...
 
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=3, seed=0).observations
+        >>> product = obs.aqnet.reanalyse("pm25", grid=0.5, method="kriging")
+        >>> figure = product.aqnet.map(time=obs.time.values[0], panels=["value", "uncertainty"])
+        >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
+        ['Estimate', 'Standard error']
+        """
+        from aqreanalysis.maps import map_field, map_panels, map_stations
+
+        options |= {"variable": variable, "hidden": hidden}
+        if panels is not None:
+            if observations is not None:
+                options["observations"] = observations
+            return map_panels(self._dataset, panels, **options)
         if STATION in self._dataset.dims:
-            return map_stations(self._dataset, variable, hidden=hidden, **options)
-        return map_field(
-            self._dataset, variable=variable, observations=observations, hidden=hidden, **options
-        )
+            return map_stations(self._dataset, **options)
+        return map_field(self._dataset, observations=observations, **options)
+
+    def animate(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write an animation of this product's hours as .mp4 or .gif; it appears when complete.
+
+        Options are those of `aqreanalysis.maps.animate`: ``variable``, ``time`` for a part of the
+        hours, ``observations``, ``hidden``, ``region``, ``what``, ``title``, ``frames_per_second``,
+        ``progress`` and the style of a map.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr, tempfile
+        >>> obs = aqr.synthetic_network(hours=3, seed=0).observations
+        >>> product = obs.aqnet.reanalyse("pm25", grid=0.5, method="idw")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     product.aqnet.animate(f"{folder}/hours.gif", progress=False).name
+        'hours.gif'
+        """
+        from aqreanalysis.maps import animate
+
+        return animate(self._dataset, path, **options)

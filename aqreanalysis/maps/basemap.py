@@ -1,5 +1,6 @@
 """The basemap: coastlines, borders, cities, graticule and scale bar."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ _STATES_DEG, _ALL_STATES_DEG = 100.0, 20.0
 #: No scale bar on maps wider than this: scale differs too much between their parts.
 _SCALE_BAR_DEG = 100.0
 _MOST_CITIES = 25
+#: Cities that are tried, those of most people first.
+_CANDIDATES = 400
 #: Where the name of a city may stand: right of its dot, left, above, below.
 _NAME_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
@@ -42,8 +45,28 @@ FIELD_Z, HATCH_Z, LINES_Z, GRATICULE_Z, CITY_Z, STATION_Z, WORDS_Z = (
 )
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What of the surroundings is drawn.
+
+    ``labels`` are the sides with degrees, ``covered`` parts of the map that something else covers:
+    left, bottom, right, top as shares of it.
+    """
+
+    cities: bool = True
+    most_cities: int = _MOST_CITIES
+    graticule: bool = True
+    labels: tuple[str, ...] = ("left", "bottom")
+    scale_bar: bool = True
+    covered: tuple[Box, ...] = ()
+
+
 def draw_basemap(
-    frame: Frame, stations: tuple[np.ndarray, np.ndarray], *, weight: float = 1.0
+    frame: Frame,
+    stations: tuple[np.ndarray, np.ndarray],
+    *,
+    weight: float = 1.0,
+    surroundings: Surroundings | None = None,
 ) -> None:
     """Draw all that orients the reader; names of cities leave the stations free.
 
@@ -54,11 +77,18 @@ def draw_basemap(
         Longitude and latitude of stations, degrees.
     weight : float
         Factor on the widths of the lines, which suit a map of 1600 pixels.
+    surroundings : Surroundings, optional
+        All by default.
     """
+    wanted = surroundings or Surroundings()
     _draw_lines(frame, weight)
-    _draw_graticule(frame)
-    _draw_scale_bar(frame)
-    _draw_cities(frame, np.stack(project(frame.projection, *stations), axis=1))
+    if wanted.graticule:
+        _draw_graticule(frame, wanted.labels)
+    if wanted.scale_bar:
+        _draw_scale_bar(frame)
+    if wanted.cities:
+        places = np.stack(project(frame.projection, *stations), axis=1)
+        _draw_cities(frame, places, wanted)
 
 
 def _draw_lines(frame: Frame, weight: float) -> None:
@@ -74,8 +104,8 @@ def _draw_lines(frame: Frame, weight: float) -> None:
     _draw(frame, "border", _DISPUTED, weight, rank=1)
 
 
-def _draw_graticule(frame: Frame) -> None:
-    """Draw meridians and parallels with their degrees on the left and below."""
+def _draw_graticule(frame: Frame, labels: tuple[str, ...]) -> None:
+    """Draw meridians and parallels with their degrees on the sides that have them."""
     from cartopy.crs import PlateCarree
     from cartopy.mpl.ticker import LatitudeFormatter, LongitudeFormatter
 
@@ -83,7 +113,7 @@ def _draw_graticule(frame: Frame) -> None:
     meridians = _ticks(west, east)
     drawn = frame.axes.gridlines(
         crs=PlateCarree(),
-        draw_labels={"left": "y", "bottom": "x"},
+        draw_labels={side: {"left": "y", "bottom": "x"}[side] for side in labels} or False,
         xlocs=np.unique((meridians + 180) % 360 - 180),
         ylocs=_ticks(south, north),
         x_inline=False,
@@ -125,27 +155,37 @@ def _draw_scale_bar(frame: Frame) -> None:
     )
 
 
-def _draw_cities(frame: Frame, stations_xy: np.ndarray) -> None:
-    """Draw cities whose names cover neither each other nor a station, (n, 2) projected."""
+def _draw_cities(frame: Frame, stations_xy: np.ndarray, wanted: Surroundings) -> None:
+    """Draw the largest cities whose names cover nothing else, (n, 2) projected."""
     edges = [edge * frame.unit_pt for edge in frame.extent]
+    west, east, south, north = edges
     taken = [_box(point, (0, 0), 4.5, 4.5) for point in stations_xy * frame.unit_pt]
-    taken.append(_scale_bar_box(edges))
-    names: list[Box] = []
-    candidates = cities(frame.window)[: 3 * _MOST_CITIES]
+    wide, high = east - west, north - south
+    taken += [
+        (west + box[0] * wide, south + box[1] * high, west + box[2] * wide, south + box[3] * high)
+        for box in wanted.covered
+    ]
+    if wanted.scale_bar:
+        taken.append(_scale_bar_box(edges))
+    occupied = np.array(taken).reshape(-1, 4)
+    names = np.empty((0, 4))
+    candidates = cities(frame.window)[:_CANDIDATES]
     degrees = np.array([(city.longitude, city.latitude) for city in candidates]).reshape(-1, 2)
     places = np.stack(project(frame.projection, *degrees.T), axis=1)
     for city, place in zip(candidates, places, strict=True):
+        if len(names) >= 2 * wanted.most_cities:
+            break
         dot = _box(place * frame.unit_pt, (0, 0), 3, 3)
-        covered = any(_overlap(dot, name) for name in names) or not _within(dot, edges)
-        if len(names) >= 2 * _MOST_CITIES or covered:
+        covering = np.concatenate([names, occupied[len(stations_xy) :]])
+        if not _within(dot, edges) or _overlap(dot, covering):
             continue
         half_width, half_height = 0.31 * SMALL_PT * len(city.name), 0.6 * SMALL_PT
         for right, up in _NAME_SIDES:
             shift = right * (half_width + 4), up * (half_height + 3)
             box = _box(place * frame.unit_pt, shift, half_width, half_height)
-            if _within(box, edges) and not any(_overlap(box, t) for t in [*taken, *names]):
+            if _within(box, edges) and not (_overlap(box, occupied) or _overlap(box, names)):
                 _draw_city(frame, city.name, (place[0], place[1]), shift)
-                names += [box, dot]
+                names = np.concatenate([names, [box, dot]])
                 break
 
 
@@ -251,6 +291,7 @@ def _within(box: Box, edges: list[float]) -> bool:
     return edges[0] < box[0] and box[2] < edges[1] and edges[2] < box[1] and box[3] < edges[3]
 
 
-def _overlap(a: Box, b: Box) -> bool:
-    """Return whether two boxes overlap."""
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _overlap(box: Box, others: np.ndarray) -> bool:
+    """Return whether a box overlaps any of others, (n, 4)."""
+    west, south, east, north = others.T
+    return bool(((box[0] < east) & (west < box[2]) & (box[1] < north) & (south < box[3])).any())

@@ -7,32 +7,18 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
-from aqreanalysis.maps.basemap import STATION_Z, draw_basemap
+from aqreanalysis.conventions import STATION
+from aqreanalysis.maps.basemap import STATION_Z, Surroundings, draw_basemap
+from aqreanalysis.maps.colours import Colours, kind_of
 from aqreanalysis.maps.frame import Frame, Region, frame_in, narrow_frame, new_frame, project
-from aqreanalysis.maps.layers import (
-    Cells,
-    Stations,
-    What,
-    cells_of,
-    check_what,
-    classes_of,
-    mapped_variable,
-    stations_of,
-)
+from aqreanalysis.maps.inset import draw_insets
+from aqreanalysis.maps.layers import Stations, What
 from aqreanalysis.maps.legend import Sheet, as_written, draw_colour_bar, words_for, write_sheet
-from aqreanalysis.maps.marks import (
-    NO_ESTIMATE_COLOUR,
-    Colours,
-    draw_field,
-    draw_stations,
-    on_map,
-    visible_meshes,
-    write_message,
-)
-from aqreanalysis.maps.period import MapError, Period, Time, select_period
+from aqreanalysis.maps.marks import NO_ESTIMATE_COLOUR, draw_field, draw_stations, write_message
+from aqreanalysis.maps.period import MapError, Time
+from aqreanalysis.maps.scene import Request, Scene, colours_of, field_scene, station_scene
+from aqreanalysis.maps.style import Style, checked_region
 from aqreanalysis.network import StationNetwork
-from aqreanalysis.observations import default_variable
 
 #: Width of the lines of a map of half the width, relative to those of a full one.
 _NARROW_LINE_WEIGHT = 0.55
@@ -43,51 +29,58 @@ def map_field(
     *,
     variable: str | None = None,
     time: Time | None = None,
+    start: Time | None = None,
+    draw: int | None = None,
     observations: xr.Dataset | None = None,
     hidden: xr.Dataset | Iterable[str] | None = None,
-    region: Region | None = None,
+    region: Region | str | None = None,
     axes: Any = None,
-    limits: tuple[float, float] | None = None,
     what: What = "value",
-    title: str | None = None,
+    title: str | bool = True,
+    **style: Any,
 ) -> Figure:
     """Map of a gridded product at one hour, or of its mean over a period.
 
     Cells are drawn without smoothing, and stations over them on the same colour scale: where the
-    field fits, the stations vanish. Coastlines, borders and cities come with the package; nothing
-    is downloaded.
+    field fits, the stations vanish. Title, legend and caption say what is drawn: measurements,
+    estimates, an outlook and when it begins, a draw, hidden stations. Coastlines, borders and
+    cities come with the package; nothing is downloaded.
 
     Parameters
     ----------
     product : Dataset
-        ``(time, lat, lon)`` or ``(time, y, x)`` as an estimator's ``predict`` gives it, in
+        ``(time, lat, lon)`` or ``(time, y, x)`` as `aqreanalysis.reanalysis.reanalyse` gives it, in
         memory, lazy, or opened from a file. Only the hours drawn are computed.
     variable : str, optional
-        May be left out where the product has one.
+        A layer; may be left out where the product has one pollutant.
     time : str, Timestamp, datetime64, datetime or slice, optional
         A label, UTC unless it carries a zone. A text that names more than one step
         ("2014-11-03" in an hourly product) and a slice give the mean of their hours; without
         ``time``, of all hours. Cells and stations with fewer than 75 % of the hours stay out.
+    start : as time, optional
+        Which outlook of a set.
+    draw : int, optional
+        One of the draws, from 0.
     observations : Dataset, optional
-        ``(station, time)``, of the product's hours: drawn as circles, and as crosses where they
-        have no value.
+        ``(station, time)``, of the product's hours: circles for measurements, squares for filled
+        gaps and estimates, triangles for an outlook, and crosses where there is no value.
     hidden : Dataset or iterable of str, optional
         Stations that the method did not see, drawn as diamonds: a Dataset with or without
         values, or identifiers in ``observations``.
-    region : tuple of float, optional
-        West, east, south, north in degrees; across the date line, an east above 180. All of the
-        product by default.
+    region : tuple of float or str, optional
+        West, east, south, north in degrees; across the date line, an east above 180; or the name
+        of a city. All of the product by default.
     axes : cartopy GeoAxes, optional
         Draw there instead of on a new figure of 1600 pixels; a projection without its seam in
         the region.
-    limits : tuple of float, optional
-        Of the colours, in the variable's units; by default round numbers that hold nearly all
-        cells and stations on the map. Give them to compare maps. Classes, such as those of an
-        index, have colours of their own.
     what : {"value", "uncertainty"}
         The field, or its standard error.
-    title : str, optional
-        Instead of the variable's name.
+    title : str or bool
+        Instead of the variable's name; False for neither title nor time.
+    **style
+        Of `Style`: ``limits``, ``levels``, ``cmap``, ``centre``, ``contours``, ``size_by_value``,
+        ``uncertain``, ``error_above``, ``inset``, ``local_time``, ``cities``, ``bar``,
+        ``legend``, ``caption``.
 
     Returns
     -------
@@ -97,10 +90,10 @@ def map_field(
     Raises
     ------
     MapError
-        A ValueError: no such variable, hour, layer, station or region; the message says what
-        there is.
+        A ValueError: no such variable, hour, layer, station or region, or a wrong style; the
+        message says what there is.
     TypeError
-        If ``axes`` are not cartopy's.
+        If ``axes`` are not cartopy's, or there is no such option.
 
     Examples
     --------
@@ -109,38 +102,17 @@ def map_field(
     ...     {"pm25": (("time", "lat", "lon"), [[[10.0, 20.0], [30.0, 40.0]]])},
     ...     coords={"time": hour, "lat": [39.0, 40.0], "lon": [116.0, 117.0]},
     ... )
-    >>> figure = map_field(product, time="2024-01-01T00")
+    >>> figure = map_field(product, time="2024-01-01T00", local_time="Asia/Shanghai")
     >>> [text.get_text() for text in figure.texts][:2]
-    ['PM$_{2.5}$ concentration', '2024-01-01 00:00 UTC']
+    ['PM$_{2.5}$ concentration', '2024-01-01 00:00 UTC, 08:00 in Asia/Shanghai']
     """
-    variable = mapped_variable(product, variable)
-    if TIME not in product[variable].dims and TIME in product.dims:
-        # A variable without time, such as the distance to the nearest station.
-        product = product[[variable]].drop_vars(TIME, errors="ignore")
-    selected, period = select_period(product, time)
-    cells = cells_of(selected, variable, what=what)
-    stations = stations_of(observations, hidden, variable, period)
-    frame = _frame(axes, region or cells.region())
-    meshes = visible_meshes(frame, cells)
-    cell_values = np.concatenate([mesh.values.ravel() for mesh in meshes])
-    station_values = stations.values[on_map(frame, stations)] if what == "value" else np.array([])
-    colours = _colours(product, variable, what, limits, cell_values, station_values)
-    entries = draw_field(frame, meshes, colours)
-    draw_basemap(frame, stations.places)
-    marks = draw_stations(frame, stations, colours if what == "value" else None)
-    words = words_for(product, variable, what)
-    write_sheet(
-        frame,
-        Sheet(
-            as_written(title) if title else words.title,
-            _subtitle(product, variable, period),
-            words.label,
-            _caption(product, variable, period, cells, stations),
-        ),
-        colours,
-        [*marks, *entries],
+    chosen = Style.of(style)
+    request = Request(variable, time, what, start, draw)
+    with_error = chosen.uncertain is not None
+    scene = field_scene(
+        product, request, observations=observations, hidden=hidden, with_error=with_error
     )
-    return frame.figure
+    return draw_map(scene, region, axes=axes, title=title, style=chosen)
 
 
 def map_stations(
@@ -148,25 +120,30 @@ def map_stations(
     variable: str | None = None,
     *,
     time: Time | None = None,
+    start: Time | None = None,
+    draw: int | None = None,
     hidden: xr.Dataset | Iterable[str] | None = None,
-    region: Region | None = None,
+    region: Region | str | None = None,
     axes: Any = None,
-    limits: tuple[float, float] | None = None,
     what: What = "value",
-    title: str | None = None,
+    title: str | bool = True,
+    **style: Any,
 ) -> Figure:
     """Map of stations, coloured by their values.
 
     Parameters
     ----------
     observations : Dataset
-        ``(station, time)`` with longitude and latitude on ``station``.
+        ``(station, time)`` with longitude and latitude on ``station``: measurements, with gaps
+        filled or not, or a product at stations. The legend says which.
     variable : str, optional
         Pollutant; pm25 if it is present, else the only one.
-    time, hidden, region, axes, limits, title
+    time, start, draw, hidden, region, axes, title
         As of `map_field`; the region is by default that of the stations.
     what : {"value", "uncertainty"}
         The variable, or its standard error ``<variable>_uncertainty``.
+    **style
+        Of `Style`, as of `map_field`; what is of fields has no effect.
 
     Returns
     -------
@@ -192,33 +169,60 @@ def map_stations(
     >>> [entry.get_text() for entry in figure.legends[0].get_texts()]
     ['observed station']
     """
-    check_what(what)
-    variable = variable or default_variable(observations)
-    if what == "uncertainty":
-        variable = f"{variable}_uncertainty"
-    selected, period = select_period(observations, time)
-    stations = stations_of(selected, hidden, variable, period)
-    frame = _frame(axes, region or stations.region())
-    on_sheet = stations.values[on_map(frame, stations)]
-    colours = _colours(observations, variable, "value", limits, np.array([]), on_sheet)
-    if not colours.present:
+    chosen = Style.of(style)
+    scene = station_scene(observations, Request(variable, time, what, start, draw), hidden=hidden)
+    return draw_map(scene, region, axes=axes, title=title, style=chosen)
+
+
+def draw_map(
+    scene: Scene,
+    region: Region | str | None,
+    *,
+    axes: Any = None,
+    title: str | bool = True,
+    style: Style,
+) -> Figure:
+    """Return the figure of one scene, on a sheet of its own or in axes of the caller's."""
+    window = checked_region(scene.region() if region is None else region)
+    bar = style.bar and scene.classes is None
+    if axes is None:
+        frame = new_frame(window, title=title is not False, bar=bar)
+    else:
+        frame = frame_in(axes, window)
+    meshes = scene.meshes(frame)
+    colours = colours_of([scene], [scene.on(frame, meshes)], style)
+    entries = draw_field(frame, meshes, colours, style, scene.units) if meshes else []
+    if not meshes and not colours.present:
         write_message(frame, "no station has a value at this time")
-    draw_basemap(frame, stations.places)
-    marks = draw_stations(frame, stations, colours)
-    words = words_for(observations, variable)
-    caption = _caption(observations, variable, period, None, stations)
+    covered = draw_insets(frame, scene, colours, style)
+    draw_basemap(
+        frame, scene.stations.places, surroundings=Surroundings(style.cities, covered=covered)
+    )
+    seen = colours if scene.coloured else None
+    marks = draw_stations(frame, scene.stations, seen, style, scene.units)
     write_sheet(
         frame,
-        Sheet(
-            as_written(title) if title else words.title,
-            _subtitle(observations, variable, period),
-            words.label,
-            caption,
-        ),
+        sheet_of(scene, title, frame, style, colours),
         colours,
-        marks,
+        [*marks, *entries],
+        legend=style.legend,
+        bar=bar,
     )
     return frame.figure
+
+
+def sheet_of(
+    scene: Scene, title: str | bool, frame: Frame, style: Style, colours: Colours
+) -> Sheet:
+    """Return the words around a map, as far as they are wanted."""
+    words = scene.described(colours)
+    own = as_written(title) if isinstance(title, str) and title else words.title
+    return Sheet(
+        "" if title is False else own,
+        "" if title is False else scene.subtitle(style.local_time),
+        words.label,
+        scene.caption(frame) if style.caption else "",
+    )
 
 
 def map_scores(
@@ -273,77 +277,20 @@ def map_scores(
     network = StationNetwork.from_dataset(stations)
     values = stations[variable].values.astype(np.float64)
     marks = Stations(
-        network.longitude, network.latitude, values, np.full(network.size, hidden, bool)
+        network.longitude,
+        network.latitude,
+        values,
+        np.full(network.size, "hidden" if hidden else "measured"),
     )
     frame = narrow_frame(marks.region(), width_in)
-    colours = Colours.of("value", limits, np.array([]), values)
+    kind = kind_of(stations[variable], variable, "value", [values])
+    colours = Colours.of(kind, np.array([]), values, Style(limits=limits))
     draw_basemap(frame, marks.places, weight=_NARROW_LINE_WEIGHT)
     _draw_scores(frame, marks, colours)
     draw_colour_bar(frame, colours, words_for(stations, variable).label, below=True)
     if not colours.present:
         write_message(frame, "no station has a value")
     return frame.figure
-
-
-def _frame(axes: Any, region: Region) -> Frame:
-    """Check the region, and return a new sheet or the caller's axes for it."""
-    numbers = np.asarray(region, np.float64)
-    if numbers.shape != (4,) or not np.isfinite(numbers).all():
-        raise MapError(f"region needs four numbers west, east, south, north; found {region}")
-    west, east, south, north = (float(number) for number in numbers)
-    faults = []
-    if not west < east <= west + 360:
-        faults.append(
-            f"east must lie within 360 degrees east of west; found {west:g} to {east:g}. "
-            f"Across the date line write {west:g} to {east + 360:g}"
-        )
-    if not -90 <= south < north <= 90:
-        faults.append(f"south and north must ascend within -90..90; found {south:g} to {north:g}")
-    if faults:
-        raise MapError(f"region: {'; '.join(faults)}")
-    checked = (west, east, south, north)
-    return new_frame(checked) if axes is None else frame_in(axes, checked)
-
-
-def _colours(
-    dataset: xr.Dataset,
-    variable: str,
-    what: What,
-    limits: tuple[float, float] | None,
-    cells: np.ndarray,
-    stations: np.ndarray,
-) -> Colours:
-    """Return the colours of a layer: of its classes if it has some, or of its range."""
-    classes = classes_of(dataset[variable])
-    if classes is None:
-        return Colours.of(what, limits, cells, stations)
-    return Colours.of_classes(classes, limits, cells, stations)
-
-
-def _subtitle(dataset: xr.Dataset, variable: str, period: Period) -> str:
-    """Return the period, and whether its mean or its most frequent class is drawn."""
-    return period.words("mean" if classes_of(dataset[variable]) is None else "most frequent class")
-
-
-def _caption(
-    dataset: xr.Dataset, variable: str, period: Period, cells: Cells | None, stations: Stations
-) -> str:
-    """Return the line below the map: method, grid, stations, and whose coastlines."""
-    parts = []
-    if dataset.attrs.get("method"):
-        parts.append(f"Method: {str(dataset.attrs['method']).rstrip('.')}")
-    if cells is not None:
-        parts.append(cells.describe())
-    hidden = int(stations.hidden.sum())
-    if stations.hidden.size:
-        parts.append(
-            f"{stations.hidden.size - hidden} observed stations"
-            + (f", {hidden} hidden from the method" if hidden else "")
-        )
-    if period.labels.size > 1 and classes_of(dataset[variable]) is None:
-        parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
-    parts.append("Coastlines, borders and cities: Natural Earth")
-    return ". ".join(parts) + "."
 
 
 def _draw_scores(frame: Frame, stations: Stations, colours: Colours) -> None:

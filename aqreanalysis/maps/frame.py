@@ -3,7 +3,7 @@
 import io
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,12 @@ WIDTH_IN = 1600 / DPI
 LEFT_IN, RIGHT_IN = 0.85, 1.4
 #: Above the map: two lines of title. Below it: longitudes.
 TOP_IN, LABELS_IN = 0.85, 0.32
+#: On sides without any of these.
+PLAIN_IN = 0.2
+#: Between maps beside each other, and above each for its title.
+PANEL_GAP_IN, PANEL_TITLE_IN = 0.18, 0.34
+#: Share of a map that an inset takes at most, and its distance from the edges.
+INSET_SHARE, INSET_GAP_IN = 0.38, 0.1
 #: The same of a narrow figure, with the colour bar below.
 _NARROW_LEFT_IN, _NARROW_RIGHT_IN, _NARROW_TOP_IN, _NARROW_BAR_IN = 0.62, 0.2, 0.1, 0.66
 _NARROW_SHAPE = 1.35
@@ -56,13 +62,15 @@ class MapFigure(Figure):
 class Frame:
     """A figure with its map, and the window that can be seen, corners included, in degrees.
 
-    The axes are cartopy's GeoAxes; axes of the caller's have no place for a colour bar.
+    The axes are cartopy's GeoAxes; those of the caller's (``given``), and maps without a bar, have
+    no place for a colour bar.
     """
 
     figure: Figure
     axes: Any
     colour_bar: Axes | None
     window: Region
+    given: bool = False
 
     @property
     def projection(self) -> Any:
@@ -142,15 +150,73 @@ def centre_of(projection: Any) -> float:
     return float(parameters.get("lon_0", parameters.get("pm", 0.0)))
 
 
-def new_frame(region: Region) -> Frame:
-    """Make a figure, 1600 pixels wide, with an empty map of the region and its colour bar."""
+def new_frame(region: Region, *, title: bool = True, bar: bool = True) -> Frame:
+    """Make a figure, 1600 pixels wide, with an empty map of the region and its colour bar.
+
+    Without title or bar there is no room for them.
+    """
     return _empty_frame(
         region,
         WIDTH_IN,
-        margins=(LEFT_IN, RIGHT_IN, LABELS_IN, TOP_IN),
-        bar=lambda width, height: (LEFT_IN + width + 0.26, LABELS_IN, 0.2, height),
+        margins=(
+            LEFT_IN,
+            RIGHT_IN if bar else PLAIN_IN,
+            LABELS_IN,
+            TOP_IN if title else PLAIN_IN,
+        ),
+        bar=(lambda width, height: (LEFT_IN + width + 0.26, LABELS_IN, 0.2, height))
+        if bar
+        else None,
         narrowest=_NARROWEST,
     )
+
+
+def panel_frames(
+    region: Region, number: int, columns: int, *, title: bool, bar: bool
+) -> list[Frame]:
+    """Make a figure with several maps of a region, row by row, and one place for colour bars.
+
+    The first frame has it.
+    """
+    projection = projection_for(region)
+    extent = _extent(projection, region, narrowest=_NARROWEST)
+    rows = -(-number // columns)
+    right, above = RIGHT_IN if bar else PLAIN_IN, TOP_IN if title else PLAIN_IN
+    wide = (WIDTH_IN - LEFT_IN - right - (columns - 1) * PANEL_GAP_IN) / columns
+    high = wide * (extent[3] - extent[2]) / (extent[1] - extent[0])
+    height_in = LABELS_IN + rows * (high + PANEL_TITLE_IN) + above
+    figure = MapFigure(figsize=(WIDTH_IN, height_in), dpi=DPI, facecolor="white")
+    frames = []
+    for place in range(number):
+        row, column = divmod(place, columns)
+        left = LEFT_IN + column * (wide + PANEL_GAP_IN)
+        bottom = LABELS_IN + (rows - 1 - row) * (high + PANEL_TITLE_IN)
+        box = (left / WIDTH_IN, bottom / height_in, wide / WIDTH_IN, high / height_in)
+        axes = figure.add_axes(box, projection=projection)
+        frames.append(_framed(axes, None, extent))
+    if bar:
+        left, high = WIDTH_IN - right + 0.26, height_in - LABELS_IN - above - PANEL_TITLE_IN
+        box = (left / WIDTH_IN, LABELS_IN / height_in, 0.2 / WIDTH_IN, high / height_in)
+        frames[0] = replace(frames[0], colour_bar=figure.add_axes(box))
+    return frames
+
+
+def inset_frame(frame: Frame, region: Region, corner: tuple[int, int]) -> Frame:
+    """Make a frame for a part of a map in one of its corners: (0, 0) is left and below.
+
+    It has the map's projection, and is as wide or as high as `INSET_SHARE` of it.
+    """
+    extent = _extent(frame.projection, region, narrowest=None)
+    box = frame.axes.get_position(original=True)
+    figure_width, figure_height = frame.figure.get_size_inches()
+    shape = (extent[1] - extent[0]) / (extent[3] - extent[2])
+    width_in = INSET_SHARE * min(box.width * figure_width, box.height * figure_height * shape)
+    wide, high = width_in / figure_width, width_in / shape / figure_height
+    x_gap, y_gap = INSET_GAP_IN / figure_width, INSET_GAP_IN / figure_height
+    left = box.x1 - wide - x_gap if corner[0] else box.x0 + x_gap
+    bottom = box.y1 - high - y_gap if corner[1] else box.y0 + y_gap
+    axes = frame.figure.add_axes((left, bottom, wide, high), projection=frame.projection)
+    return _framed(axes, None, extent)
 
 
 def narrow_frame(region: Region, width_in: float) -> Frame:
@@ -174,7 +240,7 @@ def _empty_frame(
     width_in: float,
     *,
     margins: Rectangle,
-    bar: Callable[[float, float], Rectangle],
+    bar: Callable[[float, float], Rectangle] | None,
     narrowest: float,
 ) -> Frame:
     """Make a figure with an empty map.
@@ -194,7 +260,8 @@ def _empty_frame(
         return box[0] / width_in, box[1] / height_in, box[2] / width_in, box[3] / height_in
 
     axes = figure.add_axes(share((left, below, map_width, map_height)), projection=projection)
-    return _framed(axes, figure.add_axes(share(bar(map_width, map_height))), extent)
+    place = None if bar is None else figure.add_axes(share(bar(map_width, map_height)))
+    return _framed(axes, place, extent)
 
 
 def frame_in(axes: Any, region: Region) -> Frame:
@@ -212,7 +279,9 @@ def frame_in(axes: Any, region: Region) -> Frame:
             f"axes must be a cartopy GeoAxes; found {type(axes).__name__}. Make them with "
             "figure.add_subplot(projection=cartopy.crs.PlateCarree())"
         )
-    return _framed(axes, None, _extent(axes.projection, region, narrowest=None))
+    return replace(
+        _framed(axes, None, _extent(axes.projection, region, narrowest=None)), given=True
+    )
 
 
 def lay_out(frame: Frame, below_in: float) -> None:

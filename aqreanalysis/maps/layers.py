@@ -8,14 +8,24 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, PRODUCT_FLAGS, STATION, TIME
+from aqreanalysis.conventions import (
+    DRAW,
+    MINIMUM_CAPTURE,
+    POLLUTANTS,
+    PRODUCT_FLAGS,
+    REFERENCE,
+    STATION,
+    TIME,
+    draws_name,
+)
 from aqreanalysis.maps.period import MapError, Period
 from aqreanalysis.network import StationNetwork
 
 logger = logging.getLogger(__name__)
 
 What = Literal["value", "uncertainty"]
-
+#: What a value at a station may be, in the order of the legend.
+ORIGINS = ("measured", "filled", "estimated", "outlook", "hidden")
 
 #: Colours of classes for which a layer states none, such as those of flags.
 _CLASS_COLOURS = ("#d9d9d9", "#80b1d3", "#fdb462", "#fb8072", "#b3de69", "#bc80bd", "#8dd3c7")
@@ -54,6 +64,31 @@ def classes_of(layer: xr.DataArray) -> Classes | None:
     )
 
 
+def with_single_flags(dataset: xr.Dataset, variable: str) -> xr.Dataset:
+    """Return the dataset of which a variable of flag bits holds the first one that is set.
+
+    Classes can be drawn, sums of bits cannot: 0 is none of them, 1 the first, and so on.
+
+    Examples
+    --------
+    >>> attributes = {"flag_masks": [1, 2, 4], "flag_meanings": "missing spike step"}
+    >>> bits = xr.Dataset({"pm25_qc": ("time", [0, 4, 6], attributes)})
+    >>> with_single_flags(bits, "pm25_qc").pm25_qc.values.tolist()
+    [0, 3, 2]
+    """
+    layer = dataset[variable]
+    if "flag_masks" not in layer.attrs or "flag_values" in layer.attrs:
+        return dataset
+    masks = np.atleast_1d(layer.attrs["flag_masks"]).astype(np.int64)
+    first = xr.zeros_like(layer, np.int64)
+    for number in range(masks.size, 0, -1):
+        first = first.where(layer.astype(np.int64) & int(masks[number - 1]) == 0, number)
+    attributes = {name: text for name, text in layer.attrs.items() if name != "flag_masks"}
+    attributes["flag_values"] = np.arange(masks.size + 1)
+    attributes["flag_meanings"] = f"no_flag {layer.attrs['flag_meanings']}"
+    return dataset.assign({variable: first.assign_attrs(attributes)})
+
+
 @dataclass(frozen=True)
 class Cells:
     """The field on its cells, (ny, nx) each; NaN where there is no estimate.
@@ -67,6 +102,8 @@ class Cells:
         As in `PRODUCT_FLAGS`; of a period, what holds for most of its hours.
     rectangular : bool
         Whether the cells are rectangles in longitude and latitude.
+    error : (ny, nx) or None
+        Standard error of the values, where it is drawn beside them.
     """
 
     longitude: np.ndarray
@@ -74,6 +111,7 @@ class Cells:
     values: np.ndarray
     flag: np.ndarray
     rectangular: bool
+    error: np.ndarray | None = None
 
     def region(self) -> tuple[float, float, float, float]:
         """Return west, east, south, north of the cells' outer edges, degrees."""
@@ -102,12 +140,20 @@ class Cells:
 
 @dataclass(frozen=True)
 class Stations:
-    """Stations and their values on a map, (n,) each; NaN where there is none."""
+    """Stations and their values on a map, (n,) each; NaN where there is none.
+
+    ``origins`` say what a value is: one of `ORIGINS`.
+    """
 
     longitude: np.ndarray
     latitude: np.ndarray
     values: np.ndarray
-    hidden: np.ndarray
+    origins: np.ndarray
+
+    @property
+    def hidden(self) -> np.ndarray:
+        """Which of them the method did not see."""
+        return self.origins == "hidden"
 
     @property
     def places(self) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +201,9 @@ def check_what(what: str) -> None:
         raise MapError(f"what must be 'value' or 'uncertainty'; found {what!r}")
 
 
-def cells_of(product: xr.Dataset, variable: str, *, what: What = "value") -> Cells:
+def cells_of(
+    product: xr.Dataset, variable: str, *, what: What = "value", with_error: bool = False
+) -> Cells:
     """Cells of a product whose hours are already selected, averaged over them.
 
     Raises
@@ -164,23 +212,51 @@ def cells_of(product: xr.Dataset, variable: str, *, what: What = "value") -> Cel
         If the product lies on no grid, or has no such layer.
     """
     check_what(what)
-    layer = variable if what == "value" else f"{variable}_uncertainty"
-    if layer not in product:
-        raise MapError(f"the product has no {layer!r}; what='uncertainty' needs it")
+    layer, error = (variable if what == "value" else f"{variable}_uncertainty"), None
+    names = [layer, f"{variable}_uncertainty"] if with_error else [layer]
+    for name in names:
+        if name not in product:
+            raise MapError(f"the product has no {name!r}; the standard error needs it")
     longitude, latitude, dims = _centres(product)
     flag_name = f"{variable}_flag"
     hourly = product[flag_name] if flag_name in product else xr.zeros_like(product[layer], np.int8)
     kinds = sorted(PRODUCT_FLAGS.values())
     # One pass over lazy blocks: a year of a large grid is never in memory.
+    summed = [_over_hours(product[name]).rename(f"mean_{name}") for name in names]
     summary = xr.merge(
-        [_over_hours(product[layer]).rename("mean"), _most_frequent(hourly, kinds).rename("flag")],
+        [*summed, _most_frequent(hourly, kinds).rename("flag")],
         compat="override",
         join="exact",
     )
     summary = summary.transpose(*dims).compute()
-    mean = summary["mean"].values
+    mean = summary[f"mean_{layer}"].values
+    if with_error:
+        error = summary[f"mean_{names[-1]}"].values
     flag = np.where(np.isnan(mean), PRODUCT_FLAGS["no_estimate"], summary["flag"].values)
-    return Cells(longitude, latitude, mean, flag.astype(np.int8), dims == ("lat", "lon"))
+    return Cells(longitude, latitude, mean, flag.astype(np.int8), dims == ("lat", "lon"), error)
+
+
+def select_draw(product: xr.Dataset, variable: str, draw: int | None) -> xr.Dataset:
+    """Return the product of which the variable is one of its draws, if one is asked for.
+
+    Raises
+    ------
+    MapError
+        If there is no such draw, or the draws themselves are the variable.
+    """
+    if draw is None:
+        if DRAW in product[variable].dims:
+            number = product.sizes[DRAW]
+            raise MapError(f"{variable!r} holds {number} draws; name one: draw=0 to {number - 1}")
+        return product
+    name = draws_name(variable)
+    if name not in product:
+        raise MapError(f"the product has no draws of {variable!r}; reanalyse with draws=")
+    number = product.sizes[DRAW]
+    if isinstance(draw, bool) or not isinstance(draw, int) or not 0 <= draw < number:
+        raise MapError(f"the product has draws 0 to {number - 1}; found draw={draw!r}")
+    one = product[name].isel({DRAW: draw}, drop=True).assign_attrs(product[variable].attrs)
+    return product.drop_dims(DRAW).assign({variable: one})
 
 
 def stations_of(
@@ -221,7 +297,7 @@ def stations_of(
         parts.append(_placed(hidden, variable, period, np.ones(names.size, bool)))
     if not parts:
         nothing = np.empty(0)
-        return Stations(nothing, nothing, nothing, np.empty(0, bool))
+        return Stations(nothing, nothing, nothing, np.empty(0, str))
     return Stations(*map(np.concatenate, zip(*map(astuple, parts), strict=True)))
 
 
@@ -309,7 +385,27 @@ def _placed(stations: xr.Dataset, variable: str, period: Period, hidden: np.ndar
     values = np.full(network.size, np.nan)
     if variable in stations:
         values = _values_in(stations, variable, period)
-    return Stations(network.longitude, network.latitude, values, hidden)
+    origins = np.where(hidden, "hidden", _origins_in(stations, variable, period))
+    return Stations(network.longitude, network.latitude, values, origins)
+
+
+def _origins_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarray:
+    """Return what the values of each station are, (n,): one of `ORIGINS`.
+
+    A station counts as filled where one of its hours is.
+    """
+    variable = variable.removesuffix("_uncertainty")
+    number = stations.sizes[STATION]
+    if REFERENCE in stations.variables:
+        return np.full(number, "outlook")
+    if f"{variable}_origin" in stations:
+        origin = stations[f"{variable}_origin"]
+        if TIME in origin.dims:
+            origin = origin.isel({TIME: np.isin(stations[TIME].values, period.labels)})
+            return np.where((origin == 1).any(TIME).values, "filled", "measured")
+        return np.where(origin.values == 1, "filled", "measured")
+    estimated = f"{variable}_uncertainty" in stations or "method" in stations.attrs
+    return np.full(number, "estimated" if estimated else "measured")
 
 
 def _values_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import logging
 import textwrap
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,8 @@ from aqreanalysis.maps.frame import (
     Frame,
     lay_out,
 )
+from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.layers import What
-from aqreanalysis.maps.marks import Colours
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ _ROW_IN, _LINE_IN, _GAP_IN = 0.23, 0.165, 0.12
 #: Width of a character of a legend at TEXT_PT, and of a mark with the gaps around it.
 _CHARACTER_IN, _MARK_IN = 0.076, 0.55
 _CAPTION_CHARACTERS = 145
+#: A title that does not fit even so is cut off.
+_SMALLEST_PT = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,13 @@ class Words:
     label: str
 
 
-def words_for(dataset: xr.Dataset, variable: str, what: What = "value") -> Words:
+def words_for(
+    dataset: xr.Dataset, variable: str, what: What = "value", *, every: str | None = None
+) -> Words:
     """Return title and colour bar label of a variable, with its units as a reader writes them.
+
+    ``every`` is how often a standard error comes that is averaged over a period, such as "hourly":
+    the mean of the errors, which is not the error of the mean.
 
     Examples
     --------
@@ -60,14 +68,22 @@ def words_for(dataset: xr.Dataset, variable: str, what: What = "value") -> Words
     known = POLLUTANTS.get(variable)
     stated = _sentence(str(attributes["long_name"])) if "long_name" in attributes else variable
     name = known.label if known else stated
-    units = str(attributes.get("units", CONCENTRATION_UNITS if known else ""))
-    suffix = f" ({written_units(units)})" if units not in ("", "1") else ""
+    suffix = f" ({units})" if (units := units_of(dataset, variable)) else ""
     title = f"{name} concentration" if known else name
     if known and (of_period := _of_period(str(attributes.get("long_name")), known)):
         title, name = f"{title}: {of_period}", f"{name}, {of_period}"
     if what == "uncertainty":
-        return Words(f"{title}: standard error", f"{name} standard error{suffix}")
+        error = "standard error" if every is None else f"mean {every} standard error"
+        error = error.replace("  ", " ")
+        return Words(f"{title}: {error}", f"{name} {error}{suffix}")
     return Words(title, f"{name}{suffix}")
+
+
+def units_of(dataset: xr.Dataset, variable: str) -> str:
+    """Return the units of a variable as a reader writes them; nothing for those of 1."""
+    unstated = CONCENTRATION_UNITS if variable in POLLUTANTS else ""
+    units = str(dataset[variable].attrs.get("units", unstated))
+    return "" if units == "1" else written_units(units)
 
 
 def _of_period(long_name: str, known: Pollutant) -> str:
@@ -141,7 +157,7 @@ def written_units(units: str) -> str:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is written around a map."""
+    """What is written around a map; empty texts are left out."""
 
     title: str
     subtitle: str
@@ -149,12 +165,26 @@ class Sheet:
     caption: str
 
 
-def write_sheet(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]) -> None:
+def write_sheet(
+    frame: Frame,
+    sheet: Sheet,
+    colours: Colours,
+    entries: list[Any],
+    *,
+    legend: bool = True,
+    bar: bool = True,
+) -> None:
     """Write title, colour bar, legend and caption around the map."""
-    entries = [*(colours.classes or ()), *entries]
-    if frame.colour_bar is None:
-        _write_in_axes(frame, sheet, colours, entries)
+    entries = [*(colours.classes or ()), *entries] if legend else []
+    if frame.given:
+        _write_in_axes(frame, sheet, colours, entries, bar=bar)
         return
+    draw_colour_bar(frame, colours, sheet.label)
+    write_around(frame, sheet, entries)
+
+
+def write_around(frame: Frame, sheet: Sheet, entries: list[Any]) -> None:
+    """Write title and subtitle above, legend and caption below all that a figure has."""
     caption = textwrap.wrap(sheet.caption, _CAPTION_CHARACTERS)
     columns = _columns(entries)
     rows = -(-len(entries) // columns)
@@ -163,20 +193,20 @@ def write_sheet(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]
     figure = frame.figure
     height = figure.get_figheight()
     left = LEFT_IN / WIDTH_IN
-    figure.text(
-        left,
-        1 - 0.18 / height,
-        sheet.title,
-        size=TITLE_PT,
-        weight="bold",
-        va="top",
-        family=families(sheet.title),
-    )
-    figure.text(left, 1 - 0.5 / height, sheet.subtitle, size=SUBTITLE_PT, va="top")
+    for text, size, weight, down in (
+        (sheet.title, TITLE_PT, "bold", 0.18),
+        (sheet.subtitle, SUBTITLE_PT, "normal", 0.5),
+    ):
+        if text:
+            family = families(text)
+            room_in = figure.get_figwidth() - LEFT_IN - 0.15
+            fitted = fitted_size(figure, text, size, room_in, weight=weight, family=family)
+            figure.text(
+                left, 1 - down / height, text, size=fitted, weight=weight, va="top", family=family
+            )
     figure.text(
         left, _GAP_IN / height, "\n".join(caption), size=SMALL_PT, va="bottom", color="#555555"
     )
-    draw_colour_bar(frame, colours, sheet.label)
     if entries:
         figure.legend(
             handles=entries,
@@ -189,6 +219,16 @@ def write_sheet(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]
             borderaxespad=0,
             columnspacing=1.6,
         )
+
+
+def fitted_size(figure: Any, text: str, size: float, room_in: float, **font: Any) -> float:
+    """Return the size of a text, in points, so that it fits into some inches."""
+    drawn = figure.text(0, 0, text, size=size, **font)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # `families` has said it
+        width = drawn.get_window_extent().width / figure.dpi
+    drawn.remove()
+    return size if width <= room_in else max(size * room_in / width, _SMALLEST_PT)
 
 
 def _columns(entries: list[Any]) -> int:
@@ -223,11 +263,13 @@ def draw_colour_bar(frame: Frame, colours: Colours, label: str, *, below: bool =
     bar.ax.tick_params(labelsize=TEXT_PT)
 
 
-def _write_in_axes(frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any]) -> None:
+def _write_in_axes(
+    frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any], *, bar: bool
+) -> None:
     """Write title, colour bar and legend beside and in axes of the caller's."""
     title = "\n".join(text for text in (sheet.title, sheet.subtitle) if text)
     frame.axes.set_title(title, loc="left", fontsize=TEXT_PT, family=families(title))
-    if colours.present and colours.classes is None:
+    if bar and colours.present and colours.classes is None:
         frame.figure.colorbar(
             ScalarMappable(colours.norm, colours.map),
             ax=frame.axes,

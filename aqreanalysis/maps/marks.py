@@ -1,21 +1,22 @@
 """The marks of a map, in the colours of their values: cells of a field, and stations."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 
 from aqreanalysis.conventions import PRODUCT_FLAGS
-from aqreanalysis.maps.basemap import FIELD_Z, HATCH_Z, STATION_Z, WORDS_Z
-from aqreanalysis.maps.frame import TITLE_PT, Frame, centre_of, project
-from aqreanalysis.maps.layers import Cells, Classes, Stations, What, usual_step
+from aqreanalysis.maps.basemap import FIELD_Z, HATCH_Z, LINES_Z, STATION_Z, WORDS_Z
+from aqreanalysis.maps.colours import Colours
+from aqreanalysis.maps.frame import SMALL_PT, TITLE_PT, Frame, centre_of, project
+from aqreanalysis.maps.layers import ORIGINS, Cells, Stations, usual_step
 from aqreanalysis.maps.period import MapError
+from aqreanalysis.maps.style import Style
 
 #: Cells without an estimate.
 NO_ESTIMATE_COLOUR = "#e6e6e6"
@@ -23,123 +24,41 @@ _HATCHES = {
     "far_from_stations": ("////", "far from stations"),
     "few_stations_reporting": ("....", "few stations reporting"),
 }
-#: Share of the colour map that is used, from its pale end.
-_DARKEST = 0.85
 _HATCH_COLOUR = "#4d4d4d"
+#: Hatching of large errors, apart from that of flags.
+_ERROR_HATCH = "xxx"
+#: From nothing to nearly white, over cells with large errors.
+_FADING = LinearSegmentedColormap.from_list("fading", [(1, 1, 1, 0.0), (1, 1, 1, 0.85)])
 _MISSING_COLOUR, _UNKNOWN_COLOUR = "#6e6e6e", "#b4b4b4"
+#: What a station is called in the legend, and its mark.
+_ORIGIN_WORDS = {
+    "measured": "observed station",
+    "filled": "station, gap filled",
+    "estimated": "station, estimated",
+    "outlook": "station, outlook",
+    "hidden": "hidden station",
+}
+_MARKERS = {"measured": "o", "filled": "s", "estimated": "s", "outlook": "^", "hidden": "D"}
+#: Size of marks relative to a circle's, so that all seem as large.
+_MARKER_SIZES = {"D": 0.85, "x": 0.6, "^": 1.2}
+#: Marks by value: the smallest and the largest relative to the usual one.
+_SMALLEST, _LARGEST = 0.3, 3.0
 #: Cell edges are clipped to this latitude: some projections cannot show the poles.
 _POLE_DEG = 90 - 1e-6
 
 
 @dataclass(frozen=True)
-class Colours:
-    """Colour map and limits, common to the field and the stations.
-
-    ``present`` says whether there is a value to colour at all, ``extend`` ("neither", "min", "max"
-    or "both") where values lie beyond the limits, ``classes`` which of them are on the map.
-    """
-
-    map: Colormap
-    norm: Normalize
-    present: bool
-    extend: str
-    classes: tuple[Patch, ...] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        what: What,
-        limits: tuple[float, float] | None,
-        cells: np.ndarray,
-        stations: np.ndarray,
-    ) -> Self:
-        """Return the colours for what the map shows: warm for values, blue for uncertainties."""
-        from cmcrameri import cm
-
-        low, high = _checked_limits(limits) or robust_limits(cells, stations) or (0.0, 1.0)
-        both = np.concatenate([cells.ravel(), stations.ravel()])
-        finite = both[np.isfinite(both)]
-        below, above = bool((finite < low).any()), bool((finite > high).any())
-        extend = {(0, 0): "neither", (1, 0): "min", (0, 1): "max"}.get((below, above), "both")
-        whole = cm.lajolla_r if what == "value" else cm.devon_r
-        # The darkest part would swallow coastlines, borders and hatching.
-        chosen = ListedColormap(whole(np.linspace(0, _DARKEST, 256)))
-        return cls(chosen, Normalize(low, high), finite.size > 0, extend)
-
-    @classmethod
-    def of_classes(
-        cls,
-        classes: Classes,
-        limits: tuple[float, float] | None,
-        cells: np.ndarray,
-        stations: np.ndarray,
-    ) -> Self:
-        """Return the colours of classes, with an entry of the legend for each on the map."""
-        if limits is not None:
-            raise MapError(f"classes have no limits of colours; leave out limits={limits}")
-        both = np.concatenate([cells.ravel(), stations.ravel()])
-        values = np.array(classes.values)
-        entries = tuple(
-            Patch(facecolor=colour, edgecolor="#999999", label=name)
-            for value, name, colour in zip(values, classes.names, classes.colours, strict=True)
-            if (both == value).any()
-        )
-        between = (values[:-1] + values[1:]) / 2
-        norm = BoundaryNorm([values[0] - 1, *between, values[-1] + 1], values.size)
-        colours = ListedColormap(classes.colours)
-        return cls(colours, norm, bool(np.isfinite(both).any()), "neither", entries)
-
-
-def robust_limits(cells: np.ndarray, stations: np.ndarray) -> tuple[float, float] | None:
-    """Return round limits that hold nearly all values, common to cells and stations.
-
-    2 % of the cells and 5 % of the stations at either end may lie beyond them; a quantity that
-    is never negative starts at zero unless all of it lies far above. None without any value.
-
-    Examples
-    --------
-    >>> robust_limits(np.arange(101.0), np.array([500.0]))
-    (0.0, 500.0)
-    """
-    ends = [
-        np.percentile(finite, (share, 100 - share))
-        for values, share in ((cells, 2), (stations, 5))
-        if (finite := values[np.isfinite(values)]).size
-    ]
-    if not ends:
-        return None
-    low, high = float(np.min(ends)), float(np.max(ends))
-    if 0 <= low < 0.4 * high:
-        low = 0.0
-    if high - low < 1e-6 * max(abs(high), 1e-6):
-        low, high = low - 0.05 * abs(low) - 1e-3, high + 0.05 * abs(high) + 1e-3
-    locator = MaxNLocator(nbins=10, steps=[1, 2, 2.5, 5, 10])
-    ticks = np.asarray(locator.tick_values(low, high))
-    below, above = ticks[ticks <= low + 1e-12], ticks[ticks >= high - 1e-12]
-    # The locator may begin or end a hair inside of the range.
-    low_tick = below[-1] if below.size else ticks[0]
-    high_tick = above[0] if above.size else ticks[-1]
-    return float(low_tick), float(high_tick)
-
-
-def _checked_limits(limits: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return the limits that a caller gave, if they are two ascending numbers."""
-    if limits is None:
-        return None
-    numbers = np.asarray(limits, np.float64)
-    if numbers.shape != (2,) or not np.isfinite(numbers).all() or numbers[0] >= numbers[1]:
-        raise MapError(f"limits need two ascending numbers low, high; found {limits}")
-    return float(numbers[0]), float(numbers[1])
-
-
-@dataclass(frozen=True)
 class Mesh:
-    """Visible cells: projected corners (ny + 1, nx + 1), values and flags (ny, nx)."""
+    """Visible cells: projected corners (ny + 1, nx + 1), values and flags (ny, nx).
+
+    ``error`` is (ny, nx) too, where it is drawn beside the values.
+    """
 
     x: np.ndarray
     y: np.ndarray
     values: np.ndarray
     flag: np.ndarray
+    error: np.ndarray | None = None
 
 
 def visible_meshes(frame: Frame, cells: Cells) -> list[Mesh]:
@@ -160,53 +79,100 @@ def visible_meshes(frame: Frame, cells: Cells) -> list[Mesh]:
     return meshes
 
 
-def draw_field(frame: Frame, meshes: list[Mesh], colours: Colours) -> list[Any]:
-    """Draw the cells and hatch those with a flag; return the legend's entries."""
+def draw_field(
+    frame: Frame, meshes: list[Mesh], colours: Colours, style: Style, units: str = ""
+) -> list[Any]:
+    """Draw the cells, contours, and where not to trust them; return the legend's entries."""
     valid = np.concatenate([np.isfinite(mesh.values).ravel() for mesh in meshes])
     if not valid.any():
         write_message(frame, "no estimate anywhere at this time")
         return []
     for mesh in meshes:
-        # matplotlib's own, not cartopy's: the corners are projected already, nothing wraps.
-        Axes.pcolormesh(
-            frame.axes,
-            mesh.x,
-            mesh.y,
-            np.ma.masked_invalid(mesh.values),
-            cmap=colours.map.with_extremes(bad=NO_ESTIMATE_COLOUR),
-            norm=colours.norm,
-            shading="flat",
-            zorder=FIELD_Z,
-            rasterized=True,
-        )
-    entries = _draw_flags(frame, meshes)
+        draw_cells(frame, mesh, colours)
+    entries = draw_flags(frame, meshes)
+    if style.uncertain is not None:
+        entries += _draw_errors(frame, meshes, style, units)
+    if style.contours is not False:
+        _draw_contours(frame, meshes, colours, style)
     if not valid.all():
-        entries.append(
-            Patch(facecolor=NO_ESTIMATE_COLOUR, edgecolor="#999999", label="no estimate")
-        )
+        entries.append(no_estimate_entry())
     return entries
 
 
-def draw_stations(frame: Frame, stations: Stations, colours: Colours | None) -> list[Any]:
+def draw_cells(frame: Frame, mesh: Mesh, colours: Colours) -> Any:
+    """Draw the cells of a mesh in their colours; return what is drawn."""
+    # matplotlib's own, not cartopy's: the corners are projected already, nothing wraps.
+    return Axes.pcolormesh(
+        frame.axes,
+        mesh.x,
+        mesh.y,
+        np.ma.masked_invalid(mesh.values),
+        cmap=colours.map.with_extremes(bad=NO_ESTIMATE_COLOUR),
+        norm=colours.norm,
+        shading="flat",
+        zorder=FIELD_Z,
+        rasterized=True,
+    )
+
+
+def no_estimate_entry() -> Patch:
+    """Return the legend's entry for cells without an estimate."""
+    return Patch(facecolor=NO_ESTIMATE_COLOUR, edgecolor="#999999", label="no estimate")
+
+
+def draw_stations(
+    frame: Frame,
+    stations: Stations,
+    colours: Colours | None,
+    style: Style | None = None,
+    units: str = "",
+    *,
+    scale: float = 1.0,
+) -> list[Any]:
     """Draw the stations in the colours of their values; return the legend's entries.
 
-    Without colours (on a map of uncertainty) the marks are white.
+    Without colours (on a map of uncertainty) the marks are white. ``scale`` multiplies their area.
     """
+    by_value = style is not None and style.size_by_value and colours is not None
     x, y = project(frame.projection, *stations.places)
-    size = float(np.clip(5000 / max(x.size, 1), 26, 60))
+    size = scale * float(np.clip(5000 / max(x.size, 1), 26, 60))
     # On a map of uncertainty a hidden station needs no value.
     valued = np.isfinite(stations.values) | (stations.hidden & (colours is None))
     entries: list[Any] = []
-    for hidden, word in ((False, "observed station"), (True, "hidden station")):
+    for origin in ORIGINS:
         for has_value in (True, False):
-            chosen = (stations.hidden == hidden) & (valued == has_value)
+            chosen = (stations.origins == origin) & (valued == has_value)
             if not chosen.any():
                 continue
-            style = _style(hidden, has_value)
+            look = _style(origin, has_value)
             values = stations.values[chosen] if has_value else None
-            _scatter(frame, np.stack([x, y])[:, chosen], size, style, values, colours)
+            sizes: Any = size
+            if by_value and values is not None and colours is not None:
+                sizes = size * _size_factor(colours, values)
+            _scatter(frame, np.stack([x, y])[:, chosen], sizes, look, values, colours)
+            word = _ORIGIN_WORDS[origin]
             label = word if has_value else f"{word}, no value"
-            entries.append(_legend_mark(label, style, colours if has_value else None))
+            entries.append(_legend_mark(label, look, colours if has_value else None))
+    if by_value and colours is not None and colours.present and x.size:
+        entries += _size_entries(colours, size, units)
+    return entries
+
+
+def _size_factor(colours: Colours, values: np.ndarray) -> np.ndarray:
+    """Return the area of marks by their values, relative to the usual one."""
+    return _SMALLEST + (_LARGEST - _SMALLEST) * colours.share(values)
+
+
+def _size_entries(colours: Colours, size: float, units: str) -> list[Any]:
+    """Return the legend's entries for a small, a middle and a large mark."""
+    ticks = colours.ticks()
+    entries = []
+    for value in ticks[[0, ticks.size // 2, -1]] if ticks.size > 2 else ticks:
+        look = {**_style("measured", True), "facecolor": colours.map(colours.norm(value))}
+        mark = _legend_mark(f"{value:g} {units}".strip(), look, None)
+        factor = float(_size_factor(colours, np.array(value)))
+        mark.set_markersize(float(np.sqrt(size * factor)))
+        entries.append(mark)
     return entries
 
 
@@ -233,20 +199,21 @@ def write_message(frame: Frame, text: str) -> None:
     )
 
 
-def _style(hidden: bool, has_value: bool) -> dict[str, Any]:
+def _style(origin: str, has_value: bool) -> dict[str, Any]:
     """Return marker, edge and outline of a kind of station."""
-    if not hidden and not has_value:
+    marker = _MARKERS[origin]
+    if origin != "hidden" and not has_value:
         return {"marker": "x", "color": _MISSING_COLOUR, "linewidths": 1.3, "halo": "white"}
     face = {} if has_value else {"facecolor": _UNKNOWN_COLOUR}
-    if hidden:
-        return {"marker": "D", "edgecolor": "white", "linewidths": 1.1, "halo": "black", **face}
-    return {"marker": "o", "edgecolor": "black", "linewidths": 0.8, "halo": "white"}
+    if origin == "hidden":
+        return {"marker": marker, "edgecolor": "white", "linewidths": 1.1, "halo": "black", **face}
+    return {"marker": marker, "edgecolor": "black", "linewidths": 0.8, "halo": "white"}
 
 
 def _scatter(
     frame: Frame,
     places: np.ndarray,
-    size: float,
+    size: float | np.ndarray,
     style: dict[str, Any],
     values: np.ndarray | None,
     colours: Colours | None,
@@ -260,7 +227,7 @@ def _scatter(
     options["path_effects"] = [_halo(style)]
     frame.axes.scatter(
         *places,
-        s=size * (0.85 if style["marker"] == "D" else 0.6 if style["marker"] == "x" else 1.0),
+        s=size * _MARKER_SIZES.get(style["marker"], 1.0),
         zorder=STATION_Z + 0.1 * (style["marker"] == "D"),
         transform=frame.axes.transData,
         **options,
@@ -294,7 +261,7 @@ def _halo(style: dict[str, Any]) -> withStroke:
     return withStroke(linewidth=style["linewidths"] + 1.4, foreground=style["halo"])
 
 
-def _draw_flags(frame: Frame, meshes: list[Mesh]) -> list[Any]:
+def draw_flags(frame: Frame, meshes: list[Mesh]) -> list[Any]:
     """Hatch the cells of each flag where there is an estimate; return the legend's entries."""
     entries: list[Any] = []
     for name, (hatch, label) in _HATCHES.items():
@@ -309,6 +276,65 @@ def _draw_flags(frame: Frame, meshes: list[Mesh]) -> list[Any]:
         if areas:
             entries.append(Patch(facecolor="white", label=label, **style))
     return entries
+
+
+def _draw_errors(frame: Frame, meshes: list[Mesh], style: Style, units: str) -> list[Any]:
+    """Draw pale or hatched cells where the error is large; return the legend's entry."""
+    errors = [np.full(mesh.values.shape, np.nan) if mesh.error is None else mesh.error
+              for mesh in meshes]  # fmt: skip
+    every = np.concatenate([error.ravel() for error in errors])
+    every = every[np.isfinite(every)]
+    if not every.size:
+        return []
+    above = style.error_above
+    if above is None:
+        above = _rounded(float(np.percentile(every, 50 if style.uncertain == "fade" else 75)))
+    limit = f"{above:g} {units}".strip()
+    if style.uncertain == "hatch":
+        look: dict[str, Any] = {"hatch": _ERROR_HATCH, "edgecolor": _HATCH_COLOUR, "linewidth": 0}
+        for mesh, error in zip(meshes, errors, strict=True):
+            large = np.isfinite(mesh.values) & (error > above)
+            if large.any():
+                area = _area(mesh, large)
+                frame.axes.add_patch(
+                    PathPatch(area, facecolor="none", zorder=HATCH_Z, alpha=0.5, **look)
+                )
+        return [Patch(facecolor="white", label=f"standard error above {limit}", **look)]
+    for mesh, error in zip(meshes, errors, strict=True):
+        share = np.where(np.isfinite(mesh.values), (error - above) / above, 0.0)
+        Axes.pcolormesh(
+            frame.axes, mesh.x, mesh.y, np.clip(share, 0, 1), cmap=_FADING, vmin=0, vmax=1,
+            shading="flat", zorder=FIELD_Z + 0.1, rasterized=True,
+        )  # fmt: skip
+    label = f"paler: standard error above {limit}, palest from {2 * above:g}"
+    return [Patch(facecolor="#f3ece4", edgecolor="#999999", label=label)]
+
+
+def _rounded(value: float) -> float:
+    """Return a number with one digit, or two where it begins with 1."""
+    power = 10.0 ** np.floor(np.log10(max(value, 1e-9)))
+    step = power / 2 if value < 3 * power else power
+    return float(np.round(value / step) * step)
+
+
+def _draw_contours(frame: Frame, meshes: list[Mesh], colours: Colours, style: Style) -> None:
+    """Draw lines of equal value with their numbers, through the centres of the cells."""
+    stated = style.contours
+    levels = colours.ticks() if isinstance(stated, bool) else np.asarray(stated, np.float64)
+    for mesh in meshes:
+        if min(mesh.values.shape) < 2 or not np.isfinite(mesh.values).any():
+            continue
+        x, y = ((c[:-1, :-1] + c[1:, :-1] + c[:-1, 1:] + c[1:, 1:]) / 4 for c in (mesh.x, mesh.y))
+        values = np.ma.masked_invalid(mesh.values)
+        crossed = levels[(levels > values.min()) & (levels < values.max())]
+        if not crossed.size:
+            continue
+        drawn = Axes.contour(
+            frame.axes, x, y, values, levels=crossed, colors="#222222", linewidths=0.7,
+            alpha=0.75, zorder=LINES_Z - 0.1,
+        )  # fmt: skip
+        for text in Axes.clabel(frame.axes, drawn, fontsize=SMALL_PT, fmt="%g"):
+            text.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.7)])
 
 
 def _area(mesh: Mesh, chosen: np.ndarray) -> Any:
@@ -346,7 +372,7 @@ def _rectangles(frame: Frame, cells: Cells) -> list[Mesh]:
         seen = np.clip(x_edges[wide.start : wide.stop + 1], -180, 180) + centre
         x, y = project(frame.projection, *np.meshgrid(seen, y_edges[high.start : high.stop + 1]))
         chosen = np.ix_(rows[high], columns[wide])
-        meshes.append(Mesh(x, y, cells.values[chosen], cells.flag[chosen]))
+        meshes.append(_mesh(x, y, cells, chosen))
     return meshes
 
 
@@ -365,8 +391,13 @@ def _quadrangles(frame: Frame, cells: Cells) -> list[Mesh]:
     chosen = (rows, columns)
     if min(cells.values[chosen].shape) < 2:
         return []
-    values, flag = cells.values[chosen], cells.flag[chosen]
-    return [Mesh(_between(x[chosen]), _between(y[chosen]), values, flag)]
+    return [_mesh(_between(x[chosen]), _between(y[chosen]), cells, chosen)]
+
+
+def _mesh(x: np.ndarray, y: np.ndarray, cells: Cells, chosen: Any) -> Mesh:
+    """Return the mesh of some of the cells, of which the corners are projected."""
+    error = None if cells.error is None else cells.error[chosen]
+    return Mesh(x, y, cells.values[chosen], cells.flag[chosen], error)
 
 
 def _hull(seen: np.ndarray) -> slice:

@@ -81,8 +81,8 @@ def cities(region: Region) -> list[City]:
 
     Examples
     --------
-    >>> [city.name for city in cities((115.0, 118.0, 39.0, 41.0))]
-    ['Beijing']
+    >>> [city.name for city in cities((115.0, 118.0, 39.0, 41.0))][:3]
+    ['Beijing', 'Tianjin', 'Langfang']
     """
     west, east, south, north = region
     table = _features("city").sort_values("rank")
@@ -90,6 +90,20 @@ def cities(region: Region) -> list[City]:
     inside = (longitude <= east) & table.geometry.y.between(south, north)
     rows = zip(table["name"][inside], longitude[inside], table.geometry.y[inside], strict=True)
     return [City(name, float(x), float(y)) for name, x, y in rows]
+
+
+@cache
+def largest_cities() -> dict[str, City]:
+    """Return cities by their names in lower case; of several of one name the largest.
+
+    Examples
+    --------
+    >>> largest_cities()["paris"]
+    City(name='Paris', longitude=2.33..., latitude=48.8...)
+    """
+    table = _features("city").sort_values("rank", ascending=False)
+    rows = zip(table["name"], table.geometry.x, table.geometry.y, strict=True)
+    return {name.casefold(): City(name, float(x), float(y)) for name, x, y in rows}
 
 
 def on_land(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import TIME
+from aqreanalysis.conventions import LEAD, REFERENCE, TIME
 
 Time = str | pd.Timestamp | np.datetime64 | datetime | slice
 
@@ -31,17 +31,34 @@ class Period:
     def __str__(self) -> str:
         return self.words("mean")
 
-    def words(self, summary: str) -> str:
-        """Return the period in words, and how its hours are summed up."""
+    def words(self, summary: str, zone: str | None = None) -> str:
+        """Return the period in words, how its hours are summed up, and its local time."""
         if not self.labels.size:
             return ""
-        texts = [_clock(label) for label in self.labels[[0, -1]]]
+        texts = [clock(label) for label in self.labels[[0, -1]]]
+        local = self._local(zone) if zone else ""
         if self.labels.size == 1:
-            return f"{texts[0]} UTC{self._convention(1)}"
+            return f"{texts[0]} UTC{self._convention(1)}{local}"
         return (
             f"{summary} of {self.labels.size} {self._unit(self.labels.size)}, "
-            f"{texts[0]} to {texts[1]} UTC{self._convention(self.labels.size)}"
+            f"{texts[0]} to {texts[1]} UTC{self._convention(self.labels.size)}{local}"
         )
+
+    @property
+    def adverb(self) -> str:
+        """How often a value comes: hourly or daily; nothing for other steps."""
+        return {1.0: "hourly", 24.0: "daily"}.get(self.step_hours or 1.0, "")
+
+    def _local(self, zone: str) -> str:
+        """Return the ends of the period in a time zone, with the days where UTC has others."""
+        texts = []
+        for label in self.labels[[0, -1]]:
+            utc = pd.Timestamp(label).tz_localize("UTC")
+            local = utc.tz_convert(zone)
+            same_day = local.date() == utc.date()
+            texts.append(local.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M"))
+        ends = texts[0] if self.labels.size == 1 else " to ".join(texts)
+        return f", {ends} in {zone.replace('_', ' ')}"
 
     def _unit(self, count: int) -> str:
         """Return the word for the averaging period."""
@@ -54,6 +71,32 @@ class Period:
             return ""
         meaning = f"{self._unit(1)} {'starting' if self.time_label == 'start' else 'ending'}"
         return f" ({meaning})" if count == 1 else f" (labels: {meaning})"
+
+
+def select_start(dataset: xr.Dataset, start: Time | None) -> xr.Dataset:
+    """Return one outlook of a set, on a ``time`` dimension; any other Dataset as it is.
+
+    Raises
+    ------
+    MapError
+        If none of several is named, or one that is not there; the message says which are.
+    """
+    if REFERENCE not in dataset.dims:
+        if start is not None:
+            raise MapError(f"start={start!r} is for a set of outlooks; this is none. Leave it out")
+        return dataset
+    starts = pd.DatetimeIndex(dataset[REFERENCE].values)
+    if start is None and starts.size > 1:
+        raise MapError(
+            f"name the outlook of the set: start={clock(starts.values[0])!r}; there are "
+            f"{_span(starts)}"
+        )
+    wanted = starts[0] if start is None else pd.Timestamp(_utc(start))
+    if wanted not in starts:
+        raise MapError(_missing_hour(starts, wanted, "outlook"))
+    one = dataset.isel({REFERENCE: int(starts.get_loc(wanted))})
+    times = xr.Variable(LEAD, one[TIME].values, dict(dataset[TIME].attrs))
+    return one.drop_vars(TIME).assign_coords({TIME: times}).swap_dims({LEAD: TIME})
 
 
 def select_period(dataset: xr.Dataset, time: Time | None) -> tuple[xr.Dataset, Period]:
@@ -80,7 +123,7 @@ def select_period(dataset: xr.Dataset, time: Time | None) -> tuple[xr.Dataset, P
     return dataset.isel({TIME: chosen}), period
 
 
-def _clock(label: np.datetime64) -> str:
+def clock(label: np.datetime64) -> str:
     """Return a time label as 2014-11-03 08:00."""
     return pd.Timestamp(label).strftime("%Y-%m-%d %H:%M")
 
@@ -133,17 +176,17 @@ def _utc(time: Any) -> str | pd.Timestamp | None:
     return time if isinstance(time, str) else stamp
 
 
-def _missing_hour(index: pd.DatetimeIndex, wanted: str | pd.Timestamp) -> str:
+def _missing_hour(index: pd.DatetimeIndex, wanted: str | pd.Timestamp, what: str = "hour") -> str:
     """Return the message for an hour that is not on the time axis."""
     stamp = pd.Timestamp(wanted)
     after = int(index.searchsorted(stamp))
-    near = [_clock(label) for label in index.values[max(after - 1, 0) : after + 1]]
+    near = [clock(label) for label in index.values[max(after - 1, 0) : after + 1]]
     return (
-        f"no hour {_clock(stamp.to_datetime64())} UTC on the time axis; "
+        f"no {what} {clock(stamp.to_datetime64())} UTC on the time axis; "
         f"nearest are {' and '.join(near)} UTC, and there are {_span(index)}"
     )
 
 
 def _span(index: pd.DatetimeIndex) -> str:
     """Return how many hours there are, from when to when."""
-    return f"{index.size} from {_clock(index.values[0])} to {_clock(index.values[-1])} UTC"
+    return f"{index.size} from {clock(index.values[0])} to {clock(index.values[-1])} UTC"

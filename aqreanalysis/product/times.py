@@ -5,12 +5,9 @@ from datetime import datetime
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import LEAD, REFERENCE, STATION, TIME
 from aqreanalysis.observations import period_bounds
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
-
-#: Names of the coordinates; in a set of outlooks they are its dimensions.
-REFERENCE, LEAD = "forecast_reference_time", "lead_time"
 
 _TIME_ATTRIBUTES = {
     "standard_name": "time",

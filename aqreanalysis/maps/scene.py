@@ -1,0 +1,254 @@
+"""What a map shows, before it is drawn: a layer of a product or of stations, and its words."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, REFERENCE, TIME
+from aqreanalysis.maps.colours import Colours, kind_of, says_difference
+from aqreanalysis.maps.frame import Frame
+from aqreanalysis.maps.layers import (
+    Cells,
+    Classes,
+    Stations,
+    What,
+    cells_of,
+    check_what,
+    classes_of,
+    mapped_variable,
+    select_draw,
+    stations_of,
+    with_single_flags,
+)
+from aqreanalysis.maps.legend import Words, units_of, words_for
+from aqreanalysis.maps.marks import Mesh, on_map, visible_meshes
+from aqreanalysis.maps.period import Period, Time, clock, select_period, select_start
+from aqreanalysis.maps.style import Style
+from aqreanalysis.observations import default_variable
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which part of a product or of observations a map shows."""
+
+    variable: str | None = None
+    time: Time | None = None
+    what: What = "value"
+    start: Time | None = None
+    draw: int | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a map shows: a field, stations or both, of some hours.
+
+    Attributes
+    ----------
+    layer : DataArray
+        The variable that is drawn, with its attributes.
+    coloured : bool
+        Whether stations have the colours of the field.
+    reference : datetime64 or None
+        When the outlook begins, where it is one.
+    extra : tuple of str
+        What else the title says, such as "outlook" or the number of a draw.
+    """
+
+    layer: xr.DataArray
+    what: What
+    period: Period
+    cells: Cells | None
+    stations: Stations
+    words: Words
+    units: str
+    method: str
+    coloured: bool
+    reference: np.datetime64 | None
+    extra: tuple[str, ...]
+
+    @property
+    def classes(self) -> Classes | None:
+        """The classes of the layer, if it has some."""
+        return classes_of(self.layer) if self.what == "value" else None
+
+    def described(self, colours: Colours) -> Words:
+        """Return title and label of the bar, with what the values are: an outlook, differences."""
+        title, label = self.words.title, self.words.label
+        if colours.kind == "difference" and not says_difference(title):
+            title, label = f"Difference of {title}", f"Difference of {label}"
+        return Words(f"{title}: {', '.join(self.extra)}" if self.extra else title, label)
+
+    def subtitle(self, zone: str | None = None) -> str:
+        """Return the period, how it is summed up, and how far ahead an outlook is."""
+        said = self.period.words("mean" if self.classes is None else "most frequent class", zone)
+        return ", ".join(filter(None, (said, self.ahead())))
+
+    def ahead(self) -> str:
+        """Return when an outlook begins and how far ahead it is, in words; nothing of others."""
+        if self.reference is None or not self.period.labels.size:
+            return ""
+        hours = (self.period.labels[[0, -1]] - self.reference) / np.timedelta64(1, "h")
+        lead = " to ".join(f"+{hour:g}" for hour in hours[: self.period.labels.size])
+        return f"{lead} h of the outlook from {clock(self.reference)} UTC"
+
+    def region(self) -> tuple[float, float, float, float]:
+        """Return the extent of the field, or else of the stations."""
+        return self.stations.region() if self.cells is None else self.cells.region()
+
+    def meshes(self, frame: Frame) -> list[Mesh]:
+        """Return the cells that a frame shows."""
+        return [] if self.cells is None else visible_meshes(frame, self.cells)
+
+    def on(self, frame: Frame, meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of cells and of stations that a frame shows."""
+        cells = [mesh.values.ravel() for mesh in meshes]
+        stations = self.stations.values[on_map(frame, self.stations)]
+        return (
+            np.concatenate(cells) if cells else np.array([]),
+            stations if self.coloured else np.array([]),
+        )
+
+    def caption(self, frame: Frame) -> str:
+        """Return the line below the map: method, grid, stations, and whose coastlines."""
+        parts = [self.method] if self.method else []
+        if self.cells is not None:
+            parts.append(self.cells.describe())
+        parts += self._counts(frame)
+        if self.period.labels.size > 1:
+            if self.classes is None:
+                parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
+            if self.what == "uncertainty":
+                parts.append("The error of the mean itself is smaller: aggregate the product")
+        parts.append("Coastlines, borders and cities: Natural Earth")
+        return ". ".join(parts) + "."
+
+    def _counts(self, frame: Frame) -> list[str]:
+        """Return how many stations of each origin are on the map, in words."""
+        origins = self.stations.origins[on_map(frame, self.stations)]
+        if not self.stations.origins.size:
+            return []
+        hidden = int((origins == "hidden").sum())
+        counts = {
+            "measured": "observed stations",
+            "filled": "stations with filled gaps",
+            "estimated": "stations with estimates",
+            "outlook": "stations with an outlook",
+        }
+        said = [
+            f"{number} {words}"
+            for origin, words in counts.items()
+            if (number := int((origins == origin).sum()))
+        ]
+        said = said or ["0 observed stations"]
+        return [", ".join([*said, *([f"{hidden} hidden from the method"] if hidden else [])])]
+
+
+def colours_of(
+    scenes: Sequence[Scene], values: Sequence[tuple[np.ndarray, np.ndarray]], style: Style
+) -> Colours:
+    """Return colours common to scenes, from their values of cells and stations."""
+    cells, stations = (np.concatenate(parts) for parts in zip(*values, strict=True))
+    first = scenes[0]
+    if first.classes is not None:
+        return Colours.of_classes(first.classes, cells, stations, style)
+    kind = kind_of(first.layer, str(first.layer.name), first.what, [cells, stations])
+    return Colours.of(kind, cells, stations, style)
+
+
+def field_scene(
+    product: xr.Dataset,
+    request: Request,
+    *,
+    observations: xr.Dataset | None,
+    hidden: xr.Dataset | Iterable[str] | None,
+    with_error: bool = False,
+) -> Scene:
+    """Return what a map of a gridded product shows, with stations over it.
+
+    Raises
+    ------
+    MapError
+        If there is no such variable, layer, hour, outlook, draw or station.
+    """
+    variable = mapped_variable(product, request.variable)
+    check_what(request.what)
+    product = select_start(product, request.start)
+    product = with_single_flags(select_draw(product, variable, request.draw), variable)
+    if TIME not in product[variable].dims and TIME in product.dims:
+        # A variable without time, such as the distance to the nearest station.
+        product = product[[variable]].drop_vars(TIME, errors="ignore")
+    selected, period = select_period(product, request.time)
+    cells = cells_of(selected, variable, what=request.what, with_error=with_error)
+    stations = stations_of(observations, hidden, variable, period)
+    return _scene(product, variable, request, period, cells, stations)
+
+
+def station_scene(
+    observations: xr.Dataset,
+    request: Request,
+    *,
+    hidden: xr.Dataset | Iterable[str] | None,
+) -> Scene:
+    """Return what a map of stations shows.
+
+    Raises
+    ------
+    MapError
+        As of `field_scene`.
+    """
+    check_what(request.what)
+    variable = request.variable or default_variable(observations)
+    observations = select_start(observations, request.start)
+    if variable in observations:
+        observations = select_draw(observations, variable, request.draw)
+        observations = with_single_flags(observations, variable)
+    drawn = f"{variable}_uncertainty" if request.what == "uncertainty" else variable
+    selected, period = select_period(observations, request.time)
+    stations = stations_of(selected, hidden, drawn, period)
+    return _scene(observations, variable, request, period, None, stations)
+
+
+def _scene(
+    dataset: xr.Dataset,
+    variable: str,
+    request: Request,
+    period: Period,
+    cells: Cells | None,
+    stations: Stations,
+) -> Scene:
+    """Return the scene of what is selected."""
+    several = period.labels.size > 1
+    words = words_for(dataset, variable, request.what, every=period.adverb if several else None)
+    method = str(dataset.attrs.get("method", "")).rstrip(".")
+    reference = None
+    if REFERENCE in dataset.variables and dataset[REFERENCE].ndim == 0:
+        reference = np.datetime64(pd.Timestamp(dataset[REFERENCE].values), "ns")
+    extra = []
+    if reference is not None and variable in POLLUTANTS and request.what == "value":
+        extra.append("outlook")
+    if request.draw is not None:
+        extra.append(f"draw {request.draw}")
+    return Scene(
+        layer=dataset[variable],
+        what=request.what,
+        period=period,
+        cells=cells,
+        stations=stations,
+        words=words,
+        units=units_of(dataset, variable),
+        method=f"Method: {method}" if method else "",
+        coloured=cells is None or request.what == "value",
+        reference=reference,
+        extra=tuple(extra),
+    )
+
+
+def request_of(options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
+    """Return what keyword arguments say of the part to show, and the others."""
+    names = ("variable", "time", "what", "start", "draw")
+    chosen = {name: options[name] for name in names if name in options}
+    return Request(**chosen), {k: v for k, v in options.items() if k not in names}
