@@ -11,10 +11,11 @@ import typer
 from aqreanalysis.cli.checking import qc, validate
 from aqreanalysis.cli.converting import convert
 from aqreanalysis.cli.deriving import aggregate, exceedance, index
+from aqreanalysis.cli.drawing import animate, draw
 from aqreanalysis.cli.exporting import export
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Seed
-from aqreanalysis.cli.reanalysing import draw, fit, reanalyse
+from aqreanalysis.cli.reanalysing import fit, reanalyse
 from aqreanalysis.cli.terminal import (
     StoppedError,
     shows_progress,
@@ -156,6 +157,7 @@ def cite(name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets
 app.command()(reanalyse)
 app.command()(fit)
 app.command("map")(draw)
+app.command()(animate)
 app.command()(aggregate)
 app.command()(exceedance)
 app.command()(index)

@@ -171,6 +171,7 @@ _SEVERAL = list[str] | None
 _EXAMPLES = {
     "--units": "co=mg/m3,no2=ppb",
     "--attribute": "NAME=VALUE, such as license='CC BY 4.0'",
+    "--panel": "an hour, value, uncertainty, a layer, draw=3, start=HOUR or a file",
 }
 #: Options of how to read OBS: those of `open_observations`, of every command.
 READING = (

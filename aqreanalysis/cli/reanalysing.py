@@ -1,4 +1,4 @@
-"""From observations to fields: reanalyse them, save a fitted model, draw a product."""
+"""From observations to fields: reanalyse them, save a fitted model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -194,49 +194,3 @@ def fit(
         quality=quality,
     )
     typer.echo(f"{fitted.save(output)}: {fitted!r}")
-
-
-@with_reading
-def draw(
-    product: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PRODUCT", help="NetCDF or Zarr of reanalyse, or a quoted pattern of several."
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="PNG, PDF or SVG.")],
-    time: Annotated[
-        str | None, typer.Option(help="An hour or a day, UTC. Default: the mean over all.")
-    ] = None,
-    variable: Annotated[str | None, typer.Option(help="Layer to draw.")] = None,
-    uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Draw the standard error instead.")
-    ] = False,
-    observations: Annotated[
-        Path | None, typer.Option(metavar="OBS", help="Stations to draw over the field.")
-    ] = None,
-    region: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(metavar="WEST EAST SOUTH NORTH", help="Degrees. Default: the whole product."),
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="Instead of the product's own.")] = None,
-    *,
-    reading: Reader,
-) -> None:
-    """Draw a product as a map with coastlines, borders and, if given, its stations.
-
-    Example: aqreanalysis map us.nc -o us.png --time 2011-07-03T20
-    """
-    from aqreanalysis.maps import save_map
-    from aqreanalysis.product import open_product
-
-    with open_product(product) as opened:
-        drawn = opened.aqnet.map(
-            variable,
-            time=time,
-            observations=reading(observations) if observations else None,
-            region=region,
-            what="uncertainty" if uncertainty else "value",
-            title=title,
-        )
-        typer.echo(save_map(drawn, output))

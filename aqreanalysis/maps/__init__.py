@@ -6,7 +6,7 @@ they are drawn. `save_map` writes any of them as PNG, PDF or SVG, `animate` hour
 Nothing is downloaded.
 """
 
-# from aqreanalysis.maps.animation import animate
+from aqreanalysis.maps.animation import animate
 from aqreanalysis.maps.drawing import map_field, map_scores, map_stations
 from aqreanalysis.maps.frame import save_map
 from aqreanalysis.maps.panels import map_panels

@@ -132,7 +132,9 @@ def _has(path: str, sign: str) -> bool:
 
 
 def _sentence(name: str) -> str:
-    """Return a long name as a title: with a capital, and its unit as a reader writes it."""
+    """Return a long name as a title: with a capital, and pollutant and unit as a reader writes."""
+    for known in POLLUTANTS.values():
+        name = name.replace(known.long_name, known.label)
     capital = name[:1].upper() + name[1:]
     return capital.replace(CONCENTRATION_UNITS, written_units(CONCENTRATION_UNITS))
 

@@ -258,13 +258,23 @@ def _draw_bars(
         labels = {panels[number].scene.described(of_group).label for number in members}
         label = labels.pop() if len(labels) == 1 else panels[members[0]].scene.units
         room_in = axes.get_position().height * frame.figure.get_figheight()
-        lines = textwrap.wrap(label, max(int(room_in / _LETTER_IN), 12), break_long_words=False)
+        lines = _two_lines(label, int(room_in / _LETTER_IN))
         longest = max(lines, key=len, default="")
-        size = fitted_size(
-            frame.figure, longest, SUBTITLE_PT if len(lines) < 2 else TEXT_PT, room_in
-        )
+        size = SUBTITLE_PT if len(lines) < 2 else TEXT_PT
+        size = fitted_size(frame.figure, longest, size, room_in)
         bar.set_label("\n".join(lines), size=size, labelpad=4)
         bar.ax.tick_params(labelsize=TEXT_PT)
+
+
+def _two_lines(label: str, characters: int) -> list[str]:
+    """Return a label in two lines at most, of which units in brackets are not broken."""
+    words, bracket, units = label.rpartition(" (")
+    whole = f"{words}{bracket}{units.replace(' ', chr(160))}" if words else label
+    for width in range(max(characters, 1), len(whole) + 1):
+        lines = textwrap.wrap(whole, width, break_long_words=False)
+        if len(lines) <= 2:
+            return lines
+    return [whole]
 
 
 def _name(panels: Sequence[Panel], frames: Sequence[Frame], zone: str | None) -> None:
