@@ -68,6 +68,38 @@ def test_a_product_becomes_a_map_with_its_stations(folder, run):
     assert sorted(os.listdir(folder)) == ["map.png", "obs.csv", "out.nc"]
 
 
+def test_a_map_is_drawn_as_asked_and_its_hours_are_animated(folder, run):
+    reanalyse(run, "--grid", "0.2")
+    reanalyse(run, "--grid", "0.2", "-o", "other.nc", method="kriging")
+    for arguments in (
+        ("--panel", "value", "--panel", "uncertainty", "--panel", "other.nc", "--limits", 0, 40),
+        ("--panel", "2024-01-01T02", "--panel", "time=2024-01-01T03,title=later",
+         "--maps-per-row", 1),
+        ("--inset", "Langfang", "--inset", "116.1,116.3,39.5,39.6", "--levels", "0,21,24",
+         "--cmap", "batlow", "--local-time", "Asia/Shanghai", "--no-caption"),
+        ("--contours", "auto", "--uncertain", "hatch", "--error-above", 2, "--no-title",
+         "--no-legend", "--no-bar", "--no-cities", "--observations", "obs.csv", "--hidden", "001"),
+    ):  # fmt: skip
+        status, out, err = run("map", "out.nc", "-o", "map.png", *arguments)
+        assert (status, out) == (0, "map.png\n"), err
+    for arguments, words in (
+        (("--levels", "0,many"), "--levels takes numbers, as 0,35,75,150; found '0,many'"),
+        (("--city", "Beijing", "--region", 116, 117, 39, 40), "leave one of them out"),
+        (("--panel", "draw=first"), "--panel takes the number of a draw"),
+        (("--panel", "2025-01-01"), "no hour 2025-01-01"),
+        (("--inset", "Beijing"), "lies outside of the map"),
+        (("--uncertain", "blur", "--cmap", "red"), "'fade' or 'hatch'"),
+    ):
+        status, _, err = run("map", "out.nc", "-o", "none.png", *arguments)
+        assert status == 1
+        assert words in err
+    period = ("--time", "2024-01-01T00", "2024-01-01T01")
+    status, out, err = run("animate", "out.nc", "-o", "hours.gif", *period, "--city", "Langfang")
+    assert (status, out[:11]) == (0, "hours.gif: "), err
+    assert "found 'hours.avi'" in run("animate", "out.nc", "-o", "hours.avi")[2]
+    assert sorted(os.listdir(folder)) == ["hours.gif", "map.png", "obs.csv", "other.nc", "out.nc"]
+
+
 def test_places_keep_their_zeros_and_their_map(folder, run):
     (folder / "places.csv").write_text("site;lon;lat\n007;116.2;39.6\n012;116.0;39.5\n")
     status, out, _ = reanalyse(run, "--at", "places.csv")
@@ -149,7 +181,9 @@ def test_data_sets_are_listed(run):
     assert "beijing36: " in out
 
 
-@pytest.mark.parametrize("command", ["reanalyse", "fit", "map", "validate", "demo", "datasets"])
+@pytest.mark.parametrize(
+    "command", ["reanalyse", "fit", "map", "animate", "validate", "demo", "datasets"]
+)
 def test_every_command_has_help(run, command):
     status, out, _ = run(command, "--help")
     assert status == 0

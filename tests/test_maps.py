@@ -29,8 +29,8 @@ from aqreanalysis.maps import (
     natural_earth,
     save_map,
 )
-from aqreanalysis.maps.frame import project, projection_for
 from aqreanalysis.maps.colours import robust_limits
+from aqreanalysis.maps.frame import project, projection_for
 from tools import make_natural_earth
 
 HOURS = pd.date_range("2014-11-03", periods=30, freq="h")

@@ -159,7 +159,7 @@ def draw(
 ) -> None:
     """Draw a product as a map with coastlines, borders, cities and, if given, its stations.
 
-    Examples:
+    Hours, layers, draws and methods can lie side by side, and parts be enlarged. Examples:
 
     aqreanalysis map us.nc -o us.png --time 2011-07-03T20
 

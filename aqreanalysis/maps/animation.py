@@ -385,15 +385,17 @@ def _mp4(
     with tempfile.TemporaryFile() as said:
         program = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
         assert program.stdin is not None
+        finished = False
         try:
             with suppress(BrokenPipeError):  # ffmpeg says why
                 yield lambda picture: _send(program, picture)
+            finished = True
+        finally:
+            with suppress(BrokenPipeError):
                 program.stdin.close()
+            if not finished:
+                program.kill()
             failed = program.wait()
-        except BaseException:
-            program.kill()
-            program.wait()
-            raise
         said.seek(0)
         reason = said.read().decode(errors="replace").strip()
     if failed:

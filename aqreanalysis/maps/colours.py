@@ -18,6 +18,9 @@ from aqreanalysis.maps.style import Style
 #: What numbers mean, which decides about their colours.
 Kind = Literal["value", "uncertainty", "difference", "probability"]
 
+#: At which ends of a colour bar values lie beyond.
+Extend = Literal["neither", "min", "max", "both"]
+
 #: Share of a colour map that is used, from its pale end: the darkest part would swallow coastlines,
 #: borders and hatching.
 _DARKEST = 0.85
@@ -39,7 +42,7 @@ class Colours:
     map: Colormap
     norm: Normalize
     present: bool
-    extend: str
+    extend: Extend
     classes: tuple[Patch, ...] | None = None
     kind: Kind = "value"
 
@@ -63,10 +66,7 @@ class Colours:
             return cls(chosen, norm, finite.size > 0, extend, kind=kind)
         low, high = _limits(kind, cells, stations, style)
         centre = _centre(kind, style)
-        if centre is None:
-            norm = Normalize(low, high)
-        else:
-            norm = TwoSlopeNorm(centre, low, high)
+        norm = Normalize(low, high) if centre is None else TwoSlopeNorm(centre, low, high)
         return cls(chosen, norm, finite.size > 0, _extend(finite, low, high), kind=kind)
 
     @classmethod
@@ -129,7 +129,7 @@ def kind_of(layer: xr.DataArray, name: str, what: What, values: Sequence[np.ndar
     if not finite.size or (units not in _UNITS_OF_DIFFERENCES and name not in POLLUTANTS):
         return "value"
     low, high = np.percentile(finite, (2, 98))
-    return "difference" if low < -0.2 * high and high > 0 else "value"
+    return "difference" if low < -0.2 * max(high, 0.0) else "value"
 
 
 def says_difference(text: str) -> bool:
@@ -178,10 +178,12 @@ def _limits(
     return centre - away, centre + away
 
 
-def _extend(finite: np.ndarray, low: float, high: float) -> str:
+def _extend(finite: np.ndarray, low: float, high: float) -> Extend:
     """Return at which ends of the colours values lie beyond."""
     below, above = bool((finite < low).any()), bool((finite > high).any())
-    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max"}.get((below, above), "both")
+    if below and above:
+        return "both"
+    return "min" if below else "max" if above else "neither"
 
 
 def robust_limits(cells: np.ndarray, stations: np.ndarray) -> tuple[float, float] | None:

@@ -15,6 +15,7 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import MaxNLocator
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, Pollutant
+from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.frame import (
     LEFT_IN,
     SMALL_PT,
@@ -25,7 +26,6 @@ from aqreanalysis.maps.frame import (
     Frame,
     lay_out,
 )
-from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.layers import What
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from aqreanalysis.conventions import POLLUTANTS, STATION
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.maps.basemap import Surroundings, draw_basemap
 from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.frame import SUBTITLE_PT, TEXT_PT, Frame, Region, panel_frames
@@ -162,6 +162,9 @@ def _panels(
                 f"{', '.join(vars(common))}, product and title"
             )
         request = Request(**{**vars(common), **options})
+        named_layer = request.variable
+        if named_layer in dataset and TIME not in dataset[named_layer].coords:
+            request = replace(request, time=None)  # such as the distance to the nearest station
         if STATION in dataset.dims:
             scene = station_scene(dataset, request, hidden=hidden)
         else:
@@ -339,7 +342,7 @@ def _sheet(
     shared = [*titles[:1], *concentrations][-1].partition(":")[0]
     shared = titles[0] if len(set(titles)) == 1 else shared
     own = as_written(title) if isinstance(title, str) and title else shared
-    subtitles = {panel.scene.subtitle(style.local_time) for panel in panels}
+    subtitles = {panel.scene.subtitle(style.local_time) for panel in panels} - {""}
     captions = [panel.scene.caption(frame).removesuffix(".").split(". ") for panel in panels]
     sentences = list(dict.fromkeys(part for caption in captions for part in caption))
     methods = [part.removeprefix("Method: ") for part in sentences if part.startswith("Method: ")]

@@ -91,10 +91,10 @@ def select_start(dataset: xr.Dataset, start: Time | None) -> xr.Dataset:
             f"name the outlook of the set: start={clock(starts.values[0])!r}; there are "
             f"{_span(starts)}"
         )
-    wanted = starts[0] if start is None else pd.Timestamp(_utc(start))
+    wanted = starts[0] if start is None else pd.Timestamp(str(_utc(start)))
     if wanted not in starts:
         raise MapError(_missing_hour(starts, wanted, "outlook"))
-    one = dataset.isel({REFERENCE: int(starts.get_loc(wanted))})
+    one = dataset.isel({REFERENCE: starts.tolist().index(wanted)})
     times = xr.Variable(LEAD, one[TIME].values, dict(dataset[TIME].attrs))
     return one.drop_vars(TIME).assign_coords({TIME: times}).swap_dims({LEAD: TIME})
 

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, REFERENCE, TIME
@@ -226,7 +224,7 @@ def _scene(
     method = str(dataset.attrs.get("method", "")).rstrip(".")
     reference = None
     if REFERENCE in dataset.variables and dataset[REFERENCE].ndim == 0:
-        reference = np.datetime64(pd.Timestamp(dataset[REFERENCE].values), "ns")
+        reference = np.datetime64(dataset[REFERENCE].values.item(), "ns")
     extra = []
     if reference is not None and variable in POLLUTANTS and request.what == "value":
         extra.append("outlook")
@@ -245,10 +243,3 @@ def _scene(
         reference=reference,
         extra=tuple(extra),
     )
-
-
-def request_of(options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
-    """Return what keyword arguments say of the part to show, and the others."""
-    names = ("variable", "time", "what", "start", "draw")
-    chosen = {name: options[name] for name in names if name in options}
-    return Request(**chosen), {k: v for k, v in options.items() if k not in names}
