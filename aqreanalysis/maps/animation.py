@@ -68,9 +68,9 @@ def animate(
 ) -> Path:
     """Write an animation of the hours of a product, or of stations, as MP4 or GIF.
 
-    The limits of the colours are the same in all frames, and a clock says the hour. MP4 needs
-    ffmpeg, as a program or as the package imageio-ffmpeg; GIF needs nothing, is larger, and has 255
-    colours. The file appears when it is complete.
+    The limits of the colours are the same in all frames, and a clock says the hour. MP4 needs the
+    program ffmpeg, of the system or where matplotlib's ``animation.ffmpeg_path`` says; GIF needs
+    nothing, is larger, and has 255 colours. The file appears when it is complete.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _check(path: Path, style: Style, frames_per_second: float) -> None:
 
 
 def ffmpeg() -> str:
-    """Return the program ffmpeg: matplotlib's, that of the system, or of imageio-ffmpeg.
+    """Return the program ffmpeg: that of matplotlib's ``animation.ffmpeg_path``.
 
     Raises
     ------
@@ -149,17 +149,12 @@ def ffmpeg() -> str:
         If there is none.
     """
     program = shutil.which(matplotlib.rcParams["animation.ffmpeg_path"])
-    if program is not None:
-        return program
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-not-found]
-
-        return str(get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
+    if program is None:
         raise MapError(
-            "an .mp4 needs ffmpeg, which is not installed: install ffmpeg or the package "
-            "imageio-ffmpeg, or end the name in .gif, which needs neither"
-        ) from None
+            "an .mp4 needs the program ffmpeg, which is not there: install it, set matplotlib's "
+            "rcParams['animation.ffmpeg_path'] to where it is, or end the name in .gif"
+        )
+    return program
 
 
 def _scenes(

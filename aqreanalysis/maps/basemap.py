@@ -19,8 +19,10 @@ _SCALE_BAR_DEG = 100.0
 _MOST_CITIES = 25
 #: Cities that are tried, those of most people first.
 _CANDIDATES = 400
-#: Where the name of a city may stand: right of its dot, left, above, below.
-_NAME_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))
+#: Where the name of a city may stand: right of its dot, left, above, below, and between these.
+_NAME_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
+#: A city that has no room is not represented by a smaller one this near, points.
+_SUBURB_PT = 22.0
 
 #: Left, bottom, right, top.
 Box = tuple[float, float, float, float]
@@ -85,7 +87,7 @@ def draw_basemap(
     if wanted.graticule:
         _draw_graticule(frame, wanted.labels)
     if wanted.scale_bar:
-        _draw_scale_bar(frame)
+        _draw_scale_bar(frame, _bar_begins(wanted.covered))
     if wanted.cities:
         places = np.stack(project(frame.projection, *stations), axis=1)
         _draw_cities(frame, places, wanted)
@@ -129,12 +131,17 @@ def _draw_graticule(frame: Frame, labels: tuple[str, ...]) -> None:
     drawn.xlabel_style = drawn.ylabel_style = {"size": TEXT_PT, "color": "#333333"}
 
 
-def _draw_scale_bar(frame: Frame) -> None:
+def _bar_begins(covered: tuple[Box, ...]) -> float:
+    """Return where the scale bar begins, as a share of the width: right of what is in its place."""
+    return 0.03 + max((box[2] for box in covered if box[0] < 0.3 and box[1] < 0.1), default=0.0)
+
+
+def _draw_scale_bar(frame: Frame, begins: float) -> None:
     """Draw a bar of a round number of km, true at its place, in the lower left corner."""
     west, east, south, north = frame.extent
     if frame.window[1] - frame.window[0] > _SCALE_BAR_DEG:
         return
-    x = west + 0.03 * (east - west)
+    x = west + begins * (east - west)
     y = south + 0.035 * (north - south)
     unit_km = _km_per_unit(frame, x + 0.1 * (east - west), y)
     length_km = _round_down(0.22 * (east - west) * unit_km)
@@ -166,27 +173,40 @@ def _draw_cities(frame: Frame, stations_xy: np.ndarray, wanted: Surroundings) ->
         for box in wanted.covered
     ]
     if wanted.scale_bar:
-        taken.append(_scale_bar_box(edges))
+        taken.append(_scale_bar_box(edges, _bar_begins(wanted.covered)))
     occupied = np.array(taken).reshape(-1, 4)
-    names = np.empty((0, 4))
+    names, unnamed = np.empty((0, 4)), np.empty((0, 2))
     candidates = cities(frame.window)[:_CANDIDATES]
     degrees = np.array([(city.longitude, city.latitude) for city in candidates]).reshape(-1, 2)
     places = np.stack(project(frame.projection, *degrees.T), axis=1)
     for city, place in zip(candidates, places, strict=True):
         if len(names) >= 2 * wanted.most_cities:
             break
-        dot = _box(place * frame.unit_pt, (0, 0), 3, 3)
+        at = place * frame.unit_pt
+        dot = _box(at, (0, 0), 3, 3)
         covering = np.concatenate([names, occupied[len(stations_xy) :]])
-        if not _within(dot, edges) or _overlap(dot, covering):
+        if not _within(dot, edges) or (np.hypot(*(unnamed - at).T) < _SUBURB_PT).any():
             continue
-        half_width, half_height = 0.31 * SMALL_PT * len(city.name), 0.6 * SMALL_PT
-        for right, up in _NAME_SIDES:
-            shift = right * (half_width + 4), up * (half_height + 3)
-            box = _box(place * frame.unit_pt, shift, half_width, half_height)
-            if _within(box, edges) and not (_overlap(box, occupied) or _overlap(box, names)):
-                _draw_city(frame, city.name, (place[0], place[1]), shift)
-                names = np.concatenate([names, [box, dot]])
-                break
+        box = None if _overlap(dot, covering) else _room_for(city.name, at, edges, occupied, names)
+        if box is None:
+            unnamed = np.concatenate([unnamed, [at]])
+            continue
+        shift = (box[0] + box[2]) / 2 - at[0], (box[1] + box[3]) / 2 - at[1]
+        _draw_city(frame, city.name, (place[0], place[1]), shift)
+        names = np.concatenate([names, [box, dot]])
+
+
+def _room_for(
+    name: str, at: np.ndarray, edges: list[float], occupied: np.ndarray, names: np.ndarray
+) -> Box | None:
+    """Return where the name of a city covers nothing, (n, 4) each, if there is such a place."""
+    half_width, half_height = 0.31 * SMALL_PT * len(name), 0.6 * SMALL_PT
+    for right, up in _NAME_SIDES:
+        shift = right * (half_width + 4), up * (half_height + 3)
+        box = _box(at, shift, half_width, half_height)
+        if _within(box, edges) and not (_overlap(box, occupied) or _overlap(box, names)):
+            return box
+    return None
 
 
 def _draw_city(
@@ -280,10 +300,11 @@ def _box(
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _scale_bar_box(edges: list[float]) -> Box:
+def _scale_bar_box(edges: list[float], begins: float) -> Box:
     """Return the corner where the scale bar stands, which no name may enter."""
     west, east, south, _ = edges
-    return west, south, west + 0.28 * (east - west), south + 40
+    left = west + (begins - 0.03) * (east - west)
+    return left, south, left + 0.28 * (east - west), south + 40
 
 
 def _within(box: Box, edges: list[float]) -> bool:

@@ -14,15 +14,16 @@ from aqreanalysis.maps.period import MapError
 from aqreanalysis.maps.scene import Scene
 from aqreanalysis.maps.style import Style
 
-#: Corners in order of preference; the scale bar is in the fourth.
-_CORNERS = ((1, 1), (1, 0), (0, 1))
+_CORNERS = ((1, 1), (1, 0), (0, 1), (0, 0))
+#: A corner may be nearer to its part by the width of the map for so large a share of stations.
+_NEARNESS = 0.4
 _OUTLINE = "#111111"
 #: Lines of an inset are as wide as of a map of its size.
 _LINE_WEIGHT, _MARK_SCALE, _MOST_CITIES = 0.7, 0.8, 6
 
 
 def draw_insets(frame: Frame, scene: Scene, colours: Colours, style: Style) -> tuple[Box, ...]:
-    """Draw the insets of a map in the corners with the fewest stations.
+    """Draw the insets of a map in corners that are near and have few stations.
 
     Returns
     -------
@@ -124,12 +125,13 @@ def _part_of(frame: Frame, region: Region) -> tuple[float, float]:
 
 def _cost(
     frame: Frame, scene: Scene, part: tuple[float, float], corner: tuple[int, int]
-) -> tuple[bool, int]:
-    """Return whether a corner holds the enlarged part itself, and how many stations."""
+) -> tuple[bool, float]:
+    """Return whether a corner holds the enlarged part itself, and how ill it is for an inset."""
     low = tuple(0.58 * at for at in corner)
     inside = all(start <= share <= start + 0.42 for start, share in zip(low, part, strict=True))
+    away = np.hypot(part[0] - low[0] - 0.21, part[1] - low[1] - 0.21)
     x, y = project(frame.projection, *scene.stations.places)
     x_low, x_high, y_low, y_high = frame.extent
     across, up = (x - x_low) / (x_high - x_low), (y - y_low) / (y_high - y_low)
     covered = (abs(across - low[0] - 0.21) < 0.21) & (abs(up - low[1] - 0.21) < 0.21)
-    return inside, int(covered.sum())
+    return inside, float(covered.sum() / max(covered.size, 1) + _NEARNESS * away)

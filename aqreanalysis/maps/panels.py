@@ -149,8 +149,8 @@ def _panels(
     named = isinstance(panels, Mapping)
     listed = list(panels.items()) if isinstance(panels, Mapping) else [("", p) for p in panels]
     if isinstance(panels, str) or not 1 <= len(listed) <= _MOST_PANELS:
-        found = repr(panels) if isinstance(panels, str) else len(listed)
-        raise MapError(f"panels needs a list of 1 to {_MOST_PANELS} maps; found {found}")
+        given = repr(panels) if isinstance(panels, str) else len(listed)
+        raise MapError(f"panels needs a list of 1 to {_MOST_PANELS} maps; found {given}")
     shown = []
     for name, panel in listed:
         dataset, options = _options(product, panel)

@@ -89,11 +89,11 @@ class Style:
         )
         faults = [fault for fault in checks if fault]
         try:
-            found = self.regions
+            regions = self.regions
         except MapError as error:
             faults.append(str(error))
         else:
-            faults += ["a map has room for three insets"] if len(found) > 3 else []
+            faults += ["a map has room for three insets"] if len(regions) > 3 else []
         if faults:
             raise MapError("; ".join(faults))
 
@@ -131,9 +131,9 @@ class Style:
             return self.cmap
         if self.cmap in colormaps:
             return colormaps[self.cmap]
-        found = cm.cmaps[self.cmap]
-        assert isinstance(found, Colormap)
-        return found
+        chosen = cm.cmaps[self.cmap]
+        assert isinstance(chosen, Colormap)
+        return chosen
 
     def _limits_fault(self) -> str:
         """Return what is wrong with the limits and the centre."""
