@@ -12,7 +12,7 @@ from PIL import Image
 from test_maps import BEIJING, product_on, stations_at
 
 from aqreanalysis.atomic import WriteError
-from aqreanalysis.maps import MapError, animate, animation, map_field
+from aqreanalysis.maps import MapError, animate, animation, map_field, video
 
 STYLE = {"cities": False, "caption": False, "progress": False}
 
@@ -135,7 +135,7 @@ def test_what_is_no_animation_is_refused_and_nothing_is_written(
 
 
 def test_without_ffmpeg_the_message_says_what_would_do(beijing, tmp_path, monkeypatch):
-    monkeypatch.setattr(animation.shutil, "which", lambda program: None)
+    monkeypatch.setattr(video.shutil, "which", lambda program: None)
     with pytest.raises(MapError, match=r"needs the program ffmpeg.*or end the name in \.gif"):
         animate(beijing, tmp_path / "film.mp4", **STYLE)
     assert not list(tmp_path.iterdir())
@@ -150,7 +150,7 @@ def program(tmp_path, monkeypatch):
         path.parent.mkdir()
         path.write_text(f"#!{sys.executable}\nimport sys\n{body}")
         path.chmod(path.stat().st_mode | stat.S_IEXEC)
-        monkeypatch.setattr(animation.shutil, "which", lambda name: str(path))
+        monkeypatch.setattr(video.shutil, "which", lambda name: str(path))
 
     return make
 

@@ -1,23 +1,18 @@
 """Animations of the hours of a product: the base is drawn once, and what changes over it."""
 
 import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from tqdm.auto import tqdm
 
-from aqreanalysis.atomic import atomic_file, check_target, explained
+from aqreanalysis.atomic import atomic_file, explained
 from aqreanalysis.conventions import DRAW, STATION, TIME
 from aqreanalysis.maps.basemap import LINES_Z, Surroundings, draw_basemap
 from aqreanalysis.maps.colours import Colours
@@ -35,6 +30,7 @@ from aqreanalysis.maps.marks import (
 from aqreanalysis.maps.period import MapError, Time, select_period, select_start
 from aqreanalysis.maps.scene import Request, Scene, colours_of, field_scene, station_scene
 from aqreanalysis.maps.style import Style, checked_region
+from aqreanalysis.maps.video import check_video, video
 from aqreanalysis.observations import default_variable
 
 #: 1280 pixels wide, where a map has 1600.
@@ -45,8 +41,8 @@ _SAMPLED_HOURS = 48
 _LARGEST_BYTES = 4e9
 #: What a map may have and an animation has not, since it would change from hour to hour.
 _NOT_ANIMATED = ("inset", "contours", "uncertain", "size_by_value")
-#: Colours of a GIF, and how many of them are for values at most.
-_GIF_COLOURS, _VALUE_COLOURS = 255, 180
+#: Colours of a GIF that are for values, at most.
+_VALUE_COLOURS = 180
 
 
 def animate(
@@ -116,7 +112,7 @@ def animate(
     with (
         explained(path),
         atomic_file(path) as partial,
-        _writer(partial, film, frames_per_second) as write,
+        video(partial, film.size, frames_per_second, colours=film.colours) as write,
     ):
         for scene in tqdm(scenes, desc="frames", disable=not progress):
             write(film.picture(scene))
@@ -125,36 +121,10 @@ def animate(
 
 def _check(path: Path, style: Style, frames_per_second: float) -> None:
     """Refuse what cannot be an animation, before anything is computed."""
-    if path.suffix.lower() not in (".mp4", ".gif"):
-        raise MapError(
-            f"an animation is written as .mp4 or .gif; found {path.name!r}. Change its ending."
-        )
-    check_target(path, overwrite=True)
-    number = isinstance(frames_per_second, int | float) and not isinstance(frames_per_second, bool)
-    if not (number and 0.1 <= frames_per_second <= 60):
-        raise MapError(f"frames_per_second is from 0.1 to 60; found {frames_per_second!r}")
+    check_video(path, frames_per_second)
     unfit = [name for name in _NOT_ANIMATED if getattr(style, name) not in (None, False)]
     if unfit:
         raise MapError(f"an animation has no {', '.join(unfit)}: leave it out")
-    if path.suffix.lower() == ".mp4":
-        ffmpeg()
-
-
-def ffmpeg() -> str:
-    """Return the program ffmpeg: that of matplotlib's ``animation.ffmpeg_path``.
-
-    Raises
-    ------
-    MapError
-        If there is none.
-    """
-    program = shutil.which(matplotlib.rcParams["animation.ffmpeg_path"])
-    if program is None:
-        raise MapError(
-            "an .mp4 needs the program ffmpeg, which is not there: install it, set matplotlib's "
-            "rcParams['animation.ffmpeg_path'] to where it is, or end the name in .gif"
-        )
-    return program
 
 
 def _scenes(
@@ -320,85 +290,3 @@ def _joined(values: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
     """Return the values of cells and stations of several hours as those of one."""
     cells, stations = (np.concatenate(parts) for parts in zip(*values, strict=True))
     return cells, stations
-
-
-@contextmanager
-def _writer(
-    path: Path, film: _Film, frames_per_second: float
-) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield what takes the pictures, (height, width, 3) uint8, and writes them to a file."""
-    if path.suffix.lower() == ".gif":
-        with _gif(path, film.colours, frames_per_second) as write:
-            yield write
-    else:
-        with _mp4(path, film.size, frames_per_second) as write:
-            yield write
-
-
-@contextmanager
-def _gif(
-    path: Path, colours: np.ndarray, frames_per_second: float
-) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield what takes the pictures of a GIF; colours (n, 3) uint8 are those of the values."""
-    from PIL import Image
-
-    pictures: list[Image.Image] = []
-    palette = Image.new("P", (1, 1))
-
-    def write(picture: np.ndarray) -> None:
-        image = Image.fromarray(picture)
-        if not pictures:
-            # One palette for all, so that the colours of a place do not flicker: those of values,
-            # and of words and lines as many as are left.
-            others = image.quantize(_GIF_COLOURS - len(colours)).getpalette() or []
-            palette.putpalette([*colours.ravel().tolist(), *others[: 3 * 255 - colours.size]])
-        pictures.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
-
-    yield write
-    pictures[0].save(
-        path,
-        save_all=True,
-        append_images=pictures[1:],
-        duration=round(1000 / frames_per_second),
-        loop=0,
-    )
-
-
-@contextmanager
-def _mp4(
-    path: Path, size: tuple[int, int], frames_per_second: float
-) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield what takes the pictures of an MP4, which ffmpeg makes."""
-    width, height = size
-    command = [
-        *(ffmpeg(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-        *("-s", f"{width}x{height}", "-r", f"{frames_per_second:g}", "-i", "-", "-an"),
-        # Sides must be even, and players want this format of pixels.
-        *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white", "-pix_fmt", "yuv420p"),
-        *("-movflags", "+faststart", str(path)),
-    ]
-    with tempfile.TemporaryFile() as said:
-        program = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
-        assert program.stdin is not None
-        finished = False
-        try:
-            with suppress(BrokenPipeError):  # ffmpeg says why
-                yield lambda picture: _send(program, picture)
-            finished = True
-        finally:
-            with suppress(BrokenPipeError):
-                program.stdin.close()
-            if not finished:
-                program.kill()
-            failed = program.wait()
-        said.seek(0)
-        reason = said.read().decode(errors="replace").strip()
-    if failed:
-        last = reason.splitlines()[-1] if reason else f"exit status {failed}"
-        raise OSError(f"ffmpeg made no video ({last}); try a .gif")
-
-
-def _send(program: subprocess.Popen[bytes], picture: np.ndarray) -> None:
-    """Send a picture to ffmpeg."""
-    assert program.stdin is not None
-    program.stdin.write(picture.tobytes())

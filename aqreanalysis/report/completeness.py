@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.figures.sheet import house_style
 from aqreanalysis.maps import map_scores
 from aqreanalysis.observations.contract import stored_values
 from aqreanalysis.observations.quality_control import FAULTS, QC_FLAGS, REJECTED, bits_of
@@ -16,7 +17,6 @@ from aqreanalysis.report.sheet import (
     Picture,
     drawable,
     drawable_pollutant,
-    house_style,
     new_sheet,
     picture_of,
     write_legend,

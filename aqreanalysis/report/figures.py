@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from aqreanalysis.figures.sheet import house_style
 from aqreanalysis.report.agreement import density_figure, taylor_figure
 from aqreanalysis.report.findings import Findings
 from aqreanalysis.report.parts import (
@@ -16,7 +17,7 @@ from aqreanalysis.report.probability import (
     position_figure,
     reliability_figures,
 )
-from aqreanalysis.report.sheet import Picture, house_style
+from aqreanalysis.report.sheet import Picture
 from aqreanalysis.report.stations import map_figure, series_figures, series_intro
 
 _ABOUT_INTERVALS = (

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.figures.sheet import house_style
 from aqreanalysis.maps import MapError
 from aqreanalysis.observations.contract import stored_values
 from aqreanalysis.observations.quality_control import (
@@ -22,7 +23,7 @@ from aqreanalysis.observations.time_axis import step_hours
 from aqreanalysis.report.completeness import completeness_picture, station_map
 from aqreanalysis.report.figures import Group
 from aqreanalysis.report.page import check_report_target, render_page, write_page
-from aqreanalysis.report.sheet import Picture, house_style
+from aqreanalysis.report.sheet import Picture
 from aqreanalysis.report.tables import Cell, Row, Table
 from aqreanalysis.report.words import counted, enumerated, number, percent, pollutant_text
 

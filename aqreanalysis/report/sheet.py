@@ -2,14 +2,11 @@
 
 import base64
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
@@ -33,29 +30,6 @@ _STYLES = {
 _OTHER_STYLES = (("#0072b2", "o"), ("#cc79a7", "v"), ("#e69f00", "P"), ("#56b4e9", "X"))
 _LONGEST_LABEL = 30
 
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.labelsize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e3e3e3",
-    "grid.linewidth": 0.7,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 5.5,
-    "xtick.color": "#333333",
-    "ytick.color": "#333333",
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
-    "legend.fontsize": 9.5,
-    "legend.frameon": False,
-    "legend.handlelength": 1.6,
-    "legend.columnspacing": 1.4,
-}
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -70,13 +44,6 @@ class Picture:
     source: str
     width: int
     height: int
-
-
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Draw in the report's style, whatever the user's own is."""
-    with style.context(["default", _STYLE]):
-        yield
 
 
 def new_sheet(height_in: float = HEIGHT_IN, **subplot: Any) -> tuple[Figure, Axes]:
