@@ -480,3 +480,51 @@ class AqnetAccessor:
         from aqreanalysis.maps import animate
 
         return animate(self._dataset, path, **options)
+
+    def plot_series(
+        self, place: Any = None, variable: str | None = None, **options: Any
+    ) -> "Figure":
+        """Draw the series of a station or a place with its 90 % interval.
+
+        Options are those of `aqreanalysis.figures.plot_series`: ``observations``, ``time``,
+        ``start``, ``local_time``, ``title``, ``axes``.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr
+        >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+        >>> obs.aqnet.plot_series("S01").axes[0].get_title(loc="left")
+        'S01 (Town 1)'
+        """
+        from aqreanalysis.figures import plot_series
+
+        return plot_series(self._dataset, place, variable, **options)
+
+    def plot_cycle(self, cycle: str = "day", place: Any = None, **options: Any) -> "Figure":
+        """Draw the mean and the middle half by hour of the day, day of the week or month.
+
+        Options are those of `aqreanalysis.figures.plot_cycle`: ``variable``, ``time``,
+        ``local_time``, ``axes``.
+        """
+        from aqreanalysis.figures import plot_cycle
+
+        return plot_cycle(self._dataset, cycle, place, **options)  # type: ignore[arg-type]
+
+    def plot_calendar(self, place: Any = None, **options: Any) -> "Figure":
+        """Draw the mean of each day as a calendar.
+
+        Options are those of `aqreanalysis.figures.plot_calendar`: ``variable``, ``time``,
+        ``local_time``, ``axes``, ``limits``, ``levels``, ``cmap``.
+        """
+        from aqreanalysis.figures import plot_calendar
+
+        return plot_calendar(self._dataset, place, **options)
+
+    def plot_rose(self, place: Any = None, variable: str | None = None, **options: Any) -> "Figure":
+        """Draw from where the wind comes, and how polluted it is.
+
+        Options are those of `aqreanalysis.figures.plot_rose`: ``time``, ``axes``.
+        """
+        from aqreanalysis.figures import plot_rose
+
+        return plot_rose(self._dataset, place, variable, **options)

@@ -156,6 +156,7 @@ def animate_time_encoding(
         (hand,) = right.plot([0, 0], [0, 1], color=ORANGE, linewidth=1)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
+        figure.set_layout_engine("none")  # all frames have the layout of the first
         height, width = np.asarray(canvas.buffer_rgba()).shape[:2]
         with (
             explained(path),

@@ -19,6 +19,7 @@ from aqreanalysis.figures.sheet import (
     axes_of,
     clock_words,
     house_style,
+    legend_above,
     name_of,
 )
 from aqreanalysis.maps.colours import Colours, kind_of
@@ -109,7 +110,7 @@ def plot_cycle(
         written = f"{name}: {count:,} values".replace(",", "\u202f")
         drawn.set_title(written, loc="left", family=families(written))
         drawn.set_ylim(bottom=min(0.0, float(np.nanmin(np.append(quartiles, 0.0)))))
-        drawn.legend(loc="upper right", ncols=3)
+        legend_above(drawn)
     figure = drawn.figure
     assert isinstance(figure, Figure)
     return figure
@@ -170,6 +171,7 @@ def plot_calendar(
         kind = kind_of(layer, variable, "value", [days.to_numpy()])
         colours = Colours.of(kind, np.array([]), days.to_numpy(), chosen_style)
         _draw_years(drawn, days, years, colours)
+        drawn.set_xlabel(f"grey: fewer than {100 * MINIMUM_CAPTURE:.0f} % of the hours", size=8)
         if colours.present:
             drawn.figure.colorbar(
                 ScalarMappable(colours.norm, colours.map),

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from aqreanalysis.conventions import STATION
 from aqreanalysis.figures.sheet import FigureError, house_style
@@ -20,10 +21,12 @@ from aqreanalysis.methods.series import StationSeries
 from aqreanalysis.network import StationNetwork
 
 #: Size of a panel, and room for the colour bar and the title, inches.
-_PANEL_IN, _BAR_IN = 3.6, 1.0
+_PANEL_IN, _BAR_IN = 4.2, 1.0
 #: Mark of a station without weight, and of one with all of it.
 _SMALLEST, _LARGEST = 10.0, 320.0
 _LINE_WEIGHT, _CITIES = 0.6, 4
+#: Share of the weight that lies on the map; the rest is spread over far stations.
+_SHOWN_SHARE = 0.8
 #: Weights that are written beside their stations, in each band.
 _WRITTEN = 3
 
@@ -44,7 +47,8 @@ def plot_neighbours(
     """Draw on which stations the estimate at a place depends, a map for each band.
 
     The value of a mark is the weight of the station in that band, of which all sum to 1; it may be
-    below 0 where another station stands in front. The largest are written.
+    below 0 where another station stands in front. The largest are written; four fifths of
+    the weight lie on the map.
 
     Parameters
     ----------
@@ -81,7 +85,7 @@ def plot_neighbours(
     target = float(place[0]), float(place[1])
     weights = _weights_of(method, observations, target)
     used = np.abs(weights.weight).max(0) > 0
-    region = _region(weights, used, target)
+    region = _region(weights, _decisive(weights.weight), target)
     with house_style():
         drawn = _panels(axes, len(weights.bands), region)
         largest = max(float(weights.weight.max()), 1e-9)
@@ -158,10 +162,20 @@ def _learned_weights(
     return _Weights(network.longitude, network.latitude, weight, words)
 
 
+def _decisive(weight: np.ndarray) -> np.ndarray:
+    """Return which stations (station,) together have most of the weight, over all bands."""
+    size = np.abs(weight).mean(0)
+    order = np.argsort(-size)
+    share = np.cumsum(size[order]) / max(size.sum(), 1e-12)
+    decisive = np.zeros(size.size, bool)
+    decisive[order[: int(np.searchsorted(share, _SHOWN_SHARE)) + 1]] = True
+    return decisive
+
+
 def _region(
     weights: _Weights, used: np.ndarray, target: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Return the extent of the target and of the stations on which it depends, with a margin."""
+    """Return the extent of the target and of some stations, with a margin."""
     # On across the date line, from the target.
     east = target[0] + (weights.longitude[used] - target[0] + 180) % 360 - 180
     longitude, latitude = np.append(east, target[0]), np.append(weights.latitude[used], target[1])
@@ -220,10 +234,11 @@ def _draw_weights(
         **style,
     )  # fmt: skip
     for row in order[::-1][:_WRITTEN]:
+        radius_pt = np.sqrt((_SMALLEST + (_LARGEST - _SMALLEST) * min(share[row], 1.0)) / np.pi)
         frame.axes.annotate(
-            f"{weight[row]:.2f}".replace("-", "\u2212"), (x[row], y[row]), fontsize=7,
-            ha="center", va="center", zorder=STATION_Z + 0.3,
-            color="white" if weight[row] > 0.6 * float(norm.vmax or 1.0) else "black",
+            f"{weight[row]:.2f}".replace("-", "\u2212"), (x[row], y[row]), (0, radius_pt + 2),
+            textcoords="offset points", fontsize=8, ha="center", va="bottom",
+            zorder=STATION_Z + 0.3, path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
 
 

@@ -93,8 +93,8 @@ def plot_rose(
         if not isinstance(drawn, PolarAxes):
             raise FigureError("a rose needs polar axes: figure.add_subplot(projection='polar')")
         _draw_bars(drawn, shares, labels, f"{name_of(variable)}\n({units_of(chosen, variable)})")
-        written = f"{name}: {valid.sum():,} hours, {calm.mean():.0%} calm"
-        written = written.replace(",", "\u202f").replace("%", " %")
+        hours = f"{valid.sum():,}".replace(",", "\u202f")
+        written = f"{name}: {hours} hours, {100 * calm.mean():.0f} % calm"
         drawn.set_title(written, loc="left", family=families(written), pad=16)
     figure = drawn.figure
     assert isinstance(figure, Figure)
@@ -136,6 +136,7 @@ def _draw_bars(axes: PolarAxes, shares: np.ndarray, labels: list[str], title: st
         bottom += share
     axes.set_xticks(np.arange(8) * np.pi / 4, _POINTS)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-    axes.set_rlabel_position(11)
+    # Where the bars are shortest.
+    axes.set_rlabel_position(float(np.degrees(angles[int(np.argmin(bottom))])))
     axes.tick_params(axis="y", labelsize=8)
     axes.legend(title=title, loc="center left", bbox_to_anchor=(1.08, 0.5))

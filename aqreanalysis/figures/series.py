@@ -17,6 +17,7 @@ from aqreanalysis.figures.sheet import (
     axes_of,
     date_axis,
     house_style,
+    legend_above,
     name_of,
 )
 from aqreanalysis.maps.legend import families, units_of
@@ -96,7 +97,7 @@ def plot_series(
         written = name if title is None else title
         drawn.set_title(written, loc="left", family=families(written))
         if drawn.get_legend_handles_labels()[0]:
-            drawn.legend(loc="upper right", ncols=3)
+            legend_above(drawn)
         else:
             drawn.text(0.5, 0.5, "no values", transform=drawn.transAxes, ha="center")
     figure = drawn.figure

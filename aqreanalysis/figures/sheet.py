@@ -77,6 +77,14 @@ def name_of(variable: str) -> str:
     return known.label if known else variable.replace("_", " ")
 
 
+def legend_above(axes: Axes) -> None:
+    """Draw the legend above the axes, right of the title, where it covers nothing."""
+    columns = len(axes.get_legend_handles_labels()[0])
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=columns, borderpad=0.2, borderaxespad=0
+    )
+
+
 def date_axis(axes: Axes, zone: str | None) -> None:
     """Write dates below an axis of time, and whose they are."""
     locator = AutoDateLocator(minticks=3, maxticks=8)

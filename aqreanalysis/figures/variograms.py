@@ -135,7 +135,7 @@ def plot_bands(method: Any, *, farthest_km: float | None = None, axes: Any = Non
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
+    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
     >>> model = obs.aqnet.fit("pm25", schedule=aqr.Schedule(updates=0), progress=False)
     >>> len(plot_bands(model).axes[0].get_lines())
     3

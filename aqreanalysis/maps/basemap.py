@@ -17,6 +17,8 @@ _STATES_DEG, _ALL_STATES_DEG = 100.0, 20.0
 #: No scale bar on maps wider than this: scale differs too much between their parts.
 _SCALE_BAR_DEG = 100.0
 _MOST_CITIES = 25
+#: Width and height that the label of a degree needs with its surroundings, inches.
+_LABEL_IN = 0.95, 0.4
 #: Cities that are tried, those of most people first.
 _CANDIDATES = 400
 #: Where the name of a city may stand: right of its dot, left, above, below, and between these.
@@ -112,12 +114,14 @@ def _draw_graticule(frame: Frame, labels: tuple[str, ...]) -> None:
     from cartopy.mpl.ticker import LatitudeFormatter, LongitudeFormatter
 
     west, east, south, north = frame.window
-    meridians = _ticks(west, east)
+    left, right, bottom, top = frame.extent
+    inch = frame.unit_pt / 72
+    meridians = _ticks(west, east, (right - left) * inch / _LABEL_IN[0])
     drawn = frame.axes.gridlines(
         crs=PlateCarree(),
         draw_labels={side: {"left": "y", "bottom": "x"}[side] for side in labels} or False,
         xlocs=np.unique((meridians + 180) % 360 - 180),
-        ylocs=_ticks(south, north),
+        ylocs=_ticks(south, north, (top - bottom) * inch / _LABEL_IN[1]),
         x_inline=False,
         y_inline=False,
         linewidth=0.5,
@@ -266,11 +270,11 @@ def _draw(
     )
 
 
-def _ticks(low: float, high: float) -> np.ndarray:
-    """Return round degrees within a range."""
+def _ticks(low: float, high: float, room: float) -> np.ndarray:
+    """Return round degrees within a range, as many as there is room for their labels."""
     span = high - low
     steps = [1, 2, 5, 10] if span < 12 else [1, 1.5, 2, 3, 5, 10] if span < 150 else [1, 3, 6, 10]
-    ticks = np.asarray(MaxNLocator(nbins=7, steps=steps).tick_values(low, high))
+    ticks = np.asarray(MaxNLocator(nbins=int(np.clip(room, 2, 7)), steps=steps).tick_values(low, high))
     return ticks[(ticks >= low) & (ticks <= high)]
 
 
