@@ -282,7 +282,7 @@ def test_bands_of_a_reanalyser_have_correlations_and_weights_of_their_own(synthe
     assert (np.diff(slow) <= 1e-9).all()
     assert fast[0] < slow[0] < 1
     labels = legend_of(figure)
-    assert labels[0].startswith("under 8 h")
+    assert labels[0].startswith("under ")
     shares = [float(label.split(", ")[1].split(" ")[0]) for label in labels]
     assert sum(shares) == pytest.approx(100, abs=2)
     with pytest.raises(FigureError, match="found OrdinaryKriging"):

@@ -154,24 +154,28 @@ def animate_time_encoding(
         line = left.axvline(0, color="#222222", linewidth=1)
         (point,) = right.plot([0], [1], "o", color=ORANGE, markersize=10, zorder=5)
         (hand,) = right.plot([0, 0], [0, 1], color=ORANGE, linewidth=1)
+        moving = ((line, left), (point, right), (hand, right))
+        for artist, _ in moving:
+            artist.set_animated(True)  # not drawn with the rest, which is drawn once
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        figure.set_layout_engine("none")  # all frames have the layout of the first
+        base = canvas.copy_from_bbox(figure.bbox)
         height, width = np.asarray(canvas.buffer_rgba()).shape[:2]
+        hours = np.arange(_FRAMES) * period_hours / _FRAMES
         with (
             explained(path),
             atomic_file(path) as partial,
             video(partial, (width, height), frames_per_second) as write,
         ):
-            for hour in tqdm(
-                np.arange(_FRAMES) * period_hours / _FRAMES, desc="frames", disable=not progress
-            ):
+            for hour in tqdm(hours, desc="frames", disable=not progress):
                 angle = 2 * np.pi * hour / period_hours
                 place = np.sin(angle), np.cos(angle)
                 line.set_xdata([hour, hour])
                 point.set_data([place[0]], [place[1]])
                 hand.set_data([0, place[0]], [0, place[1]])
-                canvas.draw()
+                canvas.restore_region(base)
+                for artist, axes in moving:
+                    axes.draw_artist(artist)
                 write(np.asarray(canvas.buffer_rgba())[..., :3].copy())
     return path
 

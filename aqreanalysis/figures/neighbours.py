@@ -78,7 +78,7 @@ def plot_neighbours(
     >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
     >>> figure = plot_neighbours(OrdinaryKriging().fit(obs, "pm25"), obs, (116.4, 39.9))
     >>> figure.axes[0].get_title(loc="left")
-    'all hours: 16 of 45 stations'
+    'all hours: 24 of 45 stations'
     """
     if np.shape(place) != (2,) or not np.isfinite(np.asarray(place, np.float64)).all():
         raise FigureError(f"place needs longitude and latitude, as (116.4, 39.9); found {place!r}")

@@ -135,10 +135,10 @@ def plot_bands(method: Any, *, farthest_km: float | None = None, axes: Any = Non
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
-    >>> model = obs.aqnet.fit("pm25", schedule=aqr.Schedule(updates=0), progress=False)
-    >>> len(plot_bands(model).axes[0].get_lines())
-    3
+    >>> plot_bands(aqr.OrdinaryKriging())
+    Traceback (most recent call last):
+    aqreanalysis.figures.sheet.FigureError: a learned covariance is in a fitted Reanalyser; found
+    OrdinaryKriging
     """
     model, step_hours = learned(method)
     with torch.no_grad():
