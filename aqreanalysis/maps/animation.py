@@ -230,9 +230,10 @@ class _Film:
 
     @property
     def colours(self) -> np.ndarray:
-        """The colours that values may have, (n, 3) uint8."""
+        """White, black and the colours that values may have, (n, 3) uint8."""
         shades = self._colours.map(np.linspace(0, 1, min(self._colours.map.N, _VALUE_COLOURS)))
-        return np.round(255 * shades[:, :3]).astype(np.uint8)
+        plain = [[255, 255, 255], [0, 0, 0]]
+        return np.concatenate([plain, np.round(255 * shades[:, :3])]).astype(np.uint8)
 
     def picture(self, scene: Scene) -> np.ndarray:
         """Return the picture of an hour, (height, width, 3) uint8."""
@@ -271,7 +272,7 @@ def _draw(frame: Frame, scene: Scene, colours: Colours) -> tuple[list[Any], list
     seen = colours if scene.coloured else None
     marks = draw_stations(frame, scene.stations, seen, quick=True)
     drawn = [artist for artist in frame.axes.get_children() if artist not in before]
-    return drawn, [*(colours.classes or ()), *marks, *entries]
+    return drawn, [*marks, *entries]
 
 
 def _signature(scene: Scene) -> tuple[Any, ...]:

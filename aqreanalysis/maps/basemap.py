@@ -274,7 +274,9 @@ def _ticks(low: float, high: float, room: float) -> np.ndarray:
     """Return round degrees within a range, as many as there is room for their labels."""
     span = high - low
     steps = [1, 2, 5, 10] if span < 12 else [1, 1.5, 2, 3, 5, 10] if span < 150 else [1, 3, 6, 10]
-    ticks = np.asarray(MaxNLocator(nbins=int(np.clip(room, 2, 7)), steps=steps).tick_values(low, high))
+    ticks = np.asarray(
+        MaxNLocator(nbins=int(np.clip(room, 2, 7)), steps=steps).tick_values(low, high)
+    )
     return ticks[(ticks >= low) & (ticks <= high)]
 
 

@@ -28,7 +28,10 @@ What = Literal["value", "uncertainty"]
 ORIGINS = ("measured", "filled", "estimated", "outlook", "hidden")
 
 #: Colours of classes for which a layer states none, such as those of flags.
-_CLASS_COLOURS = ("#d9d9d9", "#80b1d3", "#fdb462", "#fb8072", "#b3de69", "#bc80bd", "#8dd3c7")
+_CLASS_COLOURS = (
+    *("#d9d9d9", "#80b1d3", "#fdb462", "#fb8072", "#b3de69", "#bc80bd", "#8dd3c7", "#ffed6f"),
+    *("#386cb0", "#b15928", "#1b9e77", "#f781bf", "#6a3d9a", "#a6761d", "#333333", "#e7298a"),
+)
 
 
 @dataclass(frozen=True)

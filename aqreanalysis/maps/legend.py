@@ -75,7 +75,10 @@ def words_for(
     if what == "uncertainty":
         error = "standard error" if every is None else f"mean {every} standard error"
         error = error.replace("  ", " ")
-        return Words(f"{title}: {error}", f"{name} {error}{suffix}")
+        joined = "," if ":" in title else ":"
+        return Words(
+            f"{title}{joined} {error}", f"{name}{',' if ',' in name else ''} {error}{suffix}"
+        )
     return Words(title, f"{name}{suffix}")
 
 

@@ -15,6 +15,8 @@ from aqreanalysis.maps.period import MapError
 
 #: Colours of a GIF.
 _GIF_COLOURS = 255
+#: Closer ones are one colour to Pillow, which takes either.
+_ALIKE = 8
 
 
 def check_video(path: Path, frames_per_second: float) -> None:
@@ -101,7 +103,7 @@ def _gif(
             # One palette for all, so that the colours of a place do not flicker: those of values,
             # and of words and lines as many as are left.
             others = image.quantize(_GIF_COLOURS - len(colours)).getpalette() or []
-            palette.putpalette([*colours.ravel().tolist(), *others[: 3 * 255 - colours.size]])
+            palette.putpalette(_with_others(colours, np.reshape(others, (-1, 3))))
         pictures.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
 
     yield write
@@ -112,6 +114,15 @@ def _gif(
         duration=round(1000 / frames_per_second),
         loop=0,
     )
+
+
+def _with_others(colours: np.ndarray, others: np.ndarray) -> list[int]:
+    """Return a palette of colours (n, 3) and, as far as there is room, of others unlike them."""
+    if len(colours):
+        apart = np.abs(others[:, None] - colours.astype(int)).max(-1).min(-1)
+        others = others[apart >= _ALIKE]
+    whole = np.concatenate([colours, others]).astype(int)[:_GIF_COLOURS]
+    return [int(value) for value in whole.ravel()]
 
 
 @contextmanager
