@@ -1,10 +1,10 @@
-"""The commands that measure speed and size: speed, profile, growth, month."""
+"""The commands that measure speed and size: speed, profile, growth, film, month."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks import archive, growth, month, speed
+from benchmarks import archive, film, growth, month, speed
 from benchmarks.measuring import measure
 from benchmarks.profiling import profile
 from benchmarks.protocols import PROTOCOLS
@@ -27,6 +27,10 @@ def add_to(commands: Any) -> None:
     grown = commands.add_parser("growth", help="time by stations, cells and hours")
     grown.add_argument("picture", type=Path, help="PNG to write")
     grown.set_defaults(run=_growth)
+    animation = commands.add_parser("film", help="48 hours of 100 x 230 cells as an animation")
+    animation.add_argument("output", type=Path, help="MP4 or GIF to write")
+    animation.add_argument("--hours", type=int, default=film.HOURS, help="default: %(default)s")
+    animation.set_defaults(run=_film)
     country = commands.add_parser("month", help="400 x 600 cells from 1500 stations to NetCDF")
     country.add_argument("output", type=Path, help="NetCDF to write")
     country.add_argument("--hours", type=int, default=744, help="default: %(default)s")
@@ -69,6 +73,12 @@ def _speed(options: argparse.Namespace) -> None:
                 f"{method} on p3: fit in {measured.fit_seconds:.0f} s, "
                 f"RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f} at hidden stations"
             )
+
+
+def _film(options: argparse.Namespace) -> None:
+    """Print how long an animation took."""
+    result = film.animated(options.output, options.hours)
+    print(f"{result.name}: {result.wall_seconds:.1f} s, {result.cpu_seconds:.1f} s of CPU")
 
 
 def _growth(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("resource", reason="Windows does not tell the most memory th
 
 import aqreanalysis as aqr
 from aqreanalysis.product import open_product
-from benchmarks import archive, command, growth, month, profiling, speed
+from benchmarks import archive, command, film, growth, month, profiling, speed
 from benchmarks.invented import stations_of
 from benchmarks.speed import Timed
 
@@ -114,3 +114,11 @@ def test_invented_files_are_a_row_a_station_and_hour_with_gaps(tmp_path):
     before = file.stat().st_mtime_ns
     archive.generate(tmp_path, 1, 3, "csv")
     assert file.stat().st_mtime_ns == before
+
+
+def test_an_animation_is_written_and_its_time_said(tmp_path):
+    result = film.animated(tmp_path / "film.gif", hours=2)
+    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF89a")
+    assert result.name == "2 hours to .gif"
+    assert result.values == 2 * 100 * 230
+    assert result.wall_seconds > 0
