@@ -37,8 +37,10 @@ from aqreanalysis.observations import default_variable
 _DPI = 120
 #: Hours of which the values decide about limits of the colours, spread over all.
 _SAMPLED_HOURS = 48
+#: Hours of a lazy product that are computed at once.
+_BATCH_HOURS = 24
 #: More than that is no animation that anybody would watch.
-_LARGEST_BYTES = 4e9
+_LARGEST_BYTES = 2e9
 #: What a map may have and an animation has not, since it would change from hour to hour.
 _NOT_ANIMATED = ("inset", "contours", "uncertain", "size_by_value")
 #: Colours of a GIF that are for values, at most.
@@ -107,7 +109,7 @@ def animate(
     path, chosen = Path(path), Style.of(style)
     _check(path, chosen, frames_per_second)
     request = Request(variable, time, what, start, draw)
-    scenes = _scenes(product, request, observations, hidden)
+    scenes = _scenes(product, request, observations, hidden, progress=progress)
     film = _Film.of(scenes, region, title, chosen)
     with (
         explained(path),
@@ -128,7 +130,12 @@ def _check(path: Path, style: Style, frames_per_second: float) -> None:
 
 
 def _scenes(
-    product: xr.Dataset, request: Request, observations: xr.Dataset | None, hidden: Any
+    product: xr.Dataset,
+    request: Request,
+    observations: xr.Dataset | None,
+    hidden: Any,
+    *,
+    progress: bool = False,
 ) -> list[Scene]:
     """Return the scene of each selected hour.
 
@@ -158,17 +165,30 @@ def _scenes(
             "fewer with time=, or a part of the grid"
         )
     # The step of a single hour is not known from its label.
-    stated = selected[TIME].attrs
     steps = {} if period.step_hours is None else {"step_hours": period.step_hours}
-    selected = selected.compute()
-    selected[TIME].attrs = {**steps, **stated}
-    hourly = Request(variable, None, request.what)
-    return [
-        field_scene(part, hourly, observations=observations, hidden=hidden)
-        if gridded
-        else station_scene(part, hourly, hidden=hidden)
-        for part in (selected.isel({TIME: [hour]}) for hour in range(period.labels.size))
-    ]
+    attributes = {**steps, **selected[TIME].attrs}
+    lazy = any(layer.chunks for layer in selected.variables.values())
+    hourly, scenes = Request(variable, None, request.what), list[Scene]()
+    starts = range(0, period.labels.size, _BATCH_HOURS)
+    for first in tqdm(starts, desc="days", disable=not (progress and lazy)):
+        batch = selected.isel({TIME: slice(first, first + _BATCH_HOURS)}).compute()
+        batch[TIME].attrs = attributes
+        for hour in range(batch.sizes[TIME]):
+            part = batch.isel({TIME: [hour]})
+            if gridded:
+                scene = field_scene(part, hourly, observations=observations, hidden=hidden)
+            else:
+                scene = station_scene(part, hourly, hidden=hidden)
+            scenes.append(_with_places_of(scenes[0], scene) if scenes else scene)
+    return scenes
+
+
+def _with_places_of(first: Scene, scene: Scene) -> Scene:
+    """Return a scene whose cells share their places with those of the first, in memory."""
+    if scene.cells is None or first.cells is None:
+        return scene
+    cells = replace(scene.cells, longitude=first.cells.longitude, latitude=first.cells.latitude)
+    return replace(scene, cells=cells)
 
 
 class _Film:

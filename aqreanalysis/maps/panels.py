@@ -184,7 +184,7 @@ def _options(product: xr.Dataset, panel: Any) -> tuple[xr.Dataset, dict[str, Any
         return options.pop("product", product), options
     if isinstance(panel, int | np.integer) and not isinstance(panel, bool):
         return product, {"draw": int(panel)}
-    if panel in ("value", "uncertainty"):
+    if isinstance(panel, str) and panel in _WHATS:
         return product, {"what": panel}
     if isinstance(panel, str) and panel in product.data_vars:
         return product, {"variable": panel}
