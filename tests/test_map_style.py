@@ -362,6 +362,24 @@ def test_estimate_error_draws_and_layers_side_by_side_are_named(beijing):
     assert len(figure.axes) == 4 + 3  # a bar for values, one for errors, one for distances
 
 
+def test_limits_are_those_of_the_first_map_and_of_others_of_its_kind(beijing):
+    flag = {"flag_values": [0, 1], "flag_meanings": "supported far"}
+    beijing["pm25_flag"].attrs = flag
+    figure = map_panels(
+        beijing, ["value", "uncertainty", "pm25_flag"], variable="pm25", time=HOUR,
+        limits=(0, 99), contours=True,
+    )  # fmt: skip
+    value, error, classes = (
+        next(c for c in axes.collections if isinstance(c, QuadMesh)) for axes in figure.axes[:3]
+    )
+    assert (value.norm.vmin, value.norm.vmax) == (0, 99)
+    assert error.norm.vmax < 5
+    assert "supported" in legend_of(figure)
+    assert isinstance(classes.norm, BoundaryNorm)
+    with pytest.raises(MapError, match="columns needs a number"):
+        map_panels(beijing, ["value"], time=HOUR, columns="2")
+
+
 def test_methods_side_by_side_are_called_by_their_keys_or_names(beijing):
     other = beijing.assign(pm25=beijing.pm25 + 1).assign_attrs(method="inverse distance")
     named = map_panels(beijing, {"one": beijing, "other": other}, time=HOUR)

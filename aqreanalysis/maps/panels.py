@@ -80,7 +80,8 @@ def map_panels(
     columns : int, optional
         Maps beside each other; by default two or three.
     **style
-        Of `Style`; panels have no insets.
+        Of `Style`; panels have no insets. ``limits``, ``levels``, ``cmap`` and ``centre`` are those
+        of the first map and of others of its kind.
 
     Returns
     -------
@@ -108,23 +109,27 @@ def map_panels(
         product, panels, common, observations, hidden, with_error=chosen.uncertain is not None
     )
     several = 3 if len(shown) in (3, 5, 6) or len(shown) > 8 else 2
-    columns = min(several if columns is None else columns, len(shown))
-    if isinstance(columns, bool) or columns < 1:
-        raise MapError(f"columns needs a number of maps beside each other; found {columns}")
+    columns = several if columns is None else columns
+    if isinstance(columns, bool) or not isinstance(columns, int) or columns < 1:
+        raise MapError(f"columns needs a number of maps beside each other; found {columns!r}")
+    columns = min(columns, len(shown))
     window = checked_region(shown[0].scene.region() if region is None else region)
     has_bar = chosen.bar and any(panel.scene.classes is None for panel in shown)
     frames = panel_frames(window, len(shown), columns, title=title is not False, bar=has_bar)
     meshes = [panel.scene.meshes(frame) for panel, frame in zip(shown, frames, strict=True)]
     groups = _groups(shown)
     colours: dict[int, Colours] = {}
+    styles: dict[int, Style] = {}
     for members in groups.values():
         scenes = [shown[number].scene for number in members]
         values = [shown[number].scene.on(frames[number], meshes[number]) for number in members]
-        colours |= dict.fromkeys(members, colours_of(scenes, values, chosen))
+        of_group = chosen if 0 in members else _plain(chosen, scenes[0])
+        styles |= dict.fromkeys(members, of_group)
+        colours |= dict.fromkeys(members, colours_of(scenes, values, of_group))
     entries: dict[str, Any] = {}
     for number, panel in enumerate(shown):
         drawn = _draw_panel(
-            panel, frames[number], meshes[number], colours[number], chosen, columns, number,
+            panel, frames[number], meshes[number], colours[number], styles[number], columns, number,
             bottom=number + columns >= len(shown),
         )  # fmt: skip
         entries |= {str(entry.get_label()): entry for entry in drawn}
@@ -205,6 +210,14 @@ def _groups(panels: Sequence[Panel]) -> dict[Any, list[int]]:
         kind = scene.what, scene.units, of_chance, scene.classes
         groups.setdefault(kind, []).append(number)
     return groups
+
+
+def _plain(style: Style, scene: Scene) -> Style:
+    """Return the style of maps of another kind than the first, whose colours are not theirs."""
+    plain = replace(style, limits=None, levels=None, cmap=None, centre=None)
+    if scene.classes is None:
+        return plain
+    return replace(plain, contours=False, size_by_value=False)
 
 
 def _draw_panel(
