@@ -94,20 +94,23 @@ class AqnetAccessor:
             write_quality_report(checked, report)
         return checked
 
-    def completeness(self, variable: str | None = None) -> "Figure":
+    def completeness(self, variable: str | None = None, *, axes: Any = None) -> "Figure":
         """Draw which station reported when, and where values are flagged, as a matplotlib Figure.
 
         Parameters
         ----------
         variable : str, optional
             Pollutant; pm25 if it is present, else the only one.
+        axes : matplotlib Axes, optional
+            Draw there instead of on a new figure.
         """
         from aqreanalysis.observations import default_variable
         from aqreanalysis.report import completeness
 
         variable = variable or default_variable(self._dataset)
         seen = f"{variable}_qc" in self._dataset
-        return completeness(self._dataset if seen else self.qc(variable), variable)
+        checked = self._dataset if seen else self.qc(variable)
+        return completeness(checked, variable, axes=axes)
 
     def fit(
         self,

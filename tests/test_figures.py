@@ -163,6 +163,7 @@ def test_one_value_none_and_names_of_any_script_are_drawn(tmp_path):
         lambda axes: plot_cycle(network(), "day", axes=axes),
         lambda axes: plot_calendar(network(), axes=axes),
         lambda axes: plot_attention(attention(), axes=axes),
+        lambda axes: network().aqnet.completeness(axes=axes),
     ],
 )
 def test_figures_go_into_axes_of_the_callers(draw):

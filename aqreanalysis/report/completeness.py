@@ -1,5 +1,7 @@
 """Pictures of quality control: which station reported when, and where values were flagged."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.colors import ListedColormap
@@ -27,6 +29,8 @@ from aqreanalysis.report.words import counted, percent, pollutant_text, shortene
 _COLUMNS = 240
 #: Rows that are named, and the height of one, in inches.
 _MOST_NAMES, _ROW_IN = 48, 0.16
+#: Height that a name needs, inches.
+_NAME_IN = 0.12
 _LOWEST_IN, _HIGHEST_IN = 2.6, 9.0
 _LONGEST_NAME = 18
 
@@ -38,7 +42,7 @@ _SHOWN_SHARE = 0.05
 _LABELS = ("none", "up to 25 %", "50 %", "75 %", "all values")
 
 
-def completeness(checked: xr.Dataset, variable: str) -> Figure:
+def completeness(checked: xr.Dataset, variable: str, *, axes: Any = None) -> Figure:
     """Return the picture of a network's completeness: a row a station, a column a span of time.
 
     Blue is the share of the steps with a value; of orange ones a twentieth or more is flagged, of
@@ -49,6 +53,8 @@ def completeness(checked: xr.Dataset, variable: str) -> Figure:
     checked : Dataset
         Of `aqreanalysis.observations.qc`.
     variable : str
+    axes : matplotlib Axes, optional
+        Draw there instead of on a new figure.
 
     Returns
     -------
@@ -62,7 +68,7 @@ def completeness(checked: xr.Dataset, variable: str) -> Figure:
     'UTC'
     """
     with house_style():
-        return _drawn(checked, variable)
+        return _drawn(checked, variable, axes)
 
 
 def completeness_picture(checked: xr.Dataset, variable: str) -> Picture:
@@ -99,12 +105,12 @@ def station_map(checked: xr.Dataset, variable: str) -> Picture:
     )
 
 
-def _drawn(checked: xr.Dataset, variable: str) -> Figure:
+def _drawn(checked: xr.Dataset, variable: str, given: Any = None) -> Figure:
     """Draw the classes of the cells, their legend, names and times."""
     classes, starts = _classes(checked, variable)
     stations = checked[STATION].values.astype(str)
     height = float(np.clip(_ROW_IN * stations.size + 1.1, _LOWEST_IN, _HIGHEST_IN))
-    figure, axes = new_sheet(height)
+    figure, axes = (given.figure, given) if given is not None else new_sheet(height)
     colours = [*_SHARES, _FLAGGED, _LEFT_OUT]
     axes.pcolormesh(
         starts,
@@ -117,7 +123,8 @@ def _drawn(checked: xr.Dataset, variable: str) -> Figure:
     )
     axes.grid(False)
     axes.set_ylim(stations.size - 0.5, -0.5)
-    every = int(np.ceil(stations.size / _MOST_NAMES))
+    room_in = axes.get_position().height * figure.get_figheight()
+    every = int(np.ceil(stations.size / max(min(_MOST_NAMES, room_in / _NAME_IN), 1)))
     rows = np.arange(0, stations.size, every)
     axes.set_yticks(rows, [drawable(shortened(stations[row], _LONGEST_NAME)) for row in rows])
     axes.tick_params(axis="y", labelsize=7, length=0)
@@ -131,7 +138,18 @@ def _drawn(checked: xr.Dataset, variable: str) -> Figure:
         Patch(facecolor=colour, edgecolor="#999999", linewidth=0.5, label=label)
         for colour, label in zip(colours, labels, strict=True)
     ]
-    write_legend(figure, entries)
+    if given is None:
+        write_legend(figure, entries)
+    else:
+        axes.legend(
+            handles=entries,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=len(entries),
+            fontsize=8,
+            columnspacing=0.8,
+            handlelength=1.2,
+        )
     axes.set_title(drawable_pollutant(variable), fontsize=10, loc="left")
     return figure
 
