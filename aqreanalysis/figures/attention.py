@@ -1,4 +1,4 @@
-"""Where an outlook looks in its history, and how it knows the hour."""
+"""What an outlook attends to in its history, and how it knows the hour."""
 
 import os
 from pathlib import Path
