@@ -22,6 +22,7 @@ from aqreanalysis.cli.terminal import (
     warnings_only,
 )
 from aqreanalysis.cli.verifying import verify
+from aqreanalysis.cli.viewing import view
 
 app = typer.Typer(
     name="aqreanalysis",
@@ -156,6 +157,7 @@ def cite(name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets
 app.command()(reanalyse)
 app.command()(fit)
 app.command("map")(draw)
+app.command()(view)
 app.command()(aggregate)
 app.command()(exceedance)
 app.command()(index)
