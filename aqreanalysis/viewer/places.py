@@ -8,15 +8,15 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION
 from aqreanalysis.maps.natural_earth import Region
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.product import crs_of
 from aqreanalysis.product.coordinates import layout_of
 from aqreanalysis.viewer.surroundings import NORTHERNMOST
 
 #: Pixels of the picture for the side of a cell, and of a side of the picture at most.
 _PIXELS, _MOST_PIXELS = 4, 1600
-#: A curvilinear cell reaches this share of the distance between centres.
-_REACH = 0.75
+#: A curvilinear cell reaches this share of its diagonal from the centre: a little over a corner.
+_REACH = 0.55
 
 
 @dataclass(frozen=True)
@@ -139,16 +139,17 @@ def _of_centres(product: xr.Dataset) -> Raster:
     """Return the picture of cells of which the centres alone are known."""
     centres = product["lon"].values.astype(np.float64), product["lat"].values.astype(np.float64)
     network = StationNetwork(*(values.ravel() for values in centres))
-    spacing_km = float(np.median(network.station_neighbours(k=1).distance_km[:, 1]))
+    sides_km = [
+        np.median(great_circle_km(*(v[1:] for v in turned), *(v[:-1] for v in turned)))
+        for turned in (centres, [values.T for values in centres])
+        if len(turned[0]) > 1
+    ]
+    reach_km = _REACH * float(np.hypot.reduce(sides_km))
     region = _region_of(*centres)
     east, north = _pixels(region, *_picture(region, max(product.sizes["y"], product.sizes["x"])))
     around = np.meshgrid((east + 180) % 360 - 180, north)
     nearest = network.neighbours(*(values.ravel() for values in around), k=1)
-    cell = np.where(
-        nearest.distance_km[:, 0] <= _REACH * spacing_km * np.sqrt(2),
-        nearest.index[:, 0],
-        network.size,
-    )
+    cell = np.where(nearest.distance_km[:, 0] <= reach_km, nearest.index[:, 0], network.size)
     shape = product.sizes["y"], product.sizes["x"]
     words = _counted(product, "x", "y")
     return Raster(cell.reshape(around[0].shape).astype(np.uint32), region, shape, words)

@@ -449,6 +449,7 @@
     if (page.measured && layer.name === layer.variable) entry("measured at a station", "#e9b05a", "round");
     if (stations && circles.some((_, at) => stationValue(at) === null)) entry("station without a value", "none", "round empty");
     box.replaceChildren(...parts, list);
+    map.invalidateSize({ animate: false });  // on a phone the legend lies below the map
   }
 
   async function choseLayer(name) {
@@ -506,7 +507,7 @@
   new ResizeObserver(() => {
     map.invalidateSize({ animate: false });
     if (state.plot) state.plot.setSize({ width: $("series").clientWidth, height: 175 });
-  }).observe($("view"));
+  }).observe($("map"));
 
   /* ---- Begin ---- */
 
@@ -536,5 +537,6 @@
   map.on("moveend resize", drawCities);
   await choseLayer(page.shown[0]);
   $("message").remove();
+  window.viewer = { map, state, page, valueOf, intervalOf, placeAt };  // for whoever goes on from here
   document.body.dataset.ready = "yes";
 })();
