@@ -80,16 +80,22 @@ def test_a_step_is_off_by_the_stated_rounding_at_most(values, root):
 
 def test_local_time_is_that_of_the_zone_or_of_the_longitude():
     product = make_product(chunks={"time": -1})
-    beijing = Clock.of(product, 116.0, None)
-    assert (beijing.zone, set(beijing.offset)) == ("UTC+8, by longitude", {480})
-    assert Clock.of(product, 244.0, None).zone == "UTC-8, by longitude"
+    beijing = Clock.of(product, (115.0, 117.0), None)
+    assert (beijing.zone, set(beijing.offset)) == ("UTC+8, at 116° E", {480})
+    assert Clock.of(product, (242.0, 246.0), None).zone == "UTC\u22128, at 116° W"
+    assert Clock.of(product, (-180.0, 180.0), None).zone == ""
     time = pd.date_range("2014-11-02T04", periods=4, freq="h")  # summer time ends at 06 UTC
     autumn = xr.Dataset(coords={"time": time}).assign_coords(
         time_bnds=(("time", "bnds"), np.stack([time, time + pd.Timedelta("1h")], axis=1))
     )
-    assert Clock.of(autumn, 0.0, "America/New_York").offset.tolist() == [-240, -240, -300, -300]
+    assert Clock.of(autumn, (0.0, 1.0), "America/New_York").offset.tolist() == [
+        -240,
+        -240,
+        -300,
+        -300,
+    ]
     with pytest.raises(ValueError, match="such as Asia/Shanghai; found 'Peking'"):
-        Clock.of(product, 116.0, "Peking")
+        Clock.of(product, (115.0, 117.0), "Peking")
 
 
 @pytest.mark.parametrize("case", ["geographic", "projected", "date line"])
@@ -356,7 +362,7 @@ def test_keys_and_slider_choose_the_hour(open_page):
     assert opened.frame() == 1  # once, though the slider knows the key too
     opened.page.fill("#slider", "12")
     assert opened.text("#utc") == "2014-11-01 12:00–13:00 UTC"
-    assert opened.text("#local").strip() == "Sat 20:00–21:00 (UTC+8, by longitude)"
+    assert opened.text("#local").strip() == "Sat 20:00–21:00 (UTC+8, at 116° E)"
     press("Space")
     opened.wait_for("viewer.state.frame > 13")
     press("Space")

@@ -12,6 +12,8 @@ from aqreanalysis.conventions import TIME
 
 #: Degrees of longitude by which noon moves in an hour.
 _DEGREES_PER_HOUR = 15
+#: On wider maps the time at the middle is no local time any more: five hours from edge to edge.
+_WIDEST_DEG = 75.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Clock:
     offset : (t,) int
         Minutes by which local time is ahead of UTC.
     zone : str
-        Name of the local time.
+        Name of the local time; empty where the map is too wide to have one.
     """
 
     begin: np.ndarray
@@ -34,14 +36,15 @@ class Clock:
     zone: str
 
     @classmethod
-    def of(cls, product: xr.Dataset, longitude: float, zone: str | None) -> "Clock | None":
+    def of(cls, product: xr.Dataset, span: tuple[float, float], zone: str | None) -> "Clock | None":
         """Return the clock of a product with bounds of time; None of one without hours.
 
         Parameters
         ----------
         product : Dataset
-        longitude : float
-            Of the middle of the map, degrees: without a zone it says what time it is.
+        span : tuple of float
+            Western and eastern edge of the map, degrees: without a zone its middle says what time
+            it is.
         zone : str or None
             Such as Asia/Shanghai.
 
@@ -56,8 +59,11 @@ class Clock:
         bounds = product[f"{TIME}_bnds"].values.astype("datetime64[m]")
         begin, end = bounds.astype(np.int64).T
         if known is None:
-            hours = round(((longitude + 180) % 360 - 180) / _DEGREES_PER_HOUR)
-            return cls(begin, end, np.full(begin.size, 60 * hours), f"UTC{hours:+d}, by longitude")
+            middle = (sum(span) / 2 + 180) % 360 - 180
+            hours = round(middle / _DEGREES_PER_HOUR)
+            name = f"UTC{hours:+d}, at {abs(middle):.0f}° {'W' if middle < 0 else 'E'}"
+            local = name.replace("-", "\u2212") if span[1] - span[0] <= _WIDEST_DEG else ""
+            return cls(begin, end, np.full(begin.size, 60 * hours), local)
         stamps = pd.DatetimeIndex(bounds[:, 0].astype("datetime64[ns]"), tz="UTC")
         ahead = stamps.tz_convert(known).tz_localize(None) - stamps.tz_localize(None)
         return cls(begin, end, (ahead // pd.Timedelta(minutes=1)).to_numpy(), str(zone))

@@ -111,7 +111,7 @@ def contents_of(
     """
     raster = None if view.at_stations else raster_of(view.product, view.whole)
     region = station_region(view.product) if raster is None else raster.region
-    clock = Clock.of(view.product, (region[0] + region[1]) / 2, time_zone)
+    clock = Clock.of(view.product, region[:2], time_zone)
     measured = None if observations is None else _measured(view, observations)
     packed_layers = _packed_layers(view, raster, measured, limits, FINE)
     if sum(len(layer["values"]["text"]) for layer in packed_layers) > _MOST_BYTES:

@@ -122,7 +122,7 @@
     if (!clock) return;
     const begin = clock.begin[state.frame], end = clock.end[state.frame], offset = clock.offset[state.frame];
     $("utc").textContent = `${period(begin, end)} UTC`;
-    $("local").textContent = `${localPeriod(begin + offset, end + offset, dayOf(begin))} (${clock.zone})`;
+    $("local").textContent = clock.zone ? `${localPeriod(begin + offset, end + offset, dayOf(begin))} (${clock.zone})` : "";
     $("slider").value = state.frame;
     $("slider").setAttribute("aria-valuetext", $("utc").textContent);
   }
@@ -357,18 +357,19 @@
     const at = indexOf(place), every = Array.from({ length: frames }, (_, frame) => frame);
     const rows = [every.map((frame) => clock.begin[frame] * 60)];
     const ends = at === null || layer.name !== layer.variable ? every.map(() => null) : every.map((frame) => intervalOf(layer.variable, frame, at));
-    rows.push(ends.map((pair) => pair && pair[0]), ends.map((pair) => pair && pair[1]));
+    const interval = ends.some((pair) => pair);
+    if (interval) rows.push(ends.map((pair) => pair && pair[0]), ends.map((pair) => pair && pair[1]));
     rows.push(every.map((frame) => (at === null ? null : valueOf(layer, frame, at))));
     const measured = page.measured && place.station !== null && layer.name === layer.variable;
     if (measured) rows.push(every.map((frame) => measuredAt(layer.variable, frame, place.station)));
-    return { layer, rows, interval: ends.some((pair) => pair), measured };
+    return { layer, rows, interval, measured };
   }
 
   function drawSeries() {
     if (state.plot) state.plot.destroy();
     const { layer, rows, interval, measured } = seriesOf(state.place);
     const text = (_, value) => (value === null || value === undefined ? "–" : written(value, layer));
-    const edge = { stroke: "transparent", points: { show: false }, value: text, show: interval };
+    const edge = { stroke: "transparent", points: { show: false }, value: text };
     const what = page.stations && !page.intervals[layer.variable] ? layer.title : "estimate";
     const options = {
       width: $("series").clientWidth, height: 175,
@@ -378,7 +379,7 @@
       axes: [{ values: hoursOf, space: 58 }, { label: layer.units || (layer.kind === "probability" ? "probability" : ""), labelSize: 18, size: 52, labelGap: 0 }],
       series: [
         { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
-        { ...edge, label: "low (5 %)" }, { ...edge, label: "high (95 %)" },
+        ...(interval ? [{ ...edge, label: "low (5 %)" }, { ...edge, label: "high (95 %)" }] : []),
         { label: layer === page.layers[layer.variable] ? what : layer.title, stroke: "#0072b2", width: 1.8, value: text, points: { show: false } },
         ...(measured ? [{ label: "measured", stroke: "#111", width: 0, value: text, points: { show: true, size: 5, fill: "#111" } }] : []),
       ],

@@ -53,8 +53,8 @@ def write_viewer(
         Of the colours of pollutants, in their units; by default round numbers that hold nearly all
         values of all hours.
     time_zone : str, optional
-        Of the local time beside UTC, such as "Asia/Shanghai"; by default that of the longitude, in
-        whole hours.
+        Of the local time beside UTC, such as "Asia/Shanghai"; by default whole hours by the
+        longitude in the middle of the map, unless it is too wide to have one.
     title : str, optional
         Instead of the product's own.
     overwrite : bool
