@@ -42,7 +42,7 @@ class AqnetAccessor:
 
     @property
     def network(self) -> StationNetwork:
-        """The stations as a network: neighbours, distances, folds."""
+        """The stations as a network, with neighbours, distances and folds."""
         return StationNetwork.from_dataset(self._dataset)
 
     def validate(self) -> None:

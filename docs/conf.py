@@ -13,16 +13,21 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "command_pages",
+    "equations",
     "gallery_pages",
 ]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["extensions", "gallery/*.py", "pictures"]
 html_theme = "alabaster"
-html_theme_options = {"description": "From stations to complete fields", "page_width": "70em"}
+html_theme_options = {
+    "code_font_size": "0.8em",
+    "description": "From stations to complete fields",
+    "page_width": "70em",
+}
+html_math_renderer = "mathml"
 
 # Docstrings are numpydoc's; a name in single backticks is linked if it has a page.
 default_role = "py:obj"

@@ -36,7 +36,8 @@ def write(source: Path) -> None:
     scripts = sorted((source / "gallery").glob("*.py"))
     titles = {script.stem: _write_page(script, folder) for script in scripts}
     parts = [
-        f"## [{title}]({name}.md)\n\n[![{title}]({name}.png)]({name}.md)\n"
+        f"## [{title}]({name}.md)\n\n"
+        f"```{{image}} {name}.png\n:alt: {title}\n:target: {name}.html\n:width: 400px\n```\n"
         for name, title in titles.items()
     ]
     page = "\n".join([_HEAD % "\n".join(titles), *parts])

@@ -10,8 +10,8 @@ import aqreanalysis as aqr
 
 network = aqr.synthetic_network(hours=168, seed=0)
 obs, hidden = network.observations, network.hidden.isel(station=[0])
-estimated = obs.aqnet.reanalyse("pm25", at=hidden, method="kriging", quantiles=(0.05, 0.95)).load()
-series = estimated.isel(station=0)
+series = obs.aqnet.reanalyse("pm25", at=hidden, method="kriging", quantiles=(0.05, 0.95))
+series = series.isel(station=0).load()
 figure = Figure(figsize=(9, 3), layout="constrained")
 axes = figure.subplots()
 axes.fill_between(series.time, series.pm25_q05, series.pm25_q95, alpha=0.25, label="90 % interval")
