@@ -98,7 +98,7 @@ def test_the_lines_of_the_first_page_run(tmp_path, monkeypatch):
         "hours=240": "hours=48",
         'obs.aqnet.fit("pm25", seed=0)': '"idw"',  # the README's lines train one
         "grid=0.05": "grid=0.5",
-        "methods=[": "folds=3, progress=False, methods=[",
+        'methods=["kriging", "idw"]': 'folds=3, progress=False, methods=["idw"]',
         'slice("2020-11-02", "2020-11-03")': '"2020-11-02"',
     }
     for long, short in shorter.items():

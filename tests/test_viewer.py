@@ -157,28 +157,40 @@ def test_a_week_of_a_continent_takes_less_than_ten_megabytes(tmp_path):
 def test_a_larger_product_is_thinned_and_says_so(monkeypatch):
     monkeypatch.setattr(contents, "MOST_VALUES", 20_000)
     product = smooth_product(24, 30, 45)
-    view = contents.view_of(product, ["pm25"], progress=False)
+    view = contents.view_of(product, ["pm25"])
     # 24 hours of 1350 cells in two layers, the error for the interval: 1.8 times the room.
     assert view.every == 2
     expected = product.pm25.isel(lat=slice(0, None, 2), lon=slice(0, None, 2))
-    np.testing.assert_array_equal(view.values["pm25"], expected.values.reshape(24, -1))
-    content = contents.contents_of(view, observations=None, limits=None, time_zone=None)
+    values = contents.computed(view, progress=False)
+    np.testing.assert_array_equal(values["pm25"], expected.values.reshape(24, -1))
+    options = {"observations": None, "limits": None, "time_zone": None}
+    content = contents.contents_of(view, **options, progress=False)
     assert any("one cell of 2 × 2 is shown" in note for note in content["notes"])
-    whole = contents.view_of(product.isel(time=[0]), ["pm25"], progress=False)
+    whole = contents.view_of(product.isel(time=[0]), ["pm25"])
     assert (
         raster_of(view.product, view.whole).region == raster_of(whole.product, whole.whole).region
     )
 
 
+def forbidden(layer):
+    """Return a lazy layer that fails when it is computed."""
+
+    def fail(values):
+        raise AssertionError("it was computed")
+
+    return layer.copy(data=layer.data.map_blocks(fail, dtype=layer.dtype, meta=layer.data._meta))
+
+
 def test_what_cannot_be_viewed_is_refused_with_the_remedy(tmp_path, monkeypatch):
     target = tmp_path / "viewer.html"
-    product = make_product(chunks={"time": -1})
+    computed = make_product(chunks={"time": -1})
+    product = computed.map(forbidden, keep_attrs=True)  # whatever is wrong is said before the work
 
     def refused(match, product=product, error=ViewerError, **options):
         with pytest.raises(error, match=match):
             write_viewer(product, target, progress=False, **options)
 
-    refused("there is nothing to view: pm25 has no value", product.where(product.pm25 < 0))
+    refused("there is nothing to view: pm25 has no value", computed.where(computed.pm25 < 0))
     refused("has no time", product.isel(time=slice(0)))
     refused("layers must be among pm25, .*; found 'pm26'", layers=["pm26"])
     refused("layers must be among", layers=[])

@@ -1,7 +1,7 @@
 """What a viewer's page holds: a product's layers, places, hours and words, as JSON can have it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from aqreanalysis.viewer.clock import Clock
 from aqreanalysis.viewer.layers import (
     Layer,
     ViewerError,
+    check_limits,
     doubtful_classes,
     interval_of,
     layers_of,
@@ -39,7 +40,7 @@ _MOST_BYTES = 9_000_000
 
 @dataclass(frozen=True)
 class View:
-    """A product as it is shown, in memory.
+    """A product as it is shown; lazy layers stay lazy.
 
     Attributes
     ----------
@@ -52,7 +53,6 @@ class View:
     layers : list of Layer
     hidden : list of Layer
         Those from which intervals are made.
-    values : mapping of str to (hour, place) float32
     """
 
     product: xr.Dataset
@@ -60,7 +60,6 @@ class View:
     every: int
     layers: list[Layer]
     hidden: list[Layer]
-    values: dict[str, np.ndarray]
 
     @property
     def at_stations(self) -> bool:
@@ -68,13 +67,13 @@ class View:
         return STATION in self.product.dims
 
 
-def view_of(product: xr.Dataset, names: Sequence[str] | None, *, progress: bool) -> View:
-    """Return a product as it is shown; its layers are computed once, region by region.
+def view_of(product: xr.Dataset, names: Sequence[str] | None) -> View:
+    """Return a product as it is shown.
 
     Raises
     ------
     ViewerError
-        If it is too large, has no value, or is a set of outlooks.
+        If it is too large or a set of outlooks, or it has no such layer.
     """
     # Where one came from is not shown, and observations do not say it.
     stated = product.attrs.get("history") or "as given"
@@ -84,15 +83,7 @@ def view_of(product: xr.Dataset, names: Sequence[str] | None, *, progress: bool)
     hidden = _of_intervals(whole, layers)
     every = _thinning(whole, [*layers, *hidden], horizontal)
     chosen = {dim: slice((every - 1) // 2, None, every) for dim in horizontal} if every > 1 else {}
-    thin = whole.isel(chosen)
-    values = _computed(thin[[layer.name for layer in (*layers, *hidden)]], horizontal, progress)
-    pollutants = [name for name in values if name in POLLUTANTS]
-    if not any(np.isfinite(values[name]).any() for name in pollutants):
-        raise ViewerError(
-            f"there is nothing to view: {' and '.join(pollutants)} has no value at any hour and "
-            "place of this product"
-        )
-    return View(thin, whole, every, layers, hidden, values)
+    return View(whole.isel(chosen), whole, every, layers, hidden)
 
 
 def contents_of(
@@ -101,21 +92,27 @@ def contents_of(
     observations: xr.Dataset | None,
     limits: tuple[float, float] | None,
     time_zone: str | None,
+    progress: bool,
 ) -> dict[str, Any]:
-    """Return all that the page shows.
+    """Return all that the page shows; layers are computed once, after all else is in order.
 
     Raises
     ------
     ViewerError
-        If observations have none of the pollutants, or labels of another meaning.
+        If observations have none of the pollutants, or labels of another meaning, or the product
+        has no value.
+    ValueError
+        If there is no such zone, or limits are not two ascending numbers.
     """
     raster = None if view.at_stations else raster_of(view.product, view.whole)
     region = station_region(view.product) if raster is None else raster.region
     clock = Clock.of(view.product, region[:2], time_zone)
     measured = None if observations is None else _measured(view, observations)
-    packed_layers = _packed_layers(view, raster, measured, limits, FINE)
+    check_limits(limits)
+    values = computed(view, progress=progress)
+    packed_layers = _packed_layers(view, values, raster, measured, limits, FINE)
     if sum(len(layer["values"]["text"]) for layer in packed_layers) > _MOST_BYTES:
-        packed_layers = _packed_layers(view, raster, measured, limits, COARSE)
+        packed_layers = _packed_layers(view, values, raster, measured, limits, COARSE)
     shown = [layer.name for layer in view.layers]
     flags = {layer.variable: layer for layer in view.layers if doubtful_classes(layer)}
     pollutants = dict.fromkeys(layer.variable for layer in view.layers)
@@ -188,10 +185,16 @@ def _thinning(product: xr.Dataset, layers: Sequence[Layer], horizontal: Sequence
     return every
 
 
-def _computed(
-    layers: xr.Dataset, horizontal: Sequence[str], progress: bool
-) -> dict[str, np.ndarray]:
-    """Return the layers in memory, (hour, place) float32 each."""
+def computed(view: View, *, progress: bool) -> dict[str, np.ndarray]:
+    """Return the layers of a view in memory, (hour, place) float32 each, region by region.
+
+    Raises
+    ------
+    ViewerError
+        If no pollutant has a value.
+    """
+    horizontal = HORIZONTAL[layout_of(view.product)]
+    layers = view.product[[layer.name for layer in (*view.layers, *view.hidden)]]
     layers = layers.transpose(TIME, *horizontal, missing_dims="ignore")
     stacks = {
         str(name): np.empty(layer.shape, np.float32) for name, layer in layers.data_vars.items()
@@ -202,6 +205,12 @@ def _computed(
             for name, values in region_values(layers, cut).items():
                 stacks[str(name)][tuple(cut[str(dim)] for dim in values.dims)] = values.values
             bar.update(value_count(cut))
+    pollutants = [name for name in stacks if name in POLLUTANTS]
+    if not any(np.isfinite(stacks[name]).any() for name in pollutants):
+        raise ViewerError(
+            f"there is nothing to view: {' and '.join(pollutants)} has no value at any hour and "
+            "place of this product"
+        )
     return {
         name: stack.reshape(layers.sizes[TIME] if TIME in layers[name].dims else 1, -1)
         for name, stack in stacks.items()
@@ -210,6 +219,7 @@ def _computed(
 
 def _packed_layers(
     view: View,
+    values: Mapping[str, np.ndarray],
     raster: Raster | None,
     measured: dict[str, Any] | None,
     limits: tuple[float, float] | None,
@@ -218,8 +228,8 @@ def _packed_layers(
     """Return all layers for the page, in steps of as many levels."""
     result = []
     for layer in (*view.layers, *view.hidden):
-        values = view.values[layer.name]
-        shape = (values.shape[0], *raster.shape) if raster else values.shape
+        own_values = values[layer.name]
+        shape = (own_values.shape[0], *raster.shape) if raster else own_values.shape
         own = layer.name == layer.variable
         beside = np.array([], np.float32)
         if measured is not None and own and layer.variable in measured["values"]:
@@ -227,7 +237,7 @@ def _packed_layers(
             beside = np.array(series, np.float32)
         described = packed_layer(
             layer,
-            values,
+            own_values,
             shape,
             measured=beside,
             limits=limits if own else None,

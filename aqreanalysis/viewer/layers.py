@@ -197,6 +197,11 @@ def packed_layer(
     }
 
 
+def check_limits(limits: tuple[float, float] | None) -> None:
+    """Refuse limits of colours that are not two ascending numbers, as maps do."""
+    Colours.of("value", limits, np.array([0.0, 1.0]), np.array([]))
+
+
 def doubtful_classes(layer: Layer) -> list[int]:
     """Return the positions of the classes of a flag that call a value unsupported."""
     doubtful = PRODUCT_FLAGS["far_from_stations"], PRODUCT_FLAGS["few_stations_reporting"]

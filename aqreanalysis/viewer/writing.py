@@ -90,8 +90,10 @@ def write_viewer(
     True
     """
     target = check_report_target(path, overwrite=overwrite, what="viewer")
-    view = view_of(product, layers, progress=progress)
-    content = contents_of(view, observations=observations, limits=limits, time_zone=time_zone)
+    view = view_of(product, layers)
+    content = contents_of(
+        view, observations=observations, limits=limits, time_zone=time_zone, progress=progress
+    )
     heading = title or str(view.whole.attrs.get("title") or view.layers[0].title)
     return write_page(_rendered(heading, content), target)
 
