@@ -131,7 +131,7 @@
 
   const [west, east, south, north] = page.region;
   const bounds = L.latLngBounds([south, west], [north, east]);
-  const map = L.map("map", { attributionControl: false, keyboard: false, zoomSnap: 0.25, zoomDelta: 0.5, wheelPxPerZoomLevel: 90, maxZoom: 13, maxBoundsViscosity: 0.7, zoomAnimation: false });
+  const map = L.map("map", { attributionControl: false, keyboard: false, zoomSnap: 0.25, zoomDelta: 0.5, wheelPxPerZoomLevel: 90, maxZoom: 13, maxBoundsViscosity: 0.7, inertiaMaxSpeed: 1500, zoomAnimation: false });
   map.fitBounds(bounds, { padding: [6, 6] });
   const around = page.surroundings.around;
   map.setMaxBounds([[around[2], around[0]], [around[3], around[1]]]);
