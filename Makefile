@@ -50,11 +50,11 @@ imports: $(VENV)/.installed-dev
 notebooks: $(VENV)/.installed-test  ## Run the notebooks from top to bottom
 	$(IN)python -m pytest --nbmake --nbmake-timeout=300 notebooks
 
-docs: $(VENV)/.installed-dev  ## The pages of docs/ as HTML, in build/docs; a warning is an error
-	$(IN)python -m sphinx -q -W --keep-going -b html docs build/docs
+docs: $(VENV)/.installed-dev  ## All pages as HTML in build/docs, in a minute; a warning is an error
+	$(IN)python -m sphinx -E -q -W --keep-going -b html docs build/docs
 
 clean:  ## Remove the environment, the caches and the demo's files
-	rm -rf $(VENV) $(LOWEST) demo build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) $(LOWEST) demo build dist docs/generated *.egg-info .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

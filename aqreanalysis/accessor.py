@@ -42,7 +42,7 @@ class AqnetAccessor:
 
     @property
     def network(self) -> StationNetwork:
-        """The stations as a network: neighbours, distances, folds."""
+        """The stations as a network, with neighbours, distances and folds."""
         return StationNetwork.from_dataset(self._dataset)
 
     def validate(self) -> None:
@@ -399,6 +399,25 @@ class AqnetAccessor:
         from aqreanalysis.exports import write_geoparquet
 
         return write_geoparquet(self._dataset, path, **options)
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write this product as one page to look through in a browser, without a network.
+
+        Options are those of `aqreanalysis.viewer.write_viewer`: ``layers``, ``observations``,
+        ``limits``, ``time_zone``, ``title``, ``overwrite``, ``progress``.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr, tempfile
+        >>> obs = aqr.synthetic_network(hours=6, seed=0).observations
+        >>> product = obs.aqnet.reanalyse(grid=0.5, method="idw")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     product.aqnet.to_html(f"{folder}/viewer.html", observations=obs).name
+        'viewer.html'
+        """
+        from aqreanalysis.viewer import write_viewer
+
+        return write_viewer(self._dataset, path, **options)
 
     def to_zarr(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write this product as a Zarr store, in parallel.

@@ -17,9 +17,11 @@ from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import open_observations
 from aqreanalysis.predictive import freedom_of
+from aqreanalysis.product import open_product
 from aqreanalysis.reanalysis import reanalyse
 from aqreanalysis.report import write_report
 from aqreanalysis.verification import build_pairs, score_table, statistics
+from aqreanalysis.viewer import write_viewer
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +36,8 @@ def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
     """Write stations, model, product, maps and report to a folder, and return the scores as text.
 
     The folder, created if needed, then holds ``stations.csv``, ``hidden.csv``, ``model/``,
-    ``pm25.nc``, ``pm25.png``, ``uncertainty.png``, ``truth.png``, ``scores.csv`` and
-    ``report.html``. The seed is that of the synthetic sky and of the training.
+    ``pm25.nc``, ``pm25.png``, ``uncertainty.png``, ``truth.png``, ``scores.csv``,
+    ``report.html`` and ``viewer.html``. The seed is that of the synthetic sky and of the training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = _timed_log()
@@ -63,6 +65,8 @@ def run(folder: Path, *, seed: int = 0, progress: bool = True) -> str:
     write_report(pairs, folder / "report.html", statistics=summed)
     log("Drawing maps")
     _draw(folder, product, obs, synthetic)
+    with open_product(folder / "pm25.nc") as written:
+        write_viewer(written, folder / "viewer.html", observations=obs, progress=progress)
     return _report(folder, scores)
 
 

@@ -28,7 +28,7 @@ PUBLISHED = {
     "ridge": ("25.00 / 29.00", "26.00 / 32.00", "23.50 / 29.50"),
 }
 PUBLISHED_R2 = "AQ-Net (published): R2 .510, .412 and .189 at 6, 12 and 24 h"
-#: Methods in words, in the order of the project's README.
+#: Methods in words, in the order of the page of the outlook.
 NAMES = {
     "persistence": "persistence",
     "climatology": "climatology",

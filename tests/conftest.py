@@ -1,9 +1,11 @@
 """Fixtures that every test file shares."""
 
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,3 +59,23 @@ def run(
         return status, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a real browser; skip with the reason where there is none, fail in CI."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    result = os.environ.get("AQREANALYSIS_BROWSER") or next(
+        filter(None, map(shutil.which, names)), None
+    )
+    if not result:
+        reason = f"no browser: set AQREANALYSIS_BROWSER (looked for {', '.join(names)})"
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs a browser: {reason}")
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=result, args=["--no-sandbox"])
+        yield launched
+        launched.close()

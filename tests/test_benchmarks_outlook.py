@@ -75,7 +75,7 @@ def test_sums_become_the_scores_of_their_definitions():
     assert outlook_tables.scores(halves) == pytest.approx(whole, rel=1e-4)
 
 
-def test_the_read_mes_show_what_the_record_holds():
+def test_the_pages_show_what_the_record_holds():
     """After new scores put there what ``python -m benchmarks outlook --from-csv`` prints."""
     path = Path(outlook.__file__).with_suffix(".csv")
     rows, fortnights = outlook_tables.read(path), outlook_tables.read_fortnights(path)
@@ -84,7 +84,7 @@ def test_the_read_mes_show_what_the_record_holds():
     assert all(f"\n| {method}" in printed for method in outlook.METHODS)
     for lines in (printed, outlook_tables.differences(fortnights)):
         assert [line for line in lines.splitlines() if line not in shown] == []
-    shown = (path.parents[1] / "README.md").read_text()
+    shown = (path.parents[1] / "docs" / "outlook.md").read_text()
     assert outlook_tables.summary(rows) in shown
 
 

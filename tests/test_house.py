@@ -361,7 +361,8 @@ def test_the_wheel_holds_every_file_that_the_package_reads():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = settings["tool"]["setuptools"]["package-data"]["aqreanalysis"]
     read = [path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")]
-    assert {"geography.nc", "natural_earth.parquet"} <= {path.name for path in read}
+    names = {"geography.nc", "natural_earth.parquet", "leaflet.js", "uplot.css", "viewer.js"}
+    assert names <= {path.name for path in read}
     for path in read:
         name = path.relative_to(PACKAGE)
         assert any(name.match(pattern) for pattern in patterns), name

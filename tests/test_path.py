@@ -80,6 +80,6 @@ def test_the_demonstration_scores_all_methods_and_writes_what_it_says(tmp_path, 
     assert scores[["rmse", "mae", "crps", "coverage_90", "truth_grid_rmse"]].notna().all(axis=None)
     assert scores.loc["kriging", "rmse"] < scores.loc["idw", "rmse"]
     written = ("pm25.nc", "pm25.png", "uncertainty.png", "truth.png", "model/", "hidden.csv")
-    for name in (*written, "report.html"):
+    for name in (*written, "report.html", "viewer.html"):
         assert name in report
         assert (tmp_path / "demo" / name).exists()

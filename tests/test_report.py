@@ -1,9 +1,7 @@
 """The report says what the numbers say, hides nothing, and can be read anywhere."""
 
 import dataclasses
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -511,26 +509,6 @@ _BROKEN = (
 _SMALLEST = """() => Math.min(...[...document.querySelectorAll("body *")]
   .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
   .map((one) => parseFloat(getComputedStyle(one).fontSize)))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Return a real browser; skip with the reason where there is none, fail in CI."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    result = os.environ.get("AQREANALYSIS_BROWSER") or next(
-        filter(None, map(shutil.which, names)), None
-    )
-    if not result:
-        reason = f"no browser: set AQREANALYSIS_BROWSER (looked for {', '.join(names)})"
-        if os.environ.get("CI"):
-            pytest.fail(f"CI needs a browser: {reason}")
-        pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=result, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module", params=[LAPTOP, PHONE], ids=["laptop", "phone"])

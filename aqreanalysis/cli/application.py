@@ -23,6 +23,7 @@ from aqreanalysis.cli.terminal import (
     warnings_only,
 )
 from aqreanalysis.cli.verifying import verify
+from aqreanalysis.cli.viewing import view
 
 app = typer.Typer(
     name="aqreanalysis",
@@ -158,6 +159,7 @@ app.command()(reanalyse)
 app.command()(fit)
 app.command("map")(draw)
 app.command()(animate)
+app.command()(view)
 app.command()(aggregate)
 app.command()(exceedance)
 app.command()(index)

@@ -392,7 +392,7 @@ def _coverage(product: xr.Dataset) -> dict[str, Any]:
         if "step_hours" in stated:
             coverage["time_coverage_resolution"] = f"PT{stated['step_hours']:.10g}H"
         return coverage
-    if f"{TIME}_bnds" not in product.coords or not product.sizes[TIME]:
+    if f"{TIME}_bnds" not in product.coords or not product.sizes.get(TIME):
         return {}
     bounds = product[f"{TIME}_bnds"].values
     begin, end = bounds.min(), bounds.max()

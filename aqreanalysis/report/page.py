@@ -13,8 +13,10 @@ from aqreanalysis.atomic import atomic_file, check_target, explained
 _SUFFIXES = (".html", ".htm")
 
 
-def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
-    """Check that a report can be written to a path, and return it.
+def check_report_target(
+    path: str | os.PathLike[str], *, overwrite: bool = True, what: str = "report"
+) -> Path:
+    """Check that a report, or another page, can be written to a path, and return it.
 
     Raises
     ------
@@ -30,15 +32,15 @@ def check_report_target(path: str | os.PathLike[str], *, overwrite: bool = True)
     """
     target = Path(path)
     if target.suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"a report is written as .html; found {target.name!r}. Change its ending.")
+        raise ValueError(f"a {what} is written as .html; found {target.name!r}. Change its ending.")
     check_target(target, overwrite=overwrite)
     return target
 
 
-def render_page(template: str, content: dict[str, Any]) -> str:
-    """Return a page of a template of this folder; all of its content is escaped."""
+def render_page(template: str, content: dict[str, Any], *, room: str = "report") -> str:
+    """Return a page of a template in the folder of a room; all of its content is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("aqreanalysis.report", "."),
+        loader=jinja2.PackageLoader(f"aqreanalysis.{room}", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

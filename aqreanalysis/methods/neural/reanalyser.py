@@ -160,7 +160,7 @@ class Reanalyser(Fitted):
 
     @property
     def references(self) -> str:
-        """Where that is described which the numbers come from: AQ-Net only if its network is."""
+        """Where that is described which the numbers come from; AQ-Net only if its network is."""
         return "; ".join((KRIGING, AQ_NET) if self._fitted().facts["heads"] else (KRIGING,))
 
     def fit(

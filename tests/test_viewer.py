@@ -1,0 +1,456 @@
+"""The viewer shows the product's numbers, in a real browser, and asks nothing of a network."""
+
+import base64
+import hashlib
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from product_cases import make_observations, make_product
+from report_cases import HOSTILE
+from scipy.ndimage import gaussian_filter
+
+from aqreanalysis.predictive import RootNormal
+from aqreanalysis.product import ProductError
+from aqreanalysis.viewer import ViewerError, contents, write_viewer
+from aqreanalysis.viewer.clock import Clock
+from aqreanalysis.viewer.packing import Quantised, packed
+from aqreanalysis.viewer.places import raster_of
+
+LAPTOP, PHONE = (1366, 768), (390, 844)
+VENDOR = Path(contents.__file__).parent / "vendor"
+#: SHA-256 of the files of the published packages leaflet 1.9.4 and uplot 1.6.32.
+PUBLISHED = {
+    "leaflet.js": "db49d009c841f5ca34a888c96511ae936fd9f5533e90d8b2c4d57596f4e5641a",
+    "leaflet.css": "a7837102824184820dfa198d1ebcd109ff6d0ff9a2672a074b9a1b4d147d04c6",
+    "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+}
+
+
+def unpacked(parcel):
+    """Return the integers of a parcel, as the page does it."""
+    size = int(parcel["bytes"])
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(parcel["text"])), np.uint8)
+    folded = planes.reshape(size, -1).T.copy().view(f"<u{size}").ravel()
+    signed = (folded >> 1).astype(f"i{size}") ^ -(folded & 1).astype(f"i{size}")
+    values = signed.astype(f"u{size}").reshape(parcel["shape"])
+    for axis in parcel["axes"]:
+        values = np.cumsum(values, axis=axis, dtype=values.dtype)
+    return values
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.uint16, np.uint32]),
+        hnp.array_shapes(min_dims=3, max_dims=3, max_side=6),
+    ),
+    st.permutations([0, 1, 2]),
+    st.integers(1, 3),
+)
+def test_what_is_packed_comes_back_bit_for_bit(values, axes, count):
+    np.testing.assert_array_equal(unpacked(packed(values, axes[:count])), values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(max_side=6),
+        elements=st.floats(0, 2000, width=32) | st.just(np.nan),
+    ),
+    st.booleans(),
+)
+def test_a_step_is_off_by_the_stated_rounding_at_most(values, root):
+    steps = Quantised.of(values, root=root)
+    scaled = steps.low + steps.steps * (steps.high - steps.low) / steps.levels
+    numbers = scaled**2 if root else scaled
+    missing = steps.steps == steps.levels + 1
+    np.testing.assert_array_equal(missing, np.isnan(values))
+    off = np.abs(numbers - values)[~missing]
+    assert (off <= steps.rounding * (1 + 1e-6) + 1e-6 * steps.high**2).all()
+
+
+def test_local_time_is_that_of_the_zone_or_of_the_longitude():
+    product = make_product(chunks={"time": -1})
+    beijing = Clock.of(product, (115.0, 117.0), None)
+    assert (beijing.zone, set(beijing.offset)) == ("UTC+8, at 116° E", {480})
+    assert Clock.of(product, (242.0, 246.0), None).zone == "UTC\u22128, at 116° W"
+    assert Clock.of(product, (-180.0, 180.0), None).zone == ""
+    time = pd.date_range("2014-11-02T04", periods=4, freq="h")  # summer time ends at 06 UTC
+    autumn = xr.Dataset(coords={"time": time}).assign_coords(
+        time_bnds=(("time", "bnds"), np.stack([time, time + pd.Timedelta("1h")], axis=1))
+    )
+    assert Clock.of(autumn, (0.0, 1.0), "America/New_York").offset.tolist() == [
+        -240,
+        -240,
+        -300,
+        -300,
+    ]
+    with pytest.raises(ValueError, match="such as Asia/Shanghai; found 'Peking'"):
+        Clock.of(product, (115.0, 117.0), "Peking")
+
+
+@pytest.mark.parametrize("case", ["geographic", "projected", "date line"])
+def test_every_cell_is_in_the_picture_where_it_lies(case):
+    product = make_product(case)
+    raster = raster_of(product, product)
+    assert raster.shape == tuple(product.pm25.shape[1:])
+    shown = np.unique(raster.cell)
+    cells = np.prod(raster.shape)
+    np.testing.assert_array_equal(shown[shown < cells], np.arange(cells))
+    west, east, south, north = raster.region
+    assert south < north
+    assert west < east <= west + 360
+    rows, columns = raster.cell.shape
+    longitude, latitude = (product[name].values for name in ("lon", "lat"))
+    if longitude.ndim == 1:
+        longitude, latitude = np.meshgrid(longitude, latitude)
+    column = ((longitude - west) % 360 / (east - west) * columns).astype(int)
+    top, bottom, height = (np.arcsinh(np.tan(np.radians(y))) for y in (north, south, latitude))
+    row = ((top - height) / (top - bottom) * rows).astype(int)
+    np.testing.assert_array_equal(raster.cell[row, column].ravel(), np.arange(cells))
+
+
+def test_cells_of_which_centres_alone_are_known_are_drawn_too():
+    product = make_product("projected").load()
+    bare = product.drop_vars(["x", "y", "x_bnds", "y_bnds", "crs"])
+    raster = raster_of(bare, bare)
+    shown = np.unique(raster.cell)
+    np.testing.assert_array_equal(shown[shown < 100], np.arange(100))
+
+
+def smooth_product(hours, rows, columns):
+    """Return a product whose field is about as smooth as one of stations, with its error."""
+    draw = np.random.default_rng(0)
+    rough = draw.normal(size=(hours, rows, columns)).astype(np.float32)
+    field = gaussian_filter(rough, (1.5, 4, 4))
+    mean = 40 * np.exp(0.7 * field / field.std()).astype(np.float32)
+    time = pd.date_range("2014-11-01", periods=hours, freq="h")
+    layers = {"pm25": mean, "pm25_uncertainty": 0.3 * mean**0.8 + 0.2 * np.roll(mean, 3, 2) ** 0.7}
+    product = xr.Dataset(
+        {name: (("time", "lat", "lon"), values) for name, values in layers.items()},
+        coords={
+            "time": ("time", time, {"time_label": "start", "step_hours": 1.0}),
+            "lat": 24.625 + 0.25 * np.arange(rows),
+            "lon": -124.875 + 0.25 * np.arange(columns),
+        },
+        attrs={"history": "made for a test"},
+    )
+    flag = ("time", "lat", "lon"), (mean > 90).astype(np.int8)
+    meanings = {"flag_values": [0, 1, 2, 3], "flag_meanings": "supported far few none"}
+    return product.assign(pm25_flag=(*flag, meanings))
+
+
+def test_a_week_of_a_continent_takes_less_than_ten_megabytes(tmp_path):
+    path = write_viewer(smooth_product(168, 100, 230), tmp_path / "week.html", progress=False)
+    assert path.stat().st_size < 10e6
+
+
+def test_a_larger_product_is_thinned_and_says_so(monkeypatch):
+    monkeypatch.setattr(contents, "MOST_VALUES", 20_000)
+    product = smooth_product(24, 30, 45)
+    view = contents.view_of(product, ["pm25"])
+    # 24 hours of 1350 cells in two layers, the error for the interval: 1.8 times the room.
+    assert view.every == 2
+    expected = product.pm25.isel(lat=slice(0, None, 2), lon=slice(0, None, 2))
+    values = contents.computed(view, progress=False)
+    np.testing.assert_array_equal(values["pm25"], expected.values.reshape(24, -1))
+    options = {"observations": None, "limits": None, "time_zone": None}
+    content = contents.contents_of(view, **options, progress=False)
+    assert any("one cell of 2 × 2 is shown" in note for note in content["notes"])
+    whole = contents.view_of(product.isel(time=[0]), ["pm25"])
+    assert (
+        raster_of(view.product, view.whole).region == raster_of(whole.product, whole.whole).region
+    )
+
+
+def forbidden(layer):
+    """Return a lazy layer that fails when it is computed."""
+
+    def fail(values):
+        raise AssertionError("it was computed")
+
+    return layer.copy(data=layer.data.map_blocks(fail, dtype=layer.dtype, meta=layer.data._meta))
+
+
+def test_what_cannot_be_viewed_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    target = tmp_path / "viewer.html"
+    computed = make_product(chunks={"time": -1})
+    product = computed.map(forbidden, keep_attrs=True)  # whatever is wrong is said before the work
+
+    def refused(match, product=product, error=ViewerError, **options):
+        with pytest.raises(error, match=match):
+            write_viewer(product, target, progress=False, **options)
+
+    refused("there is nothing to view: pm25 has no value", computed.where(computed.pm25 < 0))
+    refused("has no time", product.isel(time=slice(0)))
+    refused("layers must be among pm25, .*; found 'pm26'", layers=["pm26"])
+    refused("layers must be among", layers=[])
+    refused("Select it|needs dimensions", product.isel(lat=0), error=ProductError)
+    refused(
+        "no pollutant to show: .*product.isel",
+        product.expand_dims(draw=3).drop_vars("draw", errors="ignore"),
+    )
+    several = product.expand_dims(forecast_reference_time=3)
+    refused(r"select one, product.isel\(forecast_reference_time=0\)", several)
+    refused("such as Asia/Shanghai; found 'Mars/Base'", error=ValueError, time_zone="Mars/Base")
+    refused("ascending numbers", error=ValueError, limits=(5.0, 5.0))
+    observations = make_observations(label="end")
+    refused("time_label='end', the product has 'start'", observations=observations)
+    refused("have no pm25; they have pm10", observations=observations.rename(pm25="pm10"))
+    monkeypatch.setattr(contents, "MOST_VALUES", 20)
+    refused(r"too large for one page: 30 steps of 10 × 20 cells .*product.sel\(time=")
+    refused("steps of 3 stations", make_observations(hours=300).assign_attrs(history="a file"))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match=r"a viewer is written as .html; found 'viewer.pdf'"):
+        write_viewer(product, tmp_path / "viewer.pdf")
+
+
+def test_the_libraries_are_those_that_were_published_with_their_licences():
+    digests = {name: hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() for name in PUBLISHED}
+    assert digests == PUBLISHED
+    assert "BSD 2-Clause" in (VENDOR / "leaflet.LICENSE.txt").read_text()
+    assert "The MIT License" in (VENDOR / "uplot.LICENSE.txt").read_text()
+
+
+class Opened:
+    """A page in a window, with all that it asked for and complained of."""
+
+    def __init__(self, browser, path, size):
+        self.page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        self.asked, self.wrong = [], []
+        self.page.on("request", lambda one: self.asked.append(one.url))
+        self.page.on("console", lambda one: self.wrong.append(one.text))
+        self.page.on("pageerror", lambda one: self.wrong.append(str(one)))
+        self.page.on("dialog", lambda one: self.wrong.append(one.message))
+        self.page.context.set_offline(True)  # whatever it asked for, it would not get
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector("body[data-ready]", timeout=20_000)
+        self.uri = path.as_uri()
+
+    def click_at(self, longitude, latitude):
+        x, y = self.page.evaluate(
+            "([x, y]) => { viewer.map.panInside([y, x], { padding: [40, 40], animate: false });"
+            "const at = viewer.map.latLngToContainerPoint([y, x]);"
+            "const box = document.getElementById('map').getBoundingClientRect();"
+            "return [box.left + at.x, box.top + at.y]; }",
+            [longitude, latitude],
+        )
+        self.page.mouse.click(x, y)
+
+    def text(self, selector):
+        return self.page.text_content(selector)
+
+    def frame(self):
+        return self.page.evaluate("viewer.state.frame")
+
+    def wait_for(self, condition):
+        """Wait until a condition holds; the page's policy lets no script be made of a text."""
+        for _ in range(100):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"not within five seconds: {condition}")
+
+    def close(self):
+        assert self.wrong == []
+        assert [url for url in self.asked if not url.startswith("data:")] == [self.uri]
+        self.page.close()
+
+
+on_laptop_and_phone = pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """Return what writes a product and opens its page, which must end without a complaint."""
+    opened = []
+
+    def write_and_open(product, *, size=LAPTOP, **options):
+        path = write_viewer(product, tmp_path / "viewer.html", progress=False, **options)
+        opened.append(Opened(browser, path, size))
+        return opened[-1]
+
+    yield write_and_open
+    for each in opened:
+        each.close()
+
+
+def hostile_observations():
+    """Return stations with the names of an enemy, one of them no text at all."""
+    observations = make_observations()
+    names = [HOSTILE[0], HOSTILE[1], HOSTILE[4] + "\ud800"]
+    return observations.assign_coords(name=("station", names))
+
+
+@pytest.mark.parametrize(
+    ("case", "size"), [("geographic", PHONE), ("projected", LAPTOP), ("date line", LAPTOP)]
+)
+def test_a_clicked_cell_has_the_value_and_interval_of_the_product(open_page, case, size):
+    product = make_product(case).load()
+    product.pm25_uncertainty.attrs["degrees_of_freedom"] = 6.0
+    opened = open_page(product, size=size)
+    row, column, hour = 4, 6, 7
+    longitude, latitude = (product[name] for name in ("lon", "lat"))
+    if longitude.ndim == 1:
+        place = float(longitude[column]), float(latitude[row])
+    else:
+        place = float(longitude[row, column]), float(latitude[row, column])
+    west = opened.page.evaluate("viewer.page.region[0]")
+    opened.click_at(west + (place[0] - west) % 360, place[1])
+    for _ in range(hour):
+        opened.page.keyboard.press("ArrowRight")
+    cell = opened.page.evaluate("viewer.state.place.cell")
+    assert cell == row * product.pm25.shape[2] + column
+    layer = "viewer.page.layers.pm25"
+    value = opened.page.evaluate(f"viewer.valueOf({layer}, viewer.state.frame, {cell})")
+    estimate, error = (
+        float(product[name][hour, row, column]) for name in ("pm25", "pm25_uncertainty")
+    )
+    assert value == pytest.approx(estimate, abs=opened.page.evaluate(f"{layer}.rounding"))
+    ends = opened.page.evaluate(f"viewer.intervalOf('pm25', viewer.state.frame, {cell})")
+    distribution = RootNormal.from_median(np.array(estimate), np.array(error), freedom=6.0)
+    assert ends == pytest.approx([float(distribution.quantile(p)) for p in (0.05, 0.95)], rel=0.02)
+    assert f"{ends[0]:.1f} to" in opened.text("#readout")
+    assert opened.text("#utc") == "2014-11-01 07:00–08:00 UTC"
+    assert opened.page.is_visible("#series canvas")
+    assert opened.page.evaluate("viewer.state.plot.data.map((row) => row.length)") == [30] * 4
+
+
+@on_laptop_and_phone
+def test_names_are_text_whatever_they_hold(open_page, size):
+    observations, product = hostile_observations(), make_product().load()
+    opened = open_page(product, size=size, observations=observations, title=HOSTILE[0])
+    for at, name in enumerate(observations["name"].values):
+        station = observations.isel(station=at)
+        opened.click_at(float(station.longitude), float(station.latitude))
+        shown = opened.text("#name")
+        assert shown.startswith(str(name).replace("\ud800", "\ufffd")) or shown.startswith(name)
+        assert shown.endswith(f" ({station.station.item()})")
+        assert "measured: " in opened.text("#readout")
+    assert opened.page.evaluate("viewer.state.plot.data.length") == 5  # one row is measured
+    assert opened.page.title() == HOSTILE[0]
+    assert opened.text("h1") == HOSTILE[0]
+    assert opened.page.evaluate("document.images.length") == 0
+
+
+def test_a_product_at_stations_is_clicked_and_played(open_page):
+    product = make_product("stations").load()
+    opened = open_page(product.assign_coords(name=hostile_observations()["name"]))
+    second = product.isel(station=1)
+    opened.click_at(float(second.longitude), float(second.latitude))
+    assert opened.text("#name") == f"{HOSTILE[1]} (b)"
+    series = opened.page.evaluate("viewer.state.plot.data[3]")
+    rounding = opened.page.evaluate("viewer.page.layers.pm25.rounding")
+    np.testing.assert_allclose(series, second.pm25.values, atol=rounding)
+    opened.page.click("#play")
+    opened.wait_for("viewer.state.frame >= 3")
+    assert opened.page.get_attribute("#play", "aria-label") == "pause"
+    opened.page.click("#play")
+    stopped = opened.frame()
+    opened.page.wait_for_timeout(450)
+    assert opened.frame() == stopped
+
+
+def test_keys_and_slider_choose_the_hour(open_page):
+    opened = open_page(make_product().load())
+    press = opened.page.keyboard.press
+    for key, frame in (
+        ("ArrowRight", 1), ("Shift+ArrowRight", 25), ("End", 29), ("ArrowRight", 29),
+        ("Shift+ArrowLeft", 5), ("ArrowLeft", 4), ("Home", 0), ("ArrowLeft", 0),
+    ):  # fmt: skip
+        press(key)
+        assert opened.frame() == frame, key
+    opened.page.focus("#slider")
+    press("ArrowRight")
+    assert opened.frame() == 1  # once, though the slider knows the key too
+    opened.page.fill("#slider", "12")
+    assert opened.text("#utc") == "2014-11-01 12:00–13:00 UTC"
+    assert opened.text("#local").strip() == "Sat 20:00–21:00 (UTC+8, at 116° E)"
+    press("Space")
+    opened.wait_for("viewer.state.frame > 13")
+    press("Space")
+
+
+@on_laptop_and_phone
+def test_each_layer_has_its_legend_and_nothing_lies_outside_the_window(open_page, size):
+    product = make_product().load().aqnet.exceedance(75.0).aqnet.index("china")
+    opened = open_page(product, size=size)
+    expected = {
+        "pm25": "PM2.5 mass concentration (μg m⁻³)",
+        "pm25_uncertainty": "Standard error of PM2.5 mass concentration (μg m⁻³)",
+        "pm25_flag": "far from stations",
+        "distance_to_nearest_station": "(km)",
+        "pm25_above_75": "100 %",
+        "index": "air quality index",
+        "index_category": "excellent",
+    }
+    assert opened.page.evaluate("viewer.page.shown") == list(expected)
+    for name, words in expected.items():
+        opened.page.select_option("#layer", name)
+        opened.wait_for(f"viewer.state.layer.name === '{name}'")
+        assert words.lower() in opened.text("#legend").lower(), name
+    opened.click_at(116.0, 39.5)
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert opened.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    outside = """() => [...document.querySelectorAll("button, select, input, #legend, #readout")]
+      .map((one) => one.getBoundingClientRect()).filter((box) => box.width
+        && (box.left < 0 || box.right > innerWidth || box.top < 0 || box.bottom > innerHeight))"""
+    assert opened.page.evaluate(outside) == []
+    opened.page.click("#about")
+    assert "nine of ten new measurements" in opened.text("#notes")
+    opened.page.click("#notes form button")
+
+
+def test_one_hour_needs_no_slider_and_no_hours_no_clock(open_page):
+    product = make_product().load()
+    opened = open_page(product.isel(time=3))
+    assert not opened.page.is_visible("#slider")
+    opened.click_at(116.05, 39.45)
+    assert "μg m⁻³" in opened.text("#readout")
+    assert not opened.page.is_visible("#panel")
+    timeless = open_page(product.isel(time=3, drop=True))
+    assert not timeless.page.is_visible("#clock")
+
+
+def test_means_of_days_have_the_interval_of_their_quantiles(open_page):
+    product = make_product().load().drop_vars("pm25_flag")
+    daily = product.isel(time=slice(0, 24)).resample(time="D").mean()
+    daily = daily.assign(pm25_q05=daily.pm25 * 0.8, pm25_q95=daily.pm25 * 1.3)
+    daily.time.attrs.update(time_label="start", step_hours=24.0)
+    for layer in daily.data_vars.values():
+        layer.attrs = {"units": layer.attrs["units"], "averaging_hours": 24.0}
+    opened = open_page(daily.drop_vars("time_bnds", errors="ignore"))
+    assert "pm25_q05" not in opened.page.evaluate("viewer.page.shown")
+    ends = opened.page.evaluate("viewer.intervalOf('pm25', 0, 27)")
+    value = float(daily.pm25[0].values.ravel()[27])
+    assert ends == pytest.approx([0.8 * value, 1.3 * value], rel=0.02)
+    assert opened.text("#utc") == "2014-11-01 UTC"
+
+
+def test_the_command_writes_a_page_and_refuses_before_it_reads(run, tmp_path):
+    product, page = tmp_path / "pm25.nc", tmp_path / "viewer.html"
+    make_product().aqnet.to_netcdf(product, progress=False)
+    observations = make_observations()
+    observations.pm25.attrs["units"] = "ug m-3"
+    stations = observations.aqnet.to_table(tmp_path / "stations.csv")
+    options = ["--observations", stations, "--time-zone", "Asia/Shanghai", "--layer", "pm25"]
+    period = ["--time", "2014-11-01T03", "2014-11-01T08", "--limits", 0, 90]
+    status, out, err = run("view", product, "-o", page, *options, *period)
+    assert (status, err.count("Traceback")) == (0, 0), err
+    assert out.startswith(f"{page}: 0.")
+    assert page.read_text().count('"zone": "Asia/Shanghai"') == 1
+    status, _, err = run("view", tmp_path / "none.nc", "-o", tmp_path / "viewer.pdf")
+    assert status == 1
+    assert "a viewer is written as .html" in err
+    status, _, err = run("view", tmp_path / "none.nc", "-o", page)
+    assert status == 1
+    assert "none.nc" in err
