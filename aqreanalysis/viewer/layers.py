@@ -10,9 +10,10 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
 from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS, TIME, quantile_name
+from aqreanalysis.maps.colours import Colours, Kind
 from aqreanalysis.maps.layers import Classes, classes_of
 from aqreanalysis.maps.legend import written_units
-from aqreanalysis.maps.marks import Colours
+from aqreanalysis.maps.style import Style
 from aqreanalysis.predictive import freedom_of, quantile_of_root
 from aqreanalysis.viewer.packing import COARSE, FINE, Quantised, packed
 
@@ -178,8 +179,10 @@ def packed_layer(
         quantised, limits = Quantised.of(values, root=False, levels=COARSE), (0.0, 1.0)
     else:
         quantised = Quantised.of(values, root=_is_positive(values), levels=levels)
-    what = "value" if layer.name == layer.variable or layer.kind == "probability" else "uncertainty"
-    colours = Colours.of(what, limits, values, measured)  # type: ignore[arg-type]
+    kind: Kind = "value" if layer.name == layer.variable else "uncertainty"
+    if layer.kind == "probability":
+        kind = "probability"
+    colours = Colours.of(kind, values, measured, Style(limits=limits))
     low, high = float(colours.norm.vmin or 0), float(colours.norm.vmax or 0)
     ticks = MaxNLocator(_TICKS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return described | {
@@ -199,7 +202,7 @@ def packed_layer(
 
 def check_limits(limits: tuple[float, float] | None) -> None:
     """Refuse limits of colours that are not two ascending numbers, as maps do."""
-    Colours.of("value", limits, np.array([0.0, 1.0]), np.array([]))
+    Style(limits=limits)
 
 
 def doubtful_classes(layer: Layer) -> list[int]:
