@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from aqreanalysis.observations import ObservationError, open_observations, suspicions
+from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.plausibility import sift
 from aqreanalysis.observations.journal import Journal
 from benchmarks import sources
@@ -366,3 +367,10 @@ def test_types_attributes_and_the_argument_stay(true):
 def test_no_false_alarm_on_public_networks(name, kinds, data_dir):
     observations = getattr(sources, name)(data_dir)
     assert [one.kind for one in suspicions(observations)] == kinds
+
+
+def test_north_is_no_code_of_wind_directions():
+    rng = np.random.default_rng(0)
+    turning = np.round(rng.normal(0, 1.5, (3, 2000)).cumsum(axis=1)) * 22.5 % 360
+    turning[:, ::9] = 0.0  # gusts from the north, whatever is before and after
+    assert missing_codes(turning, "wind_direction") == []

@@ -72,7 +72,9 @@ def missing_codes(values: Floats, variable: str) -> list[Code]:
     for value in _ends(left, variable):
         codes[value] = Code(value, _written(value, variable), code_places(values, value))
         left[codes[value].where] = np.nan
-    for value, where in repeated_codes(left, variable).items():
+    # Beside a northerly wind of 0 degrees stand 350 and 10: level tells nothing of directions.
+    amid = {} if variable == "wind_direction" else repeated_codes(left, variable)
+    for value, where in amid.items():
         why = "stand beside values of any level"
         codes.setdefault(value, Code(value, _written(value, variable), where, why))
     return [code for code in codes.values() if code.where.any()]
