@@ -149,7 +149,7 @@ def test_a_missing_month_and_the_same_month_twice_are_said(folder: Path, tmp_pat
     )
 
 
-@pytest.mark.parametrize("rule", ["error", "first", "mean"])
+@pytest.mark.parametrize("rule", ["error", "first", "last", "mean"])
 def test_conflicts_between_files_are_resolved_by_the_rule_of_duplicates(
     folder: Path, tmp_path: Path, rule: str
 ) -> None:

@@ -292,6 +292,9 @@ def test_different_values_of_a_station_hour_are_refused_or_chosen(table):
         open_observations(double)
     assert float(open_observations(double, duplicates="mean").pm25[0, 1]) == 13.0
     assert float(open_observations(double, duplicates="first").pm25[0, 1]) == 11.0
+    corrected = pd.concat([double, table.iloc[[1]].assign(pm25=15.0)])
+    assert float(open_observations(double, duplicates="last").pm25[0, 1]) == 11.0
+    assert float(open_observations(corrected, duplicates="last").pm25[0, 1]) == 15.0
 
 
 def test_daily_data_have_a_step_of_a_day(table):
@@ -555,7 +558,7 @@ def test_faults_of_all_columns_are_told_at_once(table):
 OPTIONS = {
     "format": ({"format": "excel"}, "format must be one of long, wide.*found 'excel'"),
     "label": ({"time_label": "middle"}, "time_label must be 'start' or 'end'; found 'middle'"),
-    "duplicates": ({"duplicates": "last"}, "duplicates must be 'error', 'mean' or 'first'"),
+    "duplicates": ({"duplicates": "best"}, "duplicates must be 'error', 'mean', 'first' or 'last'"),
     "columns": ({"columns": {"pm25": "nope"}}, "columns names 'nope' for pm25; the columns are"),
     "several": ({"columns": {"station": ["nope"]}}, "columns names nope for station"),
     "no mapping": ({"columns": "pm25"}, "columns must be a mapping"),

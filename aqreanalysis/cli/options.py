@@ -212,7 +212,7 @@ READING = (
     ),
     _option(
         "duplicates",
-        "Different values of one station and hour: error, mean or first.",
+        "Different values of one station and hour: error, mean, first or last (corrected rows).",
         str,
         "error",
     ),

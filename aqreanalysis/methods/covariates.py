@@ -20,6 +20,8 @@ ABOUT_OTHERS = ("_flag", "_qc", "_uncertainty", "_origin")
 #: What is skewed and not negative, like a concentration, so that its root is taken.
 SKEWED = (*POLLUTANTS, "rain")
 WIND = ("wind_speed", "wind_direction")
+#: What becomes of them, each with its part of the direction.
+WIND_COMPONENTS = {"wind_eastward": np.sin, "wind_northward": np.cos}
 #: Bytes of one value of a covariate while it is standardised, measured.
 COVARIATE_BYTES = 44
 
@@ -220,15 +222,14 @@ def _series(observations: xr.Dataset, names: Sequence[str]) -> dict[str, np.ndar
     A direction in degrees jumps between 359 and 0, so ``wind_direction`` with ``wind_speed``
     becomes the eastward and northward components, which are continuous.
     """
-    components = {"wind_eastward": np.sin, "wind_northward": np.cos}
     asked = dict.fromkeys(name for name in names if name in observations.data_vars)
-    if set(WIND) <= set(asked) or set(components) & set(names):
+    if set(WIND) <= set(asked) or set(WIND_COMPONENTS) & set(names):
         asked.pop("wind_direction", None)
     series = {name: values_of(observations, name) for name in asked}
     if set(WIND) <= set(observations.data_vars) and (
-        set(WIND) <= set(names) or set(components) & set(names)
+        set(WIND) <= set(names) or set(WIND_COMPONENTS) & set(names)
     ):
         speed, direction = (values_of(observations, name) for name in WIND)
-        for name, component in components.items():
+        for name, component in WIND_COMPONENTS.items():
             series[name] = -speed * component(np.radians(direction))  # the direction is the origin
     return series

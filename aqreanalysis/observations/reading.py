@@ -131,8 +131,9 @@ def open_observations(
         Codes of missing values, beside words such as NA and -999: ``-99``.
     valid : str, several, or mapping, optional
         What a row must hold to be used: ``"QC Code=0"``, ``"Validity>=1"``, ``{"flag": ["A"]}``.
-    duplicates : {"error", "mean", "first"}
-        What to do with different values of one station and hour.
+    duplicates : {"error", "mean", "first", "last"}
+        What to do with different values of one station and hour; of a feed that sends corrected
+        rows after the wrong ones, the last is right.
     monitor : {"mean", "first", "best", "keep"}, optional
         Of several monitors a station: their mean (the default), the first or the one with most
         values that reports at the hour, or each as a station of its own.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,8 @@ from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
 from aqreanalysis.methods.covariates import (
     COVARIATE_BYTES,
+    WIND,
+    WIND_COMPONENTS,
     Scaling,
     Standardisation,
     covariates_of,
@@ -54,6 +56,22 @@ OUTLIERS = 1e-5
 #: Where the parts of the method are described.
 KRIGING = "Chiles and Delfiner 2012, Geostatistics, https://doi.org/10.1002/9781118136188"
 AQ_NET = "AQ-Net, https://arxiv.org/abs/2502.11941"
+
+
+class Reach(NamedTuple):
+    """Which steps an estimate uses: those of its window, and so many before and after it.
+
+    Attributes
+    ----------
+    window_steps : int
+        Windows begin at multiples of it since 1970; their steps are estimated together.
+    around_steps : int
+        Before and after a window: the margin of its series, and, where these have gaps, how far a
+        station's own values fill them.
+    """
+
+    window_steps: int
+    around_steps: int
 
 
 class Reanalyser(Fitted):
@@ -142,6 +160,30 @@ class Reanalyser(Fitted):
     def scores(self) -> Mapping[str, Any]:
         """RMSE, MAE, CRPS and coverage at the stations hidden in training, by what made them."""
         return self._fitted().facts["scores"]
+
+    @property
+    def reach(self) -> Reach:
+        """How far from a window measurements count: beyond, none changes its estimates.
+
+        Examples
+        --------
+        >>> Reanalyser().reach
+        Reach(window_steps=36, around_steps=43)
+        """
+        configuration = self.configuration
+        # One more, since a large value counts by what is before and after it (`bounded`).
+        around = configuration.margin_steps + OWN_REACH_STEPS + 1
+        return Reach(configuration.core_steps, around)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the observed variables that estimates depend on, the predicted one first."""
+        facts = self._fitted().facts
+        if not facts["heads"]:
+            return (self.variable,)
+        channels = [channel["name"] for channel in facts["scaling"]]
+        names = (WIND if name in WIND_COMPONENTS else (name,) for name in channels)
+        return tuple(dict.fromkeys(name for several in names for name in several))
 
     @property
     def settings(self) -> Mapping[str, Any]:

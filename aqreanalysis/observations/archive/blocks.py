@@ -14,6 +14,7 @@ from aqreanalysis.observations.checks.codes import code_places, is_possible
 from aqreanalysis.observations.checks.plausibility import Suspicion, suspicions, without
 from aqreanalysis.observations.combining import Conflicts, conflict_words, joined
 from aqreanalysis.observations.contract import DIMENSIONS
+from aqreanalysis.observations.sources.options import Duplicates
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Written:
     codes: Mapping[tuple[str, float], frozenset[int]]
 
 
-def write_block(store: Path, whole: Whole, rule: str, start: int, stop: int) -> Written:
+def write_block(store: Path, whole: Whole, rule: Duplicates, start: int, stop: int) -> Written:
     """Write the hours from one to before another of all parts, and say what was found in them."""
     dataset, repeated, conflicts = _joined(whole, rule, start, stop)
     suspect = suspicions(dataset, factors=whole.factors)
@@ -79,7 +80,7 @@ def mask_codes(
 
 
 def _joined(
-    whole: Whole, rule: str, start: int, stop: int
+    whole: Whole, rule: Duplicates, start: int, stop: int
 ) -> tuple[xr.Dataset, dict[str, int], list[tuple[str, int, str]]]:
     """Return the values of all parts within some hours, and what stands in several of them."""
     pieces: dict[str, list] = {name: [] for name in whole.attributes}
@@ -92,7 +93,7 @@ def _joined(
             pieces[name].append((span.rows[present], columns, own[present]))
     shape = whole.stations.size, stop - start
     times = whole.times[start:stop]
-    conflicts: Conflicts = "mean" if rule == "mean" else "first"
+    conflicts: Conflicts = "first" if rule == "error" else rule
     variables, repeated, differing = {}, {}, []
     for name, parts in pieces.items():
         values, count, differ = joined(parts, shape, np.dtype(np.float32), conflicts)

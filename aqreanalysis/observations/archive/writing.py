@@ -345,7 +345,7 @@ def _say(
             words = f"{total} {several[0][2].partition(' ')[2]}"
             if reading.duplicates == "error":
                 journal.fault(
-                    f"{words}. Pass duplicates='mean' or 'first' to choose",
+                    f"{words}. Pass duplicates='mean', 'first' or 'last' to choose",
                     share=total / max(whole.count_of(name), 1),
                 )
             else:

@@ -155,7 +155,7 @@ def _on_axis(
     """Return the values of one variable as ``(series, time)``, NaN where no row has any.
 
     Equal values of one series and hour count once. Different ones are a fault, or their mean, or
-    the first of them, as ``duplicates`` says.
+    the first or last of them, as ``duplicates`` says.
     """
     shape = (len(rows.names), axis.times.size)
     grid = np.full(shape[0] * shape[1], np.nan, dtype=np.float32)
@@ -221,10 +221,12 @@ def _one_each(
     )
     if duplicates == "error":
         share = cells.nunique() / max(int(np.isfinite(rows.values[name]).sum()), 1)
-        journal.fault(f"{what}. Pass duplicates='mean' or 'first' to choose", share=share)
+        journal.fault(f"{what}. Pass duplicates='mean', 'first' or 'last' to choose", share=share)
         single = ~different["cell"].isin(cells)
         return different[single].groupby("cell")["value"].first()
     journal.decide(f"{what}; the {duplicates} is kept")
+    if duplicates == "last":  # of all rows: an earlier value may have come back
+        return several.groupby("cell", sort=False)["value"].last()
     return by_cell.mean() if duplicates == "mean" else by_cell.first()
 
 

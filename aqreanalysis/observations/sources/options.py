@@ -13,7 +13,7 @@ from aqreanalysis.observations.checks import Mask
 from aqreanalysis.observations.journal import ObservationError
 
 TimeLabel = Literal["start", "end"]
-Duplicates = Literal["error", "mean", "first"]
+Duplicates = Literal["error", "mean", "first", "last"]
 DateOrder = Literal["day", "month"]
 Monitor = Literal["mean", "first", "best", "keep"]
 Statistic = Literal["mean", "maximum", "minimum"]
