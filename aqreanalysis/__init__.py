@@ -32,6 +32,7 @@ _HOMES = {
     "open_product": "aqreanalysis.product",
     "sources": "aqreanalysis.observations.sources.registry",
     "synthetic_network": "aqreanalysis.datasets",
+    "update": "aqreanalysis.operation",
     "verify_product": "aqreanalysis.verification",
     "write_archive": "aqreanalysis.observations",
 }

@@ -84,7 +84,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         yield partial
         mode = _usual_mode(folder)
         for path in partial.rglob("*"):
-            if path.is_file():
+            if path.is_file() and path.stat().st_nlink == 1:  # others were settled before
                 _settle(path, mode)
         _put_in_place(partial, target)
 

@@ -118,7 +118,7 @@ def test_a_product_that_another_run_is_writing_has_a_status_of_its_own(tmp_path,
             "--resume",
         )
 
-    assert status == application.LOCKED == 4
+    assert status == application.LOCKED.number == 4
     assert "another run is writing" in err
 
 

@@ -16,12 +16,14 @@ from aqreanalysis.cli.exporting import export
 from aqreanalysis.cli.forecasting import outlook
 from aqreanalysis.cli.options import Seed
 from aqreanalysis.cli.reanalysing import fit, reanalyse
+from aqreanalysis.cli.statuses import FAULT, LOCKED
 from aqreanalysis.cli.terminal import (
     StoppedError,
     shows_progress,
     stop_cleanly,
     warnings_only,
 )
+from aqreanalysis.cli.updating import update
 from aqreanalysis.cli.verifying import verify
 from aqreanalysis.cli.viewing import view
 
@@ -41,8 +43,6 @@ app = typer.Typer(
 )
 #: A line of the log with --verbose.
 DETAILED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-#: Exit status of a command whose product another run is writing.
-LOCKED = 4
 datasets_app = typer.Typer(help="Public data sets to work with.", no_args_is_help=True)
 
 
@@ -157,6 +157,7 @@ def cite(name: Annotated[str, typer.Argument(help="One of 'aqreanalysis datasets
 # Help lists them in this order.
 app.command()(reanalyse)
 app.command()(fit)
+app.command()(update)
 app.command("map")(draw)
 app.command()(animate)
 app.command()(view)
@@ -181,8 +182,8 @@ datasets_app.command()(cite)
 def main() -> None:
     """Run the command; a fault becomes one message and an exit status.
 
-    The status is 0 if all is done, 1 after a fault, 2 if an option is wrong, 4 if another run is
-    writing the same product, and 128 and the number of a signal that ended the run.
+    The status is one of `aqreanalysis.cli.statuses`, or 128 and the number of a signal that ended
+    the run.
     """
     caught = stop_cleanly()
     try:
@@ -201,4 +202,4 @@ def _status_of(error: Exception) -> int:
     """Return the exit status after a fault."""
     from aqreanalysis.product.resuming import LockedError
 
-    return LOCKED if isinstance(error, LockedError) else 1
+    return (LOCKED if isinstance(error, LockedError) else FAULT).number

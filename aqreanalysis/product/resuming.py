@@ -58,7 +58,7 @@ def finished_regions(
     try:
         with explained(target, ProductError):
             folder.mkdir(exist_ok=True)
-            _lock(lock, target)
+            lock_or_refuse(lock, target)
             finished = FinishedRegions(folder, digest)
             _exchange(finished, target, blocks)
             description = {"product": digest, "regions": count, "blocks": dict(blocks)}
@@ -68,7 +68,7 @@ def finished_regions(
         lock.release()
 
 
-def _lock(lock: BaseFileLock, target: Path) -> None:
+def lock_or_refuse(lock: BaseFileLock, target: Path) -> None:
     """Take the lock, or refuse a second run."""
     try:
         lock.acquire(blocking=False)

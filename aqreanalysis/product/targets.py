@@ -50,6 +50,12 @@ class Target:
         """Return a product whose layers are missing in the cells that are not asked for."""
         if self.inside is None or not isinstance(self.at, Grid):
             return product
+        return restore_metadata(with_layers(product, self.masked(product), self.clip))
+
+    def masked(self, product: xr.Dataset) -> dict[str, xr.DataArray]:
+        """Return the layers of a product on the grid, missing where they are not asked for."""
+        if self.inside is None or not isinstance(self.at, Grid):
+            return {}
         inside = xr.DataArray(self.inside, dims=self.at.dims)
         layers = {}
         for name, layer in product.data_vars.items():
@@ -57,7 +63,7 @@ class Target:
                 outside = np.nan if layer.dtype.kind == "f" else missing_class(layer.dtype)
                 masked = layer.where(inside, layer.dtype.type(outside))
                 layers[str(name)] = masked.transpose(*layer.dims).assign_attrs(layer.attrs)
-        return restore_metadata(with_layers(product, layers, self.clip))
+        return layers
 
 
 def target_of(

@@ -56,17 +56,28 @@ def write_zarr(
     ProductError
         If zarr is not installed, the product cannot be described or the store cannot be written.
     """
+    check_zarr()
+    check_digits(significant_digits)
+    target = Path(os.path.realpath(path))
+    check_store(target, overwrite=overwrite)
+    restored = stored_form(restore_metadata(product), significant_digits)
+    with explained(target, ProductError), atomic_folder(target) as partial:
+        restored.to_zarr(partial, mode="w-", zarr_format=2, consolidated=True)
+    return Path(path)
+
+
+def check_zarr() -> None:
+    """Refuse stores where zarr is not installed.
+
+    Raises
+    ------
+    ProductError
+        It says how to install it.
+    """
     if find_spec("zarr") is None:
         raise ProductError(
             "a Zarr store needs the package zarr: pip install 'aqreanalysis[zarr]', or write NetCDF"
         )
-    check_digits(significant_digits)
-    target = Path(os.path.realpath(path))
-    check_store(target, overwrite=overwrite)
-    restored = _stored(restore_metadata(product), significant_digits)
-    with explained(target, ProductError), atomic_folder(target) as partial:
-        restored.to_zarr(partial, mode="w-", zarr_format=2, consolidated=True)
-    return Path(path)
 
 
 def check_store(target: Path, *, overwrite: bool) -> None:
@@ -89,8 +100,8 @@ def check_store(target: Path, *, overwrite: bool) -> None:
         )
 
 
-def _stored(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
-    """Return the product as the store holds it: blocks of even size, rounded."""
+def stored_form(product: xr.Dataset, significant_digits: int | None) -> xr.Dataset:
+    """Return a product with all metadata as a store holds it: blocks of even size, rounded."""
     if STATION in product.dims:
         product = product.drop_vars(STATION)  # station_id holds the same
     sizes = block_sizes_of(product)
