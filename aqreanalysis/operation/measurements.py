@@ -92,10 +92,10 @@ def up_to(observations: xr.Dataset, now: datetime | None) -> xr.Dataset:
         return observations
     first = np.datetime_as_string(labels[past], unit="m")
     if not past:
+        clock = np.datetime_as_string(_clock(now), unit="m")
         raise ObservationError(
             f"all hours are still to come: the first is {first} UTC, and this machine's clock says "
-            f"{np.datetime_as_string(_clock(now), unit='m')} UTC. Set the clock right, or say what zone the times are in "
-            "(--time-zone)"
+            f"{clock} UTC. Set the clock right, or say what zone the times are in (--time-zone)"
         )
     logger.warning(
         "%d hours from %s UTC on are still to come by this machine's clock and are left out: check "

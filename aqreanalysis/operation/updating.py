@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from filelock import FileLock
 
@@ -54,7 +54,8 @@ from aqreanalysis.reanalysis import MEANS_HOURS
 
 logger = logging.getLogger(__name__)
 
-Duration = str | pd.Timedelta | float
+#: Hours, or a text such as 54h, 5d or 2w.
+Duration = str | float
 #: Hours by which measurements may be late and count fully, by default.
 LATE_HOURS = 48.0
 #: Hours between a store and newer measurements beyond which something is wrong.
@@ -63,7 +64,6 @@ LONGEST_GAP_HOURS = 31 * 24.0
 FEWEST_STATIONS = 2
 #: Attributes that say how errors are correlated in time.
 _LASTING = ("error_time_scales_h", "error_shares")
-_HOUR = pd.Timedelta(1, "h")
 
 
 def update(
@@ -301,13 +301,16 @@ def _hours(name: str, span: Duration | None) -> float | None:
     """Return a duration in hours."""
     if span is None:
         return None
-    try:
-        hours = float(span) if isinstance(span, int | float) else pd.Timedelta(span) / _HOUR
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} is a duration such as 54h or 400d; found {span!r}") from error
+    if isinstance(span, int | float):
+        hours = float(span)
+    else:
+        parts = re.fullmatch(r"\s*([\d.]+)\s*([hdw])\s*", str(span))
+        if parts is None:
+            raise ValueError(f"{name} is a duration such as 54h, 5d or 2w; found {span!r}")
+        hours = float(parts[1]) * {"h": 1, "d": 24, "w": 168}[parts[2]]
     if not 0 < hours < np.inf:
         raise ValueError(f"{name} must be positive; found {span!r}")
-    return float(hours)
+    return hours
 
 
 def _facts(observations: xr.Dataset, model: Reanalyser) -> dict[str, Any]:
@@ -605,10 +608,11 @@ class _Run:
         fixed = sample.drop_dims(TIME)
         layers = {n: lazy_like(x, time) for n, x in sample.items() if TIME in x.dims}
         field = fixed.assign(layers)
+        field = field.assign(self.place.masked(field))
         field[f"{variable}_uncertainty"].attrs |= self._lasting()
         at = self.place.at
         earlier = self.journal.stated if self.journal else {}
-        product = build_product(
+        return build_product(
             field,
             variable=variable,
             grid=at if isinstance(at, Grid) else None,
@@ -618,9 +622,6 @@ class _Run:
             references=self.model.references,
             metadata={**earlier, **stated},
         )
-        if self.journal is None:
-            return self.place.clipped(product)
-        return product.assign(self.place.masked(product))
 
     def _lasting(self) -> dict[str, Any]:
         """Return how errors last, as attributes: as the store says, or learned of the model."""
@@ -655,6 +656,8 @@ class _Run:
         blocks = dict(rest.blocks) if rest else {}
         blocks |= {work.block: work.made for work in todo.work if work.made is not None}
         lines = rest.history if rest else tuple(history.splitlines())
+        if rest is None and self.place.clip:
+            lines += (f"{_dated()}: {self.place.clip}",)
         if rest is not None and rest.model != self.digest:
             begin = _shown(self.measurements.label(todo.work[0].start))
             lines += (f"{_dated()}: from {begin} on by {history.splitlines()[-1]}",)
