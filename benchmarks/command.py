@@ -28,6 +28,7 @@ from benchmarks.picture import draw
 from benchmarks.progress import Reporter, reporting
 from benchmarks.protocols import PROTOCOLS, Protocol, Split
 from benchmarks.published import NOTES
+from benchmarks.soak import add_soak
 from benchmarks.sources import MissingDataError, data_folder
 from benchmarks.summary import summed_up
 
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add_outlook(commands)
     add_fuzz(commands)
     add_faults(commands)
+    add_soak(commands)
     picture = commands.add_parser("picture", help="one hour by the neural method and by kriging")
     picture.add_argument("folder", type=Path, help="where the two PNGs are written")
     picture.add_argument("--data", type=Path, help="folder of data, as above")

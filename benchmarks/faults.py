@@ -148,10 +148,13 @@ def digest(target: Path) -> str | None:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def started(work: Callable[[], None], most_bytes: int | None = None) -> int:
+def started(
+    work: Callable[[], object], most_bytes: int | None = None, *, seconds: int = LONGEST_SECONDS
+) -> int:
     """Start some work in a fork; with a limit, writing beyond so many bytes of a file fails.
 
-    This process itself computes nothing: threads do not survive a fork.
+    It is ended after some seconds, unless these are 0. This process itself computes nothing:
+    threads do not survive a fork.
     """
     child = os.fork()
     if child:
@@ -164,7 +167,7 @@ def started(work: Callable[[], None], most_bytes: int | None = None) -> int:
         if most_bytes is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-        signal.alarm(LONGEST_SECONDS)
+        signal.alarm(seconds)
         work()
         status = 0
     except SystemExit as ended:
