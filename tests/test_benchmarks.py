@@ -464,3 +464,18 @@ def test_kills_full_disks_and_two_at_once_lose_nothing():
     for row in rows:
         times, _, _, lost, failed, left, _, unsaid = row[2:]
         assert [int(number) for number in (times, lost, failed, left, unsaid)] == [1, 0, 0, 0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are killed in forks of this process")
+def test_a_day_of_hourly_runs_ends_in_the_store_that_is_made_at_once():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks", "soak", "--days", "3", "--seed", "2"],
+        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split("|")[1:3] for line in done.stdout.splitlines()[2:])
+    rows = {name.strip(): value.strip() for name, value in rows.items()}
+    assert rows["hourly runs"] == "25"
+    assert float(rows["largest relative difference from the store made at once"]) <= 1e-5
+    assert rows["left over beside the store"] == "0"

@@ -1,7 +1,6 @@
 """Hourly operation: a store that is brought up to date holds what one reanalysis would."""
 
 import json
-import logging
 import shutil
 import signal
 import subprocess
@@ -387,33 +386,29 @@ def test_a_second_run_is_refused(begun: Path, observed: xr.Dataset, model: aqr.R
 
 KILLED = """
 import os, signal, sys
-from pathlib import Path
 import aqreanalysis as aqr
 from aqreanalysis import atomic
-from aqreanalysis.operation.journal import Journal
 
 def killed(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-owner, name = {"journal": (Journal, "write"), "publish": (atomic, "_put_in_place")}[sys.argv[4]]
-setattr(owner, name, killed)
+atomic._put_in_place = killed
 aqr.update(sys.argv[1], aqr.open_observations(sys.argv[2]), model=sys.argv[3])
 """
 
 
-@pytest.mark.parametrize("moment", ["journal", "publish"])
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_the_store_and_the_next_one_does_what_is_missing(
     begun: Path,
     observed: xr.Dataset,
     model: aqr.Reanalyser,
     whole: xr.Dataset,
     tmp_path: Path,
-    moment: str,
 ) -> None:
     before = layers(begun)
     observed.aqnet.to_table(tmp_path / "stations.csv")
     model.save(tmp_path / "model")
-    given = begun, tmp_path / "stations.csv", tmp_path / "model", moment
+    given = begun, tmp_path / "stations.csv", tmp_path / "model"
     done = subprocess.run([sys.executable, "-c", KILLED, *map(str, given)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert_same(layers(begun), before)
@@ -490,6 +485,7 @@ def test_health_is_that_of_stations_left_out(
     assert "ALARM, at stations left out over 48 h" in str(alarmed)
 
 
+@pytest.mark.slow
 def test_an_old_model_is_fitted_anew_and_takes_the_place_of_the_old(
     store: Path, observed: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -508,13 +504,13 @@ def test_an_old_model_is_fitted_anew_and_takes_the_place_of_the_old(
     options = {"model": folder, "refit": "monthly", **GRID}
     first = aqr.update(store, long.isel(time=slice(20, 140)), **options)
     assert not first.refitted  # 29 days
-    short = aqr.update(store, long.isel(time=slice(60, 300)), **options)
-    assert not short.refitted  # ten days of measurements are too few
-    second = aqr.update(store, long.isel(time=slice(20, 400)), **options)
+    short = aqr.update(store, long.isel(time=slice(60, 200)), **options)
+    assert not short.refitted  # six days of measurements are too few
+    second = aqr.update(store, long.isel(time=slice(20, 360)), **options)
     assert second.refitted
     assert second.model != first.model
     assert aqr.Reanalyser.load(folder).settings["weights_sha256"] == second.model
-    third = aqr.update(store, long.isel(time=slice(20, 401)), **options)
+    third = aqr.update(store, long.isel(time=slice(20, 361)), **options)
     assert not third.refitted
     assert third.model == second.model
 
@@ -528,9 +524,8 @@ def test_the_command_says_one_line_and_ends_in_a_status_that_a_scheduler_reads(
     model: aqr.Reanalyser,
     tmp_path: Path,
 ) -> None:
-    logging.getLogger("aqreanalysis").setLevel(logging.NOTSET)
-    monkey = observed.isel(time=slice(100)), observed.isel(time=slice(100, None))
-    for part, name in zip(monkey, ("a.csv", "b.csv"), strict=True):
+    parts = observed.isel(time=slice(100)), observed.isel(time=slice(100, None))
+    for part, name in zip(parts, ("a.csv", "b.csv"), strict=True):
         part.aqnet.to_table(tmp_path / name)
     model.save(tmp_path / "model")
     store, ways = tmp_path / "now.zarr", ("--model", tmp_path / "model", "--grid", "0.5")

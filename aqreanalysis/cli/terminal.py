@@ -3,7 +3,7 @@
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -40,12 +40,18 @@ def shows_progress() -> bool:
 @contextmanager
 def warnings_only(*names: str) -> Iterator[None]:
     """Silence loggers below warnings for a while."""
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.level for logger in loggers]
+    with at_levels(dict.fromkeys(names, logging.WARNING)):
+        yield
+
+
+@contextmanager
+def at_levels(levels: Mapping[str, int]) -> Iterator[None]:
+    """Give loggers other levels for a while, by name."""
+    before = {name: logging.getLogger(name).level for name in levels}
     try:
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

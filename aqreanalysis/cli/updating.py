@@ -26,7 +26,7 @@ from aqreanalysis.cli.options import (
 )
 from aqreanalysis.cli.outputs import metadata_of, open_background
 from aqreanalysis.cli.statuses import ALARM, DONE, NO_REPORT, NOTHING_NEW
-from aqreanalysis.cli.terminal import shows_progress
+from aqreanalysis.cli.terminal import at_levels, shows_progress
 
 _REVISION = "What is revised, and how much is held"
 _CHECKS = "The model, and files for others"
@@ -151,47 +151,46 @@ def update(
 
     if store.suffix.lower() != ".zarr":
         raise ValueError(f"a store is Zarr: end its name in .zarr; found {str(store)!r}")
-    _only_own_warnings()
-    stated = metadata_of(metadata, attribute)
-    first, *further = observations
-    options: dict[str, Any] = reading.keywords  # type: ignore[attr-defined]
-    obs = reading(first, also=[*further, *(options["also"] or [])])  # type: ignore[call-arg]
-    result = update(
-        store,
-        obs,
-        model=model,
-        grid=cell_size(grid),
-        region=region,
-        crs=crs,
-        like=like,
-        clip=clip,
-        land=land,
-        at=open_stations(at) if at else None,
-        statistic=statistic,  # type: ignore[arg-type]
-        quantiles=quantile,
-        quality=quality,  # type: ignore[arg-type]
-        background=open_background(background),
-        last=last,
-        retention=retention,
-        refit=refit,  # type: ignore[arg-type]
-        new_model=new_model,
-        stale=stale,
-        health_over=health,
-        alarm=alarm,
-        netcdf=netcdf,
-        per=per,  # type: ignore[arg-type]
-        creator=creator,
-        metadata=stated,
-        progress=shows_progress(),
-    )
+    with at_levels(_levels()):
+        stated = metadata_of(metadata, attribute)
+        first, *further = observations
+        options: dict[str, Any] = reading.keywords  # type: ignore[attr-defined]
+        obs = reading(first, also=[*further, *(options["also"] or [])])  # type: ignore[call-arg]
+        result = update(
+            store,
+            obs,
+            model=model,
+            grid=cell_size(grid),
+            region=region,
+            crs=crs,
+            like=like,
+            clip=clip,
+            land=land,
+            at=open_stations(at) if at else None,
+            statistic=statistic,  # type: ignore[arg-type]
+            quantiles=quantile,
+            quality=quality,  # type: ignore[arg-type]
+            background=open_background(background),
+            last=last,
+            retention=retention,
+            refit=refit,  # type: ignore[arg-type]
+            new_model=new_model,
+            stale=stale,
+            health_over=health,
+            alarm=alarm,
+            netcdf=netcdf,
+            per=per,  # type: ignore[arg-type]
+            creator=creator,
+            metadata=stated,
+            progress=shows_progress(),
+        )
     typer.echo(json_module.dumps(result.facts()) if json else str(result))
     raise typer.Exit(_STATUSES[result.state].number)
 
 
-def _only_own_warnings() -> None:
-    """Leave one line a run in the log, and warnings of the update itself, unless --verbose."""
-    package = logging.getLogger("aqreanalysis")
-    if package.level == logging.DEBUG:
-        return
-    package.setLevel(logging.ERROR)
-    logging.getLogger("aqreanalysis.operation").setLevel(logging.WARNING)
+def _levels() -> dict[str, int]:
+    """Return levels of loggers that leave one line a run, and warnings of the update itself."""
+    detailed = logging.getLogger("aqreanalysis").level == logging.DEBUG
+    if detailed or logging.getLogger().level >= logging.ERROR:  # --verbose, --quiet
+        return {}
+    return {"aqreanalysis": logging.ERROR, "aqreanalysis.operation": logging.WARNING}

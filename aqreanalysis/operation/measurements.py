@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.methods.neural.batches import clock_of
@@ -63,18 +64,18 @@ class Measurements:
         filled[TIME].attrs = dict(part[TIME].attrs)
         return filled
 
-    def newest_report(self, now: datetime | None) -> float:
-        """Return the age of the newest label at which any station reports, in hours."""
+    def newest_report(self, now: datetime | None) -> float | None:
+        """Return the age of the newest label at which any station reports, in hours, if any."""
         hours = np.flatnonzero(self.measured.digests)
         if not hours.size:
-            return np.inf
+            return None
         age = _clock(now) - self.label(self.measured.first + int(hours[-1]))
         return round(float(age / np.timedelta64(1, "h")), 2)
 
-    def reporting(self, begin: int, end: int, variable: str) -> int:
-        """Return how many stations report in some hours."""
+    def reports(self, begin: int, end: int, variable: str) -> NDArray[np.bool_]:
+        """Return which stations report in some hours, (station,)."""
         low, high = (max(number - self.measured.first, 0) for number in (begin, end))
-        return int(np.isfinite(stored_values(self.used, variable)[:, low:high]).any(axis=1).sum())
+        return np.isfinite(stored_values(self.used, variable)[:, low:high]).any(axis=1)
 
 
 def up_to(observations: xr.Dataset, now: datetime | None) -> xr.Dataset:

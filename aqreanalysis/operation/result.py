@@ -26,7 +26,7 @@ class UpdateResult:
     reporting : int or None
         Stations that report at the last hour; None if nothing was looked at, since the
         measurements end before the store does.
-    age_hours : float
+    age_hours : float or None
         Age of the newest label at which any station reports.
     is_stale : bool
         Whether that is older than is allowed.
@@ -61,7 +61,7 @@ class UpdateResult:
     revised_from: str = ""
     last: str = ""
     reporting: int | None = None
-    age_hours: float = 0.0
+    age_hours: float | None = None
     is_stale: bool = False
     silent: int = 0
     window_from: str = ""
@@ -95,7 +95,8 @@ class UpdateResult:
         return "done" if changed or self.refitted else "nothing new"
 
     def __str__(self) -> str:
-        stale = f", STALE: the newest report is {self.age_hours:g} h old" if self.is_stale else ""
+        age = "there is none" if self.age_hours is None else f"it is {self.age_hours:g} h old"
+        stale = f" (STALE, the newest report: {age})" if self.is_stale else ""
         parts = [
             f"{self.finished} {self.store.name}: {self.state}{stale}",
             f"{'created, ' if self.created else ''}{self.added} h added, {self.revised} h revised"

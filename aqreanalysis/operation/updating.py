@@ -249,16 +249,16 @@ def update(
         run = _Run(target, journal, current, request, periods, measurements, place, background)
         result = run.written(hours["retention"], stated, progress=progress)
         age = measurements.newest_report(now)
-        result = replace(
-            result, age_hours=age, is_stale=hours["stale"] is not None and age > hours["stale"]
-        )
+        is_stale = hours["stale"] is not None and (age is None or age > hours["stale"])
+        result = replace(result, age_hours=age, is_stale=is_stale)
         if netcdf is not None:
+            size = current.model.reach.window_steps
             files = write_periods(
                 target,
                 Path(netcdf),
                 per=per,
-                block_hours=current.model.reach.window_steps,
-                since=measurements.label(periods.window),
+                block_hours=size,
+                since=measurements.label((periods.window // size - 2) * size),
                 significant_digits=request["significant_digits"],
             )
             result = replace(result, netcdf=tuple(files))
@@ -459,9 +459,9 @@ class _Run:
             revised=sum(min(work.stop, before) - work.start for work in again),
             revised_from=_shown(self.measurements.label(again[0].start)) if again else "",
             last=_shown(self.measurements.label(last)),
-            reporting=self.measurements.reporting(last, last + 1, variable),
+            reporting=int(self.measurements.reports(last, last + 1, variable).sum()),
             silent=sum(
-                not self.measurements.reporting(hour, hour + 1, variable)
+                not self.measurements.reports(hour, hour + 1, variable).any()
                 for hour in range(before, periods.stop)
             ),
             too_late=int(late),
@@ -527,24 +527,49 @@ class _Run:
         with tqdm(
             total=total, desc=f"updating {self.target.name}", unit="h", disable=not progress
         ) as bar:
-            for work in todo.work:
-                field = self._field(work)
+            for several in self._alike(todo.work):
+                field = self._field(several)
                 field = field[[name for name, layer in field.items() if TIME in layer.dims]]
-                yield field.assign(self.place.masked(field)).compute()
-                bar.update(work.hours)
+                for work in several:
+                    hours = slice(work.start - several[0].start, work.stop - several[0].start)
+                    part = field.isel({TIME: hours})
+                    yield part.assign(self.place.masked(part)).compute()
+                    bar.update(work.hours)
 
-    def _field(self, work: Work) -> xr.Dataset:
-        """Return the lazy field of some hours; all missing if hardly any station reports."""
+    def _alike(self, work: Sequence[Work]) -> Iterator[list[Work]]:
+        """Yield parts of the work that follow each other and have the same stations.
+
+        A field knows the geometry of its targets once, and it is that of the stations alone.
+        """
         variable = self.model.variable
-        if self.measurements.reporting(work.begin, work.end, variable) < FEWEST_STATIONS:
-            return self._unknown(work)  # nothing to interpolate between
-        part = self.measurements.between(work.begin, work.end)
-        ends = (self.measurements.label(number) for number in (work.start, work.stop - 1))
+        several: list[Work] = []
+        before = b""
+        for one in work:
+            stations = self.measurements.reports(one.begin, one.end, variable).tobytes()
+            if several and (stations != before or one.start != several[-1].stop):
+                yield several
+                several = []
+            several.append(one)
+            before = stations
+        if several:
+            yield several
+
+    def _field(self, several: Sequence[Work]) -> xr.Dataset:
+        """Return the lazy field of parts that follow each other, a block each.
+
+        All is missing where hardly any station reports.
+        """
+        first, last = several[0], several[-1]
+        reports = self.measurements.reports(first.begin, last.end, self.model.variable)
+        if reports.sum() < FEWEST_STATIONS:
+            return self._unknown(first.start, last.stop)  # nothing to interpolate between
+        ends = (self.measurements.label(number) for number in (first.start, last.stop - 1))
         return predict(
             self.model,
-            part,
+            self.measurements.between(first.begin, last.end),
             self.place.at,
             time=slice(*ends),
+            chunks={TIME: self.model.reach.window_steps},
             background=self.background,
             statistic=self.request["statistic"],
             quantiles=self.request["quantiles"],
@@ -560,8 +585,8 @@ class _Run:
         """
         variable = self.model.variable
         for work in reversed(todo.work):
-            if self.measurements.reporting(work.begin, work.end, variable) >= FEWEST_STATIONS:
-                return self._field(work)
+            if self.measurements.reports(work.begin, work.end, variable).sum() >= FEWEST_STATIONS:
+                return self._field([work])
         return self._stored()
 
     def _stored(self) -> xr.Dataset:
@@ -576,10 +601,10 @@ class _Run:
             others = [name for name in product.coords if name not in names]
             return product.isel({TIME: slice(0, 1)}).drop_vars(others).load()
 
-    def _unknown(self, work: Work) -> xr.Dataset:
+    def _unknown(self, start: int, stop: int) -> xr.Dataset:
         """Return the layers of hours at which nothing is known."""
         field = self._stored()
-        labels = [self.measurements.label(number) for number in range(work.start, work.stop)]
+        labels = [self.measurements.label(number) for number in range(start, stop)]
         time = xr.DataArray(np.array(labels), dims=TIME, attrs=field[TIME].attrs)
         layers = {}
         for name, layer in field.items():
@@ -624,9 +649,11 @@ class _Run:
         )
 
     def _lasting(self) -> dict[str, Any]:
-        """Return how errors last, as attributes: as the store says, or learned of the model."""
+        """Return how errors last, as attributes; learned each week, and of each model."""
         name = f"{self.model.variable}_uncertainty"
-        if self.journal is not None and self.journal.model == self.digest:
+        week = round(7 * 24 / self.periods.step_hours)
+        journal, stop = self.journal, self.periods.stop
+        if journal and journal.model == self.digest and journal.stop // week == stop // week:
             with open_product(self.target) as product:
                 attributes = product[name].attrs
                 stated = {key: attributes[key] for key in _LASTING if key in attributes}
