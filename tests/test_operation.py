@@ -187,6 +187,20 @@ def test_chunks_that_do_not_change_are_links_to_those_of_the_version_before(
     assert "11.0.0" not in same
 
 
+def test_a_reader_with_the_metadata_of_one_version_can_read_the_next(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser
+) -> None:
+    metadata = (begun / ".zmetadata").read_bytes()
+    with aqr.open_product(begun) as opened:
+        aqr.update(begun, observed, model=model)
+        assert opened.pm25.load().notnull().all()
+    (begun / ".zmetadata").write_bytes(metadata)
+    product = layers(begun)
+    assert product.sizes["time"] == 140
+    np.testing.assert_array_equal(product.time, observed.time[:140])
+    assert product.pm25.notnull().all()
+
+
 def test_what_comes_too_late_is_counted_and_a_longer_window_has_it_count(
     begun: Path, observed: xr.Dataset, model: aqr.Reanalyser
 ) -> None:
@@ -341,6 +355,10 @@ def test_another_request_is_refused_with_a_remedy(
         aqr.update(begun, observed, model=model, last="12h")
     with pytest.raises(ValueError, match="last is a duration such as 54h, 5d or 2w; found 'x'"):
         aqr.update(begun, observed, model=model, last="x")
+    file = begun.with_name("file")
+    file.touch()
+    with pytest.raises(ProductError, match=r"cannot write .*file: .*File exists"):
+        aqr.update(begun, observed, model=model, netcdf=file)
     with pytest.raises(ObservationError, match="have no pm25, which the model estimates"):
         aqr.update(begun, observed.rename(pm25="pm10"), model=model)
 
@@ -441,6 +459,7 @@ def test_a_store_that_cannot_be_written_is_left_as_it_was(
 def test_retention_removes_whole_chunks_and_leaves_the_rest_as_it_was(
     begun: Path, observed: xr.Dataset, model: aqr.Reanalyser, whole: xr.Dataset
 ) -> None:
+    assert aqr.update(begun, until(observed, 145), model=model, retention="135h").dropped == 0
     result = aqr.update(begun, observed, model=model, retention="100h")
     assert result.dropped == 48  # the whole chunks of 12 h among 50
     assert_same(layers(begun), whole.isel(time=slice(48, None)))

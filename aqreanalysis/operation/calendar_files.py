@@ -1,5 +1,6 @@
 """NetCDF of days or months out of a store, written when their hours have changed."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.atomic import check_target, explained
 from aqreanalysis.conventions import TIME
 from aqreanalysis.operation.digests import joint_digest
 from aqreanalysis.operation.journal import Journal
@@ -33,7 +35,7 @@ def write_periods(
     ----------
     store : Path
     folder : Path
-        Made if there is none. Files are called as the store and the day or month, UTC, to which
+        Files are called as the store and the day or month, UTC, to which
         the beginnings of the hours belong.
     per : {"day", "month"}
     block_hours : int
@@ -43,10 +45,6 @@ def write_periods(
     significant_digits : int or None
         As of `write_netcdf`.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as failure:
-        raise ProductError(f"cannot make the folder {folder}: {failure}") from failure
     journal, written = Journal.read(store), []
     with open_product(store) as product:
         for label, hours in _periods(product, per):
@@ -60,6 +58,21 @@ def write_periods(
                 write_netcdf(part, path, progress=False, significant_digits=significant_digits)
             )
     return written
+
+
+def folder_of_files(path: str | os.PathLike[str]) -> Path:
+    """Return a folder for files, which is made if there is none.
+
+    Raises
+    ------
+    ProductError
+        If it cannot be made, or nothing can be written to it.
+    """
+    folder = Path(path)
+    with explained(folder, ProductError):
+        folder.mkdir(parents=True, exist_ok=True)
+    check_target(folder / "x.nc", overwrite=True, error=ProductError)
+    return folder
 
 
 def _periods(product: xr.Dataset, per: Per) -> Iterator[tuple[str, slice]]:

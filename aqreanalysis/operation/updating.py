@@ -29,7 +29,7 @@ from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.methods.persistence import persistence
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import Quality, step_hours
-from aqreanalysis.operation.calendar_files import Per, write_periods
+from aqreanalysis.operation.calendar_files import Per, folder_of_files, write_periods
 from aqreanalysis.operation.health import ALARM, health
 from aqreanalysis.operation.journal import Journal
 from aqreanalysis.operation.measurements import JUDGED_HOURS, Measurements, taken, up_to
@@ -60,6 +60,8 @@ Duration = str | float
 LATE_HOURS = 48.0
 #: Hours between a store and newer measurements beyond which something is wrong.
 LONGEST_GAP_HOURS = 31 * 24.0
+#: Share by which a store outgrows its retention before what is older is removed.
+RETENTION_SHARE = 0.1
 #: Stations without which nothing is estimated.
 FEWEST_STATIONS = 2
 #: Attributes that say how errors are correlated in time.
@@ -131,7 +133,8 @@ def update(
         comes up to two days late counts fully. A new store begins with these hours alone if it is
         given, and with all otherwise.
     retention : str or hours, optional
-        How much the store holds: "400d"; what is older is removed, by whole chunks. By default all.
+        How much the store holds: "400d"; what is older is removed, by whole chunks, whenever it is
+        a tenth of this. By default all.
     refit : {"never", "monthly"}
         Whether the model is fitted to the observations, and replaced, when the end of what it
         learned is 30 days old.
@@ -212,6 +215,7 @@ def update(
     hours = {name: _hours(name, span) for name, span in spans.items()}
     check_zarr()
     check_store(target, overwrite=True)
+    folder = None if netcdf is None else folder_of_files(netcdf)
     with _locked(target):
         clean(target)
         journal = Journal.read(target) if target.exists() else None
@@ -251,11 +255,11 @@ def update(
         age = measurements.newest_report(now)
         is_stale = hours["stale"] is not None and (age is None or age > hours["stale"])
         result = replace(result, age_hours=age, is_stale=is_stale)
-        if netcdf is not None:
+        if folder is not None:
             size = current.model.reach.window_steps
             files = write_periods(
                 target,
-                Path(netcdf),
+                folder,
                 per=per,
                 block_hours=size,
                 since=measurements.label((periods.window // size - 2) * size),
@@ -485,7 +489,8 @@ class _Run:
             )
         chunk = chunks_of(self.target, self.model.variable)[TIME]
         beyond = min(periods.stop - most - journal.first, journal.hours.size)
-        dropped = max(beyond, 0) // chunk * chunk
+        # Seldom, since chunks get other numbers: a reader that has the store open mistakes them.
+        dropped = beyond // chunk * chunk if beyond >= most * RETENTION_SHARE else 0
         first = journal.first + dropped
         size = self.model.reach.window_steps
         blocks = {n: made for n, made in journal.blocks.items() if (n + 1) * size > first}

@@ -21,6 +21,9 @@ from aqreanalysis.operation.journal import Journal
 from aqreanalysis.product import ProductError
 from aqreanalysis.product.zarr_store import stored_form
 
+#: Labels of time in a chunk, whatever the length of the axis: who has read the metadata of one
+#: version can then read the labels of the next.
+LABELS_TOGETHER = 4096
 #: Encodings of a layer that a new version shares with the one before.
 _SHARED = ("chunks", "compressors", "filters", "dtype")
 
@@ -69,6 +72,8 @@ def write_version(
         {n: layer for n, layer in small.items() if n in form.data_vars}
     )
     earlier = target if target.exists() else None
+    for labels in (form[TIME], form[f"{TIME}_bnds"]):
+        labels.encoding["chunks"] = (LABELS_TOGETHER, *labels.shape[1:])
     for layer in form.data_vars.values():
         if TIME in layer.dims:
             layer.encoding["chunks"] = tuple(chunks[str(dim)] for dim in layer.dims)
