@@ -21,6 +21,7 @@ from aqreanalysis.datasets import synthetic_network
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.operation import update
 from aqreanalysis.outlook import Outlook
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.outlook.training import OutlookSchedule
@@ -88,6 +89,11 @@ def interrupted_run(target: Path) -> Path:
     return folder
 
 
+def updated_store(target: Path, model: Reanalyser) -> None:
+    """Write a store of the last hours but ten, as a run of `update` leaves it."""
+    update(target, observations().isel(time=slice(-10)), model=model, grid=0.5, last="40h")
+
+
 def fitted() -> Reanalyser:
     """Return a model of today."""
     return Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observations(), "pm25")
@@ -114,8 +120,10 @@ def main() -> None:
     write_netcdf(product_of(model), FIXTURES / "product.nc", progress=False)
     write_zarr(product_of(model), FIXTURES / "product.zarr")
     save_outlook(model, FIXTURES / "outlook")
+    updated_store(FIXTURES / "updated.zarr", model)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(interrupted_run(Path(folder, "product.nc")), FIXTURES / FINISHED)
+    (FIXTURES / ".updated.zarr.lock").unlink()
     size = sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file())
     print(f"{size / 1e3:.0f} kB in {FIXTURES}")
 

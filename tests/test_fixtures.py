@@ -9,7 +9,9 @@ import pytest
 import xarray as xr
 from make_fixtures import FINISHED, FIXTURES, long_product, observations, product_of
 
+from aqreanalysis.grid import Grid
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.operation import update
 from aqreanalysis.outlook import Outlook
 from aqreanalysis.product import open_product, resuming, write_netcdf
 
@@ -65,6 +67,19 @@ def test_a_product_is_opened_and_written_again(tmp_path):
         path = write_netcdf(stored, tmp_path / "again.nc", progress=False)
         with open_product(path) as again:
             xr.testing.assert_equal(again, stored)
+
+
+def test_a_store_that_was_updated_is_updated_again(tmp_path):
+    store = shutil.copytree(FIXTURES / "updated.zarr", tmp_path / "updated.zarr")
+    model = Reanalyser.load(FIXTURES / "model")
+
+    result = update(store, observations(), model=model)
+
+    assert (result.added, result.too_late, result.incomplete) == (10, 0, 0)
+    with open_product(store) as product:
+        again = model.predict(observations(), Grid.around(observations().aqnet.network, 0.5))
+        times = {"time": product.time}
+        np.testing.assert_allclose(product.pm25, again.pm25.sel(times), rtol=CLOSE)
 
 
 def test_a_zarr_store_holds_what_the_netcdf_file_holds():
