@@ -15,7 +15,8 @@ from aqreanalysis.cli import app
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 ROOMS = (
     "datasets", "derived", "exports", "figures", "foreign", "geography", "maps", "methods",
-    "observations", "outlook", "product", "report", "untrusted", "verification", "viewer",
+    "observations", "operation", "outlook", "product", "report", "untrusted", "verification",
+    "viewer",
 )  # fmt: skip
 #: The page of the command line is made of its help.
 WITHOUT_PAGE = {"cli"}

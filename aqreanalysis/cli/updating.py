@@ -28,7 +28,7 @@ from aqreanalysis.cli.outputs import metadata_of, open_background
 from aqreanalysis.cli.statuses import ALARM, DONE, NO_REPORT, NOTHING_NEW
 from aqreanalysis.cli.terminal import at_levels, shows_progress
 
-_REVISION = "What is revised, and how much is held"
+_REVISION = "What is revised, and how far back the store goes"
 _CHECKS = "The model, and files for others"
 _STATUSES = {"done": DONE, "nothing new": NOTHING_NEW, "no report": NO_REPORT, "alarm": ALARM}
 

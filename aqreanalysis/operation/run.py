@@ -130,7 +130,7 @@ class Run:
                 f"{(periods.stop - periods.window) * periods.step_hours:g} h: hold more"
             )
         chunk = chunks_of(self.target, self.model.variable)[TIME]
-        beyond = min(periods.stop - most - journal.first, journal.hours.size)
+        beyond = min(periods.stop - most - journal.first, journal.hours.size - 1)
         # Seldom, since chunks get other numbers: a reader that has the store open mistakes them.
         dropped = beyond // chunk * chunk if beyond >= most * RETENTION_SHARE else 0
         first = journal.first + dropped
