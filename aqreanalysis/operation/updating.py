@@ -79,7 +79,8 @@ def update(
     depends on the measurements of its own hours and of those around it, as far as the method
     reaches (`aqreanalysis.Reanalyser.reach`), and on none else. It is estimated again when these
     have changed, up to ``last`` before the end of the store. Values are then those of one
-    `aqreanalysis.reanalysis.reanalyse` of the same measurements by the same model.
+    `aqreanalysis.reanalysis.reanalyse` of the same measurements by the same model; quality control
+    judges them by the hours that are handed over, network and flags by the stations that report.
 
     Nothing changes when nothing is new. The next version of the store is written beside it and
     takes its place in one step; a run that is killed leaves the earlier version, and the next run
