@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from aqreanalysis.conventions import STATION
+from aqreanalysis.conventions import STATION, ZONE
 from aqreanalysis.network import StationNetwork
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from aqreanalysis.derived.aggregate import Period
     from aqreanalysis.foreign.background import BackgroundField
+    from aqreanalysis.foreign.polygons import PolygonSource
     from aqreanalysis.geography import Geography
     from aqreanalysis.methods.neural.reanalyser import Reanalyser
     from aqreanalysis.observations import Quality, QualityLimits
@@ -331,6 +332,37 @@ class AqnetAccessor:
 
         return air_quality_index(self._dataset, index, variables)
 
+    def zones(
+        self,
+        polygons: "PolygonSource",
+        variable: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> xr.Dataset:
+        """Return means over zones, such as districts, per hour or period, with errors from draws.
+
+        Parameters
+        ----------
+        polygons : path, GeoDataFrame, GeoSeries or shapely geometry
+            A zone a row.
+        variable : str or sequence of str, optional
+            Pollutants; all by default.
+        **options
+            ``name``, ``weights``, ``period``, ``statistic``, ``limit``, ``capture``, ``time_zone``
+            and ``coverage`` of `aqreanalysis.derived.zone_means`.
+
+        Examples
+        --------
+        >>> import aqreanalysis as aqr, shapely
+        >>> obs = aqr.synthetic_network(hours=24, seed=0).observations
+        >>> product = obs.aqnet.reanalyse(grid=0.25, method="kriging", draws=20, draws_of="air")
+        >>> means = product.aqnet.zones(shapely.box(116, 39.5, 117, 40.5), period="day")
+        >>> sorted(means.data_vars)
+        ['pm25', 'pm25_flag', 'pm25_q05', 'pm25_q50', 'pm25_q95', 'pm25_uncertainty']
+        """
+        from aqreanalysis.derived import zone_means
+
+        return zone_means(self._dataset, polygons, variable, **options)
+
     def to_netcdf(
         self, path: str | os.PathLike[str], *, progress: bool = True, **options: Any
     ) -> Path:
@@ -430,7 +462,11 @@ class AqnetAccessor:
         return write_zarr(self._dataset, path, **options)
 
     def to_table(self, path: str | os.PathLike[str]) -> Path:
-        """Write these observations as a table: .csv, .csv.gz, .parquet or .gpkg."""
+        """Write these observations as a table: .csv, .csv.gz, .parquet or .gpkg; zones as .csv."""
+        if ZONE in self._dataset.dims:
+            from aqreanalysis.exports import export
+
+            return export(self._dataset, path, overwrite=True)
         from aqreanalysis.observations import write_table
 
         return write_table(self._dataset, path)

@@ -12,6 +12,8 @@ TIME = "time"
 REFERENCE, LEAD = "forecast_reference_time", "lead_time"
 #: Of fields that may all have been, each coherent in space and time.
 DRAW = "draw"
+#: An area over which means are taken, such as a district.
+ZONE = "zone"
 #: Of an index, whose probabilities have this dimension.
 CATEGORY = "category"
 

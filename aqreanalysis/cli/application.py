@@ -10,7 +10,7 @@ import typer
 
 from aqreanalysis.cli.checking import qc, validate
 from aqreanalysis.cli.converting import convert
-from aqreanalysis.cli.deriving import aggregate, exceedance, index
+from aqreanalysis.cli.deriving import aggregate, exceedance, index, zones
 from aqreanalysis.cli.drawing import animate, draw
 from aqreanalysis.cli.exporting import export
 from aqreanalysis.cli.forecasting import outlook
@@ -162,6 +162,7 @@ app.command("map")(draw)
 app.command()(animate)
 app.command()(view)
 app.command()(aggregate)
+app.command()(zones)
 app.command()(exceedance)
 app.command()(index)
 app.command()(export)

@@ -1,4 +1,4 @@
-"""What is derived from a product: ``aqreanalysis aggregate``, ``index`` and ``exceedance``."""
+"""What is derived from a product: ``aggregate``, ``zones``, ``index`` and ``exceedance``."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,26 +20,26 @@ Product = Annotated[
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="File to write, NetCDF or, in .zarr, a Zarr store.")
 ]
+Statistic = Annotated[
+    str,
+    typer.Option(
+        help="mean, max, mda8 (maximum of 8-hour means of a day), a percentile such as p98, "
+        "or, with --limit, hours_above or days_above (days of which the mean is above it)."
+    ),
+]
+Limit = Annotated[float | None, typer.Option(help="In ug m-3.")]
+Capture = Annotated[float, typer.Option(help="Share of a period's hours that must be there.")]
+TimeZone = Annotated[str, typer.Option(help="Whose days are meant, such as Asia/Shanghai.")]
 
 
 def aggregate(
     product: Product,
     output: Output,
     period: Annotated[str, typer.Option(help="day, week, month, season or year.")] = "day",
-    statistic: Annotated[
-        str,
-        typer.Option(
-            help="mean, max, mda8 (maximum of 8-hour means of a day), a percentile such as p98, "
-            "or, with --limit, hours_above or days_above (days of which the mean is above it)."
-        ),
-    ] = "mean",
-    limit: Annotated[float | None, typer.Option(help="In ug m-3.")] = None,
-    capture: Annotated[
-        float, typer.Option(help="Share of a period's hours that must be there.")
-    ] = MINIMUM_CAPTURE,
-    time_zone: Annotated[
-        str, typer.Option(help="Whose days are meant, such as Asia/Shanghai.")
-    ] = "UTC",
+    statistic: Statistic = "mean",
+    limit: Limit = None,
+    capture: Capture = MINIMUM_CAPTURE,
+    time_zone: TimeZone = "UTC",
 ) -> None:
     """Average a product over calendar periods, or take maxima, percentiles or counts, with errors.
 
@@ -56,6 +56,91 @@ def aggregate(
             period, statistic=statistic, limit=limit, capture=capture, time_zone=time_zone
         )
         _write(summary, output)
+
+
+def zones(
+    product: Product,
+    polygons: Annotated[
+        Path,
+        typer.Argument(
+            metavar="POLYGONS", help="A zone a row: .gpkg, .geojson, .shp or .parquet, in any CRS."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .gpkg or .parquet with the polygons, .csv, .nc or .zarr.",
+        ),
+    ],
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(help="Pollutant. Repeatable. Default: all of the product."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column with the names of zones. Default: the first of texts that differ.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|population",
+            help="People that count instead of the area: a GeoTIFF or NetCDF with their number in "
+            "each cell, in any CRS, or 'population', a coarse field that comes with the package.",
+        ),
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(help="day, week, month, season or year. Default: every hour.")
+    ] = None,
+    statistic: Statistic = "mean",
+    limit: Limit = None,
+    capture: Capture = MINIMUM_CAPTURE,
+    time_zone: TimeZone = "UTC",
+    coverage: Annotated[
+        float, typer.Option(help="Share of a zone of which there must be an estimate.")
+    ] = MINIMUM_CAPTURE,
+) -> None:
+    """Average a product over zones, such as districts, by area or by people, with errors.
+
+    Cells at a border count with their area within. Statistics of a period are those of a zone's
+    mean. Errors need a product with draws, best of the air ('reanalyse --draws 50 --draws-of air').
+    As in:
+
+    aqreanalysis zones pm25.nc districts.gpkg -o months.gpkg --period month --name code
+
+    aqreanalysis zones pm25.nc districts.gpkg -o exposure.csv --period year --weights people.tif
+
+    aqreanalysis zones pm25.nc districts.gpkg -o days.csv --period year --statistic days_above
+    --limit 35
+    """
+    from aqreanalysis.exports import check_export, export
+
+    if output.suffix.lower() not in (".gpkg", ".parquet", ".csv", ".nc", ".nc4", ".zarr"):
+        raise ValueError(
+            f"zones are written as .gpkg, .parquet, .csv, .nc or .zarr; found {str(output)!r}"
+        )
+    check_export(output, overwrite=True)
+    with opened_product(product, output) as opened:
+        means = opened.aqnet.zones(
+            polygons,
+            variable or None,
+            name=name,
+            weights=weights,
+            period=period,
+            statistic=statistic,
+            limit=limit,
+            capture=capture,
+            time_zone=time_zone,
+            coverage=coverage,
+        )
+        in_table = output.suffix.lower() in (".gpkg", ".parquet", ".csv")
+        layers = list(means.data_vars) if in_table else None
+        written = export(means, output, variable=layers, overwrite=True, progress=shows_progress())
+    typer.echo(f"{written}: {', '.join(map(str, means.data_vars))}; {sizes(means)}")
 
 
 def index(

@@ -139,27 +139,14 @@ def aggregate(
     >>> "pm25_hours_above_75_q95" in above, above.pm25_hours_above_75.attrs["units"]
     (True, 'h')
     """
+    options: dict[str, Any] = {"statistic": statistic, "limit": limit, "capture": capture}
     if REFERENCE in dataset.dims:
-        options = {"statistic": statistic, "limit": limit, "capture": capture}
         return _of_each_start(dataset, period, time_zone=time_zone, **options)
-    _check(dataset, period, capture)
-    wanted = statistic_of(statistic, limit, period)
-    periods = _Periods.of(dataset, period, time_zone)
+    wanted, periods = check_aggregate(dataset, period, time_zone=time_zone, **options)
     names = [str(name) for name in dataset.data_vars if name in POLLUTANTS]
-    if not names:
-        listed = ", ".join(map(str, dataset.data_vars)) or "nothing"
-        raise ValueError(f"there is no pollutant to average; the dataset has {listed}")
     for name in names:
-        if wanted.counts:
-            check_units(dataset[name])
         if f"{name}_uncertainty" in dataset and draws_name(name) not in dataset:
             _warn_of_no_error(dataset, name, wanted)
-    if (periods.covered < capture * periods.hours * (1 - ROUNDING)).all():
-        raise ValueError(
-            f"no {period} has {capture:.0%} of its hours: the longest part of one has "
-            f"{periods.covered.max():g} of {periods.hours[periods.covered.argmax()]:g}. Take a "
-            "longer product, a shorter period, or a lower capture"
-        )
     summarised = (statistic_of("mean", None, period), wanted) if wanted.counts else (wanted,)
     parts = [
         # Of a copy: some versions of xarray empty the attributes of coordinates on the way.
@@ -178,6 +165,41 @@ def aggregate(
         product.attrs["title"] = f"{what[0].upper()}{what[1:]}: {dataset.attrs['title']}"
     made = f"{what} of {', '.join(names)}, days of {time_zone}, capture {capture:g}"
     return with_layers(product, {}, made)
+
+
+def check_aggregate(
+    dataset: xr.Dataset,
+    period: Period,
+    *,
+    statistic: str,
+    limit: float | None,
+    capture: float,
+    time_zone: str,
+) -> "tuple[PeriodStatistic, _Periods]":
+    """Return what is made of which periods; refuse what `aggregate` cannot make, before any work.
+
+    Raises
+    ------
+    ValueError
+        As of `aggregate`.
+    """
+    _check(dataset, period, capture)
+    wanted = statistic_of(statistic, limit, period)
+    periods = _Periods.of(dataset, period, time_zone)
+    names = [str(name) for name in dataset.data_vars if name in POLLUTANTS]
+    if not names:
+        listed = ", ".join(map(str, dataset.data_vars)) or "nothing"
+        raise ValueError(f"there is no pollutant to average; the dataset has {listed}")
+    if wanted.counts:
+        for name in names:
+            check_units(dataset[name])
+    if (periods.covered < capture * periods.hours * (1 - ROUNDING)).all():
+        raise ValueError(
+            f"no {period} has {capture:.0%} of its hours: the longest part of one has "
+            f"{periods.covered.max():g} of {periods.hours[periods.covered.argmax()]:g}. Take a "
+            "longer product, a shorter period, or a lower capture"
+        )
+    return wanted, periods
 
 
 def _of_each_start(dataset: xr.Dataset, period: Period, **options: Any) -> xr.Dataset:
@@ -365,7 +387,7 @@ def _layers(
     inputs = [part[each] for each in (name, error) if each in part]
     make: Callable[..., Any]
     if draws in part:
-        make, inputs = partial(_of_draws, statistic=statistic, span=span), [part[draws]]
+        make, inputs = partial(_of_periods, statistic=statistic, span=span), [part[draws]]
     elif statistic.name == "mean":
         correlation = _errors(part, name)
         outputs = outputs if correlation is not None else outputs[:1]
@@ -412,16 +434,29 @@ def _of_values(values: np.ndarray, *, statistic: PeriodStatistic, span: Span) ->
     return statistic.of(values, span)
 
 
-def _of_draws(
+def _of_periods(
     draws: np.ndarray, *, statistic: PeriodStatistic, span: Span
 ) -> tuple[np.ndarray, ...]:
     """Return mean, standard deviation and quantiles of a statistic of draws (..., draw, t)."""
     each = np.stack([statistic.of(draw, span) for draw in np.moveaxis(draws, -2, 0)])
+    return of_draws(each)
+
+
+def of_draws(each: np.ndarray, *, axis: int = 0) -> tuple[np.ndarray, ...]:
+    """Return mean, standard deviation and the `QUANTILES` of draws along an axis, float32.
+
+    Examples
+    --------
+    >>> mean, error, *quantiles = of_draws(np.arange(19.0))
+    >>> float(mean), [float(value) for value in quantiles]
+    (9.0, [0.0, 9.0, 18.0])
+    """
+    each = np.moveaxis(each, axis, 0).astype(np.float64)
     few = len(each) < 2
     error = np.full(each.shape[1:], np.nan) if few else each.std(axis=0, ddof=1)
     # Ranks at which a further draw would be below with the probability (Weibull).
     quantiles = np.quantile(each, QUANTILES, axis=0, method="weibull")
-    return tuple(layer.astype(np.float32) for layer in (each.mean(axis=0), error, *quantiles))
+    return tuple(np.asarray(layer, np.float32) for layer in (each.mean(axis=0), error, *quantiles))
 
 
 def _expected_hours(
@@ -488,7 +523,7 @@ def _described(
     every = [each for each in (layer, error, f"{layer}_flag", *quantiles) if each in summary]
     for each in every:
         summary[each] = summary[each].transpose(*dataset[name].dims)
-    for each in {name, f"{name}_uncertainty", f"{name}_flag"} & {*every}:
+    for each in {name, f"{name}_uncertainty", f"{name}_flag"} & {*every} & {*dataset.variables}:
         stated = dataset[each].attrs
         summary[each].attrs = {k: v for k, v in stated.items() if k not in _OF_HOURS}
     mapped = {k: v for k, v in dataset[name].attrs.items() if k == "grid_mapping"}

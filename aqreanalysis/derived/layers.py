@@ -43,7 +43,8 @@ def with_all_hours(layer: xr.DataArray) -> xr.DataArray:
     """Return a layer whose hours and draws are in one block, its places in more if need be."""
     if not layer.chunks:
         return layer
-    return layer.chunk({dim: -1 if dim in (TIME, DRAW) else "auto" for dim in layer.dims})
+    sizes = {dim: -1 if dim in (TIME, DRAW) else "auto" for dim in layer.dims}
+    return layer.copy(data=layer.variable.chunk(sizes).data)  # coordinates need no blocks
 
 
 def lagged(values: np.ndarray, size: int) -> list[np.ndarray]:

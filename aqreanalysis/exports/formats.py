@@ -12,7 +12,12 @@ from aqreanalysis.atomic import check_target
 from aqreanalysis.exports.choice import check_gis, named_layers
 from aqreanalysis.exports.contours import checked_levels
 from aqreanalysis.exports.geotiff import check_geotiff, write_geotiff
-from aqreanalysis.exports.vectors import check_table, write_geopackage, write_geoparquet
+from aqreanalysis.exports.vectors import (
+    check_table,
+    write_csv,
+    write_geopackage,
+    write_geoparquet,
+)
 from aqreanalysis.product import ProductError, check_store, write_netcdf, write_zarr
 
 #: Formats by the ending of a name; a name without an ending is a folder of GeoTIFF.
@@ -23,6 +28,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "": "GeoTIFF",
         ".gpkg": "GeoPackage",
         ".parquet": "GeoParquet",
+        ".csv": "CSV",
         ".zarr": "Zarr",
         ".nc": "NetCDF",
         ".nc4": "NetCDF",
@@ -34,6 +40,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "GeoTIFF": ("per",),
         "GeoPackage": ("levels",),
         "GeoParquet": ("levels",),
+        "CSV": (),
         "Zarr": (),
         "NetCDF": ("dimension_order",),
     }
@@ -55,8 +62,8 @@ def export(
     ----------
     product : Dataset
     path : path
-        In .tif, .gpkg, .parquet, .zarr or .nc; a folder of GeoTIFF has no ending, or a slash
-        at its end.
+        In .tif, .gpkg, .parquet, .zarr or .nc, and of zones .csv; a folder of GeoTIFF has no
+        ending, or a slash at its end.
     variable : str or sequence of str, optional
         Layers; by default all for which the format has room: of GeoTIFF and contours the only
         pollutant.
@@ -91,6 +98,8 @@ def export(
     common |= {"variable": variable, "progress": progress}
     if format == "GeoTIFF":
         return write_geotiff(product, path, **common)
+    if format == "CSV":
+        return write_csv(product, path, **common)
     if format == "GeoPackage":
         return write_geopackage(product, path, **common)
     return write_geoparquet(product, path, **common)
@@ -115,7 +124,8 @@ def check_export(path: str | os.PathLike[str], *, overwrite: bool = False, **opt
     if suffix not in FORMATS:
         raise ProductError(
             f"a product is exported as GeoTIFF (.tif, or a folder), GeoPackage (.gpkg), GeoParquet "
-            f"(.parquet), Zarr (.zarr) or NetCDF (.nc); found {os.fspath(path)!r}. End the name so"
+            f"(.parquet), Zarr (.zarr) or NetCDF (.nc); found {os.fspath(path)!r}. End the name "
+            "so, or in .csv for a table of zones"
         )
     format = FORMATS[suffix]
     foreign = [name for name in options if name not in _OPTIONS[format]]

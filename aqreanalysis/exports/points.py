@@ -1,4 +1,4 @@
-"""Stations as points: a row for each station and step, or for each station and method of scores."""
+"""Stations as points, zones as polygons: a row for each and step, or for each method of scores."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import STATION, TIME, ZONE
 from aqreanalysis.exports.choice import (
     check_classes,
     check_room,
@@ -21,6 +21,7 @@ from aqreanalysis.maps.layers import classes_of
 from aqreanalysis.product import ProductError
 from aqreanalysis.product.regions import progress_bar, region_values, regions, value_count
 from aqreanalysis.product.times import is_set, restore_periods
+from aqreanalysis.product.zones import GEOMETRY, ZONE_ID
 
 if TYPE_CHECKING:
     import geopandas
@@ -33,6 +34,7 @@ _STATION_COLUMNS = ("name", "altitude")
 #: Columns that are no layers; fid and geom are of GeoPackage.
 _OWN_COLUMNS = (
     STATION,
+    ZONE,
     "time_begin",
     "time_end",
     _METHOD,
@@ -66,21 +68,18 @@ class StationTable:
     """
 
     geometry = "Point"
+    #: The dimension of what has a geometry.
+    place = STATION
 
     def __init__(
         self, dataset: xr.Dataset, variable: str | Sequence[str] | None, format: str
     ) -> None:
-        missing = [name for name in _PLACE if name not in dataset.variables]
-        if missing:
-            raise ProductError(
-                f"stations need a place; found no {' and no '.join(missing)}. Add them as "
-                "coordinates on 'station'"
-            )
+        self._check_place(dataset)
         check_sizes(dataset)
         timed = TIME in dataset.variables and not is_set(dataset)
         self._dataset = restore_periods(dataset) if timed else dataset
         further = TIME if timed else _METHOD
-        room = {STATION, further, _EVENT} if further == _METHOD else {STATION, further}
+        room = {self.place, further, _EVENT} if further == _METHOD else {self.place, further}
         if variable is None:
             names = fitting_layers(self._dataset, room, format)
         else:
@@ -89,60 +88,80 @@ class StationTable:
         _check_columns(names)
         for name in names:
             check_classes(name, classes_of(self._dataset[name]), _LAST_CLASS, "tables")
-        self._rows = [dim for dim in (STATION, further) if dim in self._dataset.dims]
+        self._rows = [dim for dim in (self.place, further) if dim in self._dataset.dims]
         self.layers = _bare(self._dataset[names])
-        self.longitude, self.latitude = (
-            self._dataset[name].values.astype(np.float64) for name in _PLACE
-        )
-        self._check_places()
-        self.longitude = np.where(self.longitude > 180, self.longitude - 360, self.longitude)
+        self._shapes = self._geometries()
 
-    def _check_places(self) -> None:
-        """Refuse stations of which the place is unknown."""
-        lost = np.flatnonzero(~np.isfinite(self.longitude + self.latitude))
+    def _check_place(self, dataset: xr.Dataset) -> None:
+        """Refuse stations without a place."""
+        missing = [name for name in _PLACE if name not in dataset.variables]
+        if missing:
+            raise ProductError(
+                f"stations need a place; found no {' and no '.join(missing)}. Add them as "
+                "coordinates on 'station'"
+            )
+
+    def _geometries(self) -> np.ndarray:
+        """Return the points of the stations; refuse those of which the place is unknown."""
+        import shapely
+
+        longitude, latitude = (self._dataset[name].values.astype(np.float64) for name in _PLACE)
+        lost = np.flatnonzero(~np.isfinite(longitude + latitude))
         if lost.size:
             first = self._dataset[STATION].values[lost[0]]
             raise ProductError(
-                f"{lost.size} of {self.longitude.size} stations have no place, such as {first!s}: "
+                f"{lost.size} of {longitude.size} stations have no place, such as {first!s}: "
                 "give longitude and latitude, or leave them out with product.isel(station=...)"
             )
+        points: np.ndarray = shapely.points(
+            np.where(longitude > 180, longitude - 360, longitude), latitude
+        )
+        return points
 
     @property
     def extent(self) -> Extent:
-        """West, south, east and north of the stations."""
-        longitude, latitude = self.longitude, self.latitude
-        return longitude.min(), latitude.min(), longitude.max(), latitude.max()
+        """West, south, east and north of all."""
+        import shapely
+
+        west, south, east, north = shapely.total_bounds(self._shapes)
+        return west, south, east, north
 
     def blocks(
         self, target: Path, scratch: Path, *, progress: bool
     ) -> Iterator["geopandas.GeoDataFrame"]:
         """Yield the rows in blocks of a region each, for which no scratch folder is needed."""
         import geopandas
-        import shapely
 
-        points = shapely.points(self.longitude, self.latitude)
+        for columns, rows in self._parts(f"writing {target.name}", progress):
+            geometry = self._spread(self._shapes[rows[self.place]], self.place, rows)
+            yield geopandas.GeoDataFrame(columns, geometry=geometry, crs="EPSG:4326")
+
+    def frames(self, words: str, *, progress: bool) -> Iterator[pd.DataFrame]:
+        """Yield the rows in blocks without geometries."""
+        for columns, _ in self._parts(words, progress):
+            yield pd.DataFrame(columns)
+
+    def _parts(
+        self, words: str, progress: bool
+    ) -> Iterator[tuple[dict[str, Any], dict[str, slice]]]:
+        """Yield the columns of a region each, and which rows they are."""
         cuts = regions(self.layers.isel({_EVENT: 0}, missing_dims="ignore"))  # by rows alone
-        with progress_bar(cuts, f"writing {target.name}", progress) as bar:
+        with progress_bar(cuts, words, progress) as bar:
             for cut in cuts:
                 rows = {dim: cut.get(dim, slice(0, self._dataset.sizes[dim])) for dim in self._rows}
                 computed = region_values(self.layers, cut)
                 # Of layers without time, values for these rows as well.
                 rest = [name for name in self.layers if name not in computed]
                 computed = computed.assign(self.layers[rest].isel(cut, missing_dims="ignore"))
-                columns = self._columns(computed[list(self.layers)], rows)
-                geometry = self._spread(points[rows[STATION]], STATION, rows)
-                yield geopandas.GeoDataFrame(columns, geometry=geometry, crs="EPSG:4326")
+                yield self._columns(computed[list(self.layers)], rows), rows
                 bar.update(value_count(cut))
 
     def _columns(self, computed: xr.Dataset, rows: dict[str, slice]) -> dict[str, Any]:
         """Return the columns of a block."""
-        columns: dict[str, Any] = {}
-        names = self._dataset.get("station_id", self._dataset[STATION])
-        columns[STATION] = self._spread(names.values[rows[STATION]].astype(str), STATION, rows)
-        for name in _STATION_COLUMNS:
-            if name in self._dataset.coords:
-                values = self._dataset[name].values[rows[STATION]]
-                columns[name] = self._spread(values, STATION, rows)
+        columns = {
+            name: self._spread(values[rows[self.place]], self.place, rows)
+            for name, values in self._of_places().items()
+        }
         if TIME in rows:
             bounds = self._dataset[f"{TIME}_bnds"].values[rows[TIME]]
             for name, edge in zip(("time_begin", "time_end"), bounds.T, strict=True):
@@ -152,6 +171,15 @@ class StationTable:
         for layer, series in computed.items():
             columns |= self._values(str(layer), series, rows)
         return columns
+
+    def _of_places(self) -> dict[str, np.ndarray]:
+        """Return what is said of the places, each along their dimension."""
+        names = self._dataset.get("station_id", self._dataset[STATION])
+        stated = [name for name in _STATION_COLUMNS if name in self._dataset.coords]
+        return {
+            STATION: names.values.astype(str),
+            **{name: self._dataset[name].values for name in stated},
+        }
 
     def _of_scores(self, rows: dict[str, slice]) -> dict[str, Any]:
         """Return what scores are of: the method, the pollutant and the period."""
@@ -208,6 +236,64 @@ class StationTable:
             number if dim == list(rows)[-1] else number[:, None], list(count.values())
         )
         return values[index.ravel()]
+
+
+class ZoneRows(StationTable):
+    """Layers of zones as rows without polygons; parameters and errors are of `StationTable`.
+
+    Examples
+    --------
+    >>> zones = xr.Dataset({"pm25": ("zone", [4.0])}, coords={"zone": ["A"], "code": ("zone", [7])})
+    >>> [frame.values.tolist() for frame in ZoneRows(zones, None, "CSV").frames("", progress=False)]
+    [[['A', 7, 4.0]]]
+    """
+
+    place = ZONE
+
+    def _check_place(self, dataset: xr.Dataset) -> None:
+        """Take zones without polygons."""
+
+    def _geometries(self) -> np.ndarray:
+        """Return nothing in place of each polygon."""
+        return np.full(self._dataset.sizes[ZONE], None)
+
+    def _of_places(self) -> dict[str, np.ndarray]:
+        """Return the name of each zone, and the columns of its polygon."""
+        own = {ZONE, ZONE_ID, GEOMETRY}
+        columns = {
+            str(name): values.values
+            for name, values in self._dataset.coords.items()
+            if values.dims == (ZONE,) and name not in own
+        }
+        return {ZONE: self._dataset[ZONE].values.astype(str), **columns}
+
+
+class ZoneTable(ZoneRows):
+    """Layers of zones, which become polygons block by block; lazy ones stay lazy.
+
+    Parameters and errors are of `StationTable`; polygons that are missing are refused.
+    """
+
+    geometry = "MultiPolygon"
+
+    def _check_place(self, dataset: xr.Dataset) -> None:
+        """Refuse zones without polygons."""
+        if GEOMETRY not in dataset.coords:
+            raise ProductError(
+                "these zones have lost their polygons, product.geometry: take them anew with "
+                "product.aqnet.zones, or write a table (.csv)"
+            )
+
+    def _geometries(self) -> np.ndarray:
+        """Return the polygons of the zones, in degrees."""
+        import shapely
+
+        shapes = np.empty(self._dataset.sizes[ZONE], object)
+        shapes[:] = [
+            shapely.MultiPolygon(list(shapely.get_parts(shape)))
+            for shape in self._dataset[GEOMETRY].values
+        ]
+        return shapes
 
 
 def _check_columns(names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""GeoPackage and GeoParquet: stations with their hours or scores, and contours of maps."""
+"""GeoPackage, GeoParquet: stations with their hours or scores, zones, and contours of maps."""
 
 import os
 import tempfile
@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, check_target, explained
-from aqreanalysis.conventions import STATION
+from aqreanalysis.conventions import STATION, ZONE
 from aqreanalysis.exports.choice import texts_of
 from aqreanalysis.exports.contours import ContourTable
-from aqreanalysis.exports.points import StationTable
+from aqreanalysis.exports.points import StationTable, ZoneRows, ZoneTable
 from aqreanalysis.exports.tables import GeoParquetFile, parquet_to_geopackage
 from aqreanalysis.product import ProductError
 
@@ -31,12 +31,12 @@ def write_geopackage(
     overwrite: bool = True,
     progress: bool = True,
 ) -> Path:
-    """Return the path of the GeoPackage, whose layer is ``stations`` or ``contours``.
+    """Return the path of the GeoPackage, whose layer is ``stations``, ``zones`` or ``contours``.
 
     Of stations there is a point for each station and step, with begin and end of the step in UTC,
-    or for each station and method of scores. Of a grid there is a polygon for each step and each
-    class, such as of an index or a flag, or each range between levels: below the first, between
-    two, above the last.
+    or for each station and method of scores; of zones the same with their polygons. Of a grid there
+    is a polygon for each step and each class, such as of an index or a flag, or each range between
+    levels: below the first, between two, above the last.
 
     Parameters
     ----------
@@ -144,10 +144,11 @@ def _write(
     target = check_table(path, suffix, overwrite=overwrite)
     format = _FORMATS[suffix]
     source: StationTable | ContourTable
-    if STATION in product.dims:
+    if STATION in product.dims or ZONE in product.dims:
+        layer = "stations" if STATION in product.dims else "zones"
         if np.size(levels):
-            raise ProductError("levels are of grids, and this product is of stations")
-        source, layer = StationTable(product, variable, format), "stations"
+            raise ProductError(f"levels are of grids, and this product is of {layer}")
+        source = (ZoneTable if layer == "zones" else StationTable)(product, variable, format)
     else:
         source, layer = ContourTable(product, variable, levels, format), "contours"
     attributes = texts_of(
@@ -172,4 +173,50 @@ def _write(
             _check_closed(target)
         # Made under plain names: that of the target may have any signs, or be that of a link.
         os.replace(geopackage if suffix == ".gpkg" else parquet, partial)
+    return Path(path)
+
+
+def write_csv(
+    product: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    variable: str | Sequence[str] | None = None,
+    overwrite: bool = True,
+    progress: bool = True,
+) -> Path:
+    """Return the path of the table of zones, a row for each zone and step, without polygons.
+
+    Parameters
+    ----------
+    product : Dataset
+        Of `aqreanalysis.derived.zone_means`.
+    path : path
+        A name in .csv.
+    overwrite : bool
+        Whether an earlier file of that name is replaced.
+    variable, progress
+        As of `write_geopackage`.
+
+    Raises
+    ------
+    ProductError
+        If the product is not of zones, or the file cannot be written.
+
+    Examples
+    --------
+    >>> zones = xr.Dataset({"pm25": ("zone", [4.0])}, coords={"zone": ["A"], "code": ("zone", [7])})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv(zones, f"{folder}/zones.csv").read_text().splitlines()
+    ['zone,code,pm25', 'A,7,4.0']
+    """
+    target = check_table(path, ".csv", overwrite=overwrite)
+    if ZONE not in product.dims:
+        raise ProductError(
+            "a table of values is of zones, and this product is not: take means over polygons "
+            "with product.aqnet.zones, or write observations with dataset.aqnet.to_table"
+        )
+    rows = ZoneRows(product, variable, "CSV")
+    with atomic_file(target, error=ProductError) as partial, explained(target, ProductError):
+        for number, frame in enumerate(rows.frames(f"writing {target.name}", progress=progress)):
+            frame.to_csv(partial, index=False, header=number == 0, mode="a")
     return Path(path)

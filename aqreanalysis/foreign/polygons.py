@@ -1,4 +1,4 @@
-"""Polygons that a product is clipped to: files of vectors, tables of geopandas, shapes."""
+"""Polygons to clip to or to average over: files of vectors, tables of geopandas, shapes."""
 
 import logging
 import os
@@ -133,16 +133,63 @@ def _read(path: Path) -> "geopandas.GeoDataFrame":
         raise ForeignError(f"{path.name} cannot be read: {error}") from error
 
 
+def read_polygons(source: PolygonSource) -> "geopandas.GeoDataFrame":
+    """Return the polygons of a file, a table, a series or a shape, a row each, valid, in their CRS.
+
+    Rows without a polygon are left out, polygons that cross themselves are mended, and the log says
+    so.
+
+    Raises
+    ------
+    ForeignError
+        If the file cannot be read, states no CRS, or holds other shapes than polygons.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> read_polygons(shapely.box(10, 50, 11, 51)).total_bounds.tolist()
+    [10.0, 50.0, 11.0, 51.0]
+    """
+    import geopandas
+    import shapely
+
+    if isinstance(source, str | os.PathLike):
+        source = _read(Path(source))
+    if isinstance(source, shapely.Geometry):
+        source = geopandas.GeoSeries([source], crs="EPSG:4326")
+    if isinstance(source, geopandas.GeoSeries):
+        source = source.to_frame("geometry")
+    if not isinstance(source, geopandas.GeoDataFrame):
+        raise ForeignError(
+            "expected a file, a GeoDataFrame, a GeoSeries or a shape; found "
+            f"{type(source).__name__}"
+        )
+    shapes = _valid(source.geometry)
+    if len(shapes) < len(source):
+        logger.warning("%d rows have no polygon and are left out", len(source) - len(shapes))
+    return source[_present(source.geometry)].set_geometry(shapes)
+
+
 def _joined(shapes: "geopandas.GeoSeries") -> "BaseGeometry":
     """Return the polygons of a series as one area in degrees."""
     import shapely
 
+    area = shapely.force_2d(shapely.union_all(_valid(shapes).to_crs("EPSG:4326").values))
+    if not np.isfinite(area.bounds).all() or not -90 <= area.bounds[1] <= area.bounds[3] <= 90:
+        raise ForeignError(
+            f"they reach from {area.bounds}, which are no degrees: correct their CRS"
+        )
+    return area
+
+
+def _valid(shapes: "geopandas.GeoSeries") -> "geopandas.GeoSeries":
+    """Return the polygons of a series, those that cross themselves mended; refuse other shapes."""
     if shapes.crs is None:
         raise ForeignError(
             "they state no CRS, so where they lie is unknown: set it, "
             "{data}.set_crs('EPSG:4326'), or ogr2ogr -a_srs EPSG:4326"
         )
-    shapes = shapes[shapes.notna() & ~shapes.is_empty]
+    shapes = shapes[_present(shapes)]
     kinds = sorted(set(shapes.geom_type) - {"Polygon", "MultiPolygon"})
     if kinds or shapes.empty:
         raise ForeignError(f"expected polygons; found {', '.join(kinds) or 'none'}")
@@ -152,9 +199,12 @@ def _joined(shapes: "geopandas.GeoSeries") -> "BaseGeometry":
             "%d of %d polygons cross themselves and are mended", crossing.sum(), len(shapes)
         )
         shapes = shapes.make_valid()
-    area = shapely.force_2d(shapely.union_all(shapes.to_crs("EPSG:4326").values))
-    if not np.isfinite(area.bounds).all() or not -90 <= area.bounds[1] <= area.bounds[3] <= 90:
-        raise ForeignError(
-            f"they reach from {area.bounds}, which are no degrees: correct their CRS"
-        )
-    return area
+    return shapes
+
+
+def _present(shapes: "geopandas.GeoSeries") -> np.ndarray:
+    """Return which shapes of a series are neither missing nor empty."""
+    import shapely
+
+    absent: np.ndarray = shapely.is_missing(shapes.values) | shapely.is_empty(shapes.values)
+    return ~absent

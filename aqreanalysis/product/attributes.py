@@ -35,6 +35,7 @@ from aqreanalysis.product.statistics import (
 )
 from aqreanalysis.product.times import is_set
 from aqreanalysis.product.variables import MEASURED, ProductError
+from aqreanalysis.product.zones import CONTAINER, GEOMETRY, PARTS
 
 #: The versions of CF that are written, the default first: the newest that checkers know.
 CF_VERSIONS = ("1.11", "1.12")
@@ -48,6 +49,8 @@ _RELATIONS = ("coordinates", "grid_mapping", "ancillary_variables")
 _OF_A_FILE = ("quantization", "_CRS")
 #: Attributes that a layer may state for itself.
 _WORDING = ("long_name", "units", "cell_methods", "coverage_content_type")
+#: Layouts of series in time, each of a place of its own.
+_SERIES = ("stations", "zones")
 _DISTANCE = "distance_to_nearest_station"
 #: Layers that do not belong to one pollutant.
 _AUXILIARY = {
@@ -138,7 +141,7 @@ def coordinates_attribute(product: xr.Dataset, name: str) -> str:
         str(coordinate)
         for coordinate, values in product.coords.items()
         if coordinate not in product.dims
-        and coordinate != CRS
+        and coordinate not in (CRS, CONTAINER, *PARTS)
         and not str(coordinate).endswith("_bnds")
         and set(values.dims) <= set(layer.dims)
     ]
@@ -267,9 +270,9 @@ def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     fixed = {
         "Conventions": CONVENTIONS,
         "standard_name_vocabulary": _VOCABULARY,
-        "cdm_data_type": "Station" if layout == "stations" else "Grid",
+        "cdm_data_type": "Station" if layout in _SERIES else "Grid",
     }
-    if layout == "stations" and not is_set(product):  # a set of outlooks is none
+    if layout in _SERIES and not is_set(product):  # a set of outlooks is none
         fixed["featureType"] = "timeSeries"
     return {**defaults, **stated, **fixed, **_extent(product, layout), **_coverage(product)}
 
@@ -297,6 +300,8 @@ def _identifier(product: xr.Dataset, attributes: dict[str, Any]) -> str:
     digest = hashlib.sha256(f"{sorted(map(str, product.data_vars))} {history}".encode())
     for name in sorted(map(str, product.coords)):
         coordinate = product[name]
+        if coordinate.dtype.kind == "O" and name == GEOMETRY:
+            continue  # polygons, which zones have names for
         on_its_own = name in product.dims or (coordinate.ndim == 1 and not name.endswith("_bnds"))
         if on_its_own:
             values = coordinate.values
@@ -310,7 +315,7 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
 
     A flag that was interpolated is none; the file still states the size of the cells before.
     """
-    if layout in ("stations", "curvilinear"):
+    if layout in (*_SERIES, "curvilinear"):
         return product
     flags = [name for name in product.data_vars if _role(str(name))[1] == "flag"]
     now = _resolution(product, layout)
@@ -342,7 +347,7 @@ def _same_size(before: str, now: str) -> bool:
 
 def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     """Return the extent: minima and maxima of the coordinates, and the outline of the cells."""
-    if layout == "stations":
+    if layout in _SERIES:
         network = StationNetwork(product["longitude"].values, product["latitude"].values)
         west, east, south, north = network.extent()
     else:
@@ -364,7 +369,7 @@ def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     corners = [(south, west), (north, west), (north, east), (south, east), (south, west)]
     ring = ", ".join(f"{lat:.10g} {lon:.10g}" for lat, lon in corners)
     extent["geospatial_bounds"] = f"POLYGON (({ring}))"
-    if layout not in ("stations", "curvilinear"):
+    if layout not in (*_SERIES, "curvilinear"):
         extent |= _resolution(product, layout)
     return extent
 

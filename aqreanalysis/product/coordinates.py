@@ -6,17 +6,18 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import DRAW, STATION, TIME
+from aqreanalysis.conventions import DRAW, STATION, TIME, ZONE
 from aqreanalysis.foreign.coordinates import bounds_names, find_bounds, find_crs, is_grid_mapping
 from aqreanalysis.foreign.errors import raising
 from aqreanalysis.observations import ObservationError
 from aqreanalysis.observations.checks.units import linear_conversion
 from aqreanalysis.product.times import is_set, restore_leads, restore_periods, restore_set
 from aqreanalysis.product.variables import COORDINATE, EDGES, ProductError, coordinate
+from aqreanalysis.product.zones import ZONE_ID, with_zones
 
 logger = logging.getLogger(__name__)
 
-Layout = Literal["geographic", "projected", "curvilinear", "stations"]
+Layout = Literal["geographic", "projected", "curvilinear", "stations", "zones"]
 
 #: Name of the scalar that holds the coordinate reference system.
 CRS = "crs"
@@ -26,6 +27,7 @@ HORIZONTAL: dict[Layout, tuple[str, ...]] = {
     "projected": ("y", "x"),
     "curvilinear": ("y", "x"),
     "stations": (STATION,),
+    "zones": (ZONE,),
 }
 
 _LONGITUDE, _LATITUDE = (
@@ -54,8 +56,9 @@ def layout_of(product: xr.Dataset) -> Layout:
     Raises
     ------
     ProductError
-        If the dimensions are none of ``(lat, lon)``, ``(y, x)`` and ``(station)``. Without axes x
-        and y, the longitude and latitude of the cells say where they lie ("curvilinear").
+        If the dimensions are none of ``(lat, lon)``, ``(y, x)``, ``(station)`` and ``(zone)``.
+        Without axes x and y, the longitude and latitude of the cells say where they lie
+        ("curvilinear").
 
     Examples
     --------
@@ -87,7 +90,7 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
     auxiliary = [
         name
         for name in product.data_vars
-        if name in (CRS, "spatial_ref", "station_id") or str(name).endswith("_bnds")
+        if name in (CRS, "spatial_ref", "station_id", ZONE_ID) or str(name).endswith("_bnds")
     ]
     restored = product.set_coords(auxiliary)
     crs = crs_of(restored)
@@ -96,6 +99,8 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
     restored = restored.drop_vars(mappings).assign_coords({CRS: ((), np.int32(0), attributes)})
     if layout == "stations":
         restored = _with_stations(restored)
+    elif layout == "zones":
+        restored = with_zones(restored)
     else:
         restored = _with_axes(restored, layout, crs)
     if DRAW in restored.dims:

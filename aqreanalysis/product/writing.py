@@ -13,7 +13,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_file, check_target, explained
-from aqreanalysis.conventions import CATEGORY, DRAW, STATION, TIME
+from aqreanalysis.conventions import CATEGORY, DRAW, STATION, TIME, ZONE
 from aqreanalysis.product.attributes import CF_VERSIONS, restore_metadata
 from aqreanalysis.product.netcdf_file import ProductFile
 from aqreanalysis.product.regions import (
@@ -33,6 +33,7 @@ from aqreanalysis.product.resuming import (
 from aqreanalysis.product.rounding import check_digits
 from aqreanalysis.product.times import in_set_order, is_set
 from aqreanalysis.product.variables import ProductError
+from aqreanalysis.product.zones import encoded
 
 # Bytes in the file for one byte in memory, measured on fields of kriging.
 _SHARE_ROUNDED = 0.15
@@ -213,6 +214,8 @@ def _ordered(product: xr.Dataset, dimension_order: str) -> xr.Dataset:
     check_order(dimension_order, at_stations=at_stations)
     if is_set(product):
         return in_set_order(product).drop_vars(STATION, errors="ignore")
+    if ZONE in product.dims:
+        return encoded(product).transpose(DRAW, ZONE, TIME, ..., missing_dims="ignore")
     if not at_stations:
         horizontal = [name for name in ("lat", "lon", "y", "x") if name in product.dims]
         order = (DRAW, CATEGORY, TIME, *horizontal, ...)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_folder, check_target, explained
-from aqreanalysis.conventions import STATION
+from aqreanalysis.conventions import STATION, ZONE
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
 from aqreanalysis.product.resuming import block_sizes_of
@@ -21,6 +21,7 @@ from aqreanalysis.product.rounding import (
     rounded,
 )
 from aqreanalysis.product.variables import ProductError, check_concentrations
+from aqreanalysis.product.zones import encoded
 
 #: What of the encoding of a variable a store has: the rest is of the file that it came from.
 _ENCODED = ("units", "calendar", "_FillValue")
@@ -104,6 +105,8 @@ def stored_form(product: xr.Dataset, significant_digits: int | None) -> xr.Datas
     """Return a product with all metadata as a store holds it: blocks of even size, rounded."""
     if STATION in product.dims:
         product = product.drop_vars(STATION)  # station_id holds the same
+    if ZONE in product.dims:
+        product = encoded(product)
     sizes = block_sizes_of(product)
     stored = product.chunk(sizes) if sizes else product
     for name, layer in stored.data_vars.items():
