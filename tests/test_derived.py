@@ -1,5 +1,8 @@
 """What is derived from hourly fields: probabilities of exceedance and air-quality indices."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -651,3 +654,12 @@ def test_nothing_is_overwritten_by_what_is_derived_from_it(days, tmp_path):
     short = days.isel(time=slice(0, 6))
     with pytest.raises(ValueError, match=r"no day has 75% of its hours: .* has 6 of 24"):
         aggregate(short)
+
+
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "derived.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    assert {path.name for path in tmp_path.iterdir()} >= {"districts.gpkg", "districts.nc"}

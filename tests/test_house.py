@@ -246,6 +246,7 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     exec(shortened(derived, {drawn: method, "capture=0.2": "capture=0.05"}), names)
     assert {"pm25_uncertainty", "pm25_q95"} <= set(names["highest"].data_vars)
     assert "pm25_days_above_35" in names["smoky"]
+    assert {"pm25_uncertainty", "pm25_q95"} <= set(names["exposure"].data_vars)
     assert names["daily"].sizes["time"] == 3  # two days of UTC
     assert {"pm25_uncertainty", "pm25_q05"} <= set(names["daily"].data_vars)
     assert "pm25_above_75" in names["above"]

@@ -176,13 +176,13 @@ def test_zones_in_a_projection_and_in_degrees_are_the_same():
     utm = Grid((400_000, 600_000, 5_440_000, 5_640_000), 2000.0, "EPSG:32633")
     east, _ = utm.longitude_latitude()
     degrees = Grid((13.5, 15.5, 49.0, 51.0), 0.02)
-    here = zone_means(field(utm, 50 * (east - 13), hours=1), table(shape))
-    there_too = np.broadcast_to(50 * (degrees.x - 13), degrees.shape)
-    other = zone_means(field(degrees, there_too, hours=1), table(shape))
-    assert here.pm25.item() == pytest.approx(other.pm25.item(), rel=3e-5)
-    assert here.area_km2.item() == pytest.approx(other.area_km2.item(), rel=4e-3)  # ellipsoid
+    utm_zone = zone_means(field(utm, 50 * (east - 13), hours=1), table(shape))
+    others = np.broadcast_to(50 * (degrees.x - 13), degrees.shape)
+    other = zone_means(field(degrees, others, hours=1), table(shape))
+    assert utm_zone.pm25.item() == pytest.approx(other.pm25.item(), rel=3e-5)
+    assert utm_zone.area_km2.item() == pytest.approx(other.area_km2.item(), rel=4e-3)  # ellipsoid
     moved = table(shape).segmentize(0.01).to_crs("EPSG:3035")
-    again = zone_means(field(degrees, there_too, hours=1), moved)
+    again = zone_means(field(degrees, others, hours=1), moved)
     assert again.pm25.item() == pytest.approx(other.pm25.item(), rel=1e-5)
 
 
