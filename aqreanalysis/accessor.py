@@ -115,19 +115,20 @@ class AqnetAccessor:
 
     def fit(
         self,
-        variable: str | None = None,
+        variable: str | Sequence[str] | None = None,
         *,
         background: "BackgroundField | None" = None,
         geography: "Geography | None" = None,
         quality: "Quality" = "mask",
         **settings: Any,
-    ) -> "Reanalyser":
-        """Train a neural kNN on the observations.
+    ) -> "Reanalyser | dict[str, Reanalyser]":
+        """Train a neural kNN on the observations, or one for each of several pollutants, by name.
 
         Parameters
         ----------
-        variable : str, optional
-            Pollutant; pm25 if it is present, else the only one.
+        variable : str or sequence of str, optional
+            Pollutant; pm25 if it is present, else the only one. Of several, what comes back goes
+            to ``reanalyse(variable, method=...)``; a checkpoint has the name of each in its own.
         background : DataArray, Dataset or sequence of these, optional
             Fields known everywhere, of which the departures of the stations are learned.
         geography : bool, str, path, DataArray, Dataset or sequence of these, optional
@@ -139,22 +140,26 @@ class AqnetAccessor:
             ``seed``, ``progress``, ``configuration``, ``schedule`` and ``checkpoint`` of
             `aqreanalysis.Reanalyser`.
         """
-        from aqreanalysis.geography import attributes
-        from aqreanalysis.methods.neural.reanalyser import Reanalyser
-        from aqreanalysis.observations import usable, valid_variable
+        from aqreanalysis.reanalysis import fitted_models
 
-        variable = valid_variable(self._dataset, variable)
-        used = usable(self._dataset, variable, quality)
-        known = attributes(geography, used, background=background)
-        return Reanalyser(**settings).fit(used, variable, background=known.background)
+        models = fitted_models(
+            self._dataset,
+            variable,
+            background=background,
+            geography=geography,
+            quality=quality,
+            **settings,
+        )
+        several = variable is not None and not isinstance(variable, str)
+        return models if several else next(iter(models.values()))
 
-    def reanalyse(self, variable: str | None = None, **options: Any) -> xr.Dataset:
+    def reanalyse(self, variable: str | Sequence[str] | None = None, **options: Any) -> xr.Dataset:
         """Complete fields on a grid, or series at given stations, as a lazy CF product.
 
         Parameters
         ----------
-        variable : str, optional
-            Pollutant; pm25 if it is present, else the only one.
+        variable : str or sequence of str, optional
+            Pollutant; pm25 if it is present, else the only one. Several come into one product.
         **options
             Of `aqreanalysis.reanalysis.reanalyse`: ``grid``, ``region`` and ``crs``, ``like`` for
             the cells of another file, or ``at`` for stations; ``clip``, ``land``, ``method``,

@@ -1,23 +1,27 @@
 """The main function: from observations to a product."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME, pollutant
 from aqreanalysis.fields.draws import DrawsOf, ErrorSeries, check_draws, with_draws
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background, BackgroundField
 from aqreanalysis.foreign.files import Source
 from aqreanalysis.foreign.polygons import PolygonSource
-from aqreanalysis.geography import Geography, attributes, learned_names
+from aqreanalysis.geography import Attributes, Geography, attributes, learned_names
 from aqreanalysis.grid import Grid, size_of
+from aqreanalysis.memory import memory_bytes
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
 from aqreanalysis.methods.kriging.error_patterns import PATTERNS, KrigingPatterns
-from aqreanalysis.methods.persistence import Persistence, persistence
+from aqreanalysis.methods.persistence import Persistence, can_tell, persistence
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
@@ -26,23 +30,31 @@ from aqreanalysis.observations import (
     stored_values,
     usable,
     utc_period,
-    valid_variable,
+    valid_variables,
     value_range,
 )
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
-from aqreanalysis.product import build_product, checked_metadata
+from aqreanalysis.product import build_product, checked_metadata, joined_products
 from aqreanalysis.product.targets import Region, Resolution, target_of
 from aqreanalysis.untrusted import check_size
+
+if TYPE_CHECKING:
+    from aqreanalysis.methods.neural.reanalyser import Reanalyser
 
 logger = logging.getLogger(__name__)
 
 #: Hours from which on a product may be averaged, and so states how its errors are correlated.
 MEANS_HOURS = 48.0
+#: Why a pollutant has no draws.
+NOT_DRAWABLE = (
+    "draws need to know how long errors last, which is learned from stations left out: from ten "
+    "places or more with {} in the same days. Add stations or hours, or leave out draws"
+)
 
 
 def reanalyse(
     observations: xr.Dataset,
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
     *,
     grid: Grid | Resolution | None = None,
     region: Region | None = None,
@@ -51,7 +63,7 @@ def reanalyse(
     like: Source | None = None,
     clip: PolygonSource | None = None,
     land: bool = False,
-    method: str | Method = "neural",
+    method: str | Method | Mapping[str, str | Method] = "neural",
     time: slice | None = None,
     chunks: Mapping[str, int] | None = None,
     seed: int = 0,
@@ -73,8 +85,9 @@ def reanalyse(
     ----------
     observations : Dataset
         ``(station, time)``.
-    variable : str, optional
-        Pollutant; by default pm25 if observed, else the only one.
+    variable : str or sequence of str, optional
+        Pollutant; by default pm25 if observed, else the only one. Of several, each is estimated
+        from its own stations, on one grid, into one product; draws of one tell nothing of another.
     grid : Grid, float or tuple of float, optional
         A grid, or the size of a cell in degrees or in the units of ``crs``, or its height and
         width: ``(0.5, 0.625)``. By default a quarter of the stations' spacing.
@@ -92,8 +105,9 @@ def reanalyse(
         Polygons: cells whose centre lies outside are missing.
     land : bool
         Whether cells whose centre lies in the sea are missing.
-    method : {"neural", "kriging", "space_time_kriging", "idw"} or Method
-        A name is fitted to the observations first; a fitted method is used as it is.
+    method : {"neural", "kriging", "space_time_kriging", "idw"}, Method or mapping of these
+        A name is fitted to the observations first; a fitted method is used as it is. Of several
+        pollutants, one of each by its name.
     time : slice of labels, optional
         Hours to estimate, in UTC unless a label states its zone; all by default. A single label
         selects its hour, day or month.
@@ -158,19 +172,20 @@ def reanalyse(
         check_size("observations", observations.nbytes)
         observations = observations.compute()
     metadata = checked_metadata(metadata)
-    variable = valid_variable(observations, variable)
+    variables = valid_variables(observations, variable)
     check_statistic(statistic)
     check_quantiles(quantiles)
     check_draws(draws, draws_of, seed)
-    estimator, fitted = method_of(method, seed=seed, progress=progress)
-    check_takes(estimator, background)
-    if geography is not False:
-        check_takes(estimator, geography, "geography")
+    methods = _methods(method, variables, seed=seed, progress=progress)
+    for estimator, _ in methods.values():
+        check_takes(estimator, background)
+        if geography is not False:
+            check_takes(estimator, geography, "geography")
     if background is not None:
         Background(background)  # refuses an invalid one before a long training
-    observations = usable(observations, variable, quality)
+    used = {name: usable(observations, name, quality) for name in variables}
     target = target_of(
-        StationNetwork.from_dataset(observations),
+        _network(used),
         grid=grid,
         region=region,
         at=at,
@@ -179,56 +194,215 @@ def reanalyse(
         clip=clip,
         land=land,
     )
-    place = target.at
-    if geography is None and fitted and estimator.takes_background and variable_of(estimator):
-        geography = learned_names(estimator.settings) or None  # as it was learned
-    known = attributes(geography, observations, place, background=background)
-    background = known.background
     time = utc_period(observations[TIME], time)
-    _warn_of_implausible(observations, variable)
-    chunks = _blocks(observations, variable, place, estimator, time, memory, chunks, draws or 0)
-    if not fitted:
-        fit(estimator, observations, variable, background)
-    elif variable_of(estimator) != variable:
+    asked = [
+        _Asked.of(used[name], name, *methods[name], target.at, time, geography, background)
+        for name in variables
+    ]
+    if draws:
+        for one in asked:
+            _check_drawable(one)
+    chunks = _blocks(asked, memory, chunks, draws or 0)
+    options: dict[str, Any] = {
+        "chunks": chunks,
+        "statistic": statistic,
+        "quantiles": quantiles,
+        "creator": creator,
+        "metadata": metadata,
+    }
+    drawn = {"draws": int(draws), "draws_of": draws_of, "draws_seed": seed} if draws else {}
+    products = {}
+    for number, one in enumerate(asked, start=1):
+        if len(asked) > 1:
+            logger.info("%s, pollutant %d of %d", one.variable, number, len(asked))
+        products[one.variable] = _product(one, drawn, **options)
+    return target.clipped(joined_products(products))
+
+
+def fitted_models(
+    observations: xr.Dataset,
+    variable: str | Sequence[str] | None = None,
+    *,
+    background: BackgroundField | None = None,
+    geography: Geography | None = None,
+    quality: Quality = "mask",
+    checkpoint: str | os.PathLike[str] | None = None,
+    **settings: Any,
+) -> "dict[str, Reanalyser]":
+    """Return a trained model of each pollutant, by its name.
+
+    Parameters
+    ----------
+    observations, variable, background, geography, quality
+        As of `reanalyse`.
+    checkpoint : path, optional
+        Written as training goes; of several pollutants, one for each with its name in it.
+    **settings
+        ``seed``, ``progress``, ``configuration`` and ``schedule`` of `aqreanalysis.Reanalyser`.
+
+    Raises
+    ------
+    ObservationError
+        If the observations are not valid, or have no such pollutant.
+    """
+    from aqreanalysis.methods.neural.reanalyser import Reanalyser
+
+    models = {}
+    variables = valid_variables(observations, variable)
+    used = {name: usable(observations, name, quality) for name in variables}
+    for number, name in enumerate(variables, start=1):
+        own = checkpoint
+        if len(variables) > 1:
+            logger.info("%s, pollutant %d of %d", name, number, len(variables))
+            path = None if checkpoint is None else Path(checkpoint)
+            own = path and path.with_name(f"{path.stem}-{name}{path.suffix}")
+        known = attributes(geography, used[name], background=background)
+        model = Reanalyser(**settings, checkpoint=own)
+        models[name] = model.fit(used[name], name, background=known.background)
+    return models
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is estimated of one pollutant, by which method, and from what.
+
+    ``known`` are its background and what its settings say of geography.
+    """
+
+    observations: xr.Dataset
+    variable: str
+    method: Method
+    fitted: bool
+    place: Grid | xr.Dataset
+    time: slice | None
+    known: Attributes
+
+    @classmethod
+    def of(
+        cls,
+        observations: xr.Dataset,
+        variable: str,
+        method: Method,
+        fitted: bool,
+        place: Grid | xr.Dataset,
+        time: slice | None,
+        geography: Geography | None,
+        background: BackgroundField | None,
+    ) -> Self:
+        """Return it; refuse a model of another pollutant, or attributes that are not there."""
+        if fitted and variable_of(method) != variable:
+            raise ValueError(
+                f"the fitted model knows {method.variable!r}; asked for {variable!r}. "
+                f"Pass variable={method.variable!r}, or fit another model."
+            )
+        if geography is None and fitted and method.takes_background:
+            geography = learned_names(method.settings) or None  # as it was learned
+        known = attributes(geography, observations, place, background=background)
+        _warn_of_implausible(observations, variable)
+        return cls(observations, variable, method, fitted, place, time, known)
+
+    @property
+    def hours(self) -> slice:
+        """The steps of the time axis."""
+        return selected_hours(self.observations[TIME], self.time)
+
+
+def _methods(
+    method: str | Method | Mapping[str, str | Method],
+    variables: Sequence[str],
+    *,
+    seed: int,
+    progress: bool,
+) -> dict[str, tuple[Method, bool]]:
+    """Return the method of each pollutant, and whether it is fitted already."""
+    if isinstance(method, Mapping):
+        by_name = {pollutant(name).name: each for name, each in method.items()}
+        lacking = [name for name in variables if name not in by_name]
+        if lacking:
+            raise ValueError(
+                f"there is no model of {', '.join(lacking)}; there are those of "
+                f"{', '.join(by_name) or 'none'}. Name the pollutants that they are of, "
+                f"variable={list(by_name)!r}, or fit the others"
+            )
+        chosen = {name: by_name[name] for name in variables}
+    elif len(variables) > 1 and not isinstance(method, str):
         raise ValueError(
-            f"the fitted model knows {estimator.variable!r}; asked for {variable!r}. "
-            f"Pass variable={estimator.variable!r}, or fit another model."
+            f"one method is given for {', '.join(variables)}: name it, method='kriging', or give "
+            "one for each, method={'pm25': ..., 'no2': ...}"
         )
+    else:
+        chosen = dict.fromkeys(variables, method)
+    return {name: method_of(each, seed=seed, progress=progress) for name, each in chosen.items()}
+
+
+def _network(used: Mapping[str, xr.Dataset]) -> StationNetwork:
+    """Return the stations that no pollutant has left out, from which the grid follows."""
+    first, *others = used.values()
+    for other in others:
+        first = first.isel({STATION: first[STATION].isin(other[STATION]).values})
+    return StationNetwork.from_dataset(first)
+
+
+def _product(
+    asked: _Asked,
+    drawn: dict[str, Any],
+    *,
+    chunks: Mapping[str, int],
+    statistic: Statistic,
+    quantiles: Sequence[float],
+    creator: str | None,
+    metadata: Mapping[str, Any],
+) -> xr.Dataset:
+    """Return the product of one pollutant, after fitting its method if need be."""
+    estimator, observations, variable = asked.method, asked.observations, asked.variable
+    background, place, hours = asked.known.background, asked.place, asked.hours
+    if not asked.fitted:
+        fit(estimator, observations, variable, background)
     field = predict(
         estimator,
         observations,
         place,
-        time=time,
+        time=asked.time,
         chunks=chunks,
         background=background,
         statistic=statistic,
         quantiles=quantiles,
     )
-    hours = selected_hours(observations[TIME], time)
     lasting = None
-    if draws or (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
+    if drawn or (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
         lasting = persistence(estimator, observations, background)
         stated = lasting.errors.attributes() if lasting else {}
         field[f"{variable}_uncertainty"].attrs |= stated
-    drawn: dict[str, Any] = {}
-    if draws:
-        drawn = {"draws": draws, "draws_of": draws_of, "draws_seed": seed}
-        patterns, series = _errors_to_draw(observations, variable, lasting, draws_of, seed)
-        field = with_draws(
-            field, place, variable, draws, patterns=patterns, series=series, first=hours.start
+    if drawn:
+        patterns, series = _errors_to_draw(
+            observations, variable, lasting, drawn["draws_of"], drawn["draws_seed"]
         )
-    product = build_product(
+        field = with_draws(
+            field,
+            place,
+            variable,
+            drawn["draws"],
+            patterns=patterns,
+            series=series,
+            first=hours.start,
+        )
+    return build_product(
         field,
         variable=variable,
         grid=place if isinstance(place, Grid) else None,
         observations=observations,
         method=estimator.name,
-        settings={**estimator.settings, **known.facts(), **drawn},
+        settings={**estimator.settings, **asked.known.facts(), **drawn},
         references=estimator.references,
         creator=creator,
         metadata=metadata,
     )
-    return target.clipped(product)
+
+
+def _check_drawable(asked: _Asked) -> None:
+    """Refuse draws from too few places or hours, before a long training."""
+    if not can_tell(asked.observations, asked.variable):
+        raise ValueError(NOT_DRAWABLE.format(asked.variable))
 
 
 def _errors_to_draw(
@@ -240,13 +414,10 @@ def _errors_to_draw(
 ) -> tuple[KrigingPatterns, ErrorSeries]:
     """Return the patterns in space and the series in time of the errors of which draws are made."""
     if lasting is None:
-        raise ValueError(
-            "draws need to know how long errors last, which is learned from stations left out: "
-            f"from ten places or more with {variable} in the same days. Add stations or hours, "
-            "or leave out draws"
-        )
+        raise ValueError(NOT_DRAWABLE.format(variable))
     patterns = KrigingPatterns.learned(observations, variable, draws_of)
-    return patterns, ErrorSeries(lasting.scores, step_hours(observations), PATTERNS, seed)
+    step, stream = step_hours(observations), list(POLLUTANTS).index(variable)
+    return patterns, ErrorSeries(lasting.scores, step, PATTERNS, seed, stream)
 
 
 def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:
@@ -271,24 +442,33 @@ def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:
 
 
 def _blocks(
-    observations: xr.Dataset,
-    variable: str,
-    target: Grid | xr.Dataset,
-    method: Method,
-    time: slice | None,
+    asked: Sequence[_Asked],
     memory: str | float | None,
     chunks: Mapping[str, int] | None,
     draws: int,
 ) -> dict[str, int]:
-    """Return block sizes that fit into memory; refuse what does not before a long training."""
-    hours = selected_hours(observations[TIME], time)
+    """Return block sizes that fit into memory; refuse what does not before a long training.
+
+    Blocks of several pollutants are the same, so that they can be written together.
+    """
+    if len(asked) > 1:
+        memory = memory_bytes(memory) / len(asked)
+    every = [_blocks_of_one(one, memory, chunks, draws) for one in asked]
+    return {name: min(sizes[name] for sizes in every) for name in every[0]}
+
+
+def _blocks_of_one(
+    asked: _Asked, memory: str | float | None, chunks: Mapping[str, int] | None, draws: int
+) -> dict[str, int]:
+    """Return block sizes of one pollutant."""
+    observations, target = asked.observations, asked.place
     stations, steps = (observations.sizes[name] for name in (STATION, TIME))
-    cost = method.cost(observations, variable, target)
+    cost = asked.method.cost(observations, asked.variable, target)
     if draws:
         cost = cost.with_draws(draws, PATTERNS)
     request = Request(
         cells=size_of(target),
-        steps=hours.stop - hours.start,
+        steps=asked.hours.stop - asked.hours.start,
         stations=stations,
         measurements=stations * steps,
         workers=workers(),

@@ -33,6 +33,15 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 Variable = Annotated[
     str | None, typer.Option(help="Pollutant, such as pm10. Default: pm25, or the only one.")
 ]
+Variables = Annotated[
+    str | None,
+    typer.Option(
+        "--variable",
+        metavar="NAMES",
+        help="Pollutant, such as pm10, or several by comma: pm25,no2. Default: pm25, the only one, "
+        "or those of --model.",
+    ),
+]
 _PLACES = "Where to estimate"
 GridSize = Annotated[
     str | None,
@@ -258,6 +267,19 @@ def cell_size(text: str | None) -> float | tuple[float, float] | None:
             f"{text!r}"
         )
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def variables_of(text: str | None) -> str | list[str] | None:
+    """Return the pollutants of ``--variable``: none, one, or a list of several.
+
+    Examples
+    --------
+    >>> variables_of("pm25"), variables_of("pm25, no2")
+    ('pm25', ['pm25', 'no2'])
+    """
+    if text is None or "," not in text:
+        return text
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def read_stations(path: Path, **options: Any) -> xr.Dataset:

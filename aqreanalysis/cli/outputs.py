@@ -135,13 +135,57 @@ def cluster(scheduler: str | None) -> Iterator[None]:
         yield
 
 
-def check_model_folder(folder: Path, description: str = "reanalyser.json") -> None:
+#: What says that a folder is a saved model.
+_MODEL = "reanalyser.json"
+
+
+def check_model_folder(folder: Path, description: str = _MODEL) -> None:
     """Refuse a folder that no model can be written to, before it is trained."""
     if folder.exists() and not (folder / description).is_file():
         raise ValueError(f"{folder} exists and is no saved model; choose another name")
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise ValueError(f"cannot write {folder}: {above} is no folder to write into")
+
+
+def check_model_folders(folder: Path, variables: str | list[str] | None) -> None:
+    """Refuse a folder that the models of several pollutants, or of one, cannot be written to."""
+    if not isinstance(variables, list):
+        if folder.is_dir() and model_folders(folder):
+            raise ValueError(f"{folder} holds models of several pollutants; choose another name")
+        check_model_folder(folder)
+        return
+    if (folder / _MODEL).is_file():
+        raise ValueError(f"{folder} is the model of one pollutant; choose another name")
+    for name in variables:
+        check_model_folder(folder / name)
+
+
+def model_folders(folder: Path) -> dict[str, Path]:
+    """Return the folders of saved models in a folder, by their names."""
+    within = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {path.name: path for path in within if (path / _MODEL).is_file()}
+
+
+def saved_models(folder: Path, variables: str | list[str] | None) -> Any:
+    """Return the saved model of a folder, or those in it by pollutant, the ones that are asked for.
+
+    A folder of several has one for each pollutant, as ``fit --variable pm25,no2`` writes them.
+    """
+    from aqreanalysis.conventions import pollutant
+    from aqreanalysis.methods.neural.reanalyser import Reanalyser
+
+    within = {} if (folder / _MODEL).is_file() else model_folders(folder)
+    if not within:
+        return Reanalyser.load(folder)
+    asked = [variables] if isinstance(variables, str) else variables
+    names = list(within) if asked is None else [pollutant(name).name for name in asked]
+    lacking = [name for name in names if name not in within]
+    if lacking:
+        raise ValueError(
+            f"{folder} has no model of {', '.join(lacking)}; it has those of {', '.join(within)}"
+        )
+    return {name: Reanalyser.load(within[name]) for name in names}
 
 
 def sizes(product: Any) -> str:

@@ -29,19 +29,21 @@ from aqreanalysis.cli.options import (
     SavedModel,
     Seed,
     StatisticName,
-    Variable,
+    Variables,
     cell_size,
+    variables_of,
     with_reading,
 )
 from aqreanalysis.cli.outputs import (
     blocks_to_resume,
     check_dimension_order,
-    check_model_folder,
+    check_model_folders,
     check_product_name,
     cluster,
     geography_of,
     metadata_of,
     open_background,
+    saved_models,
     sizes,
     write_product,
 )
@@ -52,7 +54,7 @@ from aqreanalysis.cli.terminal import shows_progress
 def reanalyse(
     observations: Observations,
     output: Output,
-    variable: Variable = None,
+    variable: Variables = None,
     grid: GridSize = None,
     region: GridRegion = None,
     crs: GridCrs = None,
@@ -115,8 +117,9 @@ def reanalyse(
     aqreanalysis reanalyse stations.csv -o city.nc --crs EPSG:32650 --grid 1000 --clip city.gpkg
 
     aqreanalysis reanalyse stations.csv -o as_cams.nc --like cams.nc --land
+
+    aqreanalysis reanalyse stations.csv -o air.nc --variable pm25,no2,o3
     """
-    from aqreanalysis.methods.neural.reanalyser import Reanalyser
     from aqreanalysis.observations import open_stations
     from aqreanalysis.reanalysis import reanalyse
 
@@ -126,12 +129,15 @@ def reanalyse(
     if model and method != METHODS[0]:
         raise ValueError(f"--model is a fitted model; leave out --method {method}, or --model")
     places = open_stations(at) if at else None
-    fitted = Reanalyser.load(model) if model else None
+    variables = variables_of(variable)
+    fitted = saved_models(model, variables) if model else None
+    if isinstance(fitted, dict) and variables is None:
+        variables = list(fitted)
     obs = reading(observations)
     with cluster(scheduler):
         product = reanalyse(
             obs,
-            variable,
+            variables,
             grid=cell_size(grid),
             region=region,
             crs=crs,
@@ -168,8 +174,11 @@ def reanalyse(
 @with_reading
 def fit(
     observations: Observations,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the model.")],
-    variable: Variable = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder of the model, or of one for each pollutant."),
+    ],
+    variable: Variables = None,
     seed: Seed = 0,
     checkpoint: Annotated[
         Path | None,
@@ -181,11 +190,20 @@ def fit(
     *,
     reading: Reader,
 ) -> None:
-    """Train a model and save it as a folder of plain files."""
-    check_model_folder(output)
+    """Train a model and save it as a folder of plain files.
+
+    Of several pollutants, each has a model of its own, in a folder of its name within the folder,
+    and 'reanalyse --model' takes all or some of them.
+    """
+    from aqreanalysis.conventions import pollutant
+
+    variables = variables_of(variable)
+    if isinstance(variables, list):
+        variables = list(dict.fromkeys(pollutant(name).name for name in variables))
+    check_model_folders(output, variables)
     obs = reading(observations)
     fitted = obs.aqnet.fit(
-        variable,
+        variables,
         seed=seed,
         progress=shows_progress(),
         background=open_background(background),
@@ -193,4 +211,8 @@ def fit(
         checkpoint=checkpoint,
         quality=quality,
     )
-    typer.echo(f"{fitted.save(output)}: {fitted!r}")
+    if not isinstance(fitted, dict):
+        typer.echo(f"{fitted.save(output)}: {fitted!r}")
+        return
+    for name, one in fitted.items():
+        typer.echo(f"{one.save(output / name)}: {one!r}")

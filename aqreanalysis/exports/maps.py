@@ -65,9 +65,9 @@ class Maps:
             If the product is of stations, its grid is irregular, or a layer has further dimensions.
         """
         layout = layout_of(product)
-        if layout == "stations":
+        if layout in ("stations", "zones"):
             raise ProductError(
-                f"{format} is of grids, and this product is of stations: export it as GeoPackage "
+                f"{format} is of grids, and this product is of {layout}: export it as GeoPackage "
                 "(.gpkg) or GeoParquet (.parquet)"
             )
         dims = HORIZONTAL[layout]

@@ -62,6 +62,8 @@ class ErrorSeries:
     count : int
         Series of a draw.
     seed : int
+    stream : int
+        Series of other streams, such as of another pollutant, are independent.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class ErrorSeries:
     step_hours: float
     count: int
     seed: int
+    stream: int = 0
 
     def __call__(self, draw: int, hours: slice) -> np.ndarray:
         """Return the series of a draw at steps from the first hour on, (hours, count) float32."""
@@ -114,7 +117,8 @@ class ErrorSeries:
 
     def _normal(self, draw: int, kind: int, number: int, rows: int) -> np.ndarray:
         """Return independent normal numbers (rows, count) float32, the same whenever asked."""
-        key = np.random.SeedSequence(self.seed, spawn_key=(draw, kind, number))
+        stream = (self.stream,) if self.stream else ()
+        key = np.random.SeedSequence(self.seed, spawn_key=(draw, kind, number, *stream))
         shape = rows, self.count
         return np.random.default_rng(key).standard_normal(shape, dtype=np.float32)
 

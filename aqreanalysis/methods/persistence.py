@@ -115,6 +115,30 @@ def persistence(
     return learned
 
 
+def can_tell(observations: xr.Dataset, variable: str) -> bool:
+    """Return whether there are places and hours enough for `persistence`, whatever the method.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=96, seed=0).observations
+    >>> can_tell(obs, "pm25"), can_tell(obs.isel(station=slice(9)), "pm25")
+    (True, False)
+    """
+    observations = observations.isel({TIME: slice(-STEPS, None)})
+    values = values_of(observations, variable)
+    reporting = np.isfinite(values).any(axis=1)
+    if not reporting.any():
+        return False
+    network = StationNetwork.from_dataset(observations.isel({STATION: reporting}))
+    if network.colocated_groups().max() + 1 < 2 * PARTS:
+        return False
+    # As if every value that is present were an error.
+    present = np.where(np.isfinite(values), 1.0, np.nan)
+    lags, _ = _by_lag(present, step_hours(observations), _correlation)
+    return bool(lags.size >= 2)
+
+
 def _by_lag(
     errors: np.ndarray, step: float, correlation: Callable[[np.ndarray, int], float]
 ) -> tuple[np.ndarray, np.ndarray]:

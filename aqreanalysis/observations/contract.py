@@ -9,7 +9,7 @@ Validation costs one pass over the values without a copy, a few milliseconds for
 a year of hours; a Dataset carries no mark of it, which would outlive the next edit.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -20,6 +20,7 @@ from aqreanalysis.conventions import (
     POLLUTANTS,
     STATION,
     TIME,
+    UnknownPollutantError,
     pollutant,
 )
 from aqreanalysis.observations.journal import ObservationError
@@ -117,9 +118,39 @@ def valid_variable(dataset: xr.Dataset, variable: str | None = None) -> str:
     """
     if variable is None and not _pollutants(dataset):
         validate(dataset)  # which names all faults
+    if not isinstance(variable, str | None) or "," in (variable or ""):
+        raise UnknownPollutantError(
+            f"one pollutant at a time, such as variable='pm25' or --variable pm25; found "
+            f"{variable!r}. reanalyse and fit take several"
+        )
     name = pollutant(variable).name if variable else default_variable(dataset)
     validate(dataset, name)
     return name
+
+
+def valid_variables(
+    dataset: xr.Dataset, variable: str | Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """Return the pollutants to work on, one or several, each once, after `validate`.
+
+    Raises
+    ------
+    ObservationError
+        As `valid_variable`, or if there is none.
+
+    Examples
+    --------
+    >>> import aqreanalysis as aqr
+    >>> obs = aqr.synthetic_network(hours=24, seed=0).observations
+    >>> valid_variables(obs, ["PM2.5", "no2", "pm25"])
+    ('pm25', 'no2')
+    """
+    if variable is None or isinstance(variable, str):
+        return (valid_variable(dataset, variable),)
+    names = tuple(dict.fromkeys(valid_variable(dataset, each) for each in variable))
+    if not names:
+        raise ObservationError("no pollutant is named: variable=['pm25', 'no2']")
+    return names
 
 
 def values_of(dataset: xr.Dataset, variable: str) -> NDArray[np.float64]:

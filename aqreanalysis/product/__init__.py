@@ -3,6 +3,7 @@
 from aqreanalysis.conventions import LEAD, REFERENCE
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import crs_of
+from aqreanalysis.product.joining import joined_products
 from aqreanalysis.product.metadata import STATED_ATTRIBUTES, checked_metadata, with_metadata
 from aqreanalysis.product.provenance import build_product
 from aqreanalysis.product.reading import open_product
@@ -22,6 +23,7 @@ __all__ = [
     "checked_metadata",
     "crs_of",
     "interrupted_blocks",
+    "joined_products",
     "open_product",
     "restore_metadata",
     "with_metadata",

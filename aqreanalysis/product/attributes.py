@@ -51,10 +51,10 @@ _OF_A_FILE = ("quantization", "_CRS")
 _WORDING = ("long_name", "units", "cell_methods", "coverage_content_type")
 #: Layouts of series in time, each of a place of its own.
 _SERIES = ("stations", "zones")
-_DISTANCE = "distance_to_nearest_station"
+DISTANCE = "distance_to_nearest_station"
 #: Layers that do not belong to one pollutant.
 _AUXILIARY = {
-    _DISTANCE: {
+    DISTANCE: {
         "long_name": "great-circle distance to the nearest station",
         "units": "km",
         "coverage_content_type": "auxiliaryInformation",
@@ -228,6 +228,9 @@ def _described(name: str, base: str, role: str) -> dict[str, Any]:
             "units": CONCENTRATION_UNITS,
             "coverage_content_type": "modelResult",
         }
+    if role == "distance":
+        described = dict(_AUXILIARY[DISTANCE])
+        return described | {"long_name": f"{described['long_name']} that measures {long_name}"}
     if role == "flag":
         return {
             "standard_name": "quality_flag",
@@ -244,7 +247,8 @@ def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
     roles = (_role(str(name)) for name in product.data_vars)
     quantiles = (f"{b}_{role}" for b, role in roles if b == base and probability_of(role))
     qualifying = (f"{base}_{role}" for role in ("flag", "origin", "qc"))
-    candidates = (f"{base}_uncertainty", *quantiles, *qualifying, _DISTANCE)
+    distances = (DISTANCE, f"{base}_distance")
+    candidates = (f"{base}_uncertainty", *quantiles, *qualifying, *distances)
     layers = [name for name in candidates if name in product.data_vars]
     return {"ancillary_variables": " ".join(layers)} if layers else {}
 

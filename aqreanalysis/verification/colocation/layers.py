@@ -4,7 +4,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from aqreanalysis.conventions import Pollutant
+from aqreanalysis.conventions import DRAW, Pollutant
 from aqreanalysis.foreign.variables import pollutant_by_name, pollutant_by_standard_name
 from aqreanalysis.verification.errors import VerificationError
 
@@ -91,7 +91,9 @@ def method_name(product: xr.Dataset) -> str:
 def _only_layer(product: xr.Dataset, target: Pollutant) -> str:
     """Return the only variable with the standard name of the pollutant, or else its name."""
     numeric = {
-        str(key): layer for key, layer in product.data_vars.items() if layer.dtype.kind in "fiu"
+        str(key): layer
+        for key, layer in product.data_vars.items()
+        if layer.dtype.kind in "fiu" and DRAW not in layer.dims
     }
     by_name = [key for key in numeric if pollutant_by_name(key) == target]
     by_standard = [key for key in numeric if pollutant_by_standard_name(numeric[key]) == target]
