@@ -199,7 +199,8 @@ def test_tables_in_parts_add_up_to_all_values(findings):
     distances = tables.distance_table(findings)
     assert sum(int(row.cells[0].text) for row in distances.rows) == 12
     days = tables.daily_table(findings)
-    assert [name for name, _ in days.columns] == ["Method", "Days", "RMSE", "MAE", "Bias", "R²"]
+    scores = ["RMSE", "MAE", "Bias", "R²", "CRPS", "90 % coverage"]
+    assert [name for name, _ in days.columns] == ["Method", "Days", *scores]
 
 
 def test_coverage_is_shown_in_every_kind_of_parts_that_is_known():

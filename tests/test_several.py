@@ -215,6 +215,13 @@ def test_the_command_fits_several(obs, tmp_path, run, monkeypatch, caplog):
     assert {path.name for path in (tmp_path / "m").iterdir()} == set(NAMES)
     assert [path.name for path in fitted] == ["c-pm25.pt", "c-no2.pt"]
     assert "no2, pollutant 2 of 2" in caplog.text
-    for command in ("verify", "outlook"):
-        status, _, errors = run(command, table, "-o", tmp_path / "r.html", "--variable", "pm25,no2")
-        assert status != 0
+
+
+@pytest.mark.parametrize(("command", "output"), [("verify", "r.html"), ("outlook", "o.nc")])
+def test_other_commands_take_one_pollutant_at_a_time(command, output, obs, tmp_path, run):
+    table = tmp_path / "obs.csv"
+    obs.drop_vars(["wind_speed", "temperature"]).aqnet.to_table(table)
+    options = ["--variable", "pm25,no2", "--time-zone", "UTC", "--time-label", "start"]
+    status, _, errors = run(command, table, "-o", tmp_path / output, *options)
+    assert status == 1
+    assert "one pollutant at a time, such as variable='pm25' or --variable pm25" in errors

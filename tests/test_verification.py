@@ -15,7 +15,7 @@ from aqreanalysis.fields.memory import Cost
 from aqreanalysis.methods.inverse_distance import InverseDistance
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.network import great_circle_km
-from aqreanalysis.predictive import RootNormal
+from aqreanalysis.predictive import ErrorCorrelation, RootNormal
 from aqreanalysis.verification import (
     VerificationError,
     combine,
@@ -27,6 +27,8 @@ from aqreanalysis.verification import (
     statistics,
     verify,
 )
+from aqreanalysis.verification.pairs import Sample
+from aqreanalysis.verification.strata import local_middles
 
 CHEAP = ["kriging", "idw"]
 
@@ -113,13 +115,17 @@ def test_a_method_never_gets_a_value_of_a_hidden_station(observations, by):
     pairs = cross_validate(
         observations, methods=[Spy()], by=by, folds=3, progress=False, quality="ignore"
     )
-    calls = list(zip(Spy.seen[::2], Spy.seen[1::2], strict=True))
-    assert len(calls) == (45 if by == "leave_one_out" else 3)
-    for (_, learned), (_, known, at, _) in calls:
+    folds = [number for number, call in enumerate(Spy.seen) if call[0] == "fit"]
+    assert len(folds) == (45 if by == "leave_one_out" else 3)
+    for first, stop in pairwise([*folds, len(Spy.seen)]):
+        (_, learned), (_, _, at, _), *_ = Spy.seen[first:stop]
         hidden = set(at.station.values)
         assert not hidden & set(learned.station.values)
-        assert not hidden & set(known.station.values)
-        assert not at.data_vars
+        # At the hidden stations, and then at some of the others, to learn how errors last.
+        for number, (_, known, asked, _) in enumerate(Spy.seen[first + 1 : stop]):
+            assert not hidden & set(known.station.values)
+            assert number == 0 or not hidden & set(asked.station.values)
+            assert not asked.data_vars
     scored = np.isfinite(pairs.truth)
     assert int(scored.sum()) == int(observations.pm25.notnull().sum())
     expected = observations.pm25.sel(station=pairs.station).values
@@ -248,7 +254,7 @@ def test_folds_without_an_hour_to_score_are_not_fitted():
     Spy.seen = []
     day = slice("2020-01-29", "2020-01-29")
     pairs = cross_validate(months, methods=[Spy()], by="month", folds=2, time=day, progress=False)
-    assert [call[0] for call in Spy.seen] == ["fit", "field"]
+    assert [call[0] for call in Spy.seen].count("fit") == 1
     assert len(np.unique(pairs.fold)) == 1
     assert 0 < pairs.sizes["station"] < months.sizes["station"]
 
@@ -602,6 +608,98 @@ def test_daily_means_need_three_quarters_of_their_hours():
     assert np.isnan(daily.crps)
 
 
+def with_lasting(pairs, scales, shares):
+    """Return pairs that state how the errors of all methods last."""
+    sizes = (pairs.sizes["estimator"], pairs.sizes["station"], len(shares))
+    return pairs.assign(
+        error_shares=(("estimator", "station", "error_scale_h"), np.broadcast_to(shares, sizes))
+    ).assign_coords(error_scale_h=list(scales))
+
+
+def test_daily_means_have_the_error_of_their_hours():
+    """That of all pairs of the hours that are scored, about the mean of the distributions."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(20, 40, (3, 96))
+    truth[0, 3:7] = np.nan
+    estimate, error = truth[None] + rng.normal(size=(1, 3, 96)), rng.uniform(2, 9, (1, 3, 96))
+    estimate[0, 0, 3:7] = 30.0
+    error[0, 2, 30] = np.nan
+    plain = made_pairs(truth, estimate, error)
+    errors = ErrorCorrelation((0.0, 5.0, 1e6), (0.25, 0.5, 0.25))
+    pairs = with_lasting(plain, errors.scales, errors.shares)
+    sample = Sample.of(pairs)
+    days = sample.daily_means(pairs)
+    local = np.floor(local_middles(pairs, pairs.longitude.values) / 24).astype(int)
+    for station in range(3):
+        for number, day in enumerate(range(local.min(), local.max() + 1)):
+            hours = (local[station] == day) & np.isfinite(truth[station])
+            if not days.scored[0, station, number]:
+                continue
+            own = error[0, station, hours].astype(np.float32).astype(float)
+            expected = errors.of_mean(own, np.flatnonzero(hours))
+            if np.isnan(own).any():
+                expected = np.nan
+            made = days.standard_error[0, station, number]
+            np.testing.assert_allclose(made, expected, rtol=1e-6)
+            if np.isfinite(expected):
+                law = RootNormal.from_median(estimate[0, station, hours], own)
+                mean = RootNormal.from_mean(law.mean.mean(), expected)
+                np.testing.assert_allclose(days.median[0, station, number], mean.median, rtol=1e-5)
+    summed = statistics(pairs)
+    parts = [statistics(pairs.isel(station=[n]), reference=summed.reference) for n in range(3)]
+    together = metrics(combine(*parts), resolution="daily")
+    xr.testing.assert_allclose(together.crps, metrics(summed, resolution="daily").crps)
+    without = metrics(statistics(plain), resolution="daily")
+    np.testing.assert_allclose(together.rmse, without.rmse)
+    assert without.crps.isnull().all()
+
+
+def test_intervals_of_daily_means_hold_what_they_say_where_errors_last():
+    """Errors of which half lasts for ever: independent hours would give a third of the width."""
+    rng = np.random.default_rng(1)
+    stations, days = 60, 40
+    errors = 10 * np.sqrt(0.5) * rng.normal(size=(stations, days, 1))
+    errors = (errors + 10 * np.sqrt(0.5) * rng.normal(size=(stations, days, 24))).reshape(
+        stations, -1
+    )
+    truth = np.full(errors.shape, 200.0)
+    plain = made_pairs(truth, (truth + errors)[None], np.full((1, *errors.shape), 10.0))
+    plain = plain.assign_coords(longitude=("station", np.zeros(stations)))
+    coverage = {
+        name: float(metrics(statistics(pairs), resolution="daily").coverage_90.squeeze())
+        for name, pairs in {
+            "learned": with_lasting(plain, (0.0, 1e6), (0.5, 0.5)),
+            "independent": with_lasting(plain, (0.0,), (1.0,)),
+        }.items()
+    }
+    assert coverage["learned"] == pytest.approx(0.9, abs=0.03)
+    assert coverage["independent"] < 0.5
+
+
+def test_hidden_stations_tell_nothing_of_how_errors_last():
+    obs = aqr.synthetic_network(hours=96, seed=0).observations
+    options = {"methods": ["idw"], "folds": 3, "progress": False, "quality": "ignore"}
+    pairs = cross_validate(obs, "pm25", **options)
+    assert np.isfinite(pairs.error_shares).all()
+    np.testing.assert_allclose(pairs.error_shares.sum("error_scale_h"), 1.0, rtol=1e-6)
+    hidden = np.flatnonzero(pairs.fold == "1")
+    other = obs.pm25.copy()
+    other[hidden] = other[hidden] * 1.5 + 10 * np.sin(np.arange(96))
+    again = cross_validate(obs.assign(pm25=other), "pm25", **options)
+    xr.testing.assert_equal(
+        again.error_shares.isel(station=hidden), pairs.error_shares.isel(station=hidden)
+    )
+    daily = metrics(statistics(pairs), resolution="daily")
+    assert 0.6 < float(daily.coverage_90.squeeze()) <= 1
+
+
+def test_days_of_a_method_that_cannot_tell_have_no_error(caplog):
+    obs = aqr.synthetic_network(hours=48, seed=0).observations.isel(station=slice(9))
+    pairs = cross_validate(obs, "pm25", methods=["idw"], folds=3, progress=False)
+    assert pairs.error_shares.isnull().all()
+    assert metrics(statistics(pairs), resolution="daily").crps.isnull().all()
+
+
 def test_daily_observations_have_one_resolution():
     pairs = random_pairs(hours=30)
     days = pd.date_range("2020-01-01", periods=30, freq="D").values.astype("datetime64[ns]")
@@ -789,8 +887,8 @@ def test_a_method_that_is_right_has_no_relative_difference_to_it():
 
 
 def test_only_metrics_tell_what_is_undefined(summed):
-    daily = metrics(summed, resolution="daily")
-    assert "crps (no standard error): kriging; idw" in daily.attrs["undefined"]
+    few = metrics(summed.assign(count_probabilistic=0 * summed.count_probabilistic))
+    assert "crps (no standard error): kriging; idw" in few.attrs["undefined"]
     for drawn in (intervals(summed, draws=5), differences(summed, draws=5)):
         assert "undefined" not in drawn.attrs
 

@@ -24,6 +24,8 @@ STEPS, PAIRS = 8760, 200
 SCALES = (1.0, 2.0, 5.0, 12.0, 30.0, 72.0, 200.0, 600.0)
 #: A time scale that lasts longer than any average.
 LASTING = 1e6
+#: All time scales of a correlation that is learned.
+TIME_SCALES_H = (0.0, *SCALES, LASTING)
 #: Lags at which correlations are compared, in hours.
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 36, 48, 60, 72, 96, 120, 168, 240, 336, 504, 720)
 #: Weight of the condition that the shares sum up to one.
@@ -175,4 +177,4 @@ def _fitted(hours: np.ndarray, correlation: np.ndarray) -> ErrorCorrelation:
     design = np.column_stack([np.zeros(len(hours)), decays])
     design = np.vstack([design, np.full(design.shape[1], _SUM)])
     shares, _ = nnls(design, np.append(correlation * weight, _SUM))
-    return ErrorCorrelation((0.0, *scales.tolist()), tuple((shares / shares.sum()).tolist()))
+    return ErrorCorrelation(TIME_SCALES_H, tuple((shares / shares.sum()).tolist()))

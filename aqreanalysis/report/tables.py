@@ -125,15 +125,16 @@ def daily_table(findings: Findings) -> Table | None:
     rows = []
     for method in findings.methods:
         (point,) = daily.points(method)
-        scores = ("rmse", "mae", "bias", "r2")
+        scores = ("rmse", "mae", "bias", "r2", "crps", "coverage_90")
         cells = _cells(findings, point, scores, daily.ends(method, "rmse")[:, 0])
         rows.append(_method_row(findings, method, [Cell(number(point["count"])), *cells]))
     return Table(
         "Daily means",
-        "Of local days with at least 75 % of their values. Standard errors of single values do "
-        "not tell that of their mean, so there is no CRPS and no coverage.",
+        "Of local days with at least 75 % of their values. The standard error of a mean follows "
+        "from those of its values and from how long errors last, as learned at stations that were "
+        "left out of those that a method knows.",
         [("Method", ""), ("Days", ""), ("RMSE", f"{units}, 95 % interval"), ("MAE", units),
-         ("Bias", units), ("R²", "")],
+         ("Bias", units), ("R²", ""), ("CRPS", units), ("90 % coverage", "")],
         rows,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from aqreanalysis.conventions import STATION, TIME, quantile_name
 from aqreanalysis.foreign.background import BackgroundField
 from aqreanalysis.geography import Geography, attributes
 from aqreanalysis.methods import METHODS, Method, fit, method_of, predict
+from aqreanalysis.methods.persistence import TIME_SCALES_H, persistence
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     Quality,
@@ -25,6 +26,7 @@ from aqreanalysis.predictive import Statistic, check_statistic, freedom_of
 from aqreanalysis.verification.errors import VerificationError
 from aqreanalysis.verification.folds import Design, Fold, describe_design, folds_of
 from aqreanalysis.verification.pairs import build_pairs, quality_remarks
+from aqreanalysis.verification.strata import HOURS_PER_DAY, period_hours
 from aqreanalysis.verification.summing import check_events, statistics
 
 logger = logging.getLogger(__name__)
@@ -91,7 +93,8 @@ def cross_validate(
     -------
     Dataset
         ``truth`` (station, time), ``estimate`` and ``standard_error`` (estimator, station, time),
-        with ``distance_km`` to the nearest station that is not hidden and ``silence_hours``
+        with ``error_shares``, how the errors of a method last, by which daily means have an error,
+        and with ``distance_km`` to the nearest station that is not hidden and ``silence_hours``
         (station, time) since that one reported. `statistics` and
         `aqreanalysis.report.write_report` take it.
 
@@ -138,6 +141,7 @@ def cross_validate(
         standard_error=run.standard_error,
         median=None if statistic == "median" else run.median,
         freedom=run.freedom,
+        lasting=(TIME_SCALES_H, run.shares) if run.of_days else None,
         silence_hours=run.silence_hours,
         methods=list(by_name),
         stations={
@@ -278,12 +282,15 @@ class _Run:
         self.observations, self.variable = observations, variable
         self.methods, self.statistic = methods, statistic
         self.background = background
+        #: Whether there are daily means of the values, whose error depends on how errors last.
+        self.of_days = period_hours(observations) < HOURS_PER_DAY
         size, hours = observations.sizes[STATION], observations.sizes[TIME]
         self.truth = np.full((size, hours), np.nan)
         self.estimate, self.standard_error, self.median = np.full(
             (3, len(methods), size, hours), np.nan, np.float32
         )
         self.freedom = np.full((len(methods), size), np.inf)
+        self.shares = np.full((len(methods), size, len(TIME_SCALES_H)), np.nan)
         self.distance_km = np.full(size, np.nan)
         self.silence_hours = np.full((size, hours), np.nan, np.float32)
         self.fold = np.full(size, "", dtype=object)
@@ -318,7 +325,8 @@ class _Run:
         try:
             method = copy.deepcopy(self.methods[name])
             background = self.background if method.takes_background else None
-            fit(method, fold.training(self.observations), self.variable, background)
+            training = fold.training(self.observations)
+            fit(method, training, self.variable, background)
             result = estimate_hidden(
                 method,
                 self.observations,
@@ -334,6 +342,18 @@ class _Run:
         arrays = (self.estimate, self.standard_error, self.median, self.freedom)
         for array, values in zip(arrays, result, strict=True):
             array[row, fold.hidden] = values
+        if self.of_days:
+            self.shares[row, fold.hidden] = self._shares(method, name, training)
+
+    def _shares(self, method: Method, name: str, training: xr.Dataset) -> np.ndarray | float:
+        """Return how the errors of a fitted method last, by stations that it knows, or NaN."""
+        background = self.background if method.takes_background else None
+        try:
+            lasting = persistence(method, training, background)
+        except Exception as error:  # a method may fail in any way; its estimates are there
+            logger.warning("%s: daily means have no error, since %s", name, error)
+            return np.nan
+        return np.nan if lasting is None else np.array(lasting.errors.shares)
 
     def _fail(self, name: str, fold: Fold, reason: object) -> None:
         """Record and log why there is no estimate in a fold."""

@@ -124,7 +124,7 @@ def zone_means(
     names = _pollutants(product, variable)
     options: dict[str, Any] = {"statistic": statistic, "limit": limit, "capture": capture}
     if period is None:
-        _check_hourly(statistic, limit)
+        _check_hourly(**options, time_zone=time_zone)
     else:
         check_aggregate(product[names], period, time_zone=time_zone, **options)
     with raising(ValueError, "the grid of the product"):
@@ -301,10 +301,12 @@ def _check_coverage(coverage: object) -> None:
         )
 
 
-def _check_hourly(statistic: str, limit: float | None) -> None:
+def _check_hourly(**options: object) -> None:
     """Refuse what is said of periods where there is none."""
-    if statistic != "mean" or limit is not None:
+    usual = {"statistic": "mean", "limit": None, "capture": MINIMUM_CAPTURE, "time_zone": "UTC"}
+    said = [f"{name}={value!r}" for name, value in options.items() if value != usual[name]]
+    if said:
         raise ValueError(
-            f"statistic={statistic!r} with limit={limit!r} is of periods: name one, as "
-            "period='month' (--period month)"
+            f"{' and '.join(said)} is said of periods: name one, as period='month' "
+            "(--period month), or leave it out"
         )

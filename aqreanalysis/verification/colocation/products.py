@@ -32,7 +32,7 @@ from aqreanalysis.observations import (
     usable,
     values_of,
 )
-from aqreanalysis.predictive import RootNormal, freedom_of
+from aqreanalysis.predictive import ErrorCorrelation, RootNormal, freedom_of
 from aqreanalysis.verification.colocation.averaging import Alignment, align
 from aqreanalysis.verification.colocation.layers import (
     find_layer,
@@ -137,6 +137,7 @@ def match_product(
         match = _Match(level, layer, target, places, time, align(periods, observations))
         estimate, standard_error, median, converted = match.values()
         freedom = np.full((1, places.station.size), match.freedom)
+        lasting = match.lasting()
         distance_km = match.distance_km()
         used, unknown = _provenance(dataset, observations, target.name, places, distance_km)
         label = name or method_name(dataset)
@@ -152,6 +153,7 @@ def match_product(
         standard_error=standard_error[None],
         median=None if median is None else median[None],
         freedom=freedom,
+        lasting=lasting,
         methods=[label],
         stations={
             "distance_km": distance_km,
@@ -284,6 +286,16 @@ class _Match:
         """Degrees of freedom of the product's distributions, as far as it says so."""
         name = find_standard_error(self.product, self.layer)
         return math.inf if name is None else freedom_of(self.product[name].attrs)
+
+    def lasting(self) -> tuple[tuple[float, ...], np.ndarray] | None:
+        """Return time scales and shares of the product's errors, as far as it states them."""
+        name = find_standard_error(self.product, self.layer)
+        stated = {} if name is None else self.product[name].attrs
+        correlation = ErrorCorrelation.from_attributes(stated)
+        if correlation is None:
+            return None
+        shape = (1, self.places.station.size, len(correlation.shares))
+        return correlation.scales, np.broadcast_to(correlation.shares, shape).copy()
 
     @property
     def statistic(self) -> str:
