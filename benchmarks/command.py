@@ -10,6 +10,7 @@ from aqreanalysis.datasets import DatasetError
 from aqreanalysis.predictive import check_statistic
 from benchmarks import (
     derived,
+    districts,
     intervals,
     measuring,
     quality,
@@ -95,6 +96,17 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     _add_table(commands, "derived", derived, help="intervals of daily and monthly means")
+    zones = commands.add_parser(
+        "districts", help="intervals of means over districts, and draws beside the known truth"
+    )
+    zones.add_argument("--networks", type=int, default=20, help="default: %(default)s")
+    zones.add_argument("--method", choices=districts.METHODS, default=districts.METHODS[0])
+    zones.add_argument(
+        "--urban-share", type=float, default=districts.URBAN_SHARES[0],
+        help="of the stations in towns (default: %(default)s, anywhere)",
+    )  # fmt: skip
+    zones.add_argument("--picture", type=Path, help="folder for a map of four draws instead")
+    zones.set_defaults(run=_districts)
     silent = commands.add_parser("silence", help="errors while a whole network is silent (p3)")
     silent.add_argument("--data", type=Path, help="folder of data, as above")
     silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
@@ -133,6 +145,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     speed_commands.add_to(commands)
     return parser
+
+
+def _districts(options: argparse.Namespace) -> None:
+    """Print the table of means over districts, or draw a picture of draws."""
+    if options.picture:
+        print(districts.draw(options.picture))
+        return
+    print(districts.table(options.networks, method=options.method, urban_share=options.urban_share))
 
 
 def _add_table(commands: Any, name: str, module: Any, *, help: str) -> None:

@@ -19,6 +19,7 @@ from aqreanalysis.verification import differences
 from benchmarks import (
     command,
     comparing,
+    districts,
     filling,
     measuring,
     protocols,
@@ -479,3 +480,19 @@ def test_a_day_of_hourly_runs_ends_in_the_store_that_is_made_at_once():
     assert rows["hourly runs"] == "25"
     assert float(rows["largest relative difference from the store made at once"]) <= 1e-5
     assert rows["left over beside the store"] == "0"
+
+
+def test_means_over_districts_are_scored_beside_the_truth(monkeypatch, tmp_path):
+    monkeypatch.setattr(districts, "HOURS", 48)
+    monkeypatch.setattr(districts, "DRAWS", 8)
+    monkeypatch.setattr(districts, "PERIODS", (None, "day"))
+    monkeypatch.setattr(districts, "PICTURED", 10)
+    rows = [line.split("|")[1:-1] for line in districts.table(1).splitlines()]
+    head, _, hours, days = ([cell.strip() for cell in row] for row in rows)
+    assert head == districts.HEAD
+    assert (hours[0], days[0]) == ("hour", "day")
+    assert int(hours[1]) <= 9 * 48
+    holds, as_one, independent = (float(cell) for cell in hours[-3:])
+    assert independent < holds <= as_one <= 1
+    assert float(days[2]) < float(hours[2])  # a mean of hours errs less
+    assert districts.draw(tmp_path).stat().st_size > 10_000

@@ -79,6 +79,7 @@ def synthetic_network(
     hours: int = 720,
     start: str = "2020-11-01",
     resolution: float = 0.05,
+    urban_share: float = _URBAN_SHARE,
     seed: int = 0,
     atmosphere: Atmosphere | None = None,
     sensors: Sensors | None = None,
@@ -99,7 +100,7 @@ def synthetic_network(
     Parameters
     ----------
     stations : int
-        Number of stations in the observations; three fifths stand in towns, gathered.
+        Number of stations in the observations.
     hidden : int
         Number of further stations, drawn from the same places.
     hours : int
@@ -108,6 +109,8 @@ def synthetic_network(
         First hour, UTC, as NumPy reads it.
     resolution : float
         Side of a cell of the truth, 0.01 to 0.2 degrees.
+    urban_share : float
+        Share of the stations that stand in towns, gathered; the others stand anywhere.
     seed : int
         Sets everything. Sky and towns depend on the seed alone, not on the stations or sensors.
     atmosphere : Atmosphere, optional
@@ -137,7 +140,7 @@ def synthetic_network(
     >>> set(network.hidden.station.values) & set(network.observations.station.values)
     set()
     """
-    _check(stations, hidden, hours, resolution)
+    _check(stations, hidden, hours, resolution, urban_share)
     atmosphere = atmosphere or Atmosphere()
     sensors = sensors or Sensors()
     grid = Grid(REGION, resolution)
@@ -150,7 +153,7 @@ def synthetic_network(
     )
     towns = make_towns(count=_TOWNS, emission_t_per_hour=atmosphere.emission_t_per_hour, seed=seed)
     fields = _fields(grid, weather, towns, atmosphere, seed)
-    sites = make_sites(towns, count=stations + hidden, urban_share=_URBAN_SHARE, seed=seed)
+    sites = make_sites(towns, count=stations + hidden, urban_share=urban_share, seed=seed)
     times = _time(first, hours)
     exact = _exact_series(fields, grid, sites, weather, times)
     order = np.random.default_rng([seed, 5]).permutation(stations + hidden)
@@ -168,7 +171,7 @@ def synthetic_network(
     )
 
 
-def _check(stations: int, hidden: int, hours: int, resolution: float) -> None:
+def _check(stations: int, hidden: int, hours: int, resolution: float, urban_share: float) -> None:
     """Return nothing, or raise one error that names all numbers out of range."""
     faults = [
         f"{name} must be at least {least}; found {value}"
@@ -181,6 +184,8 @@ def _check(stations: int, hidden: int, hours: int, resolution: float) -> None:
     ]
     if not 0.01 <= resolution <= 0.2:
         faults.append(f"resolution must be 0.01 to 0.2 degrees; found {resolution}")
+    if not 0 <= urban_share <= 1:
+        faults.append(f"urban_share must be 0 to 1; found {urban_share}")
     if faults:
         raise ValueError("; ".join(faults))
 
