@@ -170,6 +170,17 @@ def test_zones_lie_wherever_longitudes_begin():
     np.testing.assert_allclose(made, expected, rtol=1e-6)
 
 
+def test_a_column_that_closes_the_globe_counts_once():
+    globe = Grid((0.0, 360.0, -90.0, 90.0), 10.0)
+    values = np.random.default_rng(2).uniform(0, 90, globe.shape)
+    product = field(globe, values)
+    closed = xr.concat([product, product.isel(lon=[0])], "lon", data_vars="minimal")
+    closed = closed.assign_coords(lon=np.append(globe.x, globe.x[0] + 360)).drop_vars("lon_bnds")
+    zone = table(shapely.box(-30, -20, 40, 35))
+    expected = zone_means(product, zone).pm25
+    np.testing.assert_allclose(zone_means(closed, zone).pm25, expected, rtol=1e-6)
+
+
 def test_zones_in_a_projection_and_in_degrees_are_the_same():
     """A field that changes evenly to the east, on both kinds of grid."""
     shape = star(x=14.5, y=50.0, size=0.5)
@@ -542,6 +553,8 @@ def test_products_that_have_no_cells_are_refused(drawn):
         zone_means(obs, DISTRICTS)
     with pytest.raises(ValueError, match=r"this product is of zones"):
         zone_means(zone_means(drawn, DISTRICTS), DISTRICTS)
+    with pytest.raises(ValueError, match=r"no dimension 'time': select hours as product\.isel\(ti"):
+        zone_means(drawn.isel(time=5), DISTRICTS)
     other = drawn.assign(pm25=drawn.pm25.assign_attrs(units="mg m-3"))
     options = {"period": "day", "statistic": "hours_above", "limit": 35.0}
     with pytest.raises(ValueError, match=r"pm25 must be in 'ug m-3'; its units are 'mg m-3'"):

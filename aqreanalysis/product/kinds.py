@@ -53,11 +53,11 @@ def check_kinds(product: xr.Dataset, layout: Layout) -> None:
 
 
 def _axis_faults(product: xr.Dataset, layout: Layout) -> list[str]:
-    """Return what is wrong with the axes or, of stations, with their positions."""
-    stations = layout == "stations"
-    names = ("latitude", "longitude") if stations else HORIZONTAL[layout]
+    """Return what is wrong with the axes or, of stations and zones, with their positions."""
+    places = layout in ("stations", "zones")
+    names = ("latitude", "longitude") if places else HORIZONTAL[layout]
     faults = []
-    for name, dim in zip(names, HORIZONTAL[layout] * (2 if stations else 1), strict=True):
+    for name, dim in zip(names, HORIZONTAL[layout] * (2 if places else 1), strict=True):
         if name not in product.variables:
             if layout == "geographic" and product.sizes[name] > 1:
                 faults.append(f"{name} is lost, the positions of {product.sizes[name]} cells")

@@ -36,7 +36,7 @@ from aqreanalysis.foreign.errors import raising
 from aqreanalysis.foreign.grids import grid_like
 from aqreanalysis.foreign.polygons import PolygonSource
 from aqreanalysis.product import REFERENCE
-from aqreanalysis.product.coordinates import layout_of
+from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
 
 if TYPE_CHECKING:
     import geopandas
@@ -132,7 +132,9 @@ def zone_means(
     with raising(ValueError, "the zones"):
         zones = named_zones(polygons, name)
         weighted = ZoneWeights.of(zones, grid, weights)
-    series = ZoneSeries(product, weighted, coverage)
+    # A column that repeats the first one around the globe is no cell of the grid.
+    cells = dict(zip(HORIZONTAL[layout_of(product)], map(slice, grid.shape), strict=True))
+    series = ZoneSeries(product.isel(cells), weighted, coverage)
     hourly = xr.merge([series.of(each) for each in names], compat="override")
     hourly = hourly.assign_coords(_coordinates(product, zones, weighted))
     hourly = hourly.assign_attrs(_attributes(product))
@@ -279,6 +281,11 @@ def _check_product(product: xr.Dataset) -> None:
         raise ValueError(
             f"zones are means over the cells of a grid, and this product is of {of}: reanalyse on "
             "a grid, with grid=0.1 (--grid 0.1)"
+        )
+    if TIME not in product.dims:
+        raise ValueError(
+            "zones are of hours or other periods, and this product has no dimension 'time': select "
+            "hours as product.isel(time=[5])"
         )
     if layout_of(product) == "curvilinear":
         raise ValueError(
