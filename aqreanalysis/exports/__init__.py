@@ -1,7 +1,7 @@
 """Exports: products as what GIS and data tools open without this package.
 
-`write_geotiff` has maps, `write_geopackage` and `write_geoparquet` stations and contours; `export`
-chooses by the ending of a name. NetCDF and Zarr are of `aqreanalysis.product`.
+`write_geotiff` has maps, `write_geopackage` and `write_geoparquet` stations, zones and contours;
+`export` chooses by the ending of a name. NetCDF and Zarr are of `aqreanalysis.product`.
 """
 
 from aqreanalysis.exports.formats import check_export, export
