@@ -242,9 +242,8 @@ def _coordinates(
 def _plain(column: Any) -> np.ndarray:
     """Return a column of polygons as numbers, or else as texts, empty where one is missing."""
     if column.dtype.kind in "iuf":
-        missing = column.isna().any()
-        numbers: np.ndarray = column.to_numpy(np.float64 if missing else None, na_value=np.nan)
-        return numbers
+        numbers: np.ndarray = column.to_numpy()
+        return column.to_numpy(np.float64, na_value=np.nan) if column.isna().any() else numbers
     return np.array(["" if value != value or value is None else str(value) for value in column])
 
 
