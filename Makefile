@@ -23,6 +23,9 @@ PIP = $(IN)python $(PIP_INSTALL) -c constraints.txt
 # many cores, blocks of a product run beside each other instead.
 export OMP_NUM_THREADS ?= 1
 
+# Test files run beside each other, on all processors but four at most.
+BESIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -30,10 +33,10 @@ demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps a
 	$(IN)aqreanalysis demo --output $(OUTPUT)
 
 test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
-	$(IN)python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(PYTEST_OPTIONS)
+	$(IN)python -m pytest $(BESIDE) $(PYTEST_OPTIONS)
 
 test-lowest: $(LOWEST)/.installed  ## The quick tests with the lowest versions of all dependencies
-	$(LOWEST)/bin/python -m pytest -m 'not slow' $(PYTEST_OPTIONS)
+	$(LOWEST)/bin/python -m pytest $(BESIDE) -m 'not slow' $(PYTEST_OPTIONS)
 
 lint: style types imports  ## Style and format, types, and who may import whom
 
@@ -48,7 +51,7 @@ imports: $(VENV)/.installed-dev
 	$(IN)lint-imports
 
 notebooks: $(VENV)/.installed-test  ## Run the notebooks from top to bottom
-	$(IN)python -m pytest --nbmake --nbmake-timeout=300 notebooks
+	$(IN)python -m pytest $(BESIDE) --nbmake --nbmake-timeout=300 notebooks
 
 docs: $(VENV)/.installed-dev  ## All pages as HTML in build/docs, in a minute; a warning is an error
 	$(IN)python -m sphinx -E -q -W --keep-going -b html docs build/docs
