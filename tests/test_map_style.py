@@ -119,6 +119,62 @@ def test_the_error_of_a_period_is_called_the_mean_of_the_hourly_ones(beijing):
     assert "mean" not in words_on(hour)
 
 
+def as_correlated(dataset, scales=(0.0, 1e9), shares=(0.5, 0.5)):
+    """Return a dataset whose error states that half of its variance never goes away."""
+    error = dataset.pm25_uncertainty
+    stated = {"error_time_scales_h": list(scales), "error_shares": list(shares)}
+    return dataset.assign(pm25_uncertainty=error.assign_attrs(stated))
+
+
+def test_the_error_of_a_period_is_that_of_its_mean_where_errors_are_known_to_be_correlated(beijing):
+    two_hours = slice("2014-11-03T00", "2014-11-03T01")
+    figure = map_field(as_correlated(beijing), time=two_hours, what="uncertainty")
+    first, second = beijing.pm25_uncertainty.values[:2]
+    # Half of the variance is of each hour, half is the same in both.
+    expected = np.sqrt(first**2 + second**2 + first * second) / 2
+    np.testing.assert_allclose(
+        np.sort(mesh_of(figure).get_array().ravel()), np.sort(expected.ravel())
+    )
+    assert "standard error of the mean" in figure.texts[0].get_text()
+    assert "standard error of the mean" in colour_label(figure)
+    assert "Errors of hours are correlated as at stations left out" in words_on(figure)
+    assert "hourly" not in words_on(figure)
+    hour = map_field(as_correlated(beijing), time=HOUR, what="uncertainty")
+    np.testing.assert_array_equal(
+        np.sort(mesh_of(hour).get_array().ravel()),
+        np.sort(beijing.pm25_uncertainty.sel(time=HOUR).values.ravel()),
+    )
+    assert "mean" not in words_on(hour)
+
+
+def test_the_error_of_a_day_is_that_of_its_aggregate_also_in_blocks_and_with_hours_missing(beijing):
+    day = as_correlated(beijing, (0.0, 6.0, 1e6), (0.3, 0.5, 0.2)).isel(time=slice(24))
+    day = day.where(day.time != np.datetime64("2014-11-03T05"))
+    daily = day.aqnet.aggregate("day").pm25_uncertainty.isel(time=0)
+    for product in (day, day.chunk(time=7, lat=5)):
+        figure = map_field(product, what="uncertainty")
+        drawn = np.sort(mesh_of(figure).get_array().ravel())
+        np.testing.assert_allclose(drawn, np.sort(daily.values.ravel()), rtol=1e-6)
+    west = day.lon < 116.5
+    few = day.where(~west | (day.time < np.datetime64("2014-11-03T17")))
+    drawn = mesh_of(map_field(as_correlated(few), what="uncertainty")).get_array()
+    assert np.ma.masked_invalid(drawn).mask.sum() == west.sum() * day.sizes["lat"]
+
+
+def test_the_error_of_a_mean_at_stations_is_that_of_the_mean_too(network):
+    estimated = as_correlated(network.assign(pm25_uncertainty=network.pm25 / 10))
+    figure = map_stations(estimated, "pm25", time=slice(HOURS[0], HOURS[1]), what="uncertainty")
+    expected = np.sqrt(1.0**2 + 1.1**2 + 1.0 * 1.1) / 2
+    drawn = np.concatenate([mark.get_array() for mark in marks_of(figure)])
+    np.testing.assert_allclose(drawn, np.full(4, expected))
+    assert "standard error of the mean" in colour_label(figure)
+
+
+def test_panels_call_the_error_of_a_mean_so(beijing):
+    figure = map_panels(as_correlated(beijing), ["value", "uncertainty"], time="2014-11-03")
+    assert "Standard error of the mean" in [axes.get_title(loc="left") for axes in figure.axes]
+
+
 def test_a_caption_counts_the_stations_that_are_on_the_map(beijing, network):
     figure = map_field(beijing, time=HOUR, observations=network, region=(116.2, 117.2, 39.7, 40.3))
     inside = "2 observed stations"

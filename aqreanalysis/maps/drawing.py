@@ -74,7 +74,8 @@ def map_field(
         Draw there instead of on a new figure of 1600 pixels; a projection without its seam in
         the region.
     what : {"value", "uncertainty"}
-        The field, or its standard error.
+        The field, or its standard error; over a period that of the mean, where the product states
+        how errors are correlated over time, or else the mean of the hourly ones.
     title : str or bool
         Instead of the variable's name; False for neither title nor time.
     **style

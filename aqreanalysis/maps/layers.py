@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from aqreanalysis.conventions import (
 )
 from aqreanalysis.maps.period import MapError, Period
 from aqreanalysis.network import StationNetwork
+from aqreanalysis.predictive import ErrorCorrelation
 
 logger = logging.getLogger(__name__)
 
@@ -209,14 +211,18 @@ def cells_of(
 ) -> Cells:
     """Cells of a product whose hours are already selected, averaged over them.
 
+    The error of several hours is that of their mean, where the product states how errors are
+    correlated over time; otherwise it is the mean of the hourly errors.
+
     Raises
     ------
     MapError
         If the product lies on no grid, or has no such layer.
     """
     check_what(what)
-    layer, error = (variable if what == "value" else f"{variable}_uncertainty"), None
-    names = [layer, f"{variable}_uncertainty"] if with_error else [layer]
+    own_error, error = f"{variable}_uncertainty", None
+    layer = variable if what == "value" else own_error
+    names = [layer, own_error] if with_error else [layer]
     for name in names:
         if name not in product:
             raise MapError(f"the product has no {name!r}; the standard error needs it")
@@ -225,7 +231,12 @@ def cells_of(
     hourly = product[flag_name] if flag_name in product else xr.zeros_like(product[layer], np.int8)
     kinds = sorted(PRODUCT_FLAGS.values())
     # One pass over lazy blocks: a year of a large grid is never in memory.
-    summed = [_over_hours(product[name]).rename(f"mean_{name}") for name in names]
+    summed = [
+        _over_hours(product[name], "uncertainty" if name == own_error else "value").rename(
+            f"mean_{name}"
+        )
+        for name in names
+    ]
     summary = xr.merge(
         [*summed, _most_frequent(hourly, kinds).rename("flag")],
         compat="override",
@@ -267,8 +278,9 @@ def stations_of(
     hidden: xr.Dataset | Iterable[str] | None,
     variable: str,
     period: Period,
+    what: What = "value",
 ) -> Stations:
-    """Observed and hidden stations with their mean over the period.
+    """Observed and hidden stations with their mean over the period, or its error.
 
     Hidden are the stations of a Dataset, with or without values of the variable, or identifiers in
     the observations, whose other stations are observed.
@@ -280,6 +292,7 @@ def stations_of(
         something else than in the period.
     """
     names = np.array([], str)
+    variable = variable if what == "value" else f"{variable}_uncertainty"
     if observations is not None and variable not in observations:
         raise MapError(
             f"the observations have no variable {variable!r}; "
@@ -292,12 +305,13 @@ def stations_of(
         _check_known(names, observations)
     parts = []
     if observations is not None:
-        parts.append(_placed(observations, variable, period, np.isin(_names(observations), names)))
+        marked = np.isin(_names(observations), names)
+        parts.append(_placed(observations, variable, period, marked, what))
     if isinstance(hidden, xr.Dataset):
         if observations is not None:
             observed = ~parts[0].hidden
             parts = [Stations(*(values[observed] for values in astuple(parts[0])))]
-        parts.append(_placed(hidden, variable, period, np.ones(names.size, bool)))
+        parts.append(_placed(hidden, variable, period, np.ones(names.size, bool), what))
     if not parts:
         nothing = np.empty(0)
         return Stations(nothing, nothing, nothing, np.empty(0, str))
@@ -338,13 +352,41 @@ def usual_step(*axes: np.ndarray) -> float:
 
 def _mean(values: xr.DataArray) -> xr.DataArray:
     """Return the mean over hours, NaN where fewer than `MINIMUM_CAPTURE` of them have a value."""
-    needed = max(1.0, MINIMUM_CAPTURE * values.sizes[TIME])
-    enough = values.notnull().sum(TIME) >= needed
-    return values.astype(np.float64).mean(TIME).where(enough)
+    return values.astype(np.float64).mean(TIME).where(_enough(values))
 
 
-def _over_hours(values: xr.DataArray) -> xr.DataArray:
-    """Return the mean over hours, or the class of most of them."""
+def _enough(values: xr.DataArray) -> xr.DataArray:
+    """Return where so many hours have a value that they have a mean."""
+    return values.notnull().sum(TIME) >= max(1.0, MINIMUM_CAPTURE * values.sizes[TIME])
+
+
+def error_correlation(dataset: xr.Dataset, variable: str) -> ErrorCorrelation | None:
+    """Return how the errors of a variable are correlated over time, if the dataset states it."""
+    error = dataset.get(f"{variable}_uncertainty")
+    return None if error is None else ErrorCorrelation.from_attributes(error.attrs)
+
+
+def _error_of_mean(errors: xr.DataArray, correlation: ErrorCorrelation) -> xr.DataArray:
+    """Return the standard error of the mean over hours, NaN as the mean itself is."""
+    errors = errors.sortby(TIME)
+    if errors.chunks:
+        errors = errors.chunk({dim: -1 if dim == TIME else "auto" for dim in errors.dims})
+    hours = (errors[TIME].values - errors[TIME].values[0]) / np.timedelta64(1, "h")
+    error = xr.apply_ufunc(
+        partial(correlation.of_mean, hours=hours),
+        errors,
+        input_core_dims=[[TIME]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
+    return error.where(_enough(errors))
+
+
+def _over_hours(values: xr.DataArray, what: What = "value") -> xr.DataArray:
+    """Return the mean over hours or its error, or the class of most of them."""
+    if what == "uncertainty" and values.sizes[TIME] > 1:
+        correlation = ErrorCorrelation.from_attributes(values.attrs)
+        return _mean(values) if correlation is None else _error_of_mean(values, correlation)
     classes = classes_of(values)
     if classes is None:
         return _mean(values)
@@ -382,12 +424,14 @@ def _check_known(names: np.ndarray, observations: xr.Dataset | None) -> None:
         raise MapError(f"hidden stations that are not among the observations: {', '.join(unknown)}")
 
 
-def _placed(stations: xr.Dataset, variable: str, period: Period, hidden: np.ndarray) -> Stations:
+def _placed(
+    stations: xr.Dataset, variable: str, period: Period, hidden: np.ndarray, what: What
+) -> Stations:
     """Return the stations of a Dataset with their mean in the period."""
     network = StationNetwork.from_dataset(stations)
     values = np.full(network.size, np.nan)
     if variable in stations:
-        values = _values_in(stations, variable, period)
+        values = _values_in(stations, variable, period, what)
     origins = np.where(hidden, "hidden", _origins_in(stations, variable, period))
     return Stations(network.longitude, network.latitude, values, origins)
 
@@ -411,7 +455,7 @@ def _origins_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarr
     return np.full(number, "estimated" if estimated else "measured")
 
 
-def _values_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarray:
+def _values_in(stations: xr.Dataset, variable: str, period: Period, what: What) -> np.ndarray:
     """Return the mean of each station in the period, (n,); NaN without enough values."""
     series = stations[variable]
     if TIME not in series.dims:
@@ -422,7 +466,7 @@ def _values_in(stations: xr.Dataset, variable: str, period: Period) -> np.ndarra
         logger.warning("the stations have none of the hours drawn (%s): drawn as missing", period)
         return np.full(stations.sizes[STATION], np.nan)
     hours = series.isel({TIME: wanted}).reindex({TIME: period.labels})
-    return _over_hours(hours.assign_attrs(series.attrs)).values
+    return _over_hours(hours.assign_attrs(series.attrs), what).values
 
 
 def _check_same_hours(time: xr.DataArray, period: Period) -> None:

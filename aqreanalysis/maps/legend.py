@@ -52,12 +52,12 @@ class Words:
 
 
 def words_for(
-    dataset: xr.Dataset, variable: str, what: What = "value", *, every: str | None = None
+    dataset: xr.Dataset, variable: str, what: What = "value", *, error: str = "standard error"
 ) -> Words:
     """Return title and colour bar label of a variable, with its units as a reader writes them.
 
-    ``every`` is how often a standard error comes that is averaged over a period, such as "hourly":
-    the mean of the errors, which is not the error of the mean.
+    ``error`` says which error an uncertainty is: of a period, that of the mean or the mean of the
+    hourly ones.
 
     Examples
     --------
@@ -73,8 +73,6 @@ def words_for(
     if known and (of_period := _of_period(str(attributes.get("long_name")), known)):
         title, name = f"{title}: {of_period}", f"{name}, {of_period}"
     if what == "uncertainty":
-        error = "standard error" if every is None else f"mean {every} standard error"
-        error = error.replace("  ", " ")
         joined = "," if ":" in title else ":"
         return Words(
             f"{title}{joined} {error}", f"{name}{',' if ',' in name else ''} {error}{suffix}"

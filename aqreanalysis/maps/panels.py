@@ -321,8 +321,7 @@ def _layer_words(panel: Panel) -> str:
         return scene.words.title
     if panel.request.draw is not None:
         return f"draw {panel.request.draw}"
-    several = scene.period.labels.size > 1 and scene.what == "uncertainty"
-    return f"mean {scene.period.adverb} standard error" if several else _WHATS[scene.what]
+    return scene.error if scene.what == "uncertainty" else _WHATS[scene.what]
 
 
 def _short(scene: Scene, zone: str | None) -> str:

@@ -17,6 +17,7 @@ from aqreanalysis.maps.layers import (
     cells_of,
     check_what,
     classes_of,
+    error_correlation,
     mapped_variable,
     select_draw,
     stations_of,
@@ -27,6 +28,15 @@ from aqreanalysis.maps.marks import Mesh, on_map, visible_meshes
 from aqreanalysis.maps.period import Period, Time, clock, select_period, select_start
 from aqreanalysis.maps.style import Style
 from aqreanalysis.observations import default_variable
+
+#: The error of a period, where it is known how errors of hours are correlated.
+ERROR_OF_MEAN = "standard error of the mean"
+#: What a caption says of a period's errors: of the mean of hourly ones, and of that of the mean.
+_ON_ERRORS = (
+    "The error of the mean itself is smaller: the product does not state how errors of hours are "
+    "correlated",
+    "Errors of hours are correlated as at stations left out",
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class Scene:
         Whether stations have the colours of the field.
     reference : datetime64 or None
         When the outlook begins, where it is one.
+    error : str
+        What the standard error is called: that of a mean, or a mean of the hourly ones.
     extra : tuple of str
         What else the title says, such as "outlook" or the number of a draw.
     """
@@ -66,6 +78,7 @@ class Scene:
     method: str
     coloured: bool
     reference: np.datetime64 | None
+    error: str
     extra: tuple[str, ...]
 
     @property
@@ -120,7 +133,7 @@ class Scene:
             if self.classes is None:
                 parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
             if self.what == "uncertainty":
-                parts.append("The error of the mean itself is smaller: aggregate the product")
+                parts.append(_ON_ERRORS[self.error == ERROR_OF_MEAN])
         parts.append("Coastlines, borders and cities: Natural Earth")
         return ". ".join(parts) + "."
 
@@ -204,9 +217,8 @@ def station_scene(
     if variable in observations:
         observations = select_draw(observations, variable, request.draw)
         observations = with_single_flags(observations, variable)
-    drawn = f"{variable}_uncertainty" if request.what == "uncertainty" else variable
     selected, period = select_period(observations, request.time)
-    stations = stations_of(selected, hidden, drawn, period)
+    stations = stations_of(selected, hidden, variable, period, request.what)
     return _scene(observations, variable, request, period, None, stations)
 
 
@@ -219,8 +231,8 @@ def _scene(
     stations: Stations,
 ) -> Scene:
     """Return the scene of what is selected."""
-    several = period.labels.size > 1
-    words = words_for(dataset, variable, request.what, every=period.adverb if several else None)
+    error = _error_words(dataset, variable, period)
+    words = words_for(dataset, variable, request.what, error=error)
     method = str(dataset.attrs.get("method", "")).rstrip(".")
     reference = None
     if REFERENCE in dataset.variables and dataset[REFERENCE].ndim == 0:
@@ -241,5 +253,15 @@ def _scene(
         method=f"Method: {method}" if method else "",
         coloured=cells is None or request.what == "value",
         reference=reference,
+        error=error,
         extra=tuple(extra),
     )
+
+
+def _error_words(dataset: xr.Dataset, variable: str, period: Period) -> str:
+    """Return what the standard error of a period is called."""
+    if period.labels.size < 2:
+        return "standard error"
+    if error_correlation(dataset, variable) is not None:
+        return ERROR_OF_MEAN
+    return " ".join(filter(None, ("mean", period.adverb, "standard error")))
