@@ -16,6 +16,7 @@ from benchmarks import (
     quality,
     record,
     silence,
+    source_document,
     speed_commands,
     starts,
     tables,
@@ -142,6 +143,16 @@ def _parser() -> argparse.ArgumentParser:
     picture.add_argument("--data", type=Path, help="folder of data, as above")
     picture.set_defaults(
         run=lambda options: print(*draw(data_folder(options.data), options.folder), sep="\n")
+    )
+    source = commands.add_parser(
+        "source-document", help="the pictures of the source document on the public part of its data"
+    )
+    source.add_argument("folder", type=Path, help="where the pictures are written")
+    source.add_argument("--data", type=Path, help="folder of data, as above")
+    source.set_defaults(
+        run=lambda options: print(
+            *source_document.draw(data_folder(options.data), options.folder), sep="\n"
+        )
     )
     speed_commands.add_to(commands)
     return parser

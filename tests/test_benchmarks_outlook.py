@@ -88,6 +88,29 @@ def test_the_pages_show_what_the_record_holds():
     assert outlook_tables.summary(rows) in shown
 
 
+def test_the_page_of_the_source_document_has_the_published_and_the_recorded_scores():
+    path = Path(outlook.__file__).with_suffix(".csv")
+    page = (path.parents[1] / "docs" / "source_document.md").read_text().splitlines()
+    visible = [row for row in outlook_tables.read(path) if row["place"] == "visible"]
+    visible = [row for row in visible if row["statistic"] == "mean"]
+    names = {
+        "aqnet": "AQ-Net",
+        "aqnet_without_cycles": "without cyclic encoding",
+        "patchtst": "PatchTST",
+        "lstm": "LSTM",
+        "ridge": "linear regression (here ridge, PM2.5 alone)",
+        "boosting": "gradient-boosted trees",
+        "paper": "AQ-Net as released, less its errors, one fold of three",
+    }
+    for method, name in names.items():
+        cells = []
+        published = outlook_tables.PUBLISHED.get(method, ("",) * 3)
+        for span, printed in zip(outlook_tables.SPANS, published, strict=True):
+            here = outlook_tables._cell(visible, f"{span}, daily", method, r2=False)
+            cells += [printed, here.partition(" ±")[0]]
+        assert f"| {' | '.join([name, *cells])} |".replace("|  |", "| |") in page
+
+
 def test_fortnights_add_up_to_the_whole(split):
     run = outlook.Run.of(split, Way.of(split), "persistence", 0)
     for whole in run.rows():
