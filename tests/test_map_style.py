@@ -346,6 +346,22 @@ def test_what_is_around_a_map_can_be_left_out(beijing, network):
     assert any("Beijing" in t.get_text() for t in map_field(beijing, time=HOUR).axes[0].texts)
 
 
+def test_a_caption_counts_the_stations_that_an_inset_covers(beijing):
+    corners = stations_at([116.0, 117.1, 116.0, 117.1, 116.5], [39.5, 39.5, 40.5, 40.5, 40.0])
+    inset = (116.4, 116.6, 39.9, 40.1)
+    said = words_on(map_field(beijing, time=HOUR, observations=corners, inset=inset))
+    assert "5 observed stations. 1 of these lies under an inset." in said
+    middle = corners.isel(station=[4])
+    assert "under" not in words_on(map_field(beijing, time=HOUR, observations=middle, inset=inset))
+
+
+def test_panels_of_several_hours_say_what_their_labels_mean(beijing):
+    hours = ["2014-11-03T02", "2014-11-03T08"]
+    assert "Labels: hour starting" in words_on(map_panels(beijing, hours))
+    ending = beijing.assign_coords(time=beijing.time.assign_attrs(time_label="end"))
+    assert "Labels: hour ending" in words_on(map_panels(ending, hours))
+
+
 def test_names_of_cities_overlap_neither_each_other_nor_what_covers_the_map():
     figure = map_field(product_on((112, 120, 36, 42), 0.5), time=HOUR, inset="Beijing")
     _, renderer = pixels(figure)

@@ -11,7 +11,7 @@ from aqreanalysis.conventions import STATION
 from aqreanalysis.maps.basemap import STATION_Z, Surroundings, draw_basemap
 from aqreanalysis.maps.colours import Colours, kind_of
 from aqreanalysis.maps.frame import Frame, Region, frame_in, narrow_frame, new_frame, project
-from aqreanalysis.maps.inset import draw_insets
+from aqreanalysis.maps.inset import draw_insets, stations_under
 from aqreanalysis.maps.layers import Stations, What
 from aqreanalysis.maps.legend import Sheet, as_written, draw_colour_bar, words_for, write_sheet
 from aqreanalysis.maps.marks import NO_ESTIMATE_COLOUR, draw_field, draw_stations, write_message
@@ -203,7 +203,7 @@ def draw_map(
     marks = draw_stations(frame, scene.stations, seen, style, scene.units)
     write_sheet(
         frame,
-        sheet_of(scene, title, frame, style, colours),
+        sheet_of(scene, title, frame, style, colours, stations_under(frame, scene, covered)),
         colours,
         [*marks, *entries],
         legend=style.legend,
@@ -213,7 +213,7 @@ def draw_map(
 
 
 def sheet_of(
-    scene: Scene, title: str | bool, frame: Frame, style: Style, colours: Colours
+    scene: Scene, title: str | bool, frame: Frame, style: Style, colours: Colours, under: int = 0
 ) -> Sheet:
     """Return the words around a map, as far as they are wanted."""
     words = scene.described(colours)
@@ -222,7 +222,7 @@ def sheet_of(
         "" if title is False else own,
         "" if title is False else scene.subtitle(style.local_time),
         words.label,
-        scene.caption(frame) if style.caption else "",
+        scene.caption(frame, under) if style.caption else "",
     )
 
 

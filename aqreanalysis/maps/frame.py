@@ -82,6 +82,12 @@ class Frame:
         """Western, eastern, southern and northern edge in the units of the projection."""
         return (*self.axes.get_xlim(), *self.axes.get_ylim())
 
+    def shares(self, longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far across and up the map positions in degrees lie, from 0 to 1 on it."""
+        x, y = project(self.projection, longitude, latitude)
+        west, east, south, north = self.extent
+        return (x - west) / (east - west), (y - south) / (north - south)
+
     @property
     def unit_pt(self) -> float:
         """Points on paper for one unit of the projection."""

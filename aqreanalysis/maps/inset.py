@@ -7,7 +7,7 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 
 from aqreanalysis.maps.basemap import WORDS_Z, Box, Surroundings, draw_basemap
 from aqreanalysis.maps.colours import Colours
-from aqreanalysis.maps.frame import Frame, inset_frame, project
+from aqreanalysis.maps.frame import Frame, inset_frame
 from aqreanalysis.maps.marks import draw_field, draw_stations
 from aqreanalysis.maps.natural_earth import Region
 from aqreanalysis.maps.period import MapError
@@ -43,6 +43,15 @@ def draw_insets(frame: Frame, scene: Scene, colours: Colours, style: Style) -> t
         free.remove(corner)
         covered.append(_draw_inset(frame, region, corner, scene, colours, style))
     return tuple(covered)
+
+
+def stations_under(frame: Frame, scene: Scene, covered: tuple[Box, ...]) -> int:
+    """Return how many stations the insets cover."""
+    across, up = frame.shares(*scene.stations.places)
+    under = np.zeros(across.shape, bool)
+    for left, bottom, right, top in covered:
+        under |= (left <= across) & (across <= right) & (bottom <= up) & (up <= top)
+    return int(under.sum())
 
 
 def _draw_inset(
@@ -109,12 +118,8 @@ def _connect(frame: Frame, inset: Frame) -> None:
 def _part_of(frame: Frame, region: Region) -> tuple[float, float]:
     """Return the middle of a region on the map, as shares of its width and height."""
     west, east, south, north = region
-    middle = project(
-        frame.projection, np.array([(west + east) / 2]), np.array([(south + north) / 2])
-    )
-    x_low, x_high, y_low, y_high = frame.extent
-    across = float((middle[0][0] - x_low) / (x_high - x_low))
-    up = float((middle[1][0] - y_low) / (y_high - y_low))
+    middle = frame.shares(np.array([(west + east) / 2]), np.array([(south + north) / 2]))
+    across, up = (float(share[0]) for share in middle)
     if not (0 <= across <= 1 and 0 <= up <= 1):
         raise MapError(
             f"the inset {west:g} to {east:g}, {south:g} to {north:g} lies outside of the map; "
@@ -130,8 +135,6 @@ def _cost(
     low = tuple(0.58 * at for at in corner)
     inside = all(start <= share <= start + 0.42 for start, share in zip(low, part, strict=True))
     away = np.hypot(part[0] - low[0] - 0.21, part[1] - low[1] - 0.21)
-    x, y = project(frame.projection, *scene.stations.places)
-    x_low, x_high, y_low, y_high = frame.extent
-    across, up = (x - x_low) / (x_high - x_low), (y - y_low) / (y_high - y_low)
+    across, up = frame.shares(*scene.stations.places)
     covered = (abs(across - low[0] - 0.21) < 0.21) & (abs(up - low[1] - 0.21) < 0.21)
     return inside, float(covered.sum() / max(covered.size, 1) + _NEARNESS * away)

@@ -355,6 +355,9 @@ def _sheet(
     shared = titles[0] if len(set(titles)) == 1 else shared
     own = as_written(title) if isinstance(title, str) and title else shared
     subtitles = {panel.scene.subtitle(style.local_time) for panel in panels} - {""}
+    if len(subtitles) > 1:  # each map has its time; what their labels mean is common
+        meanings = {panel.scene.period.meaning for panel in panels}
+        subtitles = {f"Labels: {meaning}" for meaning in meanings if meaning}
     captions = [panel.scene.caption(frame).removesuffix(".").split(". ") for panel in panels]
     sentences = list(dict.fromkeys(part for caption in captions for part in caption))
     methods = [part.removeprefix("Method: ") for part in sentences if part.startswith("Method: ")]

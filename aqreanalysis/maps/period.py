@@ -65,12 +65,18 @@ class Period:
         word = {1.0: "hour", 24.0: "day"}.get(self.step_hours or 1.0, "period")
         return word if count == 1 else f"{word}s"
 
-    def _convention(self, count: int) -> str:
-        """Return what the label of a period means."""
+    @property
+    def meaning(self) -> str:
+        """What a label means: "hour starting", "day ending"; nothing where it is not stated."""
         if self.time_label is None:
             return ""
-        meaning = f"{self._unit(1)} {'starting' if self.time_label == 'start' else 'ending'}"
-        return f" ({meaning})" if count == 1 else f" (labels: {meaning})"
+        return f"{self._unit(1)} {'starting' if self.time_label == 'start' else 'ending'}"
+
+    def _convention(self, count: int) -> str:
+        """Return what the label of a period means, in brackets."""
+        if not self.meaning:
+            return ""
+        return f" ({self.meaning})" if count == 1 else f" (labels: {self.meaning})"
 
 
 def select_start(dataset: xr.Dataset, start: Time | None) -> xr.Dataset:

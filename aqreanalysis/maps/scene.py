@@ -123,12 +123,17 @@ class Scene:
             stations if self.coloured else np.array([]),
         )
 
-    def caption(self, frame: Frame) -> str:
-        """Return the line below the map: method, grid, stations, and whose coastlines."""
+    def caption(self, frame: Frame, under: int = 0) -> str:
+        """Return the line below the map: method, grid, stations, and whose coastlines.
+
+        ``under`` is how many of the stations an inset covers.
+        """
         parts = [self.method] if self.method else []
         if self.cells is not None:
             parts.append(self.cells.describe())
         parts += self._counts(frame)
+        if under:
+            parts.append(f"{under} of these lie{'s' if under == 1 else ''} under an inset")
         if self.period.labels.size > 1:
             if self.classes is None:
                 parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
