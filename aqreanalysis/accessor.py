@@ -441,7 +441,7 @@ class AqnetAccessor:
         """Write this product as one page to look through in a browser, without a network.
 
         Options are those of `aqreanalysis.viewer.write_viewer`: ``layers``, ``observations``,
-        ``limits``, ``time_zone``, ``title``, ``overwrite``, ``progress``.
+        ``hidden``, ``limits``, ``time_zone``, ``title``, ``overwrite``, ``progress``.
 
         Examples
         --------

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import zlib
 from pathlib import Path
 
@@ -163,7 +164,7 @@ def test_a_larger_product_is_thinned_and_says_so(monkeypatch):
     expected = product.pm25.isel(lat=slice(0, None, 2), lon=slice(0, None, 2))
     values = contents.computed(view, progress=False)
     np.testing.assert_array_equal(values["pm25"], expected.values.reshape(24, -1))
-    options = {"observations": None, "limits": None, "time_zone": None}
+    options = {"observations": None, "hidden": None, "limits": None, "time_zone": None}
     content = contents.contents_of(view, **options, progress=False)
     assert any("one cell of 2 × 2 is shown" in note for note in content["notes"])
     whole = contents.view_of(product.isel(time=[0]), ["pm25"])
@@ -179,6 +180,38 @@ def forbidden(layer):
         raise AssertionError("it was computed")
 
     return layer.copy(data=layer.data.map_blocks(fail, dtype=layer.dtype, meta=layer.data._meta))
+
+
+def shown_stations(product, **options):
+    """Return what the page holds of stations."""
+    options = {"observations": None, "hidden": None, "limits": None, "time_zone": None} | options
+    return contents.contents_of(contents.view_of(product, None), progress=False, **options)
+
+
+def test_measurements_stand_at_their_own_stations_whatever_the_order():
+    product, observations = make_product("stations").load(), make_observations()
+    turned = observations.isel(station=[2, 0])
+    page = shown_stations(product, observations=turned, hidden=["b"])
+    assert page["measured"]["id"] == page["stations"]["id"] == ["a", "b", "ç"]
+    assert page["measured"]["hidden"] == [False, True, False]
+    rows = np.array(page["measured"]["values"]["pm25"], float)
+    np.testing.assert_allclose(rows[:, [0, 2]], observations.pm25.T[:, [0, 2]], atol=0.005)
+    assert np.isnan(rows[:, 1]).all()
+
+
+def test_hidden_stations_stand_beside_the_others_with_what_they_measured():
+    product, observations = make_product().load(), make_observations()
+    hidden = observations.isel(station=[1]).assign_coords(station=["h"])
+    page = shown_stations(product, observations=observations, hidden=hidden)["measured"]
+    assert (page["id"], page["hidden"]) == (["a", "b", "ç", "h"], [False] * 3 + [True])
+    rows = np.array(page["values"]["pm25"], float)
+    np.testing.assert_array_equal(rows[:, 3], rows[:, 1])
+    twice = shown_stations(
+        product, observations=observations, hidden=observations.isel(station=[1])
+    )
+    assert twice["measured"]["id"] == ["a", "ç", "b"]
+    places = shown_stations(product, hidden=hidden.drop_vars("pm25"))["measured"]
+    assert (places["id"], places["hidden"], places["values"]) == (["h"], [True], {})
 
 
 def test_what_cannot_be_viewed_is_refused_with_the_remedy(tmp_path, monkeypatch):
@@ -206,6 +239,10 @@ def test_what_cannot_be_viewed_is_refused_with_the_remedy(tmp_path, monkeypatch)
     observations = make_observations(label="end")
     refused("time_label='end', the product has 'start'", observations=observations)
     refused("have no pm25; they have pm10", observations=observations.rename(pm25="pm10"))
+    refused("not among those shown: x, y; give them", hidden=["y", "x"])
+    at_stations = make_product("stations")
+    others = make_observations().assign_coords(station=["x", "y", "z"])
+    refused("none of the product's stations, such as a, b, ç", at_stations, observations=others)
     monkeypatch.setattr(contents, "MOST_VALUES", 20)
     refused(r"too large for one page: 30 steps of 10 × 20 cells .*product.sel\(time=")
     refused("steps of 3 stations", make_observations(hours=300).assign_attrs(history="a file"))
@@ -360,6 +397,17 @@ def test_a_product_at_stations_is_clicked_and_played(open_page):
     assert opened.frame() == stopped
 
 
+def test_a_hidden_station_is_a_diamond_and_called_so(open_page):
+    observations = make_observations()
+    opened = open_page(make_product().load(), observations=observations, hidden=["b"])
+    assert "station hidden from the method" in opened.text("#legend")
+    for at, station in enumerate(observations.station.values):
+        one = observations.isel(station=at)
+        opened.click_at(float(one.longitude), float(one.latitude))
+        assert ("hidden from the method" in opened.text("#readout")) == (station == "b")
+        assert "measured: " in opened.text("#readout")
+
+
 def test_keys_and_slider_choose_the_hour(open_page):
     opened = open_page(make_product().load())
     press = opened.page.keyboard.press
@@ -408,6 +456,22 @@ def test_each_layer_has_its_legend_and_nothing_lies_outside_the_window(open_page
     opened.page.click("#about")
     assert "nine of ten new measurements" in opened.text("#notes")
     opened.page.click("#notes form button")
+
+
+@on_laptop_and_phone
+def test_numbers_of_the_scale_cover_none_of_each_other(open_page, size):
+    product = make_product().load()
+    product["pm25"][:] *= 10  # beyond the limits, so that the last number is "≥ 120"
+    opened = open_page(product, size=size, limits=(0.0, 120.0))
+    shown = opened.page.evaluate(
+        """() => [...document.querySelectorAll("#legend .ticks span")]
+          .filter((mark) => mark.style.visibility !== "hidden")
+          .map((mark) => [mark.textContent, mark.getBoundingClientRect().left,
+            mark.getBoundingClientRect().right])"""
+    )
+    assert shown[-1][0] == "≥ 120"
+    assert len(shown) > 4
+    assert all(first[2] < second[1] for first, second in itertools.pairwise(shown))
 
 
 def test_one_hour_needs_no_slider_and_no_hours_no_clock(open_page):

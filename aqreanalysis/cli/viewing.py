@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from aqreanalysis.cli.drawing import Hidden
 from aqreanalysis.cli.exporting import described
 from aqreanalysis.cli.options import Reader, with_reading
 from aqreanalysis.cli.terminal import shows_progress
@@ -39,6 +40,7 @@ def view(
         Path | None,
         typer.Option(metavar="OBS", help="Stations to draw over a grid and into their series."),
     ] = None,
+    hidden: Hidden = None,
     limits: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Of the colours. Default: of nearly all values."),
@@ -80,6 +82,7 @@ def view(
             output,
             layers=layer or None,
             observations=reading(observations) if observations else None,
+            hidden=hidden or None,
             limits=limits,
             time_zone=time_zone,
             title=title,

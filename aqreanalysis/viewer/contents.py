@@ -1,7 +1,7 @@
 """What a viewer's page holds: a product's layers, places, hours and words, as JSON can have it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from aqreanalysis.viewer.layers import (
     layers_of,
     packed_layer,
 )
+from aqreanalysis.viewer.measured import measured_at
 from aqreanalysis.viewer.packing import COARSE, FINE, packed
 from aqreanalysis.viewer.places import Raster, raster_of, station_region, stations_of
 from aqreanalysis.viewer.surroundings import surroundings
@@ -90,6 +91,7 @@ def contents_of(
     view: View,
     *,
     observations: xr.Dataset | None,
+    hidden: xr.Dataset | Iterable[str] | None,
     limits: tuple[float, float] | None,
     time_zone: str | None,
     progress: bool,
@@ -99,15 +101,16 @@ def contents_of(
     Raises
     ------
     ViewerError
-        If observations have none of the pollutants, or labels of another meaning, or the product
-        has no value.
+        If observations have none of the pollutants or stations, or labels of another meaning, a
+        hidden station is unknown, or the product has no value.
     ValueError
         If there is no such zone, or limits are not two ascending numbers.
     """
     raster = None if view.at_stations else raster_of(view.product, view.whole)
     region = station_region(view.product) if raster is None else raster.region
     clock = Clock.of(view.product, region[:2], time_zone)
-    measured = None if observations is None else _measured(view, observations)
+    pollutants = list(dict.fromkeys(layer.variable for layer in view.layers))
+    measured = measured_at(view.product, pollutants, observations, hidden)
     check_limits(limits)
     values = computed(view, progress=progress)
     packed_layers = _packed_layers(view, values, raster, measured, limits, FINE)
@@ -115,7 +118,6 @@ def contents_of(
         packed_layers = _packed_layers(view, values, raster, measured, limits, COARSE)
     shown = [layer.name for layer in view.layers]
     flags = {layer.variable: layer for layer in view.layers if doubtful_classes(layer)}
-    pollutants = dict.fromkeys(layer.variable for layer in view.layers)
     return {
         "region": region,
         "clock": None if clock is None else clock.content(),
@@ -245,45 +247,6 @@ def _packed_layers(
         )
         result.append(described)
     return result
-
-
-def _measured(view: View, observations: xr.Dataset) -> dict[str, Any]:
-    """Return stations and their values at the hours of the product, for the page."""
-    names = list(dict.fromkeys(layer.variable for layer in view.layers))
-    measured = [name for name in names if name in observations]
-    if not measured or STATION not in observations.dims:
-        present = ", ".join(map(str, observations.data_vars)) or "none"
-        raise ViewerError(f"the observations have no {' and no '.join(names)}; they have {present}")
-    if TIME in view.product.dims:
-        _check_same_hours(observations, view.product)
-        observations = observations[measured].reindex({TIME: view.product[TIME].values})
-    values = {
-        name: observations[name].transpose(TIME, STATION, missing_dims="ignore").values
-        for name in measured
-    }
-    if not any(np.isfinite(each).any() for each in values.values()):
-        logger.warning("the observations have no value at the hours of the product")
-    return stations_of(observations) | {
-        "values": {name: _rounded(each) for name, each in values.items()}
-    }
-
-
-def _check_same_hours(observations: xr.Dataset, product: xr.Dataset) -> None:
-    """Refuse observations of which a label is not the same time as in the product."""
-    for name in ("time_label", "step_hours"):
-        own, theirs = (each[TIME].attrs.get(name) for each in (product, observations))
-        if None not in (own, theirs) and own != theirs:
-            raise ViewerError(
-                f"the observations have {name}={theirs!r}, the product has {own!r}: the same label "
-                "is not the same time. Give the observations that the product was made from, or "
-                "their means of the same periods: obs.aqnet.aggregate('day')"
-            )
-
-
-def _rounded(values: np.ndarray) -> list[Any]:
-    """Return numbers, (hour, station), as JSON has them, None where missing."""
-    rows = np.atleast_2d(values).astype(np.float64).round(2).tolist()
-    return [[value if np.isfinite(value) else None for value in row] for row in rows]
 
 
 def _grid(raster: Raster) -> dict[str, Any]:

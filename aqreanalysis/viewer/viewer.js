@@ -189,13 +189,25 @@
 
   /* Stations: those of the product, or measured ones over a grid. */
   const stations = page.stations || page.measured, circles = [];
+  const isHidden = (at) => Boolean(page.measured && page.measured.hidden[at]);
+  const Diamond = L.CircleMarker.extend({
+    _updatePath() {
+      if (!this._renderer._drawing || this._empty()) return;
+      const context = this._renderer._ctx, { x, y } = this._point, reach = 1.25 * this._radius;
+      context.beginPath();
+      context.moveTo(x, y - reach);
+      for (const [across, up] of [[1, 0], [0, 1], [-1, 0]]) context.lineTo(x + across * reach, y + up * reach);
+      context.closePath();
+      this._renderer._fillStroke(context, this);
+    },
+  });
   function drawCircles() {
     if (!stations) return;
     const renderer = L.canvas({ pane: "marks", padding: 0.3 });
     const radius = Math.max(3.2, Math.min(7, 90 / Math.sqrt(stations.id.length)));
     stations.latitude.forEach((latitude, at) => {
       const style = { radius, color: "#111", weight: 1, fillOpacity: 1, interactive: false, renderer, pane: "marks" };
-      circles.push(L.circleMarker([latitude, stations.longitude[at]], style).addTo(map));
+      circles.push(new (isHidden(at) ? Diamond : L.CircleMarker)([latitude, stations.longitude[at]], style).addTo(map));
     });
   }
 
@@ -204,8 +216,9 @@
     if (page.stations) return valueOf(layer, state.frame, at);
     return layer.name === layer.variable ? measuredAt(layer.variable, state.frame, at) : null;
   }
+  const measuredRows = (variable) => page.measured && page.measured.values[variable];
   function measuredAt(variable, frame, at) {
-    const rows = page.measured && page.measured.values[variable];
+    const rows = measuredRows(variable);
     return rows ? rows[rows.length === 1 ? 0 : frame][at] : null;
   }
 
@@ -290,10 +303,11 @@
       const ends = intervalOf(layer.variable, state.frame, at);
       if (ends && estimate !== null) result.push([`90 %: ${written(ends[0], owner)} to ${withUnits(written(ends[1], owner), owner)}`]);
     }
-    if (page.measured && place.station !== null) {
+    if (measuredRows(layer.variable) && place.station !== null) {
       const measured = measuredAt(layer.variable, state.frame, place.station);
       result.push([measured === null ? "not measured" : `measured: ${withUnits(written(measured, owner), owner)}`]);
     }
+    if (place.station !== null && isHidden(place.station)) result.push(["hidden from the method"]);
     const flag = state.flag;
     if (flag && flag.layer !== layer && at !== null) {
       const kind = valueOf(flag.layer, state.frame, at);
@@ -360,7 +374,7 @@
     const interval = ends.some((pair) => pair);
     if (interval) rows.push(ends.map((pair) => pair && pair[0]), ends.map((pair) => pair && pair[1]));
     rows.push(every.map((frame) => (at === null ? null : valueOf(layer, frame, at))));
-    const measured = page.measured && place.station !== null && layer.name === layer.variable;
+    const measured = measuredRows(layer.variable) && place.station !== null && layer.name === layer.variable;
     if (measured) rows.push(every.map((frame) => measuredAt(layer.variable, frame, place.station)));
     return { layer, rows, interval, measured };
   }
@@ -447,9 +461,16 @@
       if (layer.gaps && grid) entry("no estimate", `rgb(${NO_ESTIMATE.slice(0, 3)})`);
     }
     if (grid && state.flag && layer.name === layer.variable && state.flag.any) entry("pale: far from stations, or few report", "linear-gradient(to right, #f3d9b0, #e9b9a0)");
-    if (page.measured && layer.name === layer.variable) entry("measured at a station", "#e9b05a", "round");
+    if (!page.stations && measuredRows(layer.variable) && layer.name === layer.variable) entry("measured at a station", "#e9b05a", "round");
+    if (page.measured && page.measured.hidden.some(Boolean)) entry("station hidden from the method", "#e9b05a", "diamond");
     if (stations && circles.some((_, at) => stationValue(at) === null)) entry("station without a value", "none", "round empty");
     box.replaceChildren(...parts, list);
+    let free = Infinity;  // from the right, since the last number says whether the scale goes on
+    for (const mark of [...box.querySelectorAll(".ticks span")].reverse()) {
+      const { left, right } = mark.getBoundingClientRect();
+      if (right + 4 > free) mark.style.visibility = "hidden";
+      else free = left;
+    }
     map.invalidateSize({ animate: false });  // on a phone the legend lies below the map
   }
 

@@ -1,7 +1,7 @@
 """The viewer as a file: a page with its script, its libraries and its contents, written whole."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import xarray as xr
@@ -23,6 +23,7 @@ def write_viewer(
     *,
     layers: Sequence[str] | None = None,
     observations: xr.Dataset | None = None,
+    hidden: xr.Dataset | Iterable[str] | None = None,
     limits: tuple[float, float] | None = None,
     time_zone: str | None = None,
     title: str | None = None,
@@ -49,6 +50,9 @@ def write_viewer(
         probabilities, the index and the distance to stations, as far as the product has them.
     observations : Dataset, optional
         ``(station, time)``, to draw over a grid and into the series of its stations.
+    hidden : Dataset or iterable of str, optional
+        Stations that the method did not see, drawn as diamonds: a Dataset with or without values,
+        or identifiers of stations that are shown.
     limits : tuple of float, optional
         Of the colours of pollutants, in their units; by default round numbers that hold nearly all
         values of all hours.
@@ -71,7 +75,7 @@ def write_viewer(
     ------
     ViewerError
         A ValueError: the product is too large, has no value or no such layer, or observations are
-        of other hours.
+        of other hours or stations, or a hidden station is unknown.
     ValueError
         If the path does not end in ``.html``, or there is no such time zone.
     aqreanalysis.product.ProductError
@@ -92,7 +96,12 @@ def write_viewer(
     target = check_report_target(path, overwrite=overwrite, what="viewer")
     view = view_of(product, layers)
     content = contents_of(
-        view, observations=observations, limits=limits, time_zone=time_zone, progress=progress
+        view,
+        observations=observations,
+        hidden=hidden,
+        limits=limits,
+        time_zone=time_zone,
+        progress=progress,
     )
     heading = title or str(view.whole.attrs.get("title") or view.layers[0].title)
     return write_page(_rendered(heading, content), target)
