@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 from filelock import FileLock
@@ -126,3 +128,10 @@ def test_less_and_more_of_the_log_exclude_each_other(run):
     status, _, error = run("--quiet", "--verbose", "sources")
     assert status == 2
     assert "leave one of them out" in error
+
+
+def test_the_package_is_a_command_too():
+    called = [sys.executable, "-m", "aqreanalysis", "--help"]
+    done = subprocess.run(called, capture_output=True, text=True, check=True)
+    assert "python -m aqreanalysis" in done.stdout
+    assert "doctor" in done.stdout
