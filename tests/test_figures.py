@@ -159,6 +159,39 @@ def test_one_value_none_and_names_of_any_script_are_drawn(tmp_path):
 @pytest.mark.parametrize(
     "draw",
     [
+        lambda obs, name: plot_series(obs, name),
+        lambda obs, name: plot_series(obs, name, title=name),
+        lambda obs, name: plot_series(obs, (116.0, 40.0), observations=obs),
+        lambda obs, name: plot_cycle(obs, "day", name),
+        lambda obs, name: plot_calendar(obs, name),
+        lambda obs, name: plot_rose(obs, name),
+    ],
+)
+def test_names_of_stations_are_no_formulae(draw):
+    name = "x$_{a$"
+    obs = network().assign_coords(station=[name, "b"])
+    obs = obs.assign(wind_direction=obs.pm25 * 3, wind_speed=obs.pm25 + 1)
+    figure = draw(obs, name)
+    FigureCanvasAgg(figure).draw()
+    assert figure.axes[0].get_title(loc="left").startswith(r"x\$_{a\$")
+
+
+def test_the_units_of_a_rose_have_a_line_of_their_own(caplog):
+    obs = network().assign(wind_direction=network().pm25 * 3)
+    figure = plot_rose(obs, "a")
+    FigureCanvasAgg(figure).draw()
+    assert figure.axes[0].get_legend().get_title().get_text() == "PM$_{2.5}$\n(μg m⁻³)"
+    assert not caplog.records
+
+
+def test_an_axis_without_units_has_no_empty_brackets():
+    obs = network().assign(share=network().pm25.drop_attrs())
+    assert plot_series(obs, "a", "share").axes[0].get_ylabel() == "share"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
         lambda axes: plot_series(network(), "a", axes=axes),
         lambda axes: plot_cycle(network(), "day", axes=axes),
         lambda axes: plot_calendar(network(), axes=axes),

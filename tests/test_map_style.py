@@ -21,6 +21,7 @@ from test_maps import (
 )
 
 from aqreanalysis.maps import MapError, map_field, map_panels, map_scores, map_stations
+from aqreanalysis.maps.basemap import CONTOUR_NUMBER
 from aqreanalysis.maps.frame import project
 
 HOUR = "2014-11-03T08"
@@ -89,7 +90,7 @@ def test_filled_gaps_and_estimates_at_stations_are_no_observations(network):
     figure = map_stations(filled, "pm25", time=HOUR)
     assert legend_of(figure) == ["observed station", "station, gap filled"]
     assert [len(mark.get_offsets()) for mark in marks_of(figure)] == [3, 1]
-    assert "3 observed stations, 1 stations with filled gaps" in words_on(figure)
+    assert "3 observed stations, 1 station with filled gaps" in words_on(figure)
     earlier = map_stations(filled, "pm25", time="2014-11-03T07")
     assert legend_of(earlier) == ["observed station"]
     estimated = network.assign(pm25_uncertainty=network.pm25 / 10)
@@ -277,6 +278,7 @@ def test_a_colour_map_of_any_name_is_taken(beijing):
         ({"inset": "Bejing"}, "found 'Bejing', near are Beijing"),
         ({"inset": (0, 1, 2)}, "inset needs four numbers"),
         ({"inset": (0, 1, 50, 51)}, "lies outside of the map"),
+        ({"inset": 5}, "inset needs four numbers"),
         ({"inset": ["Beijing"] * 4}, "room for three"),
     ],
 )
@@ -293,6 +295,85 @@ def test_an_option_that_is_unknown_and_a_region_as_a_word_are_refused(beijing):
     west, east, south, north = map_field(beijing, time=HOUR, region="Beijing").axes[0].get_extent()
     assert west < east
     assert south < north
+
+
+def test_a_list_of_one_inset_is_one_inset(beijing):
+    part = (116.0, 116.4, 39.8, 40.2)
+    boxes = [map_field(beijing, time=HOUR, inset=i).axes[-1].get_extent() for i in (part, [part])]
+    assert boxes[0] == boxes[1]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"long_name": "x$_{a$"},
+        {"units": "x$_{a$"},
+        {"flag_values": [18, 19], "flag_meanings": "x$_{a$ other"},
+    ],
+)
+@pytest.mark.parametrize("panels", [None, ["value", "thing"]])
+def test_words_of_a_file_are_no_formula(beijing, attributes, panels):
+    product = beijing.assign(thing=beijing.pm25.assign_attrs(attributes), pm25=beijing.pm25 + 0)
+    product.attrs["method"] = "x$_{b$"
+    variable = {"variable": "thing"} if panels is None else {}
+    figure = product.aqnet.map(time=HOUR, panels=panels, **variable)
+    pixels(figure)
+    entries = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    words = " ".join([words_on(figure), *(a.get_ylabel() for a in figure.axes), *entries])
+    assert panels or r"x\$" in words.lower()
+    assert r"Method: x\$_{b\$" in words
+
+
+@pytest.mark.parametrize("layer", ["pm25_flag", "pm25_above_35", "index"])
+def test_stations_lie_over_layers_that_are_made_from_what_they_measure(
+    beijing, network, layer, tmp_path
+):
+    product = beijing.assign({layer: beijing.pm25 / 100})
+    figure = map_field(product, variable=layer, time=HOUR, observations=network)
+    assert legend_of(figure) == ["observed station"]
+    assert marks_of(figure)[0].get_array() is None  # they have no value on its scale
+    film = tmp_path / "film.gif"
+    product.aqnet.animate(
+        film, variable=layer, time=slice(HOURS[0], HOURS[1]), observations=network, progress=False
+    )
+    assert film.exists()
+    if layer == "index":
+        product[layer] = product[layer].isel(time=0, drop=True)  # as the distance to stations
+        figure = map_field(product, variable=layer, observations=network)
+        assert legend_of(figure) == ["observed station"]
+    with pytest.raises(MapError, match="have no variable 'pm10'"):
+        map_field(
+            beijing.assign(pm10=beijing.pm25), variable="pm10", time=HOUR, observations=network
+        )
+
+
+def test_what_a_map_cannot_draw_is_said_with_the_remedy(beijing, network):
+    several = beijing.assign(chance=beijing.pm25.expand_dims(category=3))
+    with pytest.raises(MapError, match=r"also the dimension 'category'; .*isel\(category=0\)"):
+        map_field(several, variable="chance", time=HOUR)
+    with pytest.raises(MapError, match="also the dimension 'height'"):
+        map_stations(network.expand_dims(height=2), "pm25", time=HOUR)
+    with pytest.raises(MapError, match="observations must be a Dataset; found list"):
+        map_field(beijing, time=HOUR, observations=[1])
+    with pytest.raises(MapError, match="time=5 is no time"):
+        map_field(beijing, time=5)
+    named = map_field(
+        beijing, time=HOUR, observations=network, hidden=str(network.station[0].item())
+    )
+    assert "hidden station" in legend_of(named)
+
+
+def test_names_of_cities_leave_the_numbers_of_contours_free():
+    product = product_on((112, 120, 36, 42), 0.5)
+    product["pm25"] = 10 + 0 * product.pm25 + 5 * np.sin(3 * product.lon) * np.cos(3 * product.lat)
+    figure = map_field(product, time=HOUR, contours=True)
+    _, renderer = pixels(figure)
+    texts = figure.axes[0].texts
+    cities = [t.get_window_extent(renderer) for t in texts if t.get_style() == "italic"]
+    numbers = [t.get_window_extent(renderer) for t in texts if t.get_gid() == CONTOUR_NUMBER]
+    assert len(cities) > 3
+    assert len(numbers) > 3
+    assert not any(name.overlaps(number) for name in cities for number in numbers)
 
 
 def test_contours_pass_where_the_field_has_their_value(beijing):
@@ -486,6 +567,7 @@ def test_nothing_of_several_panels_overlaps_or_is_cut_off(beijing, network):
         ([{"colour": 3}], "a panel has no option colour; it has variable, time"),
         ([None], "a panel is a time"),
         (["2020-01-01"], "no hour 2020-01-01"),
+        (["valeu"], "a panel is a time, .* a layer.*found 'valeu'"),
         ([7], "no draws of 'pm25'"),
     ],
 )

@@ -12,9 +12,8 @@ from tqdm.auto import tqdm
 
 from aqreanalysis.atomic import atomic_file, explained
 from aqreanalysis.figures.places import Place, at_place
-from aqreanalysis.figures.sheet import BLUE, ORANGE, FigureError, axes_of, house_style
+from aqreanalysis.figures.sheet import BLUE, ORANGE, FigureError, axes_of, entitle, house_style
 from aqreanalysis.maps.frame import MapFigure
-from aqreanalysis.maps.legend import families
 from aqreanalysis.maps.video import check_video, video
 
 #: Frames of the animation of a day.
@@ -75,7 +74,7 @@ def plot_attention(outlook: xr.Dataset, place: Place | None = None, *, axes: Any
         drawn.grid(False)
         drawn.set_xlabel("past day (\u22121: the last 24 hours)")
         drawn.set_ylabel("predicted day")
-        drawn.set_title(f"Attention of the outlook: {name}", loc="left", family=families(name))
+        entitle(drawn, f"Attention of the outlook: {name}")
         drawn.figure.colorbar(image, ax=drawn, label="share (%)", pad=0.01)
     figure = drawn.figure
     assert isinstance(figure, Figure)

@@ -18,12 +18,12 @@ from aqreanalysis.figures.sheet import (
     FigureError,
     axes_of,
     clock_words,
+    entitle,
     house_style,
     legend_above,
-    name_of,
+    quantity,
 )
 from aqreanalysis.maps.colours import Colours, kind_of
-from aqreanalysis.maps.legend import families, units_of
 from aqreanalysis.maps.period import Time
 from aqreanalysis.maps.style import Style
 
@@ -105,10 +105,9 @@ def plot_cycle(
         every = 3 if cycle == "day" else 1
         drawn.set_xticks(at[::every], labels[::every])
         drawn.set_xlabel(f"{words} ({clock_words(local_time)})")
-        drawn.set_ylabel(f"{name_of(variable)} ({units_of(chosen, variable)})")
+        drawn.set_ylabel(quantity(chosen, variable))
         count = int(sum(part.size for part in parts))
-        written = f"{name}: {count:,} values".replace(",", "\u202f")
-        drawn.set_title(written, loc="left", family=families(written))
+        entitle(drawn, f"{name}: {count:,} values".replace(",", "\u202f"))
         drawn.set_ylim(bottom=min(0.0, float(np.nanmin(np.append(quartiles, 0.0)))))
         legend_above(drawn)
     figure = drawn.figure
@@ -177,11 +176,10 @@ def plot_calendar(
                 ScalarMappable(colours.norm, colours.map),
                 ax=drawn,
                 extend=colours.extend,
-                label=f"{name_of(variable)} ({units_of(chosen, variable)})",
+                label=quantity(chosen, variable),
                 pad=0.02,
             )
-        written = f"{name}: daily means, {clock_words(local_time)}"
-        drawn.set_title(written, loc="left", family=families(written))
+        entitle(drawn, f"{name}: daily means, {clock_words(local_time)}")
     figure = drawn.figure
     assert isinstance(figure, Figure)
     return figure

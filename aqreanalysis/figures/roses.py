@@ -10,8 +10,7 @@ from matplotlib.projections.polar import PolarAxes
 
 from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.figures.places import Place, at_place, drawn_variable, hours_of
-from aqreanalysis.figures.sheet import FigureError, axes_of, house_style, name_of
-from aqreanalysis.maps.legend import families, units_of
+from aqreanalysis.figures.sheet import FigureError, axes_of, entitle, house_style, quantity
 from aqreanalysis.maps.period import Time
 
 WIND_FROM, WIND_SPEED = "wind_direction", "wind_speed"
@@ -82,7 +81,7 @@ def plot_rose(
     columns = {n: chosen[n].transpose(..., TIME).values.astype(np.float64).ravel() for n in names}
     valid = np.all([np.isfinite(column) for column in columns.values()], axis=0)
     if not valid.any():
-        raise FigureError(f"{name}: no hour has both the wind and {name_of(variable)}")
+        raise FigureError(f"{name}: no hour has both the wind and {variable}")
     calm = columns[WIND_SPEED][valid] < _CALM if WIND_SPEED in columns else np.zeros(valid.sum())
     blowing = ~calm.astype(bool)
     shares, labels = _shares(
@@ -92,10 +91,9 @@ def plot_rose(
         drawn = axes_of(axes, size_in=_SIZE_IN, projection="polar")
         if not isinstance(drawn, PolarAxes):
             raise FigureError("a rose needs polar axes: figure.add_subplot(projection='polar')")
-        _draw_bars(drawn, shares, labels, f"{name_of(variable)}\n({units_of(chosen, variable)})")
+        _draw_bars(drawn, shares, labels, quantity(chosen, variable, "\n"))
         hours = f"{valid.sum():,}".replace(",", "\u202f")
-        written = f"{name}: {hours} hours, {100 * calm.mean():.0f} % calm"
-        drawn.set_title(written, loc="left", family=families(written), pad=16)
+        entitle(drawn, f"{name}: {hours} hours, {100 * calm.mean():.0f} % calm", pad=16)
     figure = drawn.figure
     assert isinstance(figure, Figure)
     return figure

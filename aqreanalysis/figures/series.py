@@ -16,11 +16,11 @@ from aqreanalysis.figures.sheet import (
     ORANGE,
     axes_of,
     date_axis,
+    entitle,
     house_style,
     legend_above,
-    name_of,
+    quantity,
 )
-from aqreanalysis.maps.legend import families, units_of
 from aqreanalysis.maps.period import Time
 from aqreanalysis.predictive import INTERVAL_90, RootNormal, freedom_of
 
@@ -89,13 +89,12 @@ def plot_series(
         _draw_values(drawn, one, variable, times, values)
         if observations is not None:
             _draw_measured(drawn, observations, place, one, variable, local_time)
-        drawn.set_ylabel(f"{name_of(variable)} ({units_of(one, variable)})")
+        drawn.set_ylabel(quantity(one, variable))
         drawn.margins(x=0)
         if np.nanmin(np.append(values, 0.0)) >= 0:
             drawn.set_ylim(bottom=0)
         date_axis(drawn, local_time)
-        written = name if title is None else title
-        drawn.set_title(written, loc="left", family=families(written))
+        entitle(drawn, name if title is None else title)
         if drawn.get_legend_handles_labels()[0]:
             legend_above(drawn)
         else:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import xarray as xr
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.maps.frame import DPI, MapFigure
+from aqreanalysis.maps.legend import as_written, families, units_of, write_as_read
 
 #: By Okabe & Ito 2008, "Color universal design", which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, DARK = "#0072b2", "#d55e00", "#009e73", "#222222"
@@ -77,12 +79,30 @@ def name_of(variable: str) -> str:
     return known.label if known else variable.replace("_", " ")
 
 
+def entitle(axes: Axes, title: str, **options: Any) -> None:
+    """Write a title, with names of stations as they are, whatever signs they hold."""
+    axes.set_title(as_written(title), loc="left", family=families(title), **options)
+
+
+def quantity(dataset: xr.Dataset, variable: str, gap: str = " ") -> str:
+    """Return what an axis shows: the name of a variable and, where it has some, its units.
+
+    Examples
+    --------
+    >>> quantity(xr.Dataset({"pm25": 1.0}), "pm25"), quantity(xr.Dataset({"index": 1}), "index")
+    ('PM$_{2.5}$ (μg m⁻³)', 'index')
+    """
+    units = units_of(dataset, variable)
+    return as_written(f"{name_of(variable)}{gap}({units})" if units else name_of(variable))
+
+
 def legend_above(axes: Axes) -> None:
     """Draw the legend above the axes, right of the title, where it covers nothing."""
     columns = len(axes.get_legend_handles_labels()[0])
-    axes.legend(
+    legend = axes.legend(
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=columns, borderpad=0.2, borderaxespad=0
     )
+    write_as_read(legend)
 
 
 def date_axis(axes: Axes, zone: str | None) -> None:

@@ -47,6 +47,8 @@ FIELD_Z, HATCH_Z, LINES_Z, GRATICULE_Z, CITY_Z, STATION_Z, WORDS_Z = (
     4.0,
     5.0,
 )
+#: Marks the numbers on contours, which names of cities leave free.
+CONTOUR_NUMBER = "contour number"
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,11 @@ def _draw_cities(frame: Frame, stations_xy: np.ndarray, wanted: Surroundings) ->
     taken += [
         (west + box[0] * wide, south + box[1] * high, west + box[2] * wide, south + box[3] * high)
         for box in wanted.covered
+    ]
+    taken += [
+        _box(np.array(text.get_position()) * frame.unit_pt, (0, 0), 0.9 * SMALL_PT, 0.9 * SMALL_PT)
+        for text in frame.axes.texts
+        if text.get_gid() == CONTOUR_NUMBER
     ]
     if wanted.scale_bar:
         taken.append(_scale_bar_box(edges, _bar_begins(wanted.covered)))

@@ -189,9 +189,10 @@ def mapped_variable(product: xr.Dataset, variable: str | None) -> str:
     names = [str(name) for name in product.data_vars]
     known = [name for name in names if name in POLLUTANTS or f"{name}_uncertainty" in names]
     if variable is not None:
+        drawable = [name for name in names if product[name].ndim > 1]
         if variable not in names:
             raise MapError(
-                f"the product has no variable {variable!r}; it has {', '.join(known or names)}"
+                f"the product has no variable {variable!r}; it has {', '.join(drawable or names)}"
             )
         return variable
     if len(known) != 1:
@@ -227,6 +228,7 @@ def cells_of(
         if name not in product:
             raise MapError(f"the product has no {name!r}; the standard error needs it")
     longitude, latitude, dims = _centres(product)
+    check_dims(product[layer], dims)
     flag_name = f"{variable}_flag"
     hourly = product[flag_name] if flag_name in product else xr.zeros_like(product[layer], np.int8)
     kinds = sorted(PRODUCT_FLAGS.values())
@@ -273,6 +275,61 @@ def select_draw(product: xr.Dataset, variable: str, draw: int | None) -> xr.Data
     return product.drop_dims(DRAW).assign({variable: one})
 
 
+def check_dims(layer: xr.DataArray, dims: Iterable[str]) -> None:
+    """Refuse a layer that lies on more than places and hours.
+
+    Raises
+    ------
+    MapError
+        If it does; the message selects one.
+
+    Examples
+    --------
+    >>> check_dims(xr.DataArray(np.zeros((2, 3)), dims=("lat", "category"), name="chance"), ["lat"])
+    Traceback (most recent call last):
+    aqreanalysis.maps.period.MapError: 'chance' has also the dimension 'category'; select one,
+    product.isel(category=0)
+    """
+    for dim in layer.dims:
+        if dim not in (*dims, TIME):
+            raise MapError(
+                f"{str(layer.name)!r} has also the dimension {str(dim)!r}; select one, "
+                f"product.isel({dim}=0)"
+            )
+
+
+def measured_variable(product: xr.Dataset, observations: xr.Dataset | None, variable: str) -> str:
+    """Return which variable of the observations belongs to a layer of a product.
+
+    Of flags, probabilities and indices it is the pollutant that they are made from: their stations
+    can be drawn, though not in the colours of the layer.
+
+    Raises
+    ------
+    MapError
+        If the observations are no Dataset.
+
+    Examples
+    --------
+    >>> product = xr.Dataset({"pm25": 1.0, "pm25_above_35": 0.1})
+    >>> measured_variable(product, xr.Dataset({"pm25": ("station", [1.0])}), "pm25_above_35")
+    'pm25'
+    """
+    if observations is None:
+        return variable
+    if not isinstance(observations, xr.Dataset):
+        raise MapError(
+            f"observations must be a Dataset; found {type(observations).__name__}. "
+            "open_observations reads one"
+        )
+    if variable in observations or variable in POLLUTANTS:
+        return variable
+    measured = [name for name in POLLUTANTS if name in observations]
+    own = [name for name in measured if variable.startswith(f"{name}_")]
+    made_from = [name for name in measured if name in product]
+    return next(iter(own + made_from + measured), variable)
+
+
 def stations_of(
     observations: xr.Dataset | None,
     hidden: xr.Dataset | Iterable[str] | None,
@@ -301,7 +358,7 @@ def stations_of(
     if isinstance(hidden, xr.Dataset):
         names = _names(hidden)
     elif hidden is not None:
-        names = np.asarray(list(hidden), str)
+        names = np.asarray([hidden] if isinstance(hidden, str) else list(hidden), str)
         _check_known(names, observations)
     parts = []
     if observations is not None:
@@ -460,6 +517,8 @@ def _values_in(stations: xr.Dataset, variable: str, period: Period, what: What) 
     series = stations[variable]
     if TIME not in series.dims:
         return series.values.astype(np.float64)
+    if not period.labels.size:  # the layer has no hours: whether a station measures at all
+        return series.mean(TIME).values.astype(np.float64)
     _check_same_hours(stations[TIME], period)
     wanted = np.isin(stations[TIME].values, period.labels)
     if not wanted.any():

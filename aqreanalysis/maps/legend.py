@@ -11,6 +11,7 @@ from matplotlib import rcParams
 from matplotlib.cbook import is_math_text
 from matplotlib.cm import ScalarMappable
 from matplotlib.font_manager import FontProperties, findfont, get_font, get_font_names
+from matplotlib.legend import Legend
 from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import MaxNLocator
 
@@ -101,6 +102,8 @@ def as_written(title: str) -> str:
     >>> print(as_written("PM$_{2.5}$"), as_written("$5 a day"), as_written(r"$\undefined$"))
     PM$_{2.5}$ $5 a day \$\undefined\$
     """
+    if "\n" in title:  # each line is drawn by itself
+        return "\n".join(map(as_written, title.split("\n")))
     if not is_math_text(title):
         return title
     try:
@@ -108,6 +111,13 @@ def as_written(title: str) -> str:
     except ValueError:
         return title.replace("$", r"\$")
     return title
+
+
+def write_as_read(legend: Legend) -> None:
+    """Let the entries of a legend be what they are called, in fonts that have their signs."""
+    for entry in legend.get_texts():
+        entry.set_fontfamily(families(entry.get_text()))
+        entry.set_text(as_written(entry.get_text()))
 
 
 def families(text: str) -> list[str]:
@@ -188,7 +198,7 @@ def write_sheet(
 
 def write_around(frame: Frame, sheet: Sheet, entries: list[Any]) -> None:
     """Write title and subtitle above, legend and caption below all that a figure has."""
-    caption = textwrap.wrap(sheet.caption, _CAPTION_CHARACTERS)
+    caption = textwrap.wrap(as_written(sheet.caption), _CAPTION_CHARACTERS)
     columns = _columns(entries)
     rows = -(-len(entries) // columns)
     below = _GAP_IN + rows * _ROW_IN + _GAP_IN + len(caption) * _LINE_IN + _GAP_IN
@@ -196,11 +206,11 @@ def write_around(frame: Frame, sheet: Sheet, entries: list[Any]) -> None:
     figure = frame.figure
     height = figure.get_figheight()
     left = LEFT_IN / WIDTH_IN
-    for text, size, weight, down in (
+    for words, size, weight, down in (
         (sheet.title, TITLE_PT, "bold", 0.18),
         (sheet.subtitle, SUBTITLE_PT, "normal", 0.5),
     ):
-        if text:
+        if text := as_written(words):
             family = families(text)
             room_in = figure.get_figwidth() - LEFT_IN - 0.15
             fitted = fitted_size(figure, text, size, room_in, weight=weight, family=family)
@@ -208,10 +218,11 @@ def write_around(frame: Frame, sheet: Sheet, entries: list[Any]) -> None:
                 left, 1 - down / height, text, size=fitted, weight=weight, va="top", family=family
             )
     figure.text(
-        left, _GAP_IN / height, "\n".join(caption), size=SMALL_PT, va="bottom", color="#555555"
-    )
+        left, _GAP_IN / height, "\n".join(caption), size=SMALL_PT, va="bottom", color="#555555",
+        family=families(sheet.caption),
+    )  # fmt: skip
     if entries:
-        figure.legend(
+        legend = figure.legend(
             handles=entries,
             loc="upper left",
             bbox_to_anchor=(left, (below - _GAP_IN) / height),
@@ -222,6 +233,7 @@ def write_around(frame: Frame, sheet: Sheet, entries: list[Any]) -> None:
             borderaxespad=0,
             columnspacing=1.6,
         )
+        write_as_read(legend)
 
 
 def fitted_size(figure: Any, text: str, size: float, room_in: float, **font: Any) -> float:
@@ -259,10 +271,8 @@ def draw_colour_bar(frame: Frame, colours: Colours, label: str, *, below: bool =
         extendfrac=0.03,
         ticks=MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]) if below else None,
     )
-    if below:
-        bar.set_label(label, size=TEXT_PT)
-    else:
-        bar.set_label(label, size=SUBTITLE_PT, labelpad=8)
+    size, padding = (TEXT_PT, None) if below else (SUBTITLE_PT, 8)
+    bar.set_label(as_written(label), size=size, labelpad=padding, family=families(label))
     bar.ax.tick_params(labelsize=TEXT_PT)
 
 
@@ -270,16 +280,19 @@ def _write_in_axes(
     frame: Frame, sheet: Sheet, colours: Colours, entries: list[Any], *, bar: bool
 ) -> None:
     """Write title, colour bar and legend beside and in axes of the caller's."""
-    title = "\n".join(text for text in (sheet.title, sheet.subtitle) if text)
+    title = as_written("\n".join(text for text in (sheet.title, sheet.subtitle) if text))
     frame.axes.set_title(title, loc="left", fontsize=TEXT_PT, family=families(title))
     if bar and colours.present and colours.classes is None:
         frame.figure.colorbar(
             ScalarMappable(colours.norm, colours.map),
             ax=frame.axes,
             extend=colours.extend,
-            label=sheet.label,
+            label=as_written(sheet.label),
             fraction=0.046,
             pad=0.03,
         )
     if entries:
-        frame.axes.legend(handles=entries, loc="upper right", fontsize=SMALL_PT, framealpha=0.9)
+        legend = frame.axes.legend(
+            handles=entries, loc="upper right", fontsize=SMALL_PT, framealpha=0.9
+        )
+        write_as_read(legend)

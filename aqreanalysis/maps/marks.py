@@ -11,7 +11,14 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.patheffects import withStroke
 
 from aqreanalysis.conventions import PRODUCT_FLAGS
-from aqreanalysis.maps.basemap import FIELD_Z, HATCH_Z, LINES_Z, STATION_Z, WORDS_Z
+from aqreanalysis.maps.basemap import (
+    CONTOUR_NUMBER,
+    FIELD_Z,
+    HATCH_Z,
+    LINES_Z,
+    STATION_Z,
+    WORDS_Z,
+)
 from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.frame import SMALL_PT, TITLE_PT, Frame, centre_of, project
 from aqreanalysis.maps.layers import ORIGINS, Cells, Stations, usual_step
@@ -343,6 +350,7 @@ def _draw_contours(frame: Frame, meshes: list[Mesh], colours: Colours, style: St
         )  # fmt: skip
         for text in Axes.clabel(frame.axes, drawn, fontsize=SMALL_PT, fmt="%g"):
             text.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.7)])
+            text.set_gid(CONTOUR_NUMBER)
 
 
 def _area(mesh: Mesh, chosen: np.ndarray) -> Any:

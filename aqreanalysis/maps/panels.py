@@ -193,12 +193,20 @@ def _options(product: xr.Dataset, panel: Any) -> tuple[xr.Dataset, dict[str, Any
         return product, {"what": panel}
     if isinstance(panel, str) and panel in product.data_vars:
         return product, {"variable": panel}
-    if isinstance(panel, str | pd.Timestamp | np.datetime64 | datetime | slice):
+    if isinstance(panel, pd.Timestamp | np.datetime64 | datetime | slice) or _is_time(panel):
         return product, {"time": panel}
     raise MapError(
         "a panel is a time, 'value', 'uncertainty', a layer, the number of a draw, a product or a "
         f"mapping of options; found {panel!r}"
     )
+
+
+def _is_time(panel: Any) -> bool:
+    """Return whether a panel is the text of a time."""
+    try:
+        return isinstance(panel, str) and pd.Timestamp(panel) is not pd.NaT
+    except ValueError:
+        return False
 
 
 def _groups(panels: Sequence[Panel]) -> dict[Any, list[int]]:
@@ -274,7 +282,7 @@ def _draw_bars(
         labels = {panels[number].scene.described(of_group).label for number in members}
         label = labels.pop() if len(labels) == 1 else panels[members[0]].scene.units
         room_in = axes.get_position().height * frame.figure.get_figheight()
-        lines = _two_lines(label, int(room_in / _LETTER_IN))
+        lines = _two_lines(as_written(label), int(room_in / _LETTER_IN))
         longest = max(lines, key=len, default="")
         size = SUBTITLE_PT if len(lines) < 2 else TEXT_PT
         size = fitted_size(frame.figure, longest, size, room_in)
@@ -307,7 +315,7 @@ def _name(panels: Sequence[Panel], frames: Sequence[Frame], zone: str | None) ->
     differing = [len(set(column)) > 1 for column in zip(*facts, strict=True)]
     for panel, frame, own in zip(panels, frames, facts, strict=True):
         said = ", ".join(fact for fact, other in zip(own, differing, strict=True) if other and fact)
-        text = as_written(panel.name) if panel.name else f"{said[:1].upper()}{said[1:]}"
+        text = as_written(panel.name or f"{said[:1].upper()}{said[1:]}")
         room_in = frame.axes.get_position().width * frame.figure.get_figwidth()
         family = families(text)
         size = fitted_size(frame.figure, text, _TITLE_PT, room_in, family=family)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Period:
         if self.labels.size == 1:
             return f"{texts[0]} UTC{self._convention(1)}{local}"
         return (
-            f"{summary} of {self.labels.size} {self._unit(self.labels.size)}, "
+            f"{summary} of {self.labels.size} {self.unit(self.labels.size)}, "
             f"{texts[0]} to {texts[1]} UTC{self._convention(self.labels.size)}{local}"
         )
 
@@ -60,7 +61,7 @@ class Period:
         ends = texts[0] if self.labels.size == 1 else " to ".join(texts)
         return f", {ends} in {zone.replace('_', ' ')}"
 
-    def _unit(self, count: int) -> str:
+    def unit(self, count: int) -> str:
         """Return the word for the averaging period."""
         word = {1.0: "hour", 24.0: "day"}.get(self.step_hours or 1.0, "period")
         return word if count == 1 else f"{word}s"
@@ -70,7 +71,7 @@ class Period:
         """What a label means: "hour starting", "day ending"; nothing where it is not stated."""
         if self.time_label is None:
             return ""
-        return f"{self._unit(1)} {'starting' if self.time_label == 'start' else 'ending'}"
+        return f"{self.unit(1)} {'starting' if self.time_label == 'start' else 'ending'}"
 
     def _convention(self, count: int) -> str:
         """Return what the label of a period means, in brackets."""
@@ -170,6 +171,8 @@ def _utc(time: Any) -> str | pd.Timestamp | None:
     if time is None:
         return None
     try:
+        if isinstance(time, Real):
+            raise TypeError("a number is no time")
         stamp = pd.Timestamp(time)
     except (ValueError, TypeError) as error:
         raise MapError(

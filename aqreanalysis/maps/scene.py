@@ -1,12 +1,12 @@
 """What a map shows, before it is drawn: a layer of a product or of stations, and its words."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, REFERENCE, TIME
+from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, REFERENCE, STATION, TIME
 from aqreanalysis.maps.colours import Colours, kind_of, says_difference
 from aqreanalysis.maps.frame import Frame
 from aqreanalysis.maps.layers import (
@@ -15,10 +15,12 @@ from aqreanalysis.maps.layers import (
     Stations,
     What,
     cells_of,
+    check_dims,
     check_what,
     classes_of,
     error_correlation,
     mapped_variable,
+    measured_variable,
     select_draw,
     stations_of,
     with_single_flags,
@@ -136,7 +138,8 @@ class Scene:
             parts.append(f"{under} of these lie{'s' if under == 1 else ''} under an inset")
         if self.period.labels.size > 1:
             if self.classes is None:
-                parts.append(f"A mean needs {MINIMUM_CAPTURE:.0%} of its hours".replace("%", " %"))
+                needed = f"{100 * MINIMUM_CAPTURE:.0f} % of its {self.period.unit(2)}"
+                parts.append(f"A mean needs {needed}")
             if self.what == "uncertainty":
                 parts.append(_ON_ERRORS[self.error == ERROR_OF_MEAN])
         parts.append("Coastlines, borders and cities: Natural Earth")
@@ -155,7 +158,7 @@ class Scene:
             "outlook": "stations with an outlook",
         }
         said = [
-            f"{number} {words}"
+            f"{number} {words if number != 1 else words.replace('stations', 'station')}"
             for origin, words in counts.items()
             if (number := int((origins == origin).sum()))
         ]
@@ -194,13 +197,15 @@ def field_scene(
     check_what(request.what)
     product = select_start(product, request.start)
     product = with_single_flags(select_draw(product, variable, request.draw), variable)
+    measured = measured_variable(product, observations, variable)
     if TIME not in product[variable].dims and TIME in product.dims:
         # A variable without time, such as the distance to the nearest station.
         product = product[[variable]].drop_vars(TIME, errors="ignore")
     selected, period = select_period(product, request.time)
     cells = cells_of(selected, variable, what=request.what, with_error=with_error)
-    stations = stations_of(observations, hidden, variable, period)
-    return _scene(product, variable, request, period, cells, stations)
+    stations = stations_of(observations, hidden, measured, period)
+    scene = _scene(product, variable, request, period, cells, stations)
+    return replace(scene, coloured=scene.coloured and measured == variable)
 
 
 def station_scene(
@@ -221,6 +226,7 @@ def station_scene(
     observations = select_start(observations, request.start)
     if variable in observations:
         observations = select_draw(observations, variable, request.draw)
+        check_dims(observations[variable], [STATION])
         observations = with_single_flags(observations, variable)
     selected, period = select_period(observations, request.time)
     stations = stations_of(selected, hidden, variable, period, request.what)

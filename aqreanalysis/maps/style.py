@@ -118,7 +118,9 @@ class Style:
         if self.inset is None:
             return ()
         several: Iterable[Any] = [self.inset]
-        if not isinstance(self.inset, str) and not _are_numbers(self.inset):
+        if not isinstance(self.inset, str) and not (
+            _are_numbers(self.inset) and np.ndim(self.inset) < 2
+        ):
             several = self.inset
         return tuple(checked_region(one, "inset") for one in several)
 
