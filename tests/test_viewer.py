@@ -235,6 +235,8 @@ def test_what_cannot_be_viewed_is_refused_with_the_remedy(tmp_path, monkeypatch)
     several = product.expand_dims(forecast_reference_time=3)
     refused(r"select one, product.isel\(forecast_reference_time=0\)", several)
     refused("such as Asia/Shanghai; found 'Mars/Base'", error=ValueError, time_zone="Mars/Base")
+    one = product.isel(lat=[0], lon=[0]).drop_vars(["lat_bnds", "lon_bnds"], errors="ignore")
+    refused("give the product lat_bnds and lon_bnds, or draw its series", one)
     refused("ascending numbers", error=ValueError, limits=(5.0, 5.0))
     observations = make_observations(label="end")
     refused("time_label='end', the product has 'start'", observations=observations)
@@ -498,6 +500,33 @@ def test_means_of_days_have_the_interval_of_their_quantiles(open_page):
     value = float(daily.pm25[0].values.ravel()[27])
     assert ends == pytest.approx([0.8 * value, 1.3 * value], rel=0.02)
     assert opened.text("#utc") == "2014-11-01 UTC"
+
+
+def test_places_are_chosen_without_a_pointer(open_page):
+    product, observations = make_product().load(), make_observations()
+    opened = open_page(product, observations=observations)
+    for key, name in (
+        ("Down", "Gate (a)"),
+        ("Down", "Lake (b)"),
+        ("Up", "Gate (a)"),
+        ("Up", "Olympic (ç)"),
+    ):
+        opened.page.keyboard.press(f"Arrow{key}")
+        assert opened.text("#name") == name
+        assert "measured: " in opened.text("#readout")
+    opened.page.keyboard.press("Escape")
+    cells = open_page(product)
+    cells.page.keyboard.press("ArrowDown")
+    assert not cells.page.is_visible("#panel")  # there is no station
+    cells.page.keyboard.press("Enter")
+    assert cells.text("#name").startswith("Cell at 39.5")
+    assert cells.page.is_visible("#series canvas")
+
+
+def test_filled_gaps_are_not_called_measured(open_page):
+    filled = make_observations().assign(pm25_origin=make_observations().pm25.astype(np.int8) * 0)
+    filled["pm25"].attrs = {"units": "ug m-3", "coverage_content_type": "physicalMeasurement"}
+    assert open_page(filled).text("h1").endswith("measured at stations, gaps filled")
 
 
 def test_the_command_writes_a_page_and_refuses_before_it_reads(run, tmp_path):

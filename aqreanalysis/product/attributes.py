@@ -261,6 +261,8 @@ def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     }
     measured = types == {MEASURED}
     made = "measured at stations" if measured else "analysed from station measurements"
+    if measured and any(f"{n}_origin" in product for n in product.data_vars):
+        made += ", gaps filled"
     estimated = (
         "estimated from the measurements of an air-quality network, with one standard error "
     )

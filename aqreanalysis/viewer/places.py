@@ -10,7 +10,8 @@ from aqreanalysis.conventions import STATION
 from aqreanalysis.maps.natural_earth import Region
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.product import crs_of
-from aqreanalysis.product.coordinates import layout_of
+from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
+from aqreanalysis.viewer.layers import ViewerError
 from aqreanalysis.viewer.surroundings import NORTHERNMOST
 
 #: Pixels of the picture for the side of a cell, and of a side of the picture at most.
@@ -45,6 +46,11 @@ class Raster:
 def raster_of(product: xr.Dataset, whole: xr.Dataset) -> Raster:
     """Return the picture of the cells of a product, of which some may be left out of a whole one.
 
+    Raises
+    ------
+    ViewerError
+        If the grid has a single cell whose bounds nothing states.
+
     Examples
     --------
     >>> import aqreanalysis as aqr
@@ -55,6 +61,13 @@ def raster_of(product: xr.Dataset, whole: xr.Dataset) -> Raster:
     ((115.0, 119.0, 37.5, 41.0), '8 × 7 cells of 0.5°')
     """
     layout = layout_of(product)
+    unknown = [name for name in HORIZONTAL[layout] if f"{name}_bnds" not in whole]
+    if layout != "curvilinear" and unknown:
+        raise ViewerError(
+            "how large the one cell is does not follow from its place: give the product "
+            f"{' and '.join(f'{name}_bnds' for name in unknown)}, or draw its series with "
+            "product.aqnet.plot_series"
+        )
     if layout == "geographic":
         return _of_degrees(product, whole)
     if layout == "projected":

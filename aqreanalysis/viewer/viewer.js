@@ -340,6 +340,14 @@
   /* ---- The series of a place ---- */
 
   const ring = L.circleMarker([0, 0], { radius: 9, color: "#0072b2", weight: 3, fill: false, interactive: false, pane: "names" });
+  function chooseStation(by) {
+    if (!circles.length) return;
+    const last = state.place ? state.place.station : null;
+    const next = last === null ? (by > 0 ? 0 : circles.length - 1) : (last + by + circles.length) % circles.length;
+    const latlng = circles[next].getLatLng();
+    map.panInside(latlng, { padding: [40, 40], animate: false });
+    choose({ station: next, cell: grid ? cellAt(latlng) : null, latlng });
+  }
   function choose(place) {
     if (!place) return;
     state.place = state.pointer = place;
@@ -523,6 +531,8 @@
     if (event.key in moves) go(state.frame + moves[event.key]);
     else if (event.key === " " && event.target.tagName !== "BUTTON") play(!state.timer);
     else if (event.key === "Escape") close();
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") chooseStation(event.key === "ArrowDown" ? 1 : -1);
+    else if (event.key === "Enter" && !event.target.closest("button, a")) choose(placeAt(map.getCenter(), page.stations ? Infinity : 14));
     else return;
     event.preventDefault();
   });
