@@ -92,6 +92,20 @@ def test_a_script_of_the_gallery_is_short_and_has_a_title(script):
     )
 
 
+@pytest.mark.parametrize(
+    "page", [*DOCS.glob("*.md"), DOCS.parent / "README.md"], ids=lambda p: p.name
+)
+def test_tables_are_whole_and_no_root_depends_on_a_font(page):
+    text = page.read_text()
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n?)+", prose, flags=re.MULTILINE):
+        rows = table.splitlines()
+        assert len(rows) > 2, rows
+        assert re.fullmatch(r"[|\s:-]+", rows[1]), rows
+    # A browser without a mathematical font draws no sign of a root: write a power.
+    assert "\\sqrt" not in prose
+
+
 def test_the_lines_of_the_first_page_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "start.md").read_text(), re.DOTALL)
