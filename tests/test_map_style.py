@@ -1,6 +1,7 @@
 """Maps say what their values are, and are drawn as asked: colours, insets, panels, errors."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -295,6 +296,15 @@ def test_an_option_that_is_unknown_and_a_region_as_a_word_are_refused(beijing):
     west, east, south, north = map_field(beijing, time=HOUR, region="Beijing").axes[0].get_extent()
     assert west < east
     assert south < north
+
+
+def test_a_mean_of_days_needs_days(beijing):
+    days = beijing.isel(time=slice(3)).assign_coords(
+        time=HOURS[0] + pd.to_timedelta([0, 1, 2], "D")
+    )
+    days.time.attrs = {"time_label": "start", "step_hours": 24.0}
+    assert "A mean needs 75 % of its days." in words_on(map_field(days))
+    assert "A mean needs 75 % of its hours." in words_on(map_field(beijing))
 
 
 def test_a_list_of_one_inset_is_one_inset(beijing):
