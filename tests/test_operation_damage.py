@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from operation_cases import SMALL
 
 import aqreanalysis as aqr
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
@@ -16,9 +17,6 @@ from aqreanalysis.operation.journal import NAME
 from aqreanalysis.operation.periods import hours_of
 from aqreanalysis.product import ProductError
 
-SMALL = Configuration(
-    bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
-)
 QUICK = Schedule(covariance_updates=2, updates=0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from aqreanalysis.conventions import TIME
 from aqreanalysis.methods.neural.batches import clock_of
 from aqreanalysis.operation.journal import Journal
-from aqreanalysis.operation.versions import chunk_numbers
+from aqreanalysis.operation.versions import chunk_numbers, chunks_of
 from aqreanalysis.product import ProductError, open_product
 
 
@@ -34,7 +34,6 @@ def _faults(store: Path, journal: Journal) -> Iterator[str]:
     """Yield what is wrong with a store."""
     try:
         arrays = json.loads((store / ".zmetadata").read_text(encoding="utf-8"))["metadata"]
-        chunk = int(arrays[f"{journal.request['variable']}/.zarray"]["chunks"][0])
     except (OSError, ValueError, KeyError, TypeError) as failure:
         yield f"its .zmetadata cannot be read ({type(failure).__name__}: {failure})"
         return
@@ -50,6 +49,7 @@ def _faults(store: Path, journal: Journal) -> Iterator[str]:
         _, first = clock_of(product)
         if (first, product.sizes[TIME]) != (journal.first, journal.hours.size):
             yield f"its {product.sizes[TIME]} hours are not those of its journal"
+    chunk = chunks_of(store, journal.request["variable"])[TIME]
     if set(journal.blocks) != set(range(journal.first // chunk, -(-journal.stop // chunk))):
         yield "its journal does not have all blocks of its hours"
 
