@@ -60,8 +60,8 @@ def request_of(
         return {**DEFAULTS, **asked, **facts}
     for name, value in facts.items():
         before = journal.request.get(name)
-        if name == "origin_hours" and value != before:
-            minutes = (value - float(before)) % facts["step_hours"] * 60
+        if name == "origin_hours" and value != before and before is not None:
+            minutes = (value - before) % facts["step_hours"] * 60
             raise ProductError(
                 f"the times of these observations are {minutes:g} minutes after those of {store}: "
                 "correct them, or name another store"
