@@ -140,6 +140,14 @@ def test_a_model_with_other_windows_is_refused_though_it_may_be_new(
         aqr.update(begun, observed, model=shorter, new_model=True)
 
 
+def test_a_model_of_another_variable_is_refused(begun: Path) -> None:
+    renamed = complete().rename(pm25="pm10")
+    renamed.pm10.attrs |= {"standard_name": "mass_concentration_of_pm10_ambient_aerosol_in_air"}
+    other = aqr.Reanalyser(SMALL, schedule=QUICK, progress=False).fit(renamed, "pm10")
+    with pytest.raises(ProductError, match="has variable 'pm25'; now it is 'pm10'"):
+        aqr.update(begun, renamed, model=other, new_model=True)
+
+
 def test_files_of_days_within_the_store_are_refused(
     begun: Path, observed: xr.Dataset, model: aqr.Reanalyser
 ) -> None:

@@ -1,4 +1,4 @@
-"""Damage to a store, found before a run builds on it: what is missing, or is not as the journal."""
+"""Damage to a store, before a run builds on it: what is missing, or is not as its journal."""
 
 import json
 from collections.abc import Iterator

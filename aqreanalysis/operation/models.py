@@ -81,7 +81,8 @@ def check_same(
     """
     if journal is None:
         return
-    size, block = current.model.reach.window_steps, chunks_of(store, current.model.variable)[TIME]
+    size = current.model.reach.window_steps
+    block = chunks_of(store, journal.request["variable"])[TIME]
     if size != block:
         raise ProductError(
             f"{store} has blocks of {block} steps, and windows of this model have {size}: give a "
