@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from aqreanalysis.cli import main
+from aqreanalysis.cli.statuses import NOTHING_NEW
 from aqreanalysis.datasets import synthetic_network
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
@@ -37,7 +39,9 @@ SMALL = Configuration(
 )
 QUICK = Schedule(covariance_updates=2, updates=2, check_every=2, windows=2, validation_windows=2)
 #: Texts of a result that differ from run to run.
-_DATED = (".zattrs", ".zmetadata")
+_DATED = (".zattrs", ".zmetadata", ".update.json")
+#: What a store is updated from.
+_UPDATE = ("stations-#.csv", "--model", "known", "--quality", "ignore", *GRID)
 KINDS = ("kill", "full", "two")
 
 
@@ -86,6 +90,7 @@ def cases() -> list[Case]:
         ),
         Case("Zarr", "a.zarr", command("reanalyse", "stations-#.csv", "-o", "a.zarr", *kriging)),
         Case("fit", "model", _saved),
+        Case("update", "u.zarr", partial(_updated, command("update", "u.zarr", *_UPDATE))),
         Case(
             "verify",
             "v.html",
@@ -101,16 +106,29 @@ def cases() -> list[Case]:
     ]
 
 
+def _updated(run: Callable[[int], None], version: int) -> None:
+    """Update a store; that there is nothing new is as good as done."""
+    try:
+        run(version)
+    except SystemExit as ended:
+        if ended.code != NOTHING_NEW.number:
+            raise
+
+
 def _saved(version: int) -> None:
     """Fit a small model and save it, as ``aqreanalysis fit`` does."""
     from aqreanalysis.observations import open_observations
 
     observed = open_observations(f"stations-{version}.csv")
-    model = Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observed, "pm25")
     try:
-        model.save("model")
+        _model(observed).save("model")
     except OSError as error:  # of which the command line makes one message
         raise SystemExit(1) from error
+
+
+def _model(observed: xr.Dataset) -> Reanalyser:
+    """Return a small model of some stations."""
+    return Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observed, "pm25")
 
 
 def prepared(folder: Path) -> None:
@@ -118,6 +136,8 @@ def prepared(folder: Path) -> None:
     for version in (0, 1):
         observed = synthetic_network(hours=48, seed=version).observations.isel(station=slice(12))
         observed.aqnet.to_table(folder / f"stations-{version}.csv")
+        if not version:
+            _model(observed).save(folder / "known")
         product = observed.aqnet.reanalyse(method="idw", grid=0.5, progress=False)
         product.aqnet.to_netcdf(folder / f"field-{version}.nc", progress=False)
 

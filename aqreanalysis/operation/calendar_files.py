@@ -60,15 +60,18 @@ def write_periods(
     return written
 
 
-def folder_of_files(path: str | os.PathLike[str]) -> Path:
+def folder_of_files(path: str | os.PathLike[str], store: Path) -> Path:
     """Return a folder for files, which is made if there is none.
 
     Raises
     ------
     ProductError
-        If it cannot be made, or nothing can be written to it.
+        If it cannot be made, nothing can be written to it, or it lies in the store, of which the
+        next version would not have the files.
     """
     folder = Path(path)
+    if Path(os.path.realpath(folder)).is_relative_to(store):
+        raise ProductError(f"{folder} lies in the store {store}: name a folder outside it")
     with explained(folder, ProductError):
         folder.mkdir(parents=True, exist_ok=True)
     check_target(folder / "x.nc", overwrite=True, error=ProductError)

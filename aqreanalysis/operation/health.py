@@ -114,6 +114,15 @@ def health(
             buffer_km=None,
             scored=scored,
         )
+    except VerificationError:  # its remedy is another number of parts
+        logger.warning(
+            "no health figure: it needs %d stations at different places that report in the last %d "
+            "hours. Leave --health out for a smaller network",
+            PARTS,
+            hours,
+        )
+        return None
+    try:
         shape = (1, observations.sizes[STATION], size)
         estimate, error, median = np.full((3, *shape), np.nan)
         freedom = np.full(shape[:2], np.inf)
@@ -123,7 +132,7 @@ def health(
             estimate[0, fold.hidden], error[0, fold.hidden] = result[:2]
             median[0, fold.hidden], freedom[0, fold.hidden] = result.median, result.freedom
             distance[fold.hidden] = fold.distance_km(observations)
-    except (VerificationError, ValueError) as failure:
+    except ValueError as failure:
         logger.warning("no health figure: %s", failure)
         return None
     truth = np.where(scored, values_of(observations, variable), np.nan)

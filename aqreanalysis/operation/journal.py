@@ -3,12 +3,15 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, get_args
 
 import numpy as np
 
+from aqreanalysis.observations import Quality
 from aqreanalysis.operation.digests import Digests
+from aqreanalysis.predictive import check_quantiles, check_statistic
 from aqreanalysis.product import ProductError
+from aqreanalysis.product.rounding import check_digits
 
 #: Name of the file in the store.
 NAME = ".update.json"
@@ -110,16 +113,16 @@ class Journal:
                 )
             models = stated["models"]
             return cls(
-                request=dict(stated["request"]),
+                request=_whole_request(stated["request"]),
                 first=int(stated["first"]),
-                hours=np.array(stated["hours"], np.uint64),
+                hours=np.array(list(map(int, stated["hours"])), np.uint64),
                 blocks={
                     int(number): Made(int(digest), int(begin), str(models[model]))
                     for number, (digest, begin, model) in stated["blocks"].items()
                 },
                 history=tuple(map(str, stated["history"])),
                 runs=int(stated["runs"]),
-                stated=dict(stated["stated"]),
+                stated={str(name): str(text) for name, text in stated["stated"].items()},
             )
         except FileNotFoundError as error:
             raise ProductError(
@@ -133,6 +136,8 @@ class Journal:
             IndexError,
             AttributeError,
             OverflowError,
+            RecursionError,
+            OSError,
         ) as error:
             if isinstance(error, ProductError):
                 raise
@@ -140,3 +145,16 @@ class Journal:
                 f"{path} cannot be read ({type(error).__name__}: {error}): take the store from a "
                 "backup, or name another one, which update then makes"
             ) from error
+
+
+def _whole_request(stated: Any) -> dict[str, Any]:
+    """Return what was asked for, once it is known that nothing of it is lost or means nothing."""
+    request = dict(stated)
+    for name in ("variable", "step_hours", "time_label", "origin_hours"):
+        request[name]
+    if request["quality"] not in get_args(Quality):
+        raise ValueError(f"quality is {request['quality']!r}")
+    check_statistic(request["statistic"])
+    check_quantiles(request["quantiles"])
+    check_digits(request["significant_digits"])
+    return request

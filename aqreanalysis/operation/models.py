@@ -14,6 +14,7 @@ from aqreanalysis.geography import attributes, learned_names
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.observations import Quality, step_hours, usable, valid_variable
 from aqreanalysis.operation.journal import Journal
+from aqreanalysis.operation.versions import chunks_of
 from aqreanalysis.product import ProductError
 
 logger = logging.getLogger(__name__)
@@ -71,14 +72,23 @@ def current_model(
 def check_same(
     store: Path, journal: Journal | None, current: CurrentModel, *, may_change: bool
 ) -> None:
-    """Refuse another model than a store was made with, unless it may change.
+    """Refuse another model than a store was made with, unless it may change and has its windows.
 
     Raises
     ------
     ProductError
         Naming both.
     """
-    if journal is None or may_change or journal.model == current.digest:
+    if journal is None:
+        return
+    size = current.model.reach.window_steps
+    block = chunks_of(store, journal.request["variable"])[TIME]
+    if size != block:
+        raise ProductError(
+            f"{store} has blocks of {block} steps, and windows of this model have {size}: give a "
+            "model with the same core_steps, or name another store"
+        )
+    if may_change or journal.model == current.digest:
         return
     raise ProductError(
         f"{store} was last estimated by the model {journal.model}, and this is {current.digest}. "

@@ -40,7 +40,7 @@ def hours_of(name: str, span: Duration | None) -> float | None:
     if isinstance(span, int | float):
         hours = float(span)
     else:
-        parts = re.fullmatch(r"\s*([\d.]+)\s*([hdw])\s*", str(span))
+        parts = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([hdw])\s*", str(span))
         if parts is None:
             raise ValueError(f"{name} is a duration such as 54h, 5d or 2w; found {span!r}")
         hours = float(parts[1]) * {"h": 1, "d": 24, "w": 168}[parts[2]]

@@ -59,10 +59,17 @@ def request_of(
     if journal is None:
         return {**DEFAULTS, **asked, **facts}
     for name, value in facts.items():
-        if journal.request.get(name) != value:
+        before = journal.request.get(name)
+        if name == "origin_hours" and value != before and before is not None:
+            minutes = (value - before) % facts["step_hours"] * 60
             raise ProductError(
-                f"{store} has {name} {journal.request.get(name)!r}; now it is {value!r}. Name "
-                "another store for these observations and this model"
+                f"the times of these observations are {minutes:g} minutes after those of {store}: "
+                "correct them, or name another store"
+            )
+        if value != before:
+            raise ProductError(
+                f"{store} has {name} {before!r}; now it is {value!r}. Name another store for these "
+                "observations and this model"
             )
     for name, value in asked.items():
         before = journal.request.get(name)

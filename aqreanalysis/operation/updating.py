@@ -24,6 +24,7 @@ from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import Quality
 from aqreanalysis.operation.calendar_files import Per, folder_of_files, write_periods
+from aqreanalysis.operation.damage import check_undamaged
 from aqreanalysis.operation.health import ALARM, health
 from aqreanalysis.operation.journal import Journal
 from aqreanalysis.operation.measurements import taken, up_to
@@ -188,10 +189,12 @@ def update(
     hours = {name: hours_of(name, span) for name, span in spans.items()}
     check_zarr()
     check_store(target, overwrite=True)
-    folder = None if netcdf is None else folder_of_files(netcdf)
+    folder = None if netcdf is None else folder_of_files(netcdf, target)
     with _locked(target):
         clean(target)
         journal = Journal.read(target) if target.exists() else None
+        if journal is not None:
+            check_undamaged(target, journal)
         observations = up_to(observations, now)
         current = current_model(
             model,

@@ -8,6 +8,7 @@ that was killed.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from aqreanalysis.product.zarr_store import stored_form
 LABELS_TOGETHER = 4096
 #: Encodings of a layer that a new version shares with the one before.
 _SHARED = ("chunks", "compressors", "filters", "dtype")
+#: Names of the files of chunks.
+_CHUNK = re.compile(r"\d+(\.\d+)*")
 
 
 def write_version(
@@ -80,7 +83,14 @@ def write_version(
     if earlier is not None:
         _encode_as_before(form, earlier)
     with explained(target, ProductError), atomic_folder(target) as partial:
-        form.to_zarr(partial, mode="w-", zarr_format=2, consolidated=True, compute=False)
+        form.to_zarr(
+            partial,
+            mode="w-",
+            zarr_format=2,
+            consolidated=True,
+            compute=False,
+            write_empty_chunks=True,  # a chunk without a file is a lost one
+        )
         if earlier is not None:
             for name, layer in form.data_vars.items():
                 if TIME in layer.dims:
@@ -96,7 +106,12 @@ def write_version(
             fixed = [n for n, variable in values.variables.items() if TIME not in variable.dims]
             values = values.drop_vars([*fixed, *(n for n in values.coords if n not in fixed)])
             values.to_zarr(
-                partial, region={TIME: span}, mode="r+", zarr_format=2, consolidated=True
+                partial,
+                region={TIME: span},
+                mode="r+",
+                zarr_format=2,
+                consolidated=True,
+                write_empty_chunks=True,
             )
         journal.write(partial)
 
@@ -132,7 +147,7 @@ def _take_over(earlier: Path, new: Path, axis: int, dropped: int, spans: Sequenc
     changing = {
         number for span in spans for number in range(span.start // size, -(-span.stop // size))
     }
-    for path, number in _chunk_files(earlier):
+    for path, number in chunk_numbers(earlier):
         number[axis] -= dropped // size
         if number[axis] < 0:
             continue
@@ -153,10 +168,13 @@ def _link(path: Path, place: Path) -> None:
         shutil.copyfile(path, place)
 
 
-def _chunk_files(array: Path) -> Iterator[tuple[Path, list[int]]]:
-    """Yield the files of the chunks of an array, and their numbers along its dimensions."""
+def chunk_numbers(array: Path) -> Iterator[tuple[Path, list[int]]]:
+    """Yield the files of the chunks of an array, and their numbers along its dimensions.
+
+    Files of other programs, such as ``Thumbs.db``, are none.
+    """
     for path in sorted(array.iterdir()):
-        if not path.name.startswith("."):
+        if _CHUNK.fullmatch(path.name) and path.is_file():
             yield path, [int(number) for number in path.name.split(".")]
 
 

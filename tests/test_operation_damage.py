@@ -1,0 +1,179 @@
+"""Damage to a store of hourly operation: found before a run builds on it, and left as it is."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from operation_cases import SMALL
+
+import aqreanalysis as aqr
+from aqreanalysis.methods.neural.configuration import Configuration, Schedule
+from aqreanalysis.operation.journal import NAME
+from aqreanalysis.operation.periods import hours_of
+from aqreanalysis.product import ProductError
+
+QUICK = Schedule(covariance_updates=2, updates=0)
+
+
+def complete() -> xr.Dataset:
+    """Return eight stations and a hundred hours."""
+    return aqr.synthetic_network(hours=100, seed=3).observations[["pm25"]].isel(station=slice(8))
+
+
+@pytest.fixture(scope="module")
+def observed() -> xr.Dataset:
+    """Return eight stations, none of which reports for 72 hours."""
+    whole = complete()
+    values = whole.pm25.values.copy()
+    values[:, 16:88] = np.nan
+    return whole.assign(pm25=whole.pm25.copy(data=values))
+
+
+@pytest.fixture(scope="module")
+def model(observed: xr.Dataset) -> aqr.Reanalyser:
+    """Return a model of the covariance alone."""
+    return aqr.Reanalyser(SMALL, schedule=QUICK, progress=False).fit(complete(), "pm25")
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, observed: xr.Dataset, model: aqr.Reanalyser
+) -> Path:
+    """Return a store that no test changes."""
+    path = tmp_path_factory.mktemp("made") / "pm25.zarr"
+    aqr.update(path, observed.isel(time=slice(96)), model=model, grid=1.0, quality="ignore")
+    return path
+
+
+@pytest.fixture
+def begun(tmp_path: Path, made: Path) -> Path:
+    """Return a copy of the store."""
+    return Path(shutil.copytree(made, tmp_path / "pm25.zarr"))
+
+
+def edited(**changes: Any) -> Callable[[Path], object]:
+    """Return what changes entries of a journal."""
+
+    def edit(store: Path) -> None:
+        stated = json.loads((store / NAME).read_text())
+        for name, change in changes.items():
+            stated[name] = change(stated[name])
+        (store / NAME).write_text(json.dumps(stated))
+
+    return edit
+
+
+def without(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return what leaves entries out."""
+    return lambda entries: {key: entries[key] for key in entries if key not in names}
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    """Return all files of a store."""
+    return {str(path): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda s: (s / "pm25" / "1.0.0").unlink(), r"1 of 8 chunks of pm25 are missing or empty"),
+        (lambda s: (s / "pm25" / "3.0.0").unlink(), r"1 of 8 chunks of pm25 are missing"),
+        (lambda s: (s / "pm25_flag" / "1.0.0").write_bytes(b""), "1 of 8 chunks of pm25_flag"),
+        (lambda s: shutil.rmtree(s / "pm25_uncertainty"), "pm25_uncertainty cannot be read"),
+        (lambda s: shutil.rmtree(s / "lat"), "lat cannot be read"),
+        (lambda s: (s / "time" / "0").unlink(), "1 of 1 chunks of time"),
+        (lambda s: (s / "pm25" / ".zarray").write_text("{"), "pm25 cannot be read"),
+        (lambda s: (s / "pm25" / ".zattrs").unlink(), "pm25 cannot be read"),
+        (lambda s: (s / ".zmetadata").unlink(), r"its \.zmetadata cannot be read"),
+        (lambda s: (s / ".zmetadata").write_text("{"), r"its \.zmetadata cannot be read"),
+        (edited(first=lambda first: first + 12), "96 hours are not those of its journal"),
+        (edited(hours=lambda hours: hours[:-1]), "96 hours are not those of its journal"),
+        (edited(blocks=lambda blocks: {}), "does not have all blocks"),
+        (edited(blocks=lambda blocks: dict([*blocks.items()][:3])), "does not have all blocks"),
+        (edited(hours=lambda hours: [hours]), r"cannot be read \(TypeError"),
+        (edited(request=without("quality")), r"cannot be read \(KeyError: 'quality'"),
+        (edited(request=without("significant_digits")), "KeyError: 'significant_digits'"),
+        (edited(request=lambda asked: asked | {"statistic": "x"}), "must be 'median' or 'mean'"),
+        (edited(request=lambda asked: asked | {"quality": "x"}), "quality is 'x'"),
+        (lambda s: (s / NAME).write_text("[" * 100_000), "cannot be read"),
+        (lambda s: ((s / NAME).unlink(), (s / NAME).mkdir()), "IsADirectoryError|PermissionError"),
+    ],
+)
+def test_a_damaged_store_is_refused_and_left_as_it_is(
+    begun: Path,
+    observed: xr.Dataset,
+    model: aqr.Reanalyser,
+    damage: Callable[[Path], object],
+    message: str,
+) -> None:
+    damage(begun)
+    before = contents(begun)
+    with pytest.raises(ProductError, match=f"({message}).* from a backup"):
+        aqr.update(begun, observed, model=model)
+    assert contents(begun) == before
+
+
+def test_hours_without_an_estimate_and_files_of_others_are_no_damage(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser
+) -> None:
+    (begun / "pm25" / "Thumbs.db").touch()
+    assert aqr.update(begun, observed, model=model).added == 4
+    assert not (begun / "pm25" / "Thumbs.db").exists()
+    with aqr.open_product(begun) as product:
+        assert product.pm25[48:60].isnull().all()
+    assert (begun / "pm25" / "4.0.0").exists()
+
+
+def test_a_model_with_other_windows_is_refused_though_it_may_be_new(
+    begun: Path, observed: xr.Dataset
+) -> None:
+    other = Configuration(
+        bands=(0.4, 1.2), core_steps=8, margin_steps=4, encoder_width=8, decoder_width=8
+    )
+    shorter = aqr.Reanalyser(other, schedule=QUICK, progress=False).fit(complete(), "pm25")
+    with pytest.raises(ProductError, match=r"blocks of 12 steps, .* have 8: give a model"):
+        aqr.update(begun, observed, model=shorter, new_model=True)
+
+
+def test_a_model_of_another_variable_is_refused(begun: Path) -> None:
+    renamed = complete().rename(pm25="pm10")
+    renamed.pm10.attrs |= {"standard_name": "mass_concentration_of_pm10_ambient_aerosol_in_air"}
+    other = aqr.Reanalyser(SMALL, schedule=QUICK, progress=False).fit(renamed, "pm10")
+    with pytest.raises(ProductError, match="has variable 'pm25'; now it is 'pm10'"):
+        aqr.update(begun, renamed, model=other, new_model=True)
+
+
+def test_files_of_days_within_the_store_are_refused(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser
+) -> None:
+    for folder in (begun, begun / "files"):
+        with pytest.raises(ProductError, match=r"lies in the store .* a folder outside it"):
+            aqr.update(begun, observed, model=model, netcdf=folder)
+        assert not (begun / "files").exists()
+
+
+def test_half_an_hour_later_is_said_in_minutes(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser
+) -> None:
+    later = observed.assign_coords(time=observed.time + np.timedelta64(30, "m"))
+    later.time.attrs = observed.time.attrs
+    with pytest.raises(ProductError, match="are 30 minutes after those of"):
+        aqr.update(begun, later, model=model)
+
+
+def test_a_duration_with_two_points_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"last is a duration such as .*; found '1\.2\.3d'"):
+        hours_of("last", "1.2.3d")
+
+
+def test_health_of_a_small_network_says_what_it_needs(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser, caplog: pytest.LogCaptureFixture
+) -> None:
+    few = observed.isel(station=slice(3))
+    assert aqr.update(begun, few, model=model, health_over="1d").health is None
+    assert "needs 5 stations at different places that report in the last 24 hours" in caplog.text
