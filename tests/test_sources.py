@@ -494,7 +494,7 @@ def test_maxima_of_epa_stay_maxima_in_a_product(tmp_path):
             "Date": ["01/02/2020", "01/03/2020", "01/04/2020"] * 2,
             "Site ID": ["360010012"] * 3 + ["360010013"] * 3,
             "POC": 1,
-            "Daily Max 8-hour Ozone Concentration": 0.03,
+            "Daily Max 8-hour Ozone Concentration": [0.03, 0.04, 0.05, 0.03, 0.04, 0.06],
             "UNITS": "ppm",
             "Site Name": "HILL",
             "AQS_PARAMETER_CODE": 44201,

@@ -87,7 +87,7 @@ class Colours:
         )
         between = (values[:-1] + values[1:]) / 2
         norm = BoundaryNorm([values[0] - 1, *between, values[-1] + 1], values.size)
-        colours = ListedColormap(classes.colours)
+        colours = ListedColormap(list(classes.colours))  # an array of texts is read by few versions
         return cls(colours, norm, bool(np.isfinite(both).any()), "neither", entries)
 
     def ticks(self) -> np.ndarray:
