@@ -273,6 +273,7 @@ def test_a_colour_map_of_any_name_is_taken(beijing):
         ({"cmap": "virids"}, "no colour map 'virids'; near are viridis"),
         ({"centre": 9, "limits": (0, 1)}, "centre=9 must lie between"),
         ({"uncertain": "blur"}, "'fade' or 'hatch'"),
+        ({"size_by_value": "yes", "bar": 5}, "size_by_value='yes', bar=5"),
         ({"error_above": 3}, "needs uncertain="),
         ({"local_time": "Asia/Peking"}, "no time zone 'Asia/Peking'"),
         ({"local_time": "../etc"}, r"no time zone '\.\./etc'"),

@@ -31,6 +31,7 @@ from aqreanalysis.maps import (
 )
 from aqreanalysis.maps.colours import robust_limits
 from aqreanalysis.maps.frame import project, projection_for
+from aqreanalysis.maps.layers import classes_of
 from tools import make_natural_earth
 
 HOURS = pd.date_range("2014-11-03", periods=30, freq="h")
@@ -478,6 +479,19 @@ def test_a_projection_fits_its_region_and_shows_all_of_it(region, kind):
     assert np.isfinite(y).all()
     # A parallel runs through the middle from west to east; upwards is north.
     assert kind is ccrs.NorthPolarStereo or (np.diff(x[4]) > 0).all()
+
+
+def test_a_quantile_is_hatched_where_its_estimate_is_flagged(beijing):
+    beijing["pm25_flag"][0, 2:5] = 1
+    beijing["pm25_q95"] = beijing.pm25 * 2
+    figure = map_field(beijing, variable="pm25_q95", time="2014-11-03T00")
+    assert any(patch.get_hatch() for patch in figure.axes[0].patches)
+
+
+def test_classes_of_pollutants_are_called_as_pollutants_are(beijing):
+    classes = {"flag_values": [0, 1, 2], "flag_meanings": "no_index pm25 o3"}
+    layer = xr.zeros_like(beijing.pm25, np.int8).assign_attrs(classes)
+    assert classes_of(layer).names == ("no index", "PM2.5", "O3")
 
 
 def test_hatching_covers_the_flagged_cells_and_no_others(beijing):

@@ -1,6 +1,7 @@
 """The data of a map: cells of a field and stations, each with its mean over the period."""
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 What = Literal["value", "uncertainty"]
 #: What a value at a station may be, in the order of the legend.
 ORIGINS = ("measured", "filled", "estimated", "outlook", "hidden")
-
+#: Pollutants as classes are called by them.
+_PLAIN_NAMES = {name: re.sub("[${}_]", "", known.label) for name, known in POLLUTANTS.items()}
 #: Colours of classes for which a layer states none, such as those of flags.
 _CLASS_COLOURS = (
     *("#d9d9d9", "#80b1d3", "#fdb462", "#fb8072", "#b3de69", "#bc80bd", "#8dd3c7", "#ffed6f"),
@@ -64,7 +66,7 @@ def classes_of(layer: xr.DataArray) -> Classes | None:
     order = np.argsort(values)
     return Classes(
         tuple(values[order].tolist()),
-        tuple(names[at].replace("_", " ") for at in order),
+        tuple(_PLAIN_NAMES.get(names[at], names[at].replace("_", " ")) for at in order),
         tuple(colours[at] for at in order),
     )
 
@@ -230,6 +232,8 @@ def cells_of(
     longitude, latitude, dims = _centres(product)
     check_dims(product[layer], dims)
     flag_name = f"{variable}_flag"
+    if flag_name not in product and classes_of(product[layer]) is None:  # such as of a quantile
+        flag_name = f"{variable.split('_')[0]}_flag"
     hourly = product[flag_name] if flag_name in product else xr.zeros_like(product[layer], np.int8)
     kinds = sorted(PRODUCT_FLAGS.values())
     # One pass over lazy blocks: a year of a large grid is never in memory.

@@ -86,6 +86,7 @@ class Style:
             self._cmap_fault(),
             self._uncertain_fault(),
             self._zone_fault(),
+            self._switch_fault(),
         )
         faults = [fault for fault in checks if fault]
         try:
@@ -136,6 +137,14 @@ class Style:
         chosen = cm.cmaps[self.cmap]
         assert isinstance(chosen, Colormap)
         return chosen
+
+    def _switch_fault(self) -> str:
+        """Return which switches are neither True nor False."""
+        switches = ("size_by_value", "cities", "bar", "legend", "caption")
+        wrong = [
+            f"{n}={getattr(self, n)!r}" for n in switches if getattr(self, n) not in (True, False)
+        ]
+        return f"switches are True or False; found {', '.join(wrong)}" if wrong else ""
 
     def _limits_fault(self) -> str:
         """Return what is wrong with the limits and the centre."""
