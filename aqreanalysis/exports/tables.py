@@ -73,20 +73,23 @@ def parquet_to_geopackage(
 ) -> None:
     """Make a GeoPackage of a GeoParquet file, block by block; attributes become metadata."""
     import pyogrio
-    from pyarrow import dataset
+    from pyarrow import RecordBatchReader
+    from pyarrow.parquet import ParquetFile
 
-    table = dataset.dataset(parquet, format="parquet")
-    geo = json.loads(table.schema.metadata[b"geo"])
-    column = geo["primary_column"]
-    crs = geo["columns"][column]["crs"]
-    pyogrio.write_arrow(
-        table.scanner().to_reader(),
-        path,
-        driver="GPKG",
-        layer=layer,
-        geometry_name=column,
-        geometry_type=geometry,
-        crs=json.dumps(crs),
-        layer_metadata=dict(attributes),
-        VERSION="1.2",  # which programs of 2018 read
-    )
+    # In this thread alone: Arrow's scanner, read by GDAL, was seen to wait for its threads forever.
+    with ParquetFile(parquet, pre_buffer=False) as file:
+        schema = file.schema_arrow
+        geo = json.loads(schema.metadata[b"geo"])
+        column = geo["primary_column"]
+        crs = geo["columns"][column]["crs"]
+        pyogrio.write_arrow(
+            RecordBatchReader.from_batches(schema, file.iter_batches(use_threads=False)),
+            path,
+            driver="GPKG",
+            layer=layer,
+            geometry_name=column,
+            geometry_type=geometry,
+            crs=json.dumps(crs),
+            layer_metadata=dict(attributes),
+            VERSION="1.2",  # which programs of 2018 read
+        )
