@@ -1,7 +1,6 @@
 """A target's nearest stations: where they lie, how they fade out, and what is summed over them."""
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -38,10 +37,6 @@ class Neighbourhood:
     fading: Tensor
     log_noise: Tensor
     contrast: Tensor
-
-    def of(self, rows: Tensor) -> Self:
-        """Return the neighbourhoods of some of the targets, by row."""
-        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def scatter(self, weight: Tensor, stations: int) -> Tensor:
         """Return (n, station, ...) of weights (n, k, ...): zero for all but the neighbours."""
