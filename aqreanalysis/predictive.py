@@ -179,7 +179,7 @@ class RootNormal:
         error *= 4
         error += variance * (_kurtosis(self.freedom) - 1)
         error *= variance
-        return np.sqrt(error)
+        return np.sqrt(error, out=error) if np.ndim(error) else np.sqrt(error)
 
     def estimate(self, statistic: Statistic = "median") -> np.ndarray:
         """Return the median or the mean."""

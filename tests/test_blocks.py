@@ -182,6 +182,13 @@ def test_stations_are_looked_for_block_by_block(searched):
     assert searched == [500 * 600] * 2
 
 
+def test_the_flags_of_all_hours_and_the_distance_share_one_search(searched):
+    field = predicted(chunks={"time": 6, "lat": 2})
+    searched.clear()
+    field.compute()
+    assert sum(searched) == np.prod(GRID.shape)
+
+
 def test_fields_that_differ_are_never_taken_for_each_other():
     # dask merges tasks with equal names; two models over one grid must not have them.
     one, other = predicted(Waves(0.0)), predicted(Waves(5.0))

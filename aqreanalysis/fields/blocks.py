@@ -12,7 +12,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, quantile_name
 from aqreanalysis.grid import Grid
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.network import Neighbours, StationNetwork
 from aqreanalysis.predictive import (
     DEGREES_OF_FREEDOM,
     RootNormal,
@@ -258,9 +258,14 @@ class _Blocks:
         rows, columns = (step_numbers(0, cuts) for cuts in self._cuts(sizes))
         prepared = of_spans(_Blocks.prepared, engine, spans)
         nothing = np.empty((0, 0, 0))
+        nearest = da.blockwise(  # flags of all hours and the distance share one search
+            *(_Blocks.nearest, "rc", engine, None, rows, "r", columns, "c"),
+            meta=np.empty((0, 0), object),
+            align_arrays=False,
+        )
         blocks = da.blockwise(  # each a tuple of its layers
             *(_Blocks.compute, "trc", engine, None, hours, "t", rows, "r", columns, "c"),
-            *(prepared, "t"),
+            *(prepared, "t", nearest, "rc"),
             meta=nothing.astype(object),
             align_arrays=False,
         )
@@ -269,7 +274,7 @@ class _Blocks:
             for number, number_type in enumerate(self.written.types.values())
         ]
         distance = da.blockwise(
-            *(_Blocks.nearest_km, "rc", engine, None, rows, "r", columns, "c"),
+            *(_distance_km, "rc", nearest, "rc", rows, "r"),
             meta=np.empty((0, 0), np.float32),
             align_arrays=False,
         )
@@ -277,12 +282,12 @@ class _Blocks:
             return layers, distance
         return [layer[..., 0] for layer in layers], distance[..., 0]
 
-    def nearest_km(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return the distance to the nearest station in one block, (rows, columns) float32."""
-        nearest = self.network.neighbours(
-            *self.targets.within(span_of(rows), span_of(columns)), k=1
-        )
-        return nearest.distance_km.reshape(rows.size, -1).astype(np.float32)
+    def nearest(self, rows: np.ndarray, columns: np.ndarray) -> Neighbours:
+        """Return the stations nearest to the cells of one block: those that a flag counts."""
+        longitude, latitude = self.targets.within(span_of(rows), span_of(columns))
+        counted = 1 if self.observed.all() else min(COUNTED_NEIGHBOURS, self.network.size)
+        near = self.network.neighbours(longitude, latitude, k=counted)
+        return Neighbours(near.index.astype(np.int32), near.distance_km[:, :1])
 
     def _cuts(self, sizes: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the sizes of the blocks along rows and columns."""
@@ -304,7 +309,12 @@ class _Blocks:
         return cast(GridField, self.field) if on_grid else None
 
     def compute(
-        self, hours: np.ndarray, rows: np.ndarray, columns: np.ndarray, prepared: Any
+        self,
+        hours: np.ndarray,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        prepared: Any,
+        nearest: Neighbours,
     ) -> tuple[np.ndarray, ...]:
         """Return the layers of one block of consecutive hours, rows and columns, in this order."""
         span, row, column = span_of(hours), span_of(rows), span_of(columns)
@@ -314,7 +324,7 @@ class _Blocks:
         else:
             distribution = self.field(longitude, latitude, span)
         nothing = _unknown(distribution, (longitude.size, hours.size))
-        flag = self._flag(longitude, latitude, span)
+        flag = self._flag(nearest, span)
         if nothing is not None:
             flag[nothing] = PRODUCT_FLAGS["no_estimate"]
         shape = (hours.size, longitude.size)
@@ -329,19 +339,14 @@ class _Blocks:
                 layer[part] = values.T
         return tuple(layer.reshape(hours.size, rows.size, columns.size) for layer in layers)
 
-    def _flag(self, longitude: np.ndarray, latitude: np.ndarray, span: slice) -> np.ndarray:
+    def _flag(self, nearest: Neighbours, span: slice) -> np.ndarray:
         """Return the flags of one block, (cells, hours) int8, as if all of it had an estimate."""
-        all_report = bool(self.observed[:, span].all())
-        near = self.network.neighbours(
-            longitude, latitude, k=1 if all_report else COUNTED_NEIGHBOURS
-        )
-        far = near.distance_km[:, :1] > self.support_km
+        far = nearest.distance_km > self.support_km
         flag = np.repeat(
             far * np.int8(PRODUCT_FLAGS["far_from_stations"]), span.stop - span.start, 1
         )
-        if not all_report:
-            index = near.index[:, : len(self.observed)]  # no station is absent
-            few = self._reporting(index, span) < min(FEW_STATIONS, index.shape[1])
+        if not self.observed[:, span].all():
+            few = self._reporting(nearest.index, span) < min(FEW_STATIONS, nearest.index.shape[1])
             flag[few] = PRODUCT_FLAGS["few_stations_reporting"]
         return flag
 
@@ -353,6 +358,11 @@ class _Blocks:
         each = np.ones(index.size, np.int8)
         counted = csr_array((each, index.ravel(), rows), shape=(len(index), len(self.observed)))
         return counted @ self.observed[:, span].view(np.int8)
+
+
+def _distance_km(nearest: Neighbours, rows: np.ndarray) -> np.ndarray:
+    """Return the distance to the nearest station in one block, (rows, columns) float32."""
+    return nearest.distance_km.reshape(rows.size, -1).astype(np.float32)
 
 
 def _unknown(distribution: Any, expected: tuple[int, int]) -> np.ndarray | None:

@@ -29,8 +29,8 @@ AT_STATION_KM = 1e-4
 #: Least squared error next to a station, as a share of the mean squared one: equal distances do not
 #: tell it, and a monitor is never exact.
 LEAST_SQUARE = 0.01
-#: Values that are summed at once: 1 MB in float32, so that a sum stays in the cache.
-TILE_VALUES = 1 << 18
+#: Values that are summed at once: 2 MB in float32, so that sums stay in the cache, in few calls.
+TILE_VALUES = 1 << 19
 #: Exponent up to which weights on the globe, times values, are numbers of float32.
 FLOAT32_POWER = 4.0
 
@@ -287,7 +287,10 @@ class _InverseDistanceField:
         most = np.float32(max(self.variance, at_station))
         for tile in tiles(*mean.shape, values=TILE_VALUES):
             mean[tile], nearest_km = self.weighting(longitude[tile], latitude[tile], hours)
-            spread[tile] = np.sqrt(np.minimum(at_station + growth * nearest_km, most))
+            variance = np.multiply(growth, nearest_km, dtype=np.float32)
+            variance += at_station
+            np.minimum(variance, most, out=variance)
+            spread[tile] = np.sqrt(variance, out=variance)
         # What is left next to a station is its own noise.
         noise = np.sqrt(self.squared_error[0])
         return on_scale(mean, spread, self.transform, noise=noise, signed=not self.never_negative)
