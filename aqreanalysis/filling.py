@@ -9,7 +9,6 @@ import torch
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, pollutant
-from aqreanalysis.derived.layers import with_layers
 from aqreanalysis.methods.kriging.gaps import NearbyStations
 from aqreanalysis.methods.kriging.made_gaps import Fillings, proven_spread
 from aqreanalysis.methods.neural.configuration import Schedule
@@ -20,6 +19,7 @@ from aqreanalysis.methods.series import bounded
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import Quality, usable, valid_variable, values_of
 from aqreanalysis.predictive import DEGREES_OF_FREEDOM
+from aqreanalysis.product.provenance import with_layers
 
 #: Meaning of the values of ``<variable>_origin``.
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})

@@ -175,6 +175,13 @@ def test_import_loads_nothing_heavy():
     assert in_new_interpreter(code) == ""
 
 
+def test_a_reanalysis_loads_nothing_that_it_has_no_use_for():
+    others = ["scipy.stats", "aqreanalysis.observations.sources", "aqreanalysis.derived"]
+    others += ["aqreanalysis.outlook", "aqreanalysis.maps", "torch"]
+    code = f"import sys, aqreanalysis.reanalysis; print(*(set({others}) & set(sys.modules)))"
+    assert in_new_interpreter(code) == ""
+
+
 def test_import_is_quick():
     code = (
         "import time; begin = time.process_time(); import xarray; xarray_s = time.process_time() "

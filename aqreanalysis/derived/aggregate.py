@@ -27,7 +27,6 @@ from aqreanalysis.derived.layers import (
     check_units,
     usual_step_hours,
     with_all_hours,
-    with_layers,
 )
 from aqreanalysis.derived.statistics import (
     ROUNDING,
@@ -47,6 +46,7 @@ from aqreanalysis.predictive import (
     freedom_of,
 )
 from aqreanalysis.product import LEAD, REFERENCE, restore_metadata
+from aqreanalysis.product.provenance import with_layers
 from aqreanalysis.product.statistics import AVERAGING
 
 logger = logging.getLogger(__name__)

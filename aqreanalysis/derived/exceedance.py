@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, pollutant, quantile_name
-from aqreanalysis.derived.layers import check_units, with_layers
+from aqreanalysis.derived.layers import check_units
 from aqreanalysis.derived.statistics import limit_name
 from aqreanalysis.predictive import RootNormal, freedom_of
+from aqreanalysis.product.provenance import with_layers
 
 
 def exceedance(

@@ -13,9 +13,9 @@ from aqreanalysis.derived.layers import (
     running_means,
     usual_step_hours,
     with_all_hours,
-    with_layers,
 )
 from aqreanalysis.derived.tables import INDICES, IndexTable, Term
+from aqreanalysis.product.provenance import with_layers
 
 #: Litres of a mole of air at 25 degrees Celsius and 1 atm, at which the tables' ppb are meant.
 _MOLAR_VOLUME = 24.45

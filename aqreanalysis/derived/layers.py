@@ -1,22 +1,10 @@
-"""What products and what is derived from them have in common: units, time, history."""
-
-from datetime import UTC, datetime
-from importlib.metadata import version
+"""What all that is derived from products has in common: units and time."""
 
 import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, DRAW, MINIMUM_CAPTURE, TIME
 from aqreanalysis.observations import step_hours
-
-
-def with_layers(dataset: xr.Dataset, layers: dict[str, xr.DataArray], made: str) -> xr.Dataset:
-    """Return a dataset with further layers, and in its history what was made."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    line = f"{now} aqreanalysis {version('aqreanalysis')}: {made}"
-    before = dataset.attrs.get("history")
-    history = f"{before}\n{line}" if before else line
-    return dataset.assign(layers).assign_attrs(history=history)
 
 
 def check_units(layer: xr.DataArray) -> None:

@@ -1,10 +1,11 @@
 """Observations: what a valid (station, time) Dataset is, and how one is made of any source."""
 
-from aqreanalysis.observations.archive.writing import write_archive
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from aqreanalysis.observations.checks.plausibility import Suspicion, suspicions
 from aqreanalysis.observations.checks.quality import QualityLimits
 from aqreanalysis.observations.checks.units import concentration_factor, to_concentration
-from aqreanalysis.observations.combining import combine
 from aqreanalysis.observations.contract import (
     default_variable,
     find_faults,
@@ -25,7 +26,6 @@ from aqreanalysis.observations.quality_control import (
     qc_table,
     usable,
 )
-from aqreanalysis.observations.reading import open_observations, open_stations
 from aqreanalysis.observations.time_axis import (
     period_bounds,
     selected_hours,
@@ -33,7 +33,22 @@ from aqreanalysis.observations.time_axis import (
     time_bounds,
     utc_period,
 )
-from aqreanalysis.observations.writing import long_table, write_table
+
+if TYPE_CHECKING:
+    from aqreanalysis.observations.archive.writing import write_archive
+    from aqreanalysis.observations.combining import combine
+    from aqreanalysis.observations.reading import open_observations, open_stations
+    from aqreanalysis.observations.writing import long_table, write_table
+
+# What reads and writes files is imported when it is first used.
+_HOMES = {
+    "combine": "combining",
+    "long_table": "writing",
+    "open_observations": "reading",
+    "open_stations": "reading",
+    "write_archive": "archive.writing",
+    "write_table": "writing",
+}
 
 __all__ = [
     "QC_FLAGS",
@@ -69,3 +84,10 @@ __all__ = [
     "write_archive",
     "write_table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of `_HOMES` from its module, imported now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -107,6 +107,15 @@ def build_product(
     return restore_metadata(product.assign_attrs(provenance))
 
 
+def with_layers(dataset: xr.Dataset, layers: dict[str, xr.DataArray], made: str) -> xr.Dataset:
+    """Return a dataset with further layers, and in its history what was made."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    line = f"{now} aqreanalysis {version('aqreanalysis')}: {made}"
+    before = dataset.attrs.get("history")
+    history = f"{before}\n{line}" if before else line
+    return dataset.assign(layers).assign_attrs(history=history)
+
+
 def _variable_faults(field: xr.Dataset, observations: xr.Dataset, variable: str) -> list[str]:
     """Return faults of the name of the variable, and of Datasets that lack it or time."""
     name = pollutant(variable).name

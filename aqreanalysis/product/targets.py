@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import missing_class
-from aqreanalysis.derived.layers import with_layers
 from aqreanalysis.foreign.files import Source
 from aqreanalysis.foreign.grids import grid_like
 from aqreanalysis.foreign.polygons import Polygons, PolygonSource
@@ -19,6 +18,7 @@ from aqreanalysis.grid import Grid, whole_cells
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.coordinates import check_crs
+from aqreanalysis.product.provenance import with_layers
 from aqreanalysis.product.variables import ProductError
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,6 @@ from aqreanalysis.derived.aggregate import (
     check_aggregate,
     of_draws,
 )
-from aqreanalysis.derived.layers import with_layers
 from aqreanalysis.derived.zones.population import PopulationSource
 from aqreanalysis.derived.zones.series import ZoneSeries
 from aqreanalysis.derived.zones.shapes import named_zones
@@ -37,6 +36,7 @@ from aqreanalysis.foreign.grids import grid_like
 from aqreanalysis.foreign.polygons import PolygonSource
 from aqreanalysis.product import REFERENCE
 from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
+from aqreanalysis.product.provenance import with_layers
 
 if TYPE_CHECKING:
     import geopandas

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import ndtr
 
@@ -114,6 +113,8 @@ def fit_freedom(error: np.ndarray, spread: np.ndarray) -> float:
     >>> 7 < fit_freedom(rng.standard_t(8, size=9999), np.ones(9999)) < 9
     True
     """
+    from scipy import stats  # here: a saved model predicts without its third of a second
+
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.abs(error) / spread
     ratio = ratio[np.isfinite(ratio)]
