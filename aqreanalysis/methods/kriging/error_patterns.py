@@ -5,12 +5,13 @@ of it, each with its noise n, by the weights w of ordinary kriging:
 
 .. math:: e(x) = Z(x) - \sum_j w_j(x) (Z(x_j) + n_j).
 
-Z is a sum of plane waves whose lengths and directions follow the spectrum of the variogram
-(spectral simulation: Chiles & Delfiner 2012, Geostatistics, section 7.5), in the three dimensions
-around the sphere, in which distances are chords. What the stations leave of each wave is a pattern
-of the error, and so is what they add by their noise. The product of the patterns of two places is
-the covariance of their errors. Errors of other methods are taken to go together as those of kriging
-do; at stations left out, those of the neural method do.
+Z is a sum of waves whose lengths and directions follow the spectrum of the variogram (spectral
+simulation: Chiles & Delfiner 2012, Geostatistics, section 7.5), in the three dimensions around the
+sphere, in which distances are chords. They are plane waves, but for a gentle bend of their crests.
+What the stations leave of each wave is a pattern of the error, and so is what they add by their
+noise. The product of the patterns of two places is the covariance of their errors. Errors of other
+methods are taken to go together as those of kriging do; at stations left out, those of the neural
+method do.
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ REPORTING = 0.5
 #: Length over 2 pi of the shortest wave of the field, and the longest of a monitor's noise, km:
 #: places closer than this are one.
 SHORTEST_KM = 0.5
+#: Angle by which the crests of a wave bend, radians, and over how many of its lengths: a crest that
+#: is straight shows as a streak across a whole map.
+BEND, BENDS_OVER = 0.3, 4.0
 #: Multiples of the golden section fill an interval evenly, however many there are.
 GOLDEN = (np.sqrt(5) - 1) / 2
 #: Numbers of waves from which some are chosen.
@@ -143,16 +147,23 @@ class KrigingPatterns:
 def _waves(
     longitude: np.ndarray, latitude: np.ndarray, number: np.ndarray, amplitude: np.ndarray
 ) -> np.ndarray:
-    """Return cosines and sines of plane waves at places, (n, 2 waves).
+    """Return cosines and sines of waves at places, (n, 2 waves).
 
-    ``number`` is in radians per km; their directions are spread evenly over the sphere.
+    ``number`` is in radians per km; their directions are spread evenly over the sphere, and bend.
     """
     wave = np.arange(number.size)
     # Neighbours in number are not neighbours in direction.
     up = 1 - (2 * np.argsort(GOLDEN * wave % 1) + 1) / number.size
     around, level = 2 * np.pi * GOLDEN * wave, np.sqrt(1 - up**2)
     direction = np.stack([level * np.cos(around), level * np.sin(around), up])
-    phase = EARTH_RADIUS_KM * unit_vectors(longitude, latitude) @ (direction * number)
+    side = np.cross(direction, np.roll(direction, number.size // 3, axis=1), axis=0)
+    side /= np.linalg.norm(side, axis=0)
+    places = EARTH_RADIUS_KM * unit_vectors(longitude, latitude)
+    number = number / np.sqrt(1 + BEND**2)  # what bends is shorter across
+    phase = places @ (direction * number)
+    for across, start in ((side, GOLDEN), (np.cross(direction, side, axis=0), GOLDEN**2)):
+        turn = places @ (across * number / BENDS_OVER) + 2 * np.pi * start * wave
+        phase += BEND * BENDS_OVER * np.sin(turn)
     return np.concatenate([amplitude * np.cos(phase), amplitude * np.sin(phase)], axis=1)
 
 
@@ -160,13 +171,14 @@ def _spectrum(variogram: Variogram, spacing_km: float) -> tuple[np.ndarray, np.n
     """Return the numbers of waves, radians per km, and amplitudes that make up the variogram.
 
     Half of them are as frequent as their variance says. The others are spread over the lengths
-    from the range down to less than the spacing of the stations, of which errors consist.
+    from the range down to a tenth of the spacing of the stations: errors consist of these, and
+    the shortest are many, so that none shows by itself.
     """
     reach = variogram.range_km
     number = np.geomspace(1e-3 / reach, max(1e3 / reach, 1 / SHORTEST_KM), SPECTRUM)
     share = _density(variogram.model, number * reach)
     share /= share.sum()
-    important = (number > 0.5 / reach) & (number < 20 / spacing_km)
+    important = (number > 0.5 / reach) & (number < 60 / spacing_km)
     chosen = share / 2
     if important.any():
         chosen = chosen + important / important.sum() / 2
