@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -20,6 +21,8 @@ STATIONS, HOURS, CELL = 116, 240, 0.1
 VECTORISED_HOURS, CLOSEST_HOURS, CLOSEST_CELLS = 8, 1, 3000
 NEIGHBOURS = 12
 REPEATS = 5
+#: Draws beside the field, and runs of these.
+DRAWS, DRAWN_REPEATS = 50, 2
 #: With all of its layers; and as it is where hidden stations do not prove the network, which is
 #: nearly everywhere.
 NEURAL = ("neural, all layers", "neural, covariance alone")
@@ -64,11 +67,28 @@ def ours(hours: int = HOURS) -> Iterator[Timed]:
             if method is None:
                 method = network_of(observations, heads=name == NEURAL[0])
             yield timed(f"{name}, {what}", values, partial(_computed, method, observations, grid))
+            if name == NEURAL[1] and missing:
+                drawn = partial(_drawn, method, observations, grid)
+                yield timed(f"{name}, and {DRAWS} draws, {what}", values, drawn, DRAWN_REPEATS)
 
 
 def _computed(method: Any, observations: xr.Dataset, grid: Grid) -> None:
     """Compute a field anew, in all threads that dask takes."""
     method.predict(observations, grid).compute()
+
+
+def _drawn(method: Any, observations: xr.Dataset, grid: Grid) -> None:
+    """Compute a product with draws anew, block by block as it is written, and store nothing."""
+    product = observations.aqnet.reanalyse(method=method, grid=grid, draws=DRAWS, quality="ignore")
+    layers = [layer.data for layer in product.data_vars.values() if layer.chunks]
+    da.store(layers, [_Nowhere()] * len(layers), lock=False)
+
+
+class _Nowhere:
+    """Takes what is stored, and stores nothing."""
+
+    def __setitem__(self, part: Any, values: np.ndarray) -> None:
+        """Store nothing."""
 
 
 def peers(hours: int = HOURS) -> Iterator[Timed]:
