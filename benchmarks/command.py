@@ -67,8 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     hidden.add_argument(
         "--methods", type=_words, default=list(measuring.DEFAULT_METHODS),
         help=f"by comma, of {', '.join(measuring.DEFAULT_METHODS)}, which are the default, and "
-        f"{measuring.COVARIANCE}, which is neural without its network, and "
-        f"{', '.join(measuring.VARIANTS)}, which leave a part of it out",
+        f"{measuring.COVARIANCE}, which is neural without its network, {measuring.NETWORK}, of "
+        "which the network is trained even without covariates, and "
+        f"{', '.join(measuring.VARIANTS.keys() - {measuring.NETWORK})}, which leave a part of that "
+        "out",
     )  # fmt: skip
     hidden.add_argument("--folds", type=_numbers, help="splits by number from 0 (default: all)")
     hidden.add_argument("--seeds", type=_numbers, default=[0], help="of neural (default: 0)")

@@ -14,7 +14,7 @@ from aqreanalysis import Configuration, Reanalyser, Schedule
 from aqreanalysis.methods import METHODS, Method, fit
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
-from aqreanalysis.methods.neural.configuration import PARTS
+from aqreanalysis.methods.neural.configuration import PARTS, UPDATES
 from aqreanalysis.predictive import Statistic
 from aqreanalysis.verification import (
     HiddenEstimates,
@@ -29,8 +29,11 @@ from benchmarks.scores import Scores, mean_scores, scores_by, scores_of
 
 #: The protocol's own method of known score; not a method of the package's list.
 REFERENCE = "reference"
-#: The neural method without one of its parts: what each is worth.
-VARIANTS = {f"without_{part}": Configuration(without=(part,)) for part in PARTS}
+#: The neural method whose network is trained in any case, and without one of its parts.
+NETWORK = "neural_network"
+VARIANTS = {NETWORK: Configuration()} | {
+    f"without_{part}": Configuration(without=(part,)) for part in PARTS
+}
 #: The neural method's learned covariance alone: without any update of its network.
 COVARIANCE = "neural_covariance"
 #: Methods that depend on a seed, so that each seed is a run.
@@ -244,7 +247,8 @@ def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
     if method == REFERENCE and protocol.reference is not None:
         return protocol.reference()
     if method in VARIANTS:
-        return Reanalyser(VARIANTS[method], seed=seed or 0, progress=False)
+        trained = Schedule(updates=UPDATES)
+        return Reanalyser(VARIANTS[method], schedule=trained, seed=seed or 0, progress=False)
     if method == COVARIANCE:
         return learned_covariance(seed or 0)
     for variants in (LAWS, FIXED_FORM):

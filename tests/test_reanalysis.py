@@ -3,6 +3,7 @@
 import logging
 import pickle
 import tracemalloc
+from dataclasses import replace
 
 import dask
 import numpy as np
@@ -87,6 +88,37 @@ def with_heads(model, dataset):
     for layer in (state.model.leave, state.model.encoder.correct):
         layer.weight.data = 0.3 * torch.randn(layer.weight.shape, generator=generator)
     return model
+
+
+@pytest.mark.parametrize(
+    ("further", "updates"),
+    [("", 0), ("temperature", 300), ("constant", 0), ("background", 300), ("noise", 0)],
+)
+def test_by_default_the_network_is_trained_where_neighbours_have_more_to_say(
+    monkeypatch, further, updates
+):
+    monkeypatch.setattr("aqreanalysis.methods.neural.training._Learner.run", lambda *_: None)
+    asked = []
+    updates_for = Schedule.updates_for
+    monkeypatch.setattr(
+        Schedule, "updates_for", lambda self, n: asked.append(updates_for(self, n)) or asked[-1]
+    )
+    dataset, rng, background = observations(16), np.random.default_rng(0), None
+    if further in ("temperature", "constant"):
+        series = rng.normal(10, 3, dataset.pm25.shape) if further == "temperature" else 10.0
+        dataset["temperature"] = dataset.pm25 * 0 + series
+        dataset["temperature"].attrs["units"] = "degC"
+    elif further:
+        lon, lat = np.linspace(114, 118, 41), np.linspace(38, 42, 41)
+        height = 100 * (lon - 116) + 0 * lat[:, None]
+        if further == "noise":
+            height = rng.normal(size=height.shape)
+        background = xr.DataArray(
+            height, coords={"lat": lat, "lon": lon}, dims=("lat", "lon"), name="height"
+        )
+    model = Reanalyser(SMALL, schedule=replace(QUICK, updates=None), progress=False)
+    model.fit(dataset, "pm25", background=background)
+    assert {*asked} == {updates}
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ from aqreanalysis.methods.kriging.bands import reach_of
 
 #: Stations up to which a network is small, and how many times its updates a larger one may take.
 SMALL_NETWORK, MOST_TIMES = 40, 2
+#: Updates of a small network that learns, by default.
+UPDATES = 300
 #: Largest size of anything: beyond any use, and a file of a stranger cannot ask for more.
 LARGEST_SIZE = 4096
 #: Parts of the network that can be left out.
@@ -95,10 +97,14 @@ class Schedule:
 
     Parameters
     ----------
-    covariance_updates, updates : int
-        Steps of the optimiser for each covariance, then for everything else. The second is that of
-        a network of up to `SMALL_NETWORK` stations; a larger one has more to learn from and takes
-        more in proportion, up to twice as many.
+    covariance_updates : int
+        Steps of the optimiser for each covariance.
+    updates : int, optional
+        Steps for everything else. By default `UPDATES` where there are covariates, such as weather
+        or other pollutants, or a background that is proven; and none where neighbours have nothing
+        but the variable itself, of which the covariance makes all that there is to be had. It is
+        meant for up to `SMALL_NETWORK` stations; more have more to learn from and take more in
+        proportion, up to twice as many.
     windows : int
         Windows in a batch.
     crop : int
@@ -118,7 +124,7 @@ class Schedule:
     """
 
     covariance_updates: int = 200
-    updates: int = 300
+    updates: int | None = None
     windows: int = 6
     crop: int = 48
     covariance_rate: float = 0.05
@@ -138,7 +144,8 @@ class Schedule:
         >>> [Schedule(updates=300).updates_for(stations) for stations in (5, 60, 5000)]
         [300, 450, 600]
         """
-        return round(self.updates * min(max(stations / SMALL_NETWORK, 1), MOST_TIMES))
+        updates = UPDATES if self.updates is None else self.updates
+        return round(updates * min(max(stations / SMALL_NETWORK, 1), MOST_TIMES))
 
 
 def is_size(value: object) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -80,7 +80,8 @@ class Reanalyser(Fitted):
     Kriging in space and time with a learned covariance, attention heads over the nearest stations
     and a decoder in addition, fed by a temporal encoder (LSTM, multi-head attention, cyclic time).
     It is trained by hiding stations; the network is used only if it finds them better than the
-    learned covariance alone does.
+    learned covariance alone does, and by default it is trained only where it has covariates or a
+    proven background: see `Schedule.updates`.
 
     Parameters
     ----------
@@ -275,7 +276,7 @@ class Reanalyser(Fitted):
             samples,
             standardisation,
             configuration=self.configuration,
-            schedule=self.schedule,
+            schedule=_with_updates(self.schedule, scaling, trend),
             seed=self.seed,
             progress=self.progress,
             checkpoint=self.checkpoint,
@@ -463,6 +464,15 @@ def _reporting(
             silent[0],
         )
     return observations.isel({STATION: reports})
+
+
+def _with_updates(schedule: Schedule, scaling: Scaling, trend: Trend | None) -> Schedule:
+    """Return a schedule that says whether the network is trained, which a default leaves open."""
+    further = len(scaling.channels) > 1 or (trend is not None and any(trend.coefficient))
+    if schedule.updates is not None or further:
+        return schedule
+    logger.info("neighbours have no covariates and no background: the network is not trained")
+    return replace(schedule, updates=0)
 
 
 def _without_outliers(observations: xr.Dataset, variable: str) -> xr.Dataset:
