@@ -322,7 +322,7 @@ def test_a_map_of_no_product_or_no_hour_is_refused(folder, run):
     assert_refused(run("map", "foreign.nc", "-o", "map.png"), folder, "holds no product")
     reanalyse(run, "--grid", "0.2")
     for arguments, words in (
-        (("--time", "2025-01-01T00"), "nearest are 2024-01-01 05:00 UTC"),
+        (("--time", "2025-01-01T00"), "nearest is 2024-01-01 05:00 UTC"),
         (("--time", ""), "names no hour"),
         (("--variable", "o3"), "no variable 'o3'"),
     ):

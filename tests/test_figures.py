@@ -138,7 +138,7 @@ def test_places_hours_and_variables_that_are_not_there_are_named():
         plot_series(obs, "x")
     with pytest.raises(FigureError, match="name one of the 2 stations"):
         plot_series(obs)
-    with pytest.raises(MapError, match="nearest are"):
+    with pytest.raises(MapError, match="nearest is"):
         plot_series(obs, "a", time="2025-01-01")
     with pytest.raises(FigureError, match="axes must be those of matplotlib"):
         plot_series(obs, "a", axes="here")

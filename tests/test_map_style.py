@@ -267,6 +267,10 @@ def test_a_colour_map_of_any_name_is_taken(beijing):
     [
         ({"limits": ("low", "high")}, "limits need two ascending numbers"),
         ({"limits": (0, np.nan)}, "limits need two ascending numbers"),
+        ({"limits": (0, np.inf)}, "limits need two ascending numbers"),
+        ({"limits": (5, 1)}, "limits need two ascending numbers"),
+        ({"limits": ("10", "5")}, "limits need two ascending numbers"),
+        ({"inset": (0, np.nan, 2, 3)}, r"inset needs four numbers .* found \(0, nan, 2, 3\)"),
         ({"levels": [35, 10]}, "levels need 2 or more ascending numbers"),
         ({"levels": [0, 1], "limits": (0, 1)}, "leave out limits, or levels"),
         ({"contours": "many"}, "contours need 1 or more ascending numbers"),
@@ -461,8 +465,10 @@ def test_names_of_cities_overlap_neither_each_other_nor_what_covers_the_map():
     boxes = [text.get_window_extent(renderer) for text in names]
     inset = figure.axes[-1].get_window_extent(renderer)
     assert {"Tianjin", "Taiyuan", "Jinan"} <= {text.get_text() for text in names}
+    dots = [line.get_window_extent(renderer) for line in figure.axes[0].lines]
     for i, box in enumerate(boxes):
         assert not box.overlaps(inset)
+        assert not any(box.overlaps(dot.padded(-1)) for dot in dots)
         assert not any(box.overlaps(other) for other in boxes[:i])
 
 
@@ -490,6 +496,86 @@ def test_insets_of_several_cities_lie_in_corners_of_their_own():
     boxes = [axes.get_position() for axes in figure.axes[2:]]
     assert len(boxes) == 3
     assert not any(boxes[i].overlaps(boxes[j]) for i in range(3) for j in range(i))
+
+
+def test_an_inset_of_a_city_is_larger_than_its_part_on_a_map_of_that_city_alone():
+    product = product_on((115.9, 116.9, 39.5, 40.5), 0.05)
+    figure = map_field(product, time=HOUR, inset="Beijing")
+    main, inset = figure.axes[0], figure.axes[2]
+    scale = inset.get_position().width / main.get_position().width
+    scale *= np.ptp(main.get_xlim()) / np.ptp(inset.get_xlim())
+    assert scale == pytest.approx(2, rel=0.01)
+    middle = project(main.projection, np.array([116.39]), np.array([39.93]))
+    assert np.mean(inset.get_xlim()) == pytest.approx(middle[0][0], abs=1000)
+    assert np.mean(inset.get_ylim()) == pytest.approx(middle[1][0], abs=1000)
+    with pytest.raises(MapError, match=r"0\.48 times as large .* an inset enlarges. Take less than"):
+        map_field(product, time=HOUR, inset=(116.0, 116.8, 39.6, 40.4))
+
+
+def test_a_missing_class_is_not_drawn_as_a_class(beijing, network):
+    flags = beijing.pm25_flag.copy()
+    flags[:, :4] = 127  # not asked for, such as the sea
+    flags.attrs.update(flag_values=[0, 1, 2, 3], flag_meanings="supported far few no_estimate")
+    figure = map_field(beijing.assign(pm25_flag=flags), variable="pm25_flag", time=HOUR)
+    assert np.ma.getmaskarray(mesh_of(figure).get_array()).sum() == 4 * beijing.sizes["lon"]
+    assert legend_of(figure) == ["supported", "no estimate"]
+    flags[:, 5] = 3
+    figure = map_field(beijing.assign(pm25_flag=flags), variable="pm25_flag", time=HOUR)
+    assert legend_of(figure) == ["supported", "no estimate", "not asked for"]
+
+
+@pytest.mark.parametrize("draw", [map_field, map_stations])
+def test_hidden_stations_are_known_by_their_identifiers(beijing, network, draw):
+    def counted(observations, hidden):
+        drawn = {"observations": observations} if draw is map_field else {}
+        source = beijing if draw is map_field else observations
+        return words_on(draw(source, time=HOUR, hidden=hidden, **drawn))
+
+    hidden = network.isel(station=[2, 3])
+    known = network.isel(station=[0, 1])
+    assert "2 observed stations, 2 hidden" in counted(known, hidden)
+    plain = [
+        one.assign_coords(station_id=("station", one.station.values)).drop_vars("station")
+        for one in (known, hidden)
+    ]
+    assert "2 observed stations, 2 hidden" in counted(*plain)
+    with pytest.raises(MapError, match="without identifiers cannot be compared"):
+        counted(*(one.drop_vars("station_id") for one in plain))
+    with pytest.raises(MapError, match="hidden needs a Dataset of stations or identifiers"):
+        counted(known, 5)
+
+
+@pytest.mark.parametrize("name", ["lat", "lon"])
+@pytest.mark.parametrize("projected", [False, True])
+def test_a_position_that_is_not_a_number_is_named(beijing, name, projected):
+    if projected:
+        lon, lat = np.meshgrid(beijing.lon, beijing.lat)
+        beijing = beijing.drop_vars(["lat", "lon"]).rename(lat="y", lon="x")
+        beijing = beijing.assign_coords(lat=(("y", "x"), lat), lon=(("y", "x"), lon))
+    lost = beijing.assign_coords({name: beijing[name].where(beijing[name] < beijing[name].max())})
+    with pytest.raises(MapError, match=rf"{name} is not a number at \d+ of \d+ (places|cells)"):
+        map_field(lost, time=HOUR)
+
+
+def test_a_map_of_stations_needs_one_in_its_region(network):
+    with pytest.raises(MapError, match="the region holds no station; they lie within 115.* to 11"):
+        map_stations(network, "pm25", time=HOUR, region="Paris")
+
+
+def test_a_cell_alone_is_as_large_as_its_bounds_say(beijing):
+    one = beijing.isel(lat=[3], lon=[4])
+    ends = [[float(one.lat[0]) - 0.02, float(one.lat[0]) + 0.02]]
+    one = one.assign(lat_bnds=(("lat", "bnds"), ends))
+    one = one.assign(lon_bnds=(("lon", "bnds"), np.add(ends, float(one.lon[0] - one.lat[0]))))
+    figure = map_field(one, time=HOUR)
+    assert "a cell of 0.04°" in words_on(figure)
+    assert np.ptp(mesh_of(figure).get_coordinates()[..., 0]) < 4000
+
+
+def test_signs_that_no_font_has_are_drawn_without_a_warning(network, recwarn):
+    figure = map_stations(network, "pm25", time=HOUR, title="\U000e0041 only")
+    pixels(figure)
+    assert not [one for one in recwarn if "Glyph" in str(one.message)]
 
 
 # Panels

@@ -214,7 +214,7 @@ def test_an_hour_that_is_not_there_is_answered_with_the_nearest():
     product = product_on(BEIJING).isel(time=slice(0, 30, 3))
     with pytest.raises(MapError, match=r"no hour 2014-11-03 08:00 UTC.*06:00 and 2014-11-03 09:00"):
         map_field(product, time="2014-11-03T08")
-    with pytest.raises(MapError, match=r"nearest are 2014-11-04 03:00 UTC, and there are 10 from"):
+    with pytest.raises(MapError, match=r"nearest is 2014-11-04 03:00 UTC, and there are 10 from"):
         map_field(product, time="2020-01-01")
     with pytest.raises(MapError, match="no hour within time=slice"):
         map_field(product, time=slice("2015-01-01", "2015-01-02"))
@@ -607,6 +607,13 @@ def test_lines_pass_within_two_km_of_known_places(layer, longitude, latitude):
     )
     # 0.03 degree: 550 m of simplification and what 1:10 million leaves out.
     assert shapely.distance(lines, shapely.points(longitude, latitude)) < 0.03
+
+
+def test_a_border_along_a_parallel_bends_with_the_projection():
+    region = (-125.0, -66.0, 24.0, 50.0)
+    points = np.concatenate(natural_earth.lines("border", region, rank=0, tolerance_deg=0.03, longest_deg=1.0))
+    along = points[(np.abs(points[:, 1] - 49) < 0.1) & (-122 < points[:, 0]) & (points[:, 0] < -96)]
+    assert np.diff(np.sort(along[:, 0])).max() < 1.01
 
 
 def test_lines_across_the_date_line_continue_the_regions_longitudes():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from aqreanalysis.predictive import RootNormal
 from aqreanalysis.product import ProductError
 from aqreanalysis.viewer import ViewerError, contents, write_viewer
 from aqreanalysis.viewer.clock import Clock
+from aqreanalysis.viewer.contents import view_of
 from aqreanalysis.viewer.packing import Quantised, packed
 from aqreanalysis.viewer.places import raster_of
 
@@ -99,9 +101,37 @@ def test_local_time_is_that_of_the_zone_or_of_the_longitude():
         Clock.of(product, (115.0, 117.0), "Peking")
 
 
-@pytest.mark.parametrize("case", ["geographic", "projected", "date line"])
+def polar_product(case):
+    """Return hours around a pole: in degrees, in a polar projection, or with centres alone."""
+    if case == "polar degrees":
+        lat, lon = np.arange(62.5, 90, 5.0), np.arange(-180, 180, 15.0)
+        coords = {"lat": lat, "lon": lon}
+        dims = ("time", "lat", "lon")
+    else:
+        side = (np.arange(8) - 3.5) * 500_000.0
+        longitude, latitude = POLAR.transform(*np.meshgrid(side, side), direction="INVERSE")
+        coords = {"lat": (("y", "x"), latitude), "lon": (("y", "x"), longitude)}
+        dims = ("time", "y", "x")
+        if case == "polar projection":
+            coords |= {"y": side, "x": side, "crs": ((), 0, pyproj.CRS("EPSG:3413").to_cf())}
+    hours = xr.date_range("2014-11-01", periods=3, freq="h")
+    shape = tuple(np.shape(coords["lat"][-1])) if len(dims) == 3 and "y" in dims else (6, 24)
+    values = np.arange(3 * np.prod(shape), dtype=float).reshape(3, *shape) / 10
+    product = xr.Dataset(
+        {"pm25": (dims, values, {"units": "ug m-3"})}, coords={"time": hours, **coords}
+    )
+    product.time.attrs.update(time_label="start", step_hours=1.0)
+    return product
+
+
+POLAR = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:3413", always_xy=True)
+CASES = ["geographic", "projected", "date line"]
+POLAR_CASES = ["polar degrees", "polar projection", "polar centres"]
+
+
+@pytest.mark.parametrize("case", [*CASES, *POLAR_CASES])
 def test_every_cell_is_in_the_picture_where_it_lies(case):
-    product = make_product(case)
+    product = make_product(case) if case in CASES else view_of(polar_product(case), None).product
     raster = raster_of(product, product)
     assert raster.shape == tuple(product.pm25.shape[1:])
     shown = np.unique(raster.cell)
@@ -109,15 +139,23 @@ def test_every_cell_is_in_the_picture_where_it_lies(case):
     np.testing.assert_array_equal(shown[shown < cells], np.arange(cells))
     west, east, south, north = raster.region
     assert south < north
-    assert west < east <= west + 360
     rows, columns = raster.cell.shape
     longitude, latitude = (product[name].values for name in ("lon", "lat"))
     if longitude.ndim == 1:
         longitude, latitude = np.meshgrid(longitude, latitude)
-    column = ((longitude - west) % 360 / (east - west) * columns).astype(int)
-    top, bottom, height = (np.arcsinh(np.tan(np.radians(y))) for y in (north, south, latitude))
+    if raster.plane is None:
+        assert west < east <= west + 360
+        across = (longitude - west) % 360 / (east - west)
+        top, bottom, height = (np.arcsinh(np.tan(np.radians(y))) for y in (north, south, latitude))
+    else:
+        x, height = raster.plane.place(longitude, latitude)
+        across, top, bottom = (x - west) / (east - west), north, south
+    column = (across * columns).astype(int)
     row = ((top - height) / (top - bottom) * rows).astype(int)
     np.testing.assert_array_equal(raster.cell[row, column].ravel(), np.arange(cells))
+    assert (raster.plane is None) == (case in ("geographic", "date line"))
+    if raster.plane is not None:  # a metre is a metre in both directions
+        assert (east - west) / columns == pytest.approx((north - south) / rows, rel=0.05)
 
 
 def test_cells_of_which_centres_alone_are_known_are_drawn_too():
@@ -275,7 +313,9 @@ class Opened:
         self.page.wait_for_selector("body[data-ready]", timeout=20_000)
         self.uri = path.as_uri()
 
-    def click_at(self, longitude, latitude):
+    def click_at(self, longitude, latitude, plane=None):
+        if plane is not None:
+            longitude, latitude = (float(metres) for metres in plane.place(longitude, latitude))
         x, y = self.page.evaluate(
             "([x, y]) => { viewer.map.panInside([y, x], { padding: [40, 40], animate: false });"
             "const at = viewer.map.latLngToContainerPoint([y, x]);"
@@ -343,8 +383,9 @@ def test_a_clicked_cell_has_the_value_and_interval_of_the_product(open_page, cas
         place = float(longitude[column]), float(latitude[row])
     else:
         place = float(longitude[row, column]), float(latitude[row, column])
+    plane = raster_of(product, product).plane
     west = opened.page.evaluate("viewer.page.region[0]")
-    opened.click_at(west + (place[0] - west) % 360, place[1])
+    opened.click_at(place[0] if plane else west + (place[0] - west) % 360, place[1], plane)
     for _ in range(hour):
         opened.page.keyboard.press("ArrowRight")
     cell = opened.page.evaluate("viewer.state.place.cell")

@@ -61,6 +61,10 @@ def at_place(dataset: xr.Dataset, place: Place | None) -> tuple[xr.Dataset, str]
             f"a place on a grid is its longitude and latitude, as (116.4, 39.9); found {place!r}"
         )
     longitude, latitude = float(place[0]), float(place[1])
+    if not np.isfinite([longitude, latitude]).all() or abs(latitude) > 90:
+        raise FigureError(
+            f"a place needs a longitude and a latitude within -90..90, in this order; found {place!r}"
+        )
     name = f"{abs(latitude):.5g}° {'NS'[latitude < 0]}, {abs(longitude):.5g}° {'EW'[longitude < 0]}"
     return _cell(dataset, longitude, latitude, name), name
 
@@ -148,6 +152,11 @@ def _cell(dataset: xr.Dataset, longitude: float, latitude: float, name: str) -> 
         dims = ("y", "x")
         longitudes, latitudes = (dataset[n].transpose(*dims).values for n in ("lon", "lat"))
     away = great_circle_km(longitude, latitude, longitudes, latitudes)
+    if not np.isfinite(away).all():
+        raise FigureError(
+            f"lon or lat is not a number at {int((~np.isfinite(away)).sum())} of {away.size} cells, "
+            "which so have no position: correct them, or leave these cells out"
+        )
     row, column = np.unravel_index(int(np.argmin(away)), away.shape)
     if away.size > 1 and away[row, column] > 0.75 * _cell_km(longitudes, latitudes):
         raise FigureError(

@@ -90,7 +90,7 @@ def plot_series(
         if observations is not None:
             _draw_measured(drawn, observations, place, one, variable, local_time)
         drawn.set_ylabel(quantity(one, variable))
-        drawn.margins(x=0)
+        _show_all(drawn, times)
         if np.nanmin(np.append(values, 0.0)) >= 0:
             drawn.set_ylim(bottom=0)
         date_axis(drawn, local_time)
@@ -143,6 +143,12 @@ def _draw_values(
     axes.fill_between(times, *interval, color=BLUE, alpha=0.2, linewidth=0, label="90 % interval")
     word = "outlook" if REFERENCE in one.variables else "estimate"
     axes.plot(times, values, color=BLUE, linewidth=1.7, label=word, **_dots(values))
+
+
+def _show_all(axes: Axes, times: pd.DatetimeIndex) -> None:
+    """Let an axis of time reach over all hours, also those without a value."""
+    half = pd.Timedelta(hours=0.5 if times.size == 1 else 0)
+    axes.set_xlim(times.min() - half, times.max() + half)
 
 
 def _draw_filled(

@@ -225,6 +225,7 @@ class _Film:
         window = checked_region(first.region() if region is None else region)
         bar = style.bar and first.classes is None
         frame = new_frame(window, title=title is not False, bar=bar)
+        first.check_region(frame)
         every = -(-len(scenes) // _SAMPLED_HOURS)
         values = [scene.on(frame, scene.meshes(frame)) for scene in scenes[::every]]
         colours = colours_of(scenes[:1], [_joined(values)], style)
@@ -288,7 +289,7 @@ def _draw(frame: Frame, scene: Scene, colours: Colours) -> tuple[list[Any], list
         draw_cells(frame, mesh, colours)
     entries += draw_flags(frame, meshes)
     if not all(np.isfinite(mesh.values).all() for mesh in meshes):
-        entries.append(no_estimate_entry())
+        entries.append(no_estimate_entry(colours))
     seen = colours if scene.coloured else None
     marks = draw_stations(frame, scene.stations, seen, quick=True)
     drawn = [artist for artist in frame.axes.get_children() if artist not in before]

@@ -17,6 +17,8 @@ _STATES_DEG, _ALL_STATES_DEG = 100.0, 20.0
 #: No scale bar on maps wider than this: scale differs too much between their parts.
 _SCALE_BAR_DEG = 100.0
 _MOST_CITIES = 25
+#: Straight lines of degrees are curves on a map, drawn in so many parts of its width.
+_CURVES = 60
 #: Width and height that the label of a degree needs with its surroundings, inches.
 _LABEL_IN = 0.95, 0.4
 #: Cities that are tried, those of most people first.
@@ -202,8 +204,7 @@ def _draw_cities(frame: Frame, stations_xy: np.ndarray, wanted: Surroundings) ->
         if box is None:
             unnamed = np.concatenate([unnamed, [at]])
             continue
-        shift = (box[0] + box[2]) / 2 - at[0], (box[1] + box[3]) / 2 - at[1]
-        _draw_city(frame, city.name, (place[0], place[1]), shift)
+        _draw_city(frame, city.name, (place[0], place[1]), at, box)
         names = np.concatenate([names, [box, dot]])
 
 
@@ -221,16 +222,18 @@ def _room_for(
 
 
 def _draw_city(
-    frame: Frame, name: str, place: tuple[float, float], shift: tuple[float, float]
+    frame: Frame, name: str, place: tuple[float, float], at: np.ndarray, box: Box
 ) -> None:
-    """Draw the dot of one city, and its name in the middle of a shifted place."""
+    """Draw the dot of one city, and its name in a box, beginning or ending beside the dot."""
+    side = "left" if box[0] > at[0] else "right" if box[2] < at[0] else "center"
+    across = {"left": box[0], "right": box[2], "center": (box[0] + box[2]) / 2}[side]
     frame.axes.plot(*place, marker="s", markersize=2.5, color="black", zorder=CITY_Z)
     frame.axes.annotate(
         name,
         place,
-        xytext=shift,
+        xytext=(across - at[0], (box[1] + box[3]) / 2 - at[1]),
         textcoords="offset points",
-        ha="center",
+        ha=side,
         va="center",
         fontsize=SMALL_PT,
         style="italic",
@@ -256,6 +259,7 @@ def _draw(
         rank=rank,
         tolerance_deg=width / 2500,
         smallest_deg=smallest * width,
+        longest_deg=width / _CURVES,
     )
     if not visible:
         return

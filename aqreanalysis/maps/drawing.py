@@ -190,6 +190,7 @@ def draw_map(
         frame = new_frame(window, title=title is not False, bar=bar)
     else:
         frame = frame_in(axes, window)
+    scene.check_region(frame)
     meshes = scene.meshes(frame)
     colours = colours_of([scene], [scene.on(frame, meshes)], style)
     entries = draw_field(frame, meshes, colours, style, scene.units) if meshes else []

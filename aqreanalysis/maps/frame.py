@@ -1,6 +1,7 @@
 """The sheet of a map: projection, figure, window, the places of its parts, and its file."""
 
 import io
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -50,6 +51,12 @@ _FORMATS: dict[str, dict[str, None]] = {
 
 class MapFigure(Figure):
     """A figure that shows itself in notebooks without pyplot, which would keep it in memory."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw it; of signs that no font here has, the log has said so (`legend.families`)."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         """Return the picture, for a notebook's cell."""
@@ -205,6 +212,13 @@ def panel_frames(
         box = (left / WIDTH_IN, LABELS_IN / height_in, 0.2 / WIDTH_IN, high / height_in)
         frames[0] = replace(frames[0], colour_bar=figure.add_axes(box))
     return frames
+
+
+def enlargement(frame: Frame, region: Region) -> float:
+    """Return how much larger a region is in its inset than on the map."""
+    west, east, south, north = frame.extent
+    left, right, bottom, top = _extent(frame.projection, region, narrowest=None)
+    return INSET_SHARE * min((east - west) / (right - left), (north - south) / (top - bottom))
 
 
 def inset_frame(frame: Frame, region: Region, corner: tuple[int, int]) -> Frame:

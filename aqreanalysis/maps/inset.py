@@ -7,7 +7,7 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 
 from aqreanalysis.maps.basemap import WORDS_Z, Box, Surroundings, draw_basemap
 from aqreanalysis.maps.colours import Colours
-from aqreanalysis.maps.frame import Frame, inset_frame
+from aqreanalysis.maps.frame import INSET_SHARE, Frame, enlargement, inset_frame
 from aqreanalysis.maps.marks import draw_field, draw_stations
 from aqreanalysis.maps.natural_earth import Region
 from aqreanalysis.maps.period import MapError
@@ -18,6 +18,8 @@ _CORNERS = ((1, 1), (1, 0), (0, 1), (0, 0))
 #: A corner may be nearer to its part by the width of the map for so large a share of stations.
 _NEARNESS = 0.4
 _OUTLINE = "#111111"
+#: How much larger than on the map a city is, of which an inset is named.
+_CITY_ENLARGEMENT = 2.0
 #: Lines of an inset are as wide as of a map of its size.
 _LINE_WEIGHT, _MARK_SCALE, _MOST_CITIES = 0.7, 0.8, 6
 
@@ -33,12 +35,13 @@ def draw_insets(frame: Frame, scene: Scene, colours: Colours, style: Style) -> t
     Raises
     ------
     MapError
-        If the region of an inset lies outside of the map.
+        If the region of an inset lies outside of the map, or is too large to be enlarged.
     """
     covered: list[Box] = []
     free = list(_CORNERS)
-    for region in style.regions:
+    for asked, region in zip(style.insets, style.regions, strict=True):
         part = _part_of(frame, region)
+        region = _enlarged(frame, region, named=isinstance(asked, str))
         corner = min(free, key=lambda corner: _cost(frame, scene, part, corner))
         free.remove(corner)
         covered.append(_draw_inset(frame, region, corner, scene, colours, style))
@@ -113,6 +116,24 @@ def _connect(frame: Frame, inset: Frame) -> None:
                 color=_OUTLINE, linewidth=0.7, alpha=0.6,
             )
         )  # fmt: skip
+
+
+def _enlarged(frame: Frame, region: Region, *, named: bool) -> Region:
+    """Return the region of an inset; of a city that is named, as much as is enlarged enough."""
+    west, east, south, north = region
+    scale = enlargement(frame, region)
+    if named:
+        part = min(scale / _CITY_ENLARGEMENT, 1.0)
+        across, up = part * (east - west) / 2, part * (north - south) / 2
+        middle, height = (west + east) / 2, (south + north) / 2
+        return middle - across, middle + across, height - up, height + up
+    if scale <= 1:
+        raise MapError(
+            f"the inset {west:g} to {east:g}, {south:g} to {north:g} would be {scale:.2g} times as "
+            f"large as on the map: an inset enlarges. Take less than {INSET_SHARE:.0%} of the "
+            "map's width and height, or draw that part alone with region="
+        )
+    return region
 
 
 def _part_of(frame: Frame, region: Region) -> tuple[float, float]:

@@ -27,13 +27,16 @@ from aqreanalysis.predictive import ErrorCorrelation
 logger = logging.getLogger(__name__)
 
 What = Literal["value", "uncertainty"]
+#: Where stations have their identifiers, also in files that are opened as they are.
+_IDENTIFIERS = (STATION, "station_id")
 #: What a value at a station may be, in the order of the legend.
 ORIGINS = ("measured", "filled", "estimated", "outlook", "hidden")
 #: Pollutants as classes are called by them.
 _PLAIN_NAMES = {name: re.sub("[${}_]", "", known.label) for name, known in POLLUTANTS.items()}
-#: Colours of classes for which a layer states none, such as those of flags.
+#: Colours of classes for which a layer states none, such as those of flags; none is the grey of
+#: cells without an estimate.
 _CLASS_COLOURS = (
-    *("#d9d9d9", "#80b1d3", "#fdb462", "#fb8072", "#b3de69", "#bc80bd", "#8dd3c7", "#ffed6f"),
+    *("#ccebc5", "#80b1d3", "#fdb462", "#fb8072", "#b3de69", "#bc80bd", "#8dd3c7", "#ffed6f"),
     *("#386cb0", "#b15928", "#1b9e77", "#f781bf", "#6a3d9a", "#a6761d", "#333333", "#e7298a"),
 )
 
@@ -111,6 +114,8 @@ class Cells:
         Whether the cells are rectangles in longitude and latitude.
     error : (ny, nx) or None
         Standard error of the values, where it is drawn beside them.
+    sides : tuple of float
+        Width and height of rectangles, degrees.
     """
 
     longitude: np.ndarray
@@ -119,10 +124,11 @@ class Cells:
     flag: np.ndarray
     rectangular: bool
     error: np.ndarray | None = None
+    sides: tuple[float, float] = (0.1, 0.1)
 
     def region(self) -> tuple[float, float, float, float]:
         """Return west, east, south, north of the cells' outer edges, degrees."""
-        width, height = self._sides() if self.rectangular else (0.0, 0.0)
+        width, height = self.sides if self.rectangular else (0.0, 0.0)
         west, east = self.longitude.min() - width / 2, self.longitude.max() + width / 2
         south, north = self.latitude.min() - height / 2, self.latitude.max() + height / 2
         east = min(east, west + 360)
@@ -133,16 +139,9 @@ class Cells:
         rows, columns = self.values.shape
         if not self.rectangular:
             return f"{columns} × {rows} cells"
-        width, height = (f"{side:.3g}°" for side in self._sides())
+        width, height = (f"{side:.3g}°" for side in self.sides)
         size = width if width == height else f"{width} × {height}"
-        return f"{columns} × {rows} cells of {size}"
-
-    def _sides(self) -> tuple[float, float]:
-        """Return width and height of a usual cell, degrees; a single row is as high as wide."""
-        axes = self.longitude[0], self.latitude[:, 0]
-        largest = usual_step(*axes)
-        width, height = (usual_step(axis) if axis.size > 1 else largest for axis in axes)
-        return width, height
+        return f"{columns} × {rows} cells of {size}" if self.values.size > 1 else f"a cell of {size}"
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,9 @@ def cells_of(
     if with_error:
         error = summary[f"mean_{names[-1]}"].values
     flag = np.where(np.isnan(mean), PRODUCT_FLAGS["no_estimate"], summary["flag"].values)
-    return Cells(longitude, latitude, mean, flag.astype(np.int8), dims == ("lat", "lon"), error)
+    rectangular = dims == ("lat", "lon")
+    sides = _sides(product, longitude[0], latitude[:, 0]) if rectangular else (0.0, 0.0)
+    return Cells(longitude, latitude, mean, flag.astype(np.int8), rectangular, error, sides)
 
 
 def select_draw(product: xr.Dataset, variable: str, draw: int | None) -> xr.Dataset:
@@ -362,7 +363,7 @@ def stations_of(
     if isinstance(hidden, xr.Dataset):
         names = _names(hidden)
     elif hidden is not None:
-        names = np.asarray([hidden] if isinstance(hidden, str) else list(hidden), str)
+        names = identifiers(hidden)
         _check_known(names, observations)
     parts = []
     if observations is not None:
@@ -370,6 +371,7 @@ def stations_of(
         parts.append(_placed(observations, variable, period, marked, what))
     if isinstance(hidden, xr.Dataset):
         if observations is not None:
+            _check_named(observations, hidden)
             observed = ~parts[0].hidden
             parts = [Stations(*(values[observed] for values in astuple(parts[0])))]
         parts.append(_placed(hidden, variable, period, np.ones(names.size, bool), what))
@@ -395,8 +397,33 @@ def _centres(product: xr.Dataset) -> tuple[np.ndarray, np.ndarray, tuple[str, st
             "a field needs dimensions (time, lat, lon), or (time, y, x) with lat and lon on them; "
             f"found {tuple(product.sizes)}. Draw values at stations with map_stations."
         )
+    for name, centres in (("lon", longitude), ("lat", latitude)):
+        if lost := int((~np.isfinite(product[name].values.astype(np.float64))).sum()):
+            raise MapError(
+                f"{name} is not a number at {lost} of {product[name].size} places, so that cells "
+                f"have no position: leave these out, product.dropna({name!r}), or correct them"
+                if product[name].ndim == 1
+                else f"{name} is not a number at {lost} of {product[name].size} cells, which so "
+                "have no position: correct them, or cut out the part of the grid that has them"
+            )
     # On across the date line, beginning at the first cell of the first row.
     return np.unwrap(longitude, period=360.0, axis=1), latitude, dims
+
+
+def _sides(
+    product: xr.Dataset, longitude: np.ndarray, latitude: np.ndarray
+) -> tuple[float, float]:
+    """Return width and height of a usual cell, degrees; a single one is as large as its bounds."""
+    largest = usual_step(longitude, latitude)
+    width, height = (
+        usual_step(axis)
+        if axis.size > 1
+        else float(np.ptp(product[f"{name}_bnds"].values))
+        if f"{name}_bnds" in product
+        else largest
+        for name, axis in (("lon", longitude), ("lat", latitude))
+    )
+    return width, height
 
 
 def usual_step(*axes: np.ndarray) -> float:
@@ -452,7 +479,7 @@ def _over_hours(values: xr.DataArray, what: What = "value") -> xr.DataArray:
     if classes is None:
         return _mean(values)
     most = _most_frequent(values, classes.values).astype(np.float64)
-    return most.where(values.notnull().any(TIME)) if values.dtype.kind == "f" else most
+    return most.where(values.isin(classes.values).any(TIME))  # a missing class is none of them
 
 
 def _most_frequent(flag: xr.DataArray, kinds: Sequence[float]) -> xr.DataArray:
@@ -467,13 +494,46 @@ def _most_frequent(flag: xr.DataArray, kinds: Sequence[float]) -> xr.DataArray:
     )
 
 
+def identifiers(hidden: Iterable[str]) -> np.ndarray:
+    """Return the identifiers of hidden stations, of one or several, as text.
+
+    Raises
+    ------
+    MapError
+        If they are none.
+
+    Examples
+    --------
+    >>> identifiers("S01").tolist(), identifiers(["S01", "S02"]).tolist()
+    (['S01'], ['S01', 'S02'])
+    """
+    if isinstance(hidden, str):
+        return np.array([hidden])
+    if not isinstance(hidden, Iterable):
+        raise MapError(
+            "hidden needs a Dataset of stations or identifiers of those that are drawn, such as "
+            f"hidden=['S01']; found {hidden!r}"
+        )
+    return np.array([str(one) for one in hidden], str)
+
+
 def _names(stations: xr.Dataset) -> np.ndarray:
     """Return the identifiers of the stations, as text."""
     if STATION not in stations.dims:
         raise MapError(f"stations need the dimension 'station'; found {tuple(stations.sizes)}")
-    if STATION in stations.variables:
-        return stations[STATION].values.astype(str)
+    for name in _IDENTIFIERS:
+        if name in stations.variables:
+            return stations[name].values.astype(str)
     return np.arange(stations.sizes[STATION]).astype(str)
+
+
+def _check_named(*several: xr.Dataset) -> None:
+    """Refuse stations without identifiers, of which two could be one or not."""
+    if any(not stations.variables.keys() & set(_IDENTIFIERS) for stations in several):
+        raise MapError(
+            "stations without identifiers cannot be compared with hidden ones; name them in both: "
+            "observations.assign_coords(station=[...])"
+        )
 
 
 def _check_known(names: np.ndarray, observations: xr.Dataset | None) -> None:

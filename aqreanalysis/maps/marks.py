@@ -21,12 +21,13 @@ from aqreanalysis.maps.basemap import (
 )
 from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.frame import SMALL_PT, TITLE_PT, Frame, centre_of, project
-from aqreanalysis.maps.layers import ORIGINS, Cells, Stations, usual_step
+from aqreanalysis.maps.layers import ORIGINS, Cells, Stations
 from aqreanalysis.maps.period import MapError
 from aqreanalysis.maps.style import Style
 
 #: Cells without an estimate.
 NO_ESTIMATE_COLOUR = "#e6e6e6"
+_NO_ESTIMATE = "no estimate"
 _HATCHES = {
     "far_from_stations": ("////", "far from stations"),
     "few_stations_reporting": ("....", "few stations reporting"),
@@ -102,7 +103,7 @@ def draw_field(
     if style.contours is not False:
         _draw_contours(frame, meshes, colours, style)
     if not valid.all():
-        entries.append(no_estimate_entry())
+        entries.append(no_estimate_entry(colours))
     return entries
 
 
@@ -122,9 +123,11 @@ def draw_cells(frame: Frame, mesh: Mesh, colours: Colours) -> Any:
     )
 
 
-def no_estimate_entry() -> Patch:
-    """Return the legend's entry for cells without an estimate."""
-    return Patch(facecolor=NO_ESTIMATE_COLOUR, edgecolor="#999999", label="no estimate")
+def no_estimate_entry(colours: Colours) -> Patch:
+    """Return the legend's entry for cells without an estimate, or without the class of that name."""
+    named = any(entry.get_label() == _NO_ESTIMATE for entry in colours.classes or ())
+    label = "not asked for" if named else _NO_ESTIMATE
+    return Patch(facecolor=NO_ESTIMATE_COLOUR, edgecolor="#999999", label=label)
 
 
 def draw_stations(
@@ -375,13 +378,12 @@ def _rectangles(frame: Frame, cells: Cells) -> list[Mesh]:
     west, east, south, north = frame.window
     columns, rows = np.argsort(cells.longitude[0]), np.argsort(cells.latitude[:, 0])
     longitude, latitude = cells.longitude[0, columns], cells.latitude[rows, 0]
-    step = usual_step(longitude, latitude)
-    y_edges = np.clip(_edges(latitude, step), -_POLE_DEG, _POLE_DEG)
+    y_edges = np.clip(_edges(latitude, cells.sides[1]), -_POLE_DEG, _POLE_DEG)
     high = _cells_between(y_edges, south, north)
     meshes = []
     # A cell may be visible once, or in part on either side of the projection's seam.
     for turn in 360 * np.arange(-2, 3):
-        x_edges = _edges(longitude, step) + turn - centre
+        x_edges = _edges(longitude, cells.sides[0]) + turn - centre
         wide = _cells_between(x_edges, max(west - centre, -180.0), min(east - centre, 180.0))
         if high.stop <= high.start or wide.stop <= wide.start:
             continue

@@ -47,13 +47,15 @@ def lines(
     rank: int | None = None,
     tolerance_deg: float = 0.0,
     smallest_deg: float = 0.0,
+    longest_deg: float | None = None,
 ) -> list[np.ndarray]:
     """Lines of a layer, clipped to a region; each (n, 2) longitude and latitude.
 
     Across the date line a region has an east above 180; the lines' longitudes lie in its range. The
     rank of borders is 0 international, 1 disputed or indefinite; of states 0 in large countries, 1
     elsewhere; by default all. Lines are simplified by Douglas and Peucker within a tolerance; those
-    smaller than ``smallest_deg`` in both directions are left out.
+    smaller than ``smallest_deg`` in both directions are left out. Points are at most
+    ``longest_deg`` apart, for projections in which straight lines of degrees are curves.
 
     Examples
     --------
@@ -72,6 +74,7 @@ def lines(
     for turn in (-360.0, 0.0, 360.0):
         parts = geometry.clip_by_rect(west - turn, south, east - turn, north)
         parts = parts[~parts.is_empty].simplify(tolerance_deg).explode()
+        parts = parts if longest_deg is None else parts.segmentize(longest_deg)
         clipped += [np.array(part.coords) + np.array([turn, 0.0]) for part in parts]
     return clipped
 

@@ -116,6 +116,8 @@ def map_panels(
     window = checked_region(shown[0].scene.region() if region is None else region)
     has_bar = chosen.bar and any(panel.scene.classes is None for panel in shown)
     frames = panel_frames(window, len(shown), columns, title=title is not False, bar=has_bar)
+    for panel, frame in zip(shown, frames, strict=True):
+        panel.scene.check_region(frame)
     meshes = [panel.scene.meshes(frame) for panel, frame in zip(shown, frames, strict=True)]
     groups = _groups(shown)
     colours: dict[int, Colours] = {}

@@ -158,11 +158,10 @@ def _positions(index: pd.DatetimeIndex, time: Time | None) -> list[int]:
             raise MapError(_missing_hour(index, wanted)) from None
         every = list(range(index.size))
         positions = every[location] if isinstance(location, slice) else [int(location)]
+    if not index.size:
+        raise MapError("the time axis is empty: there is no hour to draw")
     if not positions:
-        raise MapError(
-            f"no hour within time={time!r}; "
-            + (f"there are {_span(index)}" if index.size else "the time axis is empty")
-        )
+        raise MapError(f"no hour within time={time!r}; there are {_span(index)}")
     return positions
 
 
@@ -192,7 +191,8 @@ def _missing_hour(index: pd.DatetimeIndex, wanted: str | pd.Timestamp, what: str
     near = [clock(label) for label in index.values[max(after - 1, 0) : after + 1]]
     return (
         f"no {what} {clock(stamp.to_datetime64())} UTC on the time axis; "
-        f"nearest are {' and '.join(near)} UTC, and there are {_span(index)}"
+        f"nearest {'are' if len(near) > 1 else 'is'} {' and '.join(near)} UTC, and there are "
+        f"{_span(index)}"
     )
 
 

@@ -27,7 +27,7 @@ from aqreanalysis.maps.layers import (
 )
 from aqreanalysis.maps.legend import Words, units_of, words_for
 from aqreanalysis.maps.marks import Mesh, on_map, visible_meshes
-from aqreanalysis.maps.period import Period, Time, clock, select_period, select_start
+from aqreanalysis.maps.period import MapError, Period, Time, clock, select_period, select_start
 from aqreanalysis.maps.style import Style
 from aqreanalysis.observations import default_variable
 
@@ -115,6 +115,21 @@ class Scene:
     def meshes(self, frame: Frame) -> list[Mesh]:
         """Return the cells that a frame shows."""
         return [] if self.cells is None else visible_meshes(frame, self.cells)
+
+    def check_region(self, frame: Frame) -> None:
+        """Refuse a map of stations on which there is none.
+
+        Raises
+        ------
+        MapError
+            The message says where they are.
+        """
+        if self.cells is None and not on_map(frame, self.stations).any():
+            west, east, south, north = self.region()
+            raise MapError(
+                f"the region holds no station; they lie within {west:.4g} to {east:.4g} degrees "
+                f"east and {south:.4g} to {north:.4g} north"
+            )
 
     def on(self, frame: Frame, meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
         """Return the values of cells and of stations that a frame shows."""

@@ -42,8 +42,8 @@ class Style:
         From where on it is large, in the variable's units; by default a round number that a half
         (fade) or a quarter (hatch) of the cells exceed.
     inset : str, tuple of float or sequence of these
-        Up to three parts of the map, enlarged in its corners: cities by name, or west, east,
-        south, north in degrees.
+        Up to three parts of the map, enlarged in its corners: cities by name, with so much around
+        them that they are twice as large or more, or west, east, south, north in degrees.
     local_time : str
         Zone of which the time is written beside UTC, such as "Asia/Shanghai".
     cities, bar, legend, caption : bool
@@ -114,16 +114,20 @@ class Style:
         return cls(**options)
 
     @property
-    def regions(self) -> tuple[Region, ...]:
-        """The regions of the insets."""
+    def insets(self) -> tuple[Any, ...]:
+        """What each inset shows, as it was asked for: the name of a city, or bounds."""
         if self.inset is None:
             return ()
-        several: Iterable[Any] = [self.inset]
-        if not isinstance(self.inset, str) and not (
-            _are_numbers(self.inset) and np.ndim(self.inset) < 2
-        ):
-            several = self.inset
-        return tuple(checked_region(one, "inset") for one in several)
+        if isinstance(self.inset, str) or not isinstance(self.inset, Iterable):
+            return (self.inset,)
+        parts = tuple(self.inset)
+        bounds = not any(isinstance(part, str) or np.ndim(part) for part in parts)
+        return (parts,) if bounds else parts
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of the insets."""
+        return tuple(checked_region(one, "inset") for one in self.insets)
 
     @property
     def colour_map(self) -> Colormap | None:
@@ -266,8 +270,9 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 
 def _are_numbers(values: Any) -> bool:
-    """Return whether all are finite numbers."""
+    """Return whether all are finite numbers; texts are none."""
     try:
-        return bool(np.isfinite(np.asarray(values, np.float64)).all())
-    except (TypeError, ValueError):
+        array = np.asarray(values)
+        return array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
+    except ValueError:  # of different lengths
         return False

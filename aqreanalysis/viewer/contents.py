@@ -21,12 +21,21 @@ from aqreanalysis.viewer.layers import (
     check_limits,
     doubtful_classes,
     interval_of,
+    is_draw,
     layers_of,
     packed_layer,
+    with_draws,
 )
 from aqreanalysis.viewer.measured import measured_at
 from aqreanalysis.viewer.packing import COARSE, FINE, packed
-from aqreanalysis.viewer.places import Raster, raster_of, station_region, stations_of
+from aqreanalysis.viewer.places import (
+    Raster,
+    centres_of,
+    on_plane,
+    raster_of,
+    station_region,
+    stations_of,
+)
 from aqreanalysis.viewer.surroundings import surroundings
 
 logger = logging.getLogger(__name__)
@@ -67,6 +76,13 @@ class View:
         """Whether the product is of stations."""
         return STATION in self.product.dims
 
+    @property
+    def other_draws(self) -> list[str]:
+        """Draws of the product that are not shown."""
+        shown = [layer.name for layer in self.layers]
+        names = map(str, self.whole.data_vars)
+        return [name for name in names if is_draw(name) and name not in shown]
+
 
 def view_of(product: xr.Dataset, names: Sequence[str] | None) -> View:
     """Return a product as it is shown.
@@ -78,7 +94,7 @@ def view_of(product: xr.Dataset, names: Sequence[str] | None) -> View:
     """
     # Where one came from is not shown, and observations do not say it.
     stated = product.attrs.get("history") or "as given"
-    whole = restore_metadata(_with_hours(product).assign_attrs(history=stated))
+    whole = with_draws(restore_metadata(_with_hours(product).assign_attrs(history=stated)))
     horizontal = HORIZONTAL[layout_of(whole)]
     layers = layers_of(whole, names, horizontal)
     hidden = _of_intervals(whole, layers)
@@ -108,7 +124,8 @@ def contents_of(
     """
     raster = None if view.at_stations else raster_of(view.product, view.whole)
     region = station_region(view.product) if raster is None else raster.region
-    clock = Clock.of(view.product, region[:2], time_zone)
+    plane = None if raster is None else raster.plane
+    clock = Clock.of(view.product, region[:2] if raster is None else raster.span, time_zone)
     pollutants = list(dict.fromkeys(layer.variable for layer in view.layers))
     measured = measured_at(view.product, pollutants, observations, hidden)
     check_limits(limits)
@@ -120,10 +137,11 @@ def contents_of(
     flags = {layer.variable: layer for layer in view.layers if doubtful_classes(layer)}
     return {
         "region": region,
+        "plane": plane is not None,
         "clock": None if clock is None else clock.content(),
-        "grid": None if raster is None else _grid(raster),
+        "grid": None if raster is None else _grid(view.product, raster),
         "stations": stations_of(view.product) if raster is None else None,
-        "measured": measured,
+        "measured": None if measured is None else on_plane(measured, plane),
         "layers": {layer["name"]: layer for layer in packed_layers},
         "shown": shown,
         "intervals": {name: interval_of(view.product, name) for name in pollutants},
@@ -131,7 +149,7 @@ def contents_of(
             name: {"layer": flag.name, "doubtful": doubtful_classes(flag)}
             for name, flag in flags.items()
         },
-        "surroundings": surroundings(region),
+        "surroundings": surroundings(region, plane),
         "facts": _facts(view, raster),
         "notes": _notes(view, packed_layers, bool(flags)),
     }
@@ -228,11 +246,12 @@ def _packed_layers(
     levels: int,
 ) -> list[dict[str, Any]]:
     """Return all layers for the page, in steps of as many levels."""
-    result = []
+    result: list[dict[str, Any]] = []
     for layer in (*view.layers, *view.hidden):
         own_values = values[layer.name]
         shape = (own_values.shape[0], *raster.shape) if raster else own_values.shape
         own = layer.name == layer.variable
+        of_owner = next((one["limits"] for one in result if one["name"] == layer.variable), None)
         beside = np.array([], np.float32)
         if measured is not None and own and layer.variable in measured["values"]:
             series = measured["values"][layer.variable]
@@ -242,22 +261,28 @@ def _packed_layers(
             own_values,
             shape,
             measured=beside,
-            limits=limits if own else None,
+            limits=limits if own else of_owner if layer.is_draw else None,
             levels=levels,
         )
         result.append(described)
     return result
 
 
-def _grid(raster: Raster) -> dict[str, Any]:
-    """Return the picture of the cells for the page."""
+def _grid(product: xr.Dataset, raster: Raster) -> dict[str, Any]:
+    """Return the picture of the cells for the page, in a plane with their places in degrees."""
     rows, columns = raster.cell.shape
-    return {
+    grid = {
         "rows": rows,
         "columns": columns,
         "cells": raster.shape[0] * raster.shape[1],
         "cell": packed(raster.cell, [1, 0]),
     }
+    if raster.plane is None:
+        return grid
+    longitude, latitude = centres_of(product, raster.plane)
+    steps = {"longitude": (longitude + 180) % 360, "latitude": latitude + 90}
+    hundredths = {name: np.rint(100 * np.nan_to_num(v, posinf=0)) for name, v in steps.items()}
+    return grid | {n: packed(v.astype(np.uint16), [1, 0]) for n, v in hundredths.items()}
 
 
 def _facts(view: View, raster: Raster | None) -> list[str]:
@@ -273,6 +298,8 @@ def _facts(view: View, raster: Raster | None) -> list[str]:
         hours = float(view.whole[TIME].attrs["step_hours"])
         noun = {1.0: "hour", 24.0: "day"}.get(hours, "period")
         facts.append(counted(view.whole.sizes[TIME], noun))
+    if view.other_draws:
+        facts.append(f"{counted(len(view.other_draws), 'draw')} not shown")
     return facts
 
 
@@ -295,6 +322,11 @@ def _notes(view: View, layers: Sequence[dict[str, Any]], faded: bool) -> list[st
         notes.append(
             "Pale cells are far from stations, or few stations near them report at that time: such "
             "a value should not be used alone."
+        )
+    if others := view.other_draws:
+        notes.append(
+            f"{counted(len(others), 'draw')} of the product {'is' if len(others) == 1 else 'are'} "
+            f"not shown; layers={[variable, others[0]]} shows one."
         )
     if view.every > 1:
         notes.append(

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
-from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS, TIME, quantile_name
+from aqreanalysis.conventions import DRAW, POLLUTANTS, PRODUCT_FLAGS, TIME, quantile_name
 from aqreanalysis.maps.colours import Colours, Kind
 from aqreanalysis.maps.layers import Classes, classes_of
 from aqreanalysis.maps.legend import written_units
@@ -56,6 +56,11 @@ class Layer:
         return "probability" if bounded else "number"
 
     @property
+    def is_draw(self) -> bool:
+        """Whether it is one of the draws of its pollutant."""
+        return is_draw(self.name)
+
+    @property
     def title(self) -> str:
         """Its name for a reader."""
         stated = str(self.values.attrs.get("long_name", self.name))
@@ -74,6 +79,38 @@ class Layer:
         return {"classes": 0.1, "probability": 0.5, "number": 1.0}[self.kind]
 
 
+def with_draws(product: xr.Dataset) -> xr.Dataset:
+    """Return a product of which each draw is a layer, to be chosen by its name.
+
+    Examples
+    --------
+    >>> draws = xr.Dataset({"pm25_draws": (("draw", "time"), [[1.0], [2.0]])})
+    >>> list(with_draws(draws))
+    ['pm25_draw_0', 'pm25_draw_1']
+    """
+    single = {}
+    for name in (str(name) for name in product.data_vars if DRAW in product[name].dims):
+        variable, layer = name.removesuffix("_draws"), product[name]
+        for number in range(product.sizes[DRAW] if name.endswith("_draws") else 0):
+            words = str(layer.attrs.get("long_name", name)).removeprefix("draws of ")
+            one = layer.isel({DRAW: number}, drop=True)
+            single[f"{variable}_draw_{number}"] = one.assign_attrs(
+                long_name=f"{words}, draw {number}"
+            )
+    return product.drop_dims(DRAW, errors="ignore").assign(single)
+
+
+def is_draw(name: str) -> bool:
+    """Return whether a layer of that name is one of the draws.
+
+    Examples
+    --------
+    >>> is_draw("pm25_draw_3"), is_draw("pm25_q95")
+    (True, False)
+    """
+    return "_draw_" in name and name.rpartition("_")[2].isdigit()
+
+
 def layers_of(
     product: xr.Dataset, names: Sequence[str] | None, horizontal: Sequence[str]
 ) -> list[Layer]:
@@ -86,21 +123,22 @@ def layers_of(
     """
     fitting = [str(name) for name in product.data_vars if _fits(product[name], horizontal)]
     if names is not None:
+        names = [names] if isinstance(names, str) else names
         unknown = [name for name in names if name not in fitting]
         if unknown or not names:
             raise ViewerError(
-                f"layers must be among {', '.join(fitting) or 'none'}; found "
+                f"layers must be among {_named(fitting)}; found "
                 f"{', '.join(map(repr, unknown)) or 'none'}"
             )
         shown = list(dict.fromkeys(names))
     else:
         hidden = _repeated(fitting)
-        shown = [name for name in fitting if name not in hidden]
+        shown = [name for name in fitting if name not in hidden and not is_draw(name)]
     pollutants = [name for name in fitting if name in POLLUTANTS]
     if not pollutants:
         raise ViewerError(
             f"no pollutant to show: {', '.join(map(str, product.data_vars)) or 'no variable'} on "
-            f"{tuple(product.sizes)}. Of draws select one, as product.isel(draw=0)"
+            f"{tuple(product.sizes)}"
         )
     shown.sort(key=lambda name: name not in POLLUTANTS)
     return [
@@ -179,7 +217,7 @@ def packed_layer(
         quantised, limits = Quantised.of(values, root=False, levels=COARSE), (0.0, 1.0)
     else:
         quantised = Quantised.of(values, root=_is_positive(values), levels=levels)
-    kind: Kind = "value" if layer.name == layer.variable else "uncertainty"
+    kind: Kind = "value" if layer.name == layer.variable or layer.is_draw else "uncertainty"
     if layer.kind == "probability":
         kind = "probability"
     colours = Colours.of(kind, values, measured, Style(limits=limits))
@@ -227,6 +265,13 @@ def _repeated(names: Sequence[str]) -> set[str]:
         return ends
     parts = {f"{name}_{part}" for name in pollutants for part in ("category", "index")}
     return ends | ({*parts, "index_pollutant"} if "index_category" in names else set())
+
+
+def _named(layers: Sequence[str]) -> str:
+    """Return the names of layers in words, draws by the first and the last."""
+    draws = [name for name in layers if is_draw(name)]
+    named = [name for name in layers if name not in draws]
+    return ", ".join([*named, *([f"{draws[0]} to {draws[-1]}"] if draws else [])]) or "none"
 
 
 def _owner(name: str, pollutants: Sequence[str]) -> str:

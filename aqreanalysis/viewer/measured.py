@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.maps.layers import identifiers
 from aqreanalysis.viewer.layers import ViewerError
 from aqreanalysis.viewer.places import stations_of
 
@@ -46,7 +47,7 @@ def measured_at(
         parts = [part.isel({STATION: mask}) for part, mask in zip(parts, seen, strict=True)]
         parts = [part for part in (*parts, hidden) if part.sizes[STATION]]
     else:
-        unseen = set(map(str, hidden or ()))
+        unseen = set(identifiers(() if hidden is None else hidden).tolist())
     contents = [_content(product, names, part) for part in parts]
     joined = _joined(contents)
     if STATION in product.dims:
@@ -65,6 +66,11 @@ def measured_at(
 
 def _check_names(observations: xr.Dataset, names: Sequence[str]) -> None:
     """Refuse observations that have none of the pollutants."""
+    if not isinstance(observations, xr.Dataset):
+        raise ViewerError(
+            f"observations must be a Dataset; found {type(observations).__name__}. "
+            "open_observations reads one"
+        )
     if STATION not in observations.dims or not any(name in observations for name in names):
         present = ", ".join(map(str, observations.data_vars)) or "none"
         raise ViewerError(f"the observations have no {' and no '.join(names)}; they have {present}")

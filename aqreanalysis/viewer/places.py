@@ -1,4 +1,8 @@
-"""Where the values of a viewer lie: cells as a picture in the web's Mercator, and stations."""
+"""Where the values of a viewer lie: cells as a picture, and stations.
+
+The map is the web's Mercator, that of a grid in a projection its own plane, and around a pole that
+of a polar projection: in Mercator these would be stretched, and the pole cannot be shown.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +11,13 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import STATION
+from aqreanalysis.maps.frame import projection_for
 from aqreanalysis.maps.natural_earth import Region
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.product import crs_of
 from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
 from aqreanalysis.viewer.layers import ViewerError
+from aqreanalysis.viewer.plane import Plane
 from aqreanalysis.viewer.surroundings import NORTHERNMOST
 
 #: Pixels of the picture for the side of a cell, and of a side of the picture at most.
@@ -28,19 +34,28 @@ class Raster:
     ----------
     cell : (rows, columns) uint32
         Position in the flattened grid, rows from the north; the number of cells where there is
-        none. Columns are equal in longitude, rows in Mercator's projection.
+        none. Columns are equal in longitude, rows in Mercator's projection; or both in the plane.
     region : tuple of float
         West, east, south, north of the picture, degrees; across the date line an east above 180.
+        In a plane metres.
     shape : tuple of int
         Rows and columns of the grid.
     description : str
         Of the cells, in words.
+    plane : Plane or None
+        In which the map is laid out, if not in Mercator's projection.
     """
 
     cell: np.ndarray
     region: Region
     shape: tuple[int, int]
     description: str
+    plane: Plane | None = None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Western and eastern edge in degrees."""
+        return (self.region if self.plane is None else self.plane.window(self.region))[:2]
 
 
 def raster_of(product: xr.Dataset, whole: xr.Dataset) -> Raster:
@@ -89,6 +104,14 @@ def stations_of(dataset: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def on_plane(stations: dict[str, Any], plane: Plane | None) -> dict[str, Any]:
+    """Return stations of a page with their places in the plane of its map, if it has one."""
+    if plane is None:
+        return stations
+    x, y = plane.place(stations["longitude"], stations["latitude"])
+    return stations | {"x": x.round(1).tolist(), "y": y.round(1).tolist()}
+
+
 def station_region(dataset: xr.Dataset) -> Region:
     """Return the extent of stations with a margin, degrees."""
     west, east, south, north = StationNetwork.from_dataset(dataset).extent()
@@ -101,51 +124,55 @@ def _of_degrees(product: xr.Dataset, whole: xr.Dataset) -> Raster:
     """Return the picture of cells in longitude and latitude."""
     bounds = np.unwrap(whole["lon_bnds"].values.ravel(), period=360.0)
     west, east = bounds.min(), min(bounds.max(), bounds.min() + 360)
-    south, north = _drawable(whole["lat_bnds"].values)
+    edges = whole["lat_bnds"].values
+    plane = _polar_plane((west, east, float(edges.min()), float(edges.max())))
+    south, north = _drawable(edges) if plane is None else (edges.min(), edges.max())
     columns_at = np.unwrap(product["lon"].values.astype(np.float64), period=360.0)
     equal = np.ptp(np.diff(columns_at)) < 1e-6 if columns_at.size > 1 else True
     exact = equal and product.sizes["lon"] == whole.sizes["lon"]
     columns = columns_at.size if exact else min(_PIXELS * columns_at.size, _MOST_PIXELS)
     rows = int(np.clip(_PIXELS * product.sizes["lat"], 400, _MOST_PIXELS))
-    longitude, latitude = _pixels((west, east, south, north), rows, columns)
-    row = _nearest(product["lat"].values, latitude)
-    column = _nearest(columns_at, longitude)
     shape = product.sizes["lat"], product.sizes["lon"]
     sides = [
         f"{float(np.median(np.abs(np.diff(whole[f'{n}_bnds'].values)))):.3g}°"
         for n in ("lon", "lat")
     ]
     words = f"{_counted(whole, 'lon', 'lat')} of {' × '.join(dict.fromkeys(sides))}"
-    return Raster(
-        (row[:, None] * shape[1] + column).astype(np.uint32),
-        (float(west), float(east), south, north),
-        shape,
-        words,
-    )
+    region = float(west), float(east), float(south), float(north)
+    if plane is not None:
+        around = np.meshgrid(np.linspace(west, east, 361), [south, north])
+        longitude, latitude, region = _pixels_in(plane, *around, max(shape))
+        longitude = west + (longitude - west) % 360
+        inside = (longitude <= east) & (south <= latitude) & (latitude <= north)
+        row = _nearest(product["lat"].values, latitude)
+        cell = row * shape[1] + _nearest(columns_at, longitude)
+        cell = np.where(inside, cell, shape[0] * shape[1])
+        return Raster(cell.astype(np.uint32), region, shape, words, plane)
+    longitude, latitude = _pixels(region, rows, columns)
+    row = _nearest(product["lat"].values, latitude)
+    column = _nearest(columns_at, longitude)
+    return Raster((row[:, None] * shape[1] + column).astype(np.uint32), region, shape, words)
 
 
 def _of_projection(product: xr.Dataset, whole: xr.Dataset) -> Raster:
-    """Return the picture of cells in a projection."""
-    import pyproj
-
+    """Return the picture of cells in a projection, in its own plane."""
     crs = crs_of(whole)
-    to_cells = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    plane = Plane.of(crs)
     edges = [np.unique(whole[f"{name}_bnds"].values) for name in ("x", "y")]
-    east, north = np.meshgrid(*edges)
-    longitude, latitude = to_cells.transform(east, north, direction="INVERSE")
-    region = _region_of(longitude, latitude)
-    east, north = _pixels(region, *_picture(region, max(product.sizes["y"], product.sizes["x"])))
-    x, y = to_cells.transform(*np.meshgrid((east + 180) % 360 - 180, north))
-    inside = np.isfinite(x) & np.isfinite(y)
-    for values, ends in ((x, edges[0]), (y, edges[1])):
-        inside &= (values >= ends[0]) & (values <= ends[-1])
+    (left, right), (low, high) = ((ends[0], ends[-1]) for ends in edges)
+    columns, rows = (_pixels_along(product[name].values, ends) for name, ends in zip("xy", edges, strict=True))
+    x = left + (np.arange(columns) + 0.5) * (right - left) / columns
+    y = high - (np.arange(rows) + 0.5) * (high - low) / rows
     shape = product.sizes["y"], product.sizes["x"]
-    row, column = _nearest(product["y"].values, y), _nearest(product["x"].values, x)
-    cell = np.where(inside, row * shape[1] + column, shape[0] * shape[1])
-    sides = dict.fromkeys(f"{float(np.median(np.diff(axis))):g}" for axis in edges)
+    cell = _nearest(product["y"].values, y)[:, None] * shape[1] + _nearest(product["x"].values, x)
+    sides = [float(np.median(np.diff(axis))) for axis in edges]
     unit = {"metre": "m", "kilometre": "km"}.get(crs.axis_info[0].unit_name, "units")
-    words = f"{_counted(whole, 'x', 'y')} of {' × '.join(sides)} {unit}, {crs.name}"
-    return Raster(cell.astype(np.uint32), region, shape, words)
+    if unit == "m" and min(sides) >= 1000:
+        sides, unit = [side / 1000 for side in sides], "km"
+    size = " × ".join(dict.fromkeys(f"{side:g}" for side in sides))
+    words = f"{_counted(whole, 'x', 'y')} of {size} {unit}, {crs.name}"
+    region = tuple(float(end) * plane.metres for end in (left, right, low, high))
+    return Raster(cell.astype(np.uint32), region, shape, words, plane)
 
 
 def _of_centres(product: xr.Dataset) -> Raster:
@@ -158,14 +185,30 @@ def _of_centres(product: xr.Dataset) -> Raster:
         if len(turned[0]) > 1
     ]
     reach_km = _REACH * float(np.hypot.reduce(sides_km))
-    region = _region_of(*centres)
-    east, north = _pixels(region, *_picture(region, max(product.sizes["y"], product.sizes["x"])))
-    around = np.meshgrid((east + 180) % 360 - 180, north)
-    nearest = network.neighbours(*(values.ravel() for values in around), k=1)
-    cell = np.where(nearest.distance_km[:, 0] <= reach_km, nearest.index[:, 0], network.size)
     shape = product.sizes["y"], product.sizes["x"]
+    plane = _polar_plane(_extent_of(*centres))
+    if plane is None:
+        region = _region_of(*centres)
+        around = np.meshgrid(*_pixels(region, *_picture(region, max(shape))))
+    else:
+        *around, region = _pixels_in(plane, *centres, max(shape), margin=500 * max(sides_km))
+    east = (around[0] + 180) % 360 - 180
+    nearest = network.neighbours(east.ravel(), around[1].ravel(), k=1)
+    cell = np.where(nearest.distance_km[:, 0] <= reach_km, nearest.index[:, 0], network.size)
     words = _counted(product, "x", "y")
-    return Raster(cell.reshape(around[0].shape).astype(np.uint32), region, shape, words)
+    return Raster(cell.reshape(east.shape).astype(np.uint32), region, shape, words, plane)
+
+
+def centres_of(product: xr.Dataset, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
+    """Return longitude and latitude of the centres of cells, (rows, columns) in degrees."""
+    if layout_of(product) == "geographic":
+        longitude, latitude = np.meshgrid(product["lon"].values, product["lat"].values)
+    elif layout_of(product) == "projected":
+        axes = (product[name].values.astype(np.float64) * plane.metres for name in ("x", "y"))
+        longitude, latitude = plane.degrees(*np.meshgrid(*axes))
+    else:
+        longitude, latitude = product["lon"].values, product["lat"].values
+    return longitude, latitude
 
 
 def _counted(product: xr.Dataset, x: str, y: str) -> str:
@@ -173,14 +216,54 @@ def _counted(product: xr.Dataset, x: str, y: str) -> str:
     return f"{product.sizes[x]} × {product.sizes[y]} cells"
 
 
-def _region_of(longitude: np.ndarray, latitude: np.ndarray) -> Region:
+def _pixels_along(centres: np.ndarray, edges: np.ndarray) -> int:
+    """Return the pixels along an axis: one a cell if all are equal, and there, else several."""
+    equal = centres.size == edges.size - 1 and np.ptp(np.diff(edges)) < 1e-6 * np.ptp(edges)
+    return centres.size if equal else min(_PIXELS * centres.size, _MOST_PIXELS)
+
+
+def _polar_plane(region: Region) -> Plane | None:
+    """Return the plane of a map around a pole, of the projection of printed maps; else None."""
+    projection = projection_for(region)
+    polar = projection.proj4_params.get("proj") == "stere"
+    return Plane.of(projection) if polar else None
+
+
+def _pixels_in(
+    plane: Plane, longitude: np.ndarray, latitude: np.ndarray, cells: int, margin: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, Region]:
+    """Return positions, (rows, columns), of the square pixels of a plane around places.
+
+    With a margin around them, metres, and with the edges of the picture.
+    """
+    (left, right), (low, high) = (
+        (np.nanmin(axis) - margin, np.nanmax(axis) + margin)
+        for axis in plane.place(longitude, latitude)
+    )
+    side = max(right - left, high - low) / int(np.clip(_PIXELS * cells, 400, _MOST_PIXELS))
+    columns, rows = (max(round(wide / side), 1) for wide in (right - left, high - low))
+    x = left + (np.arange(columns) + 0.5) * (right - left) / columns
+    y = high - (np.arange(rows) + 0.5) * (high - low) / rows
+    return (
+        *plane.degrees(*np.meshgrid(x, y)),
+        (float(left), float(right), float(low), float(high)),
+    )
+
+
+def _extent_of(longitude: np.ndarray, latitude: np.ndarray) -> Region:
     """Return the extent of places, degrees; those that are not finite do not count."""
     seen = np.isfinite(longitude) & np.isfinite(latitude)
     radians = np.radians(longitude[seen])
     middle = float(np.degrees(np.arctan2(np.sin(radians).mean(), np.cos(radians).mean())))
     offset = (longitude[seen] - middle + 180) % 360 - 180
-    south, north = _drawable(latitude[seen])
+    south, north = float(latitude[seen].min()), float(latitude[seen].max())
     return middle + float(offset.min()), middle + float(offset.max()), south, north
+
+
+def _region_of(longitude: np.ndarray, latitude: np.ndarray) -> Region:
+    """Return the extent of places on Mercator's map, degrees."""
+    west, east, *ends = _extent_of(longitude, latitude)
+    return west, east, *_drawable(np.array(ends))
 
 
 def _drawable(latitude: np.ndarray) -> tuple[float, float]:

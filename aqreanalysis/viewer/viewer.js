@@ -131,11 +131,13 @@
 
   const [west, east, south, north] = page.region;
   const bounds = L.latLngBounds([south, west], [north, east]);
-  const map = L.map("map", { attributionControl: false, keyboard: false, zoomSnap: 0.25, zoomDelta: 0.5, wheelPxPerZoomLevel: 90, maxZoom: 13, maxBoundsViscosity: 0.7, inertiaMaxSpeed: 1500, zoomAnimation: false });
+  const plane = page.plane;  // metres of a projection, instead of degrees in the web's Mercator
+  const map = L.map("map", { crs: plane ? L.CRS.Simple : L.CRS.EPSG3857, minZoom: plane ? -40 : 0, attributionControl: false, keyboard: false, zoomSnap: 0.25, zoomDelta: 0.5, wheelPxPerZoomLevel: 90, maxZoom: 13, maxBoundsViscosity: 0.7, inertiaMaxSpeed: 1500, zoomAnimation: false });
   map.fitBounds(bounds, { padding: [6, 6] });
   const around = page.surroundings.around;
   map.setMaxBounds([[around[2], around[0]], [around[3], around[1]]]);
   map.setMinZoom(map.getZoom() - 1);
+  if (plane) map.setMaxZoom(map.getZoom() + 7);
   L.control.scale({ imperial: false, maxWidth: 140 }).addTo(map);
   for (const [name, level] of [["lines", 410], ["marks", 420], ["names", 430]]) {
     map.createPane(name).style.zIndex = level;
@@ -175,14 +177,14 @@
   function drawCities() {
     names.clearLayers();
     const size = map.getSize(), taken = [];
-    for (const [name, longitude, latitude] of page.surroundings.cities) {
-      const at = map.latLngToContainerPoint([latitude, longitude]);
+    for (const [name, across, up] of page.surroundings.cities) {
+      const at = map.latLngToContainerPoint([up, across]);
       const box = [at.x - 6, at.y - 9, at.x + 8 + 6.4 * name.length, at.y + 9];
       if (box[0] < 0 || box[1] < 0 || box[2] > size.x || box[3] > size.y) continue;
       if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
       taken.push(box);
       const icon = L.divIcon({ html: element("span", name), className: "city", iconSize: null, iconAnchor: [-5, 6] });
-      L.marker([latitude, longitude], { icon, interactive: false, keyboard: false, pane: "names" }).addTo(names);
+      L.marker([up, across], { icon, interactive: false, keyboard: false, pane: "names" }).addTo(names);
       if (taken.length >= 40) break;
     }
   }
@@ -205,9 +207,10 @@
     if (!stations) return;
     const renderer = L.canvas({ pane: "marks", padding: 0.3 });
     const radius = Math.max(3.2, Math.min(7, 90 / Math.sqrt(stations.id.length)));
-    stations.latitude.forEach((latitude, at) => {
+    stations.id.forEach((_, at) => {
+      const spot = plane ? [stations.y[at], stations.x[at]] : [stations.latitude[at], stations.longitude[at]];
       const style = { radius, color: "#111", weight: 1, fillOpacity: 1, interactive: false, renderer, pane: "marks" };
-      circles.push(new (isHidden(at) ? Diamond : L.CircleMarker)([latitude, stations.longitude[at]], style).addTo(map));
+      circles.push(new (isHidden(at) ? Diamond : L.CircleMarker)(spot, style).addTo(map));
     });
   }
 
@@ -259,7 +262,7 @@
 
   /* ---- Places ---- */
 
-  const ordinate = (latitude) => Math.asinh(Math.tan((latitude * Math.PI) / 180));
+  const ordinate = (up) => (plane ? up : Math.asinh(Math.tan((up * Math.PI) / 180)));
   const lowest = ordinate(south), highest = ordinate(north);
 
   /** The cell or the station at a place of the map, or null. */
@@ -282,12 +285,14 @@
     return cell === grid.cells ? null : cell;
   }
   const indexOf = (place) => (page.stations ? place.station : place.cell);
-  const degrees = ({ lat, lng }) => {
+  const degrees = ({ station, cell, latlng }) => {
+    let { lat, lng } = latlng;
+    if (plane) [lat, lng] = station !== null ? [stations.latitude[station], stations.longitude[station]] : [grid.latitude[cell] / 100 - 90, grid.longitude[cell] / 100 - 180];
     const turned = ((((lng + 180) % 360) + 360) % 360) - 180;
     return `${Math.abs(lat).toFixed(2)}° ${lat < 0 ? "S" : "N"}, ${Math.abs(turned).toFixed(2)}° ${turned < 0 ? "W" : "E"}`;
   };
   const nameOf = (place) => {
-    if (place.station === null) return `Cell at ${degrees(place.latlng)}`;
+    if (place.station === null) return `Cell at ${degrees(place)}`;
     const name = stations.name[place.station], id = stations.id[place.station];
     return name === id ? name : `${name} (${id})`;
   };
@@ -357,7 +362,7 @@
       $("panel").hidden = false;
       document.body.classList.add("open");
       $("name").textContent = nameOf(place);
-      $("where").textContent = place.station === null ? "" : degrees(place.latlng);
+      $("where").textContent = place.station === null ? "" : degrees(place);
       map.invalidateSize({ animate: false });
       map.panInside(place.latlng, { padding: [40, 40], animate: false });
       drawSeries();
@@ -556,6 +561,7 @@
   }
   if (grid) {
     grid.cell = await unpacked(grid.cell);
+    if (plane) for (const name of ["longitude", "latitude"]) grid[name] = await unpacked(grid[name]);
     field.width = grid.columns;
     field.height = grid.rows;
     field.className = "field";

@@ -47,7 +47,8 @@ def write_viewer(
         Ends in ``.html``. The file appears under this name when it is complete.
     layers : sequence of str, optional
         Names of layers to choose from on the page; by default values, standard errors, flags,
-        probabilities, the index and the distance to stations, as far as the product has them.
+        probabilities, the index and the distance to stations, as far as the product has them. Draws
+        are layers such as "pm25_draw_0", to be chosen by name.
     observations : Dataset, optional
         ``(station, time)``, to draw over a grid and into the series of its stations.
     hidden : Dataset or iterable of str, optional
