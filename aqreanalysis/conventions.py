@@ -206,6 +206,17 @@ def quantile_name(variable: str, probability: float) -> str:
     return f"{variable}_q{digits:0<2}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    Examples
+    --------
+    >>> counted(1, "station"), counted(0, "value"), counted(30, "hour")
+    ('1 station', '0 values', '30 hours')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def draws_name(variable: str) -> str:
     """Return the name of the layer of draws.
 

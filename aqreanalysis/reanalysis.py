@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME, pollutant
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME, counted, pollutant
 from aqreanalysis.fields.draws import DrawsOf, ErrorSeries, check_draws, with_draws
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background, BackgroundField
@@ -429,9 +429,9 @@ def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:
         return
     station, hour = np.nonzero((values < low) | (values > high))
     logger.warning(
-        "%d values of %s are outside the plausible %g to %g ug m-3 and used as they are, for "
-        "example station %s, %s UTC: %g; obs.aqnet.qc() flags such values",
-        station.size,
+        "%s of %s outside the plausible %g to %g ug m-3 used all the same, for example station "
+        "%s, %s UTC: %g; obs.aqnet.qc() flags such values",
+        counted(station.size, "value"),
         variable,
         low,
         high,

@@ -336,7 +336,7 @@ def test_a_map_of_no_product_or_no_hour_is_refused(folder, run):
 def test_implausible_values_are_used_and_said_to_be(folder, caplog):
     obs = open_observations(changed("pm25", -5.0))
     obs.aqnet.reanalyse(grid=0.2, method="idw")
-    assert "1 values of pm25 are outside the plausible 0 to 2000 ug m-3" in caplog.text
+    assert "1 value of pm25 outside the plausible 0 to 2000 ug m-3" in caplog.text
     assert "station 000, 2024-01-01T03:00 UTC: -5" in caplog.text
 
 

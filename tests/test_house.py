@@ -233,10 +233,12 @@ def test_the_readme_names_commands_that_exist():
     assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
 
-def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
+def test_the_lines_of_the_readme_and_of_the_pages_after_it_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ten_lines, derived, background, verification = re.findall(
-        r"```python\n(.*?)```", README, re.DOTALL
+    pages = ("README.md", "docs/products.md", "docs/background.md", "docs/verification.md")
+    ten_lines, derived, background, verification = (
+        re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)[0]
+        for page in pages
     )
     # The same lines with less to learn from and less learning.
     names: dict = {}

@@ -508,7 +508,9 @@ def test_an_inset_of_a_city_is_larger_than_its_part_on_a_map_of_that_city_alone(
     middle = project(main.projection, np.array([116.39]), np.array([39.93]))
     assert np.mean(inset.get_xlim()) == pytest.approx(middle[0][0], abs=1000)
     assert np.mean(inset.get_ylim()) == pytest.approx(middle[1][0], abs=1000)
-    with pytest.raises(MapError, match=r"0\.48 times as large .* an inset enlarges. Take less than"):
+    with pytest.raises(
+        MapError, match=r"0\.48 times as large .* an inset enlarges. Take less than"
+    ):
         map_field(product, time=HOUR, inset=(116.0, 116.8, 39.6, 40.4))
 
 

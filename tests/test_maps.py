@@ -611,7 +611,9 @@ def test_lines_pass_within_two_km_of_known_places(layer, longitude, latitude):
 
 def test_a_border_along_a_parallel_bends_with_the_projection():
     region = (-125.0, -66.0, 24.0, 50.0)
-    points = np.concatenate(natural_earth.lines("border", region, rank=0, tolerance_deg=0.03, longest_deg=1.0))
+    points = np.concatenate(
+        natural_earth.lines("border", region, rank=0, tolerance_deg=0.03, longest_deg=1.0)
+    )
     along = points[(np.abs(points[:, 1] - 49) < 0.1) & (-122 < points[:, 0]) & (points[:, 0] < -96)]
     assert np.diff(np.sort(along[:, 0])).max() < 1.01
 

@@ -155,8 +155,8 @@ def test_aqs_is_what_its_readme_says(us2011):
 def test_aqs_says_what_it_does_with_a_datum(us2011):
     history = us2011.attrs["history"]
     assert "102 stations on NAD83 taken for WGS84 (less than 2 m off)" in history
-    assert "1 stations on NAD27 transformed to WGS84" in history
-    assert "1 stations on datum 'UNKNOWN' taken for WGS84" in history
+    assert "1 station on NAD27 transformed to WGS84" in history
+    assert "1 station on datum 'UNKNOWN' taken for WGS84" in history
 
 
 @pytest.fixture

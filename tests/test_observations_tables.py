@@ -450,7 +450,7 @@ def test_a_station_that_moves_a_little_is_at_the_median(table, caplog):
     with caplog.at_level(logging.INFO, logger="aqreanalysis"):
         obs = open_observations(table.assign(latitude=[50.0, 50.0, 50.0005] + [51.0] * 3))
     assert float(obs.latitude[0]) == 50.0
-    assert "1 stations move by up to 56 m" in caplog.text
+    assert "1 station moved by up to 56 m" in caplog.text
 
 
 # Bad input

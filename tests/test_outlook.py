@@ -136,9 +136,7 @@ def test_a_station_without_history_is_estimated_like_a_hidden_one(aqnet, observa
     name = str(observations.station.values[3])
     with caplog.at_level("WARNING"):
         ahead = aqnet.predict(silent, horizon=6)
-    assert "1 stations have no value in the history and are estimated from the others" in (
-        caplog.text
-    )
+    assert "1 station without a value in the history, estimated from the others" in (caplog.text)
     assert name in caplog.text
     assert list(ahead.station.values) == list(observations.station.values)
     others = silent.isel(station=np.arange(12) != 3)

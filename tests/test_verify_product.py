@@ -226,7 +226,7 @@ def test_the_nearest_centre_is_taken_where_positions_have_two_dimensions(caplog)
         away = (product.lon2d - longitude) ** 2 + (product.lat2d - latitude) ** 2
         nearest = product["PM2.5"].isel(away.argmin(("j", "i")))
         np.testing.assert_allclose(pairs.estimate[0, row], nearest, rtol=1e-6)
-    remark = "1 of 4 stations lie outside the product and are left out: s2."
+    remark = "1 of 4 stations outside the product left out: s2."
     assert pairs.attrs["remarks"][0] == remark
     assert remark in caplog.text
     with pytest.raises(VerificationError, match=r"needs longitude and latitude as the two axes"):

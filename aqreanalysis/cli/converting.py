@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from aqreanalysis.conventions import counted
 from aqreanalysis.cli.options import Observations, Reader, files_and_options, with_reading
 from aqreanalysis.cli.terminal import shows_progress
 
@@ -72,6 +73,6 @@ def convert(
     archive = open_observations(written)
     time = archive.time.values
     typer.echo(
-        f"{written}: {archive.sizes['station']} stations, {str(time[0])[:16]} to "
+        f"{written}: {counted(archive.sizes['station'], 'station')}, {str(time[0])[:16]} to "
         f"{str(time[-1])[:16]} UTC, {', '.join(map(str, archive.data_vars))}"
     )

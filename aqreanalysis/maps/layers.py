@@ -141,7 +141,9 @@ class Cells:
             return f"{columns} × {rows} cells"
         width, height = (f"{side:.3g}°" for side in self.sides)
         size = width if width == height else f"{width} × {height}"
-        return f"{columns} × {rows} cells of {size}" if self.values.size > 1 else f"a cell of {size}"
+        return (
+            f"{columns} × {rows} cells of {size}" if self.values.size > 1 else f"a cell of {size}"
+        )
 
 
 @dataclass(frozen=True)
@@ -410,9 +412,7 @@ def _centres(product: xr.Dataset) -> tuple[np.ndarray, np.ndarray, tuple[str, st
     return np.unwrap(longitude, period=360.0, axis=1), latitude, dims
 
 
-def _sides(
-    product: xr.Dataset, longitude: np.ndarray, latitude: np.ndarray
-) -> tuple[float, float]:
+def _sides(product: xr.Dataset, longitude: np.ndarray, latitude: np.ndarray) -> tuple[float, float]:
     """Return width and height of a usual cell, degrees; a single one is as large as its bounds."""
     largest = usual_step(longitude, latitude)
     width, height = (

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from aqreanalysis.conventions import counted
 from aqreanalysis.foreign.background import Background, BackgroundError, BackgroundField
 
 logger = logging.getLogger(__name__)
@@ -149,10 +150,10 @@ def _warn_of_missing(names: tuple[str, ...], measured: np.ndarray, used: np.ndar
         missing = measured & ~used[..., number]
         if missing.any():
             logger.warning(
-                "the background %r is missing at %d of %d measurements (%d stations); it counts "
+                "the background %r is missing at %d of %d measurements (%s); it counts "
                 "as its mean there",
                 name,
                 missing.sum(),
                 measured.sum(),
-                missing.any(axis=1).sum(),
+                counted(missing.any(axis=1).sum(), "station"),
             )

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import MINIMUM_CAPTURE, POLLUTANTS, STATION, TIME, counted
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations.checks import Floats, Mask
 from aqreanalysis.observations.checks.clocks import Shift, clock_shifts
@@ -269,11 +269,13 @@ def usable(observations: xr.Dataset, variable: str, quality: Quality) -> xr.Data
         return observations
     counts = ", ".join(f"{word} {count}" for word, count in _counts(bits).items())
     used = _left_out(observations, variable, wrong, suspect) if quality == "mask" else observations
-    done = "left out" if used is not observations else "used as they are"
+    verb, done = ("looks", "is") if wrong.sum() == 1 else ("look", "are")
+    as_it_is = "used as it is" if done == "is" else "used as they are"
+    done += f" {'left out' if used is not observations else as_it_is}"
     line = (
-        f"quality={quality}: {int(wrong.sum())} of {int((bits & 1 == 0).sum())} values of "
-        f"{variable} at {int(wrong.any(axis=1).sum())} stations look wrong and are {done} "
-        f"({counts}){''.join(f'; {sentence}' for sentence in sentences)}"
+        f"quality={quality}: {int(wrong.sum())} of {counted(int((bits & 1 == 0).sum()), 'value')} "
+        f"of {variable}, at {counted(int(wrong.any(axis=1).sum()), 'station')}, {verb} wrong and "
+        f"{done} ({counts}){''.join(f'; {sentence}' for sentence in sentences)}"
     )
     logger.warning("%s. obs.aqnet.qc() shows them", line)
     return used.assign_attrs(with_history(observations.attrs, line))

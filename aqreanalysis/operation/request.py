@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION
+from aqreanalysis.conventions import STATION, counted
 from aqreanalysis.foreign.grids import grid_like
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
@@ -100,7 +100,7 @@ def _in_words(value: Any) -> Any:
         network = StationNetwork.from_dataset(value)
         positions = np.stack([network.longitude, network.latitude]).astype("<f8").tobytes()
         digest = hashlib.sha256(" ".join(network.identifiers).encode() + positions)
-        return f"{network.size} stations, sha256 {digest.hexdigest()[:16]}"
+        return f"{counted(network.size, 'station')}, sha256 {digest.hexdigest()[:16]}"
     if isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, os.PathLike):

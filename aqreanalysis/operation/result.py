@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from aqreanalysis.conventions import counted
 from aqreanalysis.operation.health import Health
 
 State = Literal["done", "nothing new", "no report", "alarm"]
@@ -102,7 +103,11 @@ class UpdateResult:
             f"{'created, ' if self.created else ''}{self.added} h added, {self.revised} h revised"
             + (f" from {self.revised_from}" if self.revised_from else ""),
             f"to {self.last}"
-            + ("" if self.reporting is None else f", {self.reporting} stations report then")
+            + (
+                ""
+                if self.reporting is None
+                else f", {counted(self.reporting, 'station')} reporting then"
+            )
             + (f", none in {self.silent} of the hours added" if self.silent else ""),
             f"window from {self.window_from}, a measurement counts up to "
             f"{self.reach_hours:g} h before and after it",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import STATION, TIME, counted
 from aqreanalysis.observations import selected_hours, step_hours, time_bounds, values_of
 
 logger = logging.getLogger(__name__)
@@ -176,8 +176,8 @@ def _reporting(observations: xr.Dataset, variable: str) -> np.ndarray:
         raise ValueError(f"no station has a value of {variable!r} in the hours to learn from")
     if not reporting.all():
         logger.warning(
-            "%d stations never report %s and are left out, for example %s",
-            (~reporting).sum(),
+            "%s that never report %s left out, for example %s",
+            counted((~reporting).sum(), "station"),
             variable,
             observations[STATION].values[~reporting][0],
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, pollutant, quantile_name
+from aqreanalysis.conventions import PRODUCT_FLAGS, STATION, TIME, counted, pollutant, quantile_name
 from aqreanalysis.fields.blocks import Field, GridField, predict_blocks
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods import Method
@@ -301,9 +301,8 @@ def _layers(
     if not silent.sizes[STATION]:
         return own
     logger.warning(
-        "%d stations have no value in the history and are estimated from the others, for example "
-        "%s",
-        silent.sizes[STATION],
+        "%s without a value in the history, estimated from the others, for example %s",
+        counted(silent.sizes[STATION], "station"),
         silent[STATION].values[0],
     )
     hidden = stations.between_stations(silent, request, between).compute()

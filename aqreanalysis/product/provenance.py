@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, pollutant
+from aqreanalysis.conventions import STATION, TIME, counted, pollutant
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest
@@ -205,7 +205,7 @@ def _provenance(
         "id": f"aqreanalysis-{variable}-{method}-{digest[:12]}".replace(" ", "_"),
         "title": f"{name} analysed from station measurements by {method}",
         "source": f"aqreanalysis {release}, method {method}; measurements of {variable} at "
-        f"{network.size} stations, {period}",
+        f"{counted(network.size, 'station')}, {period}",
         # What was decided while the measurements were read comes first.
         "history": (f"{earlier}\n" if earlier else "")
         + f"{now} aqreanalysis {release}: {statistic} of {variable} by {method} {options} "

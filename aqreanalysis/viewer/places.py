@@ -160,7 +160,9 @@ def _of_projection(product: xr.Dataset, whole: xr.Dataset) -> Raster:
     plane = Plane.of(crs)
     edges = [np.unique(whole[f"{name}_bnds"].values) for name in ("x", "y")]
     (left, right), (low, high) = ((ends[0], ends[-1]) for ends in edges)
-    columns, rows = (_pixels_along(product[name].values, ends) for name, ends in zip("xy", edges, strict=True))
+    columns, rows = (
+        _pixels_along(product[name].values, ends) for name, ends in zip("xy", edges, strict=True)
+    )
     x = left + (np.arange(columns) + 0.5) * (right - left) / columns
     y = high - (np.arange(rows) + 0.5) * (high - low) / rows
     shape = product.sizes["y"], product.sizes["x"]

@@ -69,7 +69,12 @@ def surroundings(region: Region, plane: Plane | None = None) -> dict[str, Any]:
             clipped = [part for line in clipped for part in _within(line, around, plane)]
         name = "disputed" if (layer, rank) == ("border", 1) else layer
         drawn[name] = [_in_steps(line, step) for line in clipped]
-    return {"step": step, "lines": drawn, "cities": _cities(window, around, plane), "around": around}
+    return {
+        "step": step,
+        "lines": drawn,
+        "cities": _cities(window, around, plane),
+        "around": around,
+    }
 
 
 def _widened_box(box: Region) -> Region:
@@ -85,7 +90,9 @@ def _within(line: np.ndarray, box: Region, plane: Plane) -> list[np.ndarray]:
     inside = (box[0] <= x) & (x <= box[1]) & (box[2] <= y) & (y <= box[3])
     parts = np.split(np.stack([x, y], axis=1), np.flatnonzero(np.diff(inside)) + 1)
     first = bool(inside[0]) if inside.size else False
-    return [part for number, part in enumerate(parts) if first == (number % 2 == 0) and len(part) > 1]
+    return [
+        part for number, part in enumerate(parts) if first == (number % 2 == 0) and len(part) > 1
+    ]
 
 
 def _cities(window: Region, around: Region, plane: Plane | None) -> list[list[Any]]:

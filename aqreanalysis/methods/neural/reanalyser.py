@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import STATION, TIME, counted
 from aqreanalysis.fields.blocks import Field
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import Background
@@ -458,8 +458,8 @@ def _reporting(
         )
     if silent.size:
         logger.warning(
-            "%d stations never report %s and are left out, for example %s",
-            silent.size,
+            "%s that never report %s left out, for example %s",
+            counted(silent.size, "station"),
             variable,
             silent[0],
         )

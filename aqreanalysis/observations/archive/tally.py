@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from aqreanalysis.observations.journal import Journal
 
 _NUMBER = re.compile(r"(?<![\w-])-?\d[\d.,:T-]*(?!\w)")
+#: One station and several are the same sentence.
+_NOUN = re.compile(r"^(# \w+?)s?(?= )")
 _EXAMPLE = re.compile(r"; for example .*|\(at .*?\)")
 
 
@@ -39,7 +41,7 @@ class Tally:
 
     def add(self, sentence: str, place: str, *, key: str = "", is_warning: bool = False) -> None:
         """Add a sentence said of one place; those of one key are the same."""
-        key = key or _NUMBER.sub("#", _EXAMPLE.sub("", sentence))
+        key = key or _NOUN.sub(r"\1s", _NUMBER.sub("#", _EXAMPLE.sub("", sentence)))
         entry = self._entries.setdefault(key, _Entry(sentence, place, is_warning, 0, set()))
         number = re.match(r"\d+(?= )", sentence)
         entry.total += int(number[0]) if number else 0
@@ -50,6 +52,7 @@ class Tally:
         """Yield each sentence, with where it holds, and whether it is a warning."""
         for entry in self._entries.values():
             text = re.sub(r"^\d+(?= )", str(entry.total), entry.sentence)
+            text = re.sub(r"^(\d+ \w+?)s?(?= )", r"\1s", text) if entry.total > 1 else text
             where = f"in {len(entry.places)} of {self._count} {self._what}, the first {entry.first}"
             everywhere = len(entry.places) == self._count
             yield (text if everywhere else f"{text} ({where})"), entry.is_warning

@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_folder, check_target, explained, scratch_folder
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME, counted
 from aqreanalysis.memory import in_words, memory_bytes
 from aqreanalysis.observations.archive.blocks import Written, mask_codes, write_block
 from aqreanalysis.observations.archive.joining import Whole, whole_of
@@ -403,8 +403,8 @@ def _finish(store: Path, whole: Whole, written: Sequence[Written], journal: Jour
     for variable in empty:
         journal.warn(f"left out, since no value is left: {variable}")
         shutil.rmtree(store / variable)
-    line = f"read {journal.source} ({len(whole.spans)} files), {whole.stations.size} stations, "
-    line += f"{whole.times.size} stamps"
+    line = f"read {journal.source} ({counted(len(whole.spans), 'file')}), "
+    line += f"{counted(whole.stations.size, 'station')}, {counted(whole.times.size, 'stamp')}"
     history = dated("; ".join([line, *journal.decisions]))
     attributes = xr.Dataset(attrs={"source": journal.source, "history": history})
     attributes.to_zarr(store, mode="a", zarr_format=2, consolidated=True)

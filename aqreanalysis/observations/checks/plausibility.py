@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.conventions import ALTITUDES_M, POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import ALTITUDES_M, POLLUTANTS, STATION, TIME, counted
 from aqreanalysis.observations.checks import Codes, Floats, Mask
 from aqreanalysis.observations.checks.codes import missing_codes
 from aqreanalysis.observations.checks.copies import copies
@@ -270,7 +270,7 @@ def _about_units(
     rows = np.flatnonzero(~np.isnan(values).all(axis=1))
     reason = implausible_level(values, variable, factor)
     if reason:
-        where = f"{rows.size} stations, such as {names[rows[0]]},"
+        where = f"{counted(rows.size, 'station')}, such as {names[rows[0]]},"
     else:
         few = np.count_nonzero(values > 0, axis=1) < _FEWEST_VALUES
         reasons = {
@@ -325,8 +325,8 @@ def _of_values(
     row, hour = (int(at) for at in np.argwhere(where)[0])
     stamp = np.datetime_as_string(dataset[TIME].values[hour], unit="m")
     count, rows = int(where.sum()), np.flatnonzero(where.any(axis=1))
-    counted = (
-        f"{count} value{'s' * (count > 1)} (at {rows.size} station{'s' * (rows.size > 1)}; for "
+    numbers = (
+        f"{counted(count, 'value')} (at {counted(rows.size, 'station')}; for "
         f"example station {dataset[STATION].values[row]}, {stamp} UTC) of {variable}"
     )
-    return Suspicion(kind, variable, rows, f"{counted} {what}", remedy, "values", where)
+    return Suspicion(kind, variable, rows, f"{numbers} {what}", remedy, "values", where)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from aqreanalysis.conventions import counted
 from aqreanalysis.network import MOVED_KM, StationNetwork, great_circle_km
 from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.journal import Journal
@@ -209,10 +210,12 @@ def to_wgs84(
     old, similar = words == "NAD27", words == "NAD83"
     other = ~old & ~similar & (words != "WGS84")
     if similar.any():
-        journal.decide(f"{similar.sum()} stations on NAD83 taken for WGS84 (less than 2 m off)")
+        journal.decide(
+            f"{counted(similar.sum(), 'station')} on NAD83 taken for WGS84 (less than 2 m off)"
+        )
     if other.any():
         journal.warn(
-            f"{other.sum()} stations on datum {str(words[other][0])!r} taken for WGS84 (up to "
+            f"{counted(other.sum(), 'station')} on datum {str(words[other][0])!r} taken for WGS84 (up to "
             f"about 100 m off if it was NAD27); for example station {identifiers[other][0]}"
         )
     if not old.any():
@@ -226,7 +229,7 @@ def to_wgs84(
         longitude - positions.longitude, latitude - positions.latitude, positions.latitude
     )
     journal.decide(
-        f"{old.sum()} stations on NAD27 transformed to WGS84, by up to {metres.max():.0f} m; "
+        f"{counted(old.sum(), 'station')} on NAD27 transformed to WGS84, by up to {metres.max():.0f} m; "
         f"for example station {identifiers[old][0]}"
     )
     return replace(positions, longitude=wrapped(longitude), latitude=latitude)
@@ -291,8 +294,8 @@ def _check_moves(
     moved = np.unique(station[metres > 0.0])
     if moved.size:
         journal.decide(
-            f"{moved.size} stations move by up to {metres.max():.2g} m and are put at the median "
-            f"of their positions; for example station {identifiers[moved[0]]}"
+            f"{counted(moved.size, 'station')} moved by up to {metres.max():.2g} m, to the median "
+            f"of all positions of each; for example station {identifiers[moved[0]]}"
         )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import STATION, TIME, counted
 from aqreanalysis.observations.checks import Codes, Floats, Names, Times
 from aqreanalysis.observations.checks.axis import Axis, regular_axis
 from aqreanalysis.observations.checks.plausibility import hint_of_daily
@@ -278,7 +278,8 @@ def station_values(
 def _global_attributes(dataset: xr.Dataset, journal: Journal) -> dict[str, str]:
     """Return source and history: what was read, and every decision that was taken."""
     entry = dated(
-        f"read {journal.source}, {dataset.sizes[STATION]} stations, {dataset.sizes[TIME]} stamps"
+        f"read {journal.source}, {counted(dataset.sizes[STATION], 'station')}, "
+        f"{counted(dataset.sizes[TIME], 'stamp')}"
     )
     attributes = {"source": journal.source, **dataset.attrs}
     return with_history(attributes, "; ".join([entry, *journal.decisions]))

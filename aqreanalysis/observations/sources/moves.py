@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from aqreanalysis.conventions import counted
 from aqreanalysis.network import MOVED_KM
 from aqreanalysis.observations.checks import Codes, Floats, Mask, Names
 from aqreanalysis.observations.checks.positions import length_m, wrapped
@@ -79,13 +80,13 @@ def left_out(
     unplaced = np.bincount(station[located], minlength=count) == 0
     wrong = np.bincount(station[impossible], minlength=count) > 0
     for which, words, asked in (
-        (unplaced, "have no position", reading.skip_unplaced),
-        (wrong, "have an impossible position", False),
+        (unplaced, "without a position", reading.skip_unplaced),
+        (wrong, "with an impossible position", False),
     ):
         few = 0 < which.sum() <= journal.tolerance * count
         if which.any() and not which.all() and (few or asked):
             names = listed(identifiers[which])
-            journal.warn(f"{int(which.sum())} stations {words} and are left out: {names}")
+            journal.warn(f"{counted(int(which.sum()), 'station')} {words} left out: {names}")
             out |= which
     usable = ~out[station] & ~impossible
     apart = np.zeros(count, dtype=bool)
@@ -93,7 +94,7 @@ def left_out(
         apart = moved(station[usable], count, longitude[usable], latitude[usable])
     if 0 < apart.sum() <= journal.tolerance * count:
         journal.warn(
-            f"{int(apart.sum())} stations stand at places 100 m and more apart and are left out: "
+            f"{counted(int(apart.sum()), 'station')} at places 100 m and more apart left out: "
             f"{listed(identifiers[apart])}; split_moved=True keeps them, a place each"
         )
         out |= apart

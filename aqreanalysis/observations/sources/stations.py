@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from aqreanalysis.conventions import counted
 from aqreanalysis.observations.checks import Codes, Mask, Names
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.positions import (
@@ -130,7 +131,9 @@ def station_table(
             table = table[chosen.to_numpy(dtype=bool)]
             spare = int(total - table[roles["station"]].nunique())
             if spare:
-                journal.decide(f"{spare} stations of the table of stations have no measurements")
+                journal.decide(
+                    f"{counted(spare, 'station')} of the table of stations without measurements"
+                )
     station, identifiers = station_codes(table[roles["station"]], journal=own)
     positions = positions_in_rows(
         table,
@@ -165,7 +168,8 @@ def merged_stations(
     if pairs[own].duplicated().any() or (not asked and not pairs[home].duplicated().any()):
         return {}
     journal.decide(
-        f"{len(pairs)} values of {own} are sampling points of {pairs[home].nunique()} stations "
+        f"{counted(len(pairs), 'value')} of {own} taken for sampling points of "
+        f"{counted(pairs[home].nunique(), 'station')} "
         f"({home} in the table of stations)"
     )
     return dict(zip(pairs[own], pairs[home], strict=True))
@@ -189,7 +193,7 @@ def listed_positions(
     few = absent.size <= journal.tolerance * identifiers.size
     if absent.size and present.any() and (few or reading.skip_unplaced):
         journal.warn(
-            f"{absent.size} stations are left out, since the table of stations lacks them: "
+            f"{counted(absent.size, 'station')} that the table of stations lacks left out: "
             f"{listed(absent)}"
         )
     elif absent.size:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.conventions import counted
 from aqreanalysis.foreign.places import (
     CurvilinearGrid,
     Points,
@@ -171,7 +172,7 @@ def _outside(network: StationNetwork, inside: np.ndarray) -> list[str]:
         return []
     names = name_some(network.identifiers[outside])
     return [
-        f"{outside.size} of {network.size} stations lie outside the product and are left out: "
+        f"{outside.size} of {counted(network.size, 'station')} outside the product left out: "
         f"{names}."
     ]
 
