@@ -13,4 +13,9 @@ obs = aqr.synthetic_network(hours=48, seed=0).observations
 sums = obs.aqnet.verify("pm25", methods=["kriging", "idw"], folds=3, progress=False)
 rmse = metrics(sums, by="distance").rmse.to_pandas().T.dropna()
 figure = Figure(figsize=(7, 3.5), layout="constrained")
-rmse.plot.bar(ax=figure.subplots(), rot=0, xlabel="km to the nearest", ylabel="RMSE (μg m$^{-3}$)")
+rmse.plot.bar(
+    ax=figure.subplots(),
+    rot=0,
+    xlabel="km to the nearest station",
+    ylabel="RMSE (μg m$^{-3}$)",
+)
