@@ -225,3 +225,10 @@ def test_other_commands_take_one_pollutant_at_a_time(command, output, obs, tmp_p
     status, _, errors = run(command, table, "-o", tmp_path / output, *options)
     assert status == 1
     assert "one pollutant at a time, such as variable='pm25' or --variable pm25" in errors
+
+
+def test_the_progress_bar_of_a_pollutant_names_it(obs, capsys):
+    obs.aqnet.fit(NAMES, schedule=SHORT, progress=True, quality="ignore")
+    shown = capsys.readouterr().err
+    for name in NAMES:
+        assert f"{name}, learning the covariance:" in shown

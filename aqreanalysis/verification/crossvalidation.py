@@ -302,7 +302,8 @@ class _Run:
 
         values = values_of(self.observations, self.variable)
         total = len(folds) * len(self.methods)
-        with tqdm(total=total, desc="verification", disable=not progress, leave=False) as bar:
+        words = f"verification of {self.variable}"
+        with tqdm(total=total, desc=words, disable=not progress, leave=False) as bar:
             for fold in folds:
                 scored = np.ix_(fold.hidden, fold.scored)
                 self.fold[fold.hidden] = fold.name

@@ -268,6 +268,7 @@ class Reanalyser(Fitted):
                 schedule=self.schedule,
                 seed=self.seed,
                 progress=self.progress,
+                subject=variable,
             )
             offset = begin - samples.first
             trend, trend_covariance = prove(trend, columns, samples, offset, model, log_noise)
@@ -281,6 +282,7 @@ class Reanalyser(Fitted):
             progress=self.progress,
             checkpoint=self.checkpoint,
             trend_covariance=trend_covariance,
+            subject=variable,
         )
         trained.model.largest.fill_(_largest_root(standardisation, reporting, variable))
         stamps = pd.DatetimeIndex(reporting[TIME].values).strftime("%Y-%m-%dT%H:%M")

@@ -105,6 +105,7 @@ def train(
     progress: bool = True,
     checkpoint: Path | None = None,
     trend_covariance: Tensor | None = None,
+    subject: str = "",
 ) -> Trained:
     """Return a model trained on the samples, the same for the same seed and machine.
 
@@ -132,7 +133,7 @@ def train(
         updates = setting.updates
         of_a_covariance = setting.schedule.covariance_updates
         total = (2 + len(setting.folds)) * of_a_covariance + of_a_covariance // SILENT_SHARE
-        with tqdm(total=total + updates, desc="training", disable=not progress, leave=False) as bar:
+        with _bar(total + updates, subject, progress=progress) as bar:
             file = None
             if checkpoint is not None:
                 identity = (standardisation, configuration, setting.schedule, seed)
@@ -166,6 +167,7 @@ def fit_covariances(
     schedule: Schedule | None = None,
     seed: int = 0,
     progress: bool = True,
+    subject: str = "",
 ) -> tuple[NeuralKNN, Tensor]:
     """Return a model of which the covariances are fitted, and the noise of the stations.
 
@@ -175,9 +177,15 @@ def fit_covariances(
         model, setting = _begun(samples, standardisation, configuration, schedule, seed)
         updates = setting.schedule.covariance_updates
         total = 2 * updates + updates // SILENT_SHARE
-        with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
+        with _bar(total, subject, progress=progress) as bar:
             setting = _with_covariances(model, setting, bar)
         return model, setting.samples.log_noise
+
+
+def _bar(total: int, subject: str, *, progress: bool) -> tqdm:
+    """Return a progress bar that begins with what is learned, such as the pollutant."""
+    form = f"{subject}, {{l_bar}}{{bar}}{{r_bar}}" if subject else None
+    return tqdm(total=total, desc="training", disable=not progress, leave=False, bar_format=form)
 
 
 def _begun(
