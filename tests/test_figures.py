@@ -8,6 +8,7 @@ import xarray as xr
 from make_fixtures import FIXTURES
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from PIL import Image
 from test_maps import BEIJING, product_on
@@ -174,6 +175,13 @@ def test_names_of_stations_are_no_formulae(draw):
     figure = draw(obs, name)
     FigureCanvasAgg(figure).draw()
     assert figure.axes[0].get_title(loc="left").startswith(r"x\$_{a\$")
+
+
+def test_a_name_that_could_be_a_formula_is_a_name():
+    obs = network().assign_coords(station=["S$3$", "b"])
+    assert plot_series(obs, "S$3$").axes[0].get_title(loc="left") == r"S\$3\$"
+    labels = obs.aqnet.completeness().axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == [r"S\$3\$", "b"]
 
 
 def test_the_units_of_a_rose_have_a_line_of_their_own(caplog):
@@ -372,3 +380,27 @@ def test_the_encoding_is_a_circle_on_which_the_ends_of_a_day_are_neighbours(tmp_
         animate_time_encoding(tmp_path / "day.avi")
     with Image.open(animate_time_encoding(tmp_path / "day.gif", progress=False)) as gif:
         assert gif.n_frames == 48
+
+
+def test_hours_without_values_are_on_the_axis_and_a_place_without_position_is_refused():
+    observations = network(hours=24)
+    observations["pm25"][:] = np.nan
+    figure = plot_series(observations, str(observations.station.values[0]))
+    first, last = (num2date(day) for day in figure.axes[0].get_xlim())
+    assert (f"{first:%Y-%m-%d %H}", f"{last:%Y-%m-%d %H}") == ("2024-01-01 00", "2024-01-01 23")
+    observations["pm25"][0, 5] = 3.0
+    figure = plot_series(observations, str(observations.station.values[0]))
+    assert np.ptp(figure.axes[0].get_xlim()) == pytest.approx(23 / 24)
+    product = product_on(BEIJING)
+    with pytest.raises(FigureError, match=r"a longitude and a latitude within -90\.\.90"):
+        plot_series(product, (np.nan, 40.0))
+    lost = product.assign_coords(lat=product.lat.where(product.lat < 40))
+    with pytest.raises(FigureError, match=r"lon or lat is not a number at \d+ of 156 cells"):
+        plot_series(lost, (116.4, 39.9))
+
+
+def test_days_before_and_after_all_values_are_no_days_without_values():
+    figure = plot_calendar(network(hours=72), local_time=None)
+    (empty, known) = (c for c in figure.axes[0].collections if isinstance(c, QuadMesh))
+    assert empty.get_array().count() == 0
+    assert known.get_array().count() == 3

@@ -560,7 +560,7 @@ def test_a_position_that_is_not_a_number_is_named(beijing, name, projected):
 
 
 def test_a_map_of_stations_needs_one_in_its_region(network):
-    with pytest.raises(MapError, match="the region holds no station; they lie within 115.* to 11"):
+    with pytest.raises(MapError, match=r"the region holds no station; they lie within 115.* to 11"):
         map_stations(network, "pm25", time=HOUR, region="Paris")
 
 
@@ -630,6 +630,16 @@ def test_limits_are_those_of_the_first_map_and_of_others_of_its_kind(beijing):
     assert isinstance(classes.norm, BoundaryNorm)
     with pytest.raises(MapError, match="columns needs a number"):
         map_panels(beijing, ["value"], time=HOUR, columns="2")
+
+
+def test_the_title_of_panels_has_all_pollutants_and_of_which_periods_they_are(beijing):
+    monthly = beijing.isel(time=[0])
+    monthly.pm25.attrs["long_name"] = "monthly mean of PM2.5 mass concentration"
+    figure = map_panels(monthly, ["value", "uncertainty"])
+    assert figure.texts[0].get_text() == "PM$_{2.5}$ concentration: monthly mean"
+    both = beijing.assign(no2=beijing.pm25 * 2)
+    figure = map_panels(both, ["pm25", "no2"], time=HOUR)
+    assert figure.texts[0].get_text() == "PM$_{2.5}$ concentration; NO$_2$ concentration"
 
 
 def test_methods_side_by_side_are_called_by_their_keys_or_names(beijing):

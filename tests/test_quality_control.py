@@ -259,7 +259,10 @@ def test_mask_flag_and_ignore(clean, caplog):
     np.testing.assert_array_equal(
         np.isnan(masked.pm25.values), _failing(qc(wrong, "pm25"), "flat_line")
     )
-    assert "quality=mask: 30 of 7200 values of pm25 at 1 stations" in masked.attrs["history"]
+    assert (
+        "quality=mask: 30 of 7200 values of pm25, at 1 station, look wrong"
+        in masked.attrs["history"]
+    )
     assert "left out (flat_line 30)" in caplog.text
     flagged = usable(wrong, "pm25", "flag")
     xr.testing.assert_equal(flagged, wrong)

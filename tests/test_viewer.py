@@ -588,3 +588,61 @@ def test_the_command_writes_a_page_and_refuses_before_it_reads(run, tmp_path):
     status, _, err = run("view", tmp_path / "none.nc", "-o", page)
     assert status == 1
     assert "none.nc" in err
+
+
+def test_draws_are_layers_to_be_chosen_and_otherwise_said_not_to_be_shown(tmp_path):
+    product = make_product().load()
+    halves = np.stack([0.5 * product.pm25.values, 1.5 * product.pm25.values])
+    words = {"long_name": "draws of PM2.5", "units": "ug m-3", "averaging_hours": 1.0}
+    product["pm25_draws"] = (("draw", *product.pm25.dims), halves, words)
+    options = {"observations": None, "hidden": None, "limits": None, "time_zone": None}
+    page = contents.contents_of(view_of(product, None), progress=False, **options)
+    assert page["shown"] == [
+        "pm25", "pm25_uncertainty", "pm25_flag", "distance_to_nearest_station",
+    ]  # fmt: skip
+    assert page["facts"][-1] == "2 draws not shown"
+    assert "layers=['pm25', 'pm25_draw_0'] shows one" in " ".join(page["notes"])
+    page = contents.contents_of(
+        view_of(product, ["pm25", "pm25_draw_1"]), progress=False, **options
+    )
+    drawn, owner = (page["layers"][name] for name in ("pm25_draw_1", "pm25"))
+    assert drawn["title"] == "PM2.5, draw 1"
+    assert (drawn["limits"], drawn["palette"]) == (owner["limits"], owner["palette"])
+    assert drawn["variable"] == "pm25"
+    with pytest.raises(ViewerError, match="pm25_draw_0 to pm25_draw_1; found 'pm10'"):
+        view_of(product, ["pm10"])
+
+
+@pytest.mark.parametrize("case", POLAR_CASES)
+def test_a_clicked_cell_around_a_pole_is_the_one_that_lies_there(open_page, case):
+    product = polar_product(case)
+    view = view_of(product, None)
+    raster = raster_of(view.product, view.product)
+    opened = open_page(product)
+    longitude, latitude = (view.product[name].values for name in ("lon", "lat"))
+    if longitude.ndim == 1:
+        longitude, latitude = np.meshgrid(longitude, latitude)
+    cell = longitude.size // 2 + 2
+    place = (longitude.ravel()[cell] + 180) % 360 - 180, latitude.ravel()[cell]
+    opened.click_at(*place, raster.plane)
+    assert opened.page.evaluate("viewer.state.place.cell") == cell
+    side = "W" if place[0] < 0 else "E"
+    assert opened.text("#name") == f"Cell at {place[1]:.2f}° N, {abs(place[0]):.2f}° {side}"
+    cities = opened.page.evaluate("viewer.page.surroundings.cities.length")
+    assert cities > 20
+    assert opened.page.evaluate("document.querySelector('.leaflet-control-scale-line').textContent")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"observations": "stations.csv"}, "observations must be a Dataset; found str"),
+        ({"hidden": 5}, "hidden needs a Dataset of stations or identifiers"),
+        ({"limits": (0, np.inf)}, "limits need two ascending numbers"),
+        ({"layers": "pm10"}, "found 'pm10'"),
+    ],
+)
+def test_options_that_are_none_are_refused_before_anything_is_computed(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        write_viewer(make_product(), tmp_path / "viewer.html", **options)
+    assert list(tmp_path.iterdir()) == []

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from aqreanalysis.conventions import counted
 from aqreanalysis.cli.options import Observations, Reader, files_and_options, with_reading
 from aqreanalysis.cli.terminal import shows_progress
+from aqreanalysis.conventions import counted
 
 
 @with_reading

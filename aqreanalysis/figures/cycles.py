@@ -127,7 +127,7 @@ def plot_calendar(
 ) -> Figure:
     """Draw the mean of each day as a calendar: a column a week, a block a year.
 
-    Days with fewer than 75 % of their values are grey.
+    Days with fewer than 75 % of their values are grey, those before and after all values white.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def _draw_years(axes: Any, days: pd.Series, years: list[int], colours: Colours) 
         known = days.reindex(whole).to_numpy()
         cells[whole.day_of_week, week] = known
         inside = np.zeros((7, 54), bool)
-        inside[whole.day_of_week, week] = True
+        inside[whole.day_of_week, week] = (whole >= days.index[0]) & (whole <= days.index[-1])
         top = 8.5 * row
         edges = np.arange(55), top + np.arange(8)
         empty = np.ma.masked_where(~(inside & np.isnan(cells)), np.ones((7, 54)))

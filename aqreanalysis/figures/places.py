@@ -63,7 +63,8 @@ def at_place(dataset: xr.Dataset, place: Place | None) -> tuple[xr.Dataset, str]
     longitude, latitude = float(place[0]), float(place[1])
     if not np.isfinite([longitude, latitude]).all() or abs(latitude) > 90:
         raise FigureError(
-            f"a place needs a longitude and a latitude within -90..90, in this order; found {place!r}"
+            "a place needs a longitude and a latitude within -90..90, in this order; found "
+            f"{place!r}"
         )
     name = f"{abs(latitude):.5g}° {'NS'[latitude < 0]}, {abs(longitude):.5g}° {'EW'[longitude < 0]}"
     return _cell(dataset, longitude, latitude, name), name
@@ -132,9 +133,10 @@ def _station(dataset: xr.Dataset, place: Place | None) -> tuple[xr.Dataset, str]
 
 
 def _called(station: xr.Dataset, identifier: str) -> str:
-    """Return identifier and name of a station."""
+    """Return identifier and name of a station, as texts in which no "$" begins a formula."""
     name = str(station["name"].values) if "name" in station.coords else ""
-    return f"{identifier} ({name})" if name and name != identifier else identifier
+    called = f"{identifier} ({name})" if name and name != identifier else identifier
+    return called.replace("$", r"\$")
 
 
 def _cell(dataset: xr.Dataset, longitude: float, latitude: float, name: str) -> xr.Dataset:
@@ -154,8 +156,8 @@ def _cell(dataset: xr.Dataset, longitude: float, latitude: float, name: str) -> 
     away = great_circle_km(longitude, latitude, longitudes, latitudes)
     if not np.isfinite(away).all():
         raise FigureError(
-            f"lon or lat is not a number at {int((~np.isfinite(away)).sum())} of {away.size} cells, "
-            "which so have no position: correct them, or leave these cells out"
+            f"lon or lat is not a number at {int((~np.isfinite(away)).sum())} of {away.size} "
+            "cells, which so have no position: correct them, or leave these cells out"
         )
     row, column = np.unravel_index(int(np.argmin(away)), away.shape)
     if away.size > 1 and away[row, column] > 0.75 * _cell_km(longitudes, latitudes):

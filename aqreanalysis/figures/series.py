@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from aqreanalysis.conventions import REFERENCE, STATION, TIME, quantile_name
@@ -147,8 +148,9 @@ def _draw_values(
 
 def _show_all(axes: Axes, times: pd.DatetimeIndex) -> None:
     """Let an axis of time reach over all hours, also those without a value."""
-    half = pd.Timedelta(hours=0.5 if times.size == 1 else 0)
-    axes.set_xlim(times.min() - half, times.max() + half)
+    half = 1 / 48 if times.size == 1 else 0.0  # of a day
+    first, last = date2num([times.min(), times.max()])
+    axes.set_xlim(first - half, last + half)
 
 
 def _draw_filled(

@@ -399,7 +399,7 @@ def _centres(product: xr.Dataset) -> tuple[np.ndarray, np.ndarray, tuple[str, st
             "a field needs dimensions (time, lat, lon), or (time, y, x) with lat and lon on them; "
             f"found {tuple(product.sizes)}. Draw values at stations with map_stations."
         )
-    for name, centres in (("lon", longitude), ("lat", latitude)):
+    for name in ("lon", "lat"):
         if lost := int((~np.isfinite(product[name].values.astype(np.float64))).sum()):
             raise MapError(
                 f"{name} is not a number at {lost} of {product[name].size} places, so that cells "

@@ -4,13 +4,14 @@ import logging
 import textwrap
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import xarray as xr
 from matplotlib import rcParams
 from matplotlib.cbook import is_math_text
 from matplotlib.cm import ScalarMappable
-from matplotlib.font_manager import FontProperties, findfont, get_font, get_font_names
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.legend import Legend
 from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import MaxNLocator
@@ -31,7 +32,7 @@ from aqreanalysis.maps.layers import What
 
 logger = logging.getLogger(__name__)
 
-#: Fonts that have what the usual one lacks, each on some system.
+#: Fonts that have what the usual one lacks, each on some system: they are tried before all others.
 FONTS_OF_MANY_SCRIPTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC",
     "Arial Unicode MS",
@@ -124,17 +125,31 @@ def families(text: str) -> list[str]:
     """Return the fonts for a text: the usual one, then those that have what it lacks."""
     usual = findfont(FontProperties(family=rcParams["font.family"]))
     lacking = {sign for sign in text if sign.isprintable() and not _has(usual, sign)}
-    if not lacking:
-        return list(rcParams["font.family"])
-    names = set(get_font_names())
-    others = [name for name in FONTS_OF_MANY_SCRIPTS if name in names]
-    if not any(all(_has(findfont(name), sign) for sign in lacking) for name in others):
+    fonts, missing = _fonts_for("".join(sorted(lacking)))
+    if missing:
         logger.warning(
-            "no font here has %s of the title, which is drawn as boxes: install one, such as "
-            "Noto Sans CJK",
-            "".join(sorted(lacking)),
+            "no font here has %s, drawn as boxes: install one, such as Noto Sans CJK", missing
         )
-    return [*rcParams["font.family"], *others]
+    return [*rcParams["font.family"], *fonts]
+
+
+@cache
+def _fonts_for(signs: str) -> tuple[tuple[str, ...], str]:
+    """Return fonts of this system that have some signs, and the signs that none of them has."""
+    lacking, chosen = set(signs), []
+    paths = {
+        font.name: font.fname
+        for font in fontManager.ttflist
+        if font.style == "normal" and "Last Resort" not in font.name  # boxes are its letters
+    }
+    for name in dict.fromkeys([*FONTS_OF_MANY_SCRIPTS, *sorted(paths)]) if signs else ():
+        known = {sign for sign in lacking if name in paths and _has(paths[name], sign)}
+        if known:
+            chosen.append(name)
+            lacking -= known
+        if not lacking:
+            break
+    return tuple(chosen), "".join(sorted(lacking))
 
 
 def _has(path: str, sign: str) -> bool:

@@ -124,7 +124,7 @@ def draw_cells(frame: Frame, mesh: Mesh, colours: Colours) -> Any:
 
 
 def no_estimate_entry(colours: Colours) -> Patch:
-    """Return the legend's entry for cells without an estimate, or without the class of that name."""
+    """Return the legend's entry for cells without an estimate, which may be a class too."""
     named = any(entry.get_label() == _NO_ESTIMATE for entry in colours.classes or ())
     label = "not asked for" if named else _NO_ESTIMATE
     return Patch(facecolor=NO_ESTIMATE_COLOUR, edgecolor="#999999", label=label)

@@ -359,9 +359,12 @@ def _sheet(
 ) -> Sheet:
     """Return the words around all maps: what they have in common."""
     titles = [panel.scene.described(colours[number]).title for number, panel in enumerate(panels)]
-    # Of different layers, the pollutant that they are of.
-    concentrations = [p.scene.words.title for p in panels if p.scene.layer.name in POLLUTANTS]
-    shared = [*titles[:1], *concentrations][-1].partition(":")[0]
+    # Of different layers, the pollutants that they are of, by the shorter words of a value.
+    concentrations: dict[Any, str] = {}
+    for scene in (panel.scene for panel in panels if panel.scene.layer.name in POLLUTANTS):
+        known = concentrations.setdefault(scene.layer.name, scene.words.title)
+        concentrations[scene.layer.name] = min(known, scene.words.title, key=len)
+    shared = "; ".join(concentrations.values()) or titles[0].partition(":")[0]
     shared = titles[0] if len(set(titles)) == 1 else shared
     own = as_written(title) if isinstance(title, str) and title else shared
     subtitles = {panel.scene.subtitle(style.local_time) for panel in panels} - {""}

@@ -97,17 +97,14 @@ class UpdateResult:
 
     def __str__(self) -> str:
         age = "there is none" if self.age_hours is None else f"it is {self.age_hours:g} h old"
+        reporting = f"{counted(self.reporting or 0, 'station')} report{'s' * (self.reporting == 1)}"
         stale = f" (STALE, the newest report: {age})" if self.is_stale else ""
         parts = [
             f"{self.finished} {self.store.name}: {self.state}{stale}",
             f"{'created, ' if self.created else ''}{self.added} h added, {self.revised} h revised"
             + (f" from {self.revised_from}" if self.revised_from else ""),
             f"to {self.last}"
-            + (
-                ""
-                if self.reporting is None
-                else f", {counted(self.reporting, 'station')} reporting then"
-            )
+            + ("" if self.reporting is None else f", {reporting} then")
             + (f", none in {self.silent} of the hours added" if self.silent else ""),
             f"window from {self.window_from}, a measurement counts up to "
             f"{self.reach_hours:g} h before and after it",

@@ -12,12 +12,12 @@ from matplotlib.patches import Patch
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.figures.sheet import house_style
 from aqreanalysis.maps import map_scores
+from aqreanalysis.maps.legend import families
 from aqreanalysis.observations.contract import stored_values
 from aqreanalysis.observations.quality_control import FAULTS, QC_FLAGS, REJECTED, bits_of
 from aqreanalysis.report.sheet import (
     WIDTH_IN,
     Picture,
-    drawable,
     drawable_pollutant,
     new_sheet,
     picture_of,
@@ -126,7 +126,8 @@ def _drawn(checked: xr.Dataset, variable: str, given: Any = None) -> Figure:
     room_in = axes.get_position().height * figure.get_figheight()
     every = int(np.ceil(stations.size / max(min(_MOST_NAMES, room_in / _NAME_IN), 1)))
     rows = np.arange(0, stations.size, every)
-    axes.set_yticks(rows, [drawable(shortened(stations[row], _LONGEST_NAME)) for row in rows])
+    names = [shortened(stations[row], _LONGEST_NAME).replace("$", r"\$") for row in rows]
+    axes.set_yticks(rows, names, family=families("".join(names)))
     axes.tick_params(axis="y", labelsize=7, length=0)
     axes.set_xlim(starts[0], starts[-1])
     locator = AutoDateLocator(minticks=3, maxticks=7)

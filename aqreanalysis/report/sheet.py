@@ -13,6 +13,7 @@ from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 
+from aqreanalysis.maps.frame import MapFigure
 from aqreanalysis.report.words import drawn_pollutant, label_of, shortened
 
 #: A column of the page; at twice the pixels of a screen it is sharp, also in print.
@@ -48,7 +49,7 @@ class Picture:
 
 def new_sheet(height_in: float = HEIGHT_IN, **subplot: Any) -> tuple[Figure, Axes]:
     """Make a figure of the report's width, with one plot."""
-    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
+    figure = MapFigure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
     return figure, figure.add_subplot(**subplot)
 
 

@@ -89,15 +89,17 @@ def with_draws(product: xr.Dataset) -> xr.Dataset:
     ['pm25_draw_0', 'pm25_draw_1']
     """
     single = {}
-    for name in (str(name) for name in product.data_vars if DRAW in product[name].dims):
+    names = [str(name) for name in product.data_vars if DRAW in product[name].dims]
+    names = [name for name in names if name.endswith("_draws")]
+    for name in names:
         variable, layer = name.removesuffix("_draws"), product[name]
-        for number in range(product.sizes[DRAW] if name.endswith("_draws") else 0):
+        for number in range(product.sizes[DRAW]):
             words = str(layer.attrs.get("long_name", name)).removeprefix("draws of ")
             one = layer.isel({DRAW: number}, drop=True)
             single[f"{variable}_draw_{number}"] = one.assign_attrs(
                 long_name=f"{words}, draw {number}"
             )
-    return product.drop_dims(DRAW, errors="ignore").assign(single)
+    return product.drop_vars(names).assign(single)
 
 
 def is_draw(name: str) -> bool:
@@ -138,7 +140,7 @@ def layers_of(
     if not pollutants:
         raise ViewerError(
             f"no pollutant to show: {', '.join(map(str, product.data_vars)) or 'no variable'} on "
-            f"{tuple(product.sizes)}"
+            f"{tuple(product.sizes)}. Of draws select one, as product.isel(draw=0)"
         )
     shown.sort(key=lambda name: name not in POLLUTANTS)
     return [

@@ -140,8 +140,8 @@ def _of_degrees(product: xr.Dataset, whole: xr.Dataset) -> Raster:
     words = f"{_counted(whole, 'lon', 'lat')} of {' × '.join(dict.fromkeys(sides))}"
     region = float(west), float(east), float(south), float(north)
     if plane is not None:
-        around = np.meshgrid(np.linspace(west, east, 361), [south, north])
-        longitude, latitude, region = _pixels_in(plane, *around, max(shape))
+        around, edge = np.meshgrid(np.linspace(west, east, 361), [south, north])
+        longitude, latitude, region = _pixels_in(plane, around, edge, max(shape))
         longitude = west + (longitude - west) % 360
         inside = (longitude <= east) & (south <= latitude) & (latitude <= north)
         row = _nearest(product["lat"].values, latitude)
@@ -173,7 +173,8 @@ def _of_projection(product: xr.Dataset, whole: xr.Dataset) -> Raster:
         sides, unit = [side / 1000 for side in sides], "km"
     size = " × ".join(dict.fromkeys(f"{side:g}" for side in sides))
     words = f"{_counted(whole, 'x', 'y')} of {size} {unit}, {crs.name}"
-    region = tuple(float(end) * plane.metres for end in (left, right, low, high))
+    west, east, south, north = (float(end) * plane.metres for end in (left, right, low, high))
+    region = west, east, south, north
     return Raster(cell.astype(np.uint32), region, shape, words, plane)
 
 
@@ -191,11 +192,12 @@ def _of_centres(product: xr.Dataset) -> Raster:
     plane = _polar_plane(_extent_of(*centres))
     if plane is None:
         region = _region_of(*centres)
-        around = np.meshgrid(*_pixels(region, *_picture(region, max(shape))))
+        longitude, latitude = np.meshgrid(*_pixels(region, *_picture(region, max(shape))))
     else:
-        *around, region = _pixels_in(plane, *centres, max(shape), margin=500 * max(sides_km))
-    east = (around[0] + 180) % 360 - 180
-    nearest = network.neighbours(east.ravel(), around[1].ravel(), k=1)
+        margin = 500 * max(sides_km)
+        longitude, latitude, region = _pixels_in(plane, *centres, max(shape), margin=margin)
+    east = (longitude + 180) % 360 - 180
+    nearest = network.neighbours(east.ravel(), latitude.ravel(), k=1)
     cell = np.where(nearest.distance_km[:, 0] <= reach_km, nearest.index[:, 0], network.size)
     words = _counted(product, "x", "y")
     return Raster(cell.reshape(east.shape).astype(np.uint32), region, shape, words, plane)

@@ -215,8 +215,8 @@ def to_wgs84(
         )
     if other.any():
         journal.warn(
-            f"{counted(other.sum(), 'station')} on datum {str(words[other][0])!r} taken for WGS84 (up to "
-            f"about 100 m off if it was NAD27); for example station {identifiers[other][0]}"
+            f"{counted(other.sum(), 'station')} on datum {str(words[other][0])!r} taken for WGS84 "
+            f"(up to about 100 m off if it was NAD27); for example station {identifiers[other][0]}"
         )
     if not old.any():
         return positions
@@ -229,8 +229,8 @@ def to_wgs84(
         longitude - positions.longitude, latitude - positions.latitude, positions.latitude
     )
     journal.decide(
-        f"{counted(old.sum(), 'station')} on NAD27 transformed to WGS84, by up to {metres.max():.0f} m; "
-        f"for example station {identifiers[old][0]}"
+        f"{counted(old.sum(), 'station')} on NAD27 transformed to WGS84, by up to "
+        f"{metres.max():.0f} m; for example station {identifiers[old][0]}"
     )
     return replace(positions, longitude=wrapped(longitude), latitude=latitude)
 
