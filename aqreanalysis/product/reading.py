@@ -45,7 +45,8 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         raise ProductError(str(error)) from error
     source = str(path) if isinstance(path, str | os.PathLike) else ", ".join(map(str, path))
     try:
-        product = file.set_coords([n for n in file.data_vars if str(n).endswith("_bnds")])
+        product = _with_names_of_axes(file)
+        product = product.set_coords([n for n in product.data_vars if str(n).endswith("_bnds")])
         product = product.assign_coords({n: product[n].load() for n in product.coords})
         product = _in_order(product.drop_vars(_quantizations(product)))
         if STATION in product.dims and not is_set(product):  # some files have time first
@@ -57,6 +58,14 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         raise ProductError(f"{source} holds no product: {damaged}{error}") from error
     product.set_close(file.close)
     return product
+
+
+def _with_names_of_axes(file: xr.Dataset) -> xr.Dataset:
+    """Return a grid with lat and lon as axes, which terra and others write out in full."""
+    names = {"latitude": "lat", "longitude": "lon"}
+    if not set(names) <= set(file.dims) or {"lat", "lon"} & set(file.variables):
+        return file
+    return file.rename(names)
 
 
 def _in_order(product: xr.Dataset) -> xr.Dataset:
