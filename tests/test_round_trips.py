@@ -286,6 +286,30 @@ def test_flags_that_were_regridded_are_left_out(path: Path) -> None:
         write_netcdf(opened, path.with_name("again.nc"))
 
 
+def test_an_index_is_that_of_its_own_hours_and_cells(path: Path) -> None:
+    with open_product(path) as product:
+        indexed = write_netcdf(product.aqnet.index("us_epa"), path.with_name("index.nc"))
+    daily, coarse = path.with_name("daily.nc"), path.with_name("coarse.nc")
+    run("cdo", "-s", "daymean", indexed, daily)
+    run("cdo", "-s", "remapbil,r720x360", indexed, coarse)
+    with open_product(daily) as opened:
+        assert list(opened.data_vars) == ["pm25", "distance_to_nearest_station"]
+    with open_product(coarse) as opened:
+        assert {*opened.data_vars} == {"pm25", "pm25_uncertainty", "distance_to_nearest_station"}
+        assert list(opened.aqnet.index("us_epa").index_category.dims) == ["time", "lat", "lon"]
+
+
+def test_what_cdo_writes_for_coordinates_is_none_of_the_layers(path: Path) -> None:
+    product, several = two_days(), path.with_name("draws.nc")
+    product["pm25_draws"] = product["pm25"].drop_attrs().expand_dims(draw=3)
+    write_netcdf(product.assign_coords(height=4.0), several)
+    run("cdo", "-s", "seltimestep,1/3", several, path.with_name("cut.nc"))
+    with open_product(path.with_name("cut.nc")) as opened:
+        assert {*opened.data_vars} == {*product.data_vars} - {"pm25_draws"}
+        assert opened["height"].item() == opened.attrs["geospatial_vertical_min"] == 4.0
+        assert "comment" not in opened["height"].attrs
+
+
 # What NCO makes
 
 

@@ -36,6 +36,7 @@ from aqreanalysis.product.coordinates import (
 from aqreanalysis.product.kinds import check_kinds
 from aqreanalysis.product.statistics import (
     AVERAGING,
+    of_an_index,
     restate_statistics,
     without_marks_of_joining,
 )
@@ -372,7 +373,11 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
     """
     if layout in (*_SERIES, "curvilinear"):
         return product
-    flags = [name for name in product.data_vars if _role(str(name))[1] == "flag"]
+    flags = [
+        str(name)
+        for name, layer in product.data_vars.items()
+        if are_classes(layer.attrs) or of_an_index(str(name))
+    ]
     now = _resolution(product, layout)
     if not flags or all(
         _same_size(str(product.attrs.get(name, size)), size) for name, size in now.items()
@@ -381,7 +386,7 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
     _logger.warning(
         "the cells of the product were %s and are %s: %s was interpolated, and is left out",
         *(", ".join(sizes.values()) for sizes in ({k: product.attrs.get(k, "") for k in now}, now)),
-        ", ".join(map(str, flags)),
+        ", ".join(flags),
     )
     history = (
         f"{product.attrs.get('history', '')}\nother cells than before; without interpolated flags"

@@ -216,14 +216,21 @@ def cell_bounds(centres: np.ndarray, size: float) -> np.ndarray:
 
 def _with_height(product: xr.Dataset) -> xr.Dataset:
     """Return the product with the height of its air, the nominal one where none is stated."""
-    stated = product.variables.get(HEIGHT)
-    if stated is not None and (HEIGHT not in product.coords or stated.ndim):
+    # CDO gives each layer that it cannot read another one, such as height_2.
+    heights = [
+        str(name)
+        for name, variable in product.variables.items()
+        if not variable.ndim and variable.attrs.get("standard_name") == HEIGHT
+    ]
+    stated = product.variables.get(heights[0] if heights else HEIGHT)
+    if stated is not None and (stated.ndim or not heights):
         return product  # another variable of that name
     height = np.float64(_NOMINAL_HEIGHT_M if stated is None else stated.values)
     attributes = dict(_HEIGHT)
     if stated is None or stated.attrs.get("comment") == _NOMINAL:
         attributes["comment"] = _NOMINAL
-    return product.assign_coords({HEIGHT: coordinate((), np.array(height), attributes)})
+    one = coordinate((), np.array(height), attributes)
+    return product.drop_vars(heights).assign_coords({HEIGHT: one})
 
 
 def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:

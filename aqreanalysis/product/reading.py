@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import DRAW, STATION, TIME
+from aqreanalysis.conventions import DRAW, LEAD, STATION, TIME
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.files import open_joined
 from aqreanalysis.product.attributes import restore_metadata
@@ -61,11 +61,15 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def _with_names_of_axes(file: xr.Dataset) -> xr.Dataset:
-    """Return a grid with lat and lon as axes, which terra and others write out in full."""
-    names = {"latitude": "lat", "longitude": "lon"}
-    if not set(names) <= set(file.dims) or {"lat", "lon"} & set(file.variables):
-        return file
-    return file.rename(names)
+    """Return a file with the names of a product: terra and others write latitude and longitude.
+
+    CDO calls the lead times of an outlook leadtime.
+    """
+    if {"latitude", "longitude"} <= set(file.dims) and not {"lat", "lon"} & set(file.variables):
+        file = file.rename(latitude="lat", longitude="lon")
+    if "leadtime" in file.data_vars and LEAD not in file.variables:
+        file = file.rename(leadtime=LEAD).set_coords(LEAD)
+    return file
 
 
 def _in_order(product: xr.Dataset) -> xr.Dataset:

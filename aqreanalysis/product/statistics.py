@@ -162,7 +162,20 @@ def restate_statistics(product: xr.Dataset, *, by_nco: bool = False) -> xr.Datas
         if not made:
             raise ProductError(_unknown(product[name], own, step))
         restated = _described(restated, name, made, own, step)
+        index = [str(layer) for layer in restated.data_vars if of_an_index(str(layer))]
+        restated = restated.drop_vars(index)  # product.aqnet.index makes that of these values
     return _without_stale(restated, step)
+
+
+def of_an_index(name: str) -> bool:
+    """Return whether a layer is of an air-quality index, which is that of its own values alone.
+
+    Examples
+    --------
+    >>> of_an_index("index_category"), of_an_index("pm25_index"), of_an_index("pm25")
+    (True, True, False)
+    """
+    return name.partition("_")[0] == "index" or name.endswith(("_index", "_category"))
 
 
 def operations_in(history: Any) -> tuple[Operation, ...]:
