@@ -114,6 +114,14 @@ def test_the_log_names_the_pollutant(obs, caplog):
     assert "pollutant" not in caplog.text
 
 
+def test_progress_bars_name_the_pollutant(obs, capsys):
+    for name in NAMES:
+        aqr.Reanalyser(schedule=SHORT, progress=True).fit(obs, name)
+        assert f"training {name}: " in capsys.readouterr().err
+    aqr.Reanalyser(schedule=SHORT, progress=False).fit(obs, "pm25")
+    assert "training" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("variable", "options", "error", "message"),
     [

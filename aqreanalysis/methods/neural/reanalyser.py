@@ -268,6 +268,7 @@ class Reanalyser(Fitted):
                 schedule=self.schedule,
                 seed=self.seed,
                 progress=self.progress,
+                title=f"training {variable}",
             )
             offset = begin - samples.first
             trend, trend_covariance = prove(trend, columns, samples, offset, model, log_noise)
@@ -279,6 +280,7 @@ class Reanalyser(Fitted):
             schedule=_with_updates(self.schedule, scaling, trend),
             seed=self.seed,
             progress=self.progress,
+            title=f"training {variable}",
             checkpoint=self.checkpoint,
             trend_covariance=trend_covariance,
         )

@@ -103,6 +103,7 @@ def train(
     schedule: Schedule | None = None,
     seed: int = 0,
     progress: bool = True,
+    title: str = "training",
     checkpoint: Path | None = None,
     trend_covariance: Tensor | None = None,
 ) -> Trained:
@@ -117,8 +118,8 @@ def train(
     goes on from it to the same model, bit for bit; that of a finished training is its end, and is
     replaced by that of the next one.
 
-    ``trend_covariance`` (attribute, attribute) is that of the errors of the coefficients of a trend
-    that was taken off the samples.
+    ``title`` is that of the progress bar. ``trend_covariance`` (attribute, attribute) is that of
+    the errors of the coefficients of a trend that was taken off the samples.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def train(
         updates = setting.updates
         of_a_covariance = setting.schedule.covariance_updates
         total = (2 + len(setting.folds)) * of_a_covariance + of_a_covariance // SILENT_SHARE
-        with tqdm(total=total + updates, desc="training", disable=not progress, leave=False) as bar:
+        with tqdm(total=total + updates, desc=title, disable=not progress, leave=False) as bar:
             file = None
             if checkpoint is not None:
                 identity = (standardisation, configuration, setting.schedule, seed)
@@ -166,6 +167,7 @@ def fit_covariances(
     schedule: Schedule | None = None,
     seed: int = 0,
     progress: bool = True,
+    title: str = "training",
 ) -> tuple[NeuralKNN, Tensor]:
     """Return a model of which the covariances are fitted, and the noise of the stations.
 
@@ -175,7 +177,7 @@ def fit_covariances(
         model, setting = _begun(samples, standardisation, configuration, schedule, seed)
         updates = setting.schedule.covariance_updates
         total = 2 * updates + updates // SILENT_SHARE
-        with tqdm(total=total, desc="training", disable=not progress, leave=False) as bar:
+        with tqdm(total=total, desc=title, disable=not progress, leave=False) as bar:
             setting = _with_covariances(model, setting, bar)
         return model, setting.samples.log_noise
 
