@@ -217,14 +217,15 @@ def cell_bounds(centres: np.ndarray, size: float) -> np.ndarray:
 def _with_height(product: xr.Dataset) -> xr.Dataset:
     """Return the product with the height of its air, the nominal one where none is stated."""
     # CDO gives each layer that it cannot read another one, such as height_2.
+    scalars = {str(name): each for name, each in product.variables.items() if not each.ndim}
     heights = [
-        str(name)
-        for name, variable in product.variables.items()
-        if not variable.ndim and variable.attrs.get("standard_name") == HEIGHT
+        name
+        for name, scalar in scalars.items()
+        if scalar.attrs.get("standard_name") == HEIGHT or (name == HEIGHT in product.coords)
     ]
-    stated = product.variables.get(heights[0] if heights else HEIGHT)
-    if stated is not None and (stated.ndim or not heights):
+    if not heights and HEIGHT in product.variables:
         return product  # another variable of that name
+    stated = product.variables[heights[0]] if heights else None
     height = np.float64(_NOMINAL_HEIGHT_M if stated is None else stated.values)
     attributes = dict(_HEIGHT)
     if stated is None or stated.attrs.get("comment") == _NOMINAL:
