@@ -141,3 +141,16 @@ def test_series_at_stations_have_time_first_for_cdo(station_file: Path, run: Any
     assert dims["c.nc"] == ("station", "time")
     zarr = run("reanalyse", "obs.csv", "-o", "a.zarr", "--at", "obs.csv", *order)
     assert "--dimension-order is for NetCDF" in zarr[2]
+
+
+def test_the_height_of_the_air_is_nominal_unless_it_is_stated(tmp_path: Path) -> None:
+    for case in CASES:
+        product = make_product(case)
+        assert product["height"].item() == 3.0
+        assert product["height"].attrs["comment"].startswith("nominal")
+        path = write_netcdf(product.assign_coords(height=4.0), tmp_path / "high.nc")
+        with open_product(path) as stated:
+            assert stated["height"].item() == stated.attrs["geospatial_vertical_max"] == 4.0
+            assert stated["height"].attrs["axis"] == "Z"
+            assert "comment" not in stated["height"].attrs
+        assert checked(path, "cf:1.11") == []
