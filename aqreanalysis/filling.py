@@ -19,7 +19,7 @@ from aqreanalysis.methods.series import bounded
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import Quality, usable, valid_variable, values_of
 from aqreanalysis.predictive import DEGREES_OF_FREEDOM
-from aqreanalysis.product.provenance import with_layers
+from aqreanalysis.product.provenance import with_layers, with_references
 
 #: Meaning of the values of ``<variable>_origin``.
 ORIGINS: Mapping[str, int] = MappingProxyType({"measured": 0, "estimated": 1, "no_estimate": 2})
@@ -109,7 +109,8 @@ def fill(
     counts = ", ".join(
         f"{word.replace('_', ' ')} {int((origin == code).sum())}" for word, code in ORIGINS.items()
     )
-    return with_layers(filled, {}, f"gaps of {variable} filled by learned covariance: {counts}")
+    made = with_layers(filled, {}, f"gaps of {variable} filled by learned covariance: {counts}")
+    return with_references(made, method.references)
 
 
 def _estimated(

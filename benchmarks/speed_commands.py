@@ -1,10 +1,10 @@
-"""The commands that measure speed and size: speed, profile, growth, film, month."""
+"""The commands that measure speed and size: speed, profile, growth, film, month, exports."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks import archive, film, growth, month, speed
+from benchmarks import archive, exporting, film, growth, month, speed
 from benchmarks.measuring import measure
 from benchmarks.profiling import profile
 from benchmarks.protocols import PROTOCOLS
@@ -38,6 +38,10 @@ def add_to(commands: Any) -> None:
     country.set_defaults(
         run=lambda options: print(month.write_month(options.output, options.hours, options.memory))
     )
+    exported = commands.add_parser("exports", help="a week of the United States to every format")
+    exported.add_argument("folder", type=Path, help="where files are written")
+    exported.add_argument("--data", type=Path, help="folder of data")
+    exported.set_defaults(run=_exports)
     years = commands.add_parser("archive", help="years of monthly files to Zarr, beside a parser")
     years.add_argument("folder", type=Path, help="where files are made, once, and the store")
     years.add_argument("--years", type=int, nargs="+", default=[10], help="default: %(default)s")
@@ -73,6 +77,12 @@ def _speed(options: argparse.Namespace) -> None:
                 f"{method} on p3: fit in {measured.fit_seconds:.0f} s, "
                 f"RMSE {scores.rmse:.2f}, MAE {scores.mae:.2f} at hidden stations"
             )
+
+
+def _exports(options: argparse.Namespace) -> None:
+    """Print the table as its rows come."""
+    for line in exporting.written(options.folder, data_folder(options.data)):
+        print(line, flush=True)
 
 
 def _film(options: argparse.Namespace) -> None:

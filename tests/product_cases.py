@@ -9,9 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.grid import Grid
-from aqreanalysis.product import (
-    build_product,
-)
+from aqreanalysis.product import STATED_ATTRIBUTES, build_product
 
 GRIDS = {
     "geographic": Grid((115.0, 117.0, 39.0, 40.0), 0.1),
@@ -19,6 +17,14 @@ GRIDS = {
     "projected": Grid((400_000.0, 500_000.0, 4_350_000.0, 4_450_000.0), 10_000.0, "EPSG:32650"),
 }
 CASES = [*GRIDS, "stations"]
+
+
+def everything() -> dict[str, str]:
+    """Return all that can be stated."""
+    address = "https://example.org"
+    values = {"email": "a@b.org", "url": address, "link": address, "type": "institution"}
+    dated = {n: "2024-05-31" for n in STATED_ATTRIBUTES if n.startswith("date_")}
+    return {n: values.get(n.rpartition("_")[2], "text") for n in STATED_ATTRIBUTES} | dated
 
 
 def make_observations(*, hours: int = 30, label: str = "start") -> xr.Dataset:
@@ -89,9 +95,17 @@ def checked(path: Path, name: str) -> list[tuple[int, str]]:
             results, errors = suite.run_all(dataset, [name])[name]
         finally:
             dataset.close()
-    assert not errors
+    assert not errors, errors
     full = [r for r in results if not (r.value is True or _is_complete(r.value))]
-    return [(result.weight, text) for result in full for text in result.msgs or [result.name]]
+    return [(r.weight, _of_variable(r.name, text)) for r in full for text in r.msgs or [r.name]]
+
+
+def _of_variable(header: str, text: str) -> str:
+    """Return what is said with the variable of which it is said, if it is of one."""
+    if not header.startswith("variable "):
+        return text
+    _, variable, _ = header.split('"')
+    return f"{variable} has no {text}"
 
 
 def _is_complete(value: Any) -> bool:

@@ -12,7 +12,7 @@ pytest.importorskip("resource", reason="Windows does not tell the most memory th
 
 import aqreanalysis as aqr
 from aqreanalysis.product import open_product
-from benchmarks import archive, command, film, growth, month, profiling, speed
+from benchmarks import archive, command, exporting, film, growth, month, profiling, speed
 from benchmarks.invented import stations_of
 from benchmarks.speed import Timed
 
@@ -123,3 +123,16 @@ def test_an_animation_is_written_and_its_time_said(tmp_path):
     assert result.name == "2 hours to .gif"
     assert result.values == 2 * 100 * 230
     assert result.wall_seconds > 0
+
+
+def test_every_format_is_written_and_its_size_said(tmp_path):
+    obs = aqr.synthetic_network(hours=6, seed=0).observations
+    usual = {"method": "idw", "progress": False}
+    field = obs.aqnet.reanalyse("pm25", grid=0.5, **usual)
+    head, *rows = exporting.lines(
+        tmp_path / "exports", field, obs.aqnet.reanalyse("pm25", at=obs, **usual)
+    )
+    assert head.count("|") == 10
+    assert len(rows) == 13
+    assert all(row.count("|") == 5 for row in rows)
+    assert {path.suffix for path in (tmp_path / "exports").iterdir()} >= {".tif", ".gpkg", ".zarr"}

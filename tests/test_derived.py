@@ -554,6 +554,39 @@ def test_an_index_of_draws_has_probabilities_of_its_categories(drawn):
     assert "draw" not in layers.index_category.dims
 
 
+@pytest.mark.parametrize("index", INDICES)
+def test_each_start_of_a_set_of_outlooks_has_an_index_of_its_own(index, tmp_path):
+    obs = aqr.synthetic_network(hours=240, seed=0).observations
+    options = {"method": "persistence", "progress": False}
+    starts = ["2020-11-08", "2020-11-08T12:00"]
+    several = obs.aqnet.outlook("48h", start=starts, **options).aqnet.index(index)
+    path = several.aqnet.to_netcdf(tmp_path / "index.nc")
+    with aqr.open_product(path) as opened:
+        assert opened.index_category.attrs["flag_meanings"].startswith("no_index ")
+        for number, start in enumerate(starts):
+            alone = obs.aqnet.outlook("48h", start=start, **options).aqnet.index(index)
+            ours = opened.index_category.isel(forecast_reference_time=number)
+            ours = ours.sel(station=alone.station).transpose("station", "lead_time")
+            np.testing.assert_array_equal(ours, alone.index_category.transpose("station", "time"))
+    assert several.attrs["references"].endswith(INDICES[index].source)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "layer"), [("max", "pm25"), ("hours_above", "pm25_hours_above_35")]
+)
+def test_each_start_of_a_set_of_outlooks_has_statistics_of_its_own(statistic, layer):
+    obs = aqr.synthetic_network(hours=240, seed=0).observations
+    options = {"method": "persistence", "progress": False}
+    asked = {"statistic": statistic, "limit": 35.0 if statistic == "hours_above" else None}
+    starts = ["2020-11-08", "2020-11-09"]
+    several = obs.aqnet.outlook("48h", start=starts, **options).aqnet.aggregate("day", **asked)
+    # Both learn what was before the first start.
+    first = obs.aqnet.outlook("48h", start=starts[0], **options).aqnet.aggregate("day", **asked)
+    ours = several[layer].isel(forecast_reference_time=0).sel(station=first.station)
+    ours = ours.transpose("station", "lead_time")
+    np.testing.assert_allclose(ours, first[layer].transpose("station", "time"), rtol=1e-5)
+
+
 def test_daily_values_have_no_daily_means():
     with pytest.raises(ValueError, match="values of 24 h have no means over a day"):
         aggregate(series([5.0, 6.0], step=24))

@@ -192,6 +192,13 @@ def test_whole_numbers_are_not_rounded(tmp_path: Path) -> None:
     product["pm25_qc"] = (product.pm25.dims, bits, {"flag_masks": [1, 2**12]})
     values, _ = opened(write_geotiff(product, tmp_path / "qc.tif", variable="pm25_qc"))
     assert (values == 2**12 + 1).all()
+    product["count"] = (product.pm25.dims, np.full(product.pm25.shape, 2**24))
+    values, _ = opened(write_geotiff(product, tmp_path / "count.tif", variable="count"))
+    assert (values == 2**24).all()
+    product["count"] += 1
+    with pytest.raises(ProductError, match="count has the whole number 16777217, for which float"):
+        write_geotiff(product, tmp_path / "more.tif", variable="count")
+    assert leftovers(tmp_path) == ["count.tif", "qc.tif"]
 
 
 @pytest.mark.parametrize("turn", ["descending", "reversed longitudes"])

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from product_cases import CASES, checked, make_product
+from product_cases import CASES, checked, everything, make_product
 
 import aqreanalysis as aqr
 from aqreanalysis.product import (
-    STATED_ATTRIBUTES,
     ProductError,
     checked_metadata,
     open_product,
@@ -17,27 +16,14 @@ from aqreanalysis.product import (
     write_netcdf,
 )
 
-#: What neither a user nor a product can tell: the height of the air, the steps between stations,
-#: and the CF name of a distance, which there is not.
-UNKNOWN = ("geospatial_vertical", "geospatial_bounds_vertical", "standard_name")
-
-
-def everything() -> dict[str, str]:
-    """Return all that can be stated."""
-    address = "https://example.org"
-    values = {"email": "a@b.org", "url": address, "link": address, "type": "institution"}
-    dated = {n: "2024-05-31" for n in STATED_ATTRIBUTES if n.startswith("date_")}
-    return {n: values.get(n.rpartition("_")[2], "text") for n in STATED_ATTRIBUTES} | dated
-
 
 @pytest.mark.parametrize("case", CASES)
 def test_catalogues_miss_nothing_that_can_be_stated(case: str, tmp_path: Path) -> None:
     product = make_product(case, metadata=everything(), references="Cressie 1990")
-    missing = checked(write_netcdf(product, tmp_path / "product.nc"), "acdd:1.3")
-    needless = (*UNKNOWN, "geospatial_lat_res", "geospatial_lon_res")
-    expected = UNKNOWN if case != "stations" else needless
-    assert [text for _, text in missing if not text.startswith(expected)] == []
-    assert checked(tmp_path / "product.nc", "cf:1.11") == []
+    path = write_netcdf(product, tmp_path / "product.nc")
+    nameless = "distance_to_nearest_station has no standard_name"
+    assert [text for _, text in checked(path, "acdd:1.3")] == [nameless]
+    assert checked(path, "cf:1.11") == []
 
 
 def test_what_is_stated_comes_back_from_the_file(tmp_path: Path) -> None:
@@ -155,3 +141,16 @@ def test_series_at_stations_have_time_first_for_cdo(station_file: Path, run: Any
     assert dims["c.nc"] == ("station", "time")
     zarr = run("reanalyse", "obs.csv", "-o", "a.zarr", "--at", "obs.csv", *order)
     assert "--dimension-order is for NetCDF" in zarr[2]
+
+
+def test_the_height_of_the_air_is_nominal_unless_it_is_stated(tmp_path: Path) -> None:
+    for case in CASES:
+        product = make_product(case)
+        assert product["height"].item() == 3.0
+        assert product["height"].attrs["comment"].startswith("nominal")
+        path = write_netcdf(product.assign_coords(height=4.0), tmp_path / "high.nc")
+        with open_product(path) as stated:
+            assert stated["height"].item() == stated.attrs["geospatial_vertical_max"] == 4.0
+            assert stated["height"].attrs["axis"] == "Z"
+            assert "comment" not in stated["height"].attrs
+        assert checked(path, "cf:1.11") == []

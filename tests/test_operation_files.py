@@ -25,12 +25,14 @@ from operation_cases import (
     until,
     whole,
 )
+from product_cases import checked, everything
 
 import aqreanalysis as aqr
 from aqreanalysis.cli.statuses import STATUSES
 from aqreanalysis.methods.neural import reanalyser
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.operation.journal import Journal
+from aqreanalysis.product import with_metadata
 
 
 def test_retention_removes_whole_chunks_and_leaves_the_rest_as_it_was(
@@ -66,6 +68,12 @@ def test_files_of_days_and_months_are_written_when_their_hours_change(
     with aqr.open_product(str(folder / "*.nc")) as joined:
         np.testing.assert_array_equal(joined.time, layers(begun).time)
         np.testing.assert_array_equal(joined.pm25, layers(begun).pm25)
+    last = folder / names[-1]
+    nameless = "distance_to_nearest_station has no standard_name"
+    assert checked(last, "cf:1.11") == []
+    stated = with_metadata(aqr.open_product(last), everything())
+    file = stated.aqnet.to_netcdf(tmp_path / "stated.nc")
+    assert [text for _, text in checked(file, "acdd:1.3")] == [nameless]
 
 
 def test_health_is_that_of_stations_left_out(

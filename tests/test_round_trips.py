@@ -164,12 +164,117 @@ def test_what_cdo_did_to_measurements_is_no_matter_of_their_products(tmp_path: P
         assert "pm25_uncertainty" in opened
 
 
+def went_through(path: Path, line: str) -> Path:
+    """Return a file of which the history has a line of another program on top."""
+    changed = path.with_name("changed.nc")
+    with xr.open_dataset(path) as file:
+        history = f"Sat Nov 01 12:00:00 2014: {line}\n{file.attrs['history']}"
+        file.assign_attrs(history=history).to_netcdf(changed)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("cdo -s sub a.nc b.nc c.nc", "cdo sub"),
+        ("cdo -O -f nc4 -z zip mulc,1.8 a.nc b.nc", "cdo mulc"),
+        ("cdo -P 2 -sqrt -selname,pm25 a.nc b.nc", "cdo sqrt"),
+        ("cdo expr,pm25=pm25*2 a.nc b.nc", "cdo expr"),
+        ("cdo selmon,11 -ymonsub a.nc -copy b.nc c.nc", "cdo ymonsub"),
+        ("cdo gtc,35 a.nc b.nc", "cdo gtc"),
+        ("cdo max a.nc b.nc c.nc", "cdo max"),
+        ("cdo ensmean a.nc b.nc c.nc", "cdo ensmean"),
+        ("cdo fldmean a.nc b.nc", "cdo fldmean"),
+        ("cdo -zonmax [ -mergetime a.nc b.nc ] c.nc", "cdo zonmax"),
+        ("cdo detrend a.nc b.nc", "cdo detrend"),
+        ("cdo timcumsum a.nc b.nc", "cdo timcumsum"),
+        ("ncdiff a.nc b.nc c.nc", "ncdiff"),
+        ("nces -y max a.nc b.nc c.nc", "nces"),
+        ("ncap2 -s pm25*=2 a.nc b.nc", "ncap2"),
+        ("ncap2 -s pm25=pm25*1.8 a.nc b.nc", "ncap2"),
+    ],
+)
+def test_what_is_no_estimate_is_refused(path: Path, line: str, words: str) -> None:
+    with pytest.raises(ProductError, match=f"went through {words}, so that its layers are not wh"):
+        open_product(went_through(path, line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cdo mergetime sub max.nc c.nc",
+        "cdo -s -f nc4 -z zip copy exp abs",
+        "cdo sellonlatbox,115,116,39,40 a.nc sqrt",
+        "cdo setattribute,pm25@note=max a.nc b.nc",
+        "cdo aexpr,high=pm25>75 a.nc b.nc",
+        "ncap2 -s time@note=1 a.nc b.nc",
+        "ncks -d lat,2,5 a.nc b.nc",
+    ],
+)
+def test_what_selects_and_joins_is_none_the_less_an_estimate(path: Path, line: str) -> None:
+    with open_product(went_through(path, line)) as opened:
+        assert opened["pm25"].attrs["cell_methods"] == "time: mean"
+        assert "pm25_flag" in opened
+
+
+def test_local_times_of_cdo_are_refused(path: Path) -> None:
+    with pytest.raises(ProductError, match=r"times were shifted.*time_zone="):
+        open_product(went_through(path, "cdo shifttime,8hours a.nc b.nc"))
+
+
+def test_a_pollutant_is_not_called_another(path: Path) -> None:
+    product = two_days()
+    with pytest.raises(ProductError, match=r"o3 says that it is PM2\.5 mass.*Call it pm25 again"):
+        restore_metadata(product[["pm25"]].rename(pm25="o3"))
+
+
 def test_differences_of_cdo_are_refused(path: Path) -> None:
     mean, difference = path.with_name("mean.nc"), path.with_name("difference.nc")
     run("cdo", "-s", "timmean", path, mean)
     run("cdo", "-s", "sub", path, mean, difference)
-    with pytest.raises(ProductError, match="went through cdo sub, so that its layers are those of"):
+    with pytest.raises(ProductError, match="went through cdo sub"):
         open_product(difference)
+
+
+def test_without_history_what_was_done_is_asked_for_and_can_be_stated(path: Path) -> None:
+    daily, again = path.with_name("daily.nc"), path.with_name("again.nc")
+    run("cdo", "-s", "--no_history", "daymax", "-selname,pm25", path, daily)
+    with pytest.raises(ProductError, match=r"periods last 24 h now.*with xarray\.open_dataset"):
+        open_product(daily)
+    with xr.open_dataset(daily) as file:
+        stated = file.load()
+    stated["pm25"].attrs |= {"cell_methods": "time: mean time: maximum", "averaging_hours": 24.0}
+    stated["pm25"].attrs["long_name"] = DAILY.format("maximum")
+    write_netcdf(stated, again)
+    with open_product(again) as opened:
+        assert opened["pm25"].attrs["long_name"] == DAILY.format("maximum")
+        assert opened["pm25"].attrs["cell_methods"] == "time: mean time: maximum"
+    assert checked(again, "cf:1.11") == []
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        ("sellonlatbox,115.5,116.5,39.2,39.8",),
+        ("seltimestep,3/9",),
+        ("--no_history", "selname,pm25,pm25_flag"),
+        ("invertlat",),
+        ("remapnn,lon=116.03/lat=39.53",),
+        ("-f", "nc4", "-z", "zip", "copy"),
+    ],
+)
+def test_cuts_of_cdo_are_products_and_maps(path: Path, operators: tuple[str, ...]) -> None:
+    cut, again = path.with_name("cut.nc"), path.with_name("again.nc")
+    run("cdo", "-s", *operators, path, cut)
+    with open_product(path) as whole, open_product(cut) as opened:
+        assert opened["pm25"].attrs["long_name"] == "PM2.5 mass concentration"
+        assert opened["height"].item() == 3.0
+        same = whole.sel({name: opened[name] for name in ("time", "lat", "lon")}, method="nearest")
+        np.testing.assert_array_equal(opened["pm25"], same["pm25"])
+        np.testing.assert_array_equal(opened["pm25_flag"], same["pm25_flag"])
+        opened.aqnet.map(time=opened["time"].values[0])
+        write_netcdf(opened, again)
+    assert checked(again, "cf:1.11") == []
 
 
 def test_flags_that_were_regridded_are_left_out(path: Path) -> None:
@@ -179,6 +284,30 @@ def test_flags_that_were_regridded_are_left_out(path: Path) -> None:
         assert "pm25_flag" not in opened
         assert "pm25" in opened
         write_netcdf(opened, path.with_name("again.nc"))
+
+
+def test_an_index_is_that_of_its_own_hours_and_cells(path: Path) -> None:
+    with open_product(path) as product:
+        indexed = write_netcdf(product.aqnet.index("us_epa"), path.with_name("index.nc"))
+    daily, coarse = path.with_name("daily.nc"), path.with_name("coarse.nc")
+    run("cdo", "-s", "daymean", indexed, daily)
+    run("cdo", "-s", "remapbil,r720x360", indexed, coarse)
+    with open_product(daily) as opened:
+        assert list(opened.data_vars) == ["pm25", "distance_to_nearest_station"]
+    with open_product(coarse) as opened:
+        assert {*opened.data_vars} == {"pm25", "pm25_uncertainty", "distance_to_nearest_station"}
+        assert list(opened.aqnet.index("us_epa").index_category.dims) == ["time", "lat", "lon"]
+
+
+def test_what_cdo_writes_for_coordinates_is_none_of_the_layers(path: Path) -> None:
+    product, several = two_days(), path.with_name("draws.nc")
+    product["pm25_draws"] = product["pm25"].drop_attrs().expand_dims(draw=3)
+    write_netcdf(product.assign_coords(height=4.0), several)
+    run("cdo", "-s", "seltimestep,1/3", several, path.with_name("cut.nc"))
+    with open_product(path.with_name("cut.nc")) as opened:
+        assert {*opened.data_vars} == {*product.data_vars} - {"pm25_draws"}
+        assert opened["height"].item() == opened.attrs["geospatial_vertical_min"] == 4.0
+        assert "comment" not in opened["height"].attrs
 
 
 # What NCO makes
@@ -193,6 +322,10 @@ def test_files_are_joined_by_nco_and_by_us(path: Path) -> None:
     with netCDF4.Dataset(parts[0]) as file:
         assert file.dimensions["time"].isunlimited()
         assert file["time_bnds"].chunking() == [24, 2]
+    run("ncrcat", "-O", "-d", "time,,,3", path, path.with_name("every-third.nc"))
+    with open_product(path.with_name("every-third.nc")) as third:
+        np.testing.assert_array_equal(third["time"], product["time"][::3])
+        assert third["pm25"].attrs["long_name"] == "PM2.5 mass concentration"
     for source in (path.with_name("part-*.nc"), parts):
         with open_product(source) as joined:
             xr.testing.assert_identical(joined["time_bnds"], product["time_bnds"])
@@ -348,7 +481,46 @@ def test_support_ends_somewhere_however_sparse_the_network() -> None:
     assert StationNetwork([0.0], [0.0]).support_km == FARTHEST_SUPPORT_KM
 
 
+# What R writes
+
+
+def test_axes_of_other_names_are_those_of_a_grid(path: Path) -> None:
+    renamed = path.with_name("terra.nc")
+    with xr.open_dataset(path) as file:
+        north_up = file.drop_vars(["lat_bnds", "lon_bnds"]).isel(lat=slice(None, None, -1))
+        north_up.rename(lat="latitude", lon="longitude").to_netcdf(renamed)
+    with open_product(renamed) as opened, open_product(path) as product:
+        np.testing.assert_array_equal(opened["pm25"][:, ::-1], product["pm25"])
+        assert opened.attrs["geospatial_lat_resolution"] == "0.1 degree"
+
+
 # Files of our own
+
+
+def test_a_file_with_few_values_is_opened_again(tmp_path: Path) -> None:
+    grid = Grid((-180.0, 180.0, -90.0, 90.0), 0.5)
+    observations = make_observations(hours=48)
+    field = make_field(grid, observations)[["pm25", "pm25_uncertainty"]]
+    field = field.where((abs(field.lon - 116) < 1) & (abs(field.lat - 39) < 1))
+    product = build_product(
+        field, variable="pm25", grid=grid, observations=observations, method="idw", settings={}
+    )
+    path = write_netcdf(product, tmp_path / "few.nc")
+    assert product["pm25"].size * 16 > 1000 * path.stat().st_size
+    with open_product(path) as opened:
+        assert int(opened["pm25"].notnull().sum()) == int(product["pm25"].notnull().sum())
+
+
+def test_sets_of_outlooks_go_through_zarr(tmp_path: Path) -> None:
+    observations = synthetic_network(hours=240, seed=0).observations
+    several = observations.aqnet.outlook(
+        "24h", method="persistence", start=["2020-11-08", "2020-11-09"], progress=False
+    )
+    assert several.attrs["time_coverage_end"] == "2020-11-10T00:00:00Z"
+    assert several.attrs["time_coverage_duration"] == "PT48H"
+    from_file = open_product(write_netcdf(several, tmp_path / "set.nc"))
+    from_store = open_product(write_zarr(from_file, tmp_path / "set.zarr"))
+    xr.testing.assert_identical(from_store, from_file)
 
 
 def test_zarr_is_opened_as_netcdf_is(tmp_path: Path) -> None:

@@ -179,6 +179,10 @@ def test_the_cells_of_our_own_products_come_back(observations: xr.Dataset, tmp_p
         (file_like([0.0, np.nan, 1.0], [0.0, 1.0]), "none be missing"),
         (file_like([10.0], [20.0]), "a single cell and does not say its size"),
         (
+            file_like([85.0, 90.0, 95.0], [0.0, 1.0]),
+            "latitudes lie within -90 and 90; 'lat' has 95",
+        ),
+        (
             xr.Dataset(
                 {"pm25": ("station", [1.0, 2.0])},
                 {"lat": ("station", [1.0, 2.0]), "lon": ("station", [1.0, 2.0])},

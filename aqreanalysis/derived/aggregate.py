@@ -46,8 +46,10 @@ from aqreanalysis.predictive import (
     freedom_of,
 )
 from aqreanalysis.product import LEAD, REFERENCE, restore_metadata
+from aqreanalysis.product.attributes import is_measured
 from aqreanalysis.product.provenance import with_layers
 from aqreanalysis.product.statistics import AVERAGING
+from aqreanalysis.product.variables import MEASURED
 
 logger = logging.getLogger(__name__)
 
@@ -538,6 +540,7 @@ def _described(
         "statistic": estimate,
         "long_name": long_name,
         "units": units,
+        "coverage_content_type": MEASURED if is_measured(dataset, name) else "modelResult",
     }
     if not statistic.counts:
         summary[layer].attrs["cell_methods"] = statistic.cell_method
@@ -550,12 +553,14 @@ def _described(
         **mapped,
         "long_name": f"standard error of {long_name}",
         "units": units,
+        "coverage_content_type": "qualityInformation",
     }
     for each, p in quantiles.items():
         summary[each].attrs = {
             "long_name": f"{100 * p:g} % quantile of {long_name}",
             "units": units,
             "quantile": p,
+            "coverage_content_type": "qualityInformation",
             **mapped,
         }
 

@@ -6,7 +6,16 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import CATEGORY, DRAW, POLLUTANTS, TIME, draws_name, pollutant
+from aqreanalysis.conventions import (
+    CATEGORY,
+    DRAW,
+    LEAD,
+    POLLUTANTS,
+    REFERENCE,
+    TIME,
+    draws_name,
+    pollutant,
+)
 from aqreanalysis.derived.layers import (
     check_units,
     lagged,
@@ -15,7 +24,7 @@ from aqreanalysis.derived.layers import (
     with_all_hours,
 )
 from aqreanalysis.derived.tables import INDICES, IndexTable, Term
-from aqreanalysis.product.provenance import with_layers
+from aqreanalysis.product.provenance import with_layers, with_references
 
 #: Litres of a mole of air at 25 degrees Celsius and 1 atm, at which the tables' ppb are meant.
 _MOLAR_VOLUME = 24.45
@@ -36,7 +45,8 @@ def air_quality_index(
     Parameters
     ----------
     dataset : Dataset
-        With pollutants in ug m-3 on a regular time; lazy ones stay lazy.
+        With pollutants in ug m-3 on a regular time; lazy ones stay lazy. Of a set of outlooks, the
+        averages of each start are of its own hours.
     index : {"us_epa", "china", "europe", "germany"}
         The table, as in `aqreanalysis.derived.INDICES`, which gives its source.
     variables : str or sequence of str, optional
@@ -70,6 +80,8 @@ def air_quality_index(
     'no_index good fair moderate poor very_poor extremely_poor'
     """
     table = _table(index)
+    if LEAD in dataset.dims:
+        return _of_each_start(dataset, index, variables)
     names = _counted(dataset, table, index, variables)
     for name in names:
         check_units(dataset[name])
@@ -100,11 +112,27 @@ def air_quality_index(
         .astype(np.int8)
         .assign_attrs(
             long_name=f"pollutant that decides the {table.title}",
+            coverage_content_type="thematicClassification",
             flag_values=np.arange(len(names) + 1, dtype=np.int8),
             flag_meanings=" ".join(("no_index", *names)),
         )
     )
-    return with_layers(dataset, layers, f"{table.title} of {', '.join(names)}")
+    made = with_layers(dataset, layers, f"{table.title} of {', '.join(names)}")
+    return with_references(made, table.source)
+
+
+def _of_each_start(
+    dataset: xr.Dataset, index: str, variables: Sequence[str] | str | None
+) -> xr.Dataset:
+    """Return the index of a set of outlooks, of which the time is that since each start."""
+    ahead = np.round(dataset[LEAD].values * 3.6e12).astype("timedelta64[ns]")
+    labels = dataset[REFERENCE].values[0].astype("datetime64[ns]") + ahead
+    time = xr.Variable(TIME, labels, dataset[TIME].attrs)
+    one = dataset.drop_vars(TIME).rename({LEAD: TIME}).assign_coords({TIME: time})
+    made = air_quality_index(one, index, variables)
+    own = [name for name in made.data_vars if name not in dataset]
+    layers = made[own].drop_vars(TIME).rename({TIME: LEAD})
+    return dataset.assign(dict(layers.data_vars)).assign_attrs(made.attrs)
 
 
 def _table(index: str) -> IndexTable:
@@ -305,7 +333,9 @@ def _probabilities(number: xr.DataArray, table: IndexTable) -> xr.DataArray:
     )
     layer: xr.DataArray = xr.concat(shares, CATEGORY).assign_coords({CATEGORY: numbers})
     return layer.drop_attrs(deep=False).assign_attrs(
-        long_name=f"probability of the categories of the {table.title}", units="1"
+        long_name=f"probability of the categories of the {table.title}",
+        units="1",
+        coverage_content_type="qualityInformation",
     )
 
 
@@ -319,6 +349,7 @@ def _described(table: IndexTable, name: str | None, what: str) -> dict[str, str]
     of = f" of {POLLUTANTS[name].long_name}" if name else ""
     return {
         "long_name": f"{table.title}{of}{what}",
+        "coverage_content_type": "thematicClassification",
         "references": table.source,
         "comment": table.note,
     }

@@ -237,6 +237,11 @@ def _encoded(layer: xr.DataArray, digits: int | None) -> np.ndarray:
         known = np.isin(values, classes.values)
         return np.where(known, values, NO_CLASS).astype(np.uint8)
     numbers = values.astype(np.float32)
+    if values.dtype.kind in "iu" and (other := numbers != values).any():
+        raise ProductError(
+            f"{layer.name} has the whole number {values[other][0]}, for which float32 of GeoTIFF "
+            "has no room: write NetCDF (.nc) or Zarr (.zarr)"
+        )
     if digits is None or values.dtype.kind != "f":  # whole ones may be the bits of checks
         return numbers
     return rounded(numbers, digits)

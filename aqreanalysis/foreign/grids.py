@@ -106,6 +106,8 @@ def _on_axes(dataset: xr.Dataset, name: str, places: RegularGrid) -> Grid:
     in_degrees = places.crs is None or places.crs.is_geographic
     x = _cells(dataset, columns, 360.0 if in_degrees else None, places.unit, size)
     y = _cells(dataset, rows, None, places.unit, size)
+    if in_degrees and (farthest := float(abs(y[0]).max())) > 90:
+        raise ForeignError(f"latitudes lie within -90 and 90; {rows.name!r} has {farthest:g}")
     if in_degrees:  # at the poles, cells of MERRA-2 are half as high
         y = y[0], np.clip(y[1], -90, 90)
     crs = "EPSG:4326" if places.crs is None else places.crs.to_string()

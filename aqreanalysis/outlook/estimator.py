@@ -206,7 +206,7 @@ class Outlook:
         scaling = Scaling.of(learned_from, variable, covariates)
         seasons = clock_of(learned_from)[0].seasons
         inputs = ForecastInputs.of(used, scaling, leads=leads, seasons=seasons)
-        trained = self._train(inputs, scaling.variable, first, step_hours(used))
+        trained = self._train(inputs, scaling.variable, first, step_hours(used), variable)
         self.between = self._given
         if self.between is None and used.sizes[STATION] >= FEWEST_STATIONS:
             quick = Schedule(updates=0)
@@ -375,7 +375,7 @@ class Outlook:
         return Forecast(columns, distribution, model.estimates, history, reported, by_day)
 
     def _train(
-        self, inputs: ForecastInputs, level: Standardisation, first: int, step: float
+        self, inputs: ForecastInputs, level: Standardisation, first: int, step: float, name: str
     ) -> Trained:
         """Return the model, trained on the steps before the first of the validation period."""
         day = round(LEAST_HISTORY_HOURS / step) or 1
@@ -394,6 +394,7 @@ class Outlook:
             schedule=self.schedule,
             seed=self.seed,
             progress=self.progress,
+            title=f"training the outlook of {name}",
             checkpoint=self.checkpoint,
         )
 

@@ -90,9 +90,10 @@ def train(
     schedule: OutlookSchedule,
     seed: int,
     progress: bool = False,
+    title: str = "training",
     checkpoint: Path | None = None,
 ) -> Trained:
-    """Return the model, trained and its spread calibrated.
+    """Return the model, trained and its spread calibrated; ``title`` is that of the progress bar.
 
     Closed forms are solved first; networks are then trained by gradient and take the weights with
     the least loss in the validation period. The same seed gives the same model on the same machine,
@@ -111,7 +112,9 @@ def train(
             if checkpoint is not None:
                 settings = (FORMAT, model, level, schedule, seed)
                 descent.file = checkpoint, _identity(training, validation, *settings)
-            model = _descend(descent, training, validation, level, schedule, progress)
+            model = _descend(
+                descent, training, validation, level, schedule, title if progress else None
+            )
         return _calibrated(model.eval(), validation, level)
 
 
@@ -226,9 +229,12 @@ def _descend(
     validation: Examples,
     level: Standardisation,
     schedule: OutlookSchedule,
-    progress: bool,
+    title: str | None,
 ) -> OutlookModule:
-    """Return the running mean of the weights that does best in the validation period."""
+    """Return the running mean of the weights that does best in the validation period.
+
+    Without a title there is no progress bar.
+    """
     from tqdm import tqdm
 
     running = cast(OutlookModule, descent.average.module)
@@ -237,8 +243,8 @@ def _descend(
     if descent.file and descent.file[0].exists():
         descent.restore(*descent.file)
     bar = tqdm(
-        desc="training",
-        disable=not progress,
+        desc=title,
+        disable=title is None,
         leave=False,
         total=schedule.updates,
         initial=descent.update,

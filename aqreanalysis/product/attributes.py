@@ -18,10 +18,16 @@ from aqreanalysis.conventions import (
     missing_class,
     probability_of,
 )
-from aqreanalysis.network import StationNetwork
+from aqreanalysis.network import StationNetwork, great_circle_km
+from aqreanalysis.observations.variables import (
+    METEOROLOGY,
+    attributes_of,
+    pollutant_of_standard_name,
+)
 from aqreanalysis.product.classes import are_classes, as_classes, class_type
 from aqreanalysis.product.coordinates import (
     CRS,
+    HEIGHT,
     HORIZONTAL,
     Layout,
     layout_of,
@@ -30,10 +36,11 @@ from aqreanalysis.product.coordinates import (
 from aqreanalysis.product.kinds import check_kinds
 from aqreanalysis.product.statistics import (
     AVERAGING,
+    of_an_index,
     restate_statistics,
     without_marks_of_joining,
 )
-from aqreanalysis.product.times import is_set
+from aqreanalysis.product.times import is_set, periods_of
 from aqreanalysis.product.variables import MEASURED, ProductError
 from aqreanalysis.product.zones import CONTAINER, GEOMETRY, PARTS
 
@@ -51,7 +58,15 @@ _OF_A_FILE = ("quantization", "_CRS")
 _WORDING = ("long_name", "units", "cell_methods", "coverage_content_type")
 #: Layouts of series in time, each of a place of its own.
 _SERIES = ("stations", "zones")
+#: Of latitude and of longitude: how far apart values are.
+_RESOLUTIONS = ("geospatial_lat_resolution", "geospatial_lon_resolution")
+#: The vertical datum is the ground, of which EPSG has no height.
+_ABOVE_GROUND = (
+    'VERTCRS["height above ground",VDATUM["ground"],CS[vertical,1],AXIS["height (h)",up],'
+    'LENGTHUNIT["metre",1]]'
+)
 DISTANCE = "distance_to_nearest_station"
+_DISTANCES = (DISTANCE, "_distance")
 #: Layers that do not belong to one pollutant.
 _AUXILIARY = {
     DISTANCE: {
@@ -117,6 +132,7 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
             f"beside it, product.assign({logical[0]}_high=(product.{logical[0]} > 75)), or take "
             "probabilities, product.aqnet.exceedance(75)."
         )
+    _refuse_other_names(product)
     check_kinds(product, layout)
     product = without_marks_of_joining(product)
     by_nco = TIME in product.variables and "cell_methods" in product[TIME].attrs
@@ -134,14 +150,28 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
     return restored.assign_attrs({**attributes, "id": _identifier(restored, attributes)})
 
 
+def _refuse_other_names(product: xr.Dataset) -> None:
+    """Refuse a pollutant that states the standard name of another: its variable was renamed."""
+    for name in product.data_vars:
+        stated = pollutant_of_standard_name(product[name].attrs.get("standard_name"))
+        if name in POLLUTANTS and stated is not None and stated.name != name:
+            raise ProductError(
+                f"{name} says that it is {stated.long_name}, {stated.standard_name}. Call it "
+                f"{stated.name} again, or delete what it states: del product.{name}.attrs"
+                "['standard_name'], ['long_name']."
+            )
+
+
 def coordinates_attribute(product: xr.Dataset, name: str) -> str:
     """Return the auxiliary coordinates of a layer, as its attribute ``coordinates`` lists them."""
     layer = product[name]
+    # A distance along the ground is none of the air above it.
+    nowhere = (CRS, CONTAINER, *PARTS, *((HEIGHT,) if name.endswith(_DISTANCES) else ()))
     auxiliary = [
         str(coordinate)
         for coordinate, values in product.coords.items()
         if coordinate not in product.dims
-        and coordinate not in (CRS, CONTAINER, *PARTS)
+        and coordinate not in nowhere
         and not str(coordinate).endswith("_bnds")
         and set(values.dims) <= set(layer.dims)
     ]
@@ -161,27 +191,46 @@ def _layer_attributes(product: xr.Dataset, name: str, layout: Layout) -> dict[st
     fixed: dict[str, Any] = {}
     if set(HORIZONTAL[layout]) <= set(product[name].dims):
         fixed["grid_mapping"] = CRS
+    described = _described(name, base, role)
     if role == "analysis":
         fixed |= _ancillary(product, base)
-        if layout == "stations" and _is_measured(product, base):
+        if layout == "stations" and is_measured(product, base):
             fixed["coverage_content_type"] = MEASURED
+    elif layout == "stations" and name in METEOROLOGY:
+        described = _weather(name, product[name].attrs.get("units"))
     elif base in product and (role in ("uncertainty", "draws") or probability_of(role) is not None):
         fixed["units"] = product[base].attrs.get("units", CONCENTRATION_UNITS)
     if base in POLLUTANTS and TIME in product[name].dims and not is_set(product):
         step = product[TIME].attrs["step_hours"]
         fixed[AVERAGING] = product[name].attrs.get(AVERAGING, step)
     wording = {k: stated[k] for k in _WORDING if k in stated}
-    attributes = {**stated, **_described(name, base, role), **wording, **fixed}
+    attributes = {**stated, **described, **wording, **fixed}
     if TIME not in product[name].dims or is_set(product):
         # CF has no method over a coordinate that the layer lacks.
         attributes.pop("cell_methods", None)
     return attributes
 
 
-def _is_measured(product: xr.Dataset, name: str) -> bool:
-    """Return whether a pollutant at stations is that of observations, with gaps filled or not."""
+def is_measured(product: xr.Dataset, name: str) -> bool:
+    """Return whether a pollutant at stations is that of observations, with gaps filled or not.
+
+    Examples
+    --------
+    >>> is_measured(xr.Dataset({"pm25": 4.0}), "pm25")
+    True
+    """
     estimated = f"{name}_uncertainty" in product and f"{name}_origin" not in product
     return "method" not in product.attrs and not estimated
+
+
+def _weather(name: str, units: str | None) -> dict[str, str]:
+    """Return the attributes of a meteorological variable of stations."""
+    scale = (
+        {"units_metadata": "temperature: on_scale"}
+        if "temperature" in (METEOROLOGY[name].standard_name)
+        else {}
+    )
+    return {**attributes_of(name, units), "coverage_content_type": MEASURED, **scale}
 
 
 def _role(name: str) -> tuple[str, str]:
@@ -216,6 +265,7 @@ def _described(name: str, base: str, role: str) -> dict[str, Any]:
         }
     if probability is not None:
         return {
+            "standard_name": standard_name,
             "long_name": f"{100 * probability:g} % quantile of {long_name}",
             "units": CONCENTRATION_UNITS,
             "quantile": probability,
@@ -323,7 +373,11 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
     """
     if layout in (*_SERIES, "curvilinear"):
         return product
-    flags = [name for name in product.data_vars if _role(str(name))[1] == "flag"]
+    flags = [
+        str(name)
+        for name, layer in product.data_vars.items()
+        if are_classes(layer.attrs) or of_an_index(str(name))
+    ]
     now = _resolution(product, layout)
     if not flags or all(
         _same_size(str(product.attrs.get(name, size)), size) for name, size in now.items()
@@ -332,7 +386,7 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
     _logger.warning(
         "the cells of the product were %s and are %s: %s was interpolated, and is left out",
         *(", ".join(sizes.values()) for sizes in ({k: product.attrs.get(k, "") for k in now}, now)),
-        ", ".join(map(str, flags)),
+        ", ".join(flags),
     )
     history = (
         f"{product.attrs.get('history', '')}\nother cells than before; without interpolated flags"
@@ -354,8 +408,7 @@ def _same_size(before: str, now: str) -> bool:
 def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     """Return the extent: minima and maxima of the coordinates, and the outline of the cells."""
     if layout in _SERIES:
-        network = StationNetwork(product["longitude"].values, product["latitude"].values)
-        west, east, south, north = network.extent()
+        west, east, south, north = _network(product).extent()
     else:
         west, east = float(product["lon"].min()), float(product["lon"].max())
         south, north = float(product["lat"].min()), float(product["lat"].max())
@@ -375,44 +428,77 @@ def _extent(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     corners = [(south, west), (north, west), (north, east), (south, east), (south, west)]
     ring = ", ".join(f"{lat:.10g} {lon:.10g}" for lat, lon in corners)
     extent["geospatial_bounds"] = f"POLYGON (({ring}))"
-    if layout not in (*_SERIES, "curvilinear"):
-        extent |= _resolution(product, layout)
-    return extent
+    return extent | _resolution(product, layout) | _vertical_extent(product)
+
+
+def _network(product: xr.Dataset) -> StationNetwork:
+    """Return the places of stations or zones."""
+    return StationNetwork(product["longitude"].values, product["latitude"].values)
+
+
+def _vertical_extent(product: xr.Dataset) -> dict[str, Any]:
+    """Return the height of the air, from the ground, which is no level of EPSG."""
+    if HEIGHT not in product.coords or product[HEIGHT].ndim:
+        return {}
+    height = float(product[HEIGHT])
+    return {
+        "geospatial_vertical_min": height,
+        "geospatial_vertical_max": height,
+        "geospatial_vertical_units": "m",
+        "geospatial_vertical_positive": "up",
+        "geospatial_vertical_resolution": "one level",
+        "geospatial_bounds_vertical_crs": _ABOVE_GROUND,
+    }
 
 
 def _resolution(product: xr.Dataset, layout: Layout) -> dict[str, str]:
-    """Return the size of a cell with its unit."""
+    """Return the size of a cell with its unit; of other places, how far it is to the next one."""
     resolution = {}
-    for name, axis in zip(HORIZONTAL[layout], ("lat", "lon"), strict=True):
+    if layout in _SERIES:
+        return dict.fromkeys(_RESOLUTIONS, _apart(_network(product).spacing_km))
+    if layout == "curvilinear":
+        rows, columns = (
+            _steps_km(product["lon"].values, product["lat"].values, of) for of in (0, 1)
+        )
+        return dict(zip(_RESOLUTIONS, (_apart(rows), _apart(columns)), strict=True))
+    for name, axis in zip(HORIZONTAL[layout], _RESOLUTIONS, strict=True):
         bounds = product.coords.get(f"{name}_bnds")
         if bounds is not None:
             size = float(np.median(np.abs(bounds[:, 1] - bounds[:, 0])))
             unit = "degree" if layout == "geographic" else product[name].attrs["units"]
-            resolution[f"geospatial_{axis}_resolution"] = f"{size:.9g} {unit}"
+            resolution[axis] = f"{size:.9g} {unit}"
     return resolution
+
+
+def _steps_km(longitude: np.ndarray, latitude: np.ndarray, axis: int) -> float:
+    """Return the median distance to the next cell along an axis; NaN for a single one."""
+    ends = (slice(None, -1), slice(1, None))
+    one, other = (
+        [values.take(range(values.shape[axis])[end], axis) for values in (longitude, latitude)]
+        for end in ends
+    )
+    distance = great_circle_km(*one, *other)
+    return float(np.median(distance)) if distance.size else np.nan
+
+
+def _apart(distance_km: float) -> str:
+    """Return how far places are apart in words."""
+    return "one place" if np.isnan(distance_km) else f"{distance_km:.3g} km"
 
 
 def _coverage(product: xr.Dataset) -> dict[str, Any]:
     """Return the period that the averaging periods of the product cover."""
-    if is_set(product):
-        valid, stated = product[TIME].values, product[TIME].attrs
-        coverage = {
-            "time_coverage_start": iso_time(valid.min()),
-            "time_coverage_end": iso_time(valid.max()),
-        }
-        if "step_hours" in stated:
-            coverage["time_coverage_resolution"] = f"PT{stated['step_hours']:.10g}H"
-        return coverage
-    if f"{TIME}_bnds" not in product.coords or not product.sizes.get(TIME):
+    bounds = periods_of(product)
+    if bounds is None or not bounds.size:
         return {}
-    bounds = product[f"{TIME}_bnds"].values
+    step = product[TIME].attrs["step_hours"]
     begin, end = bounds.min(), bounds.max()
     hours = (end - begin) / np.timedelta64(1, "h")
     return {
         "time_coverage_start": iso_time(begin),
         "time_coverage_end": iso_time(end),
         "time_coverage_duration": f"PT{hours:.10g}H",
-        "time_coverage_resolution": f"PT{product[TIME].attrs['step_hours']:.10g}H",
+        "time_coverage_resolution": f"PT{step:.10g}H",
     }
 
 

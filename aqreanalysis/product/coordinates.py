@@ -21,6 +21,14 @@ Layout = Literal["geographic", "projected", "curvilinear", "stations", "zones"]
 
 #: Name of the scalar that holds the coordinate reference system.
 CRS = "crs"
+#: Scalar coordinate: how far above the ground the air is, of which stations tell.
+HEIGHT = "height"
+#: Where nobody states it, and why.
+_NOMINAL_HEIGHT_M = 3.0
+_NOMINAL = (
+    "nominal, since networks do not tell: inlets are between 1.5 and 4 m in the EU (2008/50/EC, "
+    "Annex III) and between 2 and 15 m in the US (40 CFR Part 58, Appendix E)"
+)
 #: Horizontal dimensions of each layout, in the order of the file.
 HORIZONTAL: dict[Layout, tuple[str, ...]] = {
     "geographic": ("lat", "lon"),
@@ -35,6 +43,14 @@ _LONGITUDE, _LATITUDE = (
     for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
 )
 _DRAW = {"standard_name": "realization", "long_name": "number of the draw", "units": "1"}
+_HEIGHT = {
+    "standard_name": "height",
+    "long_name": "height above the ground of the inlets of monitors",
+    "units": "m",
+    "positive": "up",
+    "axis": "Z",
+    **COORDINATE,
+}
 _STATION_ATTRIBUTES: dict[str, dict[str, str]] = {
     "longitude": _LONGITUDE,
     "latitude": _LATITUDE,
@@ -103,6 +119,7 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
         restored = with_zones(restored)
     else:
         restored = _with_axes(restored, layout, crs)
+    restored = _with_height(restored)
     if DRAW in restored.dims:
         number = np.arange(restored.sizes[DRAW], dtype=np.int32)
         numbers = restored[DRAW].values if DRAW in restored.coords else number
@@ -195,6 +212,26 @@ def cell_bounds(centres: np.ndarray, size: float) -> np.ndarray:
     """
     digits = 9 - int(np.floor(np.log10(abs(size))))
     return np.round(centres[:, None] + size * np.array([-0.5, 0.5]), digits)
+
+
+def _with_height(product: xr.Dataset) -> xr.Dataset:
+    """Return the product with the height of its air, the nominal one where none is stated."""
+    # CDO gives each layer that it cannot read another one, such as height_2.
+    scalars = {str(name): each for name, each in product.variables.items() if not each.ndim}
+    heights = [
+        name
+        for name, scalar in scalars.items()
+        if scalar.attrs.get("standard_name") == HEIGHT or (name == HEIGHT in product.coords)
+    ]
+    if not heights and HEIGHT in product.variables:
+        return product  # another variable of that name
+    stated = product.variables[heights[0]] if heights else None
+    height = np.float64(_NOMINAL_HEIGHT_M if stated is None else stated.values)
+    attributes = dict(_HEIGHT)
+    if stated is None or stated.attrs.get("comment") == _NOMINAL:
+        attributes["comment"] = _NOMINAL
+    one = coordinate((), np.array(height), attributes)
+    return product.drop_vars(heights).assign_coords({HEIGHT: one})
 
 
 def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:

@@ -62,6 +62,7 @@ def _of_all(products: Mapping[str, xr.Dataset]) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "id": words.replace(", ", "-").replace(" ", "_"),
         "source": "; ".join(_once(str(of["source"]) for of in stated.values())),
+        "date_created": max(str(of["date_created"]) for of in stated.values()),
         "history": "\n".join(_once(_lines(stated))),
         "method": methods,
         "method_settings": json.dumps(settings, sort_keys=True),

@@ -109,11 +109,26 @@ def build_product(
 
 def with_layers(dataset: xr.Dataset, layers: dict[str, xr.DataArray], made: str) -> xr.Dataset:
     """Return a dataset with further layers, and in its history what was made."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    line = f"{now} aqreanalysis {version('aqreanalysis')}: {made}"
+    now, release = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), version("aqreanalysis")
+    line = f"{now} aqreanalysis {release}: {made}"
     before = dataset.attrs.get("history")
     history = f"{before}\n{line}" if before else line
-    return dataset.assign(layers).assign_attrs(history=history)
+    made_by = {"date_created": now, "product_version": release}
+    return dataset.assign(layers).assign_attrs(history=history, **made_by)
+
+
+def with_references(dataset: xr.Dataset, references: str) -> xr.Dataset:
+    """Return a dataset that names where what was made of it is described, too.
+
+    Examples
+    --------
+    >>> with_references(xr.Dataset(attrs={"references": "A"}), "B").attrs["references"]
+    'A; B'
+    """
+    stated = str(dataset.attrs.get("references", ""))
+    if references in stated:
+        return dataset
+    return dataset.assign_attrs(references="; ".join(filter(None, (stated, references))))
 
 
 def _variable_faults(field: xr.Dataset, observations: xr.Dataset, variable: str) -> list[str]:

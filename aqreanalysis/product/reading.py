@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import DRAW, STATION, TIME
+from aqreanalysis.conventions import DRAW, LEAD, STATION, TIME
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.files import open_joined
 from aqreanalysis.product.attributes import restore_metadata
@@ -45,7 +45,8 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         raise ProductError(str(error)) from error
     source = str(path) if isinstance(path, str | os.PathLike) else ", ".join(map(str, path))
     try:
-        product = file.set_coords([n for n in file.data_vars if str(n).endswith("_bnds")])
+        product = _with_names_of_axes(file)
+        product = product.set_coords([n for n in product.data_vars if str(n).endswith("_bnds")])
         product = product.assign_coords({n: product[n].load() for n in product.coords})
         product = _in_order(product.drop_vars(_quantizations(product)))
         if STATION in product.dims and not is_set(product):  # some files have time first
@@ -57,6 +58,18 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         raise ProductError(f"{source} holds no product: {damaged}{error}") from error
     product.set_close(file.close)
     return product
+
+
+def _with_names_of_axes(file: xr.Dataset) -> xr.Dataset:
+    """Return a file with the names of a product: terra and others write latitude and longitude.
+
+    CDO calls the lead times of an outlook leadtime.
+    """
+    if {"latitude", "longitude"} <= set(file.dims) and not {"lat", "lon"} & set(file.variables):
+        file = file.rename(latitude="lat", longitude="lon")
+    if "leadtime" in file.data_vars and LEAD not in file.variables:
+        file = file.rename(leadtime=LEAD).set_coords(LEAD)
+    return file
 
 
 def _in_order(product: xr.Dataset) -> xr.Dataset:

@@ -27,8 +27,30 @@ _ALIKE = 1.5
 _CDO = re.compile(
     r"-?(y?(?:hour|day|mon|seas|year)|tim|timsel|run)(mean|avg|max|min|sum|std1?|var1?|range|pctl)"
 )
-#: Programs and operators that mix files: their results are no longer those of a product.
-_MIXING = {"ncbo", "ncdiff", "ncadd", "ncflint", "add", "sub", "mul", "div", "ensstd", "ensvar"}
+#: Operators of CDO, and programs of NCO, after which layers are not what their names say: those of
+#: arithmetic and comparison, of several files, over places, and of trends and sums.
+_NO_ESTIMATES = re.compile(
+    r"exprf?|abs|n?int|pow|sqrt?|exp|ln|log10|a?(sin|cos|tan)2?|reci|not|(add|sub|mul|div|min|max)c?"
+    r"|y?(hour|day|mon|seas|year)(add|sub|mul|div)|(mul|div)dp[my]|(y?(day|mon))?(eq|ne|[lg][et])c?"
+    r"|(ens|fld|zon|mer|vert|vars)(mean|avg|max|min|sum|std1?|var1?|range|pctl|skew|kurt|median|int)"
+    r"|timcumsum|detrend|(add|sub)?trend|regres|consec\w+"
+    r"|hist\w+|(fld|tim)(cor|covar)|filter|(high|low|band)pass|wct|eof\w*|fourier"
+)
+_PROGRAMS = (
+    "ncbo",
+    "ncdiff",
+    "ncadd",
+    "ncsub",
+    "ncmultiply",
+    "ncdivide",
+    "ncflint",
+    "nces",
+    "ncea",
+)
+#: What ncap2 computes anew: a pollutant, or what a file of its own says.
+_ASSIGNED = re.compile(rf"\b({'|'.join(POLLUTANTS)})\s*[-+*/]?=|\s-S\s|--script-file")
+#: Options of CDO that take a word.
+_CDO_OPTIONS = ("-f", "-b", "-g", "-t", "-m", "-k", "-P", "-z", "-i", "-N")
 #: The option of NCO that says how.
 _NCO_HOW = re.compile(r"(?:-y|--op_typ|--operation)[ =](\w+)")
 _CF_METHODS = {
@@ -65,13 +87,20 @@ def without_marks_of_joining(product: xr.Dataset) -> xr.Dataset:
     time, bounds = product.variables.get(TIME), product.variables.get(f"{TIME}_bnds")
     if time is None or bounds is None or bounds.ndim != 2 or "cell_methods" not in time.attrs:
         return product
-    if not (bounds.values[1:, 0] == bounds.values[:-1, 1]).any():
+    adjoining = (bounds.values[1:, 0] == bounds.values[:-1, 1]).any()
+    if not (adjoining or _only_joined(product.attrs.get("history", ""))):
         return product
     product = product.copy()
     for name, layer in product.variables.items():
         if name not in POLLUTANTS and "cell_methods" in layer.attrs:
             del product[name].attrs["cell_methods"]
     return product
+
+
+def _only_joined(history: Any) -> bool:
+    """Return whether NCO has joined files and averaged none."""
+    programs = {word for line in _foreign_lines(history) for word in line.split()}
+    return "ncrcat" in programs and programs.isdisjoint({"ncra", "ncwa"})
 
 
 def restate_statistics(product: xr.Dataset, *, by_nco: bool = False) -> xr.Dataset:
@@ -112,7 +141,7 @@ def restate_statistics(product: xr.Dataset, *, by_nco: bool = False) -> xr.Datas
     step, operations = _step_hours(product), operations_in(product.attrs.get("history", ""))
     before = _hours_before(product)
     if before:
-        _refuse_mixed(product.attrs.get("history", ""))
+        _refuse_other_values(product.attrs.get("history", ""))
     marked = any(
         "cell_methods" in layer.attrs and TIME in layer.dims
         for name, layer in product.data_vars.items()
@@ -133,7 +162,20 @@ def restate_statistics(product: xr.Dataset, *, by_nco: bool = False) -> xr.Datas
         if not made:
             raise ProductError(_unknown(product[name], own, step))
         restated = _described(restated, name, made, own, step)
+        index = [str(layer) for layer in restated.data_vars if of_an_index(str(layer))]
+        restated = restated.drop_vars(index)  # product.aqnet.index makes that of these values
     return _without_stale(restated, step)
+
+
+def of_an_index(name: str) -> bool:
+    """Return whether a layer is of an air-quality index, which is that of its own values alone.
+
+    Examples
+    --------
+    >>> of_an_index("index_category"), of_an_index("pm25_index"), of_an_index("pm25")
+    (True, True, False)
+    """
+    return name.partition("_")[0] == "index" or name.endswith(("_index", "_category"))
 
 
 def operations_in(history: Any) -> tuple[Operation, ...]:
@@ -152,7 +194,7 @@ def operations_in(history: Any) -> tuple[Operation, ...]:
     for line in _foreign_lines(history):
         words = line.split()
         if "cdo" in words:
-            matches = [match for word in words if (match := _CDO.fullmatch(word.split(",")[0]))]
+            matches = [match for word in _operators(words) if (match := _CDO.fullmatch(word))]
             operations += [
                 Operation(_CF_METHODS[match[2].rstrip("1")], match[1]) for match in matches
             ]
@@ -169,17 +211,41 @@ def _foreign_lines(history: Any) -> list[str]:
     return list(itertools.takewhile(lambda line: "aqreanalysis " not in line, lines))
 
 
-def _refuse_mixed(history: Any) -> None:
-    """Refuse what another program has computed from several files, such as a difference."""
+def _operators(words: Sequence[str]) -> list[str]:
+    """Return the operators of a call of CDO: the first word, and later ones behind a hyphen."""
+    call = list(words[words.index("cdo") + 1 :])
+    operators: list[str] = []
+    while call:
+        word = call.pop(0).strip("[]")
+        if word in _CDO_OPTIONS:
+            del call[:1]
+        elif re.match(r"-?[a-z]\w+", word) and (word[0] == "-" or not operators):
+            operators.append(word.lstrip("-").split(",")[0])
+    return operators
+
+
+def _refuse_other_values(history: Any) -> None:
+    """Refuse what another program has computed that is no estimate, such as a difference."""
     for line in _foreign_lines(history):
         words = line.split()
-        programs = {"cdo", "ncbo", "ncdiff", "ncadd", "ncflint"}.intersection(words)
-        mixed = [word for word in words if word.lstrip("-") in _MIXING]
-        if programs and mixed:
+        made = [f"{word}" for word in words if word in _PROGRAMS]
+        if "cdo" in words:
+            operators = _operators(words)
+            made = [f"cdo {word}" for word in operators if _NO_ESTIMATES.fullmatch(word)]
+            if "shifttime" in operators:
+                raise ProductError(
+                    "its times were shifted (cdo shifttime), and times are in UTC. Shift them "
+                    "back; days of another zone are those of product.aqnet.aggregate('day', "
+                    "time_zone=...)"
+                )
+        elif "ncap2" in words and _ASSIGNED.search(line):
+            made = ["ncap2"]
+        if made:
             raise ProductError(
-                f"it went through {' '.join(sorted(programs | set(mixed)))}, so that its layers "
-                "are those of no one product. Give them other names, as cdo "
-                "chname,pm25,difference, and open the file with xarray"
+                f"it went through {' and '.join(made)}, so that its layers are not what their "
+                "names say, estimates of a place and period. Give them other names, as cdo "
+                "chname,pm25,difference, and open the file with xarray; means over districts are "
+                "those of product.aqnet.zones"
             )
 
 
@@ -232,8 +298,10 @@ def _unknown(layer: xr.DataArray, own: float | None, step: float) -> str:
     was = "of hours" if own is None else f"over {own:g} h"
     return (
         f"{layer.name} says {stated!r} {was}, and its periods last {step:g} h now. State what was "
-        f"done: product.{layer.name}.attrs.update(cell_methods='{TIME}: mean {TIME}: maximum', "
-        f"{AVERAGING}={step:g}), say, and a long_name; for means, product.aqnet.aggregate gives "
+        f"done, of a file opened with xarray.open_dataset: product.{layer.name}.attrs.update("
+        f"cell_methods='{TIME}: mean {TIME}: maximum', {AVERAGING}={step:g}), say, and a "
+        "long_name, and go on with aqreanalysis.product.restore_metadata; for means, "
+        "product.aqnet.aggregate gives "
         "their error too."
     )
 

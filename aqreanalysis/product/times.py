@@ -70,6 +70,24 @@ def is_set(product: xr.Dataset) -> bool:
     return REFERENCE in product.dims
 
 
+def periods_of(product: xr.Dataset) -> np.ndarray | None:
+    """Return begin and end of all averaging periods, (..., 2) datetime64[ns], if they are known.
+
+    Examples
+    --------
+    >>> periods_of(xr.Dataset()) is None
+    True
+    """
+    if not is_set(product):
+        bounds = product.coords.get(f"{TIME}_bnds")
+        return None if bounds is None or not product.sizes.get(TIME) else bounds.values
+    stated = product[TIME].attrs
+    if not {"time_label", "step_hours"} <= set(stated):
+        return None
+    label, step = stated["time_label"], float(stated["step_hours"])
+    return labelled_bounds(product[TIME].values.ravel(), label, step)
+
+
 def restore_leads(product: xr.Dataset) -> xr.Dataset:
     """Return a product with its reference and lead times described, if it has them."""
     if REFERENCE not in product.variables:
@@ -98,6 +116,7 @@ def restore_set(product: xr.Dataset) -> xr.Dataset:
             f"{tuple(product.sizes)}"
         )
     product = restore_leads(product)
+    product[REFERENCE].attrs["axis"] = "T"  # the valid times have two dimensions
     issued, hours = product[REFERENCE].values, product[LEAD].values
     ahead = np.round(hours * 3.6e12).astype(np.int64).astype("timedelta64[ns]")
     valid = issued + ahead[:, None]

@@ -108,7 +108,8 @@ def stored_form(product: xr.Dataset, significant_digits: int | None) -> xr.Datas
     if ZONE in product.dims:
         product = encoded(product)
     sizes = block_sizes_of(product)
-    stored = product.chunk(sizes) if sizes else product
+    # Coordinates are whole: xarray does not encode times in blocks, which those of a set are.
+    stored = product.assign(dict(product.drop_vars(list(product.coords)).chunk(sizes).data_vars))
     for name, layer in stored.data_vars.items():
         if layer.dtype.kind == "f":
             digits = digits_of(product, str(name), significant_digits)

@@ -18,6 +18,7 @@ PARTS = {
     "part_node_count": "number of corners of the ring",
     "interior_ring": "whether the ring is that of a hole",
 }
+_AUXILIARY = {"coverage_content_type": "auxiliaryInformation"}
 _DEGREES: dict[str, dict[str, Any]] = {
     name: {"standard_name": name, "long_name": name, "units": units, **COORDINATE}
     for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
@@ -67,7 +68,7 @@ def encoded(product: xr.Dataset) -> xr.Dataset:
     parts = parts.rename(_NODES).assign({CONTAINER: ((), np.int32(0), stated)})
     for name, words in PARTS.items():
         if name in parts:
-            parts[name].attrs["long_name"] = words
+            parts[name].attrs |= {"long_name": words, "units": "1", **_AUXILIARY}
     for (name, attributes), axis in zip(_DEGREES.items(), "XY", strict=True):
         of_node = {"long_name": f"{name} of the corner", "units": attributes["units"]}
         parts[f"node_{name}"].attrs = of_node | {"axis": axis}

@@ -93,7 +93,7 @@ def _netcdf(path: str, *, whole: bool) -> None:
         read = [v for v in dataset.variables.values() if v.ndim <= (2 if whole else 1)]
         # As numbers of eight bytes, which they are once scaled.
         total = 8 * sum(prod(v.shape) for v in dataset.variables.values())
-        if not whole and size <= _SMALL and total <= 8 * _SMALL:
+        if not whole and size <= _SMALL and total <= min(8 * _SMALL, _allowed(size)):
             read = list(dataset.variables.values())  # layers too, since it costs little
         declared = {v.name: 8 * prod(v.shape) for v in read}
         _check_declared(max(declared, key=declared.__getitem__, default=""), declared, size)
@@ -240,10 +240,15 @@ def _check_storage(name: str, array: Any) -> None:
         raise RefusedError(f"the chunks of {name} are larger than 256 MB. Write smaller ones")
 
 
+def _allowed(size: int) -> int:
+    """Return the bytes that a file of a size may declare."""
+    return max(_FREE, _RATIO * size)
+
+
 def _check_declared(name: str, declared: dict[str, int], size: int) -> None:
     """Refuse arrays that are far larger than the file that holds them."""
     total = sum(declared.values())
-    if total > max(_FREE, _RATIO * size):
+    if total > _allowed(size):
         raise RefusedError(
             f"{name} is said to hold {declared[name] / 1e6:.0f} MB in a file of {size / 1e3:.3g} "
             f"kB: {_DAMAGED}, or leave {name} out of it"

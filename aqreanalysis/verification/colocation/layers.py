@@ -93,7 +93,7 @@ def _only_layer(product: xr.Dataset, target: Pollutant) -> str:
     numeric = {
         str(key): layer
         for key, layer in product.data_vars.items()
-        if layer.dtype.kind in "fiu" and DRAW not in layer.dims
+        if layer.dtype.kind in "fiu" and DRAW not in layer.dims and "quantile" not in layer.attrs
     }
     by_name = [key for key in numeric if pollutant_by_name(key) == target]
     by_standard = [key for key in numeric if pollutant_by_standard_name(numeric[key]) == target]
