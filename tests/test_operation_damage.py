@@ -171,6 +171,18 @@ def test_a_duration_with_two_points_is_refused_by_name() -> None:
         hours_of("last", "1.2.3d")
 
 
+@pytest.mark.parametrize(
+    "span", ["99999999999w", "9" * 400 + "h", 1e300, "876601h", 0, -1.0, np.nan]
+)
+@pytest.mark.parametrize("name", ["last", "retention", "stale", "health_over"])
+def test_a_duration_beyond_a_hundred_years_is_refused_by_name(
+    tmp_path: Path, observed: xr.Dataset, name: str, span: str | float
+) -> None:
+    with pytest.raises(ValueError, match=rf"{name} is more than 0 h and at most 100 years"):
+        aqr.update(tmp_path / "a.zarr", observed, model=tmp_path / "none", **{name: span})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_health_of_a_small_network_says_what_it_needs(
     begun: Path, observed: xr.Dataset, model: aqr.Reanalyser, caplog: pytest.LogCaptureFixture
 ) -> None:
