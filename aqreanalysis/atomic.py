@@ -118,6 +118,17 @@ def scratch_folder(target: Path, error: type[Exception] | None = None) -> Iterat
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def leftovers(target: Path) -> list[Path]:
+    """Return the partial folders beside a target: of runs that write it now, or were killed.
+
+    Examples
+    --------
+    >>> leftovers(Path("none.nc"))
+    []
+    """
+    return sorted(target.parent.glob(f"{glob.escape(_prefix(target))}*"))
+
+
 def clean(target: Path) -> None:
     """Remove what killed runs left of a target, and bring back what they had renamed.
 
@@ -125,7 +136,7 @@ def clean(target: Path) -> None:
     stays.
     """
     target = Path(os.path.realpath(target))
-    for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+    for leftover in leftovers(target):
         if leftover.is_symlink():  # to what is none of ours
             continue
         # Where the lock has gone already, since the process was killed while it cleaned up, this

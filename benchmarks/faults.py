@@ -385,7 +385,7 @@ def tried(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome]]:
         if ended(started(partial(prepared, inputs))):
             raise RuntimeError("the inputs cannot be made")
         for number, case in enumerate(cases()):
-            if options.only and case.name not in options.only:
+            if (options.only and case.name not in options.only) or options.kinds == ["worker"]:
                 continue
             folder = Path(shutil.copytree(inputs, Path(scratch, f"{number}")))
             trial = Trial(case, folder)
