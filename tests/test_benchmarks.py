@@ -460,9 +460,9 @@ def test_kills_full_disks_and_two_at_once_lose_nothing():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks", "faults", "--kills", "3",
          "--times", "1", "--only", "convert", "aggregate (Zarr)"],
-        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True, timeout=600,
+        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
-
+    assert done.returncode == 0, done.stderr
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
     by_name = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
     assert by_name["kill"][0] == "6"

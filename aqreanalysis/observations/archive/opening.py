@@ -26,6 +26,10 @@ _FILTERS: tuple[Any, ...] = (None, [], [{"id": "vlen-utf8"}])
 _MOST_BLOCKS, _LARGEST_BLOCK = 2**20, 2**30
 
 
+class ReplacedError(RuntimeError):
+    """A store of which the version that was opened is no longer there."""
+
+
 def is_archive(path: Path) -> bool:
     """Return whether a path is a Zarr store, of whatever content."""
     return any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))

@@ -11,16 +11,13 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from aqreanalysis.atomic import earlier_of
+from aqreanalysis.observations.archive.opening import ReplacedError
 
 #: How often a store is opened anew that is replaced while it is opened.
 _ATTEMPTS = 5
 
 #: What tells a version from others: inode, and time of change in ns, of its metadata.
 Identity = tuple[int, int]
-
-
-class ReplacedError(RuntimeError):
-    """A store of which the version that was opened is no longer there."""
 
 
 class StoreVersion(LocalStore):
