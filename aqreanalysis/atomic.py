@@ -22,7 +22,7 @@ LONGEST_NAME = 255
 #: Bytes of a target's name up to which its partial folder has that name too.
 _LONGEST_SHOWN = 200
 #: Names in a partial folder: one that no process has locked is one whose process was killed.
-_LOCK, _EARLIER = "lock", "earlier"
+_LOCK, _EARLIER, _BEFORE = "lock", "earlier", "before"
 
 
 class WriteError(RuntimeError):
@@ -69,12 +69,14 @@ def atomic_file(target: Path, *, error: type[Exception] | None = None) -> Iterat
 
 
 @contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path, *, leave_earlier: bool = False) -> Iterator[Path]:
     """Yield a new, empty folder beside the target, which becomes the target when all went well.
 
     An earlier folder of that name changes places with the new one in one step where the file
-    system can do that, and is then deleted. Elsewhere it is renamed first; should the process be
-    killed just then, `clean` brings it back. Everything else is as for `atomic_file`.
+    system can do that, and is then deleted; or it is left beside the target until the next time,
+    as `earlier_of` names it, for those that are reading it. Elsewhere it is renamed first; should
+    the process be killed just then, `clean` brings it back. Everything else is as for
+    `atomic_file`.
     """
     target = Path(os.path.realpath(target))
     _refuse_special(target, WriteError)
@@ -86,7 +88,13 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         for path in partial.rglob("*"):
             if path.is_file() and path.stat().st_nlink == 1:  # others were settled before
                 _settle(path, mode)
+        earlier = earlier_of(target)
+        if earlier.exists():  # renamed before it is deleted: nobody reads half of it
+            os.replace(earlier, folder / _BEFORE)
         _put_in_place(partial, target)
+        replaced = next((p for p in (partial, folder / _EARLIER) if p.exists()), None)
+        if leave_earlier and replaced is not None:
+            os.replace(replaced, earlier)
 
 
 @contextmanager
@@ -110,6 +118,17 @@ def scratch_folder(target: Path, error: type[Exception] | None = None) -> Iterat
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def leftovers(target: Path) -> list[Path]:
+    """Return the partial folders beside a target: of runs that write it now, or were killed.
+
+    Examples
+    --------
+    >>> leftovers(Path("none.nc"))
+    []
+    """
+    return sorted(target.parent.glob(f"{glob.escape(_prefix(target))}*"))
+
+
 def clean(target: Path) -> None:
     """Remove what killed runs left of a target, and bring back what they had renamed.
 
@@ -117,7 +136,7 @@ def clean(target: Path) -> None:
     stays.
     """
     target = Path(os.path.realpath(target))
-    for leftover in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+    for leftover in leftovers(target):
         if leftover.is_symlink():  # to what is none of ours
             continue
         # Where the lock has gone already, since the process was killed while it cleaned up, this
@@ -211,6 +230,17 @@ def shown_name(target: Path) -> str:
     if len(encoded) > _LONGEST_SHOWN:
         return hashlib.sha256(encoded).hexdigest()[:16]
     return target.name
+
+
+def earlier_of(target: Path) -> Path:
+    """Return where the version of a folder before is left for those that are reading it.
+
+    Examples
+    --------
+    >>> earlier_of(Path("pm25.zarr")).name
+    '.pm25.zarr.earlier'
+    """
+    return target.with_name(f".{shown_name(target)}.earlier")
 
 
 def _prefix(target: Path) -> str:

@@ -4,7 +4,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -42,11 +42,14 @@ class Finding:
     remedy: str = ""
 
 
-def examine(*, self_test: bool = True) -> list[Finding]:
+def examine(paths: Sequence[Path] = (), *, self_test: bool = True) -> list[Finding]:
     """Return what this installation has, and what is wrong with it.
 
     Parameters
     ----------
+    paths : sequence of path
+        Stores of `aqreanalysis.operation.update` and folders of saved models, of which the state is
+        said.
     self_test : bool
         Whether fields of a small synthetic network are computed, written and read back, which takes
         seconds.
@@ -68,6 +71,7 @@ def examine(*, self_test: bool = True) -> list[Finding]:
         _memory(),
         _card(),
         *_folders(),
+        *map(_state, paths),
     ]
     return [*findings, _self_test()] if self_test else findings
 
@@ -168,6 +172,20 @@ def _folders() -> Iterator[Finding]:
         yield Finding("this folder", str(error), "Change to a folder that you may write to")
     else:
         yield Finding("this folder", f"{here} can be written to")
+
+
+def _state(path: Path) -> Finding:
+    """Say what is in a store or a model, and whether it is whole."""
+    from aqreanalysis.methods.neural.reanalyser import Reanalyser
+    from aqreanalysis.operation.state import state_of
+
+    try:
+        if path.suffix.lower() == ".zarr":
+            return Finding(str(path), state_of(path))
+        model = Reanalyser.load(path)
+    except (ValueError, OSError, RuntimeError) as error:
+        return Finding(str(path), "cannot be used", str(error))
+    return Finding(str(path), f"{model!r}, learned until {model.settings['period'][1]} UTC")
 
 
 def _self_test() -> Finding:

@@ -1,16 +1,16 @@
-"""``python -m benchmarks faults``: commands that write are killed, run out of disk, and meet.
+"""``python -m benchmarks faults``: what happens to commands that write.
 
-Each command has an earlier result under its name. Afterwards that one is intact or the new one is
-complete; the next run succeeds, and nothing else is left in the folder. Commands run in forks of
-one warm process; POSIX only.
+They are killed, run out of disk, may not write, find other things under the name, read half a file,
+and meet others. Each has an earlier result under its name. Afterwards that one is intact or the new
+one is complete; the next run succeeds, and nothing else is left in the folder. POSIX only; full and
+read-only disks are those of Linux where the user may mount them.
 """
 
 import argparse
-import hashlib
 import os
-import resource
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import time
@@ -22,268 +22,410 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from aqreanalysis.cli import main
-from aqreanalysis.cli.statuses import NOTHING_NEW
-from aqreanalysis.datasets import synthetic_network
-from aqreanalysis.methods.neural.configuration import Configuration, Schedule
-from aqreanalysis.methods.neural.reanalyser import Reanalyser
-
-GRID = ("--grid", "0.5")
-#: Of a command; longer is a hang.
-LONGEST_SECONDS = 120
-#: A model is small and quick to learn here, since saving is what is tried.
-SMALL = Configuration(
-    bands=(0.4, 1.2), core_steps=12, margin_steps=4, neighbours=4, encoder_width=8, decoder_width=8
+from aqreanalysis.observations.archive.version import ReplacedError
+from benchmarks.faults_cluster import workers_killed
+from benchmarks.faults_commands import Case, cases, digest, prepared, read
+from benchmarks.forks import (
+    Disk,
+    as_nobody,
+    at_changes,
+    disk_at,
+    ended,
+    killed_at,
+    started,
+    warmed,
 )
-QUICK = Schedule(covariance_updates=2, updates=2, check_every=2, windows=2, validation_windows=2)
-#: Texts of a result that differ from run to run.
-_DATED = (".zattrs", ".zmetadata", ".update.json")
-#: What a store is updated from.
-_UPDATE = ("stations-#.csv", "--model", "known", "--quality", "ignore", *GRID)
-KINDS = ("kill", "full", "two")
 
-
-@dataclass(frozen=True)
-class Case:
-    """A command that writes to a name."""
-
-    name: str
-    target: str
-    run: Callable[[int], None]  # of a version of the data: 0 is the earlier, 1 the new one
+#: What happens, by the name in the table.
+KINDS = {
+    "kill": "SIGKILL at a random moment, or just before a random change of a name or file",
+    "full": "a disk with room for a random part",
+    "read-only": "a disk, or folder, that cannot be written",
+    "target": "a folder, link, pipe or device under the name",
+    "two": "two runs of one name at nearly the same time",
+    "reader": "reads in a loop meanwhile",
+    "cut input": "a file to read that is cut off",
+    "worker": "SIGKILL of a worker of a cluster",
+}
+#: Kinds for which there must be a small disk.
+ON_DISK = ("full", "read-only")
+#: Statuses of a run that says why it did not do all.
+SAID = (1, 4)
 
 
 @dataclass
 class Outcome:
-    """What came of a case and a kind of fault."""
+    """What came of tries."""
 
     tried: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            self.tried + other.tried,
+            self.outcomes + other.outcomes,
+            self.seconds + other.seconds,
+        )
+
     def row(self) -> str:
         """Return the numbers as cells of a table."""
-        names = ("earlier", "new", "lost", "failed next", "left over")
-        counts = " | ".join(str(self.outcomes[name]) for name in names)
-        recovery = f"{np.median(self.seconds):.1f}" if self.seconds else "-"
-        return f"{self.tried} | {counts} | {recovery}"
+        counts = " | ".join(str(self.outcomes[name]) for name in COLUMNS)
+        recovery = f"{np.median(self.seconds):.1f} | {max(self.seconds):.1f}" * bool(self.seconds)
+        return f"{self.tried} | {counts} | {recovery or '- | -'}"
+
+    @property
+    def losses(self) -> int:
+        """How often anything was wrong."""
+        return sum(self.outcomes[name] for name in COLUMNS[2:])
 
 
-def cases() -> list[Case]:
-    """Return the commands; stations-0.csv, stations-1.csv, field-0.nc and so on are there."""
-
-    def command(*arguments: str) -> Callable[[int], None]:
-        def run(version: int) -> None:
-            sys.argv = ["aqreanalysis", "-q", *(a.replace("#", str(version)) for a in arguments)]
-            main()
-
-        return run
-
-    kriging = ("--method", "kriging", *GRID)
-    return [
-        Case("reanalyse", "a.nc", command("reanalyse", "stations-#.csv", "-o", "a.nc", *kriging)),
-        Case(
-            "reanalyse --resume",
-            "r.nc",
-            command("reanalyse", "stations-#.csv", "-o", "r.nc", "--resume", *kriging),
-        ),
-        Case("Zarr", "a.zarr", command("reanalyse", "stations-#.csv", "-o", "a.zarr", *kriging)),
-        Case("fit", "model", _saved),
-        Case("update", "u.zarr", partial(_updated, command("update", "u.zarr", *_UPDATE))),
-        Case(
-            "verify",
-            "v.html",
-            command(
-                "verify", "stations-#.csv", "-o", "v.html", "--csv", "v.csv", "--methods", "idw"
-            ),
-        ),
-        Case("aggregate", "d.nc", command("aggregate", "field-#.nc", "-o", "d.nc")),
-        Case("convert", "t.parquet", command("convert", "stations-#.csv", "-o", "t.parquet")),
-        Case("archive", "t.zarr", command("convert", "stations-#.csv", "-o", "t.zarr")),
-        Case("map", "m.png", command("map", "field-#.nc", "-o", "m.png")),
-        Case("qc", "q.html", command("qc", "stations-#.csv", "-o", "q.html")),
-    ]
-
-
-def _updated(run: Callable[[int], None], version: int) -> None:
-    """Update a store; that there is nothing new is as good as done."""
-    try:
-        run(version)
-    except SystemExit as ended:
-        if ended.code != NOTHING_NEW.number:
-            raise
-
-
-def _saved(version: int) -> None:
-    """Fit a small model and save it, as ``aqreanalysis fit`` does."""
-    from aqreanalysis.observations import open_observations
-
-    observed = open_observations(f"stations-{version}.csv")
-    try:
-        _model(observed).save("model")
-    except OSError as error:  # of which the command line makes one message
-        raise SystemExit(1) from error
-
-
-def _model(observed: xr.Dataset) -> Reanalyser:
-    """Return a small model of some stations."""
-    return Reanalyser(SMALL, schedule=QUICK, progress=False).fit(observed, "pm25")
-
-
-def prepared(folder: Path) -> None:
-    """Write what the commands read."""
-    for version in (0, 1):
-        observed = synthetic_network(hours=48, seed=version).observations.isel(station=slice(12))
-        observed.aqnet.to_table(folder / f"stations-{version}.csv")
-        if not version:
-            _model(observed).save(folder / "known")
-        product = observed.aqnet.reanalyse(method="idw", grid=0.5, progress=False)
-        product.aqnet.to_netcdf(folder / f"field-{version}.nc", progress=False)
-
-
-def digest(target: Path) -> str | None:
-    """Return what tells one result from another, whenever it was made; None if there is none.
-
-    Of NetCDF and pages that are the values, since the file has the date.
-    """
-    if not target.exists():
-        return None
-    if target.suffix == ".nc":
-        import netCDF4
-
-        with netCDF4.Dataset(target) as opened:
-            opened.set_auto_mask(False)
-            parts = [np.asarray(opened[name][:]).tobytes() for name in sorted(opened.variables)]
-        return hashlib.sha256(b"".join(parts)).hexdigest()
-    if target.suffix == ".html":
-        page = target.read_bytes()
-        return hashlib.sha256(page).hexdigest() if page.rstrip().endswith(b"</html>") else "half"
-    files = sorted(target.rglob("*")) if target.is_dir() else [target]
-    parts = [
-        str(path.relative_to(target.parent)).encode() + path.read_bytes()
-        for path in files
-        if path.is_file() and path.name not in _DATED
-    ]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-def started(
-    work: Callable[[], object], most_bytes: int | None = None, *, seconds: int = LONGEST_SECONDS
-) -> int:
-    """Start some work in a fork; with a limit, writing beyond so many bytes of a file fails.
-
-    It is ended after some seconds, unless these are 0. This process itself computes nothing:
-    threads do not survive a fork.
-    """
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        if most_bytes is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-        signal.alarm(seconds)
-        work()
-        status = 0
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    except BaseException:
-        status = 70  # not one message of the command line
-    finally:
-        os._exit(status)
-
-
-def ended(child: int) -> int:
-    """Wait for a command, and return its status."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+COLUMNS = ("earlier", "new", "lost", "failed next", "left over", "no message")
+HEAD = (
+    "times | earlier intact | new complete | lost | next run fails | left over | no message | "
+    "next run, s, median | most"
+)
 
 
 class Trial:
     """A folder in which a case is tried again and again."""
 
     def __init__(self, case: Case, folder: Path) -> None:
-        self.case, self.folder, self.target = case, folder, folder / case.target
-        self.known: dict[str | None, str] = {}
-        for version, name in ((1, "new"), (0, "earlier")):
+        self.case, self.folder = case, folder
+        self.said, self.stored = folder.with_suffix(".said"), folder.with_suffix(".earlier")
+        os.chdir(folder)
+        warmed(partial(case.run, 1), folder.parent)
+        self.known: dict[tuple[str | None, ...], str] = {}
+        self.reads: set[str] = set()
+        self._clear()
+        for version, name in enumerate(("earlier", "new")):
             begin = time.perf_counter()
-            if ended(started(partial(case.run, version))):
-                raise RuntimeError(f"{case.name} fails as it is")
+            self.changes = self._counted(version)
             self.duration = time.perf_counter() - begin
-            self.known[digest(self.target)] = name
+            self.known[self._state()] = name
+            self.reads.add(self._read())
+            if not version:
+                self.stored.mkdir()
+                for target in case.targets:
+                    _copy(folder / target, self.stored / target)
         if len(self.known) < 2:
             raise RuntimeError(f"{case.name}: both versions are the same")
         self.usual = set(os.listdir(folder))
+        self._restore()
 
-    def judged(self, outcome: Outcome) -> None:
-        """Count what is under the name now, and what the next run makes of it."""
+    def _counted(self, version: int) -> int:
+        """Run the command, and return how often it changes the folder."""
+        counted = self.folder.parent / "changes"
+        with counted.open("wb") as file:
+
+            def run() -> None:
+                at_changes(self.folder, lambda _: os.write(file.fileno(), b"."))
+                self.case.run(version)
+
+            if ended(started(run, said=self.said)):
+                raise RuntimeError(f"{self.case.name} fails as it is: {self.said.read_text()}")
+        return counted.stat().st_size
+
+    def _read(self) -> str:
+        """Return what a reader has of the first target, in a fork: libraries start threads."""
+        written = self.folder.parent / "read"
+        target = self.folder / self.case.targets[0]
+        if ended(started(lambda: written.write_text(read(target)), said=self.said)):
+            raise RuntimeError(f"{self.case.name} cannot be read: {self.said.read_text()}")
+        return written.read_text()
+
+    def _state(self) -> tuple[str | None, ...]:
+        """Return the digests of all targets."""
+        return tuple(digest(self.folder / target) for target in self.case.targets)
+
+    def _clear(self) -> None:
+        """Remove all results."""
+        for target in self.case.targets:
+            _remove(self.folder / target)
+
+    def _restore(self) -> None:
+        """Put the earlier results back."""
+        self._clear()
+        for target in self.case.targets:
+            _copy(self.stored / target, self.folder / target)
+
+    def judged(self, outcome: Outcome, *, may_be: tuple[str, ...] = ("earlier", "new")) -> None:
+        """Count what is under the names now, and what the next run makes of it."""
         outcome.tried += 1
-        outcome.outcomes[self.known.get(digest(self.target), "lost")] += 1
+        names = {self._name_of(number, now) for number, now in enumerate(self._state())}
+        # Of several files each is replaced by itself.
+        lost = bool(names - {*may_be})
+        outcome.outcomes["lost" if lost else "new" if "new" in names else "earlier"] += 1
+        if lost:
+            self._complain("lost", names)
         begin = time.perf_counter()
-        status = ended(started(partial(self.case.run, 1)))
+        status = ended(started(partial(self.case.run, 1), said=self.said))
         outcome.seconds.append(time.perf_counter() - begin)
-        complete = status == 0 and self.known.get(digest(self.target)) == "new"
-        outcome.outcomes["failed next"] += not complete
-        outcome.outcomes["left over"] += bool(set(os.listdir(self.folder)) - self.usual)
-        ended(started(partial(self.case.run, 0)))
+        if status or self.known.get(self._state()) != "new":
+            outcome.outcomes["failed next"] += 1
+            self._complain("next run", status)
+        if left := set(os.listdir(self.folder)) - self.usual:
+            outcome.outcomes["left over"] += 1
+            self._complain("left over", left)
+            for name in left:
+                _remove(self.folder / name)
+        self._restore()
+
+    def _name_of(self, number: int, now: str | None) -> str:
+        """Return the name of the version of one of the targets."""
+        return next((name for state, name in self.known.items() if state[number] == now), "lost")
+
+    def check_said(self, status: int, outcome: Outcome, statuses: tuple[int, ...] = SAID) -> None:
+        """Count a run that failed without one message of the command line."""
+        said = self.said.read_text(errors="replace")
+        if status not in (0, *statuses) or (status and not _is_message(said)):
+            outcome.outcomes["no message"] += 1
+            self._complain(f"status {status}", said)
+
+    def _complain(self, what: str, about: object) -> None:
+        """Say on standard error what is wrong."""
+        print(f"{self.case.name}: {what}: {str(about)[-600:]}", file=sys.stderr, flush=True)
 
     def kill(self, rng: np.random.Generator, outcome: Outcome) -> None:
-        """Kill a run at a random moment; half of them in its last third."""
-        share = rng.uniform(0.66, 1.02) if rng.random() < 0.5 else rng.uniform(0, 1)
-        child = started(partial(self.case.run, 1))
-        time.sleep(self.duration * share)
-        os.kill(child, signal.SIGKILL)
+        """Kill a run at a random moment, or just before a random change."""
+        run: Callable[[], None] = partial(self.case.run, 1)
+        if rng.random() < 0.5:
+            child = started(partial(killed_at, self.folder, int(rng.integers(self.changes)), run))
+        else:
+            child = started(run)
+            time.sleep(self.duration * rng.uniform(0, 1.02))
+            os.kill(child, signal.SIGKILL)
         ended(child)
-        self.judged(outcome)
-
-    def full(self, rng: np.random.Generator, outcome: Outcome) -> None:
-        """Let writing fail after some bytes of a file, as on a full disk."""
-        size = max(path.stat().st_size for path in (self.target, *self.target.rglob("*")))
-        status = ended(started(partial(self.case.run, 1), int(rng.uniform(0, size))))
-        outcome.outcomes["no message"] += status not in (0, 1)
         self.judged(outcome)
 
     def two(self, rng: np.random.Generator, outcome: Outcome) -> None:
         """Let two runs write the same name at nearly the same time."""
         children = [started(partial(self.case.run, 1))]
         time.sleep(rng.uniform(0, self.duration / 4))
-        children.append(started(partial(self.case.run, 1)))
-        statuses = {ended(child) for child in children}
-        outcome.outcomes["no message"] += not statuses <= {0, 4}
-        outcome.outcomes["lost"] += self.known.get(digest(self.target)) != "new"
+        children.append(started(partial(self.case.run, 1), said=self.said))
+        first, second = (ended(child) for child in children)
+        outcome.outcomes["no message"] += first not in (0, 4)
+        self.check_said(second, outcome, (4,))
+        self.judged(outcome, may_be=("new",))
+
+    def reader(self, _: np.random.Generator, outcome: Outcome) -> None:
+        """Read in a loop beside a run: the earlier result or the new one, and never an error."""
+        stop, counted = self.folder.parent / "stop", self.folder.parent / "read"
+        target = self.folder / self.case.targets[0]
+
+        def watch() -> None:
+            times = 0
+            while not stop.exists():
+                try:
+                    seen = read(target)
+                except ReplacedError:  # of a store that is written anew: it says so
+                    continue
+                if seen not in self.reads:
+                    raise ValueError(f"neither of the versions: {seen}")
+                times += 1
+            counted.write_text(str(times))
+
+        reading = started(watch, said=self.said)
+        status = ended(started(partial(self.case.run, 1)))
+        stop.touch()
+        if failed := ended(reading):
+            outcome.outcomes["lost"] += 1
+            self._complain(f"reader {failed}", self.said.read_text())
+        else:
+            outcome.outcomes["reads"] += int(counted.read_text())
+        stop.unlink()
+        outcome.outcomes["no message"] += status != 0
+        self.judged(outcome, may_be=("new",))
+
+    def cut_input(self, rng: np.random.Generator, outcome: Outcome) -> None:
+        """Cut off what the command reads; a table that ends early is a shorter one."""
+        path = self.folder / self.case.reads.replace("#", "1")
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(rng.uniform(0, 1) * len(whole))])
+        status = ended(started(partial(self.case.run, 1), said=self.said))
+        path.write_bytes(whole)
+        self.check_said(status, outcome)
+        if status == 0 and path.suffix == ".csv":
+            states = self._state()
+            outcome.outcomes["lost"] += None in states or "half" in states
+            self._restore()
+        self.judged(outcome, may_be=("earlier",))
+
+    def target(self, rng: np.random.Generator, outcome: Outcome) -> None:
+        """Put something else under a name: it stays what it is, and links are followed."""
+        name = str(rng.choice(self.case.targets))
+        kind = str(rng.choice(["folder", "pipe", "device", "link", "link to nothing"]))
+        target, other = self.folder / name, self.folder / f"other-{name}"
+        _remove(target)
+        if kind == "folder":
+            target.mkdir()
+            (target / "note.txt").write_text("of somebody else")
+        elif kind == "pipe":
+            os.mkfifo(target)
+        elif kind == "device":
+            _device(other)
+            target.symlink_to(other)
+        else:
+            target.symlink_to(other)
+            if kind == "link":
+                _copy(self.stored / name, other)
+        before = _what(target), _what(other)
+        status = ended(started(partial(self.case.run, 1), said=self.said))
+        self.check_said(status, outcome)
+        after = _what(target), _what(other)
+        followed = kind in ("link", "link to nothing") and after[0] == before[0]
+        if status == 0 and followed:
+            right = self._name_of(self.case.targets.index(name), digest(other)) == "new"
+        else:
+            right = status != 0 and after == before
+        if not right:
+            outcome.outcomes["lost"] += 1
+            self._complain(f"{kind} under {name}, status {status}", (before, after))
+        _remove(other)
+        self._restore()
         self.judged(outcome)
 
 
-def tried(times: int, seed: int, only: list[str]) -> Iterator[str]:
-    """Yield the lines of the table, as they come."""
-    yield (
-        "| command | fault | times | earlier intact | new complete | lost | next run fails | "
-        "left over | next run, s | without a message |"
-    )
-    yield "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+class DiskTrial(Trial):
+    """The same on a small disk."""
+
+    def __init__(self, trial: Trial, disk: Disk) -> None:
+        self.__dict__.update(trial.__dict__)
+        self.disk, self.folder = disk, disk.folder
+        shutil.copytree(trial.folder, self.folder, dirs_exist_ok=True, symlinks=True)
+        os.chdir(self.folder)
+        self.needed = self._needed()
+        self._restore()
+
+    def _needed(self) -> int:
+        """Return how many bytes a run takes at most, beyond those that are taken before."""
+        before = most = self.disk.used()
+        child = started(partial(self.case.run, 1))
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            most = max(most, self.disk.used())
+            time.sleep(0.002)
+        return max(most - before, 4096)
+
+    def full(self, rng: np.random.Generator, outcome: Outcome) -> None:
+        """Leave room for a random part of what is written."""
+        self.disk.fill(int(rng.uniform(0, 1.1 * self.needed)))
+        status = ended(started(partial(self.case.run, 1), said=self.said))
+        left = set(os.listdir(self.folder)) - self.usual - {".ballast"}
+        if "--resume" in self.case.name:  # its finished regions stay, and the message says so
+            left -= {f".{target}.finished" for target in self.case.targets}
+        self.disk.clear()
+        self.check_said(status, outcome)
+        if left:
+            outcome.outcomes["left over"] += 1
+            self._complain("left on a full disk", left)
+        self.judged(outcome)
+
+    def read_only(self, rng: np.random.Generator, outcome: Outcome) -> None:
+        """Run on a disk that is read-only, or as a user who may not write."""
+        run: Callable[[], None] = partial(self.case.run, 1)
+        if rng.random() < 0.5:
+            self.disk.allow("ro")
+            status = ended(started(run, said=self.said))
+            self.disk.allow("rw")
+        else:
+            self.folder.chmod(0o555)
+            status = ended(started(partial(as_nobody, run), said=self.said))
+            self.folder.chmod(0o755)
+        self.check_said(status, outcome)
+        outcome.outcomes["no message"] += status == 0
+        self.judged(outcome, may_be=("earlier",))
+
+
+def _is_message(said: str) -> bool:
+    """Return whether what was said has one message of the command line, and no traceback."""
+    lines = [line for line in said.splitlines() if line.startswith("aqreanalysis: ")]
+    return len(lines) == 1 and "Traceback" not in said
+
+
+def _device(path: Path) -> None:
+    """Make a device that takes everything, or link to it where this user may make none."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        path.symlink_to(os.devnull)
+
+
+def _what(path: Path) -> tuple[Any, ...]:
+    """Return what a name stands for, itself and not what a link leads to."""
+    if not os.path.lexists(path):
+        return ()
+    facts = path.lstat()
+    if path.is_symlink():
+        return "link", os.readlink(path)
+    inside = sorted(os.listdir(path)) if path.is_dir() else ()
+    return stat.S_IFMT(facts.st_mode), facts.st_ino, facts.st_mtime_ns, *inside
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever has a name."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def tried(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome]]:
+    """Yield each command, what happened to it, and what came of that."""
     with tempfile.TemporaryDirectory() as scratch:
+        os.chmod(scratch, 0o755)  # noqa: S103 (another user reads what is in it)
         inputs = Path(scratch, "inputs")
         inputs.mkdir()
         if ended(started(partial(prepared, inputs))):
             raise RuntimeError("the inputs cannot be made")
-        for case in cases():
-            if only and case.name not in only:
+        for number, case in enumerate(cases()):
+            if (options.only and case.name not in options.only) or options.kinds == ["worker"]:
                 continue
-            folder = Path(scratch, case.target + ".d")
-            shutil.copytree(inputs, folder)
-            os.chdir(folder)
+            folder = Path(shutil.copytree(inputs, Path(scratch, f"{number}")))
             trial = Trial(case, folder)
-            for kind in KINDS:
-                rng, outcome = np.random.default_rng(seed), Outcome()
-                for _ in range(times):
-                    getattr(trial, kind)(rng, outcome)
-                unsaid = outcome.outcomes["no message"]
-                yield f"| {case.name} | {kind} | {outcome.row()} | {unsaid} |"
+            with disk_at(folder.with_suffix(".disk")) as disk:
+                places = {False: trial, True: DiskTrial(trial, disk) if disk else None}
+                for kind in options.kinds:
+                    place = places[kind in ON_DISK]
+                    if place is None or kind == "worker":
+                        continue
+                    os.chdir(place.folder)
+                    rng, outcome = np.random.default_rng([options.seed, number]), Outcome()
+                    for _ in range(options.kills if kind == "kill" else options.times):
+                        getattr(place, kind.replace("-", "_").replace(" ", "_"))(rng, outcome)
+                    yield case.name, kind, outcome
+                os.chdir(scratch)
+        if "worker" in options.kinds and not options.only:
+            outcome = Outcome()
+            for lost, seconds in workers_killed(inputs, options.times, options.seed):
+                outcome.tried += 1
+                outcome.outcomes["lost" if lost else "new"] += 1
+                outcome.seconds.append(seconds)
+            yield "reanalyse --scheduler", "worker", outcome
         os.chdir("/")
+
+
+def tables(results: list[tuple[str, str, Outcome]]) -> Iterator[str]:
+    """Yield the lines of two tables: by what happened, and by command."""
+    for title, place in (("fault", 1), ("command", 0)):
+        yield f"| {title} | {HEAD} |"
+        yield "|---|" + "---:|" * 9
+        for name in dict.fromkeys(result[place] for result in results):
+            total = sum((r[2] for r in results if r[place] == name), Outcome())
+            yield f"| {name} | {total.row()} |"
+        if place:
+            total = sum((result[2] for result in results), Outcome())
+            yield f"| all | {total.row()} |"
+            reads = sum(result[2].outcomes["reads"] for result in results)
+            yield f"\n{reads} reads beside runs that write.\n"
 
 
 def add_faults(commands: Any) -> None:
@@ -291,13 +433,22 @@ def add_faults(commands: Any) -> None:
     faults = commands.add_parser(
         "faults", help="commands that are killed, run out of disk, and meet", description=__doc__
     )
-    faults.add_argument("--times", type=int, default=20, help="of each fault (default: 20)")
+    faults.add_argument("--kills", type=int, default=10, help="of each command (default: 10)")
+    faults.add_argument("--times", type=int, default=4, help="of other faults (default: 4)")
     faults.add_argument("--seed", type=int, default=0, help="other moments (default: 0)")
     faults.add_argument("--only", nargs="+", default=[], help="names of commands")
+    faults.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=[*KINDS], help="of faults (default: all)"
+    )
     faults.set_defaults(run=_faults)
 
 
 def _faults(options: argparse.Namespace) -> None:
-    """Print the table."""
-    for line in tried(options.times, options.seed, options.only):
-        print(line, flush=True)
+    """Print the tables, and end with a status of 1 if anything was lost."""
+    results = []
+    for result in tried(options):
+        results.append(result)
+        print(f"{result[0]}, {result[1]}: {result[2].row()}", file=sys.stderr, flush=True)
+    print("\n".join(tables(results)))
+    if sum(result[2].losses for result in results):
+        raise SystemExit(1)

@@ -32,8 +32,8 @@ from aqreanalysis.cli import main
 from aqreanalysis.methods.neural.configuration import Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.operation import update
-from benchmarks.faults import ended, started
 from benchmarks.feed import DAY, Feed
+from benchmarks.forks import ended, started
 
 #: Hours of the first run.
 BEGIN = 2 * DAY
@@ -154,7 +154,7 @@ def soaked(days: int, seed: int, folder: Path) -> Iterator[str | Soak]:
     store = folder / "store.zarr"
     soak.store_mb = sum(p.stat().st_size for p in store.rglob("*") if p.is_file()) / 1e6
     usual = {"model", "store.zarr", "once.zarr", ".store.zarr.lock", ".once.zarr.lock"}
-    usual |= {"stations.csv", "differences.npy"}
+    usual |= {"stations.csv", "differences.npy", ".store.zarr.earlier", ".once.zarr.earlier"}
     soak.left_over = len(set(os.listdir(folder)) - usual)
     yield soak
 

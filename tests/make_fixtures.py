@@ -1,7 +1,8 @@
 """Files as this version writes them, for later ones to read: ``python tests/make_fixtures.py``.
 
 `test_fixtures.py` loads them. With a name, as ``python tests/make_fixtures.py outlook-3``, models
-of a new format are added under it, and those of earlier formats stay. Remake them only when a
+of a new format are added under it, and those of earlier formats stay. (``model-4`` and
+``model-5`` are of versions that were never released, and cannot be remade.) Remake them only when a
 format or what is computed has changed on purpose and its number was raised, and say so in the
 CHANGELOG: whoever has such files loses them.
 """

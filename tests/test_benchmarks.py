@@ -20,6 +20,7 @@ from benchmarks import (
     command,
     comparing,
     districts,
+    faults,
     filling,
     measuring,
     protocols,
@@ -28,6 +29,8 @@ from benchmarks import (
     starts,
     summary,
 )
+from benchmarks.faults import KINDS, ON_DISK, Outcome, Trial
+from benchmarks.faults_commands import Case
 from benchmarks.protocols import PROTOCOLS
 
 
@@ -455,16 +458,45 @@ def test_a_record_with_other_columns_is_refused(tmp_path):
 def test_kills_full_disks_and_two_at_once_lose_nothing():
     """In a process of its own, since threads do not survive a fork."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks", "faults", "--times", "1",
-         "--only", "convert"],
-        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True, timeout=600,
+        [sys.executable, "-W", "ignore", "-m", "benchmarks", "faults", "--kills", "3",
+         "--times", "1", "--only", "convert", "aggregate (Zarr)"],
+        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
+    by_name = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+    assert by_name["kill"][0] == "6"
+    kinds = [name for name in by_name if name in KINDS]
+    assert set(KINDS) - set(kinds) <= {"worker", *ON_DISK}
+    assert {"convert", "aggregate (Zarr)", "all"} <= set(by_name)
+    for name in ("all", "convert", "aggregate (Zarr)"):
+        assert by_name[name][3:7] == ["0", "0", "0", "0"]  # lost, failed, left over, no message
 
-    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
-    assert [row[1].strip() for row in rows] == ["kill", "full", "two"]
-    for row in rows:
-        times, _, _, lost, failed, left, _, unsaid = row[2:]
-        assert [int(number) for number in (times, lost, failed, left, unsaid)] == [1, 0, 0, 0, 0]
+
+def test_a_loss_is_counted_and_ends_the_command_with_a_fault(tmp_path, monkeypatch, capsys):
+    """What the benchmark must see: half a file under the name, and a run without a message."""
+    trial = Trial.__new__(Trial)
+    trial.case = Case("half", ("a.txt",), "b.txt", lambda version: None)
+    trial.folder, trial.said = tmp_path, tmp_path / "said"
+    trial.known, trial.usual = {("earlier",): "earlier", ("new",): "new"}, {"a.txt", "said"}
+    monkeypatch.setattr(faults, "digest", Path.read_text)
+    monkeypatch.setattr(faults, "started", lambda *_, **__: 0)
+    monkeypatch.setattr(faults, "ended", lambda child: 0)
+    monkeypatch.setattr(Trial, "_restore", lambda self: None)
+    (tmp_path / "a.txt").write_text("half")
+    (tmp_path / ".a.txt.partial-0").mkdir()
+    outcome = Outcome()
+    trial.judged(outcome)
+    expected = {"lost": 1, "failed next": 1, "left over": 1}
+    assert {name: outcome.outcomes[name] for name in expected} == expected
+    for said in ("", "Traceback (most recent call last)\naqreanalysis: no", "Killed"):
+        trial.said.write_text(said)
+        trial.check_said(1, outcome)
+    assert outcome.outcomes["no message"] == 3
+    trial.said.write_text("a warning\naqreanalysis: the disk is full")
+    trial.check_said(1, outcome)
+    assert outcome.outcomes["no message"] == 3
+    assert outcome.losses == 6
 
 
 @pytest.mark.slow

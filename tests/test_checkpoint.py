@@ -88,6 +88,28 @@ def test_a_model_that_cannot_be_saved_is_not_learned_again(observations, tmp_pat
     assert steps
 
 
+def test_a_checkpoint_that_cannot_be_written_is_said_and_leaves_the_one_before(
+    observations, tmp_path, monkeypatch
+):
+    from safetensors import SafetensorError
+
+    path = tmp_path / "training.safetensors"
+    with monkeypatch.context() as patched:
+        cut_off(patched, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            learner(path).fit(observations, "pm25")
+    before = path.read_bytes()
+
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(CheckpointError, match=r"No space left.*earlier checkpoint is intact"):
+        learner(path).fit(observations, "pm25")
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
 def test_saving_removes_no_file_but_a_finished_checkpoint(observations, tmp_path, monkeypatch):
     stations = tmp_path / "stations.csv"
     stations.write_text("station,time\n")

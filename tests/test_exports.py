@@ -786,6 +786,30 @@ def test_refused_bytes_are_one_clear_error(name: str, tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["pm25.tif", "maps"])
+@pytest.mark.parametrize("fault", ["cut off", "with noughts", "said"])
+def test_a_geotiff_that_gdal_closed_on_a_full_disk_gets_no_name(
+    name: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL closes a file that did not fit without a word, or with an error of its own."""
+    from rasterio import shutil
+    from rasterio._err import CPLE_FileIOError
+
+    copy = shutil.copy
+
+    def full(raw: Path, path: Path, **options: Any) -> None:
+        if fault == "said":
+            raise CPLE_FileIOError(3, 3, "Write error: No space left on device")
+        copy(raw, path, **options)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-60] + bytes(60) * (fault == "with noughts"))
+
+    monkeypatch.setattr(shutil, "copy", full)
+    with pytest.raises(ProductError, match=rf"cannot write .*{name}: .*nothing was left behind"):
+        export(make_product(), tmp_path / name)
+    assert leftovers(tmp_path) == []
+
+
 def test_a_failing_computation_is_not_taken_for_a_failing_disk(tmp_path: Path) -> None:
     def fail(block: np.ndarray) -> np.ndarray:
         raise RuntimeError("no such weather")

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from make_fixtures import FINISHED, FIXTURES, long_product, observations, product_of
+from make_fixtures import FINISHED, FIXTURES, QUICK, long_product, observations, product_of
 
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.saved import _FOLDER as saved_model_folder
+from aqreanalysis.methods.saved_model import SavedModelError
 from aqreanalysis.operation import update
 from aqreanalysis.outlook import Outlook
+from aqreanalysis.outlook.saved import _FOLDER as saved_outlook_folder
 from aqreanalysis.product import open_product, resuming, write_netcdf
 
 #: Three digits are stored; the network computes in single precision.
@@ -48,6 +51,24 @@ def test_a_saved_model_computes_the_product_that_it_computed():
             # Format 3 took the errors of several filled values as independent.
             np.testing.assert_allclose(product[name], stored[name], rtol=3 * CLOSE)
         np.testing.assert_array_equal(product.pm25_flag, stored.pm25_flag)
+
+
+@pytest.mark.parametrize("name", ["model-4", "model-5"])
+def test_a_model_of_a_format_in_between_computes_what_it_computed(name):
+    product = product_of(Reanalyser.load(FIXTURES / name))
+
+    # Means of the product as the version computed it that wrote the model.
+    np.testing.assert_allclose(product.pm25.mean(), 40.7337, rtol=CLOSE)
+    np.testing.assert_allclose(product.pm25_uncertainty.mean(), 21.3104, rtol=3 * CLOSE)
+
+
+def test_every_format_that_is_read_has_a_fixture():
+    for folder, name, description in (
+        (saved_model_folder, "reanalyser.json", "model"),
+        (saved_outlook_folder, "outlook.json", "outlook"),
+    ):
+        written = {json.loads(path.read_text())["format"] for path in FIXTURES.rglob(name)}
+        assert written == {folder.format, *folder.earlier}, description
 
 
 @pytest.mark.parametrize("name", ["outlook", "outlook-3"])
@@ -122,3 +143,28 @@ def test_the_journal_of_a_run_tells_its_blocks():
 def test_a_folder_of_a_model_holds_plain_files_alone():
     suffixes = {path.suffix for path in Path(FIXTURES, "model").iterdir()}
     assert suffixes == {".json", ".safetensors", ".nc"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_saved_model_that_is_old_is_fitted_anew_or_refused_and_left(
+    tmp_path, monkeypatch, readable
+):
+    monkeypatch.setattr("aqreanalysis.methods.neural.reanalyser.Schedule", lambda: QUICK)
+    folder = Path(shutil.copytree(FIXTURES / "model", tmp_path / "model"))
+    whole = observations()
+    days = [np.timedelta64(40 + 5 * n, "D") for n in range(3)]
+    later = xr.concat([whole.assign_coords(time=whole.time + day) for day in days], "time")
+    later.time.attrs = whole.time.attrs
+    options = {"model": folder, "refit": "monthly", "grid": 0.5, "last": "40h"}
+    if not readable:
+        described = json.loads((folder / "reanalyser.json").read_text())
+        (folder / "reanalyser.json").write_text(json.dumps(described | {"format": 1}))
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(SavedModelError, match=r"format 1.*"):
+            update(tmp_path / "a.zarr", later, **options)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        return
+    result = update(tmp_path / "a.zarr", later, **options)
+    assert result.refitted
+    assert Reanalyser.load(folder).settings["weights_sha256"] == result.model

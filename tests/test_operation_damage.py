@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from filelock import FileLock
 from operation_cases import SMALL
 
 import aqreanalysis as aqr
+from aqreanalysis import doctor
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
-from aqreanalysis.operation.journal import NAME
+from aqreanalysis.operation.journal import NAME, Journal
 from aqreanalysis.operation.periods import hours_of
 from aqreanalysis.product import ProductError
 
@@ -171,9 +173,43 @@ def test_a_duration_with_two_points_is_refused_by_name() -> None:
         hours_of("last", "1.2.3d")
 
 
+@pytest.mark.parametrize(
+    "span", ["99999999999w", "9" * 400 + "h", 1e300, "876601h", 0, -1.0, np.nan]
+)
+@pytest.mark.parametrize("name", ["last", "retention", "stale", "health_over"])
+def test_a_duration_beyond_a_hundred_years_is_refused_by_name(
+    tmp_path: Path, observed: xr.Dataset, name: str, span: str | float
+) -> None:
+    with pytest.raises(ValueError, match=rf"{name} is more than 0 h and at most 100 years"):
+        aqr.update(tmp_path / "a.zarr", observed, model=tmp_path / "none", **{name: span})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_health_of_a_small_network_says_what_it_needs(
     begun: Path, observed: xr.Dataset, model: aqr.Reanalyser, caplog: pytest.LogCaptureFixture
 ) -> None:
     few = observed.isel(station=slice(3))
     assert aqr.update(begun, few, model=model, health_over="1d").health is None
     assert "needs 5 stations at different places that report in the last 24 hours" in caplog.text
+
+
+def test_the_doctor_says_the_state_of_a_store_and_of_a_model(
+    begun: Path, tmp_path: Path, model: aqr.Reanalyser
+) -> None:
+    def state(path: Path) -> doctor.Finding:
+        return doctor.examine([path], self_test=False)[-1]
+
+    runs = Journal.read(begun).runs
+    whole = state(begun)
+    assert whole.state.startswith("pm25 of ")
+    assert whole.state.endswith(f"run {runs}, model {Journal.read(begun).model}")
+    assert not whole.remedy
+    begun.with_name(f".{begun.name}.partial-0123").mkdir()
+    assert "1 leftovers of killed runs" in state(begun).state
+    with FileLock(begun.with_name(f".{begun.name}.lock")):
+        assert state(begun).state.endswith("a run is updating it now")
+    model.save(tmp_path / "model")
+    assert "learned until" in state(tmp_path / "model").state
+    (begun / "pm25" / "0.0.0").unlink()
+    assert "is damaged: 1 of" in state(begun).remedy
+    assert "is no saved model" in state(tmp_path / "none").remedy

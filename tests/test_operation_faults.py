@@ -18,6 +18,7 @@ from operation_cases import (
     SMALL,
     assert_same,
     begun,
+    changed,
     files,
     layers,
     made,
@@ -31,6 +32,7 @@ from operation_cases import (
 import aqreanalysis as aqr
 from aqreanalysis.methods.saved_model import SavedModelError
 from aqreanalysis.observations import ObservationError
+from aqreanalysis.observations.archive.version import ReplacedError
 from aqreanalysis.operation.journal import NAME, Journal
 from aqreanalysis.product import ProductError
 from aqreanalysis.product.resuming import LockedError
@@ -196,8 +198,42 @@ def test_a_run_that_is_killed_leaves_the_store_and_the_next_one_does_what_is_mis
     aqr.update(begun, observed, model=model)
     assert_same(layers(begun), whole)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "stations.csv", "model", "pm25.zarr", ".pm25.zarr.lock"
+        "stations.csv", "model", "pm25.zarr", ".pm25.zarr.lock", ".pm25.zarr.earlier"
     }  # fmt: skip
+
+
+def test_who_reads_a_store_while_it_is_updated_has_one_version_or_a_refusal(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser, whole: xr.Dataset
+) -> None:
+    before = layers(begun)
+    with aqr.open_product(begun) as lazy, aqr.open_product(begun) as part:
+        window = part.isel(time=slice(100, 120))
+        aqr.update(begun, changed(until(observed, 145), 2, slice(110, 120), 99.0), model=model)
+        assert not np.allclose(layers(begun).pm25[:140], before.pm25, equal_nan=True)
+        assert_same(lazy.compute(), before)
+        assert_same(window.compute(), before.isel(time=slice(100, 120)))
+        aqr.update(begun, observed, model=model)
+        with pytest.raises(ReplacedError, match=r"replaced by a newer version .* open it anew"):
+            lazy.pm25.compute()
+    assert_same(layers(begun), whole)
+
+
+def test_who_opens_a_store_while_it_is_replaced_has_the_next_version(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_zarr, updated = xr.open_zarr, []
+
+    def late(*given: object, **options: object) -> xr.Dataset:
+        if not updated:
+            updated.append(True)
+            for hours in (144, 147):  # the version that was begun with is gone
+                aqr.update(begun, until(observed, hours), model=model)
+        return open_zarr(*given, **options)
+
+    monkeypatch.setattr("aqreanalysis.foreign.files.xr.open_zarr", late)
+    with aqr.open_product(begun) as product:
+        assert product.sizes["time"] == 147
+        assert product.pm25.compute().notnull().all()
 
 
 def test_a_store_that_cannot_be_written_is_left_as_it_was(

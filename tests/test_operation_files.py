@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from filelock import FileLock
@@ -152,6 +153,33 @@ def test_the_command_says_one_line_and_ends_in_a_status_that_a_scheduler_reads(
     status, _, errors = run("update", tmp_path / "now.nc", *both, *ways)
     assert status == 1
     assert "a store is Zarr" in errors
+
+
+def test_rows_that_repeat_contradict_or_are_left_out_are_counted(
+    run: Callable[..., tuple[int, str, str]],
+    observed: xr.Dataset,
+    model: aqr.Reanalyser,
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "a.csv"
+    until(observed, 100).aqnet.to_table(table)
+    model.save(tmp_path / "model")
+    ways = (table, "--model", tmp_path / "model", "--grid", "0.5", "--duplicates", "last")
+    rows = pd.read_csv(table)
+    corrected, again = rows[:2].assign(pm25=77.0), rows[2:3]
+    pd.concat([rows, corrected, again, again]).to_csv(table, index=False)
+    with table.open("a") as file:
+        file.write("a,row,of,more,fields,than,there,are,names,in,this,file\n")
+
+    status, output, _ = run("update", tmp_path / "now.zarr", *ways)
+    assert status == 0
+    assert "OBS has 2 repeated rows; OBS has different values for 2 station-hours" in output
+    assert "OBS: 1 lines of a.csv have too many or too few fields and are left out" in output
+    status, output, _ = run("update", tmp_path / "now.zarr", *ways, "--json")
+    facts = json.loads(output)
+    assert status == 3
+    assert (facts["repeated_rows"], facts["contradicting_values"]) == (2, 2)
+    assert len(facts["reading_warnings"]) == 1
 
 
 def test_all_statuses_are_documented() -> None:

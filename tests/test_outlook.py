@@ -405,6 +405,9 @@ def test_starts_that_go_backwards_are_refused():
         starts_between("2020-01-02", "2020-01-01", 24)
     with pytest.raises(ValueError, match="found every 0 h"):
         starts_between("2020-01-02", "2020-01-03", 0)
+    for hours in (1e-9, 1e-300, 1e9, 1e300, np.nan, np.inf):
+        with pytest.raises(ValueError, match="starts are a minute to a hundred years apart"):
+            starts_between("2020-01-02", "2020-01-03", hours)
 
 
 def test_a_validation_period_without_values_is_refused():

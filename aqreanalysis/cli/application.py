@@ -122,6 +122,12 @@ def fetch(
 
 
 def doctor(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[STORE|MODEL]...", help="Stores of 'update' and saved models to look at."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="For programs: a list of findings.")] = False,
     self_test: Annotated[
         bool,
@@ -133,8 +139,11 @@ def doctor(
 ) -> None:
     """Say what this installation has and whether it works; send this along with a question.
 
-    Versions, extras, threads, memory, card, folders, and a self-test of seconds. The exit status is
-    1 if anything needs attention.
+    Versions, extras, threads, memory, card, folders, and a self-test of seconds; of a store of
+    'update' its newest hour, runs, model, lock and leftovers. The exit status is 1 if anything
+    needs attention. Example:
+
+    aqreanalysis doctor now.zarr model
     """
     from dataclasses import asdict
     from json import dumps
@@ -142,7 +151,7 @@ def doctor(
     from aqreanalysis.doctor import examine, report
 
     with warnings_only("aqreanalysis"):
-        findings = examine(self_test=self_test)
+        findings = examine(paths or (), self_test=self_test)
     typer.echo(dumps([asdict(one) for one in findings], indent=2) if json else report(findings))
     raise typer.Exit(any(finding.remedy for finding in findings))
 

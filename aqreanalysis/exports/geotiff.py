@@ -217,12 +217,22 @@ def _files(maps: Maps, layer: str, per: Per) -> list[_File]:
 
 
 def _write(path: Path, maps: Maps, file: _File, stack: np.ndarray, scratch: Path) -> None:
-    """Write one GeoTIFF: maps and their overviews first, then all in the order that clouds need."""
+    """Write one GeoTIFF: maps and their overviews first, then all in the order that clouds need.
+
+    Raises
+    ------
+    OSError
+        If GDAL cannot write it, as on a full disk.
+    """
     import rasterio
 
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):  # which is else a share of all memory
-        _write_maps(scratch, maps, file, stack)
-        _rearrange(scratch, path, maps.shape, stack.dtype)
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):  # which is else a share of all memory
+            _write_maps(scratch, maps, file, stack)
+            _rearrange(scratch, path, maps.shape, stack.dtype)
+            _check_whole(path, stack[file.steps])
+    except rasterio._err.CPLE_BaseError as error:  # GDAL's own errors have no public name
+        raise OSError(str(error)) from error
 
 
 def _write_maps(path: Path, maps: Maps, file: _File, stack: np.ndarray) -> None:
@@ -274,6 +284,23 @@ def _rearrange(raw: Path, path: Path, shape: tuple[int, int], kind: np.dtype) ->
         predictor=3 if kind.kind == "f" else 1,
         bigtiff="if_safer",
     )
+
+
+def _check_whole(path: Path, maps: np.ndarray) -> None:
+    """Refuse a file that does not hold the maps: GDAL may close one on a full disk without a word.
+
+    Raises
+    ------
+    OSError
+    """
+    import rasterio
+
+    with rasterio.open(path) as raster:
+        for band, expected in enumerate(maps, 1):
+            if not np.array_equal(
+                raster.read(band), expected, equal_nan=expected.dtype.kind == "f"
+            ):
+                raise OSError("it does not hold what was written to it")
 
 
 def _describe(raster: Any, maps: Maps, file: _File) -> None:

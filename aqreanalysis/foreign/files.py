@@ -46,6 +46,9 @@ def open_netcdf(path: str | os.PathLike[str], *, chunks: dict | None = None) -> 
 def open_store(path: str | os.PathLike[str]) -> xr.Dataset:
     """Return the lazy Dataset of a Zarr store; it may hold numbers and texts, and no links.
 
+    All of it is of the version that has the name now, also what is read when the store has been
+    updated meanwhile; it is refused when that version is no longer there.
+
     Raises
     ------
     ForeignError
@@ -53,8 +56,14 @@ def open_store(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     try:
         check_zarr()
-        check_archive(Path(path))
-        return xr.open_zarr(path, chunks={}, consolidated=True, decode_timedelta=False)
+        from aqreanalysis.observations.archive.version import StoreVersion, open_version
+
+        def opened(store: StoreVersion) -> xr.Dataset:
+            check_archive(Path(path))
+            lazy = xr.open_zarr(store, chunks={}, consolidated=True, decode_timedelta=False)
+            return lazy.assign_coords({name: lazy[name].load() for name in lazy.coords})
+
+        return open_version(Path(path), opened)
     except (ObservationError, ValueError, KeyError, OSError) as error:
         raise ForeignError(f"{os.fspath(path)} cannot be read as Zarr: {error}") from error
 

@@ -82,6 +82,17 @@ class Journal:
         self.faults: list[str] = []
         #: By which the values of each pollutant became ug m-3, the largest where rows differ.
         self.factors: dict[str, float] = {}
+        #: Rows that repeat others, and station-hours with different values.
+        self.repeated = self.contradicting = 0
+
+    def attributes(self) -> dict[str, int | str]:
+        """Return what may be wrong with what was read, as attributes; none where nothing is."""
+        stated: dict[str, int | str] = {
+            "repeated_rows": self.repeated,
+            "contradicting_values": self.contradicting,
+            "reading_warnings": "\n".join(self.warnings),
+        }
+        return {name: value for name, value in stated.items() if value}
 
     def decide(self, decision: str, *, level: int = logging.INFO) -> None:
         """Log a decision and add it to the history, once."""

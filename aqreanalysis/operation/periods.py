@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import TIME
@@ -18,6 +17,8 @@ from aqreanalysis.operation.measurements import JUDGED_HOURS
 Duration = str | float
 #: Hours by which measurements may be late and count fully, by default.
 LATE_HOURS = 48.0
+#: Hours of the longest duration, a hundred years: more is a slip, and beyond what stamps can hold.
+LONGEST_HOURS = 876_600.0
 #: Hours between a store and newer measurements beyond which something is wrong.
 LONGEST_GAP_HOURS = 31 * 24.0
 
@@ -28,7 +29,7 @@ def hours_of(name: str, span: Duration | None) -> float | None:
     Raises
     ------
     ValueError
-        Naming the option, if it is no duration.
+        Naming the option, if it is no duration, none at all, or longer than a hundred years.
 
     Examples
     --------
@@ -44,8 +45,11 @@ def hours_of(name: str, span: Duration | None) -> float | None:
         if parts is None:
             raise ValueError(f"{name} is a duration such as 54h, 5d or 2w; found {span!r}")
         hours = float(parts[1]) * {"h": 1, "d": 24, "w": 168}[parts[2]]
-    if not 0 < hours < np.inf:
-        raise ValueError(f"{name} must be positive; found {span!r}")
+    if not 0 < hours <= LONGEST_HOURS:
+        raise ValueError(
+            f"{name} is more than 0 h and at most 100 years ({LONGEST_HOURS:.0f} h); found "
+            f"{str(span)[:40]!r}"
+        )
     return hours
 
 

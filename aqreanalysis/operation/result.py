@@ -43,6 +43,11 @@ class UpdateResult:
         Hours in the window that were not revised, since OBS does not reach far enough back.
     dropped : int
         Hours that retention has removed.
+    repeated_rows, contradicting_values : int
+        Of all that was read: rows that repeat others, and station-hours of which there were
+        different values.
+    reading_warnings : tuple of str
+        What was left out of what was read, and what may not be as it should.
     model : str
         Digest of the model.
     refitted : bool
@@ -70,6 +75,9 @@ class UpdateResult:
     too_late: int = 0
     incomplete: int = 0
     dropped: int = 0
+    repeated_rows: int = 0
+    contradicting_values: int = 0
+    reading_warnings: tuple[str, ...] = field(default=())
     model: str = ""
     refitted: bool = False
     netcdf: tuple[Path, ...] = field(default=())
@@ -120,6 +128,13 @@ class UpdateResult:
             )
         if self.dropped:
             parts.append(f"{self.dropped} h beyond retention removed")
+        if self.repeated_rows:
+            parts.append(f"OBS has {self.repeated_rows} repeated rows")
+        if self.contradicting_values:
+            parts.append(f"OBS has different values for {self.contradicting_values} station-hours")
+        if self.reading_warnings:
+            first, more = self.reading_warnings[0], len(self.reading_warnings) - 1
+            parts.append(f"OBS: {first}" + f" (and {more} more: --json)" * bool(more))
         if self.refitted:
             parts.append(f"model fitted anew ({self.model})")
         if self.netcdf:
@@ -134,6 +149,7 @@ class UpdateResult:
             "state": self.state,
             "store": str(self.store),
             "netcdf": [str(path) for path in self.netcdf],
+            "reading_warnings": list(self.reading_warnings),
         }
         if self.health is not None:
             own["health"]["is_alarming"] = self.health.is_alarming

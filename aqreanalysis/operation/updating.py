@@ -195,6 +195,7 @@ def update(
         journal = Journal.read(target) if target.exists() else None
         if journal is not None:
             check_undamaged(target, journal)
+        attributes = observations.attrs
         observations = up_to(observations, now)
         current = current_model(
             model,
@@ -241,6 +242,9 @@ def update(
             result = replace(result, health=scores)
     result = replace(
         result,
+        repeated_rows=int(attributes.get("repeated_rows", 0)),
+        contradicting_values=int(attributes.get("contradicting_values", 0)),
+        reading_warnings=tuple(str(attributes.get("reading_warnings", "")).splitlines()),
         seconds=round(clock.perf_counter() - begun, 3),
         finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
     )

@@ -3,7 +3,7 @@
 Chunks in which no hour changes are links to those of the version before, so that a run writes what
 it has computed, whatever the store holds. The new version takes the place of the old one when it is
 complete (`aqreanalysis.atomic`): a reader opens the one or the other, and so does the run after one
-that was killed.
+that was killed. The old one stays beside it until the next run publishes, for those that read it.
 """
 
 import json
@@ -82,7 +82,10 @@ def write_version(
             layer.encoding["chunks"] = tuple(chunks[str(dim)] for dim in layer.dims)
     if earlier is not None:
         _encode_as_before(form, earlier)
-    with explained(target, ProductError), atomic_folder(target) as partial:
+    with (
+        explained(target, ProductError),
+        atomic_folder(target, leave_earlier=True) as partial,
+    ):
         form.to_zarr(
             partial,
             mode="w-",

@@ -15,6 +15,8 @@ from aqreanalysis.observations import selected_hours, step_hours, time_bounds, v
 
 logger = logging.getLogger(__name__)
 
+#: Hours between the starts of a set: less and more are slips, or beyond what stamps can hold.
+MINUTE_HOURS, CENTURY_HOURS = 1 / 60, 876_600.0
 #: Least hours of history before a start.
 LEAST_HISTORY_HOURS = 24
 #: Share of the hours, at the end, that a model is validated on, where no period is named.
@@ -105,15 +107,19 @@ def starts_between(first: str, last: str, every_hours: float) -> pd.DatetimeInde
     Raises
     ------
     ValueError
-        If a time is none, the last comes before the first, or the hours are not positive.
+        If a time is none, the last comes before the first, or the hours are less than a minute or
+        more than a century.
 
     Examples
     --------
     >>> starts_between("2017-01-01", "2017-01-02", 12).strftime("%d %H").tolist()
     ['01 00', '01 12', '02 00']
     """
-    if not every_hours > 0:
-        raise ValueError(f"starts are some hours apart; found every {every_hours:g} h")
+    if not MINUTE_HOURS <= every_hours <= CENTURY_HOURS:
+        raise ValueError(
+            f"starts are a minute to a hundred years apart ({CENTURY_HOURS:.0f} h); found every "
+            f"{every_hours:g} h"
+        )
     try:
         starts = pd.date_range(first, last, freq=pd.Timedelta(hours=every_hours))
     except (TypeError, ValueError) as error:

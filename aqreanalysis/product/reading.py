@@ -9,6 +9,7 @@ import xarray as xr
 from aqreanalysis.conventions import DRAW, LEAD, STATION, TIME
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.files import open_joined
+from aqreanalysis.observations.archive.opening import ReplacedError
 from aqreanalysis.product.attributes import restore_metadata
 from aqreanalysis.product.times import is_set
 from aqreanalysis.product.variables import ProductError
@@ -52,6 +53,9 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         if STATION in product.dims and not is_set(product):  # some files have time first
             product = product.transpose(DRAW, STATION, TIME, ..., missing_dims="ignore")
         product = restore_metadata(product)
+    except ReplacedError:  # while it was opened: the next version is whole as well
+        file.close()
+        return open_product(path)
     except Exception as error:  # nobody knows what all can be wrong with a file
         file.close()
         damaged = "" if isinstance(error, ProductError) else f"damaged? {type(error).__name__}: "

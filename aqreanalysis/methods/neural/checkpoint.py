@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aqreanalysis.atomic import atomic_file
+from aqreanalysis.atomic import atomic_file, explained
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.neural.validation import Scores, Validated
@@ -64,7 +64,13 @@ class Learning:
 
         What is finished stays until the model is saved: a training of hours is not lost if that
         fails.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written, as on a full disk; the one before is intact.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         state = {
@@ -75,13 +81,20 @@ class Learning:
             "gains": self.gains,
             "update": self.update,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
+        remains = "an earlier checkpoint is intact, from which the same command goes on"
         # A clone of each: averaged and learning weights may share memory.
         tensors = {name: tensor.clone().contiguous() for name, tensor in self._tensors().items()}
-        with atomic_file(path) as partial:
-            about = {"identity": identity, "state": json.dumps(state)}
-            about[_SUM] = _sum_of(tensors, about)
-            save_file(tensors, partial, about | ({_FINISHED: "yes"} if finished else {}))
+        with explained(path, CheckpointError, remains=remains):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as partial:
+                about = {"identity": identity, "state": json.dumps(state)}
+                about[_SUM] = _sum_of(tensors, about)
+                if finished:
+                    about[_FINISHED] = "yes"
+                try:
+                    save_file(tensors, partial, about)
+                except SafetensorError as error:
+                    raise OSError(str(error)) from error
 
     def restore(self, path: Path, identity: str) -> None:
         """Go on where the file left off; from the beginning if another training finished it.

@@ -239,9 +239,7 @@ class Reanalyser(Fitted):
         """
         validate(observations, variable)
         measured = _reporting(observations, variable)
-        # In one order, so that the order of the Dataset changes nothing.
-        order = np.argsort(StationNetwork.from_dataset(measured).identifiers, kind="stable")
-        learned = _without_outliers(measured.isel({STATION: order}), variable)
+        learned = _without_outliers(_in_order(measured), variable)
         reporting = _reporting(learned, variable)
         left_out = "covariates" in self.configuration.without
         scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
@@ -325,7 +323,7 @@ class Reanalyser(Fitted):
         """
         state = self._fitted()
         variable, configuration = state.facts["variable"], state.model.configuration
-        reporting = _reporting(observations, variable, fewest=2)
+        reporting = _in_order(_reporting(observations, variable, fewest=2))
         self._check_step(reporting)
         trend, known = self._trend(background)
         _, begin = clock_of(reporting)
@@ -475,6 +473,12 @@ def _with_updates(schedule: Schedule, scaling: Scaling, trend: Trend | None) -> 
         return schedule
     logger.info("neighbours have no covariates and no background: the network is not trained")
     return replace(schedule, updates=0)
+
+
+def _in_order(observations: xr.Dataset) -> xr.Dataset:
+    """Return stations by identifier: which of equally distant ones is nearest does not change."""
+    order = np.argsort(StationNetwork.from_dataset(observations).identifiers, kind="stable")
+    return observations.isel({STATION: order})
 
 
 def _without_outliers(observations: xr.Dataset, variable: str) -> xr.Dataset:

@@ -26,6 +26,10 @@ _FILTERS: tuple[Any, ...] = (None, [], [{"id": "vlen-utf8"}])
 _MOST_BLOCKS, _LARGEST_BLOCK = 2**20, 2**30
 
 
+class ReplacedError(RuntimeError):
+    """A store of which the version that was opened is no longer there."""
+
+
 def is_archive(path: Path) -> bool:
     """Return whether a path is a Zarr store, of whatever content."""
     return any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
@@ -40,10 +44,17 @@ def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Data
         If it is damaged or of another form, or its arrays are none of numbers and text.
     """
     check_zarr()
-    check_archive(path)
+    from aqreanalysis.observations.archive.version import StoreVersion, open_version
+
+    def opened(store: StoreVersion) -> xr.Dataset:
+        check_archive(path)
+        lazy = xr.open_zarr(store, chunks={}, consolidated=True)
+        return lazy.assign_coords({name: lazy[name].load() for name in lazy.coords})
+
     try:
-        dataset = xr.open_zarr(path, chunks={}, consolidated=True)
-        dataset = dataset.assign_coords({name: dataset[name].load() for name in dataset.coords})
+        dataset = open_version(path, opened)
+    except ObservationError:
+        raise
     except Exception as error:  # of xarray, zarr and the codecs, many kinds
         raise ObservationError(
             f"it cannot be read as an archive: {first_line(error)[:200]}. Write it anew",

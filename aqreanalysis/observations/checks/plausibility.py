@@ -148,7 +148,8 @@ def sift(dataset: xr.Dataset, *, journal: Journal, strict: bool = False) -> xr.D
         journal.warn(f"left out, since no value is left: {', '.join(empty)}")
         rest = rest.drop_vars(empty)
     lines = "; ".join(journal.decisions[before:])
-    return rest.assign_attrs(history=f"{dataset.attrs.get('history', '')}; {lines}".strip("; "))
+    history = f"{dataset.attrs.get('history', '')}; {lines}".strip("; ")
+    return rest.assign_attrs({**journal.attributes(), "history": history})
 
 
 def without(dataset: xr.Dataset, suspect: Sequence[Suspicion]) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -201,6 +202,7 @@ def _one_each(
     different = several.drop_duplicates()
     if len(different) < len(several):
         again = several[several.duplicated()]
+        journal.repeated += len(again)
         journal.decide(
             f"{len(again)} repeated rows of {name} dropped; for example "
             f"{words(again['cell'].iloc[0])}"
@@ -210,6 +212,7 @@ def _one_each(
     if not conflict.any():
         return by_cell.first()
     cells = different.loc[conflict, "cell"]
+    journal.contradicting += cells.nunique()
     example = cells.min()
     values = ", ".join(f"{value:g}" for value in by_cell.get_group(example))
     hint = (
@@ -275,11 +278,11 @@ def station_values(
     return one
 
 
-def _global_attributes(dataset: xr.Dataset, journal: Journal) -> dict[str, str]:
-    """Return source and history: what was read, and every decision that was taken."""
+def _global_attributes(dataset: xr.Dataset, journal: Journal) -> dict[str, Any]:
+    """Return source, counts and history: what was read, and every decision that was taken."""
     entry = dated(
         f"read {journal.source}, {counted(dataset.sizes[STATION], 'station')}, "
         f"{counted(dataset.sizes[TIME], 'stamp')}"
     )
-    attributes = {"source": journal.source, **dataset.attrs}
+    attributes = {"source": journal.source, **dataset.attrs, **journal.attributes()}
     return with_history(attributes, "; ".join([entry, *journal.decisions]))
