@@ -514,6 +514,7 @@ class AqnetAccessor:
         ['Estimate', 'Standard error']
         """
         from aqreanalysis.maps import map_field, map_panels, map_stations
+        from aqreanalysis.maps.layers import check_over_field
 
         options |= {"variable": variable, "hidden": hidden}
         if panels is not None:
@@ -521,6 +522,7 @@ class AqnetAccessor:
                 options["observations"] = observations
             return map_panels(self._dataset, panels, **options)
         if STATION in self._dataset.dims:
+            check_over_field(self._dataset, observations)
             return map_stations(self._dataset, **options)
         return map_field(self._dataset, observations=observations, **options)
 

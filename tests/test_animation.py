@@ -149,6 +149,21 @@ def test_what_is_no_animation_is_refused_and_nothing_is_written(
         animate(beijing, tmp_path / "nowhere" / "film.gif", **STYLE)
 
 
+def test_stations_are_not_drawn_over_stations(network, tmp_path):
+    with pytest.raises(MapError, match="observations are drawn over the field of a grid"):
+        animate(network, tmp_path / "film.gif", observations=network, **STYLE)
+
+
+def test_stations_over_a_difference_are_white_in_all_hours_or_none(beijing, network):
+    # The first hour departs to one side alone slightly, as noise does; the last clearly.
+    request = animation.Request("pm25", None, "value")
+    difference = beijing[["pm25"]] - 10.2
+    difference["pm25"] = difference.pm25.where(difference.time < difference.time[2], -5.0)
+    difference.pm25.attrs = beijing.pm25.attrs
+    scenes = animation._scenes(difference.isel(time=slice(4)), request, network, None)
+    assert not any(scene.coloured for scene in scenes)
+
+
 def test_without_ffmpeg_the_message_says_what_would_do(beijing, tmp_path, monkeypatch):
     monkeypatch.setattr(video.shutil, "which", lambda program: None)
     with pytest.raises(MapError, match=r"needs the program ffmpeg.*or end the name in \.gif"):

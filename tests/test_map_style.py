@@ -199,6 +199,51 @@ def test_a_difference_diverges_from_zero_and_is_called_so(beijing):
     assert "ifference" not in words_on(map_field(noise, time=HOURS[0]))
 
 
+def test_stations_that_measure_are_white_over_a_difference_and_do_not_decide_what_it_is(
+    beijing, network
+):
+    difference = beijing[["pm25"]] - 12.0 - HOURS.get_loc(HOUR)  # about -2 to -1 at that hour
+    difference.pm25.attrs = beijing.pm25.attrs
+    figure = map_field(difference, time=HOUR, observations=network)
+    assert words_on(figure).startswith("Difference of")
+    assert mesh_of(figure).norm.vmin == -mesh_of(figure).norm.vmax > -5
+    assert (marks_of(figure)[-1].get_facecolor() == 1).all()
+    errors = network.assign(pm25=(network.pm25 - 20).assign_attrs(units="ug m-3"))
+    coloured = map_field(difference, time=HOUR, observations=errors)
+    assert not (marks_of(coloured)[-1].get_facecolor() == 1).all()
+
+
+def test_zero_everywhere_has_no_negative_numbers_on_its_bar(beijing, network):
+    nothing = beijing.assign(pm25=beijing.pm25 * 0), network.assign(pm25=network.pm25 * 0)
+    figure = map_field(nothing[0], time=HOUR, observations=nothing[1])
+    assert (mesh_of(figure).norm.vmin, mesh_of(figure).norm.vmax) == (0, 1)
+
+
+@pytest.mark.parametrize("limits", [(-0.001, 0.001), (0, 123456)])
+@pytest.mark.parametrize("panels", [False, True])
+def test_the_label_of_a_bar_is_on_the_picture_whatever_its_numbers(beijing, limits, panels):
+    parts = {"panels": ["value", "uncertainty"]} if panels else {}
+    figure = beijing.aqnet.map("pm25", time=HOUR, limits=limits, **parts)
+    _, renderer = pixels(figure)
+    bars = [axes for axes in figure.axes if "PM$_" in axes.get_ylabel()]
+    assert bars
+    for axes in bars:
+        assert axes.yaxis.label.get_window_extent(renderer).x1 <= figure.bbox.x1
+
+
+def test_each_boundary_of_colours_is_written_as_it_is(beijing):
+    figure = map_field(beijing, time=HOUR, levels=[-0.5, 0, 0.00025, 0.5, 100])
+    pixels(figure)
+    labels = [text.get_text() for text in figure.axes[-1].get_yticklabels()]
+    assert labels == ["\N{MINUS SIGN}0.5", "0", "0.00025", "0.5", "100"]
+
+
+def test_the_legend_has_the_stations_that_are_on_the_map(beijing, network):
+    figure = map_field(beijing, time=HOUR, observations=network, region=(116.1, 116.3, 39.5, 39.7))
+    assert "0 observed stations" in words_on(figure)
+    assert not figure.legends
+
+
 def test_scores_of_both_signs_diverge_from_zero():
     bias = xr.Dataset(
         {"bias": ("station", [-3.0, 1.0], {"long_name": "bias", "units": "ug m-3"})},
@@ -272,6 +317,10 @@ def test_a_colour_map_of_any_name_is_taken(beijing):
         ({"limits": ("10", "5")}, "limits need two ascending numbers"),
         ({"inset": (0, np.nan, 2, 3)}, r"inset needs four numbers .* found \(0, nan, 2, 3\)"),
         ({"levels": [35, 10]}, "levels need 2 or more ascending numbers"),
+        ({"levels": [35]}, "levels need 2 or more ascending numbers"),
+        ({"levels": 5}, "levels need 2 or more ascending numbers; found 5"),
+        ({"levels": [[0, 1], [2, 3]]}, "levels need 2 or more ascending numbers"),
+        ({"contours": 35}, "contours need 1 or more ascending numbers"),
         ({"levels": [0, 1], "limits": (0, 1)}, "leave out limits, or levels"),
         ({"contours": "many"}, "contours need 1 or more ascending numbers"),
         ({"cmap": "virids"}, "no colour map 'virids'; near are viridis"),
@@ -370,6 +419,15 @@ def test_what_a_map_cannot_draw_is_said_with_the_remedy(beijing, network):
         map_stations(network.expand_dims(height=2), "pm25", time=HOUR)
     with pytest.raises(MapError, match="observations must be a Dataset; found list"):
         map_field(beijing, time=HOUR, observations=[1])
+    with pytest.raises(MapError, match="observations are drawn over the field of a grid"):
+        network.aqnet.map(time=HOUR, observations=network)
+    daily = network.isel(time=[0])
+    daily.time.attrs["step_hours"] = 24.0
+    with pytest.raises(MapError, match=r"observations\.aqnet\.aggregate\('day'\)"):
+        map_field(beijing, time=HOUR, observations=daily)
+    zones = network.rename(station="zone")
+    with pytest.raises(MapError, match=r"values of zones: draw their series"):
+        zones.aqnet.map("pm25", time=HOUR)
     with pytest.raises(MapError, match="time=5 is no time"):
         map_field(beijing, time=5)
     named = map_field(
@@ -640,6 +698,34 @@ def test_the_title_of_panels_has_all_pollutants_and_of_which_periods_they_are(be
     both = beijing.assign(no2=beijing.pm25 * 2)
     figure = map_panels(both, ["pm25", "no2"], time=HOUR)
     assert figure.texts[0].get_text() == "PM$_{2.5}$ concentration; NO$_2$ concentration"
+
+
+def test_pollutants_side_by_side_are_named(beijing, network):
+    error = beijing.pm25_uncertainty
+    both = beijing.assign(no2=beijing.pm25 * 2, no2_uncertainty=error)
+    figure = map_panels(both, ["pm25", "no2", "pm25_flag"], time=HOUR)
+    titles = [axes.get_title(loc="left") for axes in figure.axes[:3]]
+    assert [title.split(",")[0] for title in titles[:2]] == ["PM$_{2.5}$", "NO$_2$"]
+    errors = [{"variable": name, "what": "uncertainty"} for name in ("pm25", "no2")]
+    figure = map_panels(both, ["pm25", errors[0], "no2", errors[1]], time=HOUR)
+    assert [axes.get_title(loc="left") for axes in figure.axes[:4]] == [
+        "PM$_{2.5}$, estimate",
+        "PM$_{2.5}$, standard error",
+        "NO$_2$, estimate",
+        "NO$_2$, standard error",
+    ]
+    figure = map_panels(beijing, [beijing, network], variable="pm25", time=HOUR)
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == [
+        "Ordinary kriging, estimate",
+        "Measured",
+    ]
+
+
+def test_numbers_of_arrays_name_draws_and_columns(beijing):
+    product = beijing.assign(pm25_draws=xr.concat([beijing.pm25, beijing.pm25 + 50], "draw"))
+    figure = map_field(product, variable="pm25", time=HOUR, draw=np.int64(1))
+    assert "draw 1" in words_on(figure)
+    assert map_panels(beijing, ["value"], time=HOUR, columns=np.int64(1)).axes
 
 
 def test_methods_side_by_side_are_called_by_their_keys_or_names(beijing):

@@ -217,7 +217,7 @@ def test_an_hour_that_is_not_there_is_answered_with_the_nearest():
         map_field(product, time="2014-11-03T08")
     with pytest.raises(MapError, match=r"nearest is 2014-11-04 03:00 UTC, and there are 10 from"):
         map_field(product, time="2020-01-01")
-    with pytest.raises(MapError, match="no hour within time=slice"):
+    with pytest.raises(MapError, match="no hour within 2015-01-01 to 2015-01-02; there are 10"):
         map_field(product, time=slice("2015-01-01", "2015-01-02"))
     with pytest.raises(MapError, match=r"'yesterday' is no time; write it as 2014-11-03T08"):
         map_field(product, time="yesterday")
@@ -295,6 +295,22 @@ def test_stations_that_do_not_fit_the_product_are_refused(beijing, network):
         map_field(beijing, observations=ending)
     with pytest.raises(MapError, match="map_stations"):
         map_field(network)
+
+
+def test_cells_of_a_projection_are_whole_and_seen_from_within():
+    product = product_on((440_000, 470_000, 4_400_000, 4_430_000), 10_000, crs="EPSG:32650")
+    figure = map_field(product, time=HOURS[0])
+    mesh = mesh_of(figure).get_coordinates()
+    west, east, south, north = figure.axes[0].get_extent()
+    assert west <= mesh[..., 0].min() < mesh[..., 0].max() <= east
+    assert south <= mesh[..., 1].min() < mesh[..., 1].max() <= north
+    longitude, latitude = (float(product[name][1, 1]) for name in ("lon", "lat"))
+    within = longitude + 0.01, longitude + 0.02, latitude + 0.01, latitude + 0.02
+    drawn = mesh_of(map_field(product, time=HOURS[0], region=within))
+    assert float(product.pm25[0, 1, 1]) in drawn.get_array()
+    for alone in (product.isel(x=[1]), product.isel(y=[1]), product.isel(x=[1], y=[1])):
+        with pytest.raises(MapError, match="needs two rows and two columns or more; found"):
+            map_field(alone, time=HOURS[0])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from aqreanalysis.maps.basemap import LINES_Z, Surroundings, draw_basemap
 from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.drawing import sheet_of
 from aqreanalysis.maps.frame import Frame, Region, new_frame
-from aqreanalysis.maps.layers import What, mapped_variable, select_draw
+from aqreanalysis.maps.layers import What, check_over_field, mapped_variable, select_draw
 from aqreanalysis.maps.legend import write_sheet
 from aqreanalysis.maps.marks import (
     draw_cells,
@@ -144,6 +144,7 @@ def _scenes(
     MapError
         If there are less than two hours, or more than the memory should hold.
     """
+    check_over_field(product, observations)
     gridded = STATION not in product.dims
     variable = request.variable or (None if gridded else default_variable(product))
     variable = mapped_variable(product, variable)
@@ -180,7 +181,8 @@ def _scenes(
             else:
                 scene = station_scene(part, hourly, hidden=hidden)
             scenes.append(_with_places_of(scenes[0], scene) if scenes else scene)
-    return scenes
+    coloured = all(scene.coloured for scene in scenes)
+    return [replace(scene, coloured=coloured) for scene in scenes]
 
 
 def _with_places_of(first: Scene, scene: Scene) -> Scene:

@@ -24,6 +24,8 @@ Extend = Literal["neither", "min", "max", "both"]
 #: Share of a colour map that is used, from its pale end: the darkest part would swallow coastlines,
 #: borders and hatching.
 _DARKEST = 0.85
+#: Below any concentration, also in kg m-3.
+_ZERO = 1e-12
 #: Words in the name of a layer that is a difference.
 _DIFFERENCES = ("difference", "departure", "anomaly", "bias", "increment", "change")
 #: Units of which values of both signs are differences, unlike those of temperature.
@@ -196,6 +198,8 @@ def robust_limits(cells: np.ndarray, stations: np.ndarray) -> tuple[float, float
     --------
     >>> robust_limits(np.arange(101.0), np.array([500.0]))
     (0.0, 500.0)
+    >>> robust_limits(np.zeros(3), np.array([]))
+    (0.0, 1.0)
     """
     ends = [
         np.percentile(finite, (share, 100 - share))
@@ -208,7 +212,8 @@ def robust_limits(cells: np.ndarray, stations: np.ndarray) -> tuple[float, float
     if 0 <= low < 0.4 * high:
         low = 0.0
     if high - low < 1e-6 * max(abs(high), 1e-6):
-        low, high = low - 0.05 * abs(low) - 1e-3, high + 0.05 * abs(high) + 1e-3
+        of_zero = abs(high) < _ZERO
+        low, high = (0.0, 1.0) if of_zero else (low - 0.05 * abs(low), high + 0.05 * abs(high))
     locator = MaxNLocator(nbins=10, steps=[1, 2, 2.5, 5, 10])
     ticks = np.asarray(locator.tick_values(low, high))
     below, above = ticks[ticks <= low + 1e-12], ticks[ticks >= high - 1e-12]

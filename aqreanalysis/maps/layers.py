@@ -18,6 +18,7 @@ from aqreanalysis.conventions import (
     REFERENCE,
     STATION,
     TIME,
+    ZONE,
     draws_name,
 )
 from aqreanalysis.maps.period import MapError, Period
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 What = Literal["value", "uncertainty"]
 #: Where stations have their identifiers, also in files that are opened as they are.
-_IDENTIFIERS = (STATION, "station_id")
+IDENTIFIERS = (STATION, "station_id")
 #: What a value at a station may be, in the order of the legend.
 ORIGINS = ("measured", "filled", "estimated", "outlook", "hidden")
 #: Pollutants as classes are called by them.
@@ -128,9 +129,14 @@ class Cells:
 
     def region(self) -> tuple[float, float, float, float]:
         """Return west, east, south, north of the cells' outer edges, degrees."""
-        width, height = self.sides if self.rectangular else (0.0, 0.0)
-        west, east = self.longitude.min() - width / 2, self.longitude.max() + width / 2
-        south, north = self.latitude.min() - height / 2, self.latitude.max() + height / 2
+        if self.rectangular:
+            width, height = self.sides
+            west, east = self.longitude.min() - width / 2, self.longitude.max() + width / 2
+            south, north = self.latitude.min() - height / 2, self.latitude.max() + height / 2
+        else:
+            longitude, latitude = map(cell_corners, (self.longitude, self.latitude))
+            west, east = longitude.min(), longitude.max()
+            south, north = latitude.min(), latitude.max()
         east = min(east, west + 360)
         return float(west), float(east), float(max(south, -90)), float(min(north, 90))
 
@@ -276,7 +282,8 @@ def select_draw(product: xr.Dataset, variable: str, draw: int | None) -> xr.Data
     if name not in product:
         raise MapError(f"the product has no draws of {variable!r}; reanalyse with draws=")
     number = product.sizes[DRAW]
-    if isinstance(draw, bool) or not isinstance(draw, int) or not 0 <= draw < number:
+    is_number = isinstance(draw, int | np.integer) and not isinstance(draw, bool)
+    if not is_number or not 0 <= draw < number:
         raise MapError(f"the product has draws 0 to {number - 1}; found draw={draw!r}")
     one = product[name].isel({DRAW: draw}, drop=True).assign_attrs(product[variable].attrs)
     return product.drop_dims(DRAW).assign({variable: one})
@@ -303,6 +310,28 @@ def check_dims(layer: xr.DataArray, dims: Iterable[str]) -> None:
                 f"{str(layer.name)!r} has also the dimension {str(dim)!r}; select one, "
                 f"product.isel({dim}=0)"
             )
+
+
+def check_over_field(product: xr.Dataset, observations: xr.Dataset | None) -> None:
+    """Refuse stations to draw over what are stations itself: one mark would hide the other.
+
+    Raises
+    ------
+    MapError
+        If both are stations.
+
+    Examples
+    --------
+    >>> check_over_field(xr.Dataset(coords={"station": ["S01"]}), xr.Dataset())
+    Traceback (most recent call last):
+    aqreanalysis.maps.period.MapError: observations are drawn over the field of a grid, and this
+    product has values at stations: leave observations out, or draw both side by side with panels
+    """
+    if STATION in product.dims and observations is not None:
+        raise MapError(
+            "observations are drawn over the field of a grid, and this product has values at "
+            "stations: leave observations out, or draw both side by side with panels"
+        )
 
 
 def measured_variable(product: xr.Dataset, observations: xr.Dataset | None, variable: str) -> str:
@@ -394,10 +423,23 @@ def _centres(product: xr.Dataset) -> tuple[np.ndarray, np.ndarray, tuple[str, st
         longitude, latitude = (
             product[name].transpose(*dims).values.astype(np.float64) for name in ("lon", "lat")
         )
+    elif ZONE in product.dims:
+        raise MapError(
+            "a map draws cells and stations, and this product has values of zones: draw their "
+            "series with product.aqnet.plot_series, or join them to their polygons in a GIS with "
+            "aqreanalysis export"
+        )
     else:
         raise MapError(
             "a field needs dimensions (time, lat, lon), or (time, y, x) with lat and lon on them; "
             f"found {tuple(product.sizes)}. Draw values at stations with map_stations."
+        )
+    if dims == ("y", "x") and min(longitude.shape) < 2:
+        rows, columns = longitude.shape
+        raise MapError(
+            "how large cells in a projection are is known from their neighbours: a map needs two "
+            f"rows and two columns or more; found {rows} × {columns}. Select more of the grid, or "
+            "draw the series of a place with product.aqnet.plot_series"
         )
     for name in ("lon", "lat"):
         if lost := int((~np.isfinite(product[name].values.astype(np.float64))).sum()):
@@ -424,6 +466,24 @@ def _sides(product: xr.Dataset, longitude: np.ndarray, latitude: np.ndarray) -> 
         for name, axis in (("lon", longitude), ("lat", latitude))
     )
     return width, height
+
+
+def cell_corners(centres: np.ndarray) -> np.ndarray:
+    """Return the corners of cells (ny + 1, nx + 1) from a coordinate of their centres (ny, nx).
+
+    Two rows and two columns or more; corners lie midway between centres, and as far outside.
+
+    Examples
+    --------
+    >>> cell_corners(np.array([[0.0, 1.0], [0.0, 1.0]])).tolist()
+    [[-0.5, 0.5, 1.5], [-0.5, 0.5, 1.5], [-0.5, 0.5, 1.5]]
+    """
+    padded = centres
+    for axis in (0, 1):
+        first, second = padded.take([0], axis), padded.take([1], axis)
+        last, before = padded.take([-1], axis), padded.take([-2], axis)
+        padded = np.concatenate([2 * first - second, padded, 2 * last - before], axis)
+    return (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
 
 
 def usual_step(*axes: np.ndarray) -> float:
@@ -521,7 +581,7 @@ def _names(stations: xr.Dataset) -> np.ndarray:
     """Return the identifiers of the stations, as text."""
     if STATION not in stations.dims:
         raise MapError(f"stations need the dimension 'station'; found {tuple(stations.sizes)}")
-    for name in _IDENTIFIERS:
+    for name in IDENTIFIERS:
         if name in stations.variables:
             return stations[name].values.astype(str)
     return np.arange(stations.sizes[STATION]).astype(str)
@@ -529,7 +589,7 @@ def _names(stations: xr.Dataset) -> np.ndarray:
 
 def _check_named(*several: xr.Dataset) -> None:
     """Refuse stations without identifiers, of which two could be one or not."""
-    if any(not stations.variables.keys() & set(_IDENTIFIERS) for stations in several):
+    if any(not stations.variables.keys() & set(IDENTIFIERS) for stations in several):
         raise MapError(
             "stations without identifiers cannot be compared with hidden ones; name them in both: "
             "observations.assign_coords(station=[...])"
@@ -599,5 +659,6 @@ def _check_same_hours(time: xr.DataArray, period: Period) -> None:
         if None not in (own, drawn) and own != drawn:
             raise MapError(
                 f"the stations have {attribute}={own!r}, the field has {drawn!r}: the same label "
-                "is not the same time. Pass the observations that the product was made from."
+                "is not the same time. Pass the observations that the product was made from, or "
+                "their means of the same periods: observations.aqnet.aggregate('day')"
             )

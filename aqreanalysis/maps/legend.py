@@ -11,10 +11,12 @@ import xarray as xr
 from matplotlib import rcParams
 from matplotlib.cbook import is_math_text
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import BoundaryNorm
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.legend import Legend
 from matplotlib.mathtext import MathTextParser
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 from aqreanalysis.conventions import CONCENTRATION_UNITS, POLLUTANTS, Pollutant
 from aqreanalysis.maps.colours import Colours
@@ -41,6 +43,8 @@ _ROW_IN, _LINE_IN, _GAP_IN = 0.23, 0.165, 0.12
 #: Width of a character of a legend at TEXT_PT, and of a mark with the gaps around it.
 _CHARACTER_IN, _MARK_IN = 0.076, 0.55
 _CAPTION_CHARACTERS = 145
+#: Numbers of a bar below and from these powers of ten on are written with the power.
+_POWERS = (-3, 5)
 #: A title that does not fit even so is cut off.
 _SMALLEST_PT = 5.0
 
@@ -287,8 +291,23 @@ def draw_colour_bar(frame: Frame, colours: Colours, label: str, *, below: bool =
         ticks=MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]) if below else None,
     )
     size, padding = (TEXT_PT, None) if below else (SUBTITLE_PT, 8)
+    write_short(bar)
     bar.set_label(as_written(label), size=size, labelpad=padding, family=families(label))
     bar.ax.tick_params(labelsize=TEXT_PT)
+
+
+def write_short(bar: Colorbar) -> None:
+    """Write small and large numbers of a bar with a power of ten, which leaves room to the label.
+
+    Boundaries that someone chose are written as they are: rounded alike, two could become one.
+    """
+    if isinstance(bar.norm, BoundaryNorm):
+        bar.formatter = FuncFormatter(
+            lambda number, _: f"{number:g}".replace("-", "\N{MINUS SIGN}")
+        )
+    elif isinstance(bar.formatter, ScalarFormatter):
+        bar.formatter.set_powerlimits(_POWERS)
+    bar.update_ticks()
 
 
 def _write_in_axes(

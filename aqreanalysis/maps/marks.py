@@ -21,7 +21,7 @@ from aqreanalysis.maps.basemap import (
 )
 from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.frame import SMALL_PT, TITLE_PT, Frame, centre_of, project
-from aqreanalysis.maps.layers import ORIGINS, Cells, Stations
+from aqreanalysis.maps.layers import ORIGINS, Cells, Stations, cell_corners
 from aqreanalysis.maps.period import MapError
 from aqreanalysis.maps.style import Style
 
@@ -150,6 +150,7 @@ def draw_stations(
     size = scale * float(np.clip(5000 / max(x.size, 1), 26, 60))
     # On a map of uncertainty a hidden station needs no value.
     valued = np.isfinite(stations.values) | (stations.hidden & (colours is None))
+    seen = on_map(frame, stations)
     entries: list[Any] = []
     for origin in ORIGINS:
         for has_value in (True, False):
@@ -165,8 +166,9 @@ def draw_stations(
             _scatter(frame, places, sizes, look, values, colours, quick=quick)
             word = _ORIGIN_WORDS[origin]
             label = word if has_value else f"{word}, no value"
-            entries.append(_legend_mark(label, look, colours if has_value else None))
-    if by_value and colours is not None and colours.present and x.size:
+            if seen[chosen].any():
+                entries.append(_legend_mark(label, look, colours if has_value else None))
+    if by_value and colours is not None and colours.present and seen.any():
         entries += _size_entries(colours, size, units)
     return entries
 
@@ -405,11 +407,22 @@ def _quadrangles(frame: Frame, cells: Cells) -> list[Mesh]:
     x, y = project(frame.projection, cells.longitude, cells.latitude)
     west, east, south, north = frame.extent
     seen = (west <= x) & (x <= east) & (south <= y) & (y <= north)
+    if not seen.any():  # of a map within a cell
+        (left, right), (below, above) = _ends(x), _ends(y)
+        seen = (left <= east) & (right >= west) & (below <= north) & (above >= south)
     rows, columns = (_hull(np.any(seen, axis=axis)) for axis in (1, 0))
     chosen = (rows, columns)
     if min(cells.values[chosen].shape) < 2:
         return []
-    return [_mesh(_between(x[chosen]), _between(y[chosen]), cells, chosen)]
+    return [_mesh(cell_corners(x[chosen]), cell_corners(y[chosen]), cells, chosen)]
+
+
+def _ends(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest of the four corners of each cell."""
+    with np.errstate(invalid="ignore"):  # of cells that the projection does not show
+        at = cell_corners(centres)
+    around = np.stack([at[:-1, :-1], at[:-1, 1:], at[1:, :-1], at[1:, 1:]])
+    return around.min(0), around.max(0)
 
 
 def _mesh(x: np.ndarray, y: np.ndarray, cells: Cells, chosen: Any) -> Mesh:
@@ -422,16 +435,6 @@ def _hull(seen: np.ndarray) -> slice:
     """Slice from one before the first to one after the last that is seen."""
     index = np.flatnonzero(seen)
     return slice(max(index[0] - 1, 0), index[-1] + 2) if index.size else slice(0, 0)
-
-
-def _between(centres: np.ndarray) -> np.ndarray:
-    """Corners of cells from their centres, both in projected coordinates."""
-    padded = centres
-    for axis in (0, 1):
-        first, second = padded.take([0], axis), padded.take([1], axis)
-        last, before = padded.take([-1], axis), padded.take([-2], axis)
-        padded = np.concatenate([2 * first - second, padded, 2 * last - before], axis)
-    return (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
 
 
 def _edges(centres: np.ndarray, step: float) -> np.ndarray:

@@ -17,7 +17,14 @@ from aqreanalysis.maps.basemap import Surroundings, draw_basemap
 from aqreanalysis.maps.colours import Colours
 from aqreanalysis.maps.frame import SUBTITLE_PT, TEXT_PT, Frame, Region, panel_frames
 from aqreanalysis.maps.layers import What
-from aqreanalysis.maps.legend import Sheet, as_written, families, fitted_size, write_around
+from aqreanalysis.maps.legend import (
+    Sheet,
+    as_written,
+    families,
+    fitted_size,
+    write_around,
+    write_short,
+)
 from aqreanalysis.maps.marks import Mesh, draw_field, draw_stations, write_message
 from aqreanalysis.maps.period import MapError, Time, clock
 from aqreanalysis.maps.scene import Request, Scene, colours_of, field_scene, station_scene
@@ -33,7 +40,7 @@ _CITIES = (12, 9, 6, 4)
 _LETTER_IN = 0.085
 #: Gap between colour bars above each other, as a share of their place.
 _BAR_GAP = 0.08
-_WHATS = {"value": "Estimate", "uncertainty": "Standard error"}
+_WHATS = {"value": "estimate", "uncertainty": "standard error"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,8 @@ def map_panels(
     )
     several = 3 if len(shown) in (3, 5, 6) or len(shown) > 8 else 2
     columns = several if columns is None else columns
-    if isinstance(columns, bool) or not isinstance(columns, int) or columns < 1:
+    is_number = isinstance(columns, int | np.integer) and not isinstance(columns, bool)
+    if not is_number or columns < 1:
         raise MapError(f"columns needs a number of maps beside each other; found {columns!r}")
     columns = min(columns, len(shown))
     window = checked_region(shown[0].scene.region() if region is None else region)
@@ -288,6 +296,7 @@ def _draw_bars(
         longest = max(lines, key=len, default="")
         size = SUBTITLE_PT if len(lines) < 2 else TEXT_PT
         size = fitted_size(frame.figure, longest, size, room_in)
+        write_short(bar)
         bar.set_label("\n".join(lines), size=size, labelpad=4)
         bar.ax.tick_params(labelsize=TEXT_PT)
 
@@ -305,9 +314,11 @@ def _two_lines(label: str, characters: int) -> list[str]:
 
 def _name(panels: Sequence[Panel], frames: Sequence[Frame], zone: str | None) -> None:
     """Write above each map in which it differs from the others."""
+    several = len({_pollutant(panel.scene) for panel in panels} - {""}) > 1
     facts = [
         [
             panel.scene.method.removeprefix("Method: "),
+            several and _pollutant(panel.scene),
             _layer_words(panel),
             _short(panel.scene, zone),
             _start(panel.scene),
@@ -324,11 +335,20 @@ def _name(panels: Sequence[Panel], frames: Sequence[Frame], zone: str | None) ->
         frame.axes.set_title(text, loc="left", fontsize=size, family=family)
 
 
+def _pollutant(scene: Scene) -> str:
+    """Return the pollutant of which a map shows values or errors; nothing of other layers."""
+    name = str(scene.layer.name)
+    return POLLUTANTS[name].label if name in POLLUTANTS else ""
+
+
 def _layer_words(panel: Panel) -> str:
     """Return what a map shows, shortly: of a pollutant whether it is the value or its error."""
     scene = panel.scene
     if scene.layer.name not in POLLUTANTS:
         return scene.words.title
+    origins = set(scene.stations.origins)
+    if scene.what == "value" and scene.cells is None and origins <= {"measured", "hidden"}:
+        return "measured"
     if panel.request.draw is not None:
         return f"draw {panel.request.draw}"
     return scene.error if scene.what == "uncertainty" else _WHATS[scene.what]

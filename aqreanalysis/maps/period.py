@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.conventions import LEAD, REFERENCE, TIME
+from aqreanalysis.observations.time_axis import period_words
 
 Time = str | pd.Timestamp | np.datetime64 | datetime | slice
 
@@ -161,7 +162,8 @@ def _positions(index: pd.DatetimeIndex, time: Time | None) -> list[int]:
     if not index.size:
         raise MapError("the time axis is empty: there is no hour to draw")
     if not positions:
-        raise MapError(f"no hour within time={time!r}; there are {_span(index)}")
+        asked = period_words(time) if isinstance(time, slice) else repr(time)
+        raise MapError(f"no hour within {asked}; there are {_span(index)}")
     return positions
 
 

@@ -220,7 +220,20 @@ def field_scene(
     cells = cells_of(selected, variable, what=request.what, with_error=with_error)
     stations = stations_of(observations, hidden, measured, period)
     scene = _scene(product, variable, request, period, cells, stations)
-    return replace(scene, coloured=scene.coloured and measured == variable)
+    comparable = measured == variable and not _differs(
+        scene, hidden if observations is None else observations
+    )
+    return replace(scene, coloured=scene.coloured and comparable)
+
+
+def _differs(scene: Scene, stations: xr.Dataset | None) -> bool:
+    """Return whether the cells are differences and the stations are none, as measurements are."""
+    name = str(scene.layer.name)
+    if scene.cells is None or not isinstance(stations, xr.Dataset) or name not in stations:
+        return False
+    cells = kind_of(scene.layer, name, scene.what, [scene.cells.values])
+    measured = kind_of(stations[name], name, "value", [scene.stations.values])
+    return cells == "difference" != measured
 
 
 def station_scene(

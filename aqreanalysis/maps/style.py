@@ -172,7 +172,8 @@ class Style:
             if levels is None or isinstance(levels, bool):
                 continue
             least = 2 if name == "levels" else 1
-            if not _are_numbers(levels) or len(levels) < least or (np.diff(levels) <= 0).any():
+            is_list = _are_numbers(levels) and np.ndim(levels) == 1
+            if not is_list or len(levels) < least or (np.diff(levels) <= 0).any():
                 return f"{name} need {least} or more ascending numbers; found {levels}"
         return ""
 

@@ -31,9 +31,22 @@ def selected_hours(time: xr.DataArray, period: slice | None) -> slice:
     start, stop, _ = index.slice_indexer(first, last).indices(index.size)
     if stop <= start:
         raise ValueError(
-            f"no hour lies within {period}; the observations span {index[0]} to {index[-1]} UTC"
+            f"no hour lies within {period_words(period)}; the hours span {index[0]} to "
+            f"{index[-1]} UTC"
         )
     return slice(start, stop)
+
+
+def period_words(period: slice | None) -> str:
+    """Return a period of labels in words.
+
+    Examples
+    --------
+    >>> period_words(slice("2024-01-01", "2024-01-07")), period_words(slice("2024", None))
+    ('2024-01-01 to 2024-01-07', '2024 to the last')
+    """
+    first, last = (period.start, period.stop) if period else (None, None)
+    return f"{'the first' if first is None else first} to {'the last' if last is None else last}"
 
 
 def utc_period(time: xr.DataArray, period: Any) -> slice | None:
