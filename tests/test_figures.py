@@ -119,7 +119,7 @@ def test_a_series_of_a_cell_is_that_of_the_nearest_one():
     product = product_on(BEIJING)
     figure = plot_series(product.drop_vars("pm25_uncertainty"), (116.44, 39.86))
     # The value of a cell is its distance from the first in longitude, and the hour.
-    np.testing.assert_allclose(lines_of(figure)["measured"][0], 10 + 116.45 - 115.95)
+    np.testing.assert_allclose(lines_of(figure)["estimate"][0], 10 + 116.45 - 115.95)
     with pytest.raises(FigureError, match="outside of the grid, of which the nearest cell is at"):
         plot_series(product, (118.0, 39.9))
     with pytest.raises(FigureError, match="longitude and latitude"):
@@ -258,6 +258,52 @@ def test_a_calendar_has_each_day_at_its_week_and_weekday_and_grey_ones_without_e
 
 
 # Roses
+
+
+@pytest.mark.parametrize(
+    ("step", "refused", "drawn"),
+    [
+        (3.0, (), ("day", "week", "year")),
+        (24.0, ("day",), ("week", "year")),
+        (744.0, ("day", "week"), ("year",)),
+        (8784.0, ("day", "week", "year"), ()),
+    ],
+)
+def test_values_of_longer_periods_have_no_cycle_within_them(step, refused, drawn):
+    obs = network(hours=40)
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(step * np.arange(40), "h")
+    obs = obs.assign_coords(time=times)
+    obs.time.attrs = {"time_label": "start", "step_hours": step}
+    for cycle in refused:
+        with pytest.raises(FigureError, match=f"values of .* or less; .* of {step:g} hours"):
+            plot_cycle(obs, cycle)
+    for cycle in drawn:
+        assert plot_cycle(obs, cycle).axes
+    if step > 24:
+        with pytest.raises(FigureError, match="a calendar needs values of a day or less"):
+            plot_calendar(obs, "a")
+    else:
+        assert plot_calendar(obs, "a").axes
+
+
+def test_estimates_are_called_so_also_without_their_error():
+    grid = product_on(BEIJING)[["pm25"]]
+    at_stations = network().assign_attrs(method="kriging")
+    assert legend_of(plot_series(grid, (116.4, 39.9))) == ["estimate"]
+    assert legend_of(plot_series(at_stations, "a")) == ["estimate"]
+    assert legend_of(plot_series(network(), "a")) == ["measured"]
+
+
+def test_zones_have_series_by_identifier_or_name():
+    zones = network().rename(station="zone").assign_coords(name=("zone", ["North", "$outh"]))
+    for place in ("b", "$outh"):
+        figure = plot_series(zones, place)
+        np.testing.assert_array_equal(lines_of(figure)["estimate"], zones.pm25[1])
+        assert figure.axes[0].get_title(loc="left") == r"b (\$outh)"
+    with pytest.raises(FigureError, match="no zone 'c' among 2; for example a, b"):
+        plot_series(zones, "c")
+    assert plot_cycle(zones, "day").axes[0].get_title(loc="left").startswith("all zones")
+    assert "all zones" in plot_calendar(zones).axes[0].get_title(loc="left")
 
 
 def test_a_rose_points_to_where_the_wind_comes_from():

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME
+from aqreanalysis.conventions import MINIMUM_CAPTURE, STATION, TIME, ZONE
 from aqreanalysis.figures.places import Place, at_place, drawn_variable, hours_of, local_times
 from aqreanalysis.figures.sheet import (
     BLUE,
@@ -26,12 +26,19 @@ from aqreanalysis.figures.sheet import (
 from aqreanalysis.maps.colours import Colours, kind_of
 from aqreanalysis.maps.period import Time
 from aqreanalysis.maps.style import Style
+from aqreanalysis.observations.time_axis import step_hours
 
 Cycle = Literal["day", "week", "year"]
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )  # fmt: skip
+#: What values of a cycle may cover, and the longest of these in hours, where a clock changes.
+_FINEST: dict[Cycle, tuple[str, float]] = {
+    "day": ("half a day", 12),
+    "week": ("a day", 25),
+    "year": ("a month", 31 * 24 + 1),
+}
 #: Height of a year of a calendar.
 _YEAR_IN = 1.5
 #: Days without enough hours.
@@ -67,7 +74,7 @@ def plot_cycle(
     Raises
     ------
     FigureError
-        A ValueError: no such cycle or place.
+        A ValueError: no such cycle or place, or values of longer periods than are drawn.
 
     Examples
     --------
@@ -81,9 +88,10 @@ def plot_cycle(
         raise FigureError(f"cycle is one of {', '.join(get_args(Cycle))}; found {cycle!r}")
     variable = drawn_variable(dataset, variable)
     chosen = hours_of(dataset, time)
-    name = "all stations" if STATION in chosen.dims else "all cells"
+    name = f"all {_places(chosen)}"
     if place is not None:
         chosen, name = at_place(chosen, place)
+    _check_finer(chosen, f"a cycle over a {cycle}", *_FINEST[cycle])
     times = local_times(chosen, local_time)
     values = chosen[variable].transpose(TIME, ...).values.astype(np.float64)
     values = values.reshape(times.size, -1)
@@ -143,7 +151,7 @@ def plot_calendar(
     Raises
     ------
     FigureError
-        A ValueError: no such place.
+        A ValueError: no such place, or values of longer periods than are drawn.
 
     Examples
     --------
@@ -155,9 +163,10 @@ def plot_calendar(
     chosen_style = Style.of(style)
     variable = drawn_variable(dataset, variable)
     chosen = hours_of(dataset, time)
-    name = "mean of all stations" if STATION in chosen.dims else "mean of all cells"
+    name = f"mean of all {_places(chosen)}"
     if place is not None:
         chosen, name = at_place(chosen, place)
+    _check_finer(chosen, "a calendar", *_FINEST["week"])
     times = local_times(chosen, local_time)
     values = chosen[variable].astype(np.float64)
     over = [dim for dim in values.dims if dim != TIME]
@@ -183,6 +192,28 @@ def plot_calendar(
     figure = drawn.figure
     assert isinstance(figure, Figure)
     return figure
+
+
+def _places(dataset: xr.Dataset) -> str:
+    """Return what the places of a Dataset are called."""
+    return next((f"{dim}s" for dim in (STATION, ZONE) if dim in dataset.dims), "cells")
+
+
+def _check_finer(dataset: xr.Dataset, what: str, longest: str, longest_hours: float) -> None:
+    """Refuse values of which one covers several hours, days or months of what is drawn.
+
+    Raises
+    ------
+    FigureError
+        If it does; the message says which would do.
+    """
+    step = float(dataset[TIME].attrs.get("step_hours", step_hours(dataset)))
+    if step > longest_hours:
+        raise FigureError(
+            f"{what} needs values of {longest} or less; those of this "
+            f"dataset are of {step:g} hours. Draw it from what they were averaged from, or draw "
+            "them as a series with plot_series"
+        )
 
 
 def _phases(times: pd.DatetimeIndex, cycle: Cycle) -> tuple[np.ndarray, list[str], str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import DRAW, STATION, TIME
+from aqreanalysis.conventions import DRAW, STATION, TIME, ZONE
 from aqreanalysis.figures.sheet import FigureError
 from aqreanalysis.maps.layers import mapped_variable
 from aqreanalysis.maps.period import MapError, Time, select_period, select_start
@@ -38,9 +38,9 @@ def at_place(dataset: xr.Dataset, place: Place | None) -> tuple[xr.Dataset, str]
     Parameters
     ----------
     dataset : Dataset
-        ``(station, time)`` or on a grid.
+        ``(station, time)``, ``(zone, time)`` or on a grid.
     place : str or (longitude, latitude), optional
-        May be left out where there is one station.
+        A station or a zone by its identifier or name; may be left out where there is one.
 
     Raises
     ------
@@ -56,6 +56,8 @@ def at_place(dataset: xr.Dataset, place: Place | None) -> tuple[xr.Dataset, str]
     """
     if STATION in dataset.dims:
         return _station(dataset, place)
+    if ZONE in dataset.dims:
+        return _named(dataset, ZONE, place)
     if isinstance(place, str) or place is None or np.shape(place) != (2,):
         raise FigureError(
             f"a place on a grid is its longitude and latitude, as (116.4, 39.9); found {place!r}"
@@ -109,13 +111,7 @@ def local_times(dataset: xr.Dataset, zone: str | None) -> pd.DatetimeIndex:
 
 
 def _station(dataset: xr.Dataset, place: Place | None) -> tuple[xr.Dataset, str]:
-    """Return the Dataset at a station."""
-    names = [str(name) for name in np.atleast_1d(dataset[STATION].values)]
-    if place is None and len(names) == 1:
-        place = names[0]
-    if isinstance(place, str) and place in names:
-        one = dataset.isel({STATION: names.index(place)})
-        return one, _called(one, place)
+    """Return the Dataset at a station, or at the one that is nearest to a position."""
     if not isinstance(place, str) and place is not None and np.shape(place) == (2,):
         away = great_circle_km(
             float(place[0]), float(place[1]), dataset["longitude"].values,
@@ -123,12 +119,29 @@ def _station(dataset: xr.Dataset, place: Place | None) -> tuple[xr.Dataset, str]
         )  # fmt: skip
         nearest = int(np.argmin(away))
         one = dataset.isel({STATION: nearest})
-        return one, f"{_called(one, names[nearest])}, {away[nearest]:.3g} km away"
+        called = _called(one, str(dataset[STATION].values[nearest]))
+        return one, f"{called}, {away[nearest]:.3g} km away"
+    return _named(dataset, STATION, place)
+
+
+def _named(dataset: xr.Dataset, dim: str, place: Place | None) -> tuple[xr.Dataset, str]:
+    """Return the Dataset at a station or a zone of that identifier or name."""
+    every = [dataset[name] for name in (dim, f"{dim}_id", "name") if name in dataset.variables]
+    columns = [
+        [str(name) for name in np.atleast_1d(each.values)] for each in every or [dataset[dim]]
+    ]
+    names = columns[0]
+    if place is None and len(names) == 1:
+        place = names[0]
+    for column in columns:
+        if isinstance(place, str) and column.count(place) == 1:
+            one = dataset.isel({dim: column.index(place)})
+            return one, _called(one, names[column.index(place)])
     near = difflib.get_close_matches(str(place), names, 3, 0.4) or names[:3]
     raise FigureError(
-        f"no station {place!r} among {len(names)}; for example {', '.join(near)}"
+        f"no {dim} {place!r} among {len(names)}; for example {', '.join(near)}"
         if place is not None
-        else f"name one of the {len(names)} stations, such as {', '.join(near)}"
+        else f"name one of the {len(names)} {dim}s, such as {', '.join(near)}"
     )
 
 

@@ -22,6 +22,7 @@ from aqreanalysis.figures.sheet import (
     legend_above,
     quantity,
 )
+from aqreanalysis.maps.layers import IDENTIFIERS
 from aqreanalysis.maps.period import Time
 from aqreanalysis.predictive import INTERVAL_90, RootNormal, freedom_of
 
@@ -47,9 +48,11 @@ def plot_series(
     Parameters
     ----------
     dataset : Dataset
-        A product at stations or on a grid, an outlook, or observations, with filled gaps or not.
+        A product at stations, on a grid or of zones, an outlook, or observations, with filled gaps
+        or not.
     place : str or (longitude, latitude), optional
-        A station, or on a grid the cell there. May be left out where there is one station.
+        A station or a zone by its identifier or name, or on a grid the cell there. May be left out
+        where there is one station or zone.
     variable : str, optional
         Pollutant; the product's only one by default.
     observations : Dataset, optional
@@ -138,10 +141,14 @@ def _draw_values(
     if origin in one:
         _draw_filled(axes, times, values, one[origin].values == 1, interval)
         return
-    if interval is None:
+    at_station = not set(IDENTIFIERS).isdisjoint(one.coords)
+    if interval is None and at_station and "method" not in one.attrs:
         axes.plot(times, values, color=DARK, linewidth=1.2, label="measured", **_dots(values))
         return
-    axes.fill_between(times, *interval, color=BLUE, alpha=0.2, linewidth=0, label="90 % interval")
+    if interval is not None:
+        axes.fill_between(
+            times, *interval, color=BLUE, alpha=0.2, linewidth=0, label="90 % interval"
+        )
     word = "outlook" if REFERENCE in one.variables else "estimate"
     axes.plot(times, values, color=BLUE, linewidth=1.7, label=word, **_dots(values))
 
