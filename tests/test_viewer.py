@@ -613,6 +613,12 @@ def test_draws_are_layers_to_be_chosen_and_otherwise_said_not_to_be_shown(tmp_pa
         view_of(product, ["pm10"])
 
 
+def test_zones_are_no_page():
+    zones = xr.Dataset({"pm25": (("zone", "time"), np.ones((2, 3)))})
+    with pytest.raises(ViewerError, match="values of zones: draw their series"):
+        view_of(zones, None)
+
+
 @pytest.mark.parametrize("case", POLAR_CASES)
 def test_a_clicked_cell_around_a_pole_is_the_one_that_lies_there(open_page, case):
     product = polar_product(case)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import POLLUTANTS, STATION, TIME, ZONE
 from aqreanalysis.maps.legend import written_units
 from aqreanalysis.product import LEAD, REFERENCE, restore_metadata
 from aqreanalysis.product.coordinates import HORIZONTAL, layout_of
@@ -90,8 +90,14 @@ def view_of(product: xr.Dataset, names: Sequence[str] | None) -> View:
     Raises
     ------
     ViewerError
-        If it is too large or a set of outlooks, or it has no such layer.
+        If it is too large, of zones or a set of outlooks, or it has no such layer.
     """
+    if ZONE in product.dims:
+        raise ViewerError(
+            "a page draws cells and stations, and this product has values of zones: draw their "
+            "series with product.aqnet.plot_series, or join them to their polygons in a GIS with "
+            "aqreanalysis export"
+        )
     # Where one came from is not shown, and observations do not say it.
     stated = product.attrs.get("history") or "as given"
     whole = with_draws(restore_metadata(_with_hours(product).assign_attrs(history=stated)))
