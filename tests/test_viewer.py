@@ -543,6 +543,15 @@ def test_means_of_days_have_the_interval_of_their_quantiles(open_page):
     assert opened.text("#utc") == "2014-11-01 UTC"
 
 
+def test_what_is_below_zero_has_no_interval_of_roots(open_page):
+    product = make_product().load()
+    below = product.assign(pm25=(product.pm25 - 1000.0).assign_attrs(product.pm25.attrs))
+    opened = open_page(below)
+    assert opened.page.evaluate("viewer.intervalOf('pm25', 0, 27)") is None
+    opened.page.keyboard.press("Enter")
+    assert "NaN" not in opened.text("#readout") + opened.text("#panel")
+
+
 def test_places_are_chosen_without_a_pointer(open_page):
     product, observations = make_product().load(), make_observations()
     opened = open_page(product, observations=observations)

@@ -64,6 +64,7 @@
     const [first, second] = (how.low ? [how.low, how.high] : [how.median, how.error]).map((name) => valueOf(page.layers[name], frame, place));
     if (first === null || second === null) return null;
     if (how.low) return [first, second];
+    if (first < 0) return null;  // such as a difference, which has no root
     const total = 2 * first + Math.sqrt(4 * first * first + how.quartic * second * second);
     const spread = total > 0 ? Math.sqrt((second * second) / total) : 0;
     return [-1, 1].map((side) => Math.max(Math.sqrt(first) + side * how.quantile * spread, 0) ** 2);
