@@ -226,7 +226,7 @@ def field_scene(
     return replace(scene, coloured=scene.coloured and comparable)
 
 
-def _differs(scene: Scene, stations: xr.Dataset | None) -> bool:
+def _differs(scene: Scene, stations: xr.Dataset | Iterable[str] | None) -> bool:
     """Return whether the cells are differences and the stations are none, as measurements are."""
     name = str(scene.layer.name)
     if scene.cells is None or not isinstance(stations, xr.Dataset) or name not in stations:
