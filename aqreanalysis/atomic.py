@@ -89,7 +89,7 @@ def atomic_folder(target: Path, *, leave_earlier: bool = False) -> Iterator[Path
             if path.is_file() and path.stat().st_nlink == 1:  # others were settled before
                 _settle(path, mode)
         earlier = earlier_of(target)
-        if earlier.exists():  # renamed before it is deleted: nobody reads half of it
+        if os.path.lexists(earlier):  # renamed before it is deleted: nobody reads half of it
             os.replace(earlier, folder / _BEFORE)
         _put_in_place(partial, target)
         replaced = next((p for p in (partial, folder / _EARLIER) if p.exists()), None)
