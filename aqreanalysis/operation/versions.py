@@ -127,7 +127,9 @@ def chunks_of(store: Path, variable: str) -> dict[str, int]:
 
 def _encode_as_before(form: xr.Dataset, earlier: Path) -> None:
     """Encode a product as the version before, whose chunks it takes over."""
-    with xr.open_dataset(earlier, engine="zarr", chunks=None, decode_cf=False) as before:
+    with xr.open_dataset(
+        earlier, engine="zarr", chunks=None, decode_cf=False, zarr_format=2
+    ) as before:
         lacking = [str(name) for name in before.data_vars if name not in form.variables]
         new = [str(name) for name in form.data_vars if name not in before.variables]
         if lacking or new:
