@@ -328,6 +328,8 @@ def _reason(failure: Exception, folder: Path, remains: str) -> str:
     """Return the reason of a failed write and its remedy; HDF5 itself does not say it."""
     number = failure.errno if isinstance(failure, OSError) else None
     free = shutil.disk_usage(folder).free
+    if number == errno.EROFS:
+        return f"the disk of {folder} is read-only. Name another folder."
     if number in (errno.ENOSPC, errno.EDQUOT) or free < _FULL_BYTES:
         return (
             f"the disk is full ({free / 1e6:.1f} MB free in {folder}). "

@@ -1,5 +1,6 @@
 """Files and folders appear whole, with usual permissions, and never half."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -280,6 +281,8 @@ def test_errors_are_those_that_the_caller_names(tmp_path):
     ):
         with pytest.raises(error or OSError, match=message), explained(tmp_path / "a", error):
             raise OSError("broken")
+    with pytest.raises(MapError, match=r"is read-only\. Name"), explained(tmp_path / "a", MapError):
+        raise OSError(errno.EROFS, "Read-only file system")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
