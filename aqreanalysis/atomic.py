@@ -89,7 +89,7 @@ def atomic_folder(target: Path, *, leave_earlier: bool = False) -> Iterator[Path
             if path.is_file() and path.stat().st_nlink == 1:  # others were settled before
                 _settle(path, mode)
         earlier = earlier_of(target)
-        if earlier.exists():  # renamed before it is deleted: nobody reads half of it
+        if os.path.lexists(earlier):  # renamed before it is deleted: nobody reads half of it
             os.replace(earlier, folder / _BEFORE)
         _put_in_place(partial, target)
         replaced = next((p for p in (partial, folder / _EARLIER) if p.exists()), None)
@@ -328,6 +328,8 @@ def _reason(failure: Exception, folder: Path, remains: str) -> str:
     """Return the reason of a failed write and its remedy; HDF5 itself does not say it."""
     number = failure.errno if isinstance(failure, OSError) else None
     free = shutil.disk_usage(folder).free
+    if number == errno.EROFS:
+        return f"the disk of {folder} is read-only. Name another folder."
     if number in (errno.ENOSPC, errno.EDQUOT) or free < _FULL_BYTES:
         return (
             f"the disk is full ({free / 1e6:.1f} MB free in {folder}). "

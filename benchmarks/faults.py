@@ -314,6 +314,8 @@ class DiskTrial(Trial):
         left = set(os.listdir(self.folder)) - self.usual - {".ballast"}
         if "--resume" in self.case.name:  # its finished regions stay, and the message says so
             left -= {f".{target}.finished" for target in self.case.targets}
+        if "--checkpoint" in self.case.name:  # from which the next run goes on, all learned
+            left -= {"c.ckpt"}
         self.disk.clear()
         self.check_said(status, outcome)
         if left:

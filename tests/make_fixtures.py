@@ -1,14 +1,13 @@
 """Files as this version writes them, for later ones to read: ``python tests/make_fixtures.py``.
 
-`test_fixtures.py` loads them. With a name, as ``python tests/make_fixtures.py outlook-3``, models
-of a new format are added under it, and those of earlier formats stay. (``model-4`` and
-``model-5`` are of versions that were never released, and cannot be remade.) Remake them only when a
-format or what is computed has changed on purpose and its number was raised, and say so in the
-CHANGELOG: whoever has such files loses them.
+`test_fixtures.py` loads them. Those of earlier formats, such as ``model-4`` and ``outlook-3``,
+cannot be remade and stay; a model whose number has been raised since goes to a name with its number
+first. Remake them only when a format or what is computed has changed on purpose and its number was
+raised, and say so in the CHANGELOG.
 """
 
+import json
 import shutil
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -22,9 +21,12 @@ from aqreanalysis.datasets import synthetic_network
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
+from aqreanalysis.methods.neural.saved import _FOLDER as saved_model_folder
+from aqreanalysis.methods.saved_model import ModelFolder
 from aqreanalysis.operation import update
 from aqreanalysis.outlook import Outlook
 from aqreanalysis.outlook.aqnet import OutlookConfiguration
+from aqreanalysis.outlook.saved import _FOLDER as saved_outlook_folder
 from aqreanalysis.outlook.training import OutlookSchedule
 from aqreanalysis.product import build_product, write_netcdf, write_zarr
 from aqreanalysis.product.netcdf_file import ProductFile
@@ -112,10 +114,22 @@ def save_outlook(between: Reanalyser, folder: Path) -> None:
     outlook.fit(observations(), "pm25").save(folder)
 
 
+def leave_earlier_format(name: str, today: ModelFolder) -> None:
+    """Give a model that is of another format than today's a name with its number."""
+    description = FIXTURES / name / today.description
+    if description.is_file():
+        number = json.loads(description.read_text(encoding="utf-8"))["format"]
+        if number != today.format:
+            (FIXTURES / name).rename(FIXTURES / f"{name}-{number}")
+
+
 def main() -> None:
-    """Write all fixtures anew."""
-    shutil.rmtree(FIXTURES, ignore_errors=True)
-    FIXTURES.mkdir()
+    """Write those of today's formats anew; those of earlier ones stay."""
+    FIXTURES.mkdir(exist_ok=True)
+    leave_earlier_format("model", saved_model_folder)
+    leave_earlier_format("outlook", saved_outlook_folder)
+    for name in (FINISHED, "updated.zarr"):
+        shutil.rmtree(FIXTURES / name, ignore_errors=True)
     model = fitted()
     model.save(FIXTURES / "model")
     write_netcdf(product_of(model), FIXTURES / "product.nc", progress=False)
@@ -130,7 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        save_outlook(fitted(), FIXTURES / sys.argv[1])
-    else:
-        main()
+    main()

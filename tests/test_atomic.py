@@ -1,5 +1,6 @@
 """Files and folders appear whole, with usual permissions, and never half."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -20,6 +21,7 @@ from aqreanalysis.atomic import (
     atomic_folder,
     check_target,
     clean,
+    earlier_of,
     explained,
     write_bytes,
 )
@@ -279,3 +281,23 @@ def test_errors_are_those_that_the_caller_names(tmp_path):
     ):
         with pytest.raises(error or OSError, match=message), explained(tmp_path / "a", error):
             raise OSError("broken")
+    with pytest.raises(MapError, match=r"is read-only\. Name"), explained(tmp_path / "a", MapError):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("kind", ["link to nothing", "link to itself", "link to a folder", "pipe"])
+def test_whatever_has_the_name_of_the_version_before_makes_room_for_it(tmp_path, kind):
+    store, other = tmp_path / "store.zarr", tmp_path / "other"
+    other.mkdir()
+    (other / "note").write_text("of somebody else")
+    earlier = earlier_of(store)
+    if kind == "pipe":
+        os.mkfifo(earlier)
+    else:
+        earlier.symlink_to({"link to nothing": "none", "link to itself": earlier}.get(kind, other))
+    for version in "12":
+        with atomic_folder(store, leave_earlier=True) as partial:
+            (partial / "version").write_text(version)
+    assert [(folder / "version").read_text() for folder in (earlier, store)] == ["1", "2"]
+    assert (other / "note").read_text() == "of somebody else"

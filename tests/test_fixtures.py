@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import make_fixtures
 import numpy as np
 import pytest
 import xarray as xr
@@ -71,7 +72,7 @@ def test_every_format_that_is_read_has_a_fixture():
         assert written == {folder.format, *folder.earlier}, description
 
 
-@pytest.mark.parametrize("name", ["outlook", "outlook-3"])
+@pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.glob("outlook*")))
 def test_a_saved_outlook_predicts(name):
     outlook = Outlook.load(FIXTURES / name)
 
@@ -168,3 +169,22 @@ def test_a_saved_model_that_is_old_is_fitted_anew_or_refused_and_left(
     result = update(tmp_path / "a.zarr", later, **options)
     assert result.refitted
     assert Reanalyser.load(folder).settings["weights_sha256"] == result.model
+
+
+@pytest.mark.slow
+def test_who_remakes_them_loses_none_of_an_earlier_format(tmp_path, monkeypatch):
+    def earlier(fixtures):
+        return {
+            path.read_text()
+            for name, kind in (("model", saved_model_folder), ("outlook", saved_outlook_folder))
+            for path in fixtures.glob(f"{name}*/{kind.description}")
+            if json.loads(path.read_text())["format"] != kind.format
+        }
+
+    shutil.copytree(FIXTURES, tmp_path / "fixtures")
+    monkeypatch.setattr(make_fixtures, "FIXTURES", tmp_path / "fixtures")
+    make_fixtures.main()
+    assert earlier(tmp_path / "fixtures") == earlier(FIXTURES)
+    for name, kind in (("model", saved_model_folder), ("outlook", saved_outlook_folder)):
+        newest = json.loads((tmp_path / "fixtures" / name / kind.description).read_text())
+        assert newest["format"] == kind.format

@@ -1,6 +1,8 @@
 """Damage to a store of hourly operation: found before a run builds on it, and left as it is."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +120,36 @@ def test_a_damaged_store_is_refused_and_left_as_it_is(
     with pytest.raises(ProductError, match=f"({message}).* from a backup"):
         aqr.update(begun, observed, model=model)
     assert contents(begun) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("kind", ["pipe", "bomb"])
+@pytest.mark.parametrize("name", [".zmetadata", NAME, ".zattrs", "pm25/.zarray", "pm25/0.0.0"])
+def test_pipes_and_bombs_in_a_store_are_refused_by_name_and_no_reader_waits(
+    begun: Path, observed: xr.Dataset, model: aqr.Reanalyser, name: str, kind: str
+) -> None:
+    (begun / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(begun / name)
+    else:
+        with (begun / name).open("wb") as file:
+            file.truncate(2**40)  # no bytes on the disk
+    with pytest.raises(ProductError, match=re.escape(name)):
+        aqr.open_product(begun)
+    with pytest.raises(ProductError, match="pm25"):
+        aqr.update(begun, observed, model=model)
+    assert doctor.examine([begun], self_test=False)[-1].remedy
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_a_store_of_two_formats_is_that_which_was_examined(begun: Path, tmp_path: Path) -> None:
+    with aqr.open_product(begun) as product:
+        expected = product.load()
+    other = xr.Dataset({"pm25": ("time", [1.0])}, attrs={"title": "of a stranger"})
+    other.to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=True)
+    shutil.copy(tmp_path / "other.zarr" / "zarr.json", begun)
+    with aqr.open_product(begun) as product:
+        xr.testing.assert_identical(product.load(), expected)
 
 
 def test_hours_without_an_estimate_and_files_of_others_are_no_damage(

@@ -1,5 +1,6 @@
 """Writing products: block by block, the same for any chunking, all or nothing."""
 
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from aqreanalysis.product import (
     build_product,
     open_product,
     write_netcdf,
+    write_zarr,
 )
 from aqreanalysis.product.regions import file_chunks, regions
 
@@ -226,6 +228,22 @@ def test_paths_that_cannot_be_written_are_refused(
     monkeypatch.setattr("os.access", lambda *arguments: False)
     with pytest.raises(ProductError, match="no permission to write into"):
         write_netcdf(product, tmp_path / "product.nc")
+
+
+@pytest.mark.parametrize("name", ["pm25.nc", "pm25.zarr"])
+def test_a_product_goes_to_another_process_as_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = make_product()
+    write = write_zarr if name.endswith(".zarr") else write_netcdf
+    write(product, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with open_product(name) as lazy:
+        packed = pickle.dumps(lazy)
+    monkeypatch.chdir("/")
+    with pickle.loads(packed) as unpacked, open_product(tmp_path / name) as expected:
+        assert unpacked.pm25.chunks
+        xr.testing.assert_identical(unpacked.load(), expected.load())
 
 
 def test_a_product_can_replace_the_file_it_came_from(tmp_path: Path) -> None:

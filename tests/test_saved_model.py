@@ -474,3 +474,17 @@ def test_nothing_in_a_folder_is_executed(folder, tmp_path, name):
     with pytest.raises(SavedModelError, match=str(folder)):
         Reanalyser.load(folder)
     assert not mark.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("name", ["reanalyser.json", "weights.safetensors", "network.nc"])
+def test_pipes_and_bombs_in_a_model_are_refused_by_name_and_no_reader_waits(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(SavedModelError, match=name):
+        Reanalyser.load(folder)
+    (folder / name).unlink()
+    with (folder / name).open("wb") as file:
+        file.truncate(2**27)
+    with pytest.raises(SavedModelError, match=name):
+        Reanalyser.load(folder)

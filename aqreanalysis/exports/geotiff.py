@@ -230,7 +230,7 @@ def _write(path: Path, maps: Maps, file: _File, stack: np.ndarray, scratch: Path
         with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):  # which is else a share of all memory
             _write_maps(scratch, maps, file, stack)
             _rearrange(scratch, path, maps.shape, stack.dtype)
-            _check_whole(path, stack[file.steps])
+            _check_whole(path, file, stack)
     except rasterio._err.CPLE_BaseError as error:  # GDAL's own errors have no public name
         raise OSError(str(error)) from error
 
@@ -286,8 +286,10 @@ def _rearrange(raw: Path, path: Path, shape: tuple[int, int], kind: np.dtype) ->
     )
 
 
-def _check_whole(path: Path, maps: np.ndarray) -> None:
+def _check_whole(path: Path, file: _File, stack: np.ndarray) -> None:
     """Refuse a file that does not hold the maps: GDAL may close one on a full disk without a word.
+
+    It is compared tile by tile, since the maps of a file may be more than fits into memory.
 
     Raises
     ------
@@ -295,12 +297,14 @@ def _check_whole(path: Path, maps: np.ndarray) -> None:
     """
     import rasterio
 
+    numbers = stack.dtype.kind == "f"
     with rasterio.open(path) as raster:
-        for band, expected in enumerate(maps, 1):
-            if not np.array_equal(
-                raster.read(band), expected, equal_nan=expected.dtype.kind == "f"
-            ):
-                raise OSError("it does not hold what was written to it")
+        for band, step in enumerate(range(file.steps.start, file.steps.stop), 1):
+            for _, window in raster.block_windows(band):
+                expected = stack[step][window.toslices()]
+                stored = raster.read(band, window=window)
+                if not np.array_equal(stored, expected, equal_nan=numbers):
+                    raise OSError("it does not hold what was written to it")
 
 
 def _describe(raster: Any, maps: Maps, file: _File) -> None:

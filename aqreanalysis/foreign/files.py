@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,9 @@ def open_store(path: str | os.PathLike[str]) -> xr.Dataset:
 
         def opened(store: StoreVersion) -> xr.Dataset:
             check_archive(Path(path))
-            lazy = xr.open_zarr(store, chunks={}, consolidated=True, decode_timedelta=False)
+            lazy = xr.open_zarr(
+                store, chunks={}, consolidated=True, zarr_format=2, decode_timedelta=False
+            )
             return lazy.assign_coords({name: lazy[name].load() for name in lazy.coords})
 
         return open_version(Path(path), opened)
@@ -87,8 +90,15 @@ def open_joined(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
             stack.callback(files[-1].close)
         joined = files[0] if len(files) == 1 else _joined(files)
         joined = joined.copy()
-        joined.set_close(stack.pop_all().close)
+        joined.set_close(partial(_close, files))  # other processes may be given the Dataset
+        stack.pop_all()
     return joined
+
+
+def _close(files: Sequence[xr.Dataset]) -> None:
+    """Close files."""
+    for file in files:
+        file.close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from aqreanalysis.atomic import atomic_folder, clean
+from aqreanalysis.untrusted import text_of
 
 WEIGHTS = "weights.safetensors"
 #: Writes one more file of a model to a path.
@@ -208,7 +209,7 @@ class ModelFolder:
         if not folder.exists():
             clean(folder)  # a run may have been killed while it replaced the model
         try:
-            description = json.loads(path.read_text(encoding="utf-8"))
+            description = json.loads(text_of(path))
         except FileNotFoundError as error:
             raise SavedModelError(
                 f"{folder} is no saved {self.kind}: it has no {self.description}. "

@@ -10,6 +10,7 @@ from aqreanalysis.methods.neural.batches import clock_of
 from aqreanalysis.operation.journal import Journal
 from aqreanalysis.operation.versions import chunk_numbers, chunks_of
 from aqreanalysis.product import ProductError, open_product
+from aqreanalysis.untrusted import text_of
 
 
 def check_undamaged(store: Path, journal: Journal) -> None:
@@ -33,15 +34,15 @@ def check_undamaged(store: Path, journal: Journal) -> None:
 def _faults(store: Path, journal: Journal) -> Iterator[str]:
     """Yield what is wrong with a store."""
     try:
-        arrays = json.loads((store / ".zmetadata").read_text(encoding="utf-8"))["metadata"]
+        arrays = json.loads(text_of(store / ".zmetadata"))["metadata"]
     except (OSError, ValueError, KeyError, TypeError) as failure:
         yield f"its .zmetadata cannot be read ({type(failure).__name__}: {failure})"
         return
     for path in [key for key in arrays if key.endswith("/.zarray")]:
         name = path.removesuffix("/.zarray")
         try:
-            described = json.loads((store / path).read_text(encoding="utf-8"))
-            json.loads((store / name / ".zattrs").read_text(encoding="utf-8"))
+            described = json.loads(text_of(store / path))
+            json.loads(text_of(store / name / ".zattrs"))
             yield from _faults_of_chunks(store / name, described)
         except (OSError, ValueError, KeyError, TypeError) as failure:
             yield f"{name} cannot be read ({type(failure).__name__}: {failure})"

@@ -12,6 +12,7 @@ from aqreanalysis.operation.digests import Digests
 from aqreanalysis.predictive import check_quantiles, check_statistic
 from aqreanalysis.product import ProductError
 from aqreanalysis.product.rounding import check_digits
+from aqreanalysis.untrusted import text_of
 
 #: Name of the file in the store.
 NAME = ".update.json"
@@ -105,7 +106,7 @@ class Journal:
         """
         path = store / NAME
         try:
-            stated = json.loads(path.read_text(encoding="utf-8"))
+            stated = json.loads(text_of(path))
             if stated["format"] != FORMAT:
                 raise ProductError(
                     f"{path} has format {stated['format']!r}, and this version reads {FORMAT}: "

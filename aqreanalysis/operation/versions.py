@@ -68,6 +68,8 @@ def write_version(
     ProductError
         If the store cannot be written; the earlier version is intact.
     """
+    import zarr
+
     form = stored_form(template, significant_digits)
     small = {name: form[name].compute() for name in form.coords}
     small |= {n: layer.compute() for n, layer in form.data_vars.items() if TIME not in layer.dims}
@@ -85,6 +87,8 @@ def write_version(
     with (
         explained(target, ProductError),
         atomic_folder(target, leave_earlier=True) as partial,
+        # A chunk without a file is a lost one. Zarr 3.0 listens to this alone.
+        zarr.config.set({"array.write_empty_chunks": True}),
     ):
         form.to_zarr(
             partial,
@@ -92,7 +96,7 @@ def write_version(
             zarr_format=2,
             consolidated=True,
             compute=False,
-            write_empty_chunks=True,  # a chunk without a file is a lost one
+            write_empty_chunks=True,
         )
         if earlier is not None:
             for name, layer in form.data_vars.items():
@@ -127,7 +131,9 @@ def chunks_of(store: Path, variable: str) -> dict[str, int]:
 
 def _encode_as_before(form: xr.Dataset, earlier: Path) -> None:
     """Encode a product as the version before, whose chunks it takes over."""
-    with xr.open_dataset(earlier, engine="zarr", chunks=None, decode_cf=False) as before:
+    with xr.open_dataset(
+        earlier, engine="zarr", chunks=None, decode_cf=False, zarr_format=2
+    ) as before:
         lacking = [str(name) for name in before.data_vars if name not in form.variables]
         new = [str(name) for name in form.data_vars if name not in before.variables]
         if lacking or new:

@@ -42,19 +42,21 @@ def as_classes(layer: xr.Variable, name: str) -> xr.Variable:
     >>> as_classes(flags, "pm25_flag").values
     array([  0, 127], dtype=int8)
     """
-    kind = class_type(layer.attrs)
     if layer.dtype.kind != "f":
         return layer
     lazy = in_blocks(layer, TIME)
-
-    def whole(values: np.ndarray) -> np.ndarray:
-        filled = np.where(np.isnan(values), missing_class(kind), values)
-        check_classes(filled, name, layer.attrs)
-        return filled.astype(kind)
-
     if lazy.chunks is None:
-        return layer.copy(data=whole(layer.values))
-    return layer.copy(data=lazy.data.map_blocks(whole, dtype=kind))
+        return layer.copy(data=_whole(layer.values, name, layer.attrs))
+    kind = class_type(layer.attrs)
+    return layer.copy(data=lazy.data.map_blocks(_whole, name, layer.attrs, dtype=kind))
+
+
+def _whole(values: np.ndarray, name: str, attributes: dict[Any, Any]) -> np.ndarray:
+    """Return classes as integers, of which the largest is that of missing ones."""
+    kind = class_type(attributes)
+    filled = np.where(np.isnan(values), missing_class(kind), values)
+    check_classes(filled, name, attributes)
+    return filled.astype(kind)
 
 
 def check_classes(values: np.ndarray, name: str, attributes: dict[Any, Any]) -> None:

@@ -24,6 +24,7 @@ from aqreanalysis.conventions import DRAW
 from aqreanalysis.product.coordinates import HEIGHT
 from aqreanalysis.product.regions import Region
 from aqreanalysis.product.variables import ProductError
+from aqreanalysis.untrusted import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class FinishedRegions:
     def get(self, number: int, layers: xr.Dataset) -> xr.Dataset | None:
         """Return the layers of a region, or None if it is not finished or not what was stored."""
         path = self._path(number)
-        if not path.exists():
+        if not path.is_file():
             return None
         try:
             # Opened here, since numpy would leave a damaged archive open.
@@ -186,7 +187,7 @@ def remove_interrupted(target: Path) -> None:
 def _journal(folder: Path) -> dict[str, Any]:
     """Return what the journal of a folder says; nothing if it cannot be read."""
     try:
-        stated = json.loads((folder / _JOURNAL).read_text(encoding="utf-8"))
+        stated = json.loads(text_of(folder / _JOURNAL))
     except (OSError, ValueError):
         return {}
     return stated if isinstance(stated, dict) else {}

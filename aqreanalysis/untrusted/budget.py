@@ -1,5 +1,8 @@
 """How much a file may ask for: in proportion to what it is, and never more than there is."""
 
+import stat
+from pathlib import Path
+
 import psutil
 
 #: What any file may become in memory, in bytes, however small it is.
@@ -54,6 +57,42 @@ def refuse_bomb(what: str, expanded: int, stored: int, *, ratio: int = ARCHIVE_R
         raise UnreadableError(
             f"{what} expands from {_size(stored)} to {_size(expanded)}: {_REMEDY}"
         )
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a small file, as what describes a model or a store is.
+
+    Raises
+    ------
+    UnreadableError
+        If it is a pipe, at which a reader would wait for ever, a device or a socket, or larger than
+        any such file is.
+    OSError
+        If there is none, or it is a folder.
+
+    Examples
+    --------
+    >>> text_of(Path("/dev/null"))
+    Traceback (most recent call last):
+    aqreanalysis.untrusted.budget.UnreadableError: null is a pipe, a device or a socket: ...
+    """
+    facts = path.stat()
+    if is_special(facts.st_mode):
+        raise UnreadableError(f"{path.name} is a pipe, a device or a socket: fetch the file anew")
+    if facts.st_size > FREE_BYTES:
+        raise UnreadableError(f"{path.name} has {_size(facts.st_size)} of text: {_REMEDY}")
+    return path.read_text(encoding="utf-8")
+
+
+def is_special(mode: int) -> bool:
+    """Return whether a name with this mode is neither a file nor a folder nor a link.
+
+    Examples
+    --------
+    >>> is_special(Path("/dev/null").stat().st_mode), is_special(Path().stat().st_mode)
+    (True, False)
+    """
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
 def check_size(what: str, needed: int) -> None:

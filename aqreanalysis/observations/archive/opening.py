@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import stat
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.observations.contract import DIMENSIONS, faults_given_ranges
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.variables import listed
-from aqreanalysis.untrusted import check_size
+from aqreanalysis.untrusted import check_size, is_special, text_of
 from aqreanalysis.untrusted.budget import first_line
 
 #: What an array may be made of: numbers and text; others let a stranger's store run a program.
@@ -24,6 +25,8 @@ _COMPRESSORS = (None, "blosc", "zstd", "lz4", "zlib", "gzip")
 _FILTERS: tuple[Any, ...] = (None, [], [{"id": "vlen-utf8"}])
 #: Blocks of an array, and bytes of one: a store may declare more than any network measures.
 _MOST_BLOCKS, _LARGEST_BLOCK = 2**20, 2**30
+#: Bytes of a file: what cannot be compressed becomes a little longer.
+_LARGEST_FILE = _LARGEST_BLOCK + 2**20
 
 
 class ReplacedError(RuntimeError):
@@ -48,7 +51,7 @@ def open_archive(path: Path, chunks: Mapping[str, int] | None = None) -> xr.Data
 
     def opened(store: StoreVersion) -> xr.Dataset:
         check_archive(path)
-        lazy = xr.open_zarr(store, chunks={}, consolidated=True)
+        lazy = xr.open_zarr(store, chunks={}, consolidated=True, zarr_format=2)
         return lazy.assign_coords({name: lazy[name].load() for name in lazy.coords})
 
     try:
@@ -99,10 +102,8 @@ def check_archive(path: Path) -> None:
                 "it has no .zmetadata, so it is no store of this package. Open it with "
                 "xarray.open_zarr and pass the Dataset"
             )
-        links = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_symlink()]
-        if links:
-            raise ValueError(f"it holds links, which are not followed: {listed(links, 3)}")
-        described = json.loads((path / ".zmetadata").read_text())["metadata"]
+        _check_files(path)
+        described = json.loads(text_of(path / ".zmetadata"))["metadata"]
         for name, facts in described.items():
             if name.endswith(".zarray"):
                 _check_array(name.removesuffix("/.zarray"), facts)
@@ -111,6 +112,26 @@ def check_archive(path: Path) -> None:
         if isinstance(error, (KeyError, TypeError, AttributeError, json.JSONDecodeError)):
             words = f"its .zmetadata is damaged ({words}): write it anew"
         raise ObservationError(words, source=path.name) from error
+
+
+def _check_files(path: Path) -> None:
+    """Refuse a store with links, with names at which a reader waits, or with a bomb of a file."""
+    links, special, large = [], [], []
+    for file in path.rglob("*"):
+        facts = file.lstat()
+        if stat.S_ISLNK(facts.st_mode):
+            links.append(file)
+        elif is_special(facts.st_mode):
+            special.append(file)
+        elif facts.st_size > _LARGEST_FILE:
+            large.append(file)
+    for files, words in (
+        (links, "it holds links, which are not followed"),
+        (special, "it holds pipes, devices or sockets, which are not read"),
+        (large, "it holds files larger than any block"),
+    ):
+        if files:
+            raise ValueError(f"{words}: {listed([str(f.relative_to(path)) for f in files], 3)}")
 
 
 def _check_array(name: str, facts: Mapping[str, Any]) -> None:
