@@ -182,7 +182,10 @@ def test_checkers_say_nothing_more_of_a_product(kind: str, tmp_path: Path) -> No
     path = write_netcdf(make(), tmp_path / "product.nc", progress=False)
     for name, left in (("cf:1.11", cf), ("acdd:1.3", acdd)):
         said = [text for _, text in checked(path, name)]
-        known = [next((text for text in {*left} if text in each), each) for each in said]
+        # "part_node_count has no ..." has "node_count has no ..." in it.
+        known = [
+            max((text for text in left if text in each), key=len, default=each) for each in said
+        ]
         assert sorted(known) == sorted(left)
 
 

@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from product_cases import CASES, checked, everything, make_product
 
@@ -12,6 +13,7 @@ from aqreanalysis.product import (
     ProductError,
     checked_metadata,
     open_product,
+    restore_metadata,
     with_metadata,
     write_netcdf,
 )
@@ -154,3 +156,16 @@ def test_the_height_of_the_air_is_nominal_unless_it_is_stated(tmp_path: Path) ->
             assert stated["height"].attrs["axis"] == "Z"
             assert "comment" not in stated["height"].attrs
         assert checked(path, "cf:1.11") == []
+
+
+def test_a_stated_height_is_one_in_metres() -> None:
+    product = make_product()
+    stated = product.assign_coords(height=((), 400.0, {"units": "cm"}))
+    assert restore_metadata(stated)["height"].item() == 4.0
+    for height, words in (
+        (np.nan, "found nan"),
+        ("2 m", "found '2 m'. State a number"),
+        (((), 2.0, {"units": "kg"}), "expected units that convert to 'm'"),
+    ):
+        with pytest.raises(ProductError, match=words):
+            restore_metadata(product.assign_coords(height=height))

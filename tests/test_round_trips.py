@@ -188,6 +188,9 @@ def went_through(path: Path, line: str) -> Path:
         ("cdo -zonmax [ -mergetime a.nc b.nc ] c.nc", "cdo zonmax"),
         ("cdo detrend a.nc b.nc", "cdo detrend"),
         ("cdo timcumsum a.nc b.nc", "cdo timcumsum"),
+        ("cdo inttime,2014-11-01,00:00:00,3hour a.nc b.nc", "cdo inttime"),
+        ("cdo intntime,2 a.nc b.nc", "cdo intntime"),
+        ("cdo mul -ifthen -gtc,0 a.nc b.nc c.nc d.nc", "cdo mul"),
         ("ncdiff a.nc b.nc c.nc", "ncdiff"),
         ("nces -y max a.nc b.nc c.nc", "nces"),
         ("ncap2 -s pm25*=2 a.nc b.nc", "ncap2"),
@@ -207,6 +210,8 @@ def test_what_is_no_estimate_is_refused(path: Path, line: str, words: str) -> No
         "cdo sellonlatbox,115,116,39,40 a.nc sqrt",
         "cdo setattribute,pm25@note=max a.nc b.nc",
         "cdo aexpr,high=pm25>75 a.nc b.nc",
+        "cdo ifthen -gtc,0 mask.nc a.nc b.nc",
+        "cdo -s ifnotthen -lec,0 -selname,sea mask.nc a.nc b.nc",
         "ncap2 -s time@note=1 a.nc b.nc",
         "ncks -d lat,2,5 a.nc b.nc",
     ],
@@ -215,6 +220,14 @@ def test_what_selects_and_joins_is_none_the_less_an_estimate(path: Path, line: s
     with open_product(went_through(path, line)) as opened:
         assert opened["pm25"].attrs["cell_methods"] == "time: mean"
         assert "pm25_flag" in opened
+
+
+@pytest.mark.parametrize("operator", ["ydaymean", "ymonmax", "yhourmean"])
+def test_climatologies_are_called_so(path: Path, operator: str) -> None:
+    climatology = path.with_name("climatology.nc")
+    run("cdo", "-s", operator, path, climatology)
+    with pytest.raises(ProductError, match=r"over y\w+, which is no concentration"):
+        open_product(climatology)
 
 
 def test_local_times_of_cdo_are_refused(path: Path) -> None:
@@ -284,6 +297,35 @@ def test_flags_that_were_regridded_are_left_out(path: Path) -> None:
         assert "pm25_flag" not in opened
         assert "pm25" in opened
         write_netcdf(opened, path.with_name("again.nc"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "stays"),
+    [
+        ("gridboxmean,2,2", False),
+        ("smooth9", False),
+        ("remapbil,{}", False),
+        ("remapnn,{}", True),
+        ("selindexbox,2,4,2,4", True),
+    ],
+)
+@pytest.mark.parametrize("case", ["geographic", "curvilinear"])
+def test_flags_of_several_cells_are_left_out(
+    path: Path, case: str, operator: str, *, stays: bool
+) -> None:
+    product = two_days()
+    shifted = path.with_name("shifted.nc")  # cells of the same size
+    write_netcdf(product.assign_coords(lon=product["lon"] + 0.03).drop_vars("lon_bnds"), shifted)
+    if case == "curvilinear":
+        cells = xr.broadcast(product["lat"], product["lon"])
+        plane = product.drop_vars(["lat", "lon", "lat_bnds", "lon_bnds"]).rename(lat="y", lon="x")
+        named = zip(("lat", "lon"), cells, strict=True)
+        path.unlink()
+        write_netcdf(plane.assign_coords({n: (("y", "x"), c.values) for n, c in named}), path)
+    run("cdo", "-s", operator.format(shifted), path, path.with_name("other.nc"))
+    with open_product(path.with_name("other.nc")) as opened:
+        other_kind = case == "curvilinear" and "lat" in opened.dims
+        assert ("pm25_flag" in opened) is (stays and not other_kind)
 
 
 def test_an_index_is_that_of_its_own_hours_and_cells(path: Path) -> None:
@@ -628,3 +670,15 @@ def test_sets_of_outlooks_are_averaged_by_start(tmp_path: Path) -> None:
         path = write_netcdf(daily, tmp_path / "daily.nc")
     with open_product(path) as opened:
         assert opened["pm25"].attrs["long_name"] == DAILY.format("mean")
+
+
+def test_one_start_of_a_set_is_an_outlook_of_its_own(tmp_path: Path) -> None:
+    observations = synthetic_network(hours=240, seed=0).observations
+    options: Any = {"method": "persistence", "progress": False}
+    several = observations.aqnet.outlook("24h", start=["2020-11-08", "2020-11-09"], **options)
+    second = several.isel(forecast_reference_time=1)
+    with open_product(write_netcdf(second, tmp_path / "second.nc")) as opened:
+        assert opened["pm25"].dims == ("station", "time")
+        assert str(opened["time_bnds"].values[-1, 1])[:13] == "2020-11-10T00"
+        assert opened["pm25"].attrs["cell_methods"] == "time: mean"
+        np.testing.assert_array_equal(opened["lead_time"], several["lead_time"])

@@ -37,7 +37,9 @@ from aqreanalysis.product.kinds import check_kinds
 from aqreanalysis.product.statistics import (
     AVERAGING,
     of_an_index,
+    refuse_other_values,
     restate_statistics,
+    weighed_cells,
     without_marks_of_joining,
 )
 from aqreanalysis.product.times import is_set, periods_of
@@ -134,6 +136,7 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
         )
     _refuse_other_names(product)
     check_kinds(product, layout)
+    refuse_other_values(product)
     product = without_marks_of_joining(product)
     by_nco = TIME in product.variables and "cell_methods" in product[TIME].attrs
     restored = _without_regridded_flags(restore_coordinates(product), layout)
@@ -371,7 +374,7 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
 
     A flag that was interpolated is none; the file still states the size of the cells before.
     """
-    if layout in (*_SERIES, "curvilinear"):
+    if layout in _SERIES:
         return product
     flags = [
         str(name)
@@ -379,12 +382,14 @@ def _without_regridded_flags(product: xr.Dataset, layout: Layout) -> xr.Dataset:
         if are_classes(layer.attrs) or of_an_index(str(name))
     ]
     now = _resolution(product, layout)
-    if not flags or all(
+    # Cells of a curvilinear grid differ, so that a part of it has other sizes than the whole.
+    same = layout == "curvilinear" or all(
         _same_size(str(product.attrs.get(name, size)), size) for name, size in now.items()
-    ):
+    )
+    if not flags or (same and not weighed_cells(product.attrs.get("history", ""))):
         return product
     _logger.warning(
-        "the cells of the product were %s and are %s: %s was interpolated, and is left out",
+        "the cells of the product were %s and are %s: %s went through other cells and is left out",
         *(", ".join(sizes.values()) for sizes in ({k: product.attrs.get(k, "") for k in now}, now)),
         ", ".join(flags),
     )

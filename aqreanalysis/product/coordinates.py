@@ -226,12 +226,27 @@ def _with_height(product: xr.Dataset) -> xr.Dataset:
     if not heights and HEIGHT in product.variables:
         return product  # another variable of that name
     stated = product.variables[heights[0]] if heights else None
-    height = np.float64(_NOMINAL_HEIGHT_M if stated is None else stated.values)
+    height = _NOMINAL_HEIGHT_M if stated is None else _metres(stated, heights[0])
     attributes = dict(_HEIGHT)
     if stated is None or stated.attrs.get("comment") == _NOMINAL:
         attributes["comment"] = _NOMINAL
-    one = coordinate((), np.array(height), attributes)
+    one = coordinate((), np.array(height, np.float64), attributes)
     return product.drop_vars(heights).assign_coords({HEIGHT: one})
+
+
+def _metres(height: xr.Variable, name: str) -> float:
+    """Return a stated height in metres."""
+    value = height.values
+    try:
+        factor, offset = linear_conversion(str(height.attrs.get("units", "m")), "m", name)
+    except ObservationError as error:
+        raise ProductError(f"the height of the air: {error}") from error
+    if value.dtype.kind not in "fiu" or not np.isfinite(value):
+        raise ProductError(
+            f"{name} is how many metres above the ground the air is; found {value.item()!r}. State "
+            f"a number, product.assign_coords({name}=3.0), or leave it out"
+        )
+    return float(value * factor + offset)
 
 
 def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:

@@ -34,7 +34,14 @@ _NO_ESTIMATES = re.compile(
     r"|y?(hour|day|mon|seas|year)(add|sub|mul|div)|(mul|div)dp[my]|(y?(day|mon))?(eq|ne|[lg][et])c?"
     r"|(ens|fld|zon|mer|vert|vars)(mean|avg|max|min|sum|std1?|var1?|range|pctl|skew|kurt|median|int)"
     r"|timcumsum|detrend|(add|sub)?trend|regres|consec\w+"
-    r"|hist\w+|(fld|tim)(cor|covar)|filter|(high|low|band)pass|wct|eof\w*|fourier"
+    r"|hist\w+|(fld|tim)(cor|covar)|filter|(high|low|band)pass|wct|eof\w*|fourier|intn?time|intyear"
+)
+#: Comparisons, and operators of CDO of which these are the first input: the cells that stay.
+_COMPARISONS = re.compile(r"(eq|ne|[lg][et])c?|not|exprf?")
+_MASKING = {"ifthen", "ifthenc", "ifnotthen", "ifnotthenc", "ifthenelse"}
+#: Operators of CDO that weigh values of several cells, of which flags have no mean.
+_WEIGHING = re.compile(
+    r"remap(?!nn$|laf$)\w*|gen(?!nn$|laf$)\w*|gridbox\w+|smooth9?|fillmiss2?|setmisstodis|intgrid\w*"
 )
 _PROGRAMS = (
     "ncbo",
@@ -140,8 +147,6 @@ def restate_statistics(product: xr.Dataset, *, by_nco: bool = False) -> xr.Datas
         return product
     step, operations = _step_hours(product), operations_in(product.attrs.get("history", ""))
     before = _hours_before(product)
-    if before:
-        _refuse_other_values(product.attrs.get("history", ""))
     marked = any(
         "cell_methods" in layer.attrs and TIME in layer.dims
         for name, layer in product.data_vars.items()
@@ -224,14 +229,53 @@ def _operators(words: Sequence[str]) -> list[str]:
     return operators
 
 
-def _refuse_other_values(history: Any) -> None:
-    """Refuse what another program has computed that is no estimate, such as a difference."""
+def weighed_cells(history: Any) -> bool:
+    """Return whether CDO has made values of several cells each since the package wrote a history.
+
+    Examples
+    --------
+    >>> weighed_cells("Mon Jan 01 2024: cdo gridboxmean,2,2 a.nc b.nc")
+    True
+    """
+    calls = (line.split() for line in _foreign_lines(history))
+    operators = (word for words in calls if "cdo" in words for word in _operators(words))
+    return any(_WEIGHING.fullmatch(word) for word in operators)
+
+
+def refuse_other_values(product: xr.Dataset) -> None:
+    """Refuse what another program has computed that is no estimate, such as a difference.
+
+    Raises
+    ------
+    ProductError
+        What it went through, and what can be done.
+
+    Examples
+    --------
+    >>> line = "Mon Jan 01 2024: cdo sub a.nc b.nc c.nc"
+    >>> attributes = {"time_coverage_resolution": "PT1H", "history": line}
+    >>> refuse_other_values(xr.Dataset(attrs=attributes))
+    Traceback (most recent call last):
+        ...
+    aqreanalysis.product.variables.ProductError: it went through cdo sub, so that its layers are ...
+    """
+    if is_set(product) or not _hours_before(product):
+        return
+    history = product.attrs.get("history", "")
+    for method, over in operations_in(history):
+        if _is_climatology(over):
+            raise _no_concentration("the product", f"{method} over {over}")
     for line in _foreign_lines(history):
         words = line.split()
         made = [f"{word}" for word in words if word in _PROGRAMS]
         if "cdo" in words:
             operators = _operators(words)
-            made = [f"cdo {word}" for word in operators if _NO_ESTIMATES.fullmatch(word)]
+            masks = not _MASKING.isdisjoint(operators)
+            made = [
+                f"cdo {word}"
+                for word in operators
+                if _NO_ESTIMATES.fullmatch(word) and not (masks and _COMPARISONS.fullmatch(word))
+            ]
             if "shifttime" in operators:
                 raise ProductError(
                     "its times were shifted (cdo shifttime), and times are in UTC. Shift them "
@@ -245,8 +289,22 @@ def _refuse_other_values(history: Any) -> None:
                 f"it went through {' and '.join(made)}, so that its layers are not what their "
                 "names say, estimates of a place and period. Give them other names, as cdo "
                 "chname,pm25,difference, and open the file with xarray; means over districts are "
-                "those of product.aqnet.zones"
+                "those of product.aqnet.zones, and cells are masked by cdo ifthen"
             )
+
+
+def _is_climatology(over: str) -> bool:
+    """Return whether an operation of CDO is over the same days or months of several years."""
+    return over.startswith("y") and over != "year"
+
+
+def _no_concentration(name: str, what: str) -> ProductError:
+    """Return the error for values that a pollutant has in no period."""
+    other = "pm25" if name == "the product" else name
+    return ProductError(
+        f"{name} went through a {what}, which is no concentration of a period. Take "
+        f"another name, product.rename({other}=...), and write it with xarray."
+    )
 
 
 def _over_time(line: str) -> bool:
@@ -311,13 +369,9 @@ def _described(
 ) -> xr.Dataset:
     """Return the product with a pollutant described as what was made of its hours."""
     for method, over in made:
-        climatology = over.startswith("y") and over != "year"
-        if method not in _CONCENTRATIONS or climatology:
+        if method not in _CONCENTRATIONS or _is_climatology(over):
             what = f"{method.replace('_', ' ')} over {over or f'{step:g} h'}"
-            raise ProductError(
-                f"{name} went through a {what}, which is no concentration of a period. Take "
-                f"another name, product.rename({name}=...), and write it with xarray."
-            )
+            raise _no_concentration(name, what)
     attributes = dict(product[name].attrs)
     attributes |= {
         "cell_methods": _cell_methods(attributes, made, own),

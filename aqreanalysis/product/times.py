@@ -43,6 +43,8 @@ def labelled_bounds(labels: np.ndarray, time_label: str, step_hours: float) -> n
 
 def restore_periods(product: xr.Dataset) -> xr.Dataset:
     """Return the product with ``time`` and ``time_bnds``; a single hour becomes a dimension."""
+    if LEAD in product.dims and product[TIME].dims == (LEAD,):  # one start of a set of outlooks
+        product = product.swap_dims({LEAD: TIME})
     product = product if TIME in product.dims else _with_time_dimension(product)
     labels, bounds, label, step = _averaging_periods(product)
     long_name = product[TIME].attrs.get("long_name", "")
