@@ -308,10 +308,12 @@ while True:
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout.readline() == "replacing\n"
-        for _ in range(20):
-            assert Reanalyser.load(folder).variable == "pm25"
-        process.kill()
+        try:
+            assert process.stdout.readline() == "replacing\n"
+            for _ in range(20):
+                assert Reanalyser.load(folder).variable == "pm25"
+        finally:  # or a failure would wait for ever
+            process.kill()
 
 
 def test_a_model_whose_replacement_was_killed_between_two_renames_is_found(model, folder):

@@ -121,7 +121,7 @@ class ModelFolder:
             before = self._identity(folder)
             try:
                 loaded = load(folder)
-            except SavedModelError:
+            except (SavedModelError, OSError):
                 if self._identity(folder) == before:
                     raise
             else:
@@ -174,13 +174,16 @@ class ModelFolder:
                 f"{folder / self.description} does not fit its weights: {error}"
             ) from error
 
-    def _identity(self, folder: Path) -> tuple[int, int] | None:
-        """Return what tells a folder from one that takes its place; None where there is none."""
+    def _identity(self, folder: Path) -> tuple[int, ...] | None:
+        """Return what tells a folder from one that takes its place; None where there is none.
+
+        A number of a file alone does not: one that was removed leaves it to the next.
+        """
         try:
             status = (folder / self.description).stat()
         except OSError:
             return None
-        return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino, status.st_mtime_ns
 
     def _listed(self) -> tuple[str, ...]:
         """Return the names of the files of which the description has the sha256."""
