@@ -176,7 +176,7 @@ def test_a_missing_covariate_counts_as_its_mean_and_is_told(caplog):
     caplog.clear()
     with caplog.at_level(logging.WARNING, "aqreanalysis"):
         Trend.of(background, columns, np.arange(144.0).reshape(3, 48))
-    assert "'height' is missing at 48 of 144 measurements (1 stations)" in caplog.text
+    assert "'height' is missing at 48 of 144 measurements (1 station)" in caplog.text
 
 
 def test_a_background_of_elsewhere_is_refused_before_training(network):

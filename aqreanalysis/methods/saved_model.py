@@ -21,8 +21,9 @@ WEIGHTS = "weights.safetensors"
 FileWriter = Callable[[Path], object]
 #: Key of the sha256 of all else that a description says.
 _FACTS_SUM = "facts_sha256"
-#: How often a model is read again that another process replaces meanwhile, after a pause.
-_ATTEMPTS, _PAUSE_SECONDS = 50, 0.1
+#: How long a model is read again and again that other processes replace meanwhile, and the longest
+#: pause in between.
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 30.0, 0.1
 _Model = TypeVar("_Model")
 
 
@@ -115,9 +116,8 @@ class ModelFolder:
         SavedModelError
             As the function raises it of a folder that stays as it is.
         """
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311, no secret
+        begin = time.monotonic()
+        while time.monotonic() < begin + _PATIENCE_SECONDS:
             before = self._identity(folder)
             try:
                 loaded = load(folder)
@@ -127,6 +127,7 @@ class ModelFolder:
             else:
                 if self._identity(folder) == before:
                     return loaded
+            time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311, no secret
         raise SavedModelError(f"{folder} is being replaced again and again; try later")
 
     def facts_of(self, folder: Path) -> dict[str, Any]:
