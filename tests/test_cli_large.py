@@ -45,7 +45,7 @@ def test_an_interrupted_run_is_resumed(folder, run, monkeypatch):  # noqa: F811
 def test_blocks_are_computed_on_a_cluster_and_stored_as_zarr(folder, run):  # noqa: F811
     reanalyse(run, *GRID)
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
         status, out, _ = run(
             "reanalyse", "obs.csv", "-o", "out.zarr", "--method", "idw", *GRID,
