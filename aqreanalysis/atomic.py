@@ -243,6 +243,23 @@ def earlier_of(target: Path) -> Path:
     return target.with_name(f".{shown_name(target)}.earlier")
 
 
+def identity_of(file: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that takes its name: inode, and time of change in ns.
+
+    A removed file leaves its inode to the next one. None where there is no file.
+
+    Examples
+    --------
+    >>> identity_of(Path("none.json")) is None
+    True
+    """
+    try:
+        facts = file.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
+
+
 def _prefix(target: Path) -> str:
     """Return how the names of a target's partial folders begin."""
     return f".{shown_name(target)}.partial-"

@@ -20,6 +20,9 @@ CATEGORY = "category"
 #: Units of every concentration after reading.
 CONCENTRATION_UNITS = "ug m-3"
 
+#: Hours of the longest span of time, a hundred years: more is a slip, and beyond
+#: what stamps can hold.
+CENTURY_HOURS = 876_600.0
 #: Share of a period's hours that its mean needs; the data capture asked for by EU and US EPA rules.
 MINIMUM_CAPTURE = 0.75
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from aqreanalysis.atomic import atomic_folder, clean
+from aqreanalysis.atomic import atomic_folder, clean, identity_of
 from aqreanalysis.untrusted import text_of
 
 WEIGHTS = "weights.safetensors"
@@ -118,14 +118,14 @@ class ModelFolder:
         """
         begin = time.monotonic()
         while time.monotonic() < begin + _PATIENCE_SECONDS:
-            before = self._identity(folder)
+            before = identity_of(folder / self.description)
             try:
                 loaded = load(folder)
             except (SavedModelError, OSError):
-                if self._identity(folder) == before:
+                if identity_of(folder / self.description) == before:
                     raise
             else:
-                if self._identity(folder) == before:
+                if identity_of(folder / self.description) == before:
                     return loaded
             time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311, no secret
         raise SavedModelError(f"{folder} is being replaced again and again; try later")
@@ -174,17 +174,6 @@ class ModelFolder:
             raise SavedModelError(
                 f"{folder / self.description} does not fit its weights: {error}"
             ) from error
-
-    def _identity(self, folder: Path) -> tuple[int, ...] | None:
-        """Return what tells a folder from one that takes its place; None where there is none.
-
-        A number of a file alone does not: one that was removed leaves it to the next.
-        """
-        try:
-            status = (folder / self.description).stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino, status.st_mtime_ns
 
     def _listed(self) -> tuple[str, ...]:
         """Return the names of the files of which the description has the sha256."""

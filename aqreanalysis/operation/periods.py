@@ -6,7 +6,7 @@ from typing import Self
 
 import xarray as xr
 
-from aqreanalysis.conventions import TIME
+from aqreanalysis.conventions import CENTURY_HOURS, TIME
 from aqreanalysis.methods.neural.batches import clock_of
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.observations import step_hours
@@ -17,8 +17,6 @@ from aqreanalysis.operation.measurements import JUDGED_HOURS
 Duration = str | float
 #: Hours by which measurements may be late and count fully, by default.
 LATE_HOURS = 48.0
-#: Hours of the longest duration, a hundred years: more is a slip, and beyond what stamps can hold.
-LONGEST_HOURS = 876_600.0
 #: Hours between a store and newer measurements beyond which something is wrong.
 LONGEST_GAP_HOURS = 31 * 24.0
 
@@ -45,9 +43,9 @@ def hours_of(name: str, span: Duration | None) -> float | None:
         if parts is None:
             raise ValueError(f"{name} is a duration such as 54h, 5d or 2w; found {span!r}")
         hours = float(parts[1]) * {"h": 1, "d": 24, "w": 168}[parts[2]]
-    if not 0 < hours <= LONGEST_HOURS:
+    if not 0 < hours <= CENTURY_HOURS:
         raise ValueError(
-            f"{name} is more than 0 h and at most 100 years ({LONGEST_HOURS:.0f} h); found "
+            f"{name} is more than 0 h and at most 100 years ({CENTURY_HOURS:.0f} h); found "
             f"{str(span)[:40]!r}"
         )
     return hours

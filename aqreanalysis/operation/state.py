@@ -50,9 +50,20 @@ def state_of(store: str | os.PathLike[str]) -> str:
     return "; ".join(parts)
 
 
+def lock_of(target: Path) -> Path:
+    """Return the file that a run which updates a store has locked.
+
+    Examples
+    --------
+    >>> lock_of(Path("pm25.zarr")).name
+    '.pm25.zarr.lock'
+    """
+    return target.with_name(f".{shown_name(target)}.lock")
+
+
 def _is_locked(target: Path) -> bool:
     """Return whether a run has the lock of a store."""
-    file = target.with_name(f".{shown_name(target)}.lock")
+    file = lock_of(target)
     if not file.exists():
         return False
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import xarray as xr
 from filelock import FileLock
 
-from aqreanalysis.atomic import clean, explained, shown_name
+from aqreanalysis.atomic import clean, explained
 from aqreanalysis.conventions import TIME
 from aqreanalysis.foreign.background import BackgroundField
 from aqreanalysis.foreign.files import Source
@@ -33,6 +33,7 @@ from aqreanalysis.operation.periods import Duration, Periods, hours_of
 from aqreanalysis.operation.request import in_words, request_of, target_of_store
 from aqreanalysis.operation.result import UpdateResult
 from aqreanalysis.operation.run import Run
+from aqreanalysis.operation.state import lock_of
 from aqreanalysis.predictive import Statistic, check_quantiles, check_statistic
 from aqreanalysis.product import ProductError, check_store, checked_metadata
 from aqreanalysis.product.resuming import lock_or_refuse
@@ -255,7 +256,7 @@ def update(
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
     """Let no other run update a store meanwhile; the file of the lock stays beside it."""
-    lock = FileLock(target.with_name(f".{shown_name(target)}.lock"), thread_local=False)
+    lock = FileLock(lock_of(target), thread_local=False)
     try:
         with explained(target, ProductError):
             lock_or_refuse(lock, target)

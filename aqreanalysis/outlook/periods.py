@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, counted
+from aqreanalysis.conventions import CENTURY_HOURS, STATION, TIME, counted
 from aqreanalysis.observations import selected_hours, step_hours, time_bounds, values_of
 
 logger = logging.getLogger(__name__)
 
-#: Hours between the starts of a set: less and more are slips, or beyond what stamps can hold.
-MINUTE_HOURS, CENTURY_HOURS = 1 / 60, 876_600.0
+#: Fewest hours between the starts of a set: less is a slip.
+MINUTE_HOURS = 1 / 60
 #: Least hours of history before a start.
 LEAST_HISTORY_HOURS = 24
 #: Share of the hours, at the end, that a model is validated on, where no period is named.

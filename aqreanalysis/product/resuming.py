@@ -249,10 +249,9 @@ def product_digest(product: xr.Dataset, cuts: Sequence[Region], **options: Any) 
     False
     """
     digest = hashlib.sha256(f"format {FORMAT}".encode())
-    counted = {
-        str(n): v for n, v in product.variables.items() if n != HEIGHT
-    }  # not of all versions
-    for name, layer in sorted(counted.items()):
+    for name, layer in sorted(product.variables.items(), key=lambda item: str(item[0])):
+        if name == HEIGHT:  # products of earlier versions have none
+            continue
         digest.update(f"{name} {layer.dims} {layer.shape} {_kind(layer.dtype)}".encode())
         if layer.chunks is None:
             digest.update(layer.values.astype(_kind(layer.dtype)).tobytes())

@@ -267,7 +267,7 @@ def refuse_other_values(product: xr.Dataset) -> None:
             raise _no_concentration("the product", f"{method} over {over}")
     for line in _foreign_lines(history):
         words = line.split()
-        made = [f"{word}" for word in words if word in _PROGRAMS]
+        made = [word for word in words if word in _PROGRAMS]
         if "cdo" in words:
             operators = _operators(words)
             masks = not _MASKING.isdisjoint(operators)

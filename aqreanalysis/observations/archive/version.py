@@ -10,7 +10,7 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from aqreanalysis.atomic import earlier_of
+from aqreanalysis.atomic import earlier_of, identity_of
 from aqreanalysis.observations.archive.opening import ReplacedError
 
 #: How often a store is opened anew that is replaced while it is opened.
@@ -113,8 +113,4 @@ def open_version(path: Path, opened: Callable[[StoreVersion], xr.Dataset]) -> xr
 
 def _identity(folder: Path) -> Identity | None:
     """Return what tells the version in a folder from others; None if there is no store."""
-    try:
-        facts = (folder / ".zmetadata").stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns
+    return identity_of(folder / ".zmetadata")
