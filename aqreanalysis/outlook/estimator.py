@@ -99,7 +99,8 @@ class Outlook:
         it; it is removed when the model is saved.
     between : Method, optional
         A fitted method that interpolates forecasts between stations. By default the covariance of
-        a `Reanalyser` is learned in seconds, from three stations on.
+        a `Reanalyser` is learned from three stations on, when an outlook is first wanted elsewhere
+        than at stations that report.
 
     Attributes
     ----------
@@ -141,7 +142,8 @@ class Outlook:
         self.covariates = None if covariates is None else tuple(covariates)
         self.seed, self.progress = seed, progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
-        self.between = self._given = between
+        self._between = self._given = between
+        self._learned_from: xr.Dataset | None = None  # until the covariance is needed
         self._state: OutlookState | None = None
 
     def __repr__(self) -> str:
@@ -175,6 +177,16 @@ class Outlook:
         """Where the method is described."""
         return self._methods[self.name].references
 
+    @property
+    def between(self) -> Method | None:
+        """What interpolates forecasts between stations; None with fewer than three of them."""
+        if self._between is None and self._learned_from is not None:
+            quick = Schedule(updates=0)
+            between = Reanalyser(schedule=quick, seed=self.seed, progress=self.progress)
+            self._between = between.fit(self._learned_from, self.variable)
+            self._learned_from = None
+        return self._between
+
     def fit(
         self, observations: xr.Dataset, variable: str, *, validation: slice | None = None
     ) -> Self:
@@ -207,11 +219,9 @@ class Outlook:
         seasons = clock_of(learned_from)[0].seasons
         inputs = ForecastInputs.of(used, scaling, leads=leads, seasons=seasons)
         trained = self._train(inputs, scaling.variable, first, step_hours(used), variable)
-        self.between = self._given
-        if self.between is None and used.sizes[STATION] >= FEWEST_STATIONS:
-            quick = Schedule(updates=0)
-            between = Reanalyser(schedule=quick, seed=self.seed, progress=self.progress)
-            self.between = between.fit(learned_from, variable)
+        self._between = self._given
+        enough = self._given is None and used.sizes[STATION] >= FEWEST_STATIONS
+        self._learned_from = learned_from if enough else None
         facts = self._facts(used, variable, first, scaling)
         facts |= {"seasons": seasons, "scores": trained.scores}
         self._state = OutlookState(
@@ -286,11 +296,13 @@ class Outlook:
         longest = state.configuration.leads
         leads = longest if horizon is None else horizon_steps(horizon, step, longest)
         columns = start_columns(observations, start)
+        forecast = self.issue(observations, columns, attention=attention)
+        elsewhere = at is not None or not forecast.reported.all()
         return forecast_product(
-            self.issue(observations, columns, attention=attention),
+            forecast,
             observations,
             Request(variable, leads, at, statistic, quantiles),
-            between=self.between,
+            between=self.between if elsewhere else None,
             method=self.name,
             settings={**self.settings, "horizon_hours": leads * step},
             references=self.references,
@@ -330,7 +342,7 @@ class Outlook:
             covariates=facts["asked"],
             seed=facts["seed"],
         )
-        loaded._state, loaded.between = state, between
+        loaded._state, loaded._between = state, between
         return loaded
 
     def issue(

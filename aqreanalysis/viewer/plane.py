@@ -1,6 +1,7 @@
 """The plane of a projection, in which a viewer's map is laid out instead of the web's Mercator."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -43,13 +44,13 @@ class Plane:
     def place(self, longitude: Any, latitude: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return x and y, metres, of positions in degrees; infinite where there are none."""
         turned = (np.asarray(longitude, np.float64) + 180) % 360 - 180
-        x, y = self._from_degrees().transform(turned, latitude)
+        x, y = self._from_degrees.transform(turned, latitude)
         return np.asarray(x) * self.metres, np.asarray(y) * self.metres
 
     def degrees(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return longitude and latitude of places in metres; infinite where there are none."""
         ends = np.asarray(x, np.float64) / self.metres, np.asarray(y, np.float64) / self.metres
-        longitude, latitude = self._from_degrees().transform(*ends, direction="INVERSE")
+        longitude, latitude = self._from_degrees.transform(*ends, direction="INVERSE")
         return np.asarray(longitude), np.asarray(latitude)
 
     def window(self, box: Region) -> Region:
@@ -71,8 +72,9 @@ class Plane:
             west, east = -180.0, 180.0
         return middle + west, middle + east, float(latitude.min()), float(latitude.max())
 
+    @cached_property
     def _from_degrees(self) -> Any:
-        """Return what projects positions on WGS 84."""
+        """What projects positions on WGS 84; to make it takes longer than to project a coast."""
         import pyproj
 
         return pyproj.Transformer.from_crs("EPSG:4326", self.crs, always_xy=True)
