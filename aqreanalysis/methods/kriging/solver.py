@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 Array = TypeVar("Array", np.ndarray, "Tensor")
 
-#: Relative variance on the diagonal that keeps two stations at one place from a singular system.
+#: Relative variance on the diagonal that keeps two stations at one place from a singular system:
+#: the least that a measurement errs.
 JITTER = 1e-6
 #: Numbers in one batch of inverted matrices, 32 MB in float64.
 BATCH_NUMBERS = 1 << 22
@@ -291,7 +292,7 @@ def _combined(
     multiplier = xp.where(some, 1 - simple.sum(-1), 0.0) / xp.where(some, total, 1.0)
     weight = simple + multiplier[..., None] * ones
     variance = sill - (weight * vector).sum(-1) + multiplier
-    return Weights(weight, variance.clip(0.0))
+    return Weights(weight, variance.clip(JITTER * sill))
 
 
 def _without_missing(matrix: Array, valid: Array) -> Array:
