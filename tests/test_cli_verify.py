@@ -49,7 +49,7 @@ def test_stations_become_a_report_and_a_row_for_each_method(stations, run, tmp_p
 
 def test_attributes_of_places_go_to_methods_by_name(stations, run, caplog):
     status, _, err = run(
-        "verify", stations, "-o", "report.html", "--methods", METHODS, "--folds", 3,
+        "verify", stations, "-o", "report.html", "--methods", METHODS, "--folds", 2,
         "--geography", "altitude,distance_to_coast",
     )  # fmt: skip
     assert status == 0, err

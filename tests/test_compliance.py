@@ -16,6 +16,7 @@ import xarray as xr
 from product_cases import checked, everything
 
 import aqreanalysis as aqr
+from aqreanalysis.outlook import Outlook, fit_outlook
 from aqreanalysis.product import with_metadata, write_netcdf
 
 #: CF has no name for a distance to stations.
@@ -48,8 +49,13 @@ def drawn(at: bool = False) -> xr.Dataset:
 
 
 @cache
+def persistence() -> Outlook:
+    return fit_outlook(observations(), "24h", start=FIRST, method="persistence", progress=False)
+
+
+@cache
 def outlooks(**options: Any) -> xr.Dataset:
-    usual = {"method": "persistence", "progress": False, "metadata": everything()}
+    usual = {"method": persistence(), "metadata": everything()}
     return observations().aqnet.outlook("24h", **usual, **options)
 
 
@@ -77,6 +83,7 @@ def polar() -> xr.Dataset:
     return north.aqnet.reanalyse("pm25", metadata=everything(), **options)
 
 
+@cache
 def filled() -> xr.Dataset:
     return with_metadata(observations().aqnet.fill("pm25", progress=False), everything())
 

@@ -1,6 +1,7 @@
 """What is derived from hourly fields: probabilities of exceedance and air-quality indices."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from aqreanalysis.derived import INDICES, aggregate, air_quality_index, exceedan
 from aqreanalysis.methods.persistence import persistence
 from aqreanalysis.observations import values_of
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
+
+QUICK = aqr.Schedule(covariance_updates=5, updates=0)
 
 
 def series(values, variable="pm25", *, step=1):
@@ -554,17 +557,23 @@ def test_an_index_of_draws_has_probabilities_of_its_categories(drawn):
     assert "draw" not in layers.index_category.dims
 
 
+@cache
+def outlook_from(*starts):
+    """Return two days from each start. What is learned is from the hours before the first."""
+    obs = aqr.synthetic_network(hours=240, seed=0).observations
+    start = list(starts) if len(starts) > 1 else starts[0]
+    return obs.aqnet.outlook("48h", start=start, method="persistence", progress=False).load()
+
+
 @pytest.mark.parametrize("index", INDICES)
 def test_each_start_of_a_set_of_outlooks_has_an_index_of_its_own(index, tmp_path):
-    obs = aqr.synthetic_network(hours=240, seed=0).observations
-    options = {"method": "persistence", "progress": False}
     starts = ["2020-11-08", "2020-11-08T12:00"]
-    several = obs.aqnet.outlook("48h", start=starts, **options).aqnet.index(index)
+    several = outlook_from(*starts).aqnet.index(index)
     path = several.aqnet.to_netcdf(tmp_path / "index.nc")
     with aqr.open_product(path) as opened:
         assert opened.index_category.attrs["flag_meanings"].startswith("no_index ")
         for number, start in enumerate(starts):
-            alone = obs.aqnet.outlook("48h", start=start, **options).aqnet.index(index)
+            alone = outlook_from(start).aqnet.index(index)
             ours = opened.index_category.isel(forecast_reference_time=number)
             ours = ours.sel(station=alone.station).transpose("station", "lead_time")
             np.testing.assert_array_equal(ours, alone.index_category.transpose("station", "time"))
@@ -575,13 +584,11 @@ def test_each_start_of_a_set_of_outlooks_has_an_index_of_its_own(index, tmp_path
     ("statistic", "layer"), [("max", "pm25"), ("hours_above", "pm25_hours_above_35")]
 )
 def test_each_start_of_a_set_of_outlooks_has_statistics_of_its_own(statistic, layer):
-    obs = aqr.synthetic_network(hours=240, seed=0).observations
-    options = {"method": "persistence", "progress": False}
     asked = {"statistic": statistic, "limit": 35.0 if statistic == "hours_above" else None}
     starts = ["2020-11-08", "2020-11-09"]
-    several = obs.aqnet.outlook("48h", start=starts, **options).aqnet.aggregate("day", **asked)
+    several = outlook_from(*starts).aqnet.aggregate("day", **asked)
     # Both learn what was before the first start.
-    first = obs.aqnet.outlook("48h", start=starts[0], **options).aqnet.aggregate("day", **asked)
+    first = outlook_from(starts[0]).aqnet.aggregate("day", **asked)
     ours = several[layer].isel(forecast_reference_time=0).sel(station=first.station)
     ours = ours.transpose("station", "lead_time")
     np.testing.assert_allclose(ours, first[layer].transpose("station", "time"), rtol=1e-5)
@@ -608,7 +615,8 @@ def test_daily_means_of_a_file_are_verified(days, tmp_path):
 
 def test_means_of_filled_observations_are_complete():
     obs = aqr.synthetic_network(hours=72, seed=0).observations
-    daily = obs.aqnet.fill("pm25", quality="ignore", progress=False).aqnet.aggregate("day")
+    model = aqr.Reanalyser(schedule=QUICK, progress=False).fit(obs, "pm25")
+    daily = obs.aqnet.fill("pm25", method=model, quality="ignore").aqnet.aggregate("day")
     assert float(daily.pm25.notnull().mean()) > 0.99
     measured = obs.aqnet.aggregate("day", capture=1).pm25
     np.testing.assert_allclose(daily.pm25.where(measured.notnull()), measured, rtol=1e-5)

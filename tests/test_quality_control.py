@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from report_cases import HOSTILE
 
+from aqreanalysis import Reanalyser, Schedule
 from aqreanalysis.methods.covariates import ABOUT_OTHERS
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
@@ -402,11 +403,13 @@ def test_a_product_is_verified_by_what_is_usable(coded):
 
 
 def test_what_is_left_out_is_filled_and_told(coded):
-    filled = coded.aqnet.fill(progress=False)
+    quick = Schedule(covariance_updates=5, updates=0)
+    model = Reanalyser(schedule=quick, progress=False).fit(coded, "pm25")
+    filled = coded.aqnet.fill(method=model)
     assert float(filled.pm25.min()) > 0
     assert (filled.pm25_origin.values[2, 100:400:10] == 1).all()
     assert "quality=mask: 30 of" in filled.attrs["history"]
-    assert float(coded.aqnet.fill(progress=False, quality="flag").pm25.min()) == -99
+    assert float(coded.aqnet.fill(method=model, quality="flag").pm25.min()) == -99
 
 
 def test_an_outlook_does_not_start_from_what_is_left_out(coded):

@@ -144,14 +144,15 @@ def totals(
 def scored(sums: xr.Dataset) -> xr.Dataset:
     """Return the scores of sums."""
     units = str(sums.attrs.get("units", ""))
+    bare = sums.drop_vars(list(sums.coords))  # all have the same labels: nothing is to be aligned
     scores = {
-        name: metric.formula(sums).assign_attrs(
+        name: metric.formula(bare).assign_attrs(
             long_name=metric.long_name, units=units if metric.dimensional else "1"
         )
         for name, metric in METRICS.items()
         if "hits" in sums or not metric.of_events
     }
-    return xr.Dataset(scores).assign_attrs(sums.attrs)
+    return xr.Dataset(scores, sums.coords, sums.attrs)
 
 
 def weights_of(statistics: xr.Dataset, by: By | None) -> xr.DataArray | None:
