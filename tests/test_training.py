@@ -333,6 +333,9 @@ def test_a_gain_counts_as_far_as_its_stations_prove_it():
     assert even.proven_gain(kriging) == pytest.approx(0.10)
     assert by_luck.proven_gain(kriging) == -np.inf
     assert at_a_price.proven_gain(kriging) == -np.inf  # one score gains, the other loses
+    too_little = validated([[3.984, 0.996]] * 4)
+    assert too_little.proven_gain(kriging) == -np.inf
+    assert validated([[3.976, 0.994]] * 4).proven_gain(kriging) == pytest.approx(0.006)
     assert validated([[np.nan, np.nan]] * 4).proven_gain(kriging) == -np.inf
     assert kriging.proven_gain(kriging) == 0
 

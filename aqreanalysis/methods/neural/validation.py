@@ -28,6 +28,8 @@ from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
 
 #: Level of the interval that a gain must exceed, and rounding error that is no loss.
 ONE_SIDED, NOTHING = 0.99, 1e-9
+#: Mean relative gain below which a network is not worth its time.
+LEAST_GAIN = 0.005
 #: Shares of the learned correction of kriging that are tried at each validation; with none of it
 #: the spread alone is learned.
 DEPARTURES = (0.0, 0.5, 1.0)
@@ -212,10 +214,11 @@ class Validated(NamedTuple):
     by_station: np.ndarray  # (station, score): MAE, mean squared error and CRPS, of the root
 
     def proven_gain(self, kriging: "Validated") -> float:
-        """Return the relative gain that hidden stations prove; -inf where they prove a loss.
+        """Return the relative gain that hidden stations prove; -inf where they prove none.
 
         Each score's gain is the lower end of its one-sided 99 % interval over the stations
-        (Student 1908): many candidates are looked at. The mean of them counts if none is a loss.
+        (Student 1908, which a bootstrap of few stations is too narrow for): many candidates are
+        tried. The mean of them counts if none is a loss and the mean gain is `LEAST_GAIN` or more.
         A few stations prove little, so that a small network keeps close to kriging. The errors are
         those of the root: in concentration the squared error hangs on a few fires and fireworks.
 
@@ -240,7 +243,8 @@ class Validated(NamedTuple):
             return 0.0 if self is kriging else -math.inf
         error = gain.std(axis=0, ddof=1) / math.sqrt(count)
         proven = gain.mean(axis=0) - stdtrit(count - 1, ONE_SIDED) * error
-        return float(proven.mean()) if (proven >= -NOTHING).all() else -math.inf
+        enough = self is kriging or gain.mean() >= LEAST_GAIN
+        return float(proven.mean()) if enough and (proven >= -NOTHING).all() else -math.inf
 
 
 def calibrate(
