@@ -88,8 +88,9 @@ def filled() -> xr.Dataset:
     return with_metadata(observations().aqnet.fill("pm25", progress=False), everything())
 
 
-def zones(**options: Any) -> xr.Dataset:
-    ring = shapely.box(115.4, 38.6, 118, 40).difference(shapely.box(116.5, 39, 117, 39.5))
+def zones(*, hole: bool = True, **options: Any) -> xr.Dataset:
+    ring = shapely.box(115.4, 38.6, 116 if not hole else 118, 40)
+    ring = ring.difference(shapely.box(116.5, 39, 117, 39.5))
     two = geopandas.GeoDataFrame(
         {"name": ["A", "B"]}, geometry=[ring, shapely.box(116.5, 39, 117, 39.5)], crs=4326
     )
@@ -162,12 +163,13 @@ KINDS: dict[str, tuple[Callable[[], xr.Dataset], list[str], list[str]]] = {
     "zones": (
         zones,
         [RINGS] + [NODES] * 6,
-        nameless("node_count", "part_node_count", "interior_ring"),
+        nameless("node_count", "part_node_count"),
     ),
+    "zones without holes": (lambda: zones(hole=False), [NODES] * 6, nameless("node_count")),
     "zones of days": (
         lambda: zones(period="day"),
         [RINGS] + [NODES] * 6,
-        [LONG, *nameless("node_count", "part_node_count", "interior_ring")],
+        [LONG, *nameless("node_count", "part_node_count")],
     ),
 }
 for index, layers in {

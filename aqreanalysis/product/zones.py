@@ -19,6 +19,8 @@ PARTS = {
     "interior_ring": "whether the ring is that of a hole",
 }
 _AUXILIARY = {"coverage_content_type": "auxiliaryInformation"}
+#: Kinds of rings, in place of a unit.
+_RINGS = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "outer hole"}
 _DEGREES: dict[str, dict[str, Any]] = {
     name: {"standard_name": name, "long_name": name, "units": units, **COORDINATE}
     for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
@@ -68,7 +70,8 @@ def encoded(product: xr.Dataset) -> xr.Dataset:
     parts = parts.rename(_NODES).assign({CONTAINER: ((), np.int32(0), stated)})
     for name, words in PARTS.items():
         if name in parts:
-            parts[name].attrs |= {"long_name": words, "units": "1", **_AUXILIARY}
+            what = _RINGS if name == "interior_ring" else {"units": "1"}
+            parts[name].attrs |= {"long_name": words, **what, **_AUXILIARY}
     for (name, attributes), axis in zip(_DEGREES.items(), "XY", strict=True):
         of_node = {"long_name": f"{name} of the corner", "units": attributes["units"]}
         parts[f"node_{name}"].attrs = of_node | {"axis": axis}
