@@ -610,7 +610,7 @@ def lost_station() -> xr.Dataset:
             lambda: make_product().isel(lon=[0, 0]).drop_vars("lon_bnds"),
             "pm25.tif",
             {},
-            "needs equal cells, and lon is irregular",
+            "lon neither increases nor decreases from cell to cell: sort them",
         ),
         (
             lambda: make_product()[["pm25"]].isel(time=0).drop_vars("time").drop_attrs(),

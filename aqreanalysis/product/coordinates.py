@@ -121,8 +121,9 @@ def restore_coordinates(product: xr.Dataset) -> xr.Dataset:
         restored = _with_axes(restored, layout, crs)
     restored = _with_height(restored)
     if DRAW in restored.dims:
-        number = np.arange(restored.sizes[DRAW], dtype=np.int32)
+        number = np.arange(restored.sizes[DRAW])
         numbers = restored[DRAW].values if DRAW in restored.coords else number
+        numbers = numbers.astype(np.int32)
         restored = restored.assign_coords({DRAW: coordinate((DRAW,), numbers, _DRAW)})
     if is_set(restored):
         return restore_set(restored)
@@ -262,12 +263,21 @@ def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
     if layout == "projected" and crs.is_projected:
         product = _in_units_of(crs, product)
     centres = {name: product[name].values.astype(np.float64) for name in names}
+    if layout == "geographic":
+        centres["lon"] = _going_on(centres["lon"])
+    for name, values in centres.items():
+        apart = np.diff(values)
+        if not ((apart > 0).all() or (apart < 0).all()):
+            raise ProductError(
+                f"{name} neither increases nor decreases from cell to cell: sort them, "
+                f"product.drop_duplicates({name!r}).sortby({name!r})"
+            )
     sizes = {name: _spacing(values) for name, values in centres.items()}
     steps = [abs(size) for size in sizes.values() if size is not None]
     coordinates: dict[str, xr.Variable] = {}
     for name, axis, attributes in zip(names, "YX", _axis_attributes(layout, crs), strict=True):
         size = sizes[name] or (steps[0] if steps else None)  # a single row is as high as wide
-        bounds = _stated_bounds(product, name)
+        bounds = _stated_bounds(product, name, centres[name])
         if bounds is None and size is not None:
             bounds = cell_bounds(centres[name], size)
         extra = {"axis": axis}
@@ -279,6 +289,12 @@ def _with_axes(product: xr.Dataset, layout: Layout, crs: Any) -> xr.Dataset:
     if layout == "projected":
         coordinates |= _degrees(product, crs)
     return product.assign_coords(coordinates)
+
+
+def _going_on(longitude: np.ndarray) -> np.ndarray:
+    """Return longitudes that jump by 360 degrees, as NCO selects them, going on beyond instead."""
+    ordered = (np.diff(longitude) > 0).all() or (np.diff(longitude) < 0).all()
+    return longitude if ordered else np.unwrap(longitude, period=360)
 
 
 def _in_units_of(crs: Any, product: xr.Dataset) -> xr.Dataset:
@@ -329,13 +345,13 @@ def _spacing(centres: np.ndarray) -> float | None:
     return float((centres[-1] - centres[0]) / (centres.size - 1))
 
 
-def _stated_bounds(product: xr.Dataset, name: str) -> np.ndarray | None:
-    """Return the bounds that the product still has, if they enclose the coordinate."""
+def _stated_bounds(product: xr.Dataset, name: str, centres: np.ndarray) -> np.ndarray | None:
+    """Return the bounds that the product still has, if they enclose the centres of the cells."""
     bounds = find_bounds(product, product[name])
     if bounds is None:
         return None
+    bounds = bounds + (centres - product[name].values)[:, None]  # longitudes that go on
     low, high = np.sort(bounds, axis=1).T
-    centres = product[name].values
     inside = bool(np.all((low <= centres) & (centres <= high) & (low < high)))
     return bounds.astype(np.float64) if inside else None
 

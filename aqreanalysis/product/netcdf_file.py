@@ -13,7 +13,7 @@ from aqreanalysis.product.attributes import CF_VERSIONS, coordinates_attribute
 from aqreanalysis.product.classes import are_classes, check_classes, class_type
 from aqreanalysis.product.regions import Region, file_chunks
 from aqreanalysis.product.rounding import digits_of, quantization_attributes, rounded
-from aqreanalysis.product.variables import ProductError, check_concentrations
+from aqreanalysis.product.variables import ProductError, check_concentrations, check_support
 
 #: HDF5 needs room for one row of chunks, which regions may fill in several turns, and some more.
 _CACHE_BYTES = 2**26
@@ -84,6 +84,9 @@ class ProductFile:
     def write(self, computed: xr.Dataset, region: Region) -> None:
         """Write the computed layers of one region, under the lock of xarray's readers."""
         for name, layer in computed.data_vars.items():
+            if (flag := f"{name}_flag") in computed:
+                flags = computed[flag].transpose(*layer.dims)
+                check_support(layer.values, flags.values, str(name))
             values = self._encoded(layer)
             with self._lock:
                 variable = self._file[str(name)]
@@ -180,14 +183,21 @@ class ProductFile:
 
 
 def _characters(attributes: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """Return attributes with texts beyond ASCII as bytes, which become characters in the file.
+    """Return attributes of types that all formats of NetCDF and all clients know.
 
-    The library would write netCDF strings, which some clients do not read.
+    Texts beyond ASCII become characters, of which the library would make netCDF strings, and whole
+    numbers of 64 bits become numbers of 32 where they fit.
     """
-    return {
-        str(name): value.encode() if isinstance(value, str) and not value.isascii() else value
-        for name, value in attributes.items()
-    }
+    return {str(name): _of_all_formats(value) for name, value in attributes.items()}
+
+
+def _of_all_formats(value: Any) -> Any:
+    """Return the value of an attribute in a type that the classic formats have."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode()
+    numbers = np.asarray(value)
+    small = numbers.dtype.kind == "i" and np.array_equal(numbers, numbers.astype(np.int32))
+    return numbers.astype(np.int32) if small and numbers.dtype.itemsize > 4 else value
 
 
 def _names(values: xr.DataArray) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS
+from aqreanalysis.conventions import POLLUTANTS, PRODUCT_FLAGS
 
 #: Name of the dimension of the two edges of a cell or an averaging period.
 EDGES = "bnds"
@@ -46,4 +46,26 @@ def check_concentrations(values: np.ndarray, name: str, attributes: Mapping[Hash
             f"{name} holds {lowest:g}, and a concentration is 0 or more; this is a difference, it "
             f"seems. Take another name, product.rename({name}='{name}_difference'), and write it "
             f"with xarray, or put it beside: product.assign({name}_difference=...)."
+        )
+
+
+def check_support(values: np.ndarray, flags: np.ndarray, name: str) -> None:
+    """Refuse estimates where their flag says that there is none: missing values were filled.
+
+    Raises
+    ------
+    ProductError
+        How many there are, and what can be done.
+
+    Examples
+    --------
+    >>> check_support(np.array([4.0, np.nan]), np.array([0, 3]), "pm25")
+    """
+    filled = np.count_nonzero(np.isfinite(values) & (flags == PRODUCT_FLAGS["no_estimate"]))
+    if filled:
+        raise ProductError(
+            f"{name} has {filled} values where {name}_flag says that there is no estimate: missing "
+            f"values were filled, it seems. Take product.where(product.{name}_flag != "
+            f"{PRODUCT_FLAGS['no_estimate']}), or drop the flag, product.drop_vars('{name}_flag'), "
+            f"and say in product.{name}.attrs['long_name'] what was filled"
         )

@@ -20,7 +20,7 @@ from aqreanalysis.product.rounding import (
     quantization_attributes,
     rounded,
 )
-from aqreanalysis.product.variables import ProductError, check_concentrations
+from aqreanalysis.product.variables import ProductError, check_concentrations, check_support
 from aqreanalysis.product.zones import encoded
 
 #: What of the encoding of a variable a store has: the rest is of the file that it came from.
@@ -117,6 +117,7 @@ def stored_form(product: xr.Dataset, significant_digits: int | None) -> xr.Datas
             stored[name] = xr.apply_ufunc(
                 _as_stored,
                 layer.astype(kind),
+                *([stored[flag]] if (flag := f"{name}_flag") in stored else []),
                 kwargs={"name": str(name), "attributes": layer.attrs, "digits": digits},
                 dask="parallelized",
                 output_dtypes=[kind],
@@ -134,8 +135,15 @@ def stored_form(product: xr.Dataset, significant_digits: int | None) -> xr.Datas
 
 
 def _as_stored(
-    values: np.ndarray, *, name: str, attributes: Mapping[Hashable, Any], digits: int | None
+    values: np.ndarray,
+    flags: np.ndarray | None = None,
+    *,
+    name: str,
+    attributes: Mapping[Hashable, Any],
+    digits: int | None,
 ) -> np.ndarray:
     """Return the values of a block as the store holds them."""
     check_concentrations(values, name, attributes)
+    if flags is not None:
+        check_support(values, flags, name)
     return values if digits is None else rounded(values, digits)
