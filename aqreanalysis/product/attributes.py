@@ -4,6 +4,7 @@ import hashlib
 import logging
 import math
 import re
+from collections.abc import Collection, Hashable
 from importlib.metadata import version
 from typing import Any
 
@@ -40,6 +41,7 @@ from aqreanalysis.product.statistics import (
     refuse_other_values,
     restate_statistics,
     weighed_cells,
+    without_lost_draws,
     without_marks_of_joining,
 )
 from aqreanalysis.product.times import is_set, periods_of
@@ -69,6 +71,8 @@ _ABOVE_GROUND = (
 )
 DISTANCE = "distance_to_nearest_station"
 _DISTANCES = (DISTANCE, "_distance")
+#: Names of variables in a message.
+_SHOWN = 8
 #: Layers that do not belong to one pollutant.
 _AUXILIARY = {
     DISTANCE: {
@@ -125,7 +129,8 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
     if not any(name in POLLUTANTS for name in product.data_vars):
         raise ProductError(
             f"a product holds at least one of {', '.join(POLLUTANTS)}; found "
-            f"{', '.join(map(str, product.data_vars)) or 'no variable'}. Rename its variable."
+            f"{_listed(product.data_vars) or 'no variable'}. Rename its variable; of what GDAL "
+            "writes, where each hour is one, join them along time with xarray."
         )
     logical = [n for n in product.data_vars if n in POLLUTANTS and product[n].dtype.kind == "b"]
     if logical:
@@ -140,7 +145,7 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
     product = without_marks_of_joining(product)
     by_nco = TIME in product.variables and "cell_methods" in product[TIME].attrs
     restored = _without_regridded_flags(restore_coordinates(product), layout)
-    restored = restate_statistics(restored, by_nco=by_nco)
+    restored = without_lost_draws(restate_statistics(restored, by_nco=by_nco))
     for name in restored.data_vars:
         layer = restored[name].variable.copy(deep=False)  # keeps lazy values lazy
         layer.attrs = _layer_attributes(restored, str(name), layout)
@@ -151,6 +156,12 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
         restored[name] = layer
     attributes = {**_history(restored), **_global_attributes(restored, layout)}
     return restored.assign_attrs({**attributes, "id": _identifier(restored, attributes)})
+
+
+def _listed(names: Collection[Hashable]) -> str:
+    """Return the first few names of many."""
+    first, more = [str(name) for name in names][:_SHOWN], len(names) - _SHOWN
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def _refuse_other_names(product: xr.Dataset) -> None:

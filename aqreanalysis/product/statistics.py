@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, TIME
+from aqreanalysis.conventions import DRAW, POLLUTANTS, TIME, draws_name
 from aqreanalysis.product.times import is_set
 from aqreanalysis.product.variables import ProductError
 
@@ -25,24 +25,33 @@ _CONCENTRATIONS = ("mean", "maximum", "minimum")
 _ALIKE = 1.5
 #: Operators of CDO that sum up time: over what, and how.
 _CDO = re.compile(
-    r"-?(y?(?:hour|day|mon|seas|year)|tim|timsel|run)(mean|avg|max|min|sum|std1?|var1?|range|pctl)"
+    r"((?:year|seas)mon|y?(?:hour|day|mon|seas|year)|dhour|dminute|ydrun|tim|timsel|run)"
+    r"(mean|avg|max|min|sum|std1?|var1?|range|pctl)"
 )
-#: Operators of CDO, and programs of NCO, after which layers are not what their names say: those of
-#: arithmetic and comparison, of several files, over places, and of trends and sums.
-_NO_ESTIMATES = re.compile(
-    r"exprf?|abs|n?int|pow|sqrt?|exp|ln|log10|a?(sin|cos|tan)2?|reci|not|(add|sub|mul|div|min|max)c?"
-    r"|y?(hour|day|mon|seas|year)(add|sub|mul|div)|(mul|div)dp[my]|(y?(day|mon))?(eq|ne|[lg][et])c?"
-    r"|(ens|fld|zon|mer|vert|vars)(mean|avg|max|min|sum|std1?|var1?|range|pctl|skew|kurt|median|int)"
-    r"|timcumsum|detrend|(add|sub)?trend|regres|consec\w+"
-    r"|hist\w+|(fld|tim)(cor|covar)|filter|(high|low|band)pass|wct|eof\w*|fourier|intn?time|intyear"
+#: What CDO sums up over the same hours, days or months of several days or years.
+_CLIMATOLOGIES = {"dminute", "dhour", "yhour", "yday", "ydrun", "ymon", "yseas"}
+#: Operators of CDO after which values are those of the same places and periods: they select, mask,
+#: join, sort and describe.
+_HARMLESS = re.compile(
+    r"copy|cat|clone|szip|tee|apply|merge(grid|time)?|replace|pack|unpack|bitrounding|duplicate"
+    r"|del(29feb|code|day|ete|gridcell|multi|name|param|var)|sel\w+|samplegrid|subgrid|thinout"
+    r"|split\w+|distgrid|collgrid|mask(indexbox|lonlatbox|region)|(un)?setgridmask"
+    r"|if(not)?then|ifthenelse|set([cr]tomiss|vrange|missval|attribute|unit|reftime|tunits|tbounds)"
+    r"|(set|ch)(name|var|code|codetab|param|ltype|level|tabnum)|chunit|setzaxis|setgrid(type)?"
+    r"|set(taxis|date|time|day|mon|year|calendar)|shifttime|invertl(at|on)|sort\w+"
+    r"|remap(nn|laf)?|gen(nn|laf)"
 )
 #: Comparisons, and operators of CDO of which these are the first input: the cells that stay.
 _COMPARISONS = re.compile(r"(eq|ne|[lg][et])c?|not|exprf?")
-_MASKING = {"ifthen", "ifthenc", "ifnotthen", "ifnotthenc", "ifthenelse"}
+_MASKING = {"ifthen", "ifnotthen", "ifthenelse"}
 #: Operators of CDO that weigh values of several cells, of which flags have no mean.
 _WEIGHING = re.compile(
-    r"remap(?!nn$|laf$)\w*|gen(?!nn$|laf$)\w*|gridbox\w+|smooth9?|fillmiss2?|setmisstodis|intgrid\w*"
+    r"remap(?!nn$|laf$)\w+|gen(?!nn$|laf$)\w+|interpolate|gridbox\w+|smooth9?|fillmiss2?"
+    r"|setmisst(odis|onn)|intgrid\w*"
 )
+#: Options of NCO for weights between cells, and the program that makes them.
+_WEIGHTS = re.compile(r"\bncremap\b|\s--(map|rgr)")
+#: Programs of NCO for arithmetic and several files.
 _PROGRAMS = (
     "ncbo",
     "ncdiff",
@@ -54,8 +63,9 @@ _PROGRAMS = (
     "nces",
     "ncea",
 )
-#: What ncap2 computes anew: a pollutant, or what a file of its own says.
-_ASSIGNED = re.compile(rf"\b({'|'.join(POLLUTANTS)})\s*[-+*/]?=|\s-S\s|--script-file")
+#: What an expression of ncap2 or CDO gives a new value, and expressions in a file of their own.
+_ASSIGNED = re.compile(r"(?<![@\w])(\w+)\s*[-+*/^]?=(?!=)")
+_SCRIPT = re.compile(r"\s-S\s|--script-file")
 #: Options of CDO that take a word.
 _CDO_OPTIONS = ("-f", "-b", "-g", "-t", "-m", "-k", "-P", "-z", "-i", "-N")
 #: The option of NCO that says how.
@@ -66,7 +76,10 @@ _CF_METHODS = {
     **{"std": "standard_deviation", "var": "variance", "pctl": "percentile"},
 }
 _OVER_TIME = re.compile(rf"\b{TIME}\s*:\s*(\w+)")
-_SPANS = {"hour": "hourly", "day": "daily", "mon": "monthly", "seas": "seasonal", "year": "yearly"}
+_SPANS = {
+    **{"hour": "hourly", "day": "daily", "mon": "monthly", "seas": "seasonal", "year": "yearly"},
+    **{"run": "running", "seasmon": "seasonal", "yearmon": "yearly"},
+}
 #: Hours of the periods that have a name.
 _HOURS = {
     "hourly": (1, 1),
@@ -106,7 +119,7 @@ def without_marks_of_joining(product: xr.Dataset) -> xr.Dataset:
 
 def _only_joined(history: Any) -> bool:
     """Return whether NCO has joined files and averaged none."""
-    programs = {word for line in _foreign_lines(history) for word in line.split()}
+    programs = {program for program, *_ in _calls(history)}
     return "ncrcat" in programs and programs.isdisjoint({"ncra", "ncwa"})
 
 
@@ -158,7 +171,7 @@ def restate_statistics(product: xr.Dataset, *, by_nco: bool = False) -> xr.Datas
         restated, operations = _said(product, "of values as they are stated", []), ()
     for name in [str(name) for name in product.data_vars if name in POLLUTANTS]:
         own = product[name].attrs.get(AVERAGING, before)
-        changed = own is not None and not _alike(float(own), step)
+        changed = own is not None and not of_one_kind(float(own), step)
         if not (changed or operations or marked or by_nco):
             continue
         if step is None:
@@ -196,14 +209,14 @@ def operations_in(history: Any) -> tuple[Operation, ...]:
     (Operation(method='maximum', over=''),)
     """
     operations: list[Operation] = []
-    for line in _foreign_lines(history):
-        words = line.split()
-        if "cdo" in words:
+    for program, *words in _calls(history):
+        line = " ".join(words)
+        if program == "cdo":
             matches = [match for word in _operators(words) if (match := _CDO.fullmatch(word))]
             operations += [
                 Operation(_CF_METHODS[match[2].rstrip("1")], match[1]) for match in matches
             ]
-        elif "ncra" in words or ("ncwa" in words and _over_time(line)):
+        elif program == "ncra" or (program == "ncwa" and _over_time(line)):
             how = _NCO_HOW.search(line)
             word = how[1] if how else "mean"
             operations.append(Operation(_CF_METHODS.get(word, word)))
@@ -216,9 +229,15 @@ def _foreign_lines(history: Any) -> list[str]:
     return list(itertools.takewhile(lambda line: "aqreanalysis " not in line, lines))
 
 
+def _calls(history: Any) -> list[list[str]]:
+    """Return the words of each call since the package wrote a history, its program first."""
+    calls = [line.split(": ", 1)[-1].split() for line in _foreign_lines(history)]
+    return [[program.rpartition("/")[2], *words] for program, *words in filter(None, calls)]
+
+
 def _operators(words: Sequence[str]) -> list[str]:
     """Return the operators of a call of CDO: the first word, and later ones behind a hyphen."""
-    call = list(words[words.index("cdo") + 1 :])
+    call = " ".join(words).replace("apply,", "apply ").split()
     operators: list[str] = []
     while call:
         word = call.pop(0).strip("[]")
@@ -230,16 +249,18 @@ def _operators(words: Sequence[str]) -> list[str]:
 
 
 def weighed_cells(history: Any) -> bool:
-    """Return whether CDO has made values of several cells each since the package wrote a history.
+    """Return whether CDO or NCO made values of several cells each, as a history tells.
 
     Examples
     --------
     >>> weighed_cells("Mon Jan 01 2024: cdo gridboxmean,2,2 a.nc b.nc")
     True
     """
-    calls = (line.split() for line in _foreign_lines(history))
-    operators = (word for words in calls if "cdo" in words for word in _operators(words))
-    return any(_WEIGHING.fullmatch(word) for word in operators)
+    return any(
+        _WEIGHTS.search(" ".join(call))
+        or (call[0] == "cdo" and any(map(_WEIGHING.fullmatch, _operators(call[1:]))))
+        for call in _calls(history)
+    )
 
 
 def refuse_other_values(product: xr.Dataset) -> None:
@@ -257,45 +278,54 @@ def refuse_other_values(product: xr.Dataset) -> None:
     >>> refuse_other_values(xr.Dataset(attrs=attributes))
     Traceback (most recent call last):
         ...
-    aqreanalysis.product.variables.ProductError: it went through cdo sub, so that its layers are ...
+    aqreanalysis.product.variables.ProductError: it went through cdo sub, so that its layers may ...
     """
-    if is_set(product) or not _hours_before(product):
+    if not _hours_before(product):
         return
     history = product.attrs.get("history", "")
     for method, over in operations_in(history):
-        if _is_climatology(over):
+        if over in _CLIMATOLOGIES:
             raise _no_concentration("the product", f"{method} over {over}")
-    for line in _foreign_lines(history):
-        words = line.split()
-        made = [word for word in words if word in _PROGRAMS]
-        if "cdo" in words:
+    for program, *words in _calls(history):
+        made = []
+        if program in _PROGRAMS or (program == "ncap2" and _assigns(words, product)):
+            made = [program]
+        elif program == "cdo":
             operators = _operators(words)
-            masks = not _MASKING.isdisjoint(operators)
-            made = [
-                f"cdo {word}"
-                for word in operators
-                if _NO_ESTIMATES.fullmatch(word) and not (masks and _COMPARISONS.fullmatch(word))
-            ]
             if "shifttime" in operators:
                 raise ProductError(
                     "its times were shifted (cdo shifttime), and times are in UTC. Shift them "
                     "back; days of another zone are those of product.aqnet.aggregate('day', "
                     "time_zone=...)"
                 )
-        elif "ncap2" in words and _ASSIGNED.search(line):
-            made = ["ncap2"]
+            made = [f"cdo {name}" for name in operators if _changes(name, operators)]
+            if "aexpr" in operators and _assigns(words, product):
+                made.append("cdo aexpr")
         if made:
             raise ProductError(
-                f"it went through {' and '.join(made)}, so that its layers are not what their "
+                f"it went through {' and '.join(made)}, so that its layers may not be what their "
                 "names say, estimates of a place and period. Give them other names, as cdo "
                 "chname,pm25,difference, and open the file with xarray; means over districts are "
                 "those of product.aqnet.zones, and cells are masked by cdo ifthen"
             )
 
 
-def _is_climatology(over: str) -> bool:
-    """Return whether an operation of CDO is over the same days or months of several years."""
-    return over.startswith("y") and over != "year"
+def _changes(operator: str, operators: Sequence[str]) -> bool:
+    """Return whether an operator of CDO may leave values that are no estimates of their cells.
+
+    Those that do not are known; of any other, as of those to come, nothing is.
+    """
+    masks = not _MASKING.isdisjoint(operators) and _COMPARISONS.fullmatch(operator)
+    known = (_HARMLESS, _CDO, _WEIGHING)
+    return not (masks or operator == "aexpr" or any(each.fullmatch(operator) for each in known))
+
+
+def _assigns(words: Sequence[str], product: xr.Dataset) -> bool:
+    """Return whether an expression gives a variable of the product other values, or may do so."""
+    line = f" {' '.join(words)} "
+    return bool(_SCRIPT.search(line)) or not set(_ASSIGNED.findall(line)).isdisjoint(
+        map(str, product.variables)
+    )
 
 
 def _no_concentration(name: str, what: str) -> ProductError:
@@ -328,14 +358,20 @@ def _hours_before(product: xr.Dataset) -> float | None:
 def _step_hours(product: xr.Dataset) -> float | None:
     """Return the usual length of the periods, if there are any."""
     bounds = product.coords.get(f"{TIME}_bnds")
-    if bounds is None or not bounds.size:
+    if bounds is None or not bounds.size or TIME not in product.dims:
         return None
     begin, end = bounds.values.T
     return float(np.median((end - begin) / np.timedelta64(1, "h")))
 
 
-def _alike(own: float, step: float | None) -> bool:
-    """Return whether two lengths of periods are those of one kind."""
+def of_one_kind(own: float, step: float | None) -> bool:
+    """Return whether two lengths of periods are those of one kind, such as months.
+
+    Examples
+    --------
+    >>> of_one_kind(672.0, 744.0), of_one_kind(1.0, 24.0)
+    (True, False)
+    """
     return step is not None and 1 / _ALIKE < own / step < _ALIKE
 
 
@@ -369,7 +405,7 @@ def _described(
 ) -> xr.Dataset:
     """Return the product with a pollutant described as what was made of its hours."""
     for method, over in made:
-        if method not in _CONCENTRATIONS or _is_climatology(over):
+        if method not in _CONCENTRATIONS or over in _CLIMATOLOGIES:
             what = f"{method.replace('_', ' ')} over {over or f'{step:g} h'}"
             raise _no_concentration(name, what)
     attributes = dict(product[name].attrs)
@@ -413,11 +449,33 @@ def _long_name(
     named = next((word for word, (low, high) in _HOURS.items() if low <= step <= high), "")
     for number, (method, over) in enumerate(made, start=1):
         last = number == len(made)
-        span = named if last else _SPANS.get(over, "")
-        kind = f"{span} {method}" if span else f"{method} over {step:g} h" if last else method
+        span = named if last and over != "run" else _SPANS.get(over, "")
+        kind = f"{span} {method}" if span else method
+        kind += f" over {step:g} h" if last and span in ("", "running") else ""
         means = method == "mean" and re.match(rf"(\w+ )?mean( over [\w.]+ h)? of {plain}$", text)
         text = f"{kind} of {plain if means else text}"
     return text
+
+
+def without_lost_draws(product: xr.Dataset) -> xr.Dataset:
+    """Return the product without layers that were made of its draws and are called draws.
+
+    A single draw still has its number.
+
+    Examples
+    --------
+    >>> made = xr.Dataset({"pm25": ("time", [4.0]), "pm25_draws": ("time", [9.0])})
+    >>> list(without_lost_draws(made)), list(without_lost_draws(made.assign_coords(draw=1)))
+    (['pm25'], ['pm25', 'pm25_draws'])
+    """
+    if DRAW in product.variables:
+        return product
+    for name in map(draws_name, POLLUTANTS):
+        if name in product.data_vars:
+            what = f"{name} has lost its draws and is left out"
+            logger.warning("%s: give what was made of them another name", what)
+            product = _with_line(product.drop_vars(name), what)
+    return product
 
 
 def _without_stale(product: xr.Dataset, step: float | None) -> xr.Dataset:
@@ -427,7 +485,7 @@ def _without_stale(product: xr.Dataset, step: float | None) -> xr.Dataset:
         for name, layer in product.data_vars.items()
         if AVERAGING in layer.attrs
         and name not in POLLUTANTS
-        and not _alike(float(layer.attrs[AVERAGING]), step)
+        and not of_one_kind(float(layer.attrs[AVERAGING]), step)
     ]
     return _said(product.drop_vars(stale), "other periods", stale) if stale else product
 
@@ -440,5 +498,10 @@ def _said(product: xr.Dataset, what: str, dropped: list[str]) -> xr.Dataset:
         logger.warning(
             "%s%s: the error of a mean follows from product.aqnet.aggregate alone", what, left
         )
-    line = f"aqreanalysis {version('aqreanalysis')}: {what}{left}"
+    return _with_line(product, f"{what}{left}")
+
+
+def _with_line(product: xr.Dataset, text: str) -> xr.Dataset:
+    """Return the product with a line above its history."""
+    line = f"aqreanalysis {version('aqreanalysis')}: {text}"
     return product.assign_attrs(history=f"{line}\n{product.attrs.get('history', '')}".strip())
