@@ -1,8 +1,11 @@
 """Round trips: what other programs make of a product is opened, and called what it is."""
 
+import os
 import shutil
 import subprocess
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +198,21 @@ def went_through(path: Path, line: str) -> Path:
         ("nces -y max a.nc b.nc c.nc", "nces"),
         ("ncap2 -s pm25*=2 a.nc b.nc", "ncap2"),
         ("ncap2 -s pm25=pm25*1.8 a.nc b.nc", "ncap2"),
+        ("ncap2 -s pm25_uncertainty=0*pm25_uncertainty a.nc b.nc", "ncap2"),
+        ("ncap2 -s lat=lat+1 a.nc b.nc", "ncap2"),
+        ("ncap2 -O -S script.nco a.nc b.nc", "ncap2"),
+        ("/usr/bin/ncdiff a.nc b.nc c.nc", "ncdiff"),
+        ("cdo aexpr,pm25=pm25*2 a.nc b.nc", "cdo aexpr"),
+        ("cdo ifthenc,1 a.nc b.nc", "cdo ifthenc"),
+        ("cdo setmisstoc,0 a.nc b.nc", "cdo setmisstoc"),
+        ("cdo setrtoc,0,35,0 a.nc b.nc", "cdo setrtoc"),
+        ("cdo -mergetime -apply,-invertlatdata [ a.nc b.nc ] c.nc", "cdo invertlatdata"),
+        ("cdo shiftx,1,cyclic a.nc b.nc", "cdo shiftx"),
+        ("cdo -selname,pm25 -invented,3 a.nc b.nc", "cdo invented"),
     ],
 )
 def test_what_is_no_estimate_is_refused(path: Path, line: str, words: str) -> None:
-    with pytest.raises(ProductError, match=f"went through {words}, so that its layers are not wh"):
+    with pytest.raises(ProductError, match=f"went through {words}, so that its layers may not be"):
         open_product(went_through(path, line))
 
 
@@ -213,6 +227,9 @@ def test_what_is_no_estimate_is_refused(path: Path, line: str, words: str) -> No
         "cdo ifthen -gtc,0 mask.nc a.nc b.nc",
         "cdo -s ifnotthen -lec,0 -selname,sea mask.nc a.nc b.nc",
         "ncap2 -s time@note=1 a.nc b.nc",
+        "ncap2 -s high=pm25>=75 a.nc b.nc",
+        "cdo -mergetime -apply,-selname,pm25,pm25_flag [ a.nc b.nc ] c.nc",
+        "cdo -P 2 -z zip_6 -setreftime,1900-01-01,00:00:00,1day -sortname a.nc b.nc",
         "ncks -d lat,2,5 a.nc b.nc",
     ],
 )
@@ -386,8 +403,101 @@ def test_files_are_joined_by_nco_and_by_us(path: Path) -> None:
 
 
 def test_files_of_other_values_are_not_joined(path: Path) -> None:
-    with pytest.raises(ProductError, match=r"cell_methods of .* is time: maximum and time: mean"):
+    with pytest.raises(ProductError, match=r"cell_methods of .* is time: mean and time: mean"):
         open_product([path, like_cdo(path, "maximum")])
+
+
+def halves(product: xr.Dataset, folder: Path, change: Callable[[xr.Dataset], Any]) -> list[Path]:
+    """Write a product in two files, of which the second is changed."""
+    parts = product.isel(time=slice(0, 24)), change(product.isel(time=slice(24, 48)))
+    return [write_netcdf(part, folder / f"half-{n}.nc") for n, part in enumerate(parts)]
+
+
+def of_stations() -> xr.Dataset:
+    """Return a product of 48 hours at stations."""
+    field = make_product("stations").drop_vars("time_bnds").isel(time=np.arange(48) % 30)
+    product = field.assign_coords(time=pd.date_range("2014-11-01", periods=48, freq="h"))
+    product["time"].attrs.update(time_label="start", step_hours=1.0)
+    return restore_metadata(product)
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "words"),
+    [
+        (two_days, lambda p: p.assign_coords(height=10.0), r"height is 10\.0 and 3\.0"),
+        (two_days, lambda p: p.isel(lat=slice(None, None, -1)), "lat differs"),
+        (two_days, lambda p: p.aqnet.aggregate("day"), "statistic of pm25 is median and mean"),
+        (two_days, lambda p: p.assign(pm25=p.pm25.assign_attrs(statistic="mean")), "statistic of"),
+        (of_stations, lambda p: p.isel(station=[2, 1, 0]), "station differs.*in one order"),
+        (of_stations, lambda p: p.assign_coords(longitude=p.longitude + 1), "longitude differs"),
+    ],
+)
+def test_files_of_other_places_heights_and_statistics_are_not_joined(
+    make: Callable, change: Callable, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ProductError, match=f"do not fit together: {words}"):
+        open_product(halves(make(), tmp_path, change))
+
+
+def test_what_each_of_joined_files_went_through_is_seen(path: Path, tmp_path: Path) -> None:
+    parts = halves(two_days(), tmp_path, lambda later: later)
+    with pytest.raises(ProductError, match=r"changed\.nc holds no .*it went through cdo sub"):
+        open_product([parts[0], went_through(parts[1], "cdo sub a.nc b.nc c.nc")])
+
+
+def test_joined_files_state_what_is_true_of_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def later(product: xr.Dataset) -> xr.Dataset:
+        changed = product.assign_attrs(method="idw", history="aqreanalysis 0.1.0: by idw")
+        changed["distance_to_nearest_station"] = product["distance_to_nearest_station"] + 1
+        changed["pm25_uncertainty"].attrs |= {"degrees_of_freedom": 4.0, "error_shares": [1.0]}
+        return changed
+
+    parts = halves(two_days(), tmp_path, later)
+    with open_product(parts[::-1]) as opened:
+        assert opened.attrs["method"] == "idw; kriging"
+        line, *others = opened.attrs["history"].splitlines()
+        assert line.endswith(
+            "joined of 2 files along time; the least degrees_of_freedom of pm25_uncertainty, 4, is "
+            "stated; the files differ in how errors of pm25_uncertainty are correlated; "
+            "distance_to_nearest_station differed and is left out"
+        )
+        assert "aqreanalysis 0.1.0: by idw" in others
+        assert "kriging" in others[-1]
+        assert opened["pm25_uncertainty"].attrs["degrees_of_freedom"] == 4.0
+        assert "error_shares" not in opened["pm25_uncertainty"].attrs
+        assert "distance_to_nearest_station" not in opened
+    assert "the files differ in distance_to_nearest_station" in caplog.text
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be a user who owns nothing, where the tests are run by one who may read anything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are others on Windows")
+@pytest.mark.parametrize("name", ["closed/pm25.nc", "closed/pm25-*.nc", "closed"])
+def test_a_closed_folder_is_named(tmp_path: Path, name: str) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o000)
+    try:
+        with (
+            as_nobody(),
+            pytest.raises(ProductError, match=r"no permission to read .*closed"),
+        ):
+            open_product(tmp_path / name)
+    finally:
+        closed.chmod(0o700)
 
 
 @pytest.mark.parametrize(
@@ -418,6 +528,48 @@ def test_averaged_bounds_that_do_not_fit_the_coverage_are_refused(path: Path) ->
         restore_metadata(product)
 
 
+def test_longitudes_that_jump_go_on(tmp_path: Path) -> None:
+    globe = Grid((0.0, 360.0, -90.0, 90.0), 10.0)
+    observations = make_observations(hours=2)
+    product = build_product(
+        make_field(globe, observations),
+        variable="pm25",
+        grid=globe,
+        observations=observations,
+        method="idw",
+        settings={},
+    )
+    path, cut = write_netcdf(product, tmp_path / "globe.nc"), tmp_path / "cut.nc"
+    across = product.isel(lon=[34, 35, 0, 1])
+    jumping = [restore_metadata(across)]
+    if shutil.which("ncks"):
+        run("ncks", "-d", "lon,340.,20.", path, cut)
+        jumping.append(open_product(cut))
+    for each in jumping:
+        assert each["lon"].values.tolist() == [345, 355, 365, 375]
+        assert each["lon_bnds"].values[1:3].tolist() == [[350, 360], [360, 370]]
+        assert each.attrs["geospatial_lon_max"] == 375
+        np.testing.assert_allclose(each["pm25"], across["pm25"], rtol=0.01)
+        each.close()
+    with pytest.raises(ProductError, match=r"lon neither increases.*sortby\('lon'\)"):
+        restore_metadata(product.isel(lon=[3, 1, 2]))
+    with pytest.raises(ProductError, match="lat neither increases"):
+        restore_metadata(product.isel(lat=[3, 3, 2]))
+
+
+def test_packing_that_lost_what_is_missing_is_refused(path: Path) -> None:
+    packed = path.with_name("packed.nc")
+    with xr.open_dataset(path, mask_and_scale=False) as file:
+        short = file["pm25"].copy(data=np.zeros(file["pm25"].shape, np.int16))
+        short.attrs |= {"scale_factor": 0.01, "add_offset": 50.0}
+        file.assign(pm25=short.assign_attrs(_FillValue=np.int16(-1))).to_netcdf(packed)
+    with open_product(packed) as opened:
+        assert float(opened["pm25"][0, 0, 0]) == 50.0
+    run("ncpdq", "-O", path, packed)
+    with pytest.raises(ProductError, match=r"pm25.* is packed as int16.*ncatted -a _Fill"):
+        open_product(packed)
+
+
 # What xarray makes
 
 
@@ -435,6 +587,26 @@ def test_what_was_made_of_hours_must_be_said(path: Path) -> None:
     assert "pm25_uncertainty" not in restored  # the largest error is not that of the maximum
     with pytest.raises(ProductError, match="pm25 was of periods of 1 h, and time is gone"):
         restore_metadata(product.max("time", keep_attrs=True))
+
+
+def test_time_that_was_averaged_away_is_asked_for(path: Path) -> None:
+    with xr.open_dataset(path) as file:
+        for made in (file.mean("time", keep_attrs=True), file.groupby("time.hour").mean()):
+            with pytest.raises(ProductError, match=r"pm25 was of periods of 1 h, and time is gone"):
+                write_netcdf(made, path.with_name("mean.nc"))
+
+
+def test_what_was_made_of_draws_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    product = two_days()
+    draws = xr.concat([product["pm25"]] * 3, "draw").drop_attrs()
+    drawn = restore_metadata(product.assign(pm25_draws=draws))
+    assert "pm25_draws" in restore_metadata(drawn.isel(draw=1))  # one of them
+    for made in (drawn.max("draw", keep_attrs=True), drawn.quantile(0.9, "draw", keep_attrs=True)):
+        caplog.clear()
+        restored = restore_metadata(made)
+        assert {*restored.data_vars} == {*product.data_vars}
+        assert "pm25_draws has lost its draws and is left out" in caplog.text
+        assert "pm25_draws has lost" in restored.attrs["history"].splitlines()[0]
 
 
 def test_differences_and_comparisons_are_no_concentrations(path: Path, tmp_path: Path) -> None:
@@ -468,6 +640,22 @@ def test_months_have_their_own_lengths() -> None:
 
 
 # Flags
+
+
+def test_missing_values_that_were_filled_are_no_estimates(path: Path, tmp_path: Path) -> None:
+    product = two_days()
+    filled = product.assign(pm25=product["pm25"].fillna(0))
+    for write, name in ((write_netcdf, "filled.nc"), (write_zarr, "filled.zarr")):
+        with pytest.raises(ProductError, match=r"pm25 has \d values where pm25_flag says"):
+            write(filled, tmp_path / name)
+    write_netcdf(filled.drop_vars("pm25_flag"), tmp_path / "said.nc")
+    run("cdo", "-s", "--no_history", "setmisstoc,0", path, tmp_path / "cdo.nc")
+    with open_product(tmp_path / "cdo.nc") as opened:
+        with pytest.raises(ProductError, match="missing values were filled"):
+            write_netcdf(opened, tmp_path / "again.nc")
+        masked = opened.where(opened["pm25_flag"] != 3)
+        with open_product(write_netcdf(masked, tmp_path / "again.nc")) as again:
+            np.testing.assert_array_equal(again["pm25"].isnull(), product["pm25"].isnull())
 
 
 @pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
@@ -539,6 +727,25 @@ def test_axes_of_other_names_are_those_of_a_grid(path: Path) -> None:
 # Files of our own
 
 
+def test_files_have_types_that_the_classic_format_has(tmp_path: Path) -> None:
+    observations: Any = synthetic_network(stations=12, hours=72, seed=0).observations
+    product = observations.aqnet.reanalyse(grid=1.0, method="kriging", draws=2, progress=False)
+    path, classic = write_netcdf(product, tmp_path / "draws.nc"), tmp_path / "classic.nc"
+    with netCDF4.Dataset(path) as file:
+        assert {file[name].dtype.str for name in file.variables} <= {"<f8", "<f4", "<i4", "|i1"}
+        for holder in (file, *file.variables.values()):
+            for name in holder.ncattrs():
+                value = holder.getncattr(name)
+                assert (
+                    isinstance(value, str)
+                    or np.asarray(value).dtype.itemsize <= 4
+                    or (np.asarray(value).dtype.kind == "f")
+                ), name
+    run("nccopy", "-k", "classic", path, classic)
+    with open_product(classic) as opened, open_product(path) as expected:
+        xr.testing.assert_identical(opened, expected)
+
+
 def test_a_file_with_few_values_is_opened_again(tmp_path: Path) -> None:
     grid = Grid((-180.0, 180.0, -90.0, 90.0), 0.5)
     observations = make_observations(hours=48)
@@ -553,14 +760,10 @@ def test_a_file_with_few_values_is_opened_again(tmp_path: Path) -> None:
         assert int(opened["pm25"].notnull().sum()) == int(product["pm25"].notnull().sum())
 
 
-def test_sets_of_outlooks_go_through_zarr(tmp_path: Path) -> None:
-    observations = synthetic_network(hours=240, seed=0).observations
-    several = observations.aqnet.outlook(
-        "24h", method="persistence", start=["2020-11-08", "2020-11-09"], progress=False
-    )
-    assert several.attrs["time_coverage_end"] == "2020-11-10T00:00:00Z"
-    assert several.attrs["time_coverage_duration"] == "PT48H"
-    from_file = open_product(write_netcdf(several, tmp_path / "set.nc"))
+def test_sets_of_outlooks_go_through_zarr(outlooks: xr.Dataset, tmp_path: Path) -> None:
+    assert outlooks.attrs["time_coverage_end"] == "2020-11-10T00:00:00Z"
+    assert outlooks.attrs["time_coverage_duration"] == "PT48H"
+    from_file = open_product(write_netcdf(outlooks, tmp_path / "set.nc"))
     from_store = open_product(write_zarr(from_file, tmp_path / "set.zarr"))
     xr.testing.assert_identical(from_store, from_file)
 
@@ -672,13 +875,35 @@ def test_sets_of_outlooks_are_averaged_by_start(tmp_path: Path) -> None:
         assert opened["pm25"].attrs["long_name"] == DAILY.format("mean")
 
 
-def test_one_start_of_a_set_is_an_outlook_of_its_own(tmp_path: Path) -> None:
-    observations = synthetic_network(hours=240, seed=0).observations
+@pytest.fixture(scope="module")
+def outlooks() -> xr.Dataset:
+    """Return outlooks of two starts."""
+    observations: Any = synthetic_network(hours=240, seed=0).observations
     options: Any = {"method": "persistence", "progress": False}
-    several = observations.aqnet.outlook("24h", start=["2020-11-08", "2020-11-09"], **options)
-    second = several.isel(forecast_reference_time=1)
+    return observations.aqnet.outlook("24h", start=["2020-11-08", "2020-11-09"], **options)
+
+
+def test_one_lead_time_of_a_set_is_a_set(outlooks: xr.Dataset, tmp_path: Path) -> None:
+    path = write_netcdf(outlooks.isel(lead_time=3), tmp_path / "lead.nc")
+    with open_product(path) as opened:
+        assert opened["lead_time"].values.tolist() == [3.0]
+        np.testing.assert_array_equal(opened["time"], outlooks["time"][3:4])
+        expected = outlooks["pm25"].isel(lead_time=[3])
+        np.testing.assert_allclose(opened["pm25"], expected.transpose(*opened["pm25"].dims), 0.01)
+    with pytest.raises(ProductError, match=r"isel\(lead_time=\[3\]\).*reference_time=0"):
+        restore_metadata(outlooks.isel(lead_time=3, drop=True))
+
+
+def test_arithmetic_of_sets_is_refused(outlooks: xr.Dataset, tmp_path: Path) -> None:
+    path = went_through(write_netcdf(outlooks, tmp_path / "set.nc"), "ncdiff a.nc b.nc c.nc")
+    with pytest.raises(ProductError, match="went through ncdiff"):
+        open_product(path)
+
+
+def test_one_start_of_a_set_is_an_outlook_of_its_own(outlooks: xr.Dataset, tmp_path: Path) -> None:
+    second = outlooks.isel(forecast_reference_time=1)
     with open_product(write_netcdf(second, tmp_path / "second.nc")) as opened:
         assert opened["pm25"].dims == ("station", "time")
         assert str(opened["time_bnds"].values[-1, 1])[:13] == "2020-11-10T00"
         assert opened["pm25"].attrs["cell_methods"] == "time: mean"
-        np.testing.assert_array_equal(opened["lead_time"], several["lead_time"])
+        np.testing.assert_array_equal(opened["lead_time"], outlooks["lead_time"])

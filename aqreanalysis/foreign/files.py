@@ -1,16 +1,18 @@
 """NetCDF files and Zarr stores, opened lazily, joined along time, and divided into blocks."""
 
 import glob
+import logging
 import os
 import re
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from aqreanalysis.foreign.coordinates import is_grid_mapping
 from aqreanalysis.foreign.errors import ForeignError
 from aqreanalysis.foreign.periods import dated_variable
 from aqreanalysis.observations import ObservationError
@@ -19,6 +21,8 @@ from aqreanalysis.untrusted import UnreadableError
 from aqreanalysis.untrusted import open_netcdf as netcdf
 
 Source = xr.Dataset | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+logger = logging.getLogger(__name__)
 
 #: Bytes of a block of a file: few reads, and still little memory for a block per thread.
 BLOCK_BYTES = 32 * 2**20
@@ -82,17 +86,37 @@ def open_joined(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     ForeignError
         If there is no such file, it cannot be read, or the files do not fit together.
     """
+    return opened_and_joined(paths_of(source), open_one, joined_along_time)
+
+
+def opened_and_joined(
+    paths: Sequence[str],
+    opening: Callable[[str], xr.Dataset],
+    joining: Callable[[Sequence[xr.Dataset]], xr.Dataset],
+) -> xr.Dataset:
+    """Return what is opened, joined if it is several; all stay open until its ``close()``."""
     with ExitStack() as stack:
         files = []
-        for path in _paths(source):
-            store = Path(path).is_dir() and is_archive(Path(path))
-            files.append(open_store(path) if store else open_netcdf(path, chunks={}))
+        for path in paths:
+            files.append(opening(path))
             stack.callback(files[-1].close)
-        joined = files[0] if len(files) == 1 else _joined(files)
-        joined = joined.copy()
-        joined.set_close(partial(_close, files))  # other processes may be given the Dataset
+        whole = (files[0] if len(files) == 1 else joining(files)).copy()
+        whole.set_close(partial(_close, files))  # other processes may be given the Dataset
         stack.pop_all()
-    return joined
+    return whole
+
+
+def open_one(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Return the lazy Dataset of a file or store.
+
+    Raises
+    ------
+    ForeignError
+        If it cannot be read.
+    """
+    with _permitted():
+        store = Path(path).is_dir() and is_archive(Path(path))
+    return open_store(path) if store else open_netcdf(path, chunks={})
 
 
 def _close(files: Sequence[xr.Dataset]) -> None:
@@ -175,12 +199,45 @@ def runs(chunks: Sequence[int], positions: np.ndarray, most: int) -> Iterator[np
         start = stop
 
 
-def _paths(source: object) -> list[str]:
+def paths_of(source: object) -> list[str]:
+    """Return the paths of a source, those of a pattern in the order of their names.
+
+    Raises
+    ------
+    ForeignError
+        If there is no such file, or its folder may not be read.
+
+    Examples
+    --------
+    >>> paths_of("none.nc")
+    Traceback (most recent call last):
+        ...
+    aqreanalysis.foreign.errors.ForeignError: there is no file none.nc
+    """
+    with _permitted():
+        return _existing(source)
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    """Say what may not be read, and what to do."""
+    try:
+        yield
+    except PermissionError as error:
+        raise ForeignError(
+            f"no permission to read {error.filename}: have it given, or copy the file"
+        ) from error
+
+
+def _existing(source: object) -> list[str]:
     """Return the paths of a source; refuse those that do not exist."""
     if isinstance(source, str | os.PathLike):
         text = os.fspath(source)
         matches = sorted(glob.glob(text)) if re.search(r"[*?\[]", text) else []
         paths = [text] if Path(text).exists() or not matches else matches
+        if paths == [text]:
+            with suppress(FileNotFoundError, NotADirectoryError):  # of a folder that is closed
+                os.stat(os.path.join(os.path.dirname(re.split(r"[*?\[]", text)[0]), "."))
     elif isinstance(source, Sequence) and source:
         paths = [os.fspath(path) for path in source]
     else:
@@ -193,8 +250,14 @@ def _paths(source: object) -> list[str]:
     return paths
 
 
-def _joined(files: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return files as one Dataset along time, still lazy."""
+def joined_along_time(files: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return files as one Dataset along time, still lazy.
+
+    Raises
+    ------
+    ForeignError
+        If they have no one dimension of time, or do not agree on what has none.
+    """
     names = {dated_variable(file, dim) for file in files for dim in file.dims} - {None}
     dimensions = {file[name].dims[0] for file in files for name in names if name in file.variables}
     if len(dimensions) != 1:
@@ -204,9 +267,10 @@ def _joined(files: Sequence[xr.Dataset]) -> xr.Dataset:
         )
     (time,) = dimensions
     _check_alike(files)
+    agreeing = _agreeing(files, time)
     try:
         return xr.concat(
-            [_layers_in_blocks(file, time) for file in files],
+            [_layers_in_blocks(file, time) for file in agreeing],
             dim=time,
             data_vars="minimal",
             coords="minimal",
@@ -230,6 +294,49 @@ def _check_alike(files: Sequence[xr.Dataset]) -> None:
                     f"the files do not fit together: {attribute} of {name!r} is "
                     f"{' and '.join(sorted(stated))}. Join those alone that are of one kind"
                 )
+
+
+def _agreeing(files: Sequence[xr.Dataset], time: Hashable) -> list[xr.Dataset]:
+    """Return files without the layers of no time that differ; refuse other coordinates.
+
+    One of them would stand for all.
+    """
+    first = files[0]
+    layers = []
+    # Axes first: where these differ, all else does.
+    for name in sorted(first.variables, key=lambda name: name not in first.dims):
+        variable = first.variables[name]
+        others = [file.variables[name] for file in files[1:] if name in file.variables]
+        if time in variable.dims or all(_same(variable, other) for other in others):
+            continue
+        if name in first.data_vars and not is_grid_mapping(variable):
+            layers.append(name)
+            continue
+        values = (variable, *others)
+        stated = {f"{each.values[()]}" for each in values if not each.ndim and each.size == 1}
+        which = f" is {' and '.join(sorted(stated))}" if len(stated) > 1 else " differs"
+        raise ForeignError(
+            f"the files do not fit together: {name}{which}. Join those alone that agree on "
+            "it, in one order"
+        )
+    if layers:
+        logger.warning(
+            "the files differ in %s, which has no time and is left out", ", ".join(map(str, layers))
+        )
+    return [file.drop_vars(layers, errors="ignore") for file in files]
+
+
+def _same(one: xr.Variable, other: xr.Variable) -> bool:
+    """Return whether two variables hold the same, or are the same coordinate reference system."""
+    if is_grid_mapping(one) and is_grid_mapping(other):
+        return {k: str(v) for k, v in one.attrs.items()} == {
+            k: str(v) for k, v in other.attrs.items()
+        }
+    if one.dims != other.dims or one.shape != other.shape:
+        return False
+    if one.dtype.kind == other.dtype.kind == "f":
+        return bool(np.allclose(one.values, other.values, rtol=1e-6, equal_nan=True))
+    return bool(np.array_equal(one.values, other.values))
 
 
 def _layers_in_blocks(file: xr.Dataset, time: Hashable) -> xr.Dataset:

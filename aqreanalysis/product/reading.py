@@ -8,10 +8,11 @@ import xarray as xr
 
 from aqreanalysis.conventions import DRAW, LEAD, STATION, TIME
 from aqreanalysis.foreign.errors import ForeignError
-from aqreanalysis.foreign.files import open_joined
+from aqreanalysis.foreign.files import open_one, opened_and_joined, paths_of
 from aqreanalysis.observations.archive.opening import ReplacedError
 from aqreanalysis.product.attributes import restore_metadata
-from aqreanalysis.product.times import is_set
+from aqreanalysis.product.joining import joined_in_time
+from aqreanalysis.product.times import in_time_order, is_set
 from aqreanalysis.product.variables import ProductError
 
 
@@ -41,27 +42,52 @@ def open_product(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         do not fit together.
     """
     try:
-        file = open_joined(path)
+        return opened_and_joined(paths_of(path), _open_one, joined_in_time)
     except ForeignError as error:
         raise ProductError(str(error)) from error
-    source = str(path) if isinstance(path, str | os.PathLike) else ", ".join(map(str, path))
+
+
+def _open_one(path: str) -> xr.Dataset:
+    """Return the product in one file or store."""
+    file = open_one(path)
     try:
+        _check_packing(file)
         product = _with_names_of_axes(file)
         product = product.set_coords([n for n in product.data_vars if str(n).endswith("_bnds")])
         product = product.assign_coords({n: product[n].load() for n in product.coords})
-        product = _in_order(product.drop_vars(_quantizations(product)))
+        product = in_time_order(product.drop_vars(_quantizations(product)))
         if STATION in product.dims and not is_set(product):  # some files have time first
             product = product.transpose(DRAW, STATION, TIME, ..., missing_dims="ignore")
         product = restore_metadata(product)
     except ReplacedError:  # while it was opened: the next version is whole as well
         file.close()
-        return open_product(path)
+        return _open_one(path)
     except Exception as error:  # nobody knows what all can be wrong with a file
         file.close()
         damaged = "" if isinstance(error, ProductError) else f"damaged? {type(error).__name__}: "
-        raise ProductError(f"{source} holds no product: {damaged}{error}") from error
+        raise ProductError(f"{path} holds no product: {damaged}{error}") from error
     product.set_close(file.close)
     return product
+
+
+def _check_packing(file: xr.Dataset) -> None:
+    """Refuse packed layers whose missing values became numbers, as NCO packs them.
+
+    Raises
+    ------
+    ProductError
+        How to pack them with missing values.
+    """
+    for name, layer in file.data_vars.items():
+        kind, fill = layer.encoding.get("dtype"), layer.encoding.get("_FillValue")
+        if fill is None or kind is None or np.dtype(kind).kind not in "iu":
+            continue
+        if not np.iinfo(kind).min <= fill <= np.iinfo(kind).max:
+            raise ProductError(
+                f"{name} is packed as {np.dtype(kind)}, which cannot hold its _FillValue, "
+                f"{fill:g}: missing values became numbers. Give each layer of floating-point "
+                f"numbers another before packing: ncatted -a _FillValue,{name},m,f,-32767 FILE"
+            )
 
 
 def _with_names_of_axes(file: xr.Dataset) -> xr.Dataset:
@@ -74,24 +100,6 @@ def _with_names_of_axes(file: xr.Dataset) -> xr.Dataset:
     if "leadtime" in file.data_vars and LEAD not in file.variables:
         file = file.rename(leadtime=LEAD).set_coords(LEAD)
     return file
-
-
-def _in_order(product: xr.Dataset) -> xr.Dataset:
-    """Return a product whose labels of time increase; files may have been joined in any order."""
-    if TIME not in product.indexes or product[TIME].dtype.kind != "M":
-        return product
-    steps = np.diff(product[TIME].values)
-    if (steps > np.timedelta64(0)).all():
-        return product
-    product = product.sortby(TIME)
-    again = product.indexes[TIME].duplicated()
-    if again.any():
-        first = np.datetime_as_string(product[TIME].values[again][0], unit="m")
-        raise ProductError(
-            f"time has {first} more than once ({again.sum()} such labels): leave out the file that "
-            "repeats them"
-        )
-    return product
 
 
 def _quantizations(product: xr.Dataset) -> set[str]:

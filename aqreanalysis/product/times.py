@@ -107,16 +107,23 @@ def restore_leads(product: xr.Dataset) -> xr.Dataset:
 def restore_set(product: xr.Dataset) -> xr.Dataset:
     """Return a set of outlooks with its times described; ``time`` is on both of its dimensions.
 
+    A single lead time becomes a dimension.
+
     Raises
     ------
     ProductError
         If the lead times or the label of the averaging period are lost.
     """
-    if LEAD not in product.dims:
+    if LEAD not in product.variables:
         raise ProductError(
             f"a set of outlooks needs the dimensions {REFERENCE!r} and {LEAD!r}; found "
-            f"{tuple(product.sizes)}"
+            f"{tuple(product.sizes)}. Select lead times as product.isel({LEAD}=[3]), and one "
+            f"outlook as product.isel({REFERENCE}=0)"
         )
+    if LEAD not in product.dims:
+        layers = [name for name, layer in product.data_vars.items() if REFERENCE in layer.dims]
+        leading = {name: product[name].expand_dims(LEAD) for name in layers}
+        product = product.drop_vars([*layers, LEAD]).assign(leading)
     product = restore_leads(product)
     product[REFERENCE].attrs["axis"] = "T"  # the valid times have two dimensions
     issued, hours = product[REFERENCE].values, product[LEAD].values
@@ -128,6 +135,36 @@ def restore_set(product: xr.Dataset) -> xr.Dataset:
     time = coordinate((LEAD, REFERENCE), valid, {**attributes, **period})
     time.encoding |= {"units": _time_units(valid.ravel()), "calendar": "standard"}
     return in_set_order(product.assign_coords({TIME: time}))
+
+
+def in_time_order(product: xr.Dataset) -> xr.Dataset:
+    """Return a product whose labels of time, or reference times, increase.
+
+    Raises
+    ------
+    ProductError
+        If one is there more than once.
+
+    Examples
+    --------
+    >>> hours = np.array(["2024-01-01T01", "2024-01-01T00"], "datetime64[ns]")
+    >>> in_time_order(xr.Dataset({"pm25": ("time", [2.0, 1.0])}, {"time": hours})).pm25.values
+    array([1., 2.])
+    """
+    time = REFERENCE if is_set(product) else TIME
+    if time not in product.indexes or product[time].dtype.kind != "M":
+        return product
+    if (np.diff(product[time].values) > np.timedelta64(0)).all():
+        return product
+    product = product.sortby(time)
+    again = product.indexes[time].duplicated()
+    if again.any():
+        first = np.datetime_as_string(product[time].values[again][0], unit="m")
+        raise ProductError(
+            f"{time} has {first} more than once ({again.sum()} such labels): leave out the file "
+            "that repeats them"
+        )
+    return product
 
 
 def in_set_order(product: xr.Dataset) -> xr.Dataset:
