@@ -524,8 +524,13 @@ def test_one_hour_needs_no_slider_and_no_hours_no_clock(open_page):
     opened.click_at(116.05, 39.45)
     assert "μg m⁻³" in opened.text("#readout")
     assert not opened.page.is_visible("#panel")
-    timeless = open_page(product.isel(time=3, drop=True))
-    assert not timeless.page.is_visible("#clock")
+    dropped = product.isel(time=3, drop=True)  # as a mean over time would be
+    with pytest.raises(ProductError, match=r"time is gone.*Select hours as product.isel\(time="):
+        open_page(dropped)
+    for layer in dropped.data_vars.values():
+        layer.attrs.pop("averaging_hours", None)
+    del dropped.attrs["time_coverage_resolution"]
+    assert not open_page(dropped.drop_vars("time_bnds")).page.is_visible("#clock")
 
 
 def test_means_of_days_have_the_interval_of_their_quantiles(open_page):
