@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,7 @@ from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.persistence import Persistence, persistence
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
 from benchmarks import draws
+from benchmarks.coverage import shares_inside
 from benchmarks.measuring import learned_covariance
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
@@ -28,12 +30,32 @@ EXTREMES = {
 }
 
 
+class Means(NamedTuple):
+    """Means over days or months at hidden stations, (n,) each."""
+
+    truth: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
+    station: np.ndarray
+
+    @property
+    def distribution(self) -> RootNormal:
+        """What is said of them."""
+        return RootNormal.from_mean(self.mean, self.error)
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Whether the truth is within the 90 % intervals, (n,)."""
+        low, high = self.distribution.interval_90()
+        return (low <= self.truth) & (self.truth <= high)
+
+
 def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
     """Return the tables: scores of means and of draws, and what 90 % intervals hold, by fold."""
     head = ["", "method", "hourly errors", "means", "bias", "RMSE", "CRPS", "90 % holds", "by fold"]
     rows, of_draws = [head], [draws.HEAD]
     for protocol in protocols:
-        scored: dict[tuple[str, str, str], list[np.ndarray]] = {}
+        scored: dict[tuple[str, str, str], list[Means]] = {}
         drawn: dict[tuple[str, str, str], list[draws.Drawn]] = {}
         for split in PROTOCOLS[protocol].splits(folder):
             estimates = dict(_estimates(split))
@@ -68,8 +90,8 @@ def _estimates(split: Split) -> Iterator[tuple[str, tuple[xr.Dataset, Persistenc
 
 def _of_split(
     split: Split, estimates: Mapping[str, tuple[xr.Dataset, Persistence]]
-) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
-    """Yield truth, mean and standard error of means, (3, n), by period, method and errors."""
+) -> Iterator[tuple[tuple[str, str, str], Means]]:
+    """Yield means with their truth, by period, method and errors."""
     variable = split.variable
     hours = split.observations[variable].isel({STATION: split.fold.hidden})
     truth = hours.transpose(STATION, TIME).copy(data=split.truth).to_dataset()
@@ -88,30 +110,24 @@ def _of_split(
     yield ("day", name, ""), _paired(true_means["day"], means, variable)
 
 
-def _paired(truth: xr.Dataset, means: xr.Dataset, variable: str) -> np.ndarray:
-    """Return truth, mean and standard error where there are both, (3, n)."""
+def _paired(truth: xr.Dataset, means: xr.Dataset, variable: str) -> Means:
+    """Return truth and means where there are both."""
     truth, means = xr.align(truth, means.compute(), join="inner")
     layers = truth[variable], means[variable], means[f"{variable}_uncertainty"]
     values = np.stack([layer.transpose(STATION, TIME).values.ravel() for layer in layers])
-    return values[:, np.isfinite(values).all(axis=0)].astype(np.float64)
+    known = np.isfinite(values).all(axis=0)
+    station = np.repeat(truth[STATION].values.astype(str), truth.sizes[TIME])
+    return Means(*values[:, known].astype(np.float64), station[known])
 
 
-def _row(folds: list[np.ndarray]) -> list[str]:
+def _row(folds: list[Means]) -> list[str]:
     """Return the scores of all folds together, and the coverage of each."""
-    truth, mean, error = np.concatenate(folds, axis=1)
-    law = RootNormal.from_mean(mean, error)
+    of_all = Means(*map(np.concatenate, zip(*folds, strict=True)))
+    truth, mean = of_all.truth, of_all.mean
     return [
         str(truth.size),
         f"{np.mean(mean - truth) / np.mean(truth):+.1%}",
         f"{np.sqrt(np.mean((mean - truth) ** 2)):.2f}",
-        f"{law.crps(truth).mean():.2f}",
-        f"{_coverage(np.stack([truth, mean, error])):.3f}",
-        " ".join(f"{_coverage(fold):.2f}" for fold in folds) if len(folds) > 1 else "",
+        f"{of_all.distribution.crps(truth).mean():.2f}",
+        *shares_inside([(each.inside, each.station) for each in (of_all, *folds)]),
     ]
-
-
-def _coverage(means: np.ndarray) -> float:
-    """Return the share of the truth within the 90 % intervals."""
-    truth, mean, error = means
-    low, high = RootNormal.from_mean(mean, error).interval_90()
-    return float(np.mean((low <= truth) & (truth <= high)))

@@ -15,6 +15,7 @@ from aqreanalysis.methods.kriging.error_patterns import PATTERNS, KrigingPattern
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import step_hours
 from aqreanalysis.predictive import ErrorCorrelation
+from benchmarks.coverage import WEEK, shares_inside
 from benchmarks.protocols import Split
 
 HEAD = ["", "method", "hourly errors", "number", "bias", "CRPS", "90 % holds", "by fold"]
@@ -27,10 +28,20 @@ STATIONS_OF_AN_HOUR = 0.75
 
 
 class Drawn(NamedTuple):
-    """The truth of a quantity (n,), and what the draws say of it (draw, n)."""
+    """The truth of a quantity (n,), and what the draws say of it (draw, n).
+
+    Values of one ``group`` (n,), a station or a week, are taken together for intervals.
+    """
 
     truth: np.ndarray
     draws: np.ndarray
+    group: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Whether the truth is between the quantiles of 5 and 95 % of the draws, (n,)."""
+        low, high = np.quantile(self.draws, [0.05, 0.95], axis=0, method="weibull")
+        return (low <= self.truth) & (self.truth <= high)
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,8 @@ def _quantities(split: Split, drawn: np.ndarray) -> Iterator[tuple[str, Drawn]]:
     """Yield the truth and the draws of each quantity, of draws (draw, station, time)."""
     present = np.isfinite(split.truth) & np.isfinite(drawn[0])
     every = np.where(present, np.concatenate([split.truth[None], drawn]), np.nan)
-    yield "hour", _drawn(every[:, present])
+    names = StationNetwork.from_dataset(split.hidden).identifiers
+    yield "hour", _drawn(every[:, present], names[np.nonzero(present)[0]])
     series = xr.Dataset(
         {
             split.variable: (
@@ -103,38 +115,33 @@ def _quantities(split: Split, drawn: np.ndarray) -> Iterator[tuple[str, Drawn]]:
         summary = aggregate(series, period, statistic=statistic, limit=limit)
         layer = summary[list(summary.data_vars)[-1]]
         name = statistic if limit is None else f"hours above {limit:g}"
-        yield f"{period}, {name}", _drawn(layer.values.reshape(len(every), -1))
+        values = layer.values.reshape(len(every), -1)
+        yield f"{period}, {name}", _drawn(values, np.repeat(names, layer.sizes[TIME]))
     enough = present.sum(axis=0) >= STATIONS_OF_AN_HOUR * len(present)
-    yield "hour, mean of stations", _drawn(np.nanmean(every[:, :, enough], axis=1))
+    means = np.nanmean(every[:, :, enough], axis=1)
+    yield "hour, mean of stations", _drawn(means, np.flatnonzero(enough) // WEEK)
     for limit in ALL_LIMITS:
         total = (every[:, present] > limit).sum(axis=1, keepdims=True).astype(float)
         if total[0, 0] >= FEWEST_HOURS:
-            yield f"all, hours above {limit:g}", _drawn(total)
+            yield f"all, hours above {limit:g}", _drawn(total, np.zeros(1))
 
 
-def _drawn(every: np.ndarray) -> Drawn:
+def _drawn(every: np.ndarray, group: np.ndarray) -> Drawn:
     """Return truth and draws of what comes one after another, where there is a truth."""
     known = np.isfinite(every).all(axis=0)
-    return Drawn(every[0, known], every[1:, known])
+    return Drawn(every[0, known], every[1:, known], group[known])
 
 
 def row(folds: list[Drawn]) -> list[str]:
     """Return the scores of all folds together, and the coverage of each."""
-    truth = np.concatenate([fold.truth for fold in folds])
-    draws = np.concatenate([fold.draws for fold in folds], axis=1)
+    truth, draws, group = (np.concatenate(columns, axis=-1) for columns in zip(*folds, strict=True))
+    of_all = Drawn(truth, draws, group)
     return [
         str(truth.size),
         f"{draws.mean() / truth.mean() - 1:+.1%}",
         f"{_crps(truth, draws).mean():.2f}",
-        f"{_coverage(truth, draws):.3f}",
-        " ".join(f"{_coverage(*fold):.2f}" for fold in folds) if len(folds) > 1 else "",
+        *shares_inside([(each.inside, each.group) for each in (of_all, *folds)]),
     ]
-
-
-def _coverage(truth: np.ndarray, draws: np.ndarray) -> float:
-    """Return the share of the truth between the quantiles of 5 and 95 % of the draws."""
-    low, high = np.quantile(draws, [0.05, 0.95], axis=0, method="weibull")
-    return float(np.mean((low <= truth) & (truth <= high)))
 
 
 def _crps(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from aqreanalysis.methods.kriging.made_gaps import made_gaps
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.predictive import RootNormal, freedom_of
 from aqreanalysis.verification.strata import hours_silent, interval_labels, part_of
+from benchmarks.coverage import WEEK, share_inside
 from benchmarks.measuring import learned_covariance
 from benchmarks.protocols import scored_months
 from benchmarks.sources import beijing36, data_file
@@ -27,8 +28,6 @@ VARIABLE = "pm25"
 TO_NEAREST_HOURS = (0.0, 3.0, 6.0, 12.0, 24.0, np.inf)
 #: Draws of gaps beside those of the mask, which has few outages of all stations.
 DRAWS = 3
-#: Hours that a bootstrap takes together: errors of one spell of weather are not independent.
-WEEK, RESAMPLES = 168, 2000
 
 
 def filling_table(folder: Path) -> str:
@@ -75,17 +74,9 @@ def coverage_table(folder: Path) -> str:
         covered, part, week = (np.concatenate(each) for each in zip(*parts, strict=True))
         for number, row in enumerate(rows, -1):
             here = (part == number) | (number < 0)
-            row.append(_share(covered[here], week[here]) if here.any() else "-")
+            share = share_inside(covered[here], week[here]) if here.any() else ""
+            row.append(f"{share} of {here.sum()}" if share else "-")
     return markdown([["hours to the nearest value", *columns], *rows])
-
-
-def _share(inside: np.ndarray, week: np.ndarray) -> str:
-    """Return the share of values inside, with its interval over the weeks and their number."""
-    _, number = np.unique(week, return_inverse=True)
-    covered, count = np.bincount(number, inside), np.bincount(number)
-    chosen = np.random.default_rng(0).integers(count.size, size=(RESAMPLES, count.size))
-    low, high = np.quantile(covered[chosen].sum(1) / count[chosen].sum(1), (0.025, 0.975))
-    return f"{inside.mean():.3f} [{low:.2f}, {high:.2f}] of {inside.size}"
 
 
 def _made(masked: xr.Dataset, *, everyone: bool) -> list[tuple[xr.Dataset, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks intervals``: how often intervals hold, in the tails and by fold."""
+"""``python -m benchmarks intervals``: how often intervals hold, in the tails, by fold and place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,17 @@ from typing import Self
 import numpy as np
 from tqdm import tqdm
 
-from aqreanalysis.methods import fit
+from aqreanalysis.methods import Method, fit
 from aqreanalysis.predictive import RootNormal
 from aqreanalysis.verification import estimate_hidden
+from benchmarks.coverage import (
+    OF_FOLDS,
+    OF_THIRDS,
+    Covered,
+    of_split,
+    row_of_thirds,
+    rows_of_folds,
+)
 from benchmarks.measuring import learned_covariance, quiet
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
@@ -32,10 +40,8 @@ class Hidden:
     station: np.ndarray  # 0, 1, ... of each value
 
     @classmethod
-    def of(cls, split: Split) -> Self:
-        """Return what the learned covariance alone says of a split."""
-        model = learned_covariance()
-        fit(model, split.training, split.variable, None)
+    def of(cls, model: Method, split: Split) -> Self:
+        """Return what a fitted model says of a split."""
         hidden = estimate_hidden(
             model, split.observations, split.variable, split.fold, statistic="mean"
         )
@@ -64,17 +70,25 @@ class Hidden:
 
 
 def table(folder: Path, protocols: Sequence[str] = DEFAULT) -> str:
-    """Return the table of the protocols."""
+    """Return the tables of the learned covariance alone: of protocols, by fold and by place."""
     quiet()
     rows = [[
         "", "degrees of freedom", *(f"{100 * share:g} % holds" for share in SHARES),
         "standard error / RMSE", "above the 99th percentile: over q95", "if all were right",
         "mean, % of the truth", "90 % by fold", "chance alone",
     ]]  # fmt: skip
+    of_folds, of_thirds = [OF_FOLDS], [OF_THIRDS]
     for key in protocols:
-        splits = PROTOCOLS[key].splits(folder)
-        rows.append(_row(key, [Hidden.of(split) for split in tqdm(splits, desc=key, leave=False)]))
-    return markdown(rows)
+        names, parts, covered = [], [], []
+        for split in tqdm(PROTOCOLS[key].splits(folder), desc=key, leave=False):
+            model = fit(learned_covariance(), split.training, split.variable, None)
+            names.append(split.name)
+            parts.append(Hidden.of(model, split))
+            covered.append(of_split(model, split))
+        rows.append(_row(key, parts))
+        of_folds += rows_of_folds(key, names, covered)
+        of_thirds.append(row_of_thirds(key, Covered.joined(each[0] for each in covered)))
+    return "\n\n".join(map(markdown, (rows, of_folds, of_thirds)))
 
 
 def _row(key: str, parts: Sequence[Hidden]) -> list[str]:

@@ -15,11 +15,15 @@ import xarray as xr
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
 from aqreanalysis import Reanalyser, Schedule
+from aqreanalysis.methods import fit
 from aqreanalysis.verification import differences
 from benchmarks import (
     command,
     comparing,
+    coverage,
+    derived,
     districts,
+    draws,
     faults,
     filling,
     measuring,
@@ -281,6 +285,59 @@ def test_scores_on_public_data_are_those_that_are_recorded(data_dir, key, method
     assert [scores.rmse, scores.mae, scores.crps, scores.coverage] == pytest.approx(
         recorded, rel=5e-3
     )
+
+
+# What intervals hold
+
+
+def test_shares_have_the_interval_of_a_bootstrap_over_stations():
+    """Of 400 stations, each all inside or outside: 1.96 standard errors are 1.96 * .5 / 20."""
+    inside, station = np.repeat(np.arange(400) % 2 == 0, 50), np.repeat(np.arange(400), 50)
+    share, low, high = map(float, re.findall(r"[\d.]+", coverage.share_inside(inside, station)))
+    assert share == 0.5
+    assert (low, high) == pytest.approx((0.45, 0.55), abs=0.011)
+    # Groups that are all alike leave nothing to chance.
+    assert coverage.share_inside(inside, np.tile(np.arange(50), 400)) == "0.500 [0.50, 0.50]"
+
+
+def test_coverage_is_of_hidden_stations_and_of_known_ones_left_out(short_year, data_dir):
+    (split,) = protocols.increase(short_year)
+    model = fit(measuring.METHODS["kriging"].make(), split.training, "pm25", None)
+    scored, trained, known, known_trained = coverage.of_split(model, split)
+    expected = measuring.measure(PROTOCOLS["p3"], split, "kriging", None)[0].scores
+    assert scored.inside.mean() == pytest.approx(expected.coverage)
+    assert scored.inside.size == expected.count
+    for hours, hidden, left_out in (
+        (split.fold.scored, scored, known),
+        (split.fold.learned, trained, known_trained),
+    ):
+        assert {*hidden.station} <= {*split.hidden.station.values}
+        assert hours[hidden.hour].all()
+        assert hours[left_out.hour].all()
+        measured = split.known.pm25.transpose("station", "time").values[:, hours]
+        assert left_out.inside.size == np.isfinite(measured).sum()
+        assert {*left_out.station} <= {*split.known.station.values}
+    thirds = scored.thirds(scored.distance_km)
+    assert sum(third.inside.size for third in thirds) == scored.inside.size
+    assert thirds[0].distance_km.max() <= thirds[1].distance_km.min()
+    rows = coverage.rows_of_folds("p3", ["INCREASE"], [[scored, trained, known, known_trained]])
+    assert rows[0][:3] == ["`p3` INCREASE", "9", str(scored)]
+
+
+def test_rows_of_derived_values_have_shares_of_all_and_of_folds():
+    """Draws 1 to 50 hold 2.55 to 48.45 by their quantiles of 5 and 95 %: k of 51."""
+    ladder = np.arange(1.0, 51)[:, None]
+
+    def fold(*truth):
+        return draws.Drawn(np.array(truth), ladder.repeat(len(truth), 1), np.arange(len(truth)))
+
+    both, neither = fold(2.6, 48.4), fold(2.5, 48.5)
+    assert draws.row([both])[3:] == ["1.000 [1.00, 1.00]", ""]
+    of_all, of_folds = draws.row([both, neither])[3:]
+    assert of_all.startswith("0.500 [")
+    assert of_folds == "1.000 [1.00, 1.00]; 0.000 [0.00, 0.00]"
+    means = derived.Means(*np.array([[25.0, 9.0], [25.0, 25.0], [5.0, 5.0]]), np.array(["a", "b"]))
+    assert means.inside.tolist() == [True, False]
 
 
 def test_the_best_baseline_of_each_score_is_compared_and_losses_come_first():
