@@ -251,7 +251,7 @@ def samples():
     )
 
 
-def fitted(samples, *, updates, seed=0):
+def fitted(samples, *, updates, seed=0, step_hours=1.0):
     """Return both covariances, fitted."""
     spacing = samples.network.spacing_km
     covariance, bands = SpaceTimeCovariance(spacing), BandCovariance(3, spacing)
@@ -278,6 +278,7 @@ def fitted(samples, *, updates, seed=0):
         updates=updates,
         rate=0.05,
         rng=rng,
+        step_hours=step_hours,
     ):
         pass
     return covariance, bands, log_noise.detach()
@@ -298,6 +299,18 @@ def left_out_error(samples, covariance, bands, log_noise):
 def test_fitted_bands_find_left_out_stations_better(samples):
     before = left_out_error(samples, *fitted(samples, updates=0))
     assert left_out_error(samples, *fitted(samples, updates=60)) < 0.97 * before
+
+
+def test_few_values_leave_ranges_near_the_usual_ones(samples):
+    """As days, the same numbers are 24 times as many that do not repeat each other."""
+
+    def departure(step_hours):
+        _, bands, _ = fitted(samples, updates=40, step_hours=step_hours)
+        return float(bands.departure())
+
+    days, hours, minutes = (departure(step) for step in (24.0, 1.0, 1 / 60))
+    assert minutes < 0.5 * hours
+    assert hours < days
 
 
 def test_fitting_is_the_same_for_the_same_seed(samples):

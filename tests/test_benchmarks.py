@@ -15,7 +15,7 @@ import xarray as xr
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
 from aqreanalysis import Reanalyser, Schedule
-from aqreanalysis.methods import fit
+from aqreanalysis.methods import METHODS, fit
 from aqreanalysis.verification import differences
 from benchmarks import (
     command,
@@ -29,6 +29,7 @@ from benchmarks import (
     measuring,
     protocols,
     published,
+    small,
     sources,
     starts,
     summary,
@@ -570,6 +571,20 @@ def test_a_day_of_hourly_runs_ends_in_the_store_that_is_made_at_once():
     assert rows["hourly runs"] == "25"
     assert float(rows["largest relative difference from the store made at once"]) <= 1e-5
     assert rows["left over beside the store"] == "0"
+
+
+def test_small_networks_are_cut_and_compared_with_kriging(data_dir, monkeypatch):
+    monkeypatch.setattr(small, "MADE", {n: METHODS[n].make for n in ("kriging", "idw")})
+    for split in small.cuts_of("p3", data_dir, 2):
+        names = set(split.known.station.values), set(split.hidden.station.values)
+        assert [len(each) for each in names] == [8, 3]
+        assert names[0].isdisjoint(names[1])
+        assert split.training.sizes["time"] == 72
+    rows = [line.split("|")[1:-1] for line in small.table(data_dir, ["p3"], cuts=2).splitlines()]
+    kriging, idw = ([cell.strip() for cell in row] for row in rows[2:])
+    assert kriging[4] == "1.000 [1.000, 1.000]"
+    ratio, low, high = (float(word.strip("[],")) for word in idw[4].split())
+    assert low <= ratio <= high
 
 
 def test_means_over_districts_are_scored_beside_the_truth(monkeypatch, tmp_path):

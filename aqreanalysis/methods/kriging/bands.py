@@ -139,6 +139,7 @@ class BandCovariance(nn.Module):
         share = torch.linspace(-3.0, -1.2, bands, dtype=torch.float64)
         self.log_amplitude = nn.Parameter(share[:, None].repeat(1, 2))
         self.log_range = nn.Parameter(ranges.repeat(bands, 1))
+        self.register_buffer("usual_log_range", ranges, persistent=False)
         self.log_noise = nn.Parameter(torch.linspace(-3.0, -4.5, bands, dtype=torch.float64))
         self.stretch = nn.Parameter(torch.zeros(2, dtype=torch.float64))
         self.register_buffer("correlation", torch.eye(bands, dtype=torch.float64))
@@ -152,6 +153,7 @@ class BandCovariance(nn.Module):
 
     correlation: Tensor
     trend_covariance: Tensor
+    usual_log_range: Tensor
 
     def weights(
         self,
@@ -252,6 +254,16 @@ class BandCovariance(nn.Module):
         [[4.0]]
         """
         return torch.einsum("nc,bcd,nd->nb", attributes, self._drift(), attributes)
+
+    def departure(self) -> Tensor:
+        """Return the squared logarithms by which ranges and stretch depart from the usual, summed.
+
+        Examples
+        --------
+        >>> float(BandCovariance(3, spacing_km=10.0).departure().detach())
+        0.0
+        """
+        return (self.log_range - self.usual_log_range).square().sum() + self.stretch.square().sum()
 
     def sill(self) -> Tensor:
         """Return the variance of each band, (band,), noise included."""

@@ -24,6 +24,9 @@ STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
 STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
 SHRINKAGE = 0.01
+#: Weight in the loss of how far a covariance departs from the usual one, over the days with values
+#: at all stations: with few of them it stays near, with many it does not matter.
+PRIOR = 3.0
 
 
 def fit_filling(
@@ -110,6 +113,7 @@ def fit_bands(
     updates: int,
     rate: float,
     rng: np.random.Generator,
+    step_hours: float,
     together: int = STATIONS_OF_UPDATE,
     attributes: Tensor | None = None,
 ) -> Iterator[None]:
@@ -119,19 +123,22 @@ def fit_bands(
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both. The
     factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
-    bands and shrunk towards 1. Estimates do not depend on a band's scale, which is that of their
-    errors in the end. A station's own values enter the gaps of the others a little.
-    ``together`` stations are left out in turn in an update, ``attributes`` (station, attribute)
-    are those of the covariance; all else is as of `fit_filling`.
+    bands and shrunk towards 1, and ranges towards the usual ones by the `PRIOR`: 8 stations of
+    3 days do not determine them. Estimates do not depend on a band's scale, which is that of their
+    errors in the end. A station's own values enter the gaps of the others a little. ``together``
+    stations are left out in turn in an update, ``attributes`` (station, attribute) are those of the
+    covariance, ``step_hours`` is the length of a step; all else is as of `fit_filling`.
     """
     series = BandSeries.of(value, network, covariance, widths, attributes)
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
+    days = max(float(series.measured.sum()) * min(step_hours / 24, 1), 1)  # hours repeat each other
 
     for _ in range(updates):
         left_out = series.left_out(bands, log_noise, rng, steps=STEPS_OF_UPDATE, together=together)
         error = left_out.error[left_out.known].sum(-1)
         loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
+        loss = loss + PRIOR / days * bands.departure()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -319,6 +319,7 @@ def _fit_bands(
         rate=schedule.covariance_rate,
         log_noise=log_noise,
         rng=setting.rng,
+        step_hours=setting.samples.clock.step_hours,
         together=together,
         attributes=setting.samples.attributes[torch.from_numpy(rows)],
     )
