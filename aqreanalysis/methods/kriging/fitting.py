@@ -24,9 +24,9 @@ STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
 STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
 SHRINKAGE = 0.01
-#: Weight in the loss of how far a covariance departs from the usual one, over the days with values
-#: at all stations: with few of them it stays near, with many it does not matter.
-PRIOR = 3.0
+#: Weight in the loss of how far a covariance departs from the usual one, over the days of values at
+#: all stations; and days that determine a covariance, from which on it has no weight.
+PRIOR, ENOUGH_DAYS = 3.0, 300
 
 
 def fit_filling(
@@ -133,12 +133,14 @@ def fit_bands(
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
     days = max(float(series.measured.sum()) * min(step_hours / 24, 1), 1)  # hours repeat each other
+    prior = PRIOR * max(1 / days - 1 / ENOUGH_DAYS, 0)
 
     for _ in range(updates):
         left_out = series.left_out(bands, log_noise, rng, steps=STEPS_OF_UPDATE, together=together)
         error = left_out.error[left_out.known].sum(-1)
         loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
-        loss = loss + PRIOR / days * bands.departure()
+        if prior:
+            loss = loss + prior * bands.departure()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
