@@ -251,6 +251,53 @@ class StationNetwork:
             chord[cut], index[cut] = (each[:, :asked] for each in farther)
         return chord[:, :count], index[:, :count]
 
+    def surroundings(
+        self, longitude: np.ndarray, latitude: np.ndarray, *, k: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the stations among which are the k nearest of all targets of each tile.
+
+        Where targets lie close, comparing all of these takes a fraction of `neighbours`, which
+        searches for each target.
+
+        Parameters
+        ----------
+        longitude, latitude : (tile, n) float64
+            Targets that lie close in each tile, degrees.
+        k : int
+        most : int
+            Tiles that would need more have none.
+
+        Returns
+        -------
+        rows : (tile, c) int64
+            Ascending; 0 where a tile has fewer. They are k at least, or the size of the network.
+        distance_km : (tile, n, c) float64
+            Great-circle distance of each target; inf where a tile has fewer stations.
+
+        Examples
+        --------
+        >>> line = StationNetwork(np.arange(9.0), np.zeros(9))
+        >>> tile = np.array([[3.1, 3.4]]), np.zeros((1, 2))
+        >>> rows, distance_km = line.surroundings(*tile, k=2, most=4)
+        >>> rows.tolist(), distance_km.round(0).tolist()
+        ([[3, 4]], [[[11.0, 100.0], [44.0, 67.0]]])
+        """
+        target = unit_vectors(longitude, latitude)
+        middle = target.mean(axis=1)
+        apart = np.sqrt(((target - middle[:, None]) ** 2).sum(axis=2).max(axis=1))
+        chord, _ = self._tree.query(middle, k=[min(k, self.size)])
+        # As far as the last one wanted is from the middle, it may be from a target, and beyond it.
+        reach = chord[:, 0] + 2 * apart + SAME_CHORD
+        near = self._tree.query_ball_point(middle, reach, return_sorted=True)
+        count = np.array([len(rows) if len(rows) <= most else 0 for rows in near])
+        rows = np.zeros((len(near), max(count.max(), min(k, self.size))), np.int64)
+        some = np.arange(rows.shape[1]) < count[:, None]
+        rows[some] = np.concatenate([of[:number] for of, number in zip(near, count, strict=True)])
+        station = self._tree.data[rows]
+        square = sum((target[:, :, None, i] - station[:, None, :, i]) ** 2 for i in range(3))
+        distance_km = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(np.sqrt(square) / 2, 1))
+        return rows, np.where(some[:, None], distance_km, np.inf)
+
     def station_neighbours(self, *, k: int) -> Neighbours:
         """Return the k nearest other stations of each station."""
         return self.neighbours(self.longitude, self.latitude, k=k, exclude=np.arange(self.size))

@@ -425,3 +425,29 @@ def test_a_network_of_many_stations_is_told_from_another_by_any_of_them():
     moved[0, 2500] += 1e-9
     assert tokenize(StationNetwork(*place)) == tokenize(StationNetwork(*place.copy()))
     assert tokenize(StationNetwork(*place)) != tokenize(StationNetwork(*moved))
+
+
+@pytest.mark.parametrize(("west", "south"), [(10.0, 50.0), (179.9, -0.4), (-60.0, 89.2)])
+def test_the_nearest_of_a_tile_are_among_its_surroundings(west, south):
+    rng = np.random.default_rng(0)
+    angle, far = rng.uniform(0, 360, 400), rng.uniform(0, 20, 400)
+    network = StationNetwork(west + angle * (abs(south) > 80) + far, south - far * angle / 360)
+    row, column = np.mgrid[0:3, 0:4] / 10
+    longitude, latitude = np.stack([west + column, west + 1 + column]), np.stack([south + row] * 2)
+    tiles = longitude.reshape(2, -1), latitude.reshape(2, -1)
+
+    rows, distance_km = network.surroundings(*tiles, k=9, most=400)
+
+    for tile in range(2):
+        near = network.neighbours(tiles[0][tile], tiles[1][tile], k=9)
+        order = np.argsort(distance_km[tile], axis=1, kind="stable")[:, :9]
+        np.testing.assert_array_equal(rows[tile][order], near.index)
+        nearest = np.take_along_axis(distance_km[tile], order, axis=1)
+        np.testing.assert_allclose(nearest, near.distance_km, rtol=1e-12)
+
+
+def test_a_tile_with_too_many_stations_around_it_has_none():
+    line = StationNetwork(np.arange(50.0), np.zeros(50))
+    rows, distance_km = line.surroundings(np.array([[3.1, 30.0]]), np.zeros((1, 2)), k=2, most=9)
+    assert rows.shape == (1, 2)
+    assert np.isinf(distance_km).all()

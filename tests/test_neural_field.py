@@ -11,6 +11,7 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.methods.kriging import bands as bands_module
 from aqreanalysis.methods.kriging import shared_factor as sharing
 from aqreanalysis.methods.neural import field as neural_field
+from aqreanalysis.methods.neural import neural_knn
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.devices import single_thread
@@ -89,22 +90,28 @@ def test_a_field_without_a_grid_says_so():
 
 
 def counted(monkeypatch, module, name):
-    """Return the list to which each call of a solver adds its targets, of n or so."""
+    """Return the list to which each call of a solver adds the targets of its second argument."""
     targets, solve = [], getattr(module, name)
-    monkeypatch.setattr(module, name, lambda *a: (targets.append(a[1].shape[0]), solve(*a))[1])
+
+    def count(*arguments):
+        shape = arguments[1].shape
+        targets.append(shape[0] if module is bands_module else shape[0] * shape[2])
+        return solve(*arguments)
+
+    monkeypatch.setattr(module, name, count)
     return targets
 
 
 def test_a_cell_is_solved_once_whatever_the_hours(monkeypatch):
     engine = field()
     alone = counted(monkeypatch, bands_module, "ordinary_weights")
-    together = counted(monkeypatch, sharing, "_solved")
-    rows, columns = slice(0, 8), slice(0, 32)
+    together = counted(monkeypatch, neural_knn, "shared_weights")
+    rows, columns = slice(0, 8), slice(0, 40)
 
     over(engine, rows, columns, slice(0, 12))
     over(engine, rows, columns, slice(12, 36))
 
-    assert sum(together) + sum(alone) == 8 * 32
+    assert sum(together) + sum(alone) == 8 * 40
     assert len(together) + len(alone) < 10  # most of them in few systems
 
 
@@ -112,7 +119,7 @@ def test_a_cell_is_solved_once_whatever_the_hours(monkeypatch):
 
 
 def crowd(step, *, count=116, k=40):
-    """Return geometries in a network where only some are neighbours, and its grid."""
+    """Return geometries in a network where only some are neighbours, and two tiles of cells."""
     rng = np.random.default_rng(0)
     network = StationNetwork(rng.uniform(100, 123, count), rng.uniform(30, 40, count))
     model = NeuralKNN(Configuration(neighbours=k), spacing_km=60.0, attributes=1)
@@ -124,7 +131,12 @@ def crowd(step, *, count=116, k=40):
     attributes = torch.from_numpy(rng.normal(size=(count, 1)))
     return Geometries(
         model, network, noise, False, attributes, lambda lon, lat: np.sin(20 * lon)[:, None]
-    ), np.stack([110 + column, 33 + row])
+    ), np.stack([110 + column, 33 + row]).reshape(2, 8, 2, 8).swapaxes(1, 2)
+
+
+def estimates(geometry, values):
+    """Return the bands of values (..., station) at all targets."""
+    return (geometry.matrices.weight[:3] @ values.T[geometry.stations]).flatten(1, -2)
 
 
 @pytest.mark.parametrize(
@@ -134,15 +146,13 @@ def test_cells_together_are_estimated_as_each_alone(step, count, monkeypatch):
     geometries, positions = crowd(step, count=count)
     alone = counted(monkeypatch, bands_module, "ordinary_weights")
 
-    together = geometries.of_cells(*positions)
+    together = geometries.of_tiles(*positions)
     solved_alone = sum(alone)
     single = geometries.of_points(*positions.reshape(2, -1))
 
-    assert torch.equal(together.stations, single.stations)
+    assert np.isin(single.stations, together.stations).all()
     values = torch.randn(10, count, generator=torch.Generator().manual_seed(0))
-    result, wanted = (
-        made.matrices.weight[:3] @ values[:, made.stations].T for made in (together, single)
-    )
+    result, wanted = (estimates(made, values) for made in (together, single))
     error = single.matrices.variance.sqrt()
     # In standard errors, of noise that no station shares with another: the worst there is.
     assert float(((result - wanted).abs() / error).max()) < 0.04
@@ -153,8 +163,40 @@ def test_cells_together_are_estimated_as_each_alone(step, count, monkeypatch):
 @pytest.mark.parametrize("k", [1, 2, 12])
 def test_few_stations_or_neighbours_are_enough(k):
     geometries, positions = crowd(0.1, count=12, k=k)
-    bands = geometries.of_cells(*positions).matrices.weight[:3]
-    np.testing.assert_allclose(bands.sum(2), 1, atol=1e-6)
+    weight = geometries.of_tiles(*positions).matrices.weight[:3]
+    np.testing.assert_allclose(weight.sum(-1), 1, atol=1e-6)
+
+
+def solved_directly(matrix, share, right, variance):
+    """Return what conjugate gradients approach."""
+    system = torch.diag_embed(1 - share.mT.double() ** 2)
+    system += share.mT[..., None].double() * matrix[:, None] * share.mT[:, :, None]
+    solution = torch.linalg.solve(system, right.mT[..., None].double())
+    return solution[..., 0].mT.float(), torch.ones(len(right), dtype=torch.bool)
+
+
+def test_few_products_solve_the_systems_of_all_cells(monkeypatch):
+    geometries, positions = crowd(0.1)
+    with FlopCounterMode(display=False) as counter:
+        tiles = geometries.of_tiles(*positions)
+    monkeypatch.setattr(sharing, "_conjugate_gradients", solved_directly)
+    exact = geometries.of_tiles(*positions)
+
+    values = torch.randn(10, 116, generator=torch.Generator().manual_seed(0))
+    result, wanted = (estimates(made, values) for made in (tiles, exact))
+    error = exact.matrices.variance.sqrt()
+    assert float(((result - wanted).abs() / error).max()) < 1e-4
+    np.testing.assert_allclose(tiles.matrices.variance, exact.matrices.variance, rtol=1e-5)
+    # In each of ten steps at most and of three bands, two products with a matrix of the stations.
+    assert counter.get_total_flops() / 128 < 10 * 3 * 2 * 2 * tiles.stations.shape[1] ** 2
+
+
+def test_a_tile_beside_others_is_solved_as_it_is_alone():
+    geometries, positions = crowd(0.1)
+    values = torch.randn(10, 116, generator=torch.Generator().manual_seed(0))
+    both = estimates(geometries.of_tiles(*positions), values)
+    alone = estimates(geometries.of_tiles(*positions[:, 1:]), values)
+    np.testing.assert_allclose(both[:, 64:], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_the_products_of_a_cell_and_hour_are_with_its_near_stations_alone():
@@ -164,12 +206,13 @@ def test_the_products_of_a_cell_and_hour_are_with_its_near_stations_alone():
     with FlopCounterMode(display=False) as counter:
         over(engine, *block)
 
-    (tile,) = engine._cached_geometry._results.values()
+    (strip,) = engine._cached_geometry._results.values()
+    near = strip.stations.shape[1]
     mixtures = 3 + 2 + 4 + 1 + 4 + 2 + 8  # bands, variance, mean, heads twice, squares, context
     decoder = (9 + 2 + 4 + 8 + 8) * 8 + 8 * 8 + 8 * 6
     result = counter.get_total_flops() / (8 * 16 * 12)
-    assert tile.stations.numel() <= 24
-    assert result == 2 * (mixtures * tile.stations.numel() + decoder)
+    assert near <= 24
+    assert result == 2 * (mixtures * near + decoder)
 
 
 def test_a_cache_stays_within_its_bytes():

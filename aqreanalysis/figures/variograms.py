@@ -151,7 +151,8 @@ def plot_bands(method: Any, *, farthest_km: float | None = None, axes: Any = Non
         directions = []
         for bearing in _BEARINGS:
             places = torch.zeros(distance.size, 2 + attributes, dtype=torch.float64)
-            places[:, 0], places[:, 1] = torch.from_numpy(distance), float(bearing)
+            places[:, 0] = torch.from_numpy(distance * np.sin(bearing))
+            places[:, 1] = torch.from_numpy(distance * np.cos(bearing))
             directions.append(model.bands.between(origin, places)[:, 0].numpy())
     correlation = np.array(directions) / sill[:, None]  # (direction, band, distance)
     shares = sill / sill.sum()

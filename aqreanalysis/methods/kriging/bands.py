@@ -77,6 +77,11 @@ def _smoothed(value: Tensor, width: float, reach: int) -> Tensor:
     return summed.reshape(*value.shape[:-1], summed.shape[-1])
 
 
+def _in_plane(distance_km: Tensor, bearing: Tensor) -> Tensor:
+    """Return the places (..., 2) in the plane around a point, km to the east and north."""
+    return torch.stack([bearing.sin(), bearing.cos()], -1) * distance_km[..., None]
+
+
 def _length_km(place: Tensor) -> Tensor:
     """Return how far places of a plane (..., 2) are from its origin, km; never 0."""
     return ((place**2).sum(-1) + SMOOTHING_KM2).sqrt()
@@ -182,7 +187,7 @@ class BandCovariance(nn.Module):
             ``weight`` is (n, k, band) and sums to 1 over neighbours in each band.
         """
         valid = torch.isfinite(distance_km)
-        place = self._stretched(torch.where(valid, distance_km, 0.0), bearing)
+        place = self._stretched(_in_plane(torch.where(valid, distance_km, 0.0), bearing))
         if contrast is None:
             contrast = place.new_zeros(*valid.shape, 0)
         sill = self.sill()
@@ -203,7 +208,7 @@ class BandCovariance(nn.Module):
         return Weights(weight.transpose(1, 2), variance)
 
     def of_sum(self, variance: Tensor) -> Tensor:
-        """Return the variance (n,) of the sum of the bands, of which (n, band) are the variances.
+        """Return the variance (...) of the sum of the bands, which have the variances (..., band).
 
         Examples
         --------
@@ -233,18 +238,18 @@ class BandCovariance(nn.Module):
         self.correlation.copy_(moment / (scale[:, None] * scale).sqrt())
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return the covariances (band, n, m) of places in one plane, noise left out.
+        """Return the covariances (..., band, n, m) of places in one plane, noise left out.
 
         Parameters
         ----------
-        first, second : (n, 2 + attribute) and (m, 2 + attribute) float64
-            Distance, km, and bearing from one point to each place, and the attributes of the place.
+        first, second : (..., n, 2 + attribute) and (..., m, 2 + attribute) float64
+            Kilometres to the east and north of one point, and the attributes of the place.
         """
-        places = (self._stretched(each[:, 0], each[:, 1]) for each in (first, second))
-        return self._covariances(_pair_km(*places), first[:, 2:], second[:, 2:])
+        places = (self._stretched(each[..., :2]) for each in (first, second))
+        return self._covariances(_pair_km(*places), first[..., 2:], second[..., 2:])
 
     def of_drift(self, attributes: Tensor) -> Tensor:
-        """Return the variance (n, band) of the drift at places with attributes (n, attribute).
+        """Return the variance (..., band) of the drift at places with attributes (..., attribute).
 
         Examples
         --------
@@ -253,7 +258,7 @@ class BandCovariance(nn.Module):
         >>> covariance.of_drift(torch.tensor([[2.0]]).double()).tolist()
         [[4.0]]
         """
-        return torch.einsum("nc,bcd,nd->nb", attributes, self._drift(), attributes)
+        return torch.einsum("...c,bcd,...d->...b", attributes, self._drift(), attributes)
 
     def departure(self) -> Tensor:
         """Return the squared logarithms by which ranges and stretch depart from the usual, summed.
@@ -298,16 +303,15 @@ class BandCovariance(nn.Module):
         """
         if attributes is None:
             attributes = distance_km.new_zeros(len(distance_km), 0)
-        pair_km = _length_km(self._stretched(distance_km, bearing))
+        pair_km = _length_km(self._stretched(_in_plane(distance_km, bearing)))
         pair_km = (pair_km + pair_km.T) / 2  # bearings of the way back differ on a sphere
         matrix = self._covariances(pair_km, attributes, attributes)
         matrix = matrix + torch.diag_embed((self.log_noise[:, None] + log_noise).exp())
         weight, variance = leave_one_out(matrix)
         return Weights(weight.permute(1, 2, 0), variance.T)
 
-    def _stretched(self, distance_km: Tensor, bearing: Tensor) -> Tensor:
-        """Return the neighbours' places in the plane around the target, (n, k, 2) km."""
-        place = torch.stack([bearing.sin(), bearing.cos()], -1) * distance_km[..., None]
+    def _stretched(self, place: Tensor) -> Tensor:
+        """Return places in a plane, (..., 2) km to the east and north, as this field sees them."""
         along, across = self.stretch
         symmetric = torch.stack([torch.stack([along, across]), torch.stack([across, -along])])
         # The exponential of a symmetric matrix of trace 0; of determinant 1: ranges keep meaning.

@@ -49,7 +49,7 @@ class Neighbourhood:
 
 
 def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
-    """Return the noise that fades the outermost neighbours, in units of the sill, (n, k).
+    """Return the noise that fades the outermost neighbours, in units of the sill, (..., n, k).
 
     A field made from only the k nearest stations jumps where a station enters or leaves the set.
     Noise that grows without bound towards the radius takes each one's weight to zero before it
@@ -57,8 +57,8 @@ def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
 
     Parameters
     ----------
-    distance_km : (n, k)
-    radius_km : (n,)
+    distance_km : (..., n, k)
+    radius_km : (..., n)
         Distance to the first station left out; inf where none is.
 
     Examples
@@ -67,7 +67,7 @@ def fade(distance_km: Tensor, radius_km: Tensor) -> Tensor:
     >>> fade(distance, torch.tensor([10.0], dtype=torch.float64)).round(decimals=2).tolist()
     [[0.0, 0.25, 841.0]]
     """
-    share = (distance_km / radius_km[:, None]).nan_to_num(nan=0.0, posinf=0.0)
+    share = (distance_km / radius_km[..., None]).nan_to_num(nan=0.0, posinf=0.0)
     return ((share - FADING_FROM) / (1 - share).clamp_min(1e-6)).clamp_min(0) ** 2
 
 

@@ -1,38 +1,57 @@
 r"""Kriging weights of targets that lie close: the stations that they share are factored once.
 
 Of the stations around a few cells of a grid many are neighbours of each cell, and near enough not
-to fade. Those are eliminated from the systems of all cells by one factor, and a cell's own system
-holds the others only: half as many stations are an eighth of the work.
-
-With the shared stations s and the others o, the block inverse of the covariance K of
-`aqreanalysis.methods.kriging.solver` needs one Cholesky factor :math:`L L^T = K_{ss}` for all
-targets, and of each target only the Schur complement, in which the noise :math:`F` that fades its
-outermost stations differs:
+to fade. Those are eliminated from the systems of all cells by one factor, together with the
+condition that weights sum to 1. What remains is simple kriging of the errors that ordinary kriging
+from the shared stations s alone leaves at the other stations o and at the target. With
+:math:`L L^T = K_{ss}`, for any column b of covariances with the stations, of which the weight of a
+constant is c (1 for a station and for a target),
 
 .. math::
 
-    H = L^{-1} K_{so}, \qquad S = K_{oo} + F - H^T H,
+    H_b = L^{-1} b_s, \qquad h = L^{-1} 1, \qquad e = h^T h, \qquad g_b = c - h^T H_b,
 
-so that the solution x of :math:`K x = b` is
+these errors have the covariances
+
+.. math:: S = K_{oo} - H_o^T H_o + g_o^T g_o / e, \qquad t = k_o - H_o^T H_k + g_o^T g_k / e,
+
+and the weights of a target, of which the outermost stations fade by a noise F, are
 
 .. math::
 
-    x_o = S^{-1} (b_o - H^T L^{-1} b_s), \qquad
-    x_s = L^{-T} (L^{-1} b_s - H x_o),
+    x_o = (S + F)^{-1} t, \qquad
+    x_s = L^{-T} (H_k - H_o x_o + h (g_k - g_o x_o) / e),
 
-and any product :math:`a^T K^{-1} b`, such as those of the multiplier, is
+with the variance :math:`s - H_k^T H_k + g_k^2 / e - t^T x_o`.
 
-.. math:: (L^{-1} a_s)^T (L^{-1} b_s) + (a_o - H^T L^{-1} a_s)^T x_o.
+F alone differs from cell to cell, and little. Divided by the roots of :math:`S_{ii} + F_{ii}` on
+both sides, the systems have a diagonal of 1, and the inverse of their mean is nearly that of each:
+with it, conjugate gradients (Hestenes & Stiefel 1952, J. Res. Natl. Bur. Stand. 49, 409) solve all
+of them at once, in a few products of large matrices. They end where what is left unsolved adds less
+than `LEFT_OVER` to the variance of any target.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from aqreanalysis.methods.kriging.bands import BandCovariance
-from aqreanalysis.methods.kriging.solver import Weights
 
-#: Fading of a station that is no neighbour: it has no weight.
-ABSENT = 1e11
+#: Share of a target's variance by which that of its weights may exceed the least.
+LEFT_OVER = 1e-10
+#: Steps within which the targets of a tile are solved, or not at all.
+MOST_STEPS = 32
+#: Least divisor.
+TINY = torch.finfo(torch.float32).tiny
+
+
+class SharedWeights(NamedTuple):
+    """Weights of the n targets of some tiles, and which tiles are solved."""
+
+    weight: Tensor  # (tile, band, m, n), 0 where a station is no neighbour
+    variance: Tensor  # (tile, n)
+    solved: Tensor  # (tile,) bool
 
 
 def shared_weights(
@@ -41,87 +60,113 @@ def shared_weights(
     targets: Tensor,
     stations: Tensor,
     log_noise: Tensor,
-) -> Weights | None:
-    """Return the weights of `BandCovariance.weights`, or None where sharing them is more work.
+    shared: int,
+) -> SharedWeights:
+    """Return the weights of `BandCovariance.weights`, of targets that lie close in each tile.
 
-    All distances are those in the plane around one point amid the targets, not around each of them.
+    All distances are those in the plane around one point of a tile, not around each target.
 
     Parameters
     ----------
     covariance : BandCovariance
-    fading : (n, m) float64
-        That of m stations for n targets that lie close; `ABSENT` where a station is no neighbour.
-        All targets have as many neighbours.
-    targets, stations : (n, 2 + attribute) and (m, 2 + attribute) float64
-        Distance, km, and bearing from the point to each target and station, and its attributes.
-    log_noise : (m,) float64
+    fading : (tile, m, n) float32
+        That of m stations for n targets; inf where a station is no neighbour.
+    targets, stations : (tile, n, 2 + attribute) and (tile, m, 2 + attribute) float64
+        Place in the plane, km to the east and north, of each target and station, and its
+        attributes.
+    log_noise : (tile, m) float64
         Logarithm of the factor of each station's noise.
-
-    Returns
-    -------
-    Weights
-        ``weight`` is (n, m, band), 0 where a station is no neighbour.
+    shared : int
+        So many stations, the first, fade for no target of their tile: one at least.
     """
-    absent = fading == ABSENT
-    in_all = (fading == 0).all(0)
-    shared = int(in_all.sum())
-    if shared < int(absent[0].sum()):
-        return None  # a target's own system would be larger than without sharing
-    order = torch.argsort(~in_all, stable=True)  # the shared ones first
-    stations, sill = stations[order], covariance.sill()
-    pairs = covariance.between(stations, torch.cat([stations, targets]))  # (band, m, m + n)
-    pairs.diagonal(dim1=1, dim2=2).add_(covariance.noise(log_noise[order]))
-    faded = sill[:, None] * fading[:, None, order[shared:]]
-    weight, variance = _solved(pairs, faded, shared)
-    # Fading shapes the weights and is no error of the stations.
-    variance = sill + variance - (weight[..., shared:] ** 2 * faded).sum(-1)
-    if targets.shape[1] > 2:
-        variance = variance + covariance.of_drift(targets[:, 2:])
-    weight = weight[..., torch.argsort(order)].masked_fill_(absent[:, None], 0.0)
-    return Weights(weight.transpose(1, 2), covariance.of_sum(variance))
+    tiles, _, n = fading.shape
+    pairs = covariance.between(stations, torch.cat([stations, targets], 1))
+    sill = covariance.sill()
+    pairs.diagonal(dim1=2, dim2=3).add_(covariance.noise(log_noise[:, None]))
+    of_target = sill[:, None].expand(tiles, -1, n)
+    if targets.shape[2] > 2:
+        of_target = of_target + covariance.of_drift(targets[..., 2:]).mT
+    of_sill = sill[:, None, None] * fading[:, None, shared:]  # (tile, band, m - shared, n)
+    parts = (each.flatten(0, 1) for each in (pairs, of_sill.float(), of_target))
+    weight, variance, solved = (each.unflatten(0, (tiles, -1)) for each in _solved(*parts))
+    return SharedWeights(weight, covariance.of_sum(variance.mT), solved.all(1))
 
 
-def _solved(pairs: Tensor, faded: Tensor, shared: int) -> tuple[Tensor, Tensor]:
-    """Return weights (n, band, m) and variance less the sill (n, band) of n targets.
+def _solved(pairs: Tensor, faded: Tensor, sill: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return weights (s, m, n) and variance (s, n) of n targets, and whether they are solved (s,).
 
     Parameters
     ----------
-    pairs : (band, m, m + n)
+    pairs : (s, m, m + n) float64
         Covariance of the stations, the shared ones first, with each other and with the targets.
-    faded : (n, band, m - shared)
+    faded : (s, own, n) float32
         What is added to the variance of those that are not shared.
-    shared : int
+    sill : (s, n) float64
+        Variance of the targets.
     """
-    own, targets = pairs.shape[1] - shared, len(faded)
+    own = faded.shape[1]
+    shared = pairs.shape[1] - own
     factor = torch.linalg.cholesky(pairs[:, :shared, :shared])  # L
-    right = torch.cat([pairs[:, :, shared:], torch.ones_like(pairs[:, :, :1])], 2)
-    # H = L^-1 [K_so, k_s, 1], and what it leaves of [K_oo, k_o, 1]: (band, own, own + n + 1).
-    halved = torch.linalg.solve_triangular(factor, right[:, :shared], upper=False)
-    left = torch.baddbmm(right[:, shared:], halved[..., :own].mT, halved, alpha=-1)
-    target = left[..., own:-1].permute(2, 0, 1)
-    ones = left[..., -1].expand(targets, -1, -1)
-    system = left[..., :own].repeat(targets, 1, 1, 1)  # (n, band, own, own)
-    system.diagonal(dim1=2, dim2=3).add_(faded)
-    simple, dual = solved_pairs(system, torch.stack([target, ones], -1)).unbind(-1)
-    half_target, half_ones = halved[..., own:-1], halved[..., -1:]  # (band, shared, n or 1)
-    explained = half_target.square().sum(1).T + (simple * target).sum(-1)  # k' K^-1 k
-    crossed = (half_target * half_ones).sum(1).T + (simple * ones).sum(-1)  # 1' K^-1 k
-    total = half_ones.square().sum((1, 2)) + (dual * ones).sum(-1)  # 1' K^-1 1
-    multiplier = (1 - crossed) / total
-    variance = multiplier - (explained + multiplier * crossed)
-    weight = simple + multiplier[..., None] * dual
-    rest = half_target + multiplier.T[:, None] * half_ones
-    rest = torch.baddbmm(rest, halved[..., :own], weight.permute(1, 2, 0), alpha=-1)
-    weight_shared = torch.linalg.solve_triangular(factor.mT, rest, upper=True)
-    return torch.cat([weight_shared.permute(2, 0, 1), weight], 2), variance
+    right = torch.cat([pairs[:, :shared, shared:], torch.ones_like(pairs[:, :shared, :1])], 2)
+    halved = torch.linalg.solve_triangular(factor, right, upper=False)
+    halved, ones = halved[..., :-1], halved[..., -1:]  # H, (s, shared, own + n), and h
+    mean = 1 - ones.mT @ halved  # g, (s, 1, own + n)
+    per_mean = mean / ones.square().sum(1, keepdim=True)
+    errors = torch.baddbmm(pairs[:, shared:, shared:], halved[..., :own].mT, halved, alpha=-1)
+    errors.baddbmm_(mean[..., :own].mT, per_mean)  # S and t, (s, own, own + n)
+    halved_target = halved[..., own:]
+    variance = sill - halved_target.square().sum(1) + (mean * per_mean)[:, 0, own:]
+    among, target = errors[..., :own], errors[..., own:]
+    scale = among.diagonal(dim1=1, dim2=2).rsqrt()[..., None]  # (s, own, 1)
+    share = torch.addcmul(torch.ones(()), faded, scale.float() ** 2).rsqrt_()
+    to_weight = share * scale.float()
+    solution, solved = _conjugate_gradients(
+        (scale * among * scale.mT).float(), share, target.float() * to_weight, variance.float()
+    )
+    weight = (solution * to_weight).double()
+    # Fading shapes the weights and is no error of the stations.
+    variance = variance - (target * weight).sum(1) - (solution**2 * (1 - share**2)).sum(1)
+    rest = torch.baddbmm(halved_target, halved[..., :own], weight, alpha=-1)
+    rest.baddbmm_(ones, per_mean[..., own:] - per_mean[..., :own] @ weight)
+    of_shared = torch.linalg.solve_triangular(factor.mT, rest, upper=True)
+    return torch.cat([of_shared, weight], 1), variance, solved
 
 
-def solved_pairs(system: Tensor, right: Tensor) -> Tensor:
-    """Return the solutions of positive definite systems (..., m, m) with right sides (..., m, r).
+def _conjugate_gradients(
+    matrix: Tensor, share: Tensor, right: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Return the solutions (s, m, n) of :math:`(D M D + 1 - D^2) y = b`, and whether they are.
 
-    Where rounding has made one of them indefinite, all are solved without that assumption.
+    That is (s,) bool: false where the last step leaves too much.
+
+    Parameters
+    ----------
+    matrix : (s, m, m) float32
+        M, with a diagonal of 1.
+    share : (s, m, n) float32
+        D, between 0 and 1.
+    right : (s, m, n) float32
+    variance : (s, n) float32
+        Of the targets without these stations; each step takes its part of it.
     """
-    factor, failed = torch.linalg.cholesky_ex(system, upper=True)
-    if failed.any():
-        return torch.linalg.solve(system, right)
-    return torch.cholesky_solve(right, factor, upper=True)
+    middle = share.mean(2, keepdim=True)
+    one = torch.eye(matrix.shape[1])
+    matrix = matrix - one  # D M D + 1 - D^2 is 1 + D (M - 1) D
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(middle * matrix * middle.mT + one)[0])
+    left, before = variance[:, None], torch.ones(())
+    solution, residual, direction = torch.zeros_like(right), right.clone(), torch.zeros_like(right)
+    applied = torch.empty_like(right)
+    for _ in range(MOST_STEPS):
+        prepared = inverse @ residual
+        square = (residual * prepared).sum(1, keepdim=True)
+        solved = square <= LEFT_OVER * left
+        if solved.all():
+            break
+        torch.addcmul(prepared, square / before.clamp_min(TINY), direction, out=direction)
+        torch.bmm(matrix, share * direction, out=applied)
+        torch.addcmul(direction, share, applied, out=applied)
+        length = square / (direction * applied).sum(1, keepdim=True).clamp_min(TINY)
+        solution.addcmul_(length, direction)
+        residual.addcmul_(length, applied, value=-1)
+        left, before = left - length * square, square
+    return solution, solved.flatten(1).all(1)

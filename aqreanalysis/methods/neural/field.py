@@ -1,5 +1,6 @@
 """The engine of the neural method: series are encoded window by window, then tiles of targets."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
@@ -27,6 +28,7 @@ from aqreanalysis.methods.neural.targets import (
     TILE,
     TILE_COLUMNS,
     TILE_ROWS,
+    TILES_TOGETHER,
     AttributesAt,
     Geometries,
     TargetGeometry,
@@ -35,9 +37,9 @@ from aqreanalysis.predictive import RootNormal
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
-#: Steps that are estimated at once at a tile: few large operators, beside which a second thread
-#: runs.
-STEPS_TOGETHER = 216
+#: Values that are estimated at once: few large operators, beside which a second thread runs, and
+#: each result stays in the cache.
+VALUES_TOGETHER = 27_648
 #: Bytes of target geometry in the cache. Of encoded windows those of one time are: blocks come in
 #: the order of time, and more hours need no more memory.
 GEOMETRY_CACHE_BYTES = 2**29
@@ -270,15 +272,15 @@ class NeuralField:
         if self.trend is not None:
             trend = torch.from_numpy(self.trend(longitude, latitude, hours).astype(np.float32))
         steps, device = hours.stop - hours.start, best_device()
-        buffer, every_tile = OutputBuffer(longitude.size, steps), list(tiles)
+        buffer, encoded = OutputBuffer(longitude.size, steps), moved(encoded, device)
+        gaps = not bool(encoded.constrained.all())
         with torch.inference_mode(), single_thread():
-            for start in range(0, steps, STEPS_TOGETHER):
-                columns = slice(start, min(start + STEPS_TOGETHER, steps))
-                part = encoded.part(start, columns.stop - start)
-                gaps = not bool(part.constrained.all())
-                part = moved(part, device)
-                for tile in every_tile:
-                    geometry = self._geometry(tile, device)
+            for tile in tiles:
+                geometry = self._geometry(tile, device)
+                together = max(1, VALUES_TOGETHER // tile.rows.size)
+                for start in range(0, steps, together):
+                    columns = slice(start, min(start + together, steps))
+                    part = encoded.part(start, columns.stop - start)
                     shift = None if trend is None else moved(trend[tile.rows, columns], device)
                     root, spread = self._estimate(part, geometry, shift)
                     if gaps:
@@ -291,7 +293,7 @@ class NeuralField:
     def _geometry(self, tile: "_Tile", device: torch.device) -> TargetGeometry:
         """Return the geometry of the targets of a tile that are asked for."""
         whole = self._cached_geometry.get(tile.key, lambda: moved(tile.make(), device))
-        return whole if tile.part is None else whole.of_targets(tile.part)
+        return whole if tile.part is None else whole.of_tile(*tile.part)
 
     def _estimate(
         self, encoded: EncodedSteps, geometry: TargetGeometry, shift: Tensor | None
@@ -314,11 +316,12 @@ def geometry_bytes(configuration: Configuration, targets: int, *, stations: int)
     configuration : Configuration
     targets : int
     stations : int
-        Of a tile. The last tile is cached whatever its size.
+        Of a tile. Those that were solved together last are cached whatever their size.
     """
-    matrices = len(configuration.bands) + 4 + configuration.heads
-    tile = TILE * matrices * stations * 4
-    return max(min(-(-targets // TILE) * tile, GEOMETRY_CACHE_BYTES), tile)
+    matrices = len(configuration.bands) + 3 + configuration.heads
+    tile = TILE * stations * (4 * matrices + 1)  # and a byte for whether it is a neighbour
+    tiles = -(-targets // TILE)
+    return max(min(tiles * tile, GEOMETRY_CACHE_BYTES), min(tiles, TILES_TOGETHER) * tile)
 
 
 def window_bytes(configuration: Configuration, stations: int) -> int:
@@ -328,18 +331,18 @@ def window_bytes(configuration: Configuration, stations: int) -> int:
 
 
 class _Tile(NamedTuple):
-    """A tile of targets."""
+    """Targets of which the geometry is at hand at once."""
 
     rows: np.ndarray  # of the targets, in the order of the request
-    part: Tensor | None  # which targets of the tile these are; None is all
+    part: tuple[int, Tensor] | None  # a tile and its targets that these are; None is all
     key: Any
-    make: Callable[[], TargetGeometry]  # of the whole tile
+    make: Callable[[], TargetGeometry]  # of the whole
 
 
 def _point_tiles(
     geometries: Geometries, longitude: np.ndarray, latitude: np.ndarray
 ) -> Iterator[_Tile]:
-    """Yield tiles of targets in their order."""
+    """Yield targets in their order, some at once."""
     for start in range(0, longitude.size, TILE):
         rows = np.arange(start, min(start + TILE, longitude.size))
         points = longitude[rows], latitude[rows]
@@ -350,36 +353,59 @@ def _point_tiles(
 def _grid_tiles(
     geometries: Geometries, positions: np.ndarray, rows: slice, columns: slice
 ) -> Iterator[_Tile]:
-    """Yield the tiles of the grid that hold cells of these rows and columns."""
+    """Yield the tiles of the grid that hold cells of these rows and columns.
+
+    Tiles of one strip are made together, and come together where all of their cells are asked for.
+    """
     cells = np.arange((rows.stop - rows.start) * (columns.stop - columns.start))
     cells = cells.reshape(rows.stop - rows.start, -1)
-    for row, row_part in _cuts(rows, TILE_ROWS, positions.shape[1]):
-        for column, column_part in _cuts(columns, TILE_COLUMNS, positions.shape[2]):
-            asked = cells[
-                row_part.start - rows.start : row_part.stop - rows.start,
-                column_part.start - columns.start : column_part.stop - columns.start,
+    height, width = positions.shape[1:]
+    strips = _edges(width, TILE_COLUMNS * TILES_TOGETHER, TILE_COLUMNS)
+    for row, row_part in _cuts(rows, _edges(height, TILE_ROWS)):
+        for strip, strip_part in _cuts(columns, strips):
+            make = partial(geometries.of_tiles, *map(_in_tiles, positions[:, row, strip]))
+            asked = np.full((row.stop - row.start, strip.stop - strip.start), -1)
+            asked[_within(row_part, row), _within(strip_part, strip)] = cells[
+                _within(row_part, rows), _within(strip_part, columns)
             ]
-            part = None
-            if (row, column) != (row_part, column_part):
-                inner = np.arange(row_part.start - row.start, row_part.stop - row.start)
-                width = column.stop - column.start
-                across = np.arange(column_part.start, column_part.stop) - column.start
-                part = torch.from_numpy((inner[:, None] * width + across).ravel())
-            make = partial(geometries.of_cells, *positions[:, row, column])
-            yield _Tile(asked.ravel(), part, (row.start, column.start), make)
+            of_tiles = _in_tiles(asked).reshape(-1, len(asked) * min(asked.shape[1], TILE_COLUMNS))
+            key = row.start, strip.start
+            if (row, strip) == (row_part, strip_part):
+                yield _Tile(of_tiles.ravel(), None, key, make)
+                continue
+            for number, of_tile in enumerate(of_tiles):
+                part = np.flatnonzero(of_tile >= 0)
+                if part.size:
+                    yield _Tile(of_tile[part], (number, torch.from_numpy(part)), key, make)
 
 
-def _cuts(span: slice, size: int, end: int) -> Iterator[tuple[slice, slice]]:
-    """Yield parts of an axis at multiples of a size, and what a span asks for of each."""
-    for start in range(span.start // size * size, span.stop, size):
-        whole = slice(start, min(start + size, end))
-        yield whole, slice(max(start, span.start), min(whole.stop, span.stop))
+def _in_tiles(cells: np.ndarray) -> np.ndarray:
+    """Return what belongs to the cells (row, column) of a strip, (tile, row, column)."""
+    width = min(cells.shape[1], TILE_COLUMNS)
+    return cells.reshape(len(cells), -1, width).swapaxes(0, 1)
+
+
+def _edges(end: int, size: int, last: int = 1) -> list[int]:
+    """Return the edges of parts of an axis: of a size, and one that is no multiple of the last."""
+    return sorted({*range(0, end // last * last, size), end // last * last, end})
+
+
+def _cuts(span: slice, edges: list[int]) -> Iterator[tuple[slice, slice]]:
+    """Yield parts of an axis between edges, and what a span asks for of each."""
+    for start, stop in itertools.pairwise(edges):
+        if start < span.stop and stop > span.start:
+            yield slice(start, stop), slice(max(start, span.start), min(stop, span.stop))
+
+
+def _within(part: slice, whole: slice) -> slice:
+    """Return a part of an axis, counted from where the whole begins."""
+    return slice(part.start - whole.start, part.stop - whole.start)
 
 
 def _unconstrained(encoded: EncodedSteps, geometry: TargetGeometry) -> Tensor:
     """Return where data constrain the value of no neighbour, (n, step) bool."""
     constrained = encoded.constrained[geometry.stations].float()
-    return geometry.neighbours @ constrained == 0
+    return (geometry.neighbours.float() @ constrained).flatten(0, -2) == 0
 
 
 def _at_phases(cycles: Tensor, phases: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aqreanalysis.methods.kriging.bands import BandCovariance, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.neighbourhood import SHORTEST_KM, Neighbourhood, local_spacing
-from aqreanalysis.methods.kriging.shared_factor import shared_weights
+from aqreanalysis.methods.kriging.shared_factor import SharedWeights, shared_weights
 from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.kriging.spread import AGREEMENT
 from aqreanalysis.methods.neural.configuration import Configuration
@@ -77,16 +77,19 @@ class StationTables(NamedTuple):
         return sum(table.nbytes for table in self)
 
     def of_stations(self, stations: Tensor) -> Self:
-        """Return the tables of some stations, by row."""
-        return type(self)(*(table.index_select(1, stations) for table in self))
+        """Return the tables of some stations, by row, (row, *stations.shape, step)."""
+        rows, shape = stations.flatten(), stations.shape
+        return type(self)(*(table.index_select(1, rows).unflatten(1, shape) for table in self))
 
 
 class TargetMatrices(NamedTuple):
     """The factors of n targets in all sums over stations, whatever the hour.
 
+    The targets may be those of some tiles, each with stations of its own.
+
     Attributes
     ----------
-    weight : (matrix, n, station) float32
+    weight : (matrix, n, station) or (matrix, tile, n / tiles, station) float32
         Weights of each band, the shares in the error of filled values and in the mean, which are
         the same, and with heads each head's geometric factor.
     variance : (n, 1) float32
@@ -100,10 +103,11 @@ class TargetMatrices(NamedTuple):
     variance: Tensor
     place: Tensor
 
-    def of_targets(self, rows: Tensor) -> Self:
-        """Return the matrices of some targets, by row."""
-        place = self.place[:, rows] if self.place.shape[1] else self.place
-        return type(self)(self.weight[:, rows], self.variance[rows], place)
+    def of_tile(self, tile: int, rows: Tensor) -> Self:
+        """Return the matrices of some targets of one tile, by row of the tile."""
+        every = tile * self.weight.shape[2] + rows
+        place = self.place[:, every] if self.place.shape[1] else self.place
+        return type(self)(self.weight[:, tile, rows], self.variance[every], place)
 
 
 class Kriged(NamedTuple):
@@ -206,15 +210,20 @@ class NeuralKNN(nn.Module):
         )
 
     def shared_weights(
-        self, fading: Tensor, targets: Tensor, stations: Tensor, log_noise: Tensor
-    ) -> Weights | None:
-        """Return `weights` by one factor that close targets share, None where that is no gain.
+        self,
+        fading: Tensor,
+        targets: Tensor,
+        stations: Tensor,
+        log_noise: Tensor,
+        shared: int,
+    ) -> SharedWeights | None:
+        """Return `weights` by one factor that close targets share, None without a covariance.
 
         The parameters are those of `aqreanalysis.methods.kriging.shared_factor.shared_weights`.
         """
         if "covariance" in self.configuration.without:
             return None
-        return shared_weights(self.bands, fading, targets, stations, log_noise)
+        return shared_weights(self.bands, fading, targets, stations, log_noise, shared)
 
     def _inverse_distance(self, neighbourhood: Neighbourhood) -> Weights:
         """Return weights of inverse squared distance, one for all bands, and a variance of 1."""
@@ -294,18 +303,19 @@ class NeuralKNN(nn.Module):
         return self.dense_matrices(dense, neighbourhood if heads else None)
 
     def dense_matrices(self, dense: Weights, neighbourhood: Neighbourhood | None) -> TargetMatrices:
-        """Return the matrices of n targets from weights (n, station, band) of all stations.
+        """Return the matrices of n targets from weights (..., n, station, band) of all stations.
 
-        With heads these need the neighbourhood, of which ``index`` counts the stations.
+        With heads these need the neighbourhood (n, k), of which ``index`` counts the stations.
         """
-        weight, variance = dense.weight.float(), dense.variance.float()
+        weight, variance = dense.weight.float(), dense.variance.float().flatten()
         shares = self.shares(dense)
         matrices = [*weight.unbind(-1), shares, shares]
         place = weight.new_empty(3, 0)
         if neighbourhood is not None:
-            mean = weight.mean(-1).gather(1, neighbourhood.index)
+            mean = weight.mean(-1).flatten(0, -2).gather(1, neighbourhood.index)
             factors = self._geometric_factors(neighbourhood, mean)
-            matrices += neighbourhood.scatter(factors, weight.shape[1]).unbind(-1)
+            scattered = neighbourhood.scatter(factors, weight.shape[-2])
+            matrices += scattered.unflatten(0, shares.shape[:-1]).unbind(-1)
             nearest = torch.log(neighbourhood.distance_km[:, 0].float() + 0.5) / 5
             local = torch.log(local_spacing(neighbourhood.distance_km)) / 5
             place = torch.stack([local, variance, nearest])
@@ -330,8 +340,9 @@ class NeuralKNN(nn.Module):
             At the targets; None for kriging alone.
         """
         bands = len(self.configuration.bands) + 1
-        first = torch.bmm(targets.weight[: len(tables.first)], tables.first)  # (matrix, n, step)
-        second = torch.bmm(targets.weight[bands + 1 :], tables.second)
+        # (matrix, n, step), of all tiles together
+        first = torch.matmul(targets.weight[: len(tables.first)], tables.first).flatten(1, -2)
+        second = torch.matmul(targets.weight[bands + 1 :], tables.second).flatten(1, -2)
         kriged = self._kriged(first[: bands + 2], second[0], targets)
         mean, law = kriged.mean, self._law(kriged.features, kriged.filled)
         log_variance = law + self.log_spread
@@ -339,7 +350,7 @@ class NeuralKNN(nn.Module):
             return mean, log_variance
         total = first[bands + 2 :].clamp_min(LEAST_SHARE)  # denominator of each head
         departures = second[1:] / total - mean
-        context = torch.matmul(targets.weight[bands + 2], tables.context) / total[0]
+        context = torch.matmul(targets.weight[bands + 2], tables.context).flatten(1, -2) / total[0]
         around = _root(context[1] - 2 * mean * context[0] + mean**2)
         _, neighbour_mean, spread, *_ = kriged
         scaled = (mean - neighbour_mean) / spread.clamp_min(SMALL_SPREAD)
@@ -364,9 +375,9 @@ class NeuralKNN(nn.Module):
         return self._law(features, filled) + self.log_spread
 
     def shares(self, weights: Weights) -> Tensor:
-        """Return each station's share in mean and spread, (n, k) float32: as it is weighed."""
+        """Return each station's share in mean and spread, (..., n, k) float32: as it is weighed."""
         share = weights.weight.mean(-1).abs()
-        return (share / share.sum(1, keepdim=True)).float()
+        return (share / share.sum(-1, keepdim=True)).float()
 
     def _law(self, features: tuple[Tensor, Tensor, Tensor], filled: Tensor) -> Tensor:
         """Return the spread law without its constant, and with what filled neighbours add."""

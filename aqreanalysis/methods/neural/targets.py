@@ -1,6 +1,7 @@
 """Geometry of targets among the stations: neighbours, weights and phases, whatever the hour."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Self
 
@@ -12,24 +13,32 @@ from torch import Tensor
 from aqreanalysis.fields.blocks import ROWS_TOGETHER
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.kriging.gaps import CANDIDATES
-from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood
-from aqreanalysis.methods.kriging.shared_factor import ABSENT
+from aqreanalysis.methods.kriging.neighbourhood import Neighbourhood, fade
 from aqreanalysis.methods.kriging.solver import Weights
 from aqreanalysis.methods.neural.batches import Clock, fading_of, neighbourhood_at
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN, TargetMatrices
-from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, bearing_deg, great_circle_km
+from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, great_circle_km, unit_vectors
 
 #: Targets that go through the network at once: their factors and sums fit in the cache.
-TILE = 128
+TILE = 64
 #: Rows and columns of a tile of a grid. Tiles lie at multiples of these, whatever block is asked
 #: for, so that the cells of a tile always share the same tangent plane.
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, TILE // ROWS_TOGETHER
+#: Tiles of a row of tiles of which the systems are solved at once.
+TILES_TOGETHER = 8
 #: Largest radius (km) of cells that share one local tangent plane; larger tiles are split.
 LARGEST_RADIUS_KM = 150.0
 #: Largest rotation of north over that radius, radians; near a pole the directions of cells differ.
 LARGEST_ROTATION = 0.06
 #: Cells that are solved one by one if so few still have too little in common.
 FEWEST_TOGETHER = 16
+#: Stations that fade at some of the cells of a tile, in multiples of the neighbours of each, above
+#: which the cells have too little in common.
+MOST_FADING = 1.4
+#: Stations in reach of the cells of a tile, in multiples of the neighbours of each, at most.
+MOST_AROUND = 4
+#: Least sine of an angle, by which it is divided.
+TINY = np.finfo(np.float64).tiny
 #: The search for a subset of the stations is worth its time from so many stations on, and up to so
 #: many targets.
 FEWEST_STATIONS, MOST_TARGETS = 512, 2**17
@@ -40,16 +49,16 @@ _PHASES = Clock(0.0, 1.0, seasons=True)
 
 
 class TargetGeometry(NamedTuple):
-    """Geometry of one tile of n targets, whatever the hour.
+    """Geometry of n targets, whatever the hour: of any, or of those of some tiles.
 
     Attributes
     ----------
-    stations : (station,) int64
-        Rows of the network: all that are a neighbour of any of the targets.
+    stations : (station,) or (tile, station) int64
+        Rows of the network: all that are a neighbour of any of the targets, and perhaps others.
     matrices : TargetMatrices
         Over these stations.
-    neighbours : (n, station) float32
-        1 at the neighbours of each target, 0 elsewhere.
+    neighbours : (n, station) or (tile, n / tiles, station) bool
+        Whether a station is a neighbour of a target.
     phases : (n, CYCLES) float32
         What the longitude adds to the phases of the cycles, as sines and cosines. (n, 0) without
         heads.
@@ -65,10 +74,14 @@ class TargetGeometry(NamedTuple):
         """Bytes of the matrices."""
         return self.matrices.weight.nbytes + self.neighbours.nbytes
 
-    def of_targets(self, rows: Tensor) -> Self:
-        """Return the geometry of some of the targets, by row."""
-        matrices = self.matrices.of_targets(rows)
-        return type(self)(self.stations, matrices, self.neighbours[rows], self.phases[rows])
+    def of_tile(self, tile: int, rows: Tensor) -> Self:
+        """Return the geometry of some targets of one tile, by row of the tile."""
+        return type(self)(
+            self.stations[tile],
+            self.matrices.of_tile(tile, rows),
+            self.neighbours[tile, rows],
+            self.phases[tile * self.neighbours.shape[1] + rows],
+        )
 
 
 class Geometries(NamedTuple):
@@ -97,93 +110,107 @@ class Geometries(NamedTuple):
     def of_points(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
         """Return the geometry of any targets (n,), each solved for itself."""
         nearest = self._nearest(longitude, latitude)
-        dense = self._single_weights(nearest, longitude, latitude)
-        return self._geometry(nearest, longitude, latitude, dense)
+        solved = self._single(nearest, longitude, latitude)
+        return self._geometry(solved, longitude, latitude, nearest)
 
-    def of_cells(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
-        """Return the geometry of the cells (row, column) of a tile, close ones solved together."""
-        cells = longitude.ravel(), latitude.ravel()
-        nearest = self._nearest(*cells)
-        return self._geometry(nearest, *cells, self._cell_weights(nearest, longitude, latitude))
+    def of_tiles(self, longitude: np.ndarray, latitude: np.ndarray) -> TargetGeometry:
+        """Return the geometry of tiles of a grid (tile, row, column), close cells solved together.
+
+        Tiles that lie beside each other are solved faster than one after the other.
+        """
+        solved = _Solved.stacked(self._solved(longitude, latitude))
+        return self._geometry(solved, longitude.ravel(), latitude.ravel())
 
     def _nearest(self, longitude: np.ndarray, latitude: np.ndarray) -> "_Nearest":
         """Return the nearest stations of targets (n,)."""
         k = min(self.model.configuration.neighbours, self.network.size)
         near = self.network.neighbours(longitude, latitude, k=k + 1)
-        index = near.index[:, :k]
-        used = np.zeros(self.network.size, bool)
-        used[index] = True
-        position = (np.cumsum(used) - 1)[index]
-        distance_km, fading = fading_of(near, k)
-        return _Nearest(
-            torch.from_numpy(np.flatnonzero(used)), torch.from_numpy(position), distance_km, fading
-        )
+        return _Nearest(torch.from_numpy(near.index[:, :k]), *fading_of(near, k))
 
-    def _single_weights(
+    def _single(
         self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
-    ) -> Weights:
-        """Return the weights (n, station, band) of targets, each solved for itself."""
-        weights = self.model.weights(self._neighbourhood(nearest, longitude, latitude))
-        return Weights(nearest.scatter(weights.weight), weights.variance)
+    ) -> "_Solved":
+        """Return the weights of targets, each solved for itself."""
+        weight, variance = self.model.weights(self._neighbourhood(nearest, longitude, latitude))
+        stations, position = nearest.row.unique(return_inverse=True)
+        dense = weight.new_zeros(weight.shape[2], len(stations), len(position))
+        dense.scatter_(1, position.T.expand(len(dense), -1, -1), weight.permute(2, 1, 0))
+        neighbours = torch.zeros(dense.shape[1:], dtype=torch.bool).scatter_(0, position.T, True)
+        return _Solved(stations, dense, variance, neighbours)
 
-    def _cell_weights(
-        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
-    ) -> Weights:
-        """Return the weights (n, station, band) of cells: together, in halves, or one by one."""
-        together = self._shared_weights(nearest, longitude, latitude)
-        if together is not None:
-            return together
-        if longitude.size <= FEWEST_TOGETHER:
-            return self._single_weights(nearest, longitude.ravel(), latitude.ravel())
-        cells = np.arange(longitude.size).reshape(longitude.shape)
-        halves = np.array_split(cells, 2, axis=int(np.argmax(cells.shape)))
-        parts = [
-            self._cell_weights(
-                nearest.of_targets(torch.from_numpy(half.ravel())),
-                longitude.ravel()[half],
-                latitude.ravel()[half],
-            )
-            for half in halves
-        ]
-        order = np.argsort(np.concatenate([half.ravel() for half in halves]))
-        return Weights(*(torch.cat(each)[order] for each in zip(*parts, strict=True)))
+    def _solved(self, longitude: np.ndarray, latitude: np.ndarray) -> list["_Solved"]:
+        """Return the weights of tiles (tile, row, column): together, in halves, or one by one."""
+        together = self._together(longitude, latitude)
+        rest = [tile for tile in range(len(longitude)) if tile not in together]
+        if rest:
+            halves = self._in_halves(longitude[rest], latitude[rest])
+            together |= dict(zip(rest, halves, strict=True))
+        return [together[tile] for tile in range(len(longitude))]
 
-    def _shared_weights(
-        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
-    ) -> Weights | None:
-        """Return the weights (n, station, band) of cells in the tangent plane of the middle one.
+    def _in_halves(self, longitude: np.ndarray, latitude: np.ndarray) -> list["_Solved"]:
+        """Return the weights of tiles of which the cells have too little in common."""
+        count, *shape = longitude.shape
+        if math.prod(shape) <= FEWEST_TOGETHER:
+            cells = zip(*(each.reshape(count, -1) for each in (longitude, latitude)), strict=True)
+            return [self._single(self._nearest(*each), *each) for each in cells]
+        numbers = np.arange(math.prod(shape)).reshape(shape)
+        axis = int(np.argmax(shape))
+        order = [torch.from_numpy(half.ravel()) for half in np.array_split(numbers, 2, axis)]
+        halves = (np.array_split(each, 2, axis + 1) for each in (longitude, latitude))
+        parts = [self._solved(*half) for half in zip(*halves, strict=True)]
+        return [_Solved.joined(tile, order) for tile in zip(*parts, strict=True)]
 
-        None if the cells lie too far apart for one plane, or share too few stations.
+    def _together(self, longitude: np.ndarray, latitude: np.ndarray) -> dict[int, "_Solved"]:
+        """Return the weights of tiles, by number, each in the tangent plane of its middle cell.
+
+        Left out are those of which the cells lie too far apart for one plane, share too few
+        stations, or are not solved.
         """
-        middle = tuple(size // 2 for size in longitude.shape)
-        origin = float(longitude[middle]), float(latitude[middle])
-        fading = nearest.scatter(nearest.fading, ABSENT)
-        column = torch.nonzero((fading < ABSENT).any(0))[:, 0]  # all, but in parts of a tile
-        row = nearest.stations[column]
-        places = [
-            np.concatenate([cells.ravel(), stations[row.numpy()]])
-            for cells, stations in (
-                (longitude, self.network.longitude),
-                (latitude, self.network.latitude),
-            )
-        ]
-        polar = _polar(origin, *places)
-        radius_km = float(polar[: longitude.size, 0].max())
-        rotation = radius_km / EARTH_RADIUS_KM * abs(np.tan(np.radians(origin[1])))
-        if radius_km > LARGEST_RADIUS_KM or rotation > LARGEST_ROTATION:
-            return None
-        if self.attributes.shape[1]:
-            at_cells = self._attributes(longitude.ravel(), latitude.ravel())
-            polar = torch.cat([polar, torch.cat([at_cells, self.attributes[row]])], 1)
-        targets, stations = polar.split([longitude.size, len(row)])
-        weights = self.model.shared_weights(
-            fading[:, column], targets, stations, self.log_noise[row]
+        _, rows, columns = longitude.shape
+        middle = rows // 2 * columns + columns // 2
+        lon, lat = (each.reshape(len(each), -1) for each in (longitude, latitude))
+        planar = np.flatnonzero(_planar(lon, lat, middle))
+        if not planar.size:
+            return {}
+        around = self._around(lon[planar], lat[planar])
+        fitting = planar[around.fitting(self.model.configuration.neighbours)]
+        if not fitting.size:
+            return {}
+        lon, lat = lon[fitting], lat[fitting]
+        station, fading, shared = around.ordered(np.isin(planar, fitting))
+        places = self._places(lon, lat, station, middle)
+        weights = self.model.shared_weights(fading, *places, self.log_noise[station], shared)
+        if weights is None:
+            return {}
+        parts = station, weights.weight, weights.variance, torch.isfinite(fading)
+        return {
+            int(fitting[tile]): _Solved(*(part[tile] for part in parts))
+            for tile in np.flatnonzero(weights.solved)
+        }
+
+    def _places(
+        self, longitude: np.ndarray, latitude: np.ndarray, station: Tensor, middle: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return places and attributes of the targets (tile, n) and stations (tile, m) of tiles."""
+        origin = longitude[:, middle], latitude[:, middle]
+        row, network = station.numpy(), self.network
+        attributes = self._attributes(longitude.ravel(), latitude.ravel())
+        targets = _plane(origin, longitude, latitude), attributes.unflatten(0, longitude.shape)
+        stations = _plane(origin, network.longitude[row], network.latitude[row])
+        return torch.cat(targets, 2), torch.cat([stations, self.attributes[station]], 2)
+
+    def _around(self, longitude: np.ndarray, latitude: np.ndarray) -> "_Around":
+        """Return the stations around the targets of tiles, (tile, n)."""
+        k = self.model.configuration.neighbours
+        rows, distance_km = self.network.surroundings(
+            longitude, latitude, k=k + 1, most=MOST_AROUND * (k + 1)
         )
-        if weights is None or len(column) == len(nearest.stations):
-            return weights
-        weight = weights.weight.new_zeros(*fading.shape, weights.weight.shape[2])
-        weight[:, column] = weights.weight
-        return Weights(weight, weights.variance)
+        radius_km = np.full(distance_km.shape[:2], np.inf)
+        if k < self.network.size:
+            radius_km = np.partition(distance_km, k, axis=2)[..., k]
+        fading = fade(torch.from_numpy(distance_km), torch.from_numpy(radius_km)).numpy()
+        fading[(distance_km > radius_km[..., None]) | np.isinf(distance_km)] = np.inf
+        return _Around(rows, fading, fading.max(1) == 0, np.isfinite(fading.min(1)))
 
     def _neighbourhood(
         self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
@@ -193,7 +220,7 @@ class Geometries(NamedTuple):
             self.network,
             longitude,
             latitude,
-            nearest.stations[nearest.position],
+            nearest.row,
             nearest.distance_km,
             nearest.fading,
             self.log_noise,
@@ -207,53 +234,152 @@ class Geometries(NamedTuple):
         return torch.from_numpy(self.attributes_at(longitude, latitude))
 
     def _geometry(
-        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray, dense: Weights
+        self,
+        solved: "_Solved",
+        longitude: np.ndarray,
+        latitude: np.ndarray,
+        nearest: "_Nearest | None" = None,
     ) -> TargetGeometry:
-        """Return the geometry of targets (n,) with weights (n, station, band)."""
+        """Return the geometry of targets (n,) from their weights."""
         neighbourhood, phases = None, torch.empty(longitude.size, 0)
+        stations = solved.stations
         if self.heads:
+            nearest = nearest or self._nearest(longitude, latitude)
+            tiles = math.prod(stations.shape[:-1])
+            position = torch.zeros(tiles, self.network.size, dtype=torch.int64)
+            position.scatter_(
+                1, stations.reshape(tiles, -1), torch.arange(stations.shape[-1]).expand(tiles, -1)
+            )
+            index = position.gather(1, nearest.row.reshape(tiles, -1)).reshape(nearest.row.shape)
             by_network = self._neighbourhood(nearest, longitude, latitude)
-            neighbourhood = replace(by_network, index=nearest.position)
+            neighbourhood = replace(by_network, index=index)
             phases = _PHASES.cycles(longitude, 0, 1)[:, 0]
+        dense = Weights(solved.weight.transpose(-3, -1), solved.variance)
         matrices = self.model.dense_matrices(dense, neighbourhood)
-        neighbours = nearest.scatter(torch.ones(nearest.position.shape))
-        return TargetGeometry(nearest.stations, matrices, neighbours, phases)
+        return TargetGeometry(stations, matrices, solved.neighbours.mT, phases)
 
 
 class _Nearest(NamedTuple):
-    """The k nearest stations of n targets; all have as many.
+    """The k nearest stations of n targets, (n, k) each; all have as many."""
 
-    Attributes
-    ----------
-    stations : (m,) int64
-        Rows of the network that are a neighbour of any target, ascending.
-    position : (n, k) int64
-        Neighbours, by their position in ``stations``.
-    distance_km, fading : (n, k) float64
-        Of `Neighbourhood`.
-    """
-
-    stations: Tensor
-    position: Tensor
+    row: Tensor  # of the network
     distance_km: Tensor
     fading: Tensor
 
-    def of_targets(self, rows: Tensor) -> Self:
-        """Return the nearest of some targets, among the same stations."""
-        return type(self)(self.stations, *(each[rows] for each in self[1:]))
 
-    def scatter(self, values: Tensor, absent: float = 0.0) -> Tensor:
-        """Return (n, m, ...) of values (n, k, ...) at the neighbours."""
-        dense = values.new_full((len(values), len(self.stations), *values.shape[2:]), absent)
-        index = self.position.reshape(*self.position.shape, *[1] * (values.dim() - 2))
-        return dense.scatter_(1, index.expand_as(values), values)
+class _Solved(NamedTuple):
+    """The weights of n targets, or of as many of each tile.
+
+    Attributes
+    ----------
+    stations : (..., m) int64
+        Rows of the network: all that are a neighbour of any target, and perhaps others.
+    weight : (..., band, m, n) float64
+    variance : (..., n) float64
+    neighbours : (..., m, n) bool
+        Whether a station is a neighbour of a target.
+    """
+
+    stations: Tensor
+    weight: Tensor
+    variance: Tensor
+    neighbours: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self], targets: Sequence[Tensor]) -> Self:
+        """Return the weights of parts together, of which the targets have these numbers."""
+        order = torch.argsort(torch.cat(list(targets)))
+        stations = torch.cat([part.stations for part in parts]).unique()
+
+        def over_all(values: Tensor, of: Tensor) -> Tensor:
+            dense = values.new_zeros(*values.shape[:-2], len(stations), values.shape[-1])
+            return dense.index_copy_(values.dim() - 2, torch.searchsorted(stations, of), values)
+
+        weight = torch.cat([over_all(part.weight, part.stations) for part in parts], 2)
+        neighbours = torch.cat([over_all(part.neighbours, part.stations) for part in parts], 1)
+        variance = torch.cat([part.variance for part in parts])
+        return cls(stations, weight[..., order], variance[order], neighbours[:, order])
+
+    @classmethod
+    def stacked(cls, tiles: Sequence[Self]) -> Self:
+        """Return the weights of tiles over as many stations each."""
+        most = max(len(tile.stations) for tile in tiles)
+        pads = [most - len(tile.stations) for tile in tiles]
+
+        def padded(values: Tensor, pad: int) -> Tensor:
+            return torch.nn.functional.pad(values, (0, 0, 0, pad)) if pad else values
+
+        return cls(
+            torch.stack(
+                [padded(t.stations[:, None], n)[:, 0] for t, n in zip(tiles, pads, strict=True)]
+            ),
+            torch.stack([padded(t.weight, n) for t, n in zip(tiles, pads, strict=True)]),
+            torch.stack([tile.variance for tile in tiles]),
+            torch.stack([padded(t.neighbours, n) for t, n in zip(tiles, pads, strict=True)]),
+        )
 
 
-def _polar(origin: tuple[float, float], longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
-    """Return distance, km, and bearing in radians from a point to others, (n, 2)."""
-    distance_km = great_circle_km(*origin, longitude, latitude)
-    bearing = np.radians(bearing_deg(*origin, longitude, latitude))
-    return torch.from_numpy(np.stack([distance_km, bearing], -1))
+class _Around(NamedTuple):
+    """The stations around the n targets of some tiles.
+
+    Attributes
+    ----------
+    rows : (tile, c) int64
+        Of the network.
+    fading : (tile, n, c) float64
+        Of `Neighbourhood`; inf where a station is no neighbour.
+    shared, used : (tile, c) bool
+        Whether a station fades at none of the targets, and whether it is a neighbour of any.
+    """
+
+    rows: np.ndarray
+    fading: np.ndarray
+    shared: np.ndarray
+    used: np.ndarray
+
+    def fitting(self, neighbours: int) -> np.ndarray:
+        """Return in which tiles the targets have much in common, (tile,) bool."""
+        shared, used = self.shared.sum(1), self.used.sum(1)
+        return (shared > 0) & (used - shared <= MOST_FADING * neighbours)
+
+    def ordered(self, tiles: np.ndarray) -> tuple[Tensor, Tensor, int]:
+        """Return rows (tile, m), and fading (tile, m, n) float32, of stations in use.
+
+        The first ones, of which the number is the third result, are shared in every tile.
+        """
+        shared, used = self.shared[tiles], self.used[tiles]
+        order = np.argsort(2 - shared.astype(np.int8) - used, axis=1, kind="stable")
+        order = order[:, : used.sum(1).max()]
+        fading = torch.from_numpy(self.fading[tiles]).float()
+        column = torch.from_numpy(order)[:, :, None].expand(-1, -1, fading.shape[1])
+        rows = torch.from_numpy(np.take_along_axis(self.rows[tiles], order, 1))
+        return rows, fading.mT.gather(1, column), int(shared.sum(1).min())
+
+
+def _planar(longitude: np.ndarray, latitude: np.ndarray, middle: int) -> np.ndarray:
+    """Return of which tiles (tile, n) the cells share the tangent plane of the middle one."""
+    lon, lat = (each[:, middle, None] for each in (longitude, latitude))
+    radius_km = great_circle_km(lon, lat, longitude, latitude).max(axis=1)
+    rotation = radius_km / EARTH_RADIUS_KM * np.abs(np.tan(np.radians(lat[:, 0])))
+    return (radius_km <= LARGEST_RADIUS_KM) & (rotation <= LARGEST_ROTATION)
+
+
+def _plane(
+    origin: tuple[np.ndarray, np.ndarray], longitude: np.ndarray, latitude: np.ndarray
+) -> Tensor:
+    """Return places (tile, n) in the plane around each tile's origin, (tile, n, 2) km.
+
+    To the east and north; distance and direction from the origin are those on the sphere.
+    """
+    lon, lat = (np.radians(each) for each in origin)
+    east = [-np.sin(lon), np.cos(lon), np.zeros_like(lon)]
+    north = [-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)]
+    axes = np.stack([east, north, unit_vectors(*origin).T])
+    place = unit_vectors(longitude, latitude) @ axes.transpose(2, 1, 0)  # (tile, n, 3)
+    across = np.hypot(place[..., 0], place[..., 1])
+    angle = np.arctan2(across, place[..., 2])
+    scale = EARTH_RADIUS_KM * angle / np.maximum(across, TINY)
+    return torch.from_numpy(place[..., :2] * scale[..., None])
 
 
 def stations_of_a_tile(at: Grid | xr.Dataset, network: StationNetwork, k: int) -> int:
