@@ -50,6 +50,7 @@ def test_all_methods_and_peers_are_in_one_table(monkeypatch, capsys):
     printed = capsys.readouterr().out
     for name in (
         "neural, all layers, 7 % missing",
+        "neural, covariance alone, again, 7 % missing",
         "neural, covariance alone, and 50 draws, 7 % missing",
         "kriging, none missing",
         "idw, 7 %",

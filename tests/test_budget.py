@@ -109,7 +109,7 @@ def test_what_is_said_to_be_cached_is_cached(monkeypatch, on_grid):
 
     reanalyse(obs, method=fitted(heads=True), **where).compute(scheduler="synchronous")
 
-    cached = engines[0]._cached_geometry.nbytes
+    cached = engines[0].geometry.nbytes
     assert 0.7 * cached < said[0] < 1.4 * cached
     (windows,) = {window.nbytes for window in engines[0]._cached_windows._results.values()}
     assert windows == window_bytes(engines[0].model.configuration, 150)

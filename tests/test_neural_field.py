@@ -1,8 +1,11 @@
 """The engine of the neural method: any part is that of the whole, and no work is done twice."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from test_reanalysis import GRID, fitted, observations
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -115,6 +118,22 @@ def test_a_cell_is_solved_once_whatever_the_hours(monkeypatch):
     assert len(together) + len(alone) < 10  # most of them in few systems
 
 
+def test_the_next_hour_of_a_grid_needs_no_system(monkeypatch):
+    dataset, model = observations(), fitted()
+    later = dataset.isel(time=slice(3, 9))
+    model.predict(dataset, FINE).compute()
+    expected = deepcopy(model).predict(later, FINE).compute()
+    together = counted(monkeypatch, neural_knn, "shared_weights")
+    alone = counted(monkeypatch, bands_module, "ordinary_weights")
+
+    xr.testing.assert_equal(model.predict(later, FINE).compute(), expected)
+
+    assert together == alone == []
+    model.predict(dataset.isel(station=slice(1, None)), FINE).compute()
+    assert together  # of other stations the weights are others
+    assert model._geometry.nbytes > deepcopy(model)._geometry.nbytes == 0
+
+
 # --- cells that share what their stations have in common
 
 
@@ -206,7 +225,7 @@ def test_the_products_of_a_cell_and_hour_are_with_its_near_stations_alone():
     with FlopCounterMode(display=False) as counter:
         over(engine, *block)
 
-    (strip,) = engine._cached_geometry._results.values()
+    (strip,) = engine.geometry._results.values()
     near = strip.stations.shape[1]
     mixtures = 3 + 2 + 4 + 1 + 4 + 2 + 8  # bands, variance, mean, heads twice, squares, context
     decoder = (9 + 2 + 4 + 8 + 8) * 8 + 8 * 8 + 8 * 6

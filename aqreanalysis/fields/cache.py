@@ -4,7 +4,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Sized(Protocol):
@@ -23,7 +24,7 @@ class Cache(Generic[Result]):
     """A thread-safe cache bounded in bytes, of which the least recently used result goes first.
 
     The last ``fewest`` stay whatever their size. A result that one thread computes is waited for by
-    the others that need it.
+    the others that need it. In another process, and in a copy, a cache begins empty.
 
     Examples
     --------
@@ -40,6 +41,10 @@ class Cache(Generic[Result]):
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
         self._pending: dict[Hashable, Future[Result]] = {}
         self.nbytes = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the results behind."""
+        return partial(type(self), self._most, fewest=self._fewest), ()
 
     def get(self, key: Hashable, compute: Callable[[], Result]) -> Result:
         """Return the result of that key, computed now if it is not in the cache."""

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -165,6 +165,8 @@ class NeuralField:
         Gives the attributes of targets, where the samples have those of the stations.
     grid : Grid, optional
         The grid on which `over` estimates.
+    cache : Cache, optional
+        That of the geometry of targets, which other fields of the model may use too.
     """
 
     def __init__(
@@ -178,6 +180,7 @@ class NeuralField:
         trend: TrendAt | None = None,
         attributes: AttributesAt | None = None,
         grid: Grid | None = None,
+        cache: Cache[TargetGeometry] | None = None,
     ) -> None:
         self.model, self.standardisation, self.samples = model, standardisation, samples
         self.heads, self.offset, self.trend = heads, offset, trend
@@ -186,6 +189,7 @@ class NeuralField:
         self.geometries = Geometries(
             model, samples.network, samples.log_noise, heads, samples.attributes, attributes
         )
+        self.geometry = Cache(GEOMETRY_CACHE_BYTES) if cache is None else cache
         self._start_caches()
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray, hours: slice) -> RootNormal:
@@ -234,21 +238,28 @@ class NeuralField:
         samples = self.samples
         parts = (
             self.model.configuration,
-            {name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
             self.standardisation,
-            (samples.value.numpy(), samples.covariates.numpy(), samples.log_noise.numpy()),
+            (samples.value.numpy(), samples.covariates.numpy()),
             None if samples.lone is None else samples.lone.numpy(),
-            (samples.first, samples.network, samples.clock),
-            (samples.attributes.numpy(), self.geometries.attributes_at),
-            (self.heads, self.offset, self.trend, self.grid_positions),
+            (samples.first, samples.clock),
+            (self.offset, self.trend, self._place),
         )
         return normalize_token(parts)  # dask itself writes arrays out in words, shortened
+
+    @cached_property
+    def _place(self) -> str:
+        """What tells the geometry of this field from that of others of the model."""
+        from dask.base import tokenize
+
+        weights = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+        network, noise, heads, attributes, attributes_at = self.geometries[1:]
+        of_stations = network, noise.numpy(), attributes.numpy()
+        return tokenize(weights, of_stations, attributes_at, heads, self.grid_positions)
 
     def _start_caches(self) -> None:
         """Start with empty caches."""
         core = self.model.configuration.core_steps
         self._cached_windows: Cache[EncodedSteps] = Cache(0, fewest=2 + BLOCK_STEPS // core)
-        self._cached_geometry: Cache[TargetGeometry] = Cache(GEOMETRY_CACHE_BYTES)
         self._cached_model: NeuralKNN | None = None
 
     def _model_on_device(self) -> NeuralKNN:
@@ -292,7 +303,8 @@ class NeuralField:
 
     def _geometry(self, tile: "_Tile", device: torch.device) -> TargetGeometry:
         """Return the geometry of the targets of a tile that are asked for."""
-        whole = self._cached_geometry.get(tile.key, lambda: moved(tile.make(), device))
+        key = self._place, tile.key
+        whole = self.geometry.get(key, lambda: moved(tile.make(), device))
         return whole if tile.part is None else whole.of_tile(*tile.part)
 
     def _estimate(

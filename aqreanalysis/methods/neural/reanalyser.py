@@ -14,6 +14,7 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, counted
 from aqreanalysis.fields.blocks import Field
+from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import Background
 from aqreanalysis.grid import Grid, size_of
@@ -30,7 +31,12 @@ from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
 from aqreanalysis.methods.neural.batches import Samples, clock_of
 from aqreanalysis.methods.neural.checkpoint import remove_finished
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
-from aqreanalysis.methods.neural.field import NeuralField, geometry_bytes, window_bytes
+from aqreanalysis.methods.neural.field import (
+    GEOMETRY_CACHE_BYTES,
+    NeuralField,
+    geometry_bytes,
+    window_bytes,
+)
 from aqreanalysis.methods.neural.proof import prove
 from aqreanalysis.methods.neural.saved import (
     State,
@@ -39,7 +45,11 @@ from aqreanalysis.methods.neural.saved import (
     network_record,
     save_state,
 )
-from aqreanalysis.methods.neural.targets import station_subset, stations_of_a_tile
+from aqreanalysis.methods.neural.targets import (
+    TargetGeometry,
+    station_subset,
+    stations_of_a_tile,
+)
 from aqreanalysis.methods.neural.training import fit_covariances, train
 from aqreanalysis.methods.series import bounded, plausible_range
 from aqreanalysis.methods.trend import Trend, background_of
@@ -132,6 +142,7 @@ class Reanalyser(Fitted):
         self.seed, self.progress = seed, progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self._state: State | None = None
+        self._geometry: Cache[TargetGeometry] = Cache(GEOMETRY_CACHE_BYTES)
 
     def __repr__(self) -> str:
         if self._state is None:
@@ -358,6 +369,7 @@ class Reanalyser(Fitted):
             trend=trend_at,
             attributes=attributes_at,
             grid=at if isinstance(at, Grid) else None,
+            cache=self._geometry,
         )
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
