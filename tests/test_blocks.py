@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aqreanalysis.conventions import PRODUCT_FLAGS
-from aqreanalysis.fields.blocks import FEW_STATIONS, predict_blocks
+from aqreanalysis.fields.blocks import FEW_STATIONS, block_sizes, predict_blocks
 from aqreanalysis.grid import Grid
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.predictive import RootNormal
@@ -206,6 +206,12 @@ def test_blocks_of_time_begin_at_multiples_of_the_alignment_since_1970():
     )
 
     assert sorted({hours.start for _, hours in waves.asked}) == [0, 12, 48, 84]
+
+
+def test_an_hour_of_a_large_grid_is_several_blocks():
+    grid = Grid((100, 120, 30, 50), 0.04)
+    assert block_sizes(grid, 1) == {"time": 1, "lat": 64, "lon": 500}
+    assert block_sizes(Grid((100, 101, 30, 31), 0.04), 1) == {"time": 1, "lat": 25, "lon": 25}
 
 
 def test_a_block_of_a_wide_grid_stays_small():

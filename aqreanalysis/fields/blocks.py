@@ -26,6 +26,8 @@ COUNTED_NEIGHBOURS = 8
 FEW_STATIONS = 3
 #: Values of one block by default: 4 MB in float32, small beside any engine's own work space.
 BLOCK_VALUES = 1_000_000
+#: Cells of one block by default: those of an hour are several blocks, for as many threads.
+BLOCK_CELLS = 2**15
 #: Rows of a grid in a block are a multiple of this by default, as of tiles that engines work on.
 ROWS_TOGETHER = 8
 #: Values of which the layers are derived at once: 256 kB in float32 stay in the cache.
@@ -194,7 +196,8 @@ class Targets:
         least = min(together, self.shape[0])
         most = min(BLOCK_STEPS, ROW_VALUES // row, values // (row * least))
         hours = min(steps, max(most // alignment * alignment, alignment))
-        rows = max(values // (row * hours) // together * together, together)
+        rows = min(values // hours, BLOCK_CELLS) // row
+        rows = max(rows // together * together, together)
         sizes = {TIME: hours, self.dims[0]: min(rows, self.shape[0])}
         return sizes | dict(zip(self.dims[1:], self.shape[1:], strict=True))
 
@@ -459,8 +462,8 @@ def block_sizes(
     """Return the size of a block along each dimension of the result of `predict_blocks`.
 
     Blocks are long in time and narrow in space: the geometry of a cell is computed once for all its
-    steps in a block. They have ``values`` cells times steps at most, as far as the least block
-    allows: one alignment of whole rows.
+    steps in a block. They have ``values`` cells times steps and `BLOCK_CELLS` cells at most, as far
+    as the least block allows: one alignment of whole rows.
 
     Examples
     --------
