@@ -37,9 +37,8 @@ from aqreanalysis.predictive import RootNormal
 
 #: Gives a trend (n, hours) at longitudes, latitudes and steps of the observations.
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
-#: Values that are estimated at once: few large operators, beside which a second thread runs, and
-#: each result stays in the cache.
-VALUES_TOGETHER = 27_648
+#: Values that are estimated at once: few large operators, beside which a second thread runs.
+VALUES_TOGETHER = 110_592
 #: Bytes of target geometry in the cache. Of encoded windows those of one time are: blocks come in
 #: the order of time, and more hours need no more memory.
 GEOMETRY_CACHE_BYTES = 2**29

@@ -25,7 +25,7 @@ TILE = 64
 #: for, so that the cells of a tile always share the same tangent plane.
 TILE_ROWS, TILE_COLUMNS = ROWS_TOGETHER, TILE // ROWS_TOGETHER
 #: Tiles of a row of tiles of which the systems are solved at once.
-TILES_TOGETHER = 8
+TILES_TOGETHER = 16
 #: Largest radius (km) of cells that share one local tangent plane; larger tiles are split.
 LARGEST_RADIUS_KM = 150.0
 #: Largest rotation of north over that radius, radians; near a pole the directions of cells differ.
