@@ -19,7 +19,7 @@ from benchmarks.coverage import (
     row_of_thirds,
     rows_of_folds,
 )
-from benchmarks.measuring import learned_covariance, quiet
+from benchmarks.measuring import learned_covariance
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
 
@@ -71,7 +71,6 @@ class Hidden:
 
 def table(folder: Path, protocols: Sequence[str] = DEFAULT) -> str:
     """Return the tables of the learned covariance alone: of protocols, by fold and by place."""
-    quiet()
     rows = [[
         "", "degrees of freedom", *(f"{100 * share:g} % holds" for share in SHARES),
         "standard error / RMSE", "above the 99th percentile: over q95", "if all were right",

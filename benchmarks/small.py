@@ -9,7 +9,7 @@ from aqreanalysis.methods import METHODS
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import values_of
 from aqreanalysis.verification import Fold, estimate_hidden, metrics
-from benchmarks.measuring import COVARIANCE, learned_covariance, quiet, summed
+from benchmarks.measuring import COVARIANCE, learned_covariance, summed
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
 
@@ -34,7 +34,6 @@ def table(folder: Path, keys: Sequence[str] = DEFAULT, *, cuts: int = CUTS) -> s
 
     A ratio is the geometric mean over the cuts, with its 95 % interval over them.
     """
-    quiet()
     rows = [["", "method", "RMSE", "MAE", "RMSE to kriging's", "MAE to kriging's", "90 % holds"]]
     for key in keys:
         scores = np.array([_scores(split) for split in cuts_of(key, folder, cuts)])

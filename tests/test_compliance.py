@@ -85,7 +85,9 @@ def polar() -> xr.Dataset:
 
 @cache
 def filled() -> xr.Dataset:
-    return with_metadata(observations().aqnet.fill("pm25", progress=False), everything())
+    quick = aqr.Schedule(covariance_updates=5, updates=0)
+    model = aqr.Reanalyser(schedule=quick, progress=False).fit(observations(), "pm25")
+    return with_metadata(observations().aqnet.fill("pm25", method=model), everything())
 
 
 def zones(*, hole: bool = True, **options: Any) -> xr.Dataset:
