@@ -316,7 +316,7 @@ class Opened:
     def click_at(self, longitude, latitude, plane=None):
         if plane is not None:
             longitude, latitude = (float(metres) for metres in plane.place(longitude, latitude))
-        x, y = self.page.evaluate(
+        x, y = self._settled(
             "([x, y]) => { viewer.map.panInside([y, x], { padding: [40, 40], animate: false });"
             "const at = viewer.map.latLngToContainerPoint([y, x]);"
             "const box = document.getElementById('map').getBoundingClientRect();"
@@ -324,6 +324,16 @@ class Opened:
             [longitude, latitude],
         )
         self.page.mouse.click(x, y)
+
+    def _settled(self, expression, argument):
+        """Return the value of an expression once the layout, which follows its texts, rests."""
+        value = self.page.evaluate(expression, argument)
+        for _ in range(100):
+            self.page.wait_for_timeout(50)
+            before, value = value, self.page.evaluate(expression, argument)
+            if value == before:
+                return value
+        raise AssertionError("the page does not come to rest within five seconds")
 
     def text(self, selector):
         return self.page.text_content(selector)
