@@ -48,6 +48,11 @@ def great_circle_km(
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(square, 0, 1)))
 
 
+def _along_sphere_km(chord: np.ndarray) -> np.ndarray:
+    """Return great-circle distances of places that are so far apart through the unit sphere."""
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2, 0, 1))
+
+
 def bearing_deg(
     longitude_a: np.ndarray | float,
     latitude_a: np.ndarray | float,
@@ -223,7 +228,7 @@ class StationNetwork:
             order = np.argsort(np.isinf(chord), axis=1, kind="stable")
             chord, index = (np.take_along_axis(each, order, axis=1) for each in (chord, index))
         chord, index = chord[:, :k], index[:, :k]
-        distance = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2, 0, 1))
+        distance = _along_sphere_km(chord)
         distance[np.isinf(chord)] = np.inf
         index[np.isinf(chord)] = -1
         padding = ((0, 0), (0, k - index.shape[1]))
@@ -295,8 +300,7 @@ class StationNetwork:
         rows[some] = np.concatenate([of[:number] for of, number in zip(near, count, strict=True)])
         station = self._tree.data[rows]
         square = sum((target[:, :, None, i] - station[:, None, :, i]) ** 2 for i in range(3))
-        distance_km = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(np.sqrt(square) / 2, 1))
-        return rows, np.where(some[:, None], distance_km, np.inf)
+        return rows, np.where(some[:, None], _along_sphere_km(np.sqrt(square)), np.inf)
 
     def station_neighbours(self, *, k: int) -> Neighbours:
         """Return the k nearest other stations of each station."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+import aqreanalysis as aqr
 from aqreanalysis.grid import Grid
 from aqreanalysis.product import STATED_ATTRIBUTES, build_product
 
@@ -80,6 +81,12 @@ def make_product(case: str = "geographic", *, chunks: dict | None = None, **opti
         settings={"k": 16, "range_km": np.float64(160)},
         **options,
     )
+
+
+def quick_model(observations: xr.Dataset) -> Any:
+    """Return a `Reanalyser` that has hardly learned: for what holds of any."""
+    quick = aqr.Schedule(covariance_updates=5, updates=0)
+    return aqr.Reanalyser(schedule=quick, progress=False).fit(observations, "pm25")
 
 
 def checked(path: Path, name: str) -> list[tuple[int, str]]:

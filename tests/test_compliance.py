@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import shapely
 import xarray as xr
-from product_cases import checked, everything
+from product_cases import checked, everything, quick_model
 
 import aqreanalysis as aqr
 from aqreanalysis.outlook import Outlook, fit_outlook
@@ -85,8 +85,7 @@ def polar() -> xr.Dataset:
 
 @cache
 def filled() -> xr.Dataset:
-    quick = aqr.Schedule(covariance_updates=5, updates=0)
-    model = aqr.Reanalyser(schedule=quick, progress=False).fit(observations(), "pm25")
+    model = quick_model(observations())
     return with_metadata(observations().aqnet.fill("pm25", method=model), everything())
 
 

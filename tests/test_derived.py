@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from product_cases import quick_model
 from typer.testing import CliRunner
 
 import aqreanalysis as aqr
@@ -16,8 +17,6 @@ from aqreanalysis.derived import INDICES, aggregate, air_quality_index, exceedan
 from aqreanalysis.methods.persistence import persistence
 from aqreanalysis.observations import values_of
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
-
-QUICK = aqr.Schedule(covariance_updates=5, updates=0)
 
 
 def series(values, variable="pm25", *, step=1):
@@ -615,8 +614,7 @@ def test_daily_means_of_a_file_are_verified(days, tmp_path):
 
 def test_means_of_filled_observations_are_complete():
     obs = aqr.synthetic_network(hours=72, seed=0).observations
-    model = aqr.Reanalyser(schedule=QUICK, progress=False).fit(obs, "pm25")
-    daily = obs.aqnet.fill("pm25", method=model, quality="ignore").aqnet.aggregate("day")
+    daily = obs.aqnet.fill("pm25", method=quick_model(obs), quality="ignore").aqnet.aggregate("day")
     assert float(daily.pm25.notnull().mean()) > 0.99
     measured = obs.aqnet.aggregate("day", capture=1).pm25
     np.testing.assert_allclose(daily.pm25.where(measured.notnull()), measured, rtol=1e-5)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from product_cases import quick_model
 
 import aqreanalysis as aqr
 from aqreanalysis.filling import ORIGINS, fill
@@ -16,8 +17,6 @@ from aqreanalysis.methods.kriging.made_gaps import KNOTS, _Errors, made_gaps
 from aqreanalysis.observations import validate
 from aqreanalysis.predictive import RootNormal, freedom_of
 
-QUICK = aqr.Schedule(covariance_updates=5, updates=0)
-
 
 @pytest.fixture(scope="module")
 def observations():
@@ -26,7 +25,7 @@ def observations():
 
 @pytest.fixture(scope="module")
 def model(observations):
-    return aqr.Reanalyser(schedule=QUICK, progress=False).fit(observations, "pm25")
+    return quick_model(observations)
 
 
 def without(observations, station, hours):

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from product_cases import quick_model
 from report_cases import HOSTILE
 
-from aqreanalysis import Reanalyser, Schedule
 from aqreanalysis.methods.covariates import ABOUT_OTHERS
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
@@ -403,8 +403,7 @@ def test_a_product_is_verified_by_what_is_usable(coded):
 
 
 def test_what_is_left_out_is_filled_and_told(coded):
-    quick = Schedule(covariance_updates=5, updates=0)
-    model = Reanalyser(schedule=quick, progress=False).fit(coded, "pm25")
+    model = quick_model(coded)
     filled = coded.aqnet.fill(method=model)
     assert float(filled.pm25.min()) > 0
     assert (filled.pm25_origin.values[2, 100:400:10] == 1).all()

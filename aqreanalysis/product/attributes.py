@@ -4,7 +4,6 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Collection, Hashable
 from importlib.metadata import version
 from typing import Any
 
@@ -23,6 +22,7 @@ from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations.variables import (
     METEOROLOGY,
     attributes_of,
+    listed,
     pollutant_of_standard_name,
 )
 from aqreanalysis.product.classes import are_classes, as_classes, class_type
@@ -129,8 +129,9 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
     if not any(name in POLLUTANTS for name in product.data_vars):
         raise ProductError(
             f"a product holds at least one of {', '.join(POLLUTANTS)}; found "
-            f"{_listed(product.data_vars) or 'no variable'}. Rename its variable; of what GDAL "
-            "writes, where each hour is one, join them along time with xarray."
+            f"{listed(product.data_vars, _SHOWN) if product.data_vars else 'no variable'}. Rename "
+            "its variable; of what GDAL writes, where each hour is one, join them along time with "
+            "xarray."
         )
     logical = [n for n in product.data_vars if n in POLLUTANTS and product[n].dtype.kind == "b"]
     if logical:
@@ -156,12 +157,6 @@ def restore_metadata(product: xr.Dataset) -> xr.Dataset:
         restored[name] = layer
     attributes = {**_history(restored), **_global_attributes(restored, layout)}
     return restored.assign_attrs({**attributes, "id": _identifier(restored, attributes)})
-
-
-def _listed(names: Collection[Hashable]) -> str:
-    """Return the first few names of many."""
-    first, more = [str(name) for name in names][:_SHOWN], len(names) - _SHOWN
-    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def _refuse_other_names(product: xr.Dataset) -> None:

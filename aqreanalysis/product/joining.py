@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from aqreanalysis.conventions import POLLUTANTS
 from aqreanalysis.foreign.files import joined_along_time
 from aqreanalysis.predictive import DEGREES_OF_FREEDOM, SHARES, TIME_SCALES, freedom_of
 from aqreanalysis.product.attributes import DISTANCE, restore_metadata
-from aqreanalysis.product.statistics import AVERAGING, of_one_kind
+from aqreanalysis.product.statistics import AVERAGING, of_one_kind, with_line
 from aqreanalysis.product.times import in_time_order
 from aqreanalysis.product.variables import ProductError
 
@@ -116,10 +115,9 @@ def joined_in_time(products: Sequence[xr.Dataset]) -> xr.Dataset:
         for key, value in first.attrs.items()
     }
     words.insert(0, f"joined of {len(products)} files along time")
-    line = f"aqreanalysis {version('aqreanalysis')}: {'; '.join(words)}"
     histories = [text for of in products for text in str(of.attrs["history"]).splitlines()]
-    joined.attrs["history"] = "\n".join([line, *_once(histories)])
-    return restore_metadata(joined)
+    joined.attrs["history"] = "\n".join(_once(histories))
+    return restore_metadata(with_line(joined, "; ".join(words)))
 
 
 def _texts_of(key: Any, products: Sequence[xr.Dataset]) -> str:

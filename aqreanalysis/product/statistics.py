@@ -474,7 +474,7 @@ def without_lost_draws(product: xr.Dataset) -> xr.Dataset:
         if name in product.data_vars:
             what = f"{name} has lost its draws and is left out"
             logger.warning("%s: give what was made of them another name", what)
-            product = _with_line(product.drop_vars(name), what)
+            product = with_line(product.drop_vars(name), what)
     return product
 
 
@@ -498,10 +498,16 @@ def _said(product: xr.Dataset, what: str, dropped: list[str]) -> xr.Dataset:
         logger.warning(
             "%s%s: the error of a mean follows from product.aqnet.aggregate alone", what, left
         )
-    return _with_line(product, f"{what}{left}")
+    return with_line(product, f"{what}{left}")
 
 
-def _with_line(product: xr.Dataset, text: str) -> xr.Dataset:
-    """Return the product with a line above its history."""
+def with_line(product: xr.Dataset, text: str) -> xr.Dataset:
+    """Return the product with a line above its history.
+
+    Examples
+    --------
+    >>> with_line(xr.Dataset(attrs={"history": "earlier"}), "joined").history.splitlines()[1]
+    'earlier'
+    """
     line = f"aqreanalysis {version('aqreanalysis')}: {text}"
     return product.assign_attrs(history=f"{line}\n{product.attrs.get('history', '')}".strip())
