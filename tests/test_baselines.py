@@ -13,13 +13,15 @@ from aqreanalysis.methods.inverse_distance import InverseDistance
 from aqreanalysis.methods.kriging import ordinary_field
 from aqreanalysis.methods.kriging.completed_series import CompletedSeries
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
+from aqreanalysis.methods.kriging.solver import LeavingOut
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
 from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
 
-GRID = Grid((115.0, 118.0, 39.0, 41.0), 0.25)
+REGION = (115.0, 118.0, 39.0, 41.0)
+GRID = Grid(REGION, 0.25)
 NOISELESS = Variogram("exponential", partial_sill=50.0, range_km=80.0, nugget=0.0)
 NOISELESS_IN_TIME = SpaceTimeVariogram("exponential", 50.0, 80.0, 4.0, 0.0, 1.0, 0.0)
 
@@ -394,6 +396,22 @@ def test_missing_stations_are_left_out_as_if_each_hour_were_solved_by_itself(
         monkeypatch.setattr(ordinary_field, "FEWEST_HOURS", fewest)
         products.append(kriging.predict(network, GRID).compute())
     xr.testing.assert_allclose(*products, rtol=1e-6)
+
+
+def test_what_is_missing_is_left_out_once_for_all_cells_with_the_same_stations(
+    network, monkeypatch
+):
+    """On a fine grid most cells share their stations with others, and an hour's gaps with them."""
+    cases, leave_out = [], LeavingOut.of
+
+    def counted(bordered, number, place):
+        cases.append(number.size)
+        return leave_out(bordered, number, place)
+
+    monkeypatch.setattr(LeavingOut, "of", counted)
+    kriging = OrdinaryKriging(5, variogram=NOISELESS).fit(network, "pm25")
+    field = kriging.predict(network, Grid(REGION, 0.02)).compute()
+    assert 0 < sum(cases) < field.pm25.notnull().sum() / 100
 
 
 def test_completed_series_give_kriging_from_those_that_report(network):

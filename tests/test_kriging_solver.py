@@ -116,15 +116,26 @@ def test_leaving_data_out_of_a_solved_system_is_solving_without_them(seed, count
         return covariance[sets[:, :, None], sets[:, None, :]]
 
     (solved,) = solved_sets(station, every, cross, 1e3, among)
-    missing = data.draw(st.integers(1, count - 1))
-    place = np.array([rng.permutation(count)[:missing] for _ in range(2)])
-    weights, variance = LeavingOut.of(solved, np.arange(2), place.T)(solved.weights, solved.number)
-    valid = every[solved.target]
-    np.put_along_axis(valid, place[solved.number], False, axis=1)
-    expected = ordinary_weights(among(station[solved.target]), cross[solved.target], valid, 1e3)
-    np.testing.assert_allclose(weights, expected.weight, atol=1e-8)
+    missing = data.draw(st.integers(0, count - 1))
+    number = np.array([0, 1, 1])  # two cases of the second set
+    place = np.array([rng.permutation(count)[:missing] for _ in number])
+    values = rng.uniform(0, 9, (3, count))
+    np.put_along_axis(values, place, 0.0, axis=1)
+    leaving = LeavingOut.of(solved.bordered(), number, place.T)
+    row, case, product = solved.products(number, leaving.factors(values))
+    target = solved.target[row]
+    assert list(zip(target, case, strict=True)) == [
+        *((0, 0), (3, 0), (1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2))
+    ]
+    valid = every[target]
+    np.put_along_axis(valid, place[case], False, axis=1)
+    expected = ordinary_weights(among(station[target]), cross[target], valid, 1e3)
+    lost = product[:, 1:]
+    weight = leaving.weights(solved.weights.weight[row], lost, case)
+    variance = solved.weights.variance[row] + (lost**2).sum(axis=1)
+    np.testing.assert_allclose(weight, expected.weight, atol=1e-8)
     np.testing.assert_allclose(variance, expected.variance, atol=1e-7)
-    assert (weights[~valid] == 0).all()
+    np.testing.assert_allclose(product[:, 0], (weight * values[case]).sum(axis=1), atol=1e-7)
 
 
 @settings(max_examples=20, deadline=None)

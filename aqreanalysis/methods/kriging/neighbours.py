@@ -86,11 +86,14 @@ def nearest_reporting(
     if reported.all():
         reported, most = reported[:, :1], min(k, network.size)
     wanted = np.minimum(reported.sum(axis=0), k).astype(np.uint16)
+    sure = int(wanted.min(initial=k))  # so many of the nearest are used at every hour
     while True:
         near = network.neighbours(longitude, latitude, k=most)
-        reach = np.zeros((longitude.size, reported.shape[1]), dtype=np.uint16)
+        reach = np.full((longitude.size, reported.shape[1]), sure, dtype=np.uint16)
         count = np.zeros_like(reach)
-        for station in near.index.T:  # nearest first
+        for station in near.index.T[:sure]:
+            count += reported[station]
+        for station in near.index.T[sure:]:  # nearest first
             needed = count < wanted
             reach += needed
             count += needed & reported[station]

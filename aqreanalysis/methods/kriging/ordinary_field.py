@@ -2,14 +2,16 @@
 
 Which neighbours report changes from hour to hour, and with it the system of a target. It is solved
 once for all hours as if each of the nearest stations reported; of that solution, the missing ones
-are left out hour by hour (`aqreanalysis.methods.kriging.solver.LeavingOut`). Where many are
-missing, or a covariate changes from hour to hour, each set of reporting stations is solved by
-itself. Both ways give the same numbers, but for rounding.
+are left out hour by hour (`aqreanalysis.methods.kriging.solver.LeavingOut`), for all targets with
+the same nearest stations at once. Where many are missing, or a covariate changes from hour to hour,
+each set of reporting stations is solved by itself. Both ways give the same numbers, but for
+rounding.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -25,7 +27,6 @@ from aqreanalysis.methods.kriging.neighbours import (
 from aqreanalysis.methods.kriging.solver import (
     LeavingOut,
     SolvedSets,
-    Weights,
     solved_sets,
     weights_of_sets,
 )
@@ -35,23 +36,53 @@ from aqreanalysis.methods.transform import Transform
 from aqreanalysis.network import StationNetwork
 
 #: Values (target-hours) of which the distinct systems are collected at once: tens of MB.
-SYSTEM_VALUES = 1 << 17
+SYSTEM_VALUES = 1 << 19
 #: Numbers of which missing stations are left out at once: 2 MB in float64, about the cache.
 NUMBERS = 1 << 18
+#: Target-hours of which each set of stations is solved by itself at once.
+ALONE = 1 << 14
 #: Missing ones among the nearest stations above which, and target-hours of as many missing below
 #: which, a system of their own is the faster way.
-MOST_MISSING, FEWEST_HOURS = 8, 256
+MOST_MISSING, FEWEST_HOURS = 24, 256
 #: Sum of weights in size that stands for none, where no station reports.
 LEAST_SHARE = 1e-12
 
 
-class Terms(NamedTuple):
-    """What the estimates of n target-hours are sums of."""
+class Nearest(NamedTuple):
+    """The nearest stations of n targets in the order of the network.
+
+    All targets with the same stations have them in one order, and so share a system.
+    """
+
+    station: np.ndarray  # (n, c) rows, ascending
+    rank: np.ndarray  # (n, c) 0 for the nearest
+    covariance: np.ndarray  # (n, c) with the target
+
+    @classmethod
+    def of(cls, near: ReportingNeighbours, variogram: Variogram) -> Self:
+        """Return the nearest stations of targets, with the covariance by their distance."""
+        rank = np.argsort(near.index, axis=1, kind="stable")
+        covariance = variogram.covariance(near.distance_km)
+        station, covariance = (
+            np.take_along_axis(of, rank, axis=1) for of in (near.index, covariance)
+        )
+        return cls(station, rank, covariance)
+
+    def within(self, targets: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return so many nearest stations of targets, and their covariance, (n, reach) each."""
+        used = self.rank[targets] < reach
+        station, covariance = (
+            of[targets][used].reshape(-1, reach) for of in (self.station, self.covariance)
+        )
+        return station, covariance
+
+
+class Estimates(NamedTuple):
+    """Kriging at n target-hours."""
 
     target: np.ndarray  # (n,) rows of the targets
     hour: np.ndarray  # (n,) positions
-    values: np.ndarray  # (n, m) of the stations
-    weights: Weights[np.ndarray]  # (n, m) and (n,)
+    kriged: Kriged  # (n,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +120,12 @@ class OrdinaryField(CalibratedField):
         self, longitude: np.ndarray, latitude: np.ndarray, hours: slice, *, disagreement: bool
     ) -> Kriged:
         """Return kriging on the scale of interpolation, (n, hours) float32."""
-        values, reported = self.values[:, hours], self.reported[:, hours]
-        drift = None if self.drift is None else self.drift.around(longitude, latitude, hours)
-        layers = np.full(
-            (3 if disagreement else 2, longitude.size, values.shape[1]), np.nan, np.float32
+        values, reported = map(
+            np.ascontiguousarray, (self.values[:, hours], self.reported[:, hours])
         )
+        drift = None if self.drift is None else self.drift.around(longitude, latitude, hours)
+        shape = (3 if disagreement else 2, longitude.size, values.shape[1])
+        layers = np.empty(shape, np.float32)
         # Tiles cut across a wide block are compact: adjacent targets share their systems.
         order = np.argsort(longitude, kind="stable")
         for tile in tiles(order.size, values.shape[1], values=SYSTEM_VALUES):
@@ -121,10 +153,16 @@ class OrdinaryField(CalibratedField):
         layers = np.full((count, longitude.size, values.shape[1]), np.nan, np.float32)
         near = near.at_each(values.shape[1])
         cases = np.zeros_like(near.reach) if changes else _cases(near)
-        for terms in self._left_out(near, cases, drift, values, reported):
-            _sum_into(layers, terms)
-        for terms in self._alone(near, (near.reach > 0) & (cases == 0), drift, values, reported):
-            _sum_into(layers, terms)
+        known = drift, values, reported, count > 2
+        target, hour = np.nonzero((near.reach > 0) & (cases == 0))
+        alone = (
+            self._alone(near, target[some], hour[some], *known)
+            for some in tiles(target.size, 1, values=ALONE)
+        )
+        for part in chain(self._left_out(near, cases, *known), *alone):
+            at = part.target * values.shape[1] + part.hour
+            for layer, estimates in zip(layers.reshape(count, -1), part.kriged, strict=False):
+                layer[at] = estimates
         return layers
 
     def _at_all_hours(
@@ -132,7 +170,8 @@ class OrdinaryField(CalibratedField):
     ) -> np.ndarray:
         """Return `Kriged` where the same stations report at all hours, (count, n, hours)."""
         every = np.arange(len(near.index))
-        station, solved = self._of_nearest(near, every, near.index.shape[1], drift)
+        nearest = Nearest.of(near, self.variogram)
+        station, solved = self._of_nearest(nearest, every, near.index.shape[1], drift)
         weight, variance = np.empty(station.shape), np.empty(every.size)
         for part in solved:
             weight[part.target], variance[part.target] = part.weights
@@ -146,15 +185,10 @@ class OrdinaryField(CalibratedField):
         return layers
 
     def _of_nearest(
-        self, near: ReportingNeighbours, targets: np.ndarray, reach: int, drift: Around | None
+        self, nearest: Nearest, targets: np.ndarray, reach: int, drift: Around | None
     ) -> tuple[np.ndarray, Iterator[SolvedSets]]:
         """Return the nearest stations of targets, (n, reach), and their systems if all report."""
-        # One order of stations for all targets of a set, which share a system.
-        index = near.index[targets, :reach]
-        order = np.argsort(index, axis=1, kind="stable")
-        station = np.take_along_axis(index, order, axis=1)
-        distance_km = np.take_along_axis(near.distance_km[targets, :reach], order, axis=1)
-        vector = self.variogram.covariance(distance_km)
+        station, vector = nearest.within(targets, reach)
         sill: np.ndarray | float = self.variogram.sill
         if drift is not None:
             shared, own = drift.added(station, targets, np.zeros_like(targets))
@@ -170,39 +204,59 @@ class OrdinaryField(CalibratedField):
         drift: Around | None,
         values: np.ndarray,
         reported: np.ndarray,
-    ) -> Iterator[Terms]:
-        """Yield the terms of the target-hours of cases, of which the missing are left out."""
+        disagreement: bool,
+    ) -> Iterator[Estimates]:
+        """Yield the target-hours of cases, of which the missing are left out.
+
+        What is missing is that of a set at an hour: all targets of the set have it in common.
+        """
+        nearest, hours = Nearest.of(near, self.variogram), values.shape[1]
         for case in np.flatnonzero(np.bincount(cases.ravel())[1:]) + 1:
             here = cases == case
             targets = np.flatnonzero(here.any(axis=1))
             reach, missing = divmod(int(case), MOST_MISSING + 1)
-            station, solved = self._of_nearest(near, targets, reach, drift)
+            station, solved = self._of_nearest(nearest, targets, reach, drift)
             for part in solved:
-                row, hour = np.nonzero(here[targets[part.target]])
-                for some in tiles(row.size, reach * (missing + 1), values=NUMBERS):
-                    terms = _terms(part, station, row[some], hour[some], missing, values, reported)
-                    yield terms._replace(target=targets[terms.target])
+                own, bordered = targets[part.target], part.bordered()
+                data = station[part.target[part.begin[:-1]]] * hours  # of the first hour
+                # Also at targets of the set that need fewer stations, which are the same ones.
+                number, hour = np.nonzero(np.logical_or.reduceat(here[own], part.begin[:-1]))
+                size = np.diff(part.begin)[number] * (reach if disagreement else 1) + reach
+                for some in _portions(size * (1 + missing), NUMBERS):
+                    at = data[number[some]] + hour[some, None]
+                    known = values.take(at)
+                    place, _ = first_columns(~reported.take(at), missing)
+                    leaving = LeavingOut.of(bordered, number[some], place.T)
+                    row, of, product = part.products(number[some], leaving.factors(known))
+                    mean, lost = product[:, 0], product[:, 1:]
+                    variance = part.weights.variance[row] + np.einsum("nm,nm->n", lost, lost)
+                    difference = None
+                    if disagreement:
+                        weight = leaving.weights(part.weights.weight[row], lost, of)
+                        difference = _disagreement_of(mean, weight, known[of])
+                    kriged = Kriged(mean, np.sqrt(variance), difference)
+                    yield Estimates(own[row], hour[some][of], kriged)
 
     def _alone(
         self,
         near: ReportingNeighbours,
-        wanted: np.ndarray,
+        target: np.ndarray,
+        hour: np.ndarray,
         drift: Around | None,
         values: np.ndarray,
         reported: np.ndarray,
-    ) -> Iterator[Terms]:
-        """Yield the terms of wanted (n, hours) target-hours, each set of stations by itself.
+        disagreement: bool,
+    ) -> Iterator[Estimates]:
+        """Yield some target-hours, each set of stations solved by itself.
 
         A case is a target with a set of reporting neighbours, and the hour if the drift changes:
         most hours have one of few sets.
         """
-        target, hour = np.nonzero(wanted)
-        if not target.size:
-            return
         own = hour if drift is not None and drift.changes else np.zeros_like(hour)
+        reach = near.reach[target, hour]
         used = np.empty((near.index.shape[1], target.size), dtype=bool)
         for place, station in enumerate(near.index.T):
-            used[place] = (reported[station] & (near.reach > place))[wanted]
+            used[place] = reported[station[target], hour] & (reach > place)
         case, first = label_rows([target, own, *used])
         slot, valid = first_columns(used.T[first], min(self.neighbours, len(used)))
         row, own = target[first], own[first]
@@ -222,13 +276,11 @@ class OrdinaryField(CalibratedField):
         )
         station = np.minimum(station, self.network.size - 1)  # of a missing one, any will do
         for some in tiles(target.size, station.shape[1], values=NUMBERS):
-            of = case[some]
-            yield Terms(
-                target[some],
-                hour[some],
-                values[station[of], hour[some, None]],
-                Weights(weight[of], variance[of]),
-            )
+            of, at = case[some], hour[some]
+            known = values[station[of], at[:, None]]
+            mean = np.einsum("nm,nm->n", weight[of], known)
+            difference = _disagreement_of(mean, weight[of], known) if disagreement else None
+            yield Estimates(target[some], at, Kriged(mean, np.sqrt(variance[of]), difference))
 
     def _among(self, data: np.ndarray, *, drift: Around | None) -> np.ndarray:
         """Return the covariance among the stations of each set at an hour, (sets, k, k)."""
@@ -258,39 +310,28 @@ def _cases(near: ReportingNeighbours) -> np.ndarray:
     return case
 
 
-def _terms(
-    part: SolvedSets,
-    station: np.ndarray,
-    row: np.ndarray,
-    hour: np.ndarray,
-    missing: int,
-    values: np.ndarray,
-    reported: np.ndarray,
-) -> Terms:
-    """Return the terms of some targets of solved sets at hours when so many are missing.
+def _portions(numbers: np.ndarray, most: int) -> Iterator[slice]:
+    """Return slices over cases of so many numbers each, about ``most`` at once.
 
-    What is missing is that of a set at an hour: it is solved once for the targets of the set.
+    Examples
+    --------
+    >>> [(part.start, part.stop) for part in _portions(np.array([2, 2, 2, 9, 1]), 5)]
+    [(0, 2), (2, 3), (3, 4), (4, 5)]
     """
-    number, target = part.number[row], part.target[row]
-    label, first = label_rows([number, hour])
-    among, at = station[target[first]], hour[first][:, None]
-    weights = Weights(part.weights.weight.take(row, axis=0), part.weights.variance[row])
-    if missing:
-        place, _ = first_columns(~reported[among, at], missing)
-        weights = LeavingOut.of(part, number[first], place.T)(weights, label)
-    return Terms(target, hour, values[among, at].take(label, axis=0), weights)
+    total = numbers.cumsum()
+    start = 0
+    while start < total.size:
+        used = total[start - 1] if start else 0
+        stop = max(int(np.searchsorted(total, used + most, side="right")), start + 1)
+        yield slice(start, stop)
+        start = stop
 
 
-def _sum_into(layers: np.ndarray, terms: Terms) -> None:
-    """Set the layers of `Kriged` at the target-hours of terms."""
-    at, (weight, variance) = (terms.target, terms.hour), terms.weights
-    mean = np.einsum("nm,nm->n", weight, terms.values)
-    layers[0][at], layers[1][at] = mean, np.sqrt(variance)
-    if len(layers) > 2:
-        share = np.abs(weight)
-        share /= np.maximum(share.sum(axis=1), LEAST_SHARE)[:, None]
-        first, second = (np.einsum("nm,nm->n", share, of) for of in (terms.values, terms.values**2))
-        layers[2][at] = _disagreement(mean, first, second)
+def _disagreement_of(mean: np.ndarray, weight: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the `_disagreement` of values with their mean, by the size of their weights (n, m)."""
+    share = np.abs(weight)
+    share /= np.maximum(share.sum(axis=1), LEAST_SHARE)[:, None]
+    return _disagreement(mean, *(np.einsum("nm,nm->n", share, of) for of in (values, values**2)))
 
 
 def _disagreement(mean: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -36,8 +36,8 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 #: Relative variance on the diagonal that keeps two stations at one place from a singular system:
 #: the least that a measurement errs.
 JITTER = 1e-6
-#: Numbers in one batch of inverted matrices, 32 MB in float64.
-BATCH_NUMBERS = 1 << 22
+#: Numbers in one batch of inverted matrices, 8 MB in float64.
+BATCH_NUMBERS = 1 << 20
 #: Targets of one set that are solved with one copy of its inverse, and such groups at once: those
 #: of 16 data fit in the cache.
 GROUP, GROUPS_AT_ONCE = 8, 256
@@ -96,14 +96,53 @@ def ordinary_weights(
     return _combined(solution[..., 0], solution[..., 1], vector, sill, known_mean=known_mean)
 
 
+class Products(NamedTuple):
+    """Products of the weights of n target-hours."""
+
+    row: np.ndarray  # (n,) of the target
+    case: np.ndarray  # (n,)
+    product: np.ndarray  # (n, factor)
+
+
 class SolvedSets(NamedTuple):
     """Targets of which the stations are one of some sets, and the systems of these, solved."""
 
     target: np.ndarray  # (n,), set after set
-    number: np.ndarray  # (n,) of the set
+    begin: np.ndarray  # (sets + 1,) of the targets of each set
     weights: Weights[np.ndarray]  # (n, m) and (n,)
     inverse: np.ndarray  # (sets, m, m), K^-1
     ones: np.ndarray  # (sets, m), K^-1 1
+
+    def bordered(self) -> np.ndarray:
+        """Return the inverses of the systems with their condition, without its row and column."""
+        share = self.ones / self.ones.sum(axis=1, keepdims=True)
+        return self.inverse - self.ones[:, :, None] * share[:, None]
+
+    def products(self, number: np.ndarray, factors: np.ndarray) -> Products:
+        """Return the products of the weights of all targets of a set with the factors of its cases.
+
+        They are one product of matrices for each set.
+
+        Parameters
+        ----------
+        number : (cases,) int64
+            The set of each case, ascending.
+        factors : (cases, factor, m) float64
+        """
+        sets, first, count = np.unique(number, return_index=True, return_counts=True)
+        targets = np.diff(self.begin)[sets]
+        row = _ranges(self.begin[sets], targets)
+        length = np.repeat(count, targets)
+        products = np.empty((length.sum(), factors.shape[1]))
+        start = 0
+        for one, begin, cases in zip(sets, first, count, strict=True):
+            weight = self.weights.weight[self.begin[one] : self.begin[one + 1]]
+            of_set = factors[begin : begin + cases].reshape(-1, factors.shape[2])
+            stop = start + len(weight) * cases
+            np.matmul(weight, of_set.T, out=products[start:stop].reshape(len(weight), -1))
+            start = stop
+        case = _ranges(np.repeat(first, targets), length)
+        return Products(np.repeat(row, length), case, products)
 
 
 def weights_of_sets(
@@ -171,60 +210,97 @@ def solved_sets(
             of_some = inverse.take(which[few : few + GROUPS_AT_ONCE], axis=0)
             simple[some] = np.matmul(right.take(some, axis=0), of_some)
         weights = _combined(simple, ones[own], right, sill[rows])
-        yield SolvedSets(rows, own, weights, inverse, ones)
+        yield SolvedSets(
+            rows, begin[start : start + sets.size + 1] - begin[start], weights, inverse, ones
+        )
 
 
 class LeavingOut(NamedTuple):
-    r"""Data that are left out of solved systems, one after another.
+    r"""Data that are left out of solved systems.
 
-    With :math:`B` the matrix of the system bordered by its condition, and :math:`q` the row of
-    :math:`B^{-1}` of a datum i, the weights and the variance without it are (as of `leave_one_out`)
+    With :math:`B` the matrix of the system bordered by its condition, :math:`M` the data that are
+    left out and :math:`R` a matrix with :math:`R (B^{-1})_{MM} R^T = 1`, the weights and the
+    variance without them are (of one datum, those of `leave_one_out`)
 
-    .. math:: w - \frac{w_i}{q_i} q, \qquad \sigma^2 + \frac{w_i^2}{q_i},
+    .. math:: w - (R w_M)^T R (B^{-1})_M, \qquad \sigma^2 + |R w_M|^2 .
 
-    and the rows of all others become :math:`r - (r_i / q_i) q`.
+    The estimate and :math:`R w_M` are products of the weights of a target with vectors that all
+    targets of a set share: see `factors`.
     """
 
     place: np.ndarray  # (missing, cases) of the data
-    row: np.ndarray  # (missing, cases, m), q / q_i
-    pivot: np.ndarray  # (missing, cases), q_i
+    row: np.ndarray  # (missing, cases, m), (B^-1)_M
+    root: np.ndarray  # (missing, missing, cases), R
 
     @classmethod
-    def of(cls, solved: SolvedSets, number: np.ndarray, place: np.ndarray) -> Self:
+    def of(cls, bordered: np.ndarray, number: np.ndarray, place: np.ndarray) -> Self:
         """Return what leaves data out of sets.
 
         Parameters
         ----------
-        solved : SolvedSets
-            Of complete data.
+        bordered : (sets, m, m) float64
+            Of `SolvedSets` of complete data.
         number : (cases,) int64
             The set of each case.
         place : (missing, cases) int64
             Positions of the data that are left out, and not all of the set.
         """
-        ones = solved.ones[number]
-        share = ones / ones.sum(axis=1, keepdims=True)
-        case, pivot = np.arange(number.size), np.empty(place.shape)
-        row = solved.inverse[number, place]
-        row -= share[case, place][..., None] * ones
-        for one, at in enumerate(place):
-            pivot[one] = row[one, case, at]
-            row[one] /= pivot[one, :, None]
-            for other in row[one + 1 :]:
-                other -= other[case, at][:, None] * row[one]
-        return cls(place, row, pivot)
+        return cls(place, bordered[number, place], _root(bordered[number, place[:, None], place]))
 
-    def __call__(self, weights: Weights[np.ndarray], case: np.ndarray) -> Weights[np.ndarray]:
-        """Return the weights of targets (n, m) and their variances without a case's data."""
-        weight, variance = weights.weight.copy(), weights.variance.copy()
-        target = np.arange(case.size)
-        for place, row, pivot in zip(self.place, self.row, self.pivot, strict=True):
-            lost = weight[target, place[case]]
-            change = row.take(case, axis=0)
-            change *= lost[:, None]
-            weight -= change
-            variance += lost**2 / pivot[case]
-        return Weights(weight, variance)
+    def factors(self, values: np.ndarray) -> np.ndarray:
+        """Return what gives the estimate and R w_M by weights, (cases, 1 + missing, m).
+
+        Parameters
+        ----------
+        values : (cases, m) float64
+            Of the data; 0 where they are left out.
+        """
+        factors = np.zeros((len(values), 1 + len(self.place), values.shape[1]))
+        factors[:, 0] = values
+        change = np.einsum("omc,mc->oc", self.root, np.einsum("mci,ci->mc", self.row, values))
+        case = np.arange(len(values))
+        for place, root in zip(self.place, self.root.transpose(1, 0, 2), strict=True):
+            factors[case, 0, place] = -(root * change).sum(axis=0)
+            factors[case, 1:, place] = root.T
+        return factors
+
+    def weights(self, weight: np.ndarray, lost: np.ndarray, case: np.ndarray) -> np.ndarray:
+        """Return the weights (n, m) of targets without a case's data, of which R w_M is lost."""
+        share = np.einsum("no,omn->nm", lost, self.root[:, :, case])
+        return weight - np.einsum("nm,mni->ni", share, self.row[:, case])
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    """Return R with ``R A R^T = 1`` of positive definite matrices A, (k, k, cases) each.
+
+    Examples
+    --------
+    >>> _root(np.array([[4.0, 2.0], [2.0, 5.0]])[..., None])[..., 0].tolist()
+    [[0.5, 0.0], [-0.25, 0.5]]
+    """
+    work, root = matrix.copy(), np.zeros_like(matrix)
+    for one in range(len(matrix)):
+        root[one, one] = 1
+        for other in range(one):
+            factor = work[other, one].copy()
+            work[one] -= factor * work[other]
+            root[one] -= factor * root[other]
+        scale = 1 / np.sqrt(work[one, one])
+        work[one] *= scale
+        root[one] *= scale
+    return root
+
+
+def _ranges(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Return the numbers of some ranges, one after another.
+
+    Examples
+    --------
+    >>> _ranges(np.array([7, 2]), np.array([2, 3])).tolist()
+    [7, 8, 2, 3, 4]
+    """
+    end = length.cumsum()
+    return np.arange(end[-1]) + np.repeat(start + length - end, length)
 
 
 def _groups(number: np.ndarray, sets: int) -> tuple[np.ndarray, np.ndarray]:
