@@ -1,7 +1,9 @@
 """The engine of the neural method: any part is that of the whole, and no work is done twice."""
 
+import threading
 from copy import deepcopy
 
+import dask
 import numpy as np
 import pytest
 import torch
@@ -232,6 +234,20 @@ def test_the_products_of_a_cell_and_hour_are_with_its_near_stations_alone():
     result = counter.get_total_flops() / (8 * 16 * 12)
     assert near <= 24
     assert result == 2 * (mixtures * near + decoder)
+
+
+def test_windows_are_encoded_side_by_side(monkeypatch):
+    engine = field(hours=60)
+    encode, both = engine.encoder.window, threading.Barrier(2, timeout=5)
+
+    def window(number):
+        both.wait()  # for another one: alone it fails
+        return encode(number)
+
+    monkeypatch.setattr(engine.encoder, "window", window)
+    with dask.config.set(num_workers=2):
+        engine.prepared(slice(0, 10))
+    assert len(engine._cached_windows._results) == 2
 
 
 def test_a_cache_stays_within_its_bytes():

@@ -157,7 +157,7 @@ def test_file_has_types_filters_and_no_fill_value_on_coordinates(tmp_path: Path)
         assert file["time"].units == "hours since 1970-01-01 00:00:00"
         assert file.dimensions["time"].isunlimited()  # NCO joins along it
         assert file["pm25_flag"].dtype == np.int8
-        assert file["pm25"].filters()["complevel"] == 4
+        assert file["pm25"].filters()["complevel"] == 2
         assert file["pm25"].filters()["shuffle"]
 
 

@@ -17,6 +17,8 @@ from aqreanalysis.product.variables import ProductError, check_concentrations, c
 
 #: HDF5 needs room for one row of chunks, which regions may fill in several turns, and some more.
 _CACHE_BYTES = 2**26
+#: Level of deflate: 4 takes half as long again for files that are 5 % smaller.
+COMPRESSION = 2
 #: Name of the variable that describes the rounding (CF 1.12, section 8.4.2).
 _QUANTIZATION = "quantization_info"
 
@@ -42,7 +44,7 @@ class ProductFile:
         self._lock = NETCDF4_PYTHON_LOCK  # the NetCDF library is not thread-safe
         self._product = product
         self._filters: dict[str, Any] = (
-            {"compression": "zlib", "complevel": 4, "shuffle": True} if compress else {}
+            {"compression": "zlib", "complevel": COMPRESSION, "shuffle": True} if compress else {}
         )
         self._digits = significant_digits
         self._cf_version = cf_version

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Self
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from aqreanalysis.fields.blocks import BLOCK_STEPS
 from aqreanalysis.fields.cache import Cache
+from aqreanalysis.fields.memory import workers
 from aqreanalysis.fields.output import OutputBuffer
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.covariates import Standardisation
@@ -39,6 +41,8 @@ from aqreanalysis.predictive import RootNormal
 TrendAt = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
 #: Values that are estimated at once: few large operators, beside which a second thread runs.
 VALUES_TOGETHER = 110_592
+#: Windows that are encoded side by side: blocks wait for them.
+WINDOWS_TOGETHER = 2
 #: Bytes of target geometry in the cache. Of encoded windows those of one time are: blocks come in
 #: the order of time, and more hours need no more memory.
 GEOMETRY_CACHE_BYTES = 2**29
@@ -202,11 +206,9 @@ class NeuralField:
         first = hours.start + self.offset - self.model.configuration.margin_steps
         steps = hours.stop - hours.start
         windows = range(first // core, -(-(first + steps) // core))
-        with torch.inference_mode(), single_thread():
-            encoded = [
-                self._cached_windows.get(number, partial(self.encoder.window, number))
-                for number in windows
-            ]
+        with ThreadPoolExecutor(min(workers(), WINDOWS_TOGETHER)) as pool:
+            encoded = list(pool.map(self._window, windows))
+        with torch.inference_mode():
             return EncodedSteps.joined(encoded).part(first - windows.start * core, steps)
 
     def over(self, rows: slice, columns: slice, hours: slice, prepared: EncodedSteps) -> RootNormal:
@@ -254,6 +256,11 @@ class NeuralField:
         network, noise, heads, attributes, attributes_at = self.geometries[1:]
         of_stations = network, noise.numpy(), attributes.numpy()
         return tokenize(weights, of_stations, attributes_at, heads, self.grid_positions)
+
+    def _window(self, number: int) -> EncodedSteps:
+        """Return a window by its number, which is encoded once."""
+        with torch.inference_mode(), single_thread():
+            return self._cached_windows.get(number, partial(self.encoder.window, number))
 
     def _start_caches(self) -> None:
         """Start with empty caches."""
@@ -423,8 +430,7 @@ def _at_phases(cycles: Tensor, phases: Tensor) -> Tensor:
     """Return the cycles at targets, (CYCLES, n, step): sines and cosines of sums of angles."""
     sine, cosine = cycles.T[0::2, None], cycles.T[1::2, None]  # (period, 1, step)
     sine_phase, cosine_phase = phases.T[0::2, :, None], phases.T[1::2, :, None]  # (period, n, 1)
-    shifted = [
-        sine * cosine_phase + cosine * sine_phase,
-        cosine * cosine_phase - sine * sine_phase,
-    ]
-    return torch.stack(shifted, 1).flatten(0, 1)
+    shifted = cycles.new_empty(len(sine), 2, len(phases), len(cycles))
+    torch.mul(sine, cosine_phase, out=shifted[:, 0]).addcmul_(cosine, sine_phase)
+    torch.mul(cosine, cosine_phase, out=shifted[:, 1]).addcmul_(sine, sine_phase, value=-1)
+    return shifted.flatten(0, 1)
