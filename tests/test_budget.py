@@ -9,6 +9,7 @@ import psutil
 import pytest
 from test_reanalysis import fitted, observations, places
 
+from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.memory import (
     VALUE_BYTES,
     Cost,
@@ -113,6 +114,38 @@ def test_what_is_said_to_be_cached_is_cached(monkeypatch, on_grid):
     assert 0.7 * cached < said[0] < 1.4 * cached
     (windows,) = {window.nbytes for window in engines[0]._cached_windows._results.values()}
     assert windows == window_bytes(engines[0].model.configuration, 150)
+
+
+def test_what_is_cached_of_earlier_requests_yields_where_memory_is_short():
+    cache = Cache(10**8)
+
+    def fill():
+        for key in range(20):
+            cache.get(key, lambda: np.zeros(125_000))
+
+    fill()
+    cost = Cost(fixed_bytes=2**29, cache=cache, cache_bytes=3 * 10**6)
+    asked = request()._replace(cost=cost)
+    fitted_blocks(GRID, asked, memory="8GB", chunks=None)
+    assert cache.nbytes == 20 * 10**6
+    with pytest.raises(ValueError, match="Give memory=") as refused:
+        fitted_blocks(GRID, asked, memory="1MB", chunks=None)
+    assert cache.nbytes == 20 * 10**6
+    enough = str(refused.value).split("memory='")[1].split("'")[0]  # a part of 1 MB too much
+    for _ in range(2):  # and stays so
+        fitted_blocks(GRID, asked, memory=enough, chunks=None)
+        assert cache.nbytes == 3 * 10**6
+        fill()
+    fitted_blocks(GRID, asked, memory="8GB", chunks=None)
+    fill()
+    assert cache.nbytes == 20 * 10**6
+
+
+def test_what_a_model_has_cached_is_known_to_its_cost():
+    obs, model = observations(150), fitted(heads=True)
+    cost = model.cost(obs, "pm25", GRID)
+    assert cost.cache is model._geometry
+    assert 0 < cost.cache_bytes <= cost.fixed_bytes
 
 
 def test_the_cost_does_not_depend_on_the_hours_of_the_product():

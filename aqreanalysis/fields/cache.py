@@ -24,7 +24,8 @@ class Cache(Generic[Result]):
     """A thread-safe cache bounded in bytes, of which the least recently used result goes first.
 
     The last ``fewest`` stay whatever their size. A result that one thread computes is waited for by
-    the others that need it. In another process, and in a copy, a cache begins empty.
+    the others that need it. In another process, and in a copy, a cache begins empty, and with all
+    of its bytes.
 
     Examples
     --------
@@ -38,6 +39,7 @@ class Cache(Generic[Result]):
 
     def __init__(self, most_bytes: int, *, fewest: int = 1) -> None:
         self._most, self._fewest, self._lock = most_bytes, fewest, threading.Lock()
+        self._bound = most_bytes
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
         self._pending: dict[Hashable, Future[Result]] = {}
         self.nbytes = 0
@@ -68,11 +70,21 @@ class Cache(Generic[Result]):
         pending.set_result(result)
         return result
 
+    def limit(self, most_bytes: int) -> None:
+        """Take so many bytes at most from now on, and never more than at first."""
+        with self._lock:
+            self._bound = min(most_bytes, self._most)
+            self._drop()
+
     def _store(self, key: Hashable, result: Result) -> None:
-        """Add a result that was pending, and drop the least recently used."""
+        """Add a result that was pending."""
         with self._lock:
             del self._pending[key]
             self._results[key] = result
             self.nbytes += result.nbytes
-            while self.nbytes > self._most and len(self._results) > self._fewest:
-                self.nbytes -= self._results.popitem(last=False)[1].nbytes
+            self._drop()
+
+    def _drop(self) -> None:
+        """Drop the least recently used results beyond the bound."""
+        while self.nbytes > self._bound and len(self._results) > self._fewest:
+            self.nbytes -= self._results.popitem(last=False)[1].nbytes

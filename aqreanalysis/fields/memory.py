@@ -3,13 +3,14 @@
 import logging
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from aqreanalysis.conventions import TIME
 from aqreanalysis.fields.blocks import BLOCK_STEPS, BLOCK_VALUES, block_sizes
+from aqreanalysis.fields.cache import Cache
 from aqreanalysis.grid import Grid
 from aqreanalysis.memory import in_words, memory_bytes
 
@@ -43,11 +44,17 @@ class Cost(NamedTuple):
         Of what all cells share at ``alignment`` steps, such as encoded series.
     alignment : int
         Steps in which the method works; blocks of time begin at multiples of it.
+    cache : Cache, optional
+        Of results which the method uses again, also those of earlier requests.
+    cache_bytes : int
+        Of the results of this request in it, which ``fixed_bytes`` holds too.
     """
 
     fixed_bytes: int = 0
     window_bytes: int = 0
     alignment: int = 1
+    cache: Cache[Any] | None = None
+    cache_bytes: int = 0
 
     def with_draws(self, draws: int, series: int) -> "Cost":
         """Return the cost with the series in time of so many draws, which all cells share.
@@ -109,7 +116,9 @@ def fitted_blocks(
 ) -> dict[str, int]:
     """Return the sizes of blocks with which the request fits into the memory; its cost is logged.
 
-    Sizes in ``chunks`` were asked for and stay. The program and its libraries are not counted.
+    Sizes in ``chunks`` were asked for and stay. The program and its libraries are not counted. The
+    cache of the method yields what it has of earlier requests, as far as the memory does not hold
+    that beside this one.
 
     Raises
     ------
@@ -137,6 +146,8 @@ def fitted_blocks(
             f"memory='{math.ceil(needed / 1e6)}MB' or more, a coarser grid or a smaller region"
             + (", or smaller chunks; a resumed run keeps those it began with." if chunks else ".")
         )
+    if request.cost.cache is not None:
+        request.cost.cache.limit(request.cost.cache_bytes + int(allowed - needed))
     logger.info("%s, of %s allowed", summary, in_words(allowed))
     return sizes
 

@@ -379,11 +379,13 @@ class Reanalyser(Fitted):
         measurements = network.size * observations.sizes[TIME]
         covariates = len(covariates_of(observations, variable))
         of_a_tile = stations_of_a_tile(at, network, configuration.neighbours)
+        geometry = geometry_bytes(configuration, size_of(at), stations=of_a_tile)
         return Cost(
-            fixed_bytes=measurements * covariates * COVARIATE_BYTES
-            + geometry_bytes(configuration, size_of(at), stations=of_a_tile),
+            fixed_bytes=measurements * covariates * COVARIATE_BYTES + geometry,
             window_bytes=window_bytes(configuration, network.size),
             alignment=configuration.core_steps,
+            cache=self._geometry,
+            cache_bytes=geometry,
         )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
