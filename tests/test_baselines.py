@@ -487,6 +487,21 @@ def test_space_time_kriging_fills_a_gap_from_the_hours_around_it():
     assert (error[1:, 0] == 0).all()
 
 
+def test_correlations_in_time_are_computed_once_for_each_lag(network, monkeypatch):
+    sizes, in_time = [], SpaceTimeVariogram.in_time
+
+    def counted(variogram, lag_hours):
+        sizes.append(lag_hours.size)
+        return in_time(variogram, lag_hours)
+
+    monkeypatch.setattr(SpaceTimeVariogram, "in_time", counted)
+    reported = network.pm25.notnull().values
+    values = network.pm25.fillna(0.0).values
+    parts = values, reported, NOISELESS_IN_TIME, (-2, 0, 1), 1.0, 6
+    CompletedSeries(StationNetwork.from_dataset(network), *parts)(0, 62)
+    assert max(sizes) == 4  # of 0 to 3 hours
+
+
 def test_completed_series_survive_a_pickle(network):
     values = network.pm25.values
     series = CompletedSeries(

@@ -147,10 +147,10 @@ class CompletedSeries:
         *,
         variogram: SpaceTimeVariogram,
     ) -> np.ndarray:
-        """Return the covariance of two values at a lag in steps."""
-        hours = lag * self.step_hours
-        shared = variogram.covariance(distance_km, hours)
-        return shared + same_station * variogram.own(hours)
+        """Return the covariance of two values at a lag in steps, 0 or more."""
+        hours = np.arange(lag.max(initial=0) + 1) * self.step_hours  # few: of each once
+        in_time, own = variogram.in_time(hours).take(lag), variogram.own(hours).take(lag)
+        return variogram.covariance(distance_km, np.zeros(())) * in_time + same_station * own
 
     def among(self, stations: np.ndarray, *, variogram: SpaceTimeVariogram) -> np.ndarray:
         """Return the covariance among the values of sets of stations at all lags.

@@ -70,7 +70,11 @@ class SpaceTimeVariogram:
     def covariance(self, distance_km: np.ndarray, lag_hours: np.ndarray) -> np.ndarray:
         """Return the covariance of two stations at a distance in km and hours apart; broadcasts."""
         space = CORRELATIONS[self.model](np.asarray(distance_km, np.float64), self.range_km)
-        return self.partial_sill * space * matern32(lag_hours, self.range_hours)
+        return self.partial_sill * space * self.in_time(lag_hours)
+
+    def in_time(self, lag_hours: np.ndarray) -> np.ndarray:
+        """Return the correlation of what stations share, hours apart."""
+        return matern32(lag_hours, self.range_hours)
 
     def own(self, lag_hours: np.ndarray) -> np.ndarray:
         """Return what the covariance of a station with itself has beyond `covariance`."""
