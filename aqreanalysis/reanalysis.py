@@ -128,8 +128,9 @@ def reanalyse(
     geography : bool, str, path, DataArray, Dataset or sequence of these, optional
         Attributes of places as a background: True for all that come with the package, some of
         their names (`aqreanalysis.geography.NAMES`), or fields or files of one's own. Where
-        stations or targets have an ``altitude``, it counts, not the field's. By default none, or
-        those that a fitted method learned.
+        stations or targets have an ``altitude``, it counts, not the field's. By default no
+        background, or those that a fitted method learned; the neural method sets places apart by
+        those that come with the package in any case, unless this is False.
     statistic : {"median", "mean"}
         Of the predictive distribution, for the estimate: the median, which minimises the absolute
         error and lies below the mean, or the mean, of which averages are unbiased.
@@ -176,10 +177,11 @@ def reanalyse(
     check_statistic(statistic)
     check_quantiles(quantiles)
     check_draws(draws, draws_of, seed)
-    methods = _methods(method, variables, seed=seed, progress=progress)
+    by_places = geography is not False
+    methods = _methods(method, variables, seed=seed, progress=progress, geography=by_places)
     for estimator, _ in methods.values():
         check_takes(estimator, background)
-        if geography is not False:
+        if by_places:
             check_takes(estimator, geography, "geography")
     if background is not None:
         Background(background)  # refuses an invalid one before a long training
@@ -257,7 +259,7 @@ def fitted_models(
             path = None if checkpoint is None else Path(checkpoint)
             own = path and path.with_name(f"{path.stem}-{name}{path.suffix}")
         known = attributes(geography, used[name], background=background)
-        model = Reanalyser(**settings, checkpoint=own)
+        model = Reanalyser(**settings, geography=geography is not False, checkpoint=own)
         models[name] = model.fit(used[name], name, background=known.background)
     return models
 
@@ -310,9 +312,7 @@ class _Asked:
 def _methods(
     method: str | Method | Mapping[str, str | Method],
     variables: Sequence[str],
-    *,
-    seed: int,
-    progress: bool,
+    **settings: Any,
 ) -> dict[str, tuple[Method, bool]]:
     """Return the method of each pollutant, and whether it is fitted already."""
     if isinstance(method, Mapping):
@@ -332,7 +332,7 @@ def _methods(
         )
     else:
         chosen = dict.fromkeys(variables, method)
-    return {name: method_of(each, seed=seed, progress=progress) for name, each in chosen.items()}
+    return {name: method_of(each, **settings) for name, each in chosen.items()}
 
 
 def _network(used: Mapping[str, xr.Dataset]) -> StationNetwork:

@@ -10,6 +10,7 @@ import xarray as xr
 from aqreanalysis.conventions import STATION, TIME
 from aqreanalysis.derived import aggregate
 from aqreanalysis.derived.aggregate import Period
+from aqreanalysis.geography.likeness import Learned
 from aqreanalysis.methods import Method, fit, predict
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.persistence import Persistence, persistence
@@ -58,7 +59,7 @@ def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
         scored: dict[tuple[str, str, str], list[Means]] = {}
         drawn: dict[tuple[str, str, str], list[draws.Drawn]] = {}
         for split in PROTOCOLS[protocol].splits(folder):
-            estimates = dict(_estimates(split))
+            estimates = dict(_estimates(split, PROTOCOLS[protocol].lengths))
             for key, means in _of_split(split, estimates):
                 scored.setdefault(key, []).append(means)
             for name, (field, learned) in estimates.items():
@@ -75,10 +76,12 @@ def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
     return f"{markdown(rows)}\n\n{markdown(of_draws)}"
 
 
-def _estimates(split: Split) -> Iterator[tuple[str, tuple[xr.Dataset, Persistence]]]:
+def _estimates(
+    split: Split, lengths: Learned
+) -> Iterator[tuple[str, tuple[xr.Dataset, Persistence]]]:
     """Yield each method's estimates at the hidden stations, and how its errors last."""
     methods: dict[str, Method] = {
-        "learned covariance": learned_covariance(),
+        "learned covariance": learned_covariance(lengths),
         "kriging": OrdinaryKriging(),
     }
     for name, method in methods.items():

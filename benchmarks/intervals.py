@@ -79,8 +79,10 @@ def table(folder: Path, protocols: Sequence[str] = DEFAULT) -> str:
     of_folds, of_thirds = [OF_FOLDS], [OF_THIRDS]
     for key in protocols:
         names, parts, covered = [], [], []
-        for split in tqdm(PROTOCOLS[key].splits(folder), desc=key, leave=False):
-            model = fit(learned_covariance(), split.training, split.variable, None)
+        protocol = PROTOCOLS[key]
+        for split in tqdm(protocol.splits(folder), desc=key, leave=False):
+            unfitted = learned_covariance(protocol.lengths)
+            model = fit(unfitted, split.training, split.variable, None)
             names.append(split.name)
             parts.append(Hidden.of(model, split))
             covered.append(of_split(model, split))

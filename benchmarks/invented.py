@@ -2,9 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 
 from aqreanalysis import Reanalyser, Schedule
+from aqreanalysis.geography.likeness import LENGTHS
+from aqreanalysis.methods.kriging.likeness import USUAL
 
 #: West, east, south, north of the stations and of the grid, degrees.
 REGION = (100.0, 123.0, 30.0, 40.0)
@@ -53,10 +56,14 @@ def stations_of(
 def network_of(observations: xr.Dataset, *, heads: bool = True) -> Reanalyser:
     """Return a neural kNN, hardly trained, with all of its layers in use or the covariance alone.
 
-    What a network costs does not depend on what it has learned.
+    What a network costs does not depend on what it has learned, so that places are as unlike as
+    they usually are, whatever invented waves ask for.
     """
     few = observations.isel(station=slice(0, 100))
     brief = Schedule(covariance_updates=2, updates=0)
     model = Reanalyser(schedule=brief, progress=False).fit(few, "pm25")
-    model.state_for(observations).facts["heads"] = heads
+    state = model.state_for(observations)
+    state.facts["heads"] = heads
+    usual_km = USUAL * few.aqnet.network.spacing_km * torch.tensor(LENGTHS["all"])
+    state.model.bands = state.model.bands.with_coordinates(usual_km).requires_grad_(False)
     return model

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis import Configuration, Reanalyser, Schedule
+from aqreanalysis.geography.likeness import Learned
 from aqreanalysis.methods import METHODS, Method, fit
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
@@ -36,8 +37,10 @@ VARIANTS = {NETWORK: Configuration()} | {
 }
 #: The neural method's learned covariance alone: without any update of its network.
 COVARIANCE = "neural_covariance"
+#: The same, for which places differ by their distance alone.
+PLAIN = "neural_covariance_without_geography"
 #: Methods that depend on a seed, so that each seed is a run.
-SEEDED = ("neural", COVARIANCE, *VARIANTS)
+SEEDED = ("neural", COVARIANCE, PLAIN, *VARIANTS)
 #: Kriging with the neural method's kind of spread.
 LAWS: dict[str, Callable[[], Any]] = {
     "kriging_law": lambda: OrdinaryKriging(calibrate="law"),
@@ -98,7 +101,7 @@ class Measured:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, or no background behind one, all at once."""
-    known = (*DEFAULT_METHODS, *FIXED_FORM, COVARIANCE, *VARIANTS)
+    known = (*DEFAULT_METHODS, *FIXED_FORM, COVARIANCE, PLAIN, *VARIANTS)
     backgrounds = {name for protocol in PROTOCOLS.values() for name in protocol.background_names}
     wrong = [
         method
@@ -237,20 +240,30 @@ def quiet() -> None:
     logging.getLogger("aqreanalysis").setLevel(logging.ERROR)
 
 
-def learned_covariance(seed: int = 0) -> Reanalyser:
-    """Return the neural method without any update of its network."""
-    return Reanalyser(schedule=Schedule(updates=0), seed=seed, progress=False)
+def learned_covariance(
+    lengths: Learned = "all", *, without: tuple[str, ...] = (), seed: int = 0
+) -> Reanalyser:
+    """Return the neural method without any update of its network.
+
+    ``lengths`` are those of the protocol, which no network of its region taught.
+    """
+    configuration = Configuration(lengths=lengths, without=without)
+    return Reanalyser(configuration, schedule=Schedule(updates=0), seed=seed, progress=False)
 
 
 def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
     """Return the package's method of a name with its defaults, or the protocol's reference."""
     if method == REFERENCE and protocol.reference is not None:
         return protocol.reference()
+    lengths = protocol.lengths
     if method in VARIANTS:
-        trained = Schedule(updates=UPDATES)
-        return Reanalyser(VARIANTS[method], schedule=trained, seed=seed or 0, progress=False)
-    if method == COVARIANCE:
-        return learned_covariance(seed or 0)
+        sizes, trained = replace(VARIANTS[method], lengths=lengths), Schedule(updates=UPDATES)
+        return Reanalyser(sizes, schedule=trained, seed=seed or 0, progress=False)
+    if method in (COVARIANCE, PLAIN):
+        without = ("geography",) if method == PLAIN else ()
+        return learned_covariance(lengths, without=without, seed=seed or 0)
+    if method == "neural":
+        return Reanalyser(Configuration(lengths=lengths), seed=seed or 0, progress=False)
     for variants in (LAWS, FIXED_FORM):
         if method in variants:
             variant: Method = variants[method]()

@@ -13,6 +13,7 @@ import xarray as xr
 
 from aqreanalysis import Reanalyser, Schedule
 from aqreanalysis.conventions import POLLUTANTS
+from aqreanalysis.geography.likeness import coordinates
 from aqreanalysis.methods.neural.batches import neighbourhood_of
 from aqreanalysis.methods.neural.neural_knn import LEAST_SQUARE, spread_features
 from aqreanalysis.methods.neural.saved import State, known_noise
@@ -402,12 +403,19 @@ class Spread:
         """Return the law at hidden stations, from visible ones that it was learned from."""
         model = state.model
         noise = torch.from_numpy(known_noise(state.network, visible))
+        attributes = None
+        if model.bands.coordinates:
+            attributes = tuple(
+                torch.from_numpy(coordinates(each.longitude, each.latitude))
+                for each in (visible, hidden)
+            )
         place = neighbourhood_of(
             visible,
             hidden.longitude,
             hidden.latitude,
             noise,
             neighbours=model.configuration.neighbours,
+            attributes=attributes,
         )
         weights = model.weights(place)
         shares = place.scatter(model.shares(weights), visible.size)

@@ -110,7 +110,7 @@ def usepa(folder: Path) -> xr.Dataset:
 
 def germany(folder: Path) -> xr.Dataset:
     """Return daily PM10 of 2005 at 69 rural stations in Germany."""
-    return _daily(_germany(folder))
+    return _at_altitude(_daily(_germany(folder)), _germany(folder))
 
 
 def german_altitude(folder: Path) -> xr.Dataset:
@@ -124,7 +124,7 @@ def europe(folder: Path) -> xr.Dataset:
     Eleven identifiers stand for two instruments a few metres apart; the second of each is named
     by its identifier and ``/2``.
     """
-    return _daily(_europe(folder))
+    return _at_altitude(_daily(_europe(folder)), _europe(folder))
 
 
 def european_altitude(folder: Path) -> xr.Dataset:
@@ -148,6 +148,13 @@ def _europe(folder: Path) -> pd.DataFrame:
     second = table.groupby(["station", "time"]).cumcount().to_numpy() > 0
     table["station"] += np.where(second, "/2", "")
     return table
+
+
+def _at_altitude(observations: xr.Dataset, table: pd.DataFrame) -> xr.Dataset:
+    """Return observations with the altitude of each station, as its network states it."""
+    stated = table.groupby("station").station_altitude.first()
+    altitude = stated.reindex(observations["station"].values.astype(str)).to_numpy(np.float64)
+    return observations.assign_coords(altitude=("station", altitude, {"units": "m"}))
 
 
 def _altitude(table: pd.DataFrame) -> xr.Dataset:

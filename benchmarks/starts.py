@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -65,8 +66,8 @@ def _beginning_elsewhere(number: int) -> Iterator[None]:
     """Let covariances begin at random factors of their usual amplitudes, ranges and noise."""
     begin = BandCovariance.__init__
 
-    def shifted(self: BandCovariance, bands: int, spacing_km: float, attributes: int = 0) -> None:
-        begin(self, bands, spacing_km, attributes)
+    def shifted(self: BandCovariance, *sizes: Any) -> None:
+        begin(self, *sizes)
         draw = torch.Generator().manual_seed(number)
         for name in ("log_amplitude", "log_range", "log_noise"):
             values = getattr(self, name).data

@@ -13,7 +13,7 @@ import aqreanalysis as aqr
 from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.bands import SMOOTHING_KM2, BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.fitting import crps, fit_bands, fit_filling
+from aqreanalysis.methods.kriging.fitting import BandSeries, crps, fit_bands, fit_filling
 from aqreanalysis.methods.kriging.solver import JITTER
 from aqreanalysis.methods.neural.batches import (
     Samples,
@@ -270,10 +270,7 @@ def fitted(samples, *, updates, seed=0, step_hours=1.0):
     log_noise = torch.zeros_like(samples.log_noise, requires_grad=True)
     for _ in fit_bands(
         bands,
-        samples.value,
-        samples.network,
-        covariance=covariance,
-        widths=WIDTHS,
+        BandSeries.of(samples.value, samples.network, covariance, WIDTHS),
         log_noise=log_noise,
         updates=updates,
         rate=0.05,

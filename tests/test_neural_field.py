@@ -12,6 +12,7 @@ from test_reanalysis import GRID, fitted, observations
 from torch.utils.flop_counter import FlopCounterMode
 
 from aqreanalysis.fields.cache import Cache
+from aqreanalysis.geography.likeness import Coordinates
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.kriging import bands as bands_module
 from aqreanalysis.methods.kriging import shared_factor as sharing
@@ -33,15 +34,25 @@ def field(*, grid=FINE, count=10, hours=36, heads=True):
     dataset = observations(count, hours)
     model = fitted(dataset, heads=heads)
     state = model.state_for(dataset)
+    coordinates, network = None, dataset.aqnet.network
+    if state.model.bands.coordinates:
+        coordinates = Coordinates.of([dataset])
     samples = Samples.of(
         dataset,
         "pm25",
         standardisation=state.standardisation,
         configuration=model.configuration,
         seasons=False,
+        attributes=coordinates and coordinates(network.longitude, network.latitude),
     )
     return NeuralField(
-        state.model, state.standardisation, samples, heads=heads, offset=4 + 5, grid=grid
+        state.model,
+        state.standardisation,
+        samples,
+        heads=heads,
+        offset=4 + 5,
+        attributes=coordinates,
+        grid=grid,
     )
 
 

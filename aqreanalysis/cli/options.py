@@ -121,7 +121,8 @@ GeographyNames = Annotated[
         metavar="NAMES|FILE",
         help="Attributes of places that the stations' values depend on: all, those of altitude, "
         "relief, population_15km, population_80km, distance_to_coast by comma, or a NetCDF or "
-        "GeoTIFF of yours. Altitudes in OBS come first. Default: none, or what --model learned.",
+        "GeoTIFF of yours. Altitudes in OBS come first. Default: what --model learned; the neural "
+        "method sets places apart by all of them in any case, unless this is none.",
     ),
 ]
 QualityName = Annotated[

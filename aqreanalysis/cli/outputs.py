@@ -203,8 +203,8 @@ def open_background(path: Path | None) -> Any:
 
 
 def geography_of(text: str | None) -> Any:
-    """Return what `--geography` names: all, some by comma, or files."""
+    """Return what `--geography` names: all, some by comma, files, or none at all."""
     if text is None or text.strip() == "none":
-        return None
+        return None if text is None else False
     words = [word.strip() for word in text.split(",") if word.strip()]
     return True if words == ["all"] else words

@@ -146,7 +146,7 @@ def plot_bands(method: Any, *, farthest_km: float | None = None, axes: Any = Non
         ranges = model.bands.log_range.exp().numpy()
         farthest = farthest_km or float(min(2.5 * ranges.max(), 3000.0))
         distance = np.geomspace(farthest / 1000, farthest, 200)
-        attributes = model.bands.log_length.shape[1]
+        attributes = model.bands.coordinates + model.bands.log_length.shape[1]
         origin = torch.zeros(1, 2 + attributes, dtype=torch.float64)
         directions = []
         for bearing in _BEARINGS:

@@ -49,7 +49,7 @@ class BuiltInMethod:
     article : str
         Before the label, where it is the subject of a sentence.
     seeded : bool
-        Whether it is trained and so takes ``seed`` and ``progress``.
+        Whether it is trained and so takes ``seed``, ``progress`` and ``geography``.
     """
 
     label: str
@@ -63,10 +63,12 @@ class BuiltInMethod:
         """The label as the subject of a sentence."""
         return f"{self.article} {self.label}".strip()
 
-    def make(self, *, seed: int = 0, progress: bool = True) -> Method:
+    def make(self, *, seed: int = 0, progress: bool = True, geography: bool = True) -> Method:
         """Return the method with its defaults, not fitted."""
         maker = getattr(import_module(f"{__name__}.{self.module}"), self.class_name)
-        return maker(seed=seed, progress=progress) if self.seeded else maker()
+        if not self.seeded:
+            return maker()
+        return maker(seed=seed, progress=progress, geography=geography)
 
 
 #: Methods by name, the default first.
@@ -84,7 +86,9 @@ METHODS: Mapping[str, BuiltInMethod] = MappingProxyType(
 )
 
 
-def method_of(method: str | Method, *, seed: int = 0, progress: bool = True) -> tuple[Method, bool]:
+def method_of(
+    method: str | Method, *, seed: int = 0, progress: bool = True, geography: bool = True
+) -> tuple[Method, bool]:
     """Return the method of a name, or the one given, and whether it may be fitted already.
 
     Raises
@@ -100,7 +104,8 @@ def method_of(method: str | Method, *, seed: int = 0, progress: bool = True) -> 
     if isinstance(method, str):
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}; found {method!r}")
-        return METHODS[method].make(seed=seed, progress=progress), False
+        made = METHODS[method].make(seed=seed, progress=progress, geography=geography)
+        return made, False
     members = {*dir(type(method)), *vars(method)} if hasattr(method, "__dict__") else set()
     lacking = [name for name in _MEMBERS if name not in members]
     if lacking or isinstance(method, type):

@@ -79,8 +79,8 @@ def cross_validate(
     statistic : {"median", "mean"}
         What the estimates are; probabilities and CRPS are those of the distribution either way.
     geography : bool, str, path, DataArray, Dataset or sequence of these, optional
-        Attributes of places, as of `aqreanalysis.reanalysis.reanalyse`, for the methods that take
-        a background.
+        Attributes of places, as of `aqreanalysis.reanalysis.reanalyse`: a background for the
+        methods that take one; False keeps the neural method from those that it has in any case.
     seed : int
         Of the folds and of training.
     progress : bool
@@ -117,7 +117,7 @@ def cross_validate(
     """
     variable = valid_variable(observations, variable)
     check_statistic(statistic)
-    by_name = _methods_by_name(methods, seed)
+    by_name = _methods_by_name(methods, seed=seed, geography=geography is not False)
     given, observations = observations, usable(observations, variable, quality)
     scored = np.zeros(observations.sizes[TIME], bool)
     scored[selected_hours(observations[TIME], utc_period(observations[TIME], time))] = True
@@ -363,7 +363,9 @@ class _Run:
         logger.warning("%s; verification goes on without it", message)
 
 
-def _methods_by_name(methods: Sequence[str | Method], seed: int) -> dict[str, Method]:
+def _methods_by_name(
+    methods: Sequence[str | Method], *, seed: int, geography: bool
+) -> dict[str, Method]:
     """Return the methods by name; refuse an empty list and two of the same name."""
     if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
         raise VerificationError(
@@ -371,7 +373,7 @@ def _methods_by_name(methods: Sequence[str | Method], seed: int) -> dict[str, Me
         )
     by_name: dict[str, Method] = {}
     for given in methods:
-        method, _ = method_of(given, seed=seed, progress=False)
+        method, _ = method_of(given, seed=seed, progress=False, geography=geography)
         name = given if isinstance(given, str) else method.name
         if name in by_name:
             raise VerificationError(

@@ -67,9 +67,10 @@ class Fold:
         return _reported(observations.isel({STATION: self.known}))
 
     def targets(self, observations: xr.Dataset) -> xr.Dataset:
-        """Return the hidden stations without any variable."""
+        """Return the hidden stations without any variable, with their altitude if it is stated."""
         hidden = observations.isel({STATION: self.hidden})
-        names = (STATION, "longitude", "latitude")
+        altitude = [name for name in ("altitude",) if name in hidden.variables]
+        names = (STATION, "longitude", "latitude", *altitude)
         return xr.Dataset(coords={n: hidden[n].variable for n in names})
 
     def distance_km(self, observations: xr.Dataset) -> np.ndarray:

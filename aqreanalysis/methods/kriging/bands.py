@@ -1,5 +1,6 @@
 """Bands of the day, and the kriging weights of each: the slow reaches further than the fast."""
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -98,6 +99,13 @@ def _pair_km(first: Tensor, second: Tensor) -> Tensor:
     return (east + north + SMOOTHING_KM2).sqrt()
 
 
+def _square_apart(first: Tensor, second: Tensor) -> Tensor:
+    """Return the squared distances (..., n, m) of points (..., n, d) and (..., m, d)."""
+    ours, others = (each.square().sum(-1) for each in (first, second))
+    product = first @ second.mT
+    return (ours[..., :, None] + others[..., None, :] - 2 * product).clamp_min(0.0)
+
+
 class BandCovariance(nn.Module):
     r"""The covariance of each band at two places, and the ordinary kriging weights that follow.
 
@@ -125,7 +133,8 @@ class BandCovariance(nn.Module):
     .. math:: \sum_k d_{bk} x_k x'_k ,
 
     of which only differences count, since weights sum to 1. Where a target differs from all
-    stations, both make its variance grow.
+    stations, both make its variance grow. Attributes of which the lengths are known beforehand, the
+    same for both terms, are coordinates that come first; no mean follows them.
 
     Parameters
     ----------
@@ -134,11 +143,21 @@ class BandCovariance(nn.Module):
         Median spacing of the stations; the ranges begin at 3 and 20 times it, and the lengths of an
         attribute at it.
     attributes : int
-        Number of attributes.
+        Number of attributes, without coordinates.
+    coordinate_km : sequence of float
+        How far one unit of each coordinate sets places apart, such as of `aqreanalysis.geography`.
     """
 
-    def __init__(self, bands: int, spacing_km: float, attributes: int = 0) -> None:
+    def __init__(
+        self,
+        bands: int,
+        spacing_km: float,
+        attributes: int = 0,
+        coordinate_km: Sequence[float] = (),
+    ) -> None:
         super().__init__()
+        of_unit = torch.tensor(coordinate_km, dtype=torch.float64)
+        self.register_buffer("coordinate_km", of_unit)
         ranges = torch.tensor([3 * spacing_km, 20 * spacing_km], dtype=torch.float64).log()
         # The slower a band, the more of the variance it holds, and the less noise.
         share = torch.linspace(-3.0, -1.2, bands, dtype=torch.float64)
@@ -156,6 +175,7 @@ class BandCovariance(nn.Module):
         trend = torch.zeros(attributes, attributes, dtype=torch.float64)
         self.register_buffer("trend_covariance", trend)
 
+    coordinate_km: Tensor
     correlation: Tensor
     trend_covariance: Tensor
     usual_log_range: Tensor
@@ -178,8 +198,8 @@ class BandCovariance(nn.Module):
             Noise of a neighbour in units of the sill; it takes the outermost out smoothly.
         log_noise : (n, k) float64
             Logarithm of the factor of each neighbour's noise.
-        contrast : (n, k, attribute) float64, optional
-            Attributes of each neighbour less those of the target; needless without attributes.
+        contrast : (n, k, coordinate and attribute) float64, optional
+            Those of each neighbour less those of the target; needless where there are none.
 
         Returns
         -------
@@ -243,13 +263,16 @@ class BandCovariance(nn.Module):
         Parameters
         ----------
         first, second : (..., n, 2 + attribute) and (..., m, 2 + attribute) float64
-            Kilometres to the east and north of one point, and the attributes of the place.
+            Kilometres to the east and north of one point, and the coordinates and attributes of the
+            place.
         """
         places = (self._stretched(each[..., :2]) for each in (first, second))
         return self._covariances(_pair_km(*places), first[..., 2:], second[..., 2:])
 
     def of_drift(self, attributes: Tensor) -> Tensor:
         """Return the variance (..., band) of the drift at places with attributes (..., attribute).
+
+        Coordinates, which come first, add nothing.
 
         Examples
         --------
@@ -258,7 +281,25 @@ class BandCovariance(nn.Module):
         >>> covariance.of_drift(torch.tensor([[2.0]]).double()).tolist()
         [[4.0]]
         """
+        attributes = attributes[..., self.coordinates :]
         return torch.einsum("...c,bcd,...d->...b", attributes, self._drift(), attributes)
+
+    @property
+    def coordinates(self) -> int:
+        """Number of coordinates."""
+        return len(self.coordinate_km)
+
+    def with_coordinates(self, coordinate_km: Tensor) -> "BandCovariance":
+        """Return a copy, to be fitted, for which coordinates set places apart.
+
+        Examples
+        --------
+        >>> BandCovariance(3, 10.0).with_coordinates(torch.tensor([4.0, 8.0])).coordinates
+        2
+        """
+        copied = copy.deepcopy(self).requires_grad_()
+        copied.coordinate_km = coordinate_km.double()
+        return copied
 
     def departure(self) -> Tensor:
         """Return the squared logarithms by which ranges and stretch depart from the usual, summed.
@@ -298,7 +339,7 @@ class BandCovariance(nn.Module):
         distance_km, bearing : (n, n) float64
         log_noise : (n,) float64
             Logarithm of the factor of each station's noise.
-        attributes : (n, attribute) float64, optional
+        attributes : (n, coordinate and attribute) float64, optional
             Those of the stations; needless where there are none.
         """
         if attributes is None:
@@ -327,7 +368,13 @@ class BandCovariance(nn.Module):
         distance_km : (..., n, m) float64
             In the stretched plane.
         first, second : (..., n, attribute) and (..., m, attribute) float64
+            Coordinates first.
         """
+        if self.coordinates:
+            first, coordinate = first[..., self.coordinates :], first[..., : self.coordinates]
+            second, other = second[..., self.coordinates :], second[..., : self.coordinates]
+            square = _square_apart(coordinate * self.coordinate_km, other * self.coordinate_km)
+            distance_km = square.addcmul_(distance_km, distance_km).sqrt()
         apart = [distance_km, distance_km]
         if first.shape[-1]:
             square = (first[..., :, None, :] - second[..., None, :, :]) ** 2

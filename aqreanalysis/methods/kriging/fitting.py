@@ -104,18 +104,14 @@ def _with_outages(
 
 def fit_bands(
     bands: BandCovariance,
-    value: Tensor,
-    network: StationNetwork,
+    series: "BandSeries",
     *,
-    covariance: SpaceTimeCovariance,
-    widths: tuple[float, ...],
     log_noise: Tensor,
     updates: int,
     rate: float,
     rng: np.random.Generator,
     step_hours: float,
     together: int = STATIONS_OF_UPDATE,
-    attributes: Tensor | None = None,
 ) -> Iterator[None]:
     """Fit the bands to stations estimated from the others, each at its measured hours.
 
@@ -126,10 +122,9 @@ def fit_bands(
     bands and shrunk towards 1, and ranges towards the usual ones by the `PRIOR`: 8 stations of
     3 days do not determine them. Estimates do not depend on a band's scale, which is that of their
     errors in the end. A station's own values enter the gaps of the others a little. ``together``
-    stations are left out in turn in an update, ``attributes`` (station, attribute) are those of the
-    covariance, ``step_hours`` is the length of a step; all else is as of `fit_filling`.
+    stations are left out in turn in an update, ``step_hours`` is the length of a step; all else is
+    as of `fit_filling`.
     """
-    series = BandSeries.of(value, network, covariance, widths, attributes)
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
     days = max(float(series.measured.sum()) * min(step_hours / 24, 1), 1)  # hours repeat each other

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from numbers import Integral
 
+from aqreanalysis.geography.likeness import LENGTHS, Learned
 from aqreanalysis.methods.kriging.bands import reach_of
 
 #: Stations up to which a network is small, and how many times its updates a larger one may take.
@@ -12,7 +13,7 @@ UPDATES = 300
 #: Largest size of anything: beyond any use, and a file of a stranger cannot ask for more.
 LARGEST_SIZE = 4096
 #: Parts of the network that can be left out.
-PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates")
+PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates", "geography")
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,13 @@ class Configuration:
         Outputs of the encoder at each station and step that are inputs of the decoder.
     encoder_width, decoder_width : int
         Width of the recurrent and of the pointwise layers.
-    without : tuple of {"recurrence", "attention", "cycles", "covariance", "covariates"}
+    without : tuple of {"recurrence", "attention", "cycles", "covariance", "covariates", \
+"geography"}
         Parts that are left out, to learn what each is worth. Without the covariance the prior is
         inverse squared distance, in which a cluster of neighbours counts as many.
+    lengths : {"all", "without_europe", "without_united_states"}
+        Networks of which the lengths of `aqreanalysis.geography.likeness` are; a score in a region
+        is made with those of others.
     core_steps, margin_steps : int
         A window yields ``core_steps`` and takes ``margin_steps`` more on either side as input.
         Windows lie on an absolute axis, at multiples of ``core_steps`` since 1970.
@@ -58,6 +63,7 @@ class Configuration:
     core_steps: int = 36
     margin_steps: int = 18
     without: tuple[str, ...] = ()
+    lengths: Learned = "all"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
@@ -66,10 +72,13 @@ class Configuration:
             f"{field.name} must be a whole number from 1 to {LARGEST_SIZE}, "
             f"found {getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.name not in ("bands", "without") and not is_size(getattr(self, field.name))
+            if field.name not in ("bands", "without", "lengths")
+            and not is_size(getattr(self, field.name))
         ]
         if unknown := set(self.without) - set(PARTS):
             faults.append(f"without names {', '.join(PARTS)}; found {', '.join(sorted(unknown))}")
+        if self.lengths not in LENGTHS:
+            faults.append(f"lengths is one of {', '.join(LENGTHS)}; found {self.lengths!r}")
         if not self.bands or sorted(set(self.bands)) != list(self.bands) or self.bands[0] <= 0:
             faults.append(f"bands must be positive and ascend, found {self.bands}")
         elif is_size(self.margin_steps) and self.margin_steps < self.reach:

@@ -6,6 +6,7 @@ made once (`NeuralKNN.station_tables`), what belongs to a target once for all ho
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -149,6 +150,8 @@ class NeuralKNN(nn.Module):
         Other variables that the encoder sees.
     attributes : int
         Attributes by which places differ for the covariance.
+    coordinate_km : sequence of float
+        How far one unit of each coordinate sets places apart for it.
     """
 
     def __init__(
@@ -158,12 +161,15 @@ class NeuralKNN(nn.Module):
         spacing_km: float,
         covariates: int = 0,
         attributes: int = 0,
+        coordinate_km: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.configuration = configuration
         heads, width = configuration.heads, configuration.decoder_width
         self.covariance = SpaceTimeCovariance(spacing_km)
-        self.bands = BandCovariance(len(configuration.bands) + 1, spacing_km, attributes)
+        self.bands = BandCovariance(
+            len(configuration.bands) + 1, spacing_km, attributes, coordinate_km
+        )
         self.encoder = TemporalEncoder(4 + CYCLES + 2 * covariates, configuration)
         self.geometry = nn.Sequential(nn.Linear(7, 24), nn.GELU(), nn.Linear(24, heads))
         self.power = nn.Parameter(torch.linspace(1.0, 3.0, heads))

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 
 from aqreanalysis.conventions import STATION, TIME, counted
@@ -17,6 +18,8 @@ from aqreanalysis.fields.blocks import Field
 from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import Background
+from aqreanalysis.geography.likeness import LENGTHS, Coordinates
+from aqreanalysis.geography.shipped import NAMES
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
 from aqreanalysis.methods.covariates import (
@@ -28,6 +31,7 @@ from aqreanalysis.methods.covariates import (
     covariates_of,
 )
 from aqreanalysis.methods.kriging.gaps import OWN_REACH_STEPS
+from aqreanalysis.methods.kriging.likeness import Likeness
 from aqreanalysis.methods.neural.batches import Samples, clock_of
 from aqreanalysis.methods.neural.checkpoint import remove_finished
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
@@ -46,6 +50,7 @@ from aqreanalysis.methods.neural.saved import (
     save_state,
 )
 from aqreanalysis.methods.neural.targets import (
+    AttributesAt,
     TargetGeometry,
     station_subset,
     stations_of_a_tile,
@@ -103,6 +108,9 @@ class Reanalyser(Fitted):
         The same seed gives the same model on the same machine.
     progress : bool
         Whether training shows a progress bar.
+    geography : bool
+        Whether places are set apart by their altitude, relief, people around and distance to the
+        coast as well, as far as stations ask for it (`aqreanalysis.geography.likeness`).
     checkpoint : path, optional
         File to which training is written as it goes. If it was cut off, the same `fit` goes on from
         there to the same model; the file is removed when the model is saved.
@@ -135,9 +143,13 @@ class Reanalyser(Fitted):
         schedule: Schedule | None = None,
         seed: int = 0,
         progress: bool = True,
+        geography: bool = True,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         self.configuration = configuration or Configuration()
+        if not geography:
+            without = {*self.configuration.without, "geography"}
+            self.configuration = replace(self.configuration, without=tuple(sorted(without)))
         self.schedule = schedule or Schedule()
         self.seed, self.progress = seed, progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -205,6 +217,7 @@ class Reanalyser(Fitted):
             "model": "learned covariance and network" if facts["heads"] else "learned covariance",
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
+            "geography_km": self._geography_km(),
             "background": [] if trend is None else list(trend.names),
             "background_used": {} if trend is None else self._used(trend),
             DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
@@ -266,6 +279,7 @@ class Reanalyser(Fitted):
             covariates=scaling.covariates(reporting),
         )
         samples, trend, trend_covariance = sampled(), None, None
+        likeness = self._likeness(reporting)
         if background is not None:
             columns = _at_stations(Background(background), reporting)
             values = standardisation.forward(values_of(reporting, variable))
@@ -291,6 +305,7 @@ class Reanalyser(Fitted):
             progress=self.progress,
             checkpoint=self.checkpoint,
             trend_covariance=trend_covariance,
+            likeness=likeness,
             subject=variable,
         )
         trained.model.largest.fill_(_largest_root(standardisation, reporting, variable))
@@ -344,10 +359,13 @@ class Reanalyser(Fitted):
         network = StationNetwork.from_dataset(near)
         near = near.isel({STATION: station_subset(network, at, configuration.neighbours)})
         time = observations[TIME]
-        trend_at = attributes_at = None
+        trend_at, of_places = None, list[AttributesAt]()
+        if state.model.bands.coordinates:
+            of_places.append(Coordinates.of([near] if isinstance(at, Grid) else [near, at]))
         if trend is not None and known is not None and trend.used:
             trend_at = partial(_trend_at, trend, known, time)
-            attributes_at = partial(_attributes_at, trend, known, time[:1])
+            of_places.append(partial(_attributes_at, trend, known, time[:1]))
+        attributes_at = partial(_together, of_places) if of_places else None
         samples = Samples.of(
             near,
             variable,
@@ -409,6 +427,11 @@ class Reanalyser(Fitted):
         loaded._state = state
         return loaded
 
+    def _geography_km(self) -> dict[str, float]:
+        """Return how far a unit of each coordinate sets places apart, where it does."""
+        lengths_km = self._fitted().model.bands.coordinate_km.tolist()
+        return dict(zip(NAMES, lengths_km, strict=False))
+
     def _used(self, trend: Trend) -> dict[str, dict[str, float]]:
         """Return how each proven covariate counts, by name, for one standard deviation of it."""
         bands = self._fitted().model.bands
@@ -443,6 +466,14 @@ class Reanalyser(Fitted):
                 "or Reanalyser.load(folder)"
             )
         return self._state
+
+    def _likeness(self, observations: xr.Dataset) -> Likeness | None:
+        """Return what tells stations apart; nothing for a method that does without it."""
+        if {"geography", "covariance"} & {*self.configuration.without}:
+            return None
+        coordinates = Coordinates.of([observations])(*_positions(observations))
+        lengths = torch.tensor(LENGTHS[self.configuration.lengths], dtype=torch.float64)
+        return Likeness(torch.from_numpy(coordinates), lengths)
 
     def _trend(self, background: BackgroundField | None) -> tuple[Trend | None, Background | None]:
         """Return what was learned of a background, and the one given now; both or neither."""
@@ -570,6 +601,13 @@ def _trend_at(
     times = time[:1] if field.constant else time[hours]
     at_targets = trend(field.at(longitude, latitude, times))
     return np.broadcast_to(at_targets, (longitude.size, hours.stop - hours.start))
+
+
+def _together(
+    parts: Sequence[AttributesAt], longitude: np.ndarray, latitude: np.ndarray
+) -> np.ndarray:
+    """Return several attributes of places together, (n, attribute)."""
+    return np.concatenate([part(longitude, latitude) for part in parts], axis=1)
 
 
 def _attributes_at(

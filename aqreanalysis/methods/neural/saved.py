@@ -37,8 +37,8 @@ _FOLDER = ModelFolder(
     kind="model",
     owner="Reanalyser",
     description="reanalyser.json",
-    format=6,
-    earlier=(3, 4, 5),
+    format=7,
+    earlier=(3, 4, 5, 6),
     facts=("configuration", "standardisation", *FACTS),
     files=(NETWORK,),
 )
@@ -103,10 +103,14 @@ def _loaded(folder: Path) -> State:
             count = len(facts["scaling"]) - 1
             attributes = len((facts["trend"] or {}).get("attributes", ()))
             model = NeuralKNN(
-                configuration, spacing_km=1.0, covariates=count, attributes=attributes
+                configuration,
+                spacing_km=1.0,
+                covariates=count,
+                attributes=attributes,
+                coordinate_km=weights.get("bands.coordinate_km", torch.zeros(0)).tolist(),
             )
         # Format 3 knew neither how bands are correlated, nor what all stations share, nor a largest
-        # value: none. Up to format 4 there are no attributes of places.
+        # value: none. Up to format 4 there are no attributes of places, up to 6 no coordinates.
         model.load_state_dict({**model.state_dict(), **weights})
         model.covariance.requires_grad_(False)
         model.bands.requires_grad_(False)

@@ -18,9 +18,16 @@ from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.fitting import (
     STATIONS_OF_UPDATE,
+    BandSeries,
     crps,
     fit_bands,
     fit_filling,
+)
+from aqreanalysis.methods.kriging.likeness import (
+    MOST_TRIED,
+    Likeness,
+    chosen_strength,
+    errors_of_stations,
 )
 from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.checkpoint import Learning, identity_of
@@ -56,6 +63,8 @@ SHIFTS = 3
 CALIBRATING_FOLDS, CALIBRATING, STATIONS_OF_FOLD = 5, 256, 64
 #: Of the updates of a covariance one in so many follows in which the whole network is silent.
 SILENT_SHARE = 2
+#: Of the updates of a covariance one in so many is enough where it begins with a fitted one.
+LIKENESS_SHARE = 2
 #: Shares of the logarithm of a station's noise that are tried.
 NOISE_SHARES = (1.0, 0.5, 0.0)
 #: Share of the updates in which the learning rate rises.
@@ -105,6 +114,7 @@ def train(
     progress: bool = True,
     checkpoint: Path | None = None,
     trend_covariance: Tensor | None = None,
+    likeness: Likeness | None = None,
     subject: str = "",
 ) -> Trained:
     """Return a model trained on the samples, the same for the same seed and machine.
@@ -119,7 +129,8 @@ def train(
     replaced by that of the next one.
 
     ``trend_covariance`` (attribute, attribute) is that of the errors of the coefficients of a trend
-    that was taken off the samples.
+    that was taken off the samples. Of the ``likeness`` of the stations as much is used as those
+    left out ask for.
 
     Raises
     ------
@@ -133,12 +144,16 @@ def train(
         updates = setting.updates
         of_a_covariance = setting.schedule.covariance_updates
         total = (2 + len(setting.folds)) * of_a_covariance + of_a_covariance // SILENT_SHARE
+        if likeness is not None:
+            total += MOST_TRIED * (of_a_covariance // LIKENESS_SHARE)
         with _bar(total + updates, subject, progress=progress) as bar:
             file = None
             if checkpoint is not None:
                 identity = (standardisation, configuration, setting.schedule, seed)
                 file = checkpoint, identity_of(samples, *identity)
             setting = _with_covariances(model, setting, bar)
+            if likeness is not None:
+                setting = _with_likeness(model, setting, likeness, bar)
             setting = _calibrate_kriging(model, setting, bar)
             learner = _Learner.of(model, setting)
             if updates:
@@ -223,6 +238,7 @@ class _Setting:
     samples: Samples
     standardisation: Standardisation
     schedule: Schedule
+    seed: int
     rng: np.random.Generator
     places: int
     folds: list[Split]
@@ -256,7 +272,8 @@ class _Setting:
             Split(chosen[fold[chosen] == number], np.flatnonzero(fold != number))
             for number in np.unique(fold[chosen])
         ]
-        return cls(samples, standardisation, schedule, rng, places, folds, validation, targets)
+        parts = folds, validation, targets
+        return cls(samples, standardisation, schedule, seed, rng, places, *parts)
 
     @property
     def updates(self) -> int:
@@ -294,34 +311,77 @@ def _with_covariances(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Settin
         )
         for everyone, count in ((False, updates), (True, updates // SILENT_SHARE))
     )
-    rows = np.arange(samples.network.size)
-    for _ in itertools.chain(*filling, _fit_bands(model, rows, setting, log_noise)):
+    for _ in itertools.chain(*filling):
+        bar.update()
+    for _ in _fit_bands(model.bands, _band_series(model, setting), setting, log_noise):
         bar.update()
     return replace(setting, samples=replace(samples, log_noise=log_noise.detach()))
 
 
+def _with_likeness(model: NeuralKNN, setting: _Setting, likeness: Likeness, bar: tqdm) -> _Setting:
+    """Fit the bands anew with as much of the stations' likeness as left-out stations ask for.
+
+    Returns
+    -------
+    _Setting
+        Unchanged where they ask for none; else the likeness comes first among the attributes.
+    """
+    bar.set_description("learning what places have in common")
+    samples, plain = setting.samples, _band_series(model, setting)
+    attributes = torch.cat([likeness.coordinates, samples.attributes], 1)
+    usual_km = likeness.lengths * _spacing_km(samples.network)
+    fitted = {0.0: (plain, model.bands, samples.log_noise)}
+    updates = setting.schedule.covariance_updates // LIKENESS_SHARE
+    schedule = replace(setting.schedule, covariance_updates=updates)
+
+    def errors(strength: float) -> np.ndarray:
+        if strength:
+            series = replace(plain, attributes=attributes)
+            bands = model.bands.with_coordinates(strength * usual_km)
+            log_noise = samples.log_noise.clone().requires_grad_()
+            # The stages that follow draw what they would draw without this one.
+            own = replace(setting, schedule=schedule, rng=np.random.default_rng(setting.seed))
+            for _ in _fit_bands(bands, series, own, log_noise):
+                bar.update()
+            fitted[strength] = series, bands, log_noise.detach()
+        return errors_of_stations(*fitted[strength], np.random.default_rng(setting.seed))
+
+    strength = chosen_strength(errors)
+    if not strength:
+        return setting
+    _, model.bands, log_noise = fitted[strength]
+    return replace(setting, samples=replace(samples, attributes=attributes, log_noise=log_noise))
+
+
+def _band_series(
+    model: NeuralKNN, setting: _Setting, rows: np.ndarray | slice = slice(None)
+) -> BandSeries:
+    """Return the bands of the series of some stations, gaps filled from these alone."""
+    samples = setting.samples
+    network, value = samples.network, samples.value[rows]
+    some = StationNetwork(network.longitude[rows], network.latitude[rows])
+    widths = model.configuration.bands
+    return BandSeries.of(value, some, model.covariance, widths, samples.attributes[rows])
+
+
 def _fit_bands(
-    model: NeuralKNN,
-    rows: np.ndarray,
+    bands: BandCovariance,
+    series: BandSeries,
     setting: _Setting,
     log_noise: Tensor,
     together: int = STATIONS_OF_UPDATE,
 ) -> Iterator[None]:
-    """Fit the bands of a model to some stations, and the noise of these, an update at a time."""
-    network, schedule = setting.samples.network, setting.schedule
+    """Fit bands to the series of some stations, and the noise of these, an update at a time."""
+    schedule = setting.schedule
     return fit_bands(
-        model.bands,
-        setting.samples.value[torch.from_numpy(rows)],
-        StationNetwork(network.longitude[rows], network.latitude[rows]),
-        covariance=model.covariance,
-        widths=model.configuration.bands,
+        bands,
+        series,
+        log_noise=log_noise,
         updates=schedule.covariance_updates,
         rate=schedule.covariance_rate,
-        log_noise=log_noise,
         rng=setting.rng,
         step_hours=setting.samples.clock.step_hours,
         together=together,
-        attributes=setting.samples.attributes[torch.from_numpy(rows)],
     )
 
 
@@ -374,11 +434,13 @@ def _without(
     fitted.bands = BandCovariance(
         len(model.configuration.bands) + 1,
         _spacing_km(samples.network),
-        samples.attributes.shape[-1],
+        samples.attributes.shape[-1] - model.bands.coordinates,
+        model.bands.coordinate_km.tolist(),
     )
     fitted.bands.trend_covariance.copy_(model.bands.trend_covariance)
     log_noise = torch.zeros(len(rows), dtype=torch.float64, requires_grad=True)
-    for _ in _fit_bands(fitted, rows, setting, log_noise, STATIONS_OF_FOLD):
+    series = _band_series(fitted, setting, rows)
+    for _ in _fit_bands(fitted.bands, series, setting, log_noise, STATIONS_OF_FOLD):
         bar.update()
     known = torch.zeros_like(samples.log_noise)
     known[torch.from_numpy(rows)] = log_noise.detach()

@@ -1,0 +1,178 @@
+r"""How unlike places are: coordinates in which a valley lies far from the ridge above it.
+
+Air at two places is the less alike the farther they are apart, and the more they differ in
+altitude, relief, people around and distance to the coast. Each of these is a coordinate. With the
+length that a unit of it is worth, they are added to kilometres east and north,
+
+.. math:: \sqrt{|h|^2 + \sum_k (\lambda_k \Delta x_k)^2} ,
+
+which is a distance in more dimensions, of which every covariance of a distance is valid (automatic
+relevance determination: Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, section
+5.1). The lengths are those of large networks, ``tools/learn_likeness.py``: few stations do not tell
+them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import xarray as xr
+
+from aqreanalysis.geography.own_altitude import own_altitude
+from aqreanalysis.geography.shipped import DATA, NAMES
+from aqreanalysis.network import StationNetwork
+
+#: Networks from which lengths were learned: all, or all but those of a region, to be scored there.
+Learned = Literal["all", "without_europe", "without_united_states"]
+#: Lengths of one unit of each coordinate, in units of the median spacing of a network's stations.
+LENGTHS: dict[Learned, tuple[float, ...]] = {
+    "all": (3.1, 1.6, 0.4, 2.7, 1.8),
+    "without_europe": (2.7, 1.9, 0.6, 2.1, 1.4),
+    "without_united_states": (3.4, 1.3, 0.3, 3.4, 2.3),
+}
+#: Units of the coordinates: about mean and standard deviation, at the stations of the United States
+#: and Europe, of the values of `_on_even_scales`; beyond so many units a place is no more unlike.
+CENTRE, SCALE, FARTHEST = (15.0, 4.1, 2.0, 3.4, 12.0), (10.0, 0.85, 0.8, 0.6, 7.0), 3.0
+#: Added to the relief, m, before its logarithm.
+_PLAIN_M = 10.0
+
+
+def coordinates(
+    longitude: np.ndarray, latitude: np.ndarray, altitude: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the coordinates (n, 5) of places, in the order of `NAMES`.
+
+    Parameters
+    ----------
+    longitude, latitude : (n,) float64
+        Degrees.
+    altitude : (n,) float64, optional
+        Of the places themselves, m; NaN where that of the field counts.
+
+    Examples
+    --------
+    The Zugspitze is unlike Munich, and Augsburg is not:
+
+    >>> longitude, latitude = np.array([11.6, 10.9, 11.0]), np.array([48.1, 48.4, 47.4])
+    >>> places = coordinates(longitude, latitude, np.array([520.0, 490.0, 2960.0]))
+    >>> np.linalg.norm(places - places[0], axis=1).round().tolist()
+    [0.0, 1.0, 5.0]
+    """
+    values = np.stack([_layer(name).at(longitude, latitude) for name in NAMES], -1)
+    if altitude is not None:
+        values[:, 0] = np.where(np.isfinite(altitude), altitude, values[:, 0])
+    standard = (_on_even_scales(values) - CENTRE) / SCALE
+    # Ice, of which no altitude is known, is as the usual place.
+    return np.nan_to_num(standard.clip(-FARTHEST, FARTHEST))
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The `coordinates` of any places, with the altitudes that some state themselves.
+
+    Attributes
+    ----------
+    position : (p,) complex128
+        Longitude and latitude of those that do, ascending.
+    altitude : (p,) float64
+        m.
+    """
+
+    position: np.ndarray
+    altitude: np.ndarray
+
+    @classmethod
+    def of(cls, places: Sequence[xr.Dataset]) -> Self:
+        """Return those of the altitudes of stations and targets; the first one of a place counts.
+
+        Altitudes that cannot be true beside the field's are left out with a warning.
+        """
+        networks = [StationNetwork.from_dataset(each) for each in places]
+        stated = [
+            own_altitude(each, _layer(NAMES[0]).at(network.longitude, network.latitude))
+            for each, network in zip(places, networks, strict=True)
+        ]
+        altitude = np.concatenate(stated)
+        position = np.concatenate([_position(n.longitude, n.latitude) for n in networks])
+        known = np.isfinite(altitude)
+        position, first = np.unique(position[known], return_index=True)
+        return cls(position, altitude[known][first])
+
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+        """Return the coordinates (n, 5) of places."""
+        if not self.position.size:
+            return coordinates(longitude, latitude)
+        position = _position(longitude, latitude)
+        row = np.searchsorted(self.position, position).clip(max=self.position.size - 1)
+        stated = np.where(self.position[row] == position, self.altitude[row], np.nan)
+        return coordinates(longitude, latitude, stated)
+
+    def __dask_tokenize__(self) -> object:
+        """Return what distinguishes these from others, the same in every process."""
+        from dask.base import normalize_token
+
+        return normalize_token((type(self).__name__, self.position, self.altitude))
+
+
+def _position(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+    """Return positions as one number each."""
+    return longitude + 1j * latitude
+
+
+def _on_even_scales(values: np.ndarray) -> np.ndarray:
+    """Return attributes (n, 5) on scales of which a step means as much anywhere."""
+    altitude, relief, near, around, coast = values.T
+    return np.stack(
+        [
+            np.sqrt(altitude.clip(0)),
+            np.log(relief + _PLAIN_M),
+            near,
+            around,
+            np.sign(coast) * np.sqrt(np.abs(coast)),
+        ],
+        -1,
+    )
+
+
+class _Layer(NamedTuple):
+    """One attribute of the whole globe, as it is stored: a byte a cell."""
+
+    stored: np.ndarray  # (lat, lon) uint8
+    value: np.ndarray  # (256,) float64, of each byte
+    origin: tuple[float, float]  # latitude and longitude of its first cell
+    step: tuple[float, float]
+
+    @classmethod
+    def read(cls, name: str) -> Self:
+        """Return an attribute of the shipped file."""
+        with xr.open_dataset(DATA, mask_and_scale=False) as file:
+            stored = file[name].load()
+        value = stored.add_offset + stored.scale_factor * np.arange(256.0)
+        value[stored.attrs["_FillValue"]] = np.nan
+        axes = [stored[axis].values[:2] for axis in stored.dims]
+        origin, step = zip(*((one, other - one) for one, other in axes), strict=True)
+        return cls(stored.values, value, origin, step)
+
+    def at(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+        """Return the attribute at places (n,), bilinearly between the centres of cells."""
+        rows, columns = self.stored.shape
+        row = ((latitude - self.origin[0]) / self.step[0]).clip(0, rows - 1)
+        column = (longitude - self.origin[1]) / self.step[1]
+        first, west = np.minimum(row.astype(np.int64), rows - 2), np.floor(column)
+        beyond, east_share = row - first, column - west
+        west = west.astype(np.int64) % columns
+        east = (west + 1) % columns
+        one, next_one = (
+            self.value[self.stored[line, west]] * (1 - east_share)
+            + self.value[self.stored[line, east]] * east_share
+            for line in (first, first + 1)
+        )
+        return one * (1 - beyond) + next_one * beyond
+
+
+@cache
+def _layer(name: str) -> _Layer:
+    """Return an attribute, read once."""
+    return _Layer.read(name)
