@@ -151,9 +151,7 @@ def train(
             if checkpoint is not None:
                 identity = (standardisation, configuration, setting.schedule, seed)
                 file = checkpoint, identity_of(samples, *identity)
-            setting = _with_covariances(model, setting, bar)
-            if likeness is not None:
-                setting = _with_likeness(model, setting, likeness, bar)
+            setting = _with_covariances(model, setting, bar, likeness)
             setting = _calibrate_kriging(model, setting, bar)
             learner = _Learner.of(model, setting)
             if updates:
@@ -292,7 +290,9 @@ def _spacing_km(network: StationNetwork) -> float:
     return network.spacing_km if math.isfinite(network.spacing_km) else 1.0
 
 
-def _with_covariances(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Setting:
+def _with_covariances(
+    model: NeuralKNN, setting: _Setting, bar: tqdm, likeness: Likeness | None = None
+) -> _Setting:
     """Fit the covariances, and return the setting with the noise of each station."""
     bar.set_description("learning the covariance")
     samples, schedule = setting.samples, setting.schedule
@@ -313,12 +313,16 @@ def _with_covariances(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Settin
     )
     for _ in itertools.chain(*filling):
         bar.update()
-    for _ in _fit_bands(model.bands, _band_series(model, setting), setting, log_noise):
+    series = _band_series(model, setting)
+    for _ in _fit_bands(model.bands, series, setting, log_noise):
         bar.update()
-    return replace(setting, samples=replace(samples, log_noise=log_noise.detach()))
+    setting = replace(setting, samples=replace(samples, log_noise=log_noise.detach()))
+    return setting if likeness is None else _with_likeness(model, setting, series, likeness, bar)
 
 
-def _with_likeness(model: NeuralKNN, setting: _Setting, likeness: Likeness, bar: tqdm) -> _Setting:
+def _with_likeness(
+    model: NeuralKNN, setting: _Setting, plain: BandSeries, likeness: Likeness, bar: tqdm
+) -> _Setting:
     """Fit the bands anew with as much of the stations' likeness as left-out stations ask for.
 
     Returns
@@ -327,7 +331,7 @@ def _with_likeness(model: NeuralKNN, setting: _Setting, likeness: Likeness, bar:
         Unchanged where they ask for none; else the likeness comes first among the attributes.
     """
     bar.set_description("learning what places have in common")
-    samples, plain = setting.samples, _band_series(model, setting)
+    samples = setting.samples
     attributes = torch.cat([likeness.coordinates, samples.attributes], 1)
     usual_km = likeness.lengths * _spacing_km(samples.network)
     fitted = {0.0: (plain, model.bands, samples.log_noise)}
