@@ -24,6 +24,7 @@ _HOMES = {
     "ObservationError": "aqreanalysis.observations",
     "OrdinaryKriging": "aqreanalysis.methods.kriging.ordinary",
     "Outlook": "aqreanalysis.outlook",
+    "PretrainedReanalyser": "aqreanalysis.methods.neural.pretrained",
     "Reanalyser": "aqreanalysis.methods.neural.reanalyser",
     "Schedule": "aqreanalysis.methods.neural.configuration",
     "SpaceTimeKriging": "aqreanalysis.methods.kriging.space_time",

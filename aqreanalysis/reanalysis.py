@@ -105,7 +105,7 @@ def reanalyse(
         Polygons: cells whose centre lies outside are missing.
     land : bool
         Whether cells whose centre lies in the sea are missing.
-    method : {"neural", "kriging", "space_time_kriging", "idw"}, Method or mapping of these
+    method : {"neural", "pretrained", "kriging", "space_time_kriging", "idw"}, Method or mapping
         A name is fitted to the observations first; a fitted method is used as it is. Of several
         pollutants, one of each by its name.
     time : slice of labels, optional

@@ -77,6 +77,13 @@ METHODS: Mapping[str, BuiltInMethod] = MappingProxyType(
         "neural": BuiltInMethod(
             "neural kNN", "neural.reanalyser", "Reanalyser", article="the", seeded=True
         ),
+        "pretrained": BuiltInMethod(
+            "pretrained covariance",
+            "neural.pretrained",
+            "PretrainedReanalyser",
+            article="the",
+            seeded=True,
+        ),
         "kriging": BuiltInMethod("ordinary kriging", "kriging.ordinary", "OrdinaryKriging"),
         "space_time_kriging": BuiltInMethod(
             "space-time kriging", "kriging.space_time", "SpaceTimeKriging"

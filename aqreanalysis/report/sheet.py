@@ -23,12 +23,13 @@ WIDTH_IN, HEIGHT_IN, SQUARE_IN, DPI = 5.2, 3.7, 4.6, 220
 #: colour-blind readers can distinguish; grey for the reference.
 _STYLES = {
     "neural": ("#0072b2", "o"),
+    "pretrained": ("#56b4e9", "X"),
     "kriging": ("#4d4d4d", "s"),
     "space_time_kriging": ("#d55e00", "^"),
     "idw": ("#009e73", "D"),
 }
 #: Of other methods, in their order; the first is the neural method's and free only without it.
-_OTHER_STYLES = (("#0072b2", "o"), ("#cc79a7", "v"), ("#e69f00", "P"), ("#56b4e9", "X"))
+_OTHER_STYLES = (("#0072b2", "o"), ("#cc79a7", "v"), ("#e69f00", "P"))
 _LONGEST_LABEL = 30
 
 

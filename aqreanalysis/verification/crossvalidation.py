@@ -59,7 +59,7 @@ def cross_validate(
         ``(station, time)``.
     variable : str, optional
         Pollutant; pm25 if it is there, else the only one.
-    methods : sequence of {"neural", "kriging", "space_time_kriging", "idw"} or Method
+    methods : sequence of {"neural", "pretrained", "kriging", "space_time_kriging", "idw"} or Method
         A method of your own is copied and fitted in each fold.
     by : {"station", "block", "month", "leave_one_out"}
         - "station": random folds; stations within 500 m of each other share one.

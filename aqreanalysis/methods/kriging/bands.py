@@ -163,7 +163,6 @@ class BandCovariance(nn.Module):
         share = torch.linspace(-3.0, -1.2, bands, dtype=torch.float64)
         self.log_amplitude = nn.Parameter(share[:, None].repeat(1, 2))
         self.log_range = nn.Parameter(ranges.repeat(bands, 1))
-        self.register_buffer("usual_log_range", ranges, persistent=False)
         self.log_noise = nn.Parameter(torch.linspace(-3.0, -4.5, bands, dtype=torch.float64))
         self.stretch = nn.Parameter(torch.zeros(2, dtype=torch.float64))
         self.register_buffer("correlation", torch.eye(bands, dtype=torch.float64))
@@ -174,11 +173,15 @@ class BandCovariance(nn.Module):
         # Of the errors of a trend's coefficients, which are those of the slowest band.
         trend = torch.zeros(attributes, attributes, dtype=torch.float64)
         self.register_buffer("trend_covariance", trend)
+        spacing = torch.tensor(spacing_km, dtype=torch.float64)
+        self.register_buffer("log_spacing", spacing.log(), persistent=False)
+        self.register_buffer("usual", self._parameters_of_bands().detach(), persistent=False)
 
     coordinate_km: Tensor
     correlation: Tensor
     trend_covariance: Tensor
-    usual_log_range: Tensor
+    log_spacing: Tensor
+    usual: Tensor
 
     def weights(
         self,
@@ -237,6 +240,26 @@ class BandCovariance(nn.Module):
         """
         error = variance.clamp_min(0).sqrt()
         return ((error @ self.correlation) * error).sum(-1).clamp_min(JITTER)
+
+    @torch.no_grad()
+    def begin_at(self, parameters: Tensor) -> None:
+        """Take the parameters of another covariance, (band, 5), for the usual ones.
+
+        Parameters
+        ----------
+        parameters : (band, 5) float64
+            Logarithms of two amplitudes, of two ranges in units of the spacing of the stations, and
+            of the noise.
+        """
+        amplitude, log_range, noise = parameters.split([2, 2, 1], 1)
+        self.log_amplitude.copy_(amplitude)
+        self.log_range.copy_(log_range + self.log_spacing)
+        self.log_noise.copy_(noise[:, 0])
+        self.usual.copy_(self._parameters_of_bands())
+
+    def _parameters_of_bands(self) -> Tensor:
+        """Return the logarithms of amplitudes, ranges and noise, (band, 5)."""
+        return torch.cat([self.log_amplitude, self.log_range, self.log_noise[:, None]], 1)
 
     @torch.no_grad()
     def scale_to(self, error: Tensor) -> None:
@@ -302,14 +325,15 @@ class BandCovariance(nn.Module):
         return copied
 
     def departure(self) -> Tensor:
-        """Return the squared logarithms by which ranges and stretch depart from the usual, summed.
+        """Return the squared logarithms by which all parameters depart from the usual, summed.
 
         Examples
         --------
         >>> float(BandCovariance(3, spacing_km=10.0).departure().detach())
         0.0
         """
-        return (self.log_range - self.usual_log_range).square().sum() + self.stretch.square().sum()
+        departure = self._parameters_of_bands() - self.usual
+        return departure.square().sum() + self.stretch.square().sum()
 
     def sill(self) -> Tensor:
         """Return the variance of each band, (band,), noise included."""

@@ -41,6 +41,11 @@ class SpaceTimeCovariance(nn.Module):
         self.log_station_time = _logarithms([20.0])
         self.log_network = _logarithms([NO_AMPLITUDE, 24.0])  # amplitude c, time
 
+    @torch.no_grad()
+    def begin_at(self, parameters: Tensor) -> None:
+        """Take the parameters (14,) of another covariance, one after another as of this one."""
+        torch.nn.utils.vector_to_parameters(parameters, self.parameters())
+
     def forward(self, distance_km: Tensor, lag: Tensor, same_station: Tensor) -> Tensor:
         """Return the covariance at distances in km and lags >= 0 in steps; arguments broadcast."""
         # Term by term: sums over a last axis of three are slow.

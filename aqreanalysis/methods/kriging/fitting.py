@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aqreanalysis.methods.kriging.amortised import AmortisedCovariance, statistics
 from aqreanalysis.methods.kriging.bands import BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, estimate_gaps
@@ -24,9 +25,11 @@ STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
 STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
 SHRINKAGE = 0.01
-#: Weight in the loss of how far a covariance departs from the usual one, over the days of values at
-#: all stations; and days that determine a covariance, from which on it has no weight.
+#: Weights in the loss of how far a covariance departs from the usual one, over the days of values
+#: at all stations and over the stations; and days and stations that determine a covariance, from
+#: which on there is no weight. Few stations do not determine it, however many the days.
 PRIOR, ENOUGH_DAYS = 3.0, 300
+PRIOR_OF_STATIONS, ENOUGH_STATIONS = 6.0, 12
 
 
 def fit_filling(
@@ -102,6 +105,28 @@ def _with_outages(
     return value, (out & torch.isfinite(value)).nonzero()
 
 
+def prior_weight(value: Tensor, step_hours: float) -> float:
+    """Return how much a departure from the usual covariance counts in the fit to a network.
+
+    Parameters
+    ----------
+    value : (station, time)
+        NaN where missing.
+    step_hours : float
+        Length of a step: hours of a day repeat each other.
+
+    Examples
+    --------
+    >>> days = torch.ones(12, 25)
+    >>> cases = (days, 24.0), (days, 1.0), (days[:6], 24.0)
+    >>> [round(prior_weight(*case), 2) for case in cases]
+    [0.0, 0.23, 0.51]
+    """
+    days = max(float(torch.isfinite(value).sum()) * min(step_hours / 24, 1), 1)
+    of_days = PRIOR * max(1 / days - 1 / ENOUGH_DAYS, 0)
+    return of_days + PRIOR_OF_STATIONS * max(1 / len(value) - 1 / ENOUGH_STATIONS, 0)
+
+
 def fit_bands(
     bands: BandCovariance,
     series: "BandSeries",
@@ -110,8 +135,9 @@ def fit_bands(
     updates: int,
     rate: float,
     rng: np.random.Generator,
-    step_hours: float,
     together: int = STATIONS_OF_UPDATE,
+    prior: float = 0.0,
+    amortised: AmortisedCovariance | None = None,
 ) -> Iterator[None]:
     """Fit the bands to stations estimated from the others, each at its measured hours.
 
@@ -119,16 +145,17 @@ def fit_bands(
     all stations follow from one inverse, so this takes seconds. The loss is the sum of mean
     absolute and mean squared error of the standardised root, for a field good by both. The
     factors of the stations' noise, whose logarithm is ``log_noise`` (station,), are fitted with the
-    bands and shrunk towards 1, and ranges towards the usual ones by the `PRIOR`: 8 stations of
-    3 days do not determine them. Estimates do not depend on a band's scale, which is that of their
+    bands and shrunk towards 1. Estimates do not depend on a band's scale, which is that of their
     errors in the end. A station's own values enter the gaps of the others a little. ``together``
-    stations are left out in turn in an update, ``step_hours`` is the length of a step; all else is
-    as of `fit_filling`.
+    stations are left out in turn in an update; all else is as of `fit_filling`.
+
+    Parameters are shrunk by the weight ``prior`` towards those at which they begin: the usual ones,
+    or what an ``amortised`` covariance makes of the statistics of the series.
     """
+    if amortised is not None:
+        bands.begin_at(amortised(series.statistics()))
     optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
-    days = max(float(series.measured.sum()) * min(step_hours / 24, 1), 1)  # hours repeat each other
-    prior = PRIOR * max(1 / days - 1 / ENOUGH_DAYS, 0)
 
     for _ in range(updates):
         left_out = series.left_out(bands, log_noise, rng, steps=STEPS_OF_UPDATE, together=together)
@@ -212,6 +239,21 @@ class BandSeries:
         if attributes is None:
             attributes = value.new_zeros(network.size, 0)
         return cls(bands_of(value, widths), measured, reporting, network, attributes)
+
+    def statistics(self) -> Tensor:
+        """Return the `statistics` of the network; of a large one, their mean over its parts."""
+        chosen = self.reporting[:: len(self.reporting) // STEPS_OF_SCALE + 1]
+        return torch.stack(
+            [
+                statistics(
+                    torch.from_numpy(self.network.distance_km(rows[:, None], rows)),
+                    self.split[rows][:, chosen],
+                    self.measured[rows][:, chosen],
+                )
+                for centre in range(0, self.network.size, STATIONS_OF_UPDATE)
+                for rows in [self.network.nearest_to(centre, count=STATIONS_OF_UPDATE)]
+            ]
+        ).mean(0)
 
     def everywhere(
         self,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral
 
 from aqreanalysis.geography.likeness import LENGTHS, Learned
+from aqreanalysis.methods.kriging.amortised import NAMES, WIDTHS
 from aqreanalysis.methods.kriging.bands import reach_of
 
 #: Stations up to which a network is small, and how many times its updates a larger one may take.
@@ -12,6 +13,8 @@ SMALL_NETWORK, MOST_TIMES = 40, 2
 UPDATES = 300
 #: Largest size of anything: beyond any use, and a file of a stranger cannot ask for more.
 LARGEST_SIZE = 4096
+#: What is not a size.
+NO_SIZES = ("bands", "without", "lengths", "pretrained")
 #: Parts of the network that can be left out.
 PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates", "geography")
 
@@ -42,6 +45,9 @@ class Configuration:
     core_steps, margin_steps : int
         A window yields ``core_steps`` and takes ``margin_steps`` more on either side as input.
         Windows lie on an absolute axis, at multiples of ``core_steps`` since 1970.
+    pretrained : str
+        Name of the weights that make the covariance, which is then not fitted: one of
+        `aqreanalysis.methods.kriging.amortised.NAMES`. By default none, and it is fitted.
 
     Examples
     --------
@@ -64,6 +70,7 @@ class Configuration:
     margin_steps: int = 18
     without: tuple[str, ...] = ()
     lengths: Learned = "all"
+    pretrained: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
@@ -72,13 +79,16 @@ class Configuration:
             f"{field.name} must be a whole number from 1 to {LARGEST_SIZE}, "
             f"found {getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.name not in ("bands", "without", "lengths")
-            and not is_size(getattr(self, field.name))
+            if field.name not in NO_SIZES and not is_size(getattr(self, field.name))
         ]
         if unknown := set(self.without) - set(PARTS):
             faults.append(f"without names {', '.join(PARTS)}; found {', '.join(sorted(unknown))}")
         if self.lengths not in LENGTHS:
             faults.append(f"lengths is one of {', '.join(LENGTHS)}; found {self.lengths!r}")
+        if self.pretrained not in ("", *NAMES):
+            faults.append(f"pretrained names {', '.join(NAMES)}; found {self.pretrained!r}")
+        elif self.pretrained and self.bands != WIDTHS:
+            faults.append(f"what is pretrained has the bands {WIDTHS}, found {self.bands}")
         if not self.bands or sorted(set(self.bands)) != list(self.bands) or self.bands[0] <= 0:
             faults.append(f"bands must be positive and ascend, found {self.bands}")
         elif is_size(self.margin_steps) and self.margin_steps < self.reach:
@@ -130,6 +140,9 @@ class Schedule:
         Decay of the running mean of the weights, which is what is validated and kept.
     validation_windows : int
         Windows on which stations are hidden for validation, spread over the training period.
+    prior : str
+        Weights towards whose covariance that of few stations or days is shrunk: one of
+        `aqreanalysis.methods.kriging.amortised.NAMES`, or "" for that of no network.
     """
 
     covariance_updates: int = 200
@@ -144,6 +157,7 @@ class Schedule:
     concentration_share: float = 0.5
     average: float = 0.98
     validation_windows: int = 40
+    prior: str = "all"
 
     def updates_for(self, stations: int) -> int:
         """Return the steps for a network of so many stations.

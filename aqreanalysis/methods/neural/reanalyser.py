@@ -71,6 +71,7 @@ OUTLIERS = 1e-5
 #: Where the parts of the method are described.
 KRIGING = "Chiles and Delfiner 2012, Geostatistics, https://doi.org/10.1002/9781118136188"
 AQ_NET = "AQ-Net, https://arxiv.org/abs/2502.11941"
+AMORTISED = "Neural methods for amortized inference, https://arxiv.org/abs/2404.12484"
 
 
 class Reach(NamedTuple):
@@ -118,7 +119,7 @@ class Reanalyser(Fitted):
     Attributes
     ----------
     name : str
-        ``"neural"``.
+        ``"neural"``, or ``"pretrained"`` where the covariance is not fitted.
     variable : str
         What was learned, after `fit` or `load`.
 
@@ -150,6 +151,8 @@ class Reanalyser(Fitted):
         if not geography:
             without = {*self.configuration.without, "geography"}
             self.configuration = replace(self.configuration, without=tuple(sorted(without)))
+        if self.configuration.pretrained:
+            self.name = "pretrained"
         self.schedule = schedule or Schedule()
         self.seed, self.progress = seed, progress
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -158,15 +161,16 @@ class Reanalyser(Fitted):
 
     def __repr__(self) -> str:
         if self._state is None:
-            return f"<Reanalyser (neural): not fitted, seed {self.seed}>"
+            return f"<{type(self).__name__} ({self.name}): not fitted, seed {self.seed}>"
         facts = self._state.facts
         kriging, chosen = (facts["scores"][name]["rmse"] for name in ("kriging", "kept"))
         scores = f"{chosen:.2f}, learned covariance only {kriging:.2f} ug m-3"
         if not facts["heads"]:
             scores = f"{chosen:.2f} ug m-3; learned covariance only, the network is not used"
         return (
-            f"<Reanalyser {facts['variable']} (neural): {facts['stations']} stations, "
-            f"{facts['period'][0]} to {facts['period'][1]}; at hidden stations RMSE {scores}>"
+            f"<{type(self).__name__} {facts['variable']} ({self.name}): "
+            f"{facts['stations']} stations, {facts['period'][0]} to {facts['period'][1]}; "
+            f"at hidden stations RMSE {scores}>"
         )
 
     @property
@@ -213,8 +217,10 @@ class Reanalyser(Fitted):
     def settings(self) -> Mapping[str, Any]:
         """What a product's provenance says of the model."""
         facts, trend = self._fitted().facts, self.trend
+        elsewhere = "covariance learned on other networks"
+        learned = elsewhere if self.configuration.pretrained else "learned covariance"
         return {
-            "model": "learned covariance and network" if facts["heads"] else "learned covariance",
+            "model": f"{learned} and network" if facts["heads"] else learned,
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
             "geography_km": self._geography_km(),
@@ -228,7 +234,8 @@ class Reanalyser(Fitted):
     @property
     def references(self) -> str:
         """Where that is described which the numbers come from; AQ-Net only if its network is."""
-        return "; ".join((KRIGING, AQ_NET) if self._fitted().facts["heads"] else (KRIGING,))
+        used = {AMORTISED: self.configuration.pretrained, AQ_NET: self._fitted().facts["heads"]}
+        return "; ".join((KRIGING, *(name for name, is_used in used.items() if is_used)))
 
     def fit(
         self,
@@ -498,7 +505,7 @@ def _reporting(
     silent = observations[STATION].values[~reports]
     if reports.sum() < fewest:
         raise ValueError(
-            f"the neural method needs at least {fewest} stations with values of {variable!r}; "
+            f"a learned covariance needs at least {fewest} stations with values of {variable!r}; "
             f"found {int(reports.sum())} of {reports.size}. Use method='idw', or add stations."
         )
     if silent.size:

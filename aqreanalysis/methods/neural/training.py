@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aqreanalysis.methods.covariates import Standardisation
+from aqreanalysis.methods.kriging.amortised import WIDTHS, AmortisedCovariance, Pretrained
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.fitting import (
     STATIONS_OF_UPDATE,
@@ -22,6 +23,7 @@ from aqreanalysis.methods.kriging.fitting import (
     crps,
     fit_bands,
     fit_filling,
+    prior_weight,
 )
 from aqreanalysis.methods.kriging.likeness import (
     MOST_TRIED,
@@ -216,7 +218,14 @@ def _begun(
         covariates=samples.covariates.shape[-1] // 2,
         attributes=samples.attributes.shape[-1],
     )
-    return model, _Setting.of(samples, standardisation, schedule or Schedule(), seed)
+    schedule = schedule or Schedule()
+    if configuration.pretrained:
+        schedule = replace(schedule, covariance_updates=0)
+        filling = Pretrained.of(configuration.pretrained).filling_of(
+            samples.clock.step_hours, _spacing_km(samples.network)
+        )
+        model.covariance.begin_at(filling)
+    return model, _Setting.of(samples, standardisation, schedule, seed)
 
 
 @dataclass(frozen=True)
@@ -310,11 +319,13 @@ def _with_covariances(
             everyone=everyone,
         )
         for everyone, count in ((False, updates), (True, updates // SILENT_SHARE))
+        if not model.configuration.pretrained
     )
     for _ in itertools.chain(*filling):
         bar.update()
     series = _band_series(model, setting)
-    for _ in _fit_bands(model.bands, series, setting, log_noise):
+    amortised = _amortised(model, setting)
+    for _ in _fit_bands(model.bands, series, setting, log_noise, amortised):
         bar.update()
     setting = replace(setting, samples=replace(samples, log_noise=log_noise.detach()))
     return setting if likeness is None else _with_likeness(model, setting, series, likeness, bar)
@@ -373,6 +384,7 @@ def _fit_bands(
     series: BandSeries,
     setting: _Setting,
     log_noise: Tensor,
+    amortised: AmortisedCovariance | None = None,
     together: int = STATIONS_OF_UPDATE,
 ) -> Iterator[None]:
     """Fit bands to the series of some stations, and the noise of these, an update at a time."""
@@ -384,9 +396,23 @@ def _fit_bands(
         updates=schedule.covariance_updates,
         rate=schedule.covariance_rate,
         rng=setting.rng,
-        step_hours=setting.samples.clock.step_hours,
         together=together,
+        prior=_prior(setting),
+        amortised=amortised,
     )
+
+
+def _prior(setting: _Setting) -> float:
+    """Return how much a departure from the usual covariance counts."""
+    return prior_weight(setting.samples.value, setting.samples.clock.step_hours)
+
+
+def _amortised(model: NeuralKNN, setting: _Setting) -> AmortisedCovariance | None:
+    """Return where the bands begin: of the pretrained method, and where stations or days are few."""
+    weights = model.configuration.pretrained
+    if not weights and model.configuration.bands == WIDTHS and _prior(setting):
+        weights = setting.schedule.prior
+    return Pretrained.of(weights).bands if weights else None
 
 
 def _calibrate_kriging(model: NeuralKNN, setting: _Setting, bar: tqdm) -> _Setting:
@@ -444,7 +470,10 @@ def _without(
     fitted.bands.trend_covariance.copy_(model.bands.trend_covariance)
     log_noise = torch.zeros(len(rows), dtype=torch.float64, requires_grad=True)
     series = _band_series(fitted, setting, rows)
-    for _ in _fit_bands(fitted.bands, series, setting, log_noise, STATIONS_OF_FOLD):
+    amortised = _amortised(model, setting)
+    for _ in _fit_bands(
+        fitted.bands, series, setting, log_noise, amortised, together=STATIONS_OF_FOLD
+    ):
         bar.update()
     known = torch.zeros_like(samples.log_noise)
     known[torch.from_numpy(rows)] = log_noise.detach()
