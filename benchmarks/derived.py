@@ -17,7 +17,7 @@ from aqreanalysis.methods.persistence import Persistence, persistence
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
 from benchmarks import draws
 from benchmarks.coverage import shares_inside
-from benchmarks.measuring import learned_covariance
+from benchmarks.measuring import learned_covariance, unseen
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
 
@@ -59,7 +59,7 @@ def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
         scored: dict[tuple[str, str, str], list[Means]] = {}
         drawn: dict[tuple[str, str, str], list[draws.Drawn]] = {}
         for split in PROTOCOLS[protocol].splits(folder):
-            estimates = dict(_estimates(split, PROTOCOLS[protocol].lengths))
+            estimates = dict(_estimates(split, unseen(PROTOCOLS[protocol])))
             for key, means in _of_split(split, estimates):
                 scored.setdefault(key, []).append(means)
             for name, (field, learned) in estimates.items():
@@ -77,11 +77,11 @@ def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
 
 
 def _estimates(
-    split: Split, lengths: Learned
+    split: Split, weights: Learned
 ) -> Iterator[tuple[str, tuple[xr.Dataset, Persistence]]]:
     """Yield each method's estimates at the hidden stations, and how its errors last."""
     methods: dict[str, Method] = {
-        "learned covariance": learned_covariance(lengths),
+        "learned covariance": learned_covariance(weights),
         "kriging": OrdinaryKriging(),
     }
     for name, method in methods.items():

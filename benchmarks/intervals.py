@@ -81,7 +81,7 @@ def table(folder: Path, protocols: Sequence[str] = DEFAULT) -> str:
         names, parts, covered = [], [], []
         protocol = PROTOCOLS[key]
         for split in tqdm(protocol.splits(folder), desc=key, leave=False):
-            unfitted = learned_covariance(protocol.lengths)
+            unfitted = learned_covariance(unseen(protocol))
             model = fit(unfitted, split.training, split.variable, None)
             names.append(split.name)
             parts.append(Hidden.of(model, split))

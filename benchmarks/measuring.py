@@ -16,6 +16,7 @@ from aqreanalysis.methods import METHODS, Method, fit
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.neural.configuration import PARTS, UPDATES
+from aqreanalysis.methods.neural.pretrained import PretrainedReanalyser
 from aqreanalysis.predictive import Statistic
 from aqreanalysis.verification import (
     HiddenEstimates,
@@ -39,6 +40,8 @@ VARIANTS = {NETWORK: Configuration()} | {
 COVARIANCE = "neural_covariance"
 #: The same, for which places differ by their distance alone.
 PLAIN = "neural_covariance_without_geography"
+#: The covariance of other networks, here of other regions.
+PRETRAINED = "pretrained"
 #: Methods that depend on a seed, so that each seed is a run.
 SEEDED = ("neural", COVARIANCE, PLAIN, *VARIANTS)
 #: Kriging with the neural method's kind of spread.
@@ -101,7 +104,7 @@ class Measured:
 
 def check_methods(methods: Sequence[str]) -> None:
     """Refuse names that are no method, or no background behind one, all at once."""
-    known = (*DEFAULT_METHODS, *FIXED_FORM, COVARIANCE, PLAIN, *VARIANTS)
+    known = (*DEFAULT_METHODS, *FIXED_FORM, COVARIANCE, PLAIN, PRETRAINED, *VARIANTS)
     backgrounds = {name for protocol in PROTOCOLS.values() for name in protocol.background_names}
     wrong = [
         method
@@ -241,29 +244,44 @@ def quiet() -> None:
 
 
 def learned_covariance(
-    lengths: Learned = "all", *, without: tuple[str, ...] = (), seed: int = 0
+    weights: Learned = "all", *, without: tuple[str, ...] = (), seed: int = 0
 ) -> Reanalyser:
     """Return the neural method without any update of its network.
 
-    ``lengths`` are those of the protocol, which no network of its region taught.
+    ``weights`` are those of other networks from which it takes what few stations cannot tell.
     """
-    configuration = Configuration(lengths=lengths, without=without)
-    return Reanalyser(configuration, schedule=Schedule(updates=0), seed=seed, progress=False)
+    configuration = Configuration(lengths=weights, without=without)
+    schedule = Schedule(updates=0, prior=weights)
+    return Reanalyser(configuration, schedule=schedule, seed=seed, progress=False)
+
+
+def unseen(protocol: Protocol) -> Learned:
+    """Return the name of the weights that have not seen a protocol's region."""
+    return f"without_{protocol.region}"  # type: ignore[return-value]
+
+
+def pretrained(protocol: Protocol) -> PretrainedReanalyser:
+    """Return the pretrained method with weights that have not seen a protocol's region."""
+    return PretrainedReanalyser(weights=unseen(protocol), progress=False)
 
 
 def _method(protocol: Protocol, method: str, seed: int | None) -> Method:
     """Return the package's method of a name with its defaults, or the protocol's reference."""
     if method == REFERENCE and protocol.reference is not None:
         return protocol.reference()
-    lengths = protocol.lengths
+    weights = unseen(protocol)
     if method in VARIANTS:
-        sizes, trained = replace(VARIANTS[method], lengths=lengths), Schedule(updates=UPDATES)
+        sizes = replace(VARIANTS[method], lengths=weights)
+        trained = Schedule(updates=UPDATES, prior=weights)
         return Reanalyser(sizes, schedule=trained, seed=seed or 0, progress=False)
     if method in (COVARIANCE, PLAIN):
         without = ("geography",) if method == PLAIN else ()
-        return learned_covariance(lengths, without=without, seed=seed or 0)
+        return learned_covariance(weights, without=without, seed=seed or 0)
     if method == "neural":
-        return Reanalyser(Configuration(lengths=lengths), seed=seed or 0, progress=False)
+        sizes, usual = Configuration(lengths=weights), Schedule(prior=weights)
+        return Reanalyser(sizes, schedule=usual, seed=seed or 0, progress=False)
+    if method == PRETRAINED:
+        return pretrained(protocol)
     for variants in (LAWS, FIXED_FORM):
         if method in variants:
             variant: Method = variants[method]()

@@ -10,7 +10,6 @@ import xarray as xr
 
 from aqreanalysis.foreign.background import BackgroundField
 from aqreanalysis.geography import Geography, attributes
-from aqreanalysis.geography.likeness import Learned
 from aqreanalysis.methods.inverse_distance import InverseDistance
 from aqreanalysis.methods.kriging.ordinary import OrdinaryKriging
 from aqreanalysis.methods.kriging.variogram import Variogram
@@ -95,8 +94,8 @@ class Protocol:
     reference_name : str
     mape_above : float or None
         Truth above which the relative error counts, where the protocol asks for it.
-    lengths : {"all", "without_europe", "without_united_states"}
-        Of `aqreanalysis.Configuration`: those that no network of this region taught.
+    region : str
+        Region of the networks, which weights for its scores must not have seen.
     backgrounds : mapping of str to callable
         By name, from the folder of data to what is known at all stations, hidden ones too.
     """
@@ -111,7 +110,7 @@ class Protocol:
     reference: Callable[[], Any] | None = None
     reference_name: str = ""
     mape_above: float | None = None
-    lengths: Learned = "all"
+    region: str = "beijing"
     backgrounds: Mapping[str, Callable[[Path], xr.Dataset]] = field(default_factory=dict)
 
     @property
@@ -315,18 +314,19 @@ PROTOCOLS: dict[str, Protocol] = {
             "p6", "US EPA 2011, 158 sites, five folds, last 30 % of the hours", "pm25",
             sources.usepa, us_folds, 5, "pooled",
             lambda: InverseDistance(8, 1.0, transform=None), "idw, 8 stations, power 1",
-            lengths="without_united_states",
+            region="us",
         ),
         Protocol(
             "p7", "Germany, rural PM10, daily 2005, leave one out", "pm10",
             sources.germany, leave_one_out, 69, "pooled",
             _rural_kriging, "kriging, 50 stations, published variogram",
-            lengths="without_europe",
+            region="europe",
             backgrounds={"altitude": sources.german_altitude},
         ),
         Protocol(
             "p8", "Europe, rural PM10, daily 2005, ten folds", "pm10",
-            sources.europe, colocated_folds, 10, "pooled", lengths="without_europe",
+            sources.europe, colocated_folds, 10, "pooled",
+            region="europe",
             backgrounds={"altitude": sources.european_altitude, "emep": sources.emep},
         ),
     )

@@ -574,7 +574,8 @@ def test_a_day_of_hourly_runs_ends_in_the_store_that_is_made_at_once():
 
 
 def test_small_networks_are_cut_and_compared_with_kriging(data_dir, monkeypatch):
-    monkeypatch.setattr(small, "MADE", {n: METHODS[n].make for n in ("kriging", "idw")})
+    made = {name: lambda _, name=name: METHODS[name].make() for name in ("kriging", "idw")}
+    monkeypatch.setattr(small, "MADE", made)
     for split in small.cuts_of("p3", data_dir, 2):
         names = set(split.known.station.values), set(split.hidden.station.values)
         assert [len(each) for each in names] == [8, 3]

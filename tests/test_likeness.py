@@ -206,5 +206,5 @@ def test_geography_false_leaves_it_out_from_the_product(network):
 
 
 def test_lengths_are_those_of_networks_that_are_named():
-    with pytest.raises(ValueError, match="lengths is one of all, without_europe"):
+    with pytest.raises(ValueError, match="lengths is one of all, without_beijing"):
         replace(Configuration(), lengths="mars")

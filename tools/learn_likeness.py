@@ -37,8 +37,9 @@ def main(folder: Path) -> None:
     of_europe = learned(europe.assign_coords(altitude=("station", altitude)), "pm10")
     for name, lengths in (
         ("all", np.sqrt(united_states * of_europe)),
+        ("without_beijing", np.sqrt(united_states * of_europe)),
         ("without_europe", united_states),
-        ("without_united_states", of_europe),
+        ("without_us", of_europe),
     ):
         print(f'    "{name}": ({", ".join(f"{length:.1f}" for length in lengths)}),')
 

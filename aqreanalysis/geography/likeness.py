@@ -25,12 +25,13 @@ from aqreanalysis.geography.shipped import DATA, NAMES
 from aqreanalysis.network import StationNetwork
 
 #: Networks from which lengths were learned: all, or all but those of a region, to be scored there.
-Learned = Literal["all", "without_europe", "without_united_states"]
+Learned = Literal["all", "without_beijing", "without_europe", "without_us"]
 #: Lengths of one unit of each coordinate, in units of the median spacing of a network's stations.
 LENGTHS: dict[Learned, tuple[float, ...]] = {
     "all": (3.1, 1.6, 0.4, 2.7, 1.8),
+    "without_beijing": (3.1, 1.6, 0.4, 2.7, 1.8),
     "without_europe": (2.7, 1.9, 0.6, 2.1, 1.4),
-    "without_united_states": (3.4, 1.3, 0.3, 3.4, 2.3),
+    "without_us": (3.4, 1.3, 0.3, 3.4, 2.3),
 }
 #: Units of the coordinates: about mean and standard deviation, at the stations of the United States
 #: and Europe, of the values of `_on_even_scales`; beyond so many units a place is no more unlike.

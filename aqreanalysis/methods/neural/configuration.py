@@ -39,7 +39,7 @@ class Configuration:
 "geography"}
         Parts that are left out, to learn what each is worth. Without the covariance the prior is
         inverse squared distance, in which a cluster of neighbours counts as many.
-    lengths : {"all", "without_europe", "without_united_states"}
+    lengths : {"all", "without_beijing", "without_europe", "without_us"}
         Networks of which the lengths of `aqreanalysis.geography.likeness` are; a score in a region
         is made with those of others.
     core_steps, margin_steps : int

@@ -5,6 +5,7 @@ from typing import Self
 
 import xarray as xr
 
+from aqreanalysis.geography.likeness import Learned
 from aqreanalysis.methods.contract import BackgroundField
 from aqreanalysis.methods.kriging.fitting import ENOUGH_DAYS
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
@@ -32,6 +33,8 @@ class PretrainedReanalyser(Reanalyser):
         Of which stations are left out together.
     progress : bool
         Whether fitting shows a progress bar.
+    geography : bool
+        As of `Reanalyser`.
 
     Examples
     --------
@@ -46,15 +49,17 @@ class PretrainedReanalyser(Reanalyser):
         self,
         configuration: Configuration | None = None,
         *,
-        weights: str = "all",
+        weights: Learned = "all",
         seed: int = 0,
         progress: bool = True,
+        geography: bool = True,
     ) -> None:
         super().__init__(
-            configuration or Configuration(pretrained=weights),
+            configuration or Configuration(pretrained=weights, lengths=weights),
             schedule=Schedule(updates=0),
             seed=seed,
             progress=progress,
+            geography=geography,
         )
 
     def fit(

@@ -408,7 +408,7 @@ def _prior(setting: _Setting) -> float:
 
 
 def _amortised(model: NeuralKNN, setting: _Setting) -> AmortisedCovariance | None:
-    """Return where the bands begin: of the pretrained method, and where stations or days are few."""
+    """Return where bands begin that are pretrained, or of which stations or days are few."""
     weights = model.configuration.pretrained
     if not weights and model.configuration.bands == WIDTHS and _prior(setting):
         weights = setting.schedule.prior
