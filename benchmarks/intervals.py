@@ -19,7 +19,7 @@ from benchmarks.coverage import (
     row_of_thirds,
     rows_of_folds,
 )
-from benchmarks.measuring import learned_covariance
+from benchmarks.measuring import learned_covariance, unseen
 from benchmarks.protocols import PROTOCOLS, Split
 from benchmarks.tables import markdown
 

@@ -11,9 +11,16 @@ from scipy.ndimage import gaussian_filter1d
 
 import aqreanalysis as aqr
 from aqreanalysis.methods.covariates import Standardisation
+from aqreanalysis.methods.kriging.amortised import Pretrained
 from aqreanalysis.methods.kriging.bands import SMOOTHING_KM2, BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
-from aqreanalysis.methods.kriging.fitting import BandSeries, crps, fit_bands, fit_filling
+from aqreanalysis.methods.kriging.fitting import (
+    BandSeries,
+    crps,
+    fit_bands,
+    fit_filling,
+    prior_weight,
+)
 from aqreanalysis.methods.kriging.solver import JITTER
 from aqreanalysis.methods.neural.batches import (
     Samples,
@@ -251,7 +258,7 @@ def samples():
     )
 
 
-def fitted(samples, *, updates, seed=0, step_hours=1.0):
+def fitted(samples, *, updates, seed=0, prior=0.0, amortised=None):
     """Return both covariances, fitted."""
     spacing = samples.network.spacing_km
     covariance, bands = SpaceTimeCovariance(spacing), BandCovariance(3, spacing)
@@ -275,7 +282,8 @@ def fitted(samples, *, updates, seed=0, step_hours=1.0):
         updates=updates,
         rate=0.05,
         rng=rng,
-        step_hours=step_hours,
+        prior=prior,
+        amortised=amortised,
     ):
         pass
     return covariance, bands, log_noise.detach()
@@ -298,15 +306,23 @@ def test_fitted_bands_find_left_out_stations_better(samples):
     assert left_out_error(samples, *fitted(samples, updates=60)) < 0.97 * before
 
 
-def test_few_values_leave_ranges_near_the_usual_ones(samples):
-    """The fewer days they are of; from 300 on it is as without a word of the usual."""
+@pytest.mark.parametrize("amortised", [None, Pretrained.of("all").bands])
+def test_few_values_leave_a_covariance_near_the_one_at_which_it_begins(samples, amortised):
+    def departure(prior):
+        _, bands, _ = fitted(samples, updates=20, prior=prior, amortised=amortised)
+        return float((bands.log_range - bands.usual[:, 2:4]).square().sum())
 
-    def departure(step_hours):
-        _, bands, _ = fitted(samples, updates=40, step_hours=step_hours)
-        return float(bands.departure())
+    none, some, much = (departure(prior) for prior in (0.0, 0.1, 1.0))
+    assert none > 1.2 * some > 1.2 * much > 0
 
-    days, hours, some, few = (departure(step) for step in (24.0, 1.0, 1 / 10, 1 / 60))
-    assert days == hours > 1.2 * some > 1.2 * few
+
+def test_few_days_or_stations_give_weight_to_what_other_networks_teach():
+    values = torch.ones(20, 400)
+    sizes = (20, 15), (20, 3), (8, 400), (4, 400)
+    enough, short, small, smaller = (prior_weight(values[:n, :t], 24.0) for n, t in sizes)
+    assert enough == 0 < short
+    assert 0 < small < smaller
+    assert prior_weight(values[:, :72], 1.0) == prior_weight(values[:, :3], 24.0)
 
 
 def test_fitting_is_the_same_for_the_same_seed(samples):

@@ -372,7 +372,7 @@ def test_the_wheel_holds_every_file_that_the_package_reads():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = settings["tool"]["setuptools"]["package-data"]["aqreanalysis"]
     read = [path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")]
-    names = {"geography.nc", "natural_earth.parquet", "leaflet.js", "uplot.css", "viewer.js"}
+    names = {"geography.nc", "natural_earth.parquet", "pretrained.safetensors", "viewer.js"}
     assert names <= {path.name for path in read}
     for path in read:
         name = path.relative_to(PACKAGE)

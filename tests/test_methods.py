@@ -18,6 +18,7 @@ from aqreanalysis.methods.kriging.space_time import SpaceTimeKriging
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
 from aqreanalysis.methods.kriging.variogram import Variogram
 from aqreanalysis.methods.neural.configuration import Schedule
+from aqreanalysis.methods.neural.pretrained import PretrainedReanalyser
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.observations import ObservationError
@@ -61,6 +62,7 @@ class NearestStation:
 MAKERS = {
     "neural": lambda: Reanalyser(SMALL, schedule=Schedule(covariance_updates=2, updates=0)),
     "neural with its network": lambda: Reanalyser(SMALL),
+    "pretrained": PretrainedReanalyser,
     "kriging": OrdinaryKriging,
     "space_time_kriging": SpaceTimeKriging,
     "idw": InverseDistance,
@@ -398,7 +400,7 @@ def test_what_is_no_distribution_is_refused_with_what_was_found(obs, given, word
         product.compute()
 
 
-@pytest.mark.parametrize("name", ["neural", "kriging", "space_time_kriging", "idw"])
+@pytest.mark.parametrize("name", ["neural", "pretrained", "kriging", "space_time_kriging", "idw"])
 def test_settings_of_a_method_that_is_not_fitted_say_so(name):
     with pytest.raises(NotFittedError, match="is not fitted"):
         dict(MAKERS[name]().settings)

@@ -75,7 +75,7 @@ def test_the_demonstration_scores_all_methods_and_writes_what_it_says(tmp_path, 
     monkeypatch.setattr(demo, "SCORED_HOURS", 12)
     report = demo.run(tmp_path / "demo", progress=False)
     scores = pd.read_csv(tmp_path / "demo" / "scores.csv", index_col="method")
-    assert list(scores.index) == ["neural", "kriging", "space_time_kriging", "idw"]
+    assert list(scores.index) == ["neural", "pretrained", "kriging", "space_time_kriging", "idw"]
     # Events may not occur in twelve hours, so their scores may be missing.
     assert scores[["rmse", "mae", "crps", "coverage_90", "truth_grid_rmse"]].notna().all(axis=None)
     assert scores.loc["kriging", "rmse"] < scores.loc["idw", "rmse"]

@@ -724,7 +724,10 @@ def test_the_cost_is_told_before_the_work(caplog):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"method": "magic"}, "one of neural, kriging, space_time_kriging, idw; found 'magic'"),
+        (
+            {"method": "magic"},
+            "one of neural, pretrained, kriging, space_time_kriging, idw; found 'magic'",
+        ),
         ({"method": 7}, "or a method with name, .*; found int, which lacks name, takes_background"),
         ({"method": Reanalyser()}, "not fitted"),
         ({"at": places([116.0], [40.0]), "grid": 0.1}, "either at=stations, or grid=, not both"),
