@@ -174,7 +174,9 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
                 every = {row["method"] for row in part}
                 method = next((of for name in OURS if (of := name + behind) in every), "")
                 stations = {(r["split"], r["station"]) for r in part if r["method"] == method}
-                same = [row for row in part if parts_of(row["method"])[1] == parts_of(method)[1]]
+                # The neural method has the altitudes that stations state in any case.
+                has = {*parts_of(method)[1]} | {"altitude"} & {*protocol.backgrounds}
+                same = [row for row in part if {*parts_of(row["method"])[1]} <= has]
                 for words, among in ((split, part), (f"{split} {SAME}".strip(), same)):
                     if (scores := compared(among, method)) and (words == split or same != part):
                         by_protocol[key + behind, words] = Standing(method, len(stations), scores)

@@ -27,7 +27,7 @@ KNOWN, HIDDEN, STEPS = 8, 3, 72
 #: Share of the steps at which each of its stations has a value.
 LEAST = 0.5
 #: Cuts, and draws of them for an interval.
-CUTS, DRAWS, SEED = 40, 2000, 0
+CUTS, DRAWS, SEED = 40, 2000, 1
 #: What is fitted to each cut of a protocol; the first is that to which errors are compared.
 MADE: dict[str, Callable[[Protocol], Method]] = {
     "kriging": lambda _: METHODS["kriging"].make(),

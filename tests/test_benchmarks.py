@@ -380,24 +380,23 @@ def test_baselines_with_a_background_count_and_are_left_out_where_inputs_are_to_
     def rows(method, factor):
         return [
             {
-                "protocol": "p7", "split": "one", "method": method, "seed": "",
+                "protocol": "p8", "split": "one", "method": method, "seed": "",
                 "statistic": "median", "station": f"s{i}", "longitude": float(i), "latitude": 0.0,
                 "count": 100.0, **dict.fromkeys(("rmse", "mae", "crps"), factor * (1 + i)),
             }
             for i in range(8)
         ]  # fmt: skip
 
-    record = [*rows("kriging", 1.0), *rows("kriging+altitude", 0.8), *rows("neural", 0.9)]
-    standings = comparing.standings([*record, *rows("neural+altitude", 0.7)])
+    record = [*rows("kriging", 1.0), *rows("kriging+emep", 0.8), *rows("neural", 0.9)]
+    standings = comparing.standings([*record, *rows("neural+emep", 0.7)])
     stand = {key: (of.method, of.scores["rmse"].baseline) for key, of in standings.items()}
     assert stand == {
-        ("p7", ""): ("neural", "kriging+altitude"),
-        ("p7", comparing.SAME): ("neural", "kriging"),
-        ("p7+altitude", ""): ("neural+altitude", "kriging+altitude"),
-        ("p7+altitude", comparing.SAME): ("neural+altitude", "kriging+altitude"),
+        ("p8", ""): ("neural", "kriging+emep"),
+        ("p8", comparing.SAME): ("neural", "kriging"),
+        ("p8+emep", ""): ("neural+emep", "kriging+emep"),
     }
-    assert standings["p7", ""].scores["rmse"].verdict == "worse"
-    assert standings["p7", comparing.SAME].scores["rmse"].verdict == "better"
+    assert standings["p8", ""].scores["rmse"].verdict == "worse"
+    assert standings["p8", comparing.SAME].scores["rmse"].verdict == "better"
 
 
 def test_the_read_mes_show_what_the_records_hold():
@@ -446,7 +445,7 @@ def test_the_table_of_filled_gaps_hides_the_mask_from_every_method(data_dir, mon
 
 
 def test_fits_from_other_starts_make_a_table_of_scores_and_stated_errors(data_dir, monkeypatch):
-    quick = Schedule(covariance_updates=2, updates=0, validation_windows=2)
+    quick = Schedule(covariance_updates=2, updates=0, validation_windows=2, prior="")
     monkeypatch.setattr(
         starts, "learned_covariance", lambda: Reanalyser(schedule=quick, progress=False)
     )
