@@ -226,4 +226,4 @@ def test_scores_come_from_weights_that_never_saw_the_region(data_dir, monkeypatc
     monkeypatch.setattr(small, "MADE", {"pretrained": small.MADE["pretrained"]})
     split = next(small.cuts_of("p3", data_dir, 1))
     ((rmse, mae, _),) = small._scores(split, protocols.PROTOCOLS["p3"])
-    assert (round(rmse, 1), round(mae, 1)) == (30.4, 21.0)
+    assert (round(rmse, 1), round(mae, 1)) == (9.8, 6.7)
