@@ -227,3 +227,9 @@ def test_scores_come_from_weights_that_never_saw_the_region(data_dir, monkeypatc
     split = next(small.cuts_of("p3", data_dir, 1))
     ((rmse, mae, _),) = small._scores(split, protocols.PROTOCOLS["p3"])
     assert (round(rmse, 1), round(mae, 1)) == (9.8, 6.7)
+
+
+def test_any_configuration_takes_the_weights():
+    made = PretrainedReanalyser(Configuration(neighbours=12), weights="without_us")
+    assert (made.name, made.configuration.neighbours) == ("pretrained", 12)
+    assert made.configuration.pretrained == made.configuration.lengths == "without_us"

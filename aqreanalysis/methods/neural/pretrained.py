@@ -1,6 +1,7 @@
 """The method that needs no training: a covariance learned on many other networks."""
 
 import logging
+from dataclasses import replace
 from typing import Self
 
 import xarray as xr
@@ -26,7 +27,7 @@ class PretrainedReanalyser(Reanalyser):
     Parameters
     ----------
     configuration : Configuration, optional
-        By default that with the ``weights``.
+        Sizes; it takes the ``weights`` unless it names some.
     weights : {"all", "without_beijing", "without_europe", "without_us"}
         The others have not seen any network of a region: for honest scores there.
     seed : int
@@ -54,8 +55,11 @@ class PretrainedReanalyser(Reanalyser):
         progress: bool = True,
         geography: bool = True,
     ) -> None:
+        configuration = configuration or Configuration()
+        if not configuration.pretrained:
+            configuration = replace(configuration, pretrained=weights, lengths=weights)
         super().__init__(
-            configuration or Configuration(pretrained=weights, lengths=weights),
+            configuration,
             schedule=Schedule(updates=0),
             seed=seed,
             progress=progress,
