@@ -12,11 +12,12 @@ from aqreanalysis import Reanalyser, Schedule, geography
 from aqreanalysis.cli.outputs import geography_of
 from aqreanalysis.geography.likeness import LENGTHS, Coordinates, coordinates
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods import method_of
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.likeness import STRENGTHS, chosen_strength
 from aqreanalysis.methods.neural import training
 from aqreanalysis.methods.neural.configuration import Configuration
-from aqreanalysis.reanalysis import reanalyse
+from aqreanalysis.reanalysis import fitted_models
 
 QUICK = Schedule(covariance_updates=40, updates=0, validation_windows=4)
 SMALL = Configuration(neighbours=12)
@@ -197,10 +198,14 @@ def test_without_any_strength_all_is_as_without_geography(network, monkeypatch):
     assert tried._fitted().digest == plain._fitted().digest
 
 
-def test_geography_false_leaves_it_out_from_the_product(network):
+def test_geography_false_leaves_it_out(network):
     known = network.isel(station=slice(0, 10), time=slice(0, 24))
-    made = reanalyse(known, "pm25", grid=1.0, geography=False, progress=False)
-    assert '"geography_km": {}' in str(made.attrs) or "geography_km" not in str(made.attrs)
+    quick = {"configuration": SMALL, "schedule": QUICK, "progress": False}
+    for chosen, lengths in ((None, 5), (False, 0)):
+        (model,) = fitted_models(known, "pm25", geography=chosen, **quick).values()
+        assert len(model.settings["geography_km"]) == lengths
+        made, _ = method_of("neural", geography=chosen is not False)
+        assert made.configuration.without == model.configuration.without
     assert geography_of("none") is False
     assert geography_of(None) is None
 

@@ -59,7 +59,7 @@ def coordinates(
     >>> longitude, latitude = np.array([11.6, 10.9, 11.0]), np.array([48.1, 48.4, 47.4])
     >>> places = coordinates(longitude, latitude, np.array([520.0, 490.0, 2960.0]))
     >>> np.linalg.norm(places - places[0], axis=1).round().tolist()
-    [0.0, 1.0, 5.0]
+    [0.0, 1.0, 3.0]
     """
     values = np.stack([_layer(name).at(longitude, latitude) for name in NAMES], -1)
     if altitude is not None:
