@@ -110,7 +110,7 @@ def usepa(folder: Path) -> xr.Dataset:
 
 def germany(folder: Path) -> xr.Dataset:
     """Return daily PM10 of 2005 at 69 rural stations in Germany."""
-    return _at_altitude(_daily(_germany(folder)), _germany(folder))
+    return _at_altitude(_germany(folder))
 
 
 def german_altitude(folder: Path) -> xr.Dataset:
@@ -124,7 +124,7 @@ def europe(folder: Path) -> xr.Dataset:
     Eleven identifiers stand for two instruments a few metres apart; the second of each is named
     by its identifier and ``/2``.
     """
-    return _at_altitude(_daily(_europe(folder)), _europe(folder))
+    return _at_altitude(_europe(folder))
 
 
 def european_altitude(folder: Path) -> xr.Dataset:
@@ -150,8 +150,9 @@ def _europe(folder: Path) -> pd.DataFrame:
     return table
 
 
-def _at_altitude(observations: xr.Dataset, table: pd.DataFrame) -> xr.Dataset:
-    """Return observations with the altitude of each station, as its network states it."""
+def _at_altitude(table: pd.DataFrame) -> xr.Dataset:
+    """Return the observations of a table, with the altitude that each station states."""
+    observations = _daily(table)
     stated = table.groupby("station").station_altitude.first()
     altitude = stated.reindex(observations["station"].values.astype(str)).to_numpy(np.float64)
     return observations.assign_coords(altitude=("station", altitude, {"units": "m"}))

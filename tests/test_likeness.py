@@ -149,9 +149,8 @@ def test_stations_that_prove_more_get_more_and_those_that_lose_get_less():
     assert chosen_strength(errors(-0.1, 0.0)) == max(STRENGTHS)
     assert chosen_strength(errors(+0.1, 0.0)) == 0.0
     assert chosen_strength(errors(0.0, 0.0)) == pytest.approx(2 / 3)
-    assert chosen_strength(lambda s: base[:1] * (1 + s)) == pytest.approx(
-        2 / 3
-    )  # one proves nothing
+    one = base[:1]  # proves nothing
+    assert chosen_strength(lambda s: one * (1 + s)) == pytest.approx(2 / 3)
 
 
 def test_valleys_are_told_from_heights_at_hidden_stations(network, model):

@@ -204,7 +204,9 @@ def open_background(path: Path | None) -> Any:
 
 def geography_of(text: str | None) -> Any:
     """Return what `--geography` names: all, some by comma, files, or none at all."""
-    if text is None or text.strip() == "none":
-        return None if text is None else False
+    if text is None:
+        return None
+    if text.strip() == "none":
+        return False
     words = [word.strip() for word in text.split(",") if word.strip()]
     return True if words == ["all"] else words

@@ -69,9 +69,8 @@ class Fold:
     def targets(self, observations: xr.Dataset) -> xr.Dataset:
         """Return the hidden stations without any variable, with their altitude if it is stated."""
         hidden = observations.isel({STATION: self.hidden})
-        altitude = [name for name in ("altitude",) if name in hidden.variables]
-        names = (STATION, "longitude", "latitude", *altitude)
-        return xr.Dataset(coords={n: hidden[n].variable for n in names})
+        names = (STATION, "longitude", "latitude", "altitude")
+        return xr.Dataset(coords={n: hidden[n].variable for n in names if n in hidden.variables})
 
     def distance_km(self, observations: xr.Dataset) -> np.ndarray:
         """Return the distance of each hidden station to the nearest known one, (hidden,) km."""

@@ -105,6 +105,17 @@ def _with_outages(
     return value, (out & torch.isfinite(value)).nonzero()
 
 
+def days_of(values: int, step_hours: float) -> float:
+    """Return how many days of values so many are: hours of a day repeat each other.
+
+    Examples
+    --------
+    >>> days_of(48, 1.0), days_of(48, 24.0), days_of(48, 720.0)
+    (2.0, 48.0, 48)
+    """
+    return values * min(step_hours / 24, 1)
+
+
 def prior_weight(value: Tensor, step_hours: float) -> float:
     """Return how much a departure from the usual covariance counts in the fit to a network.
 
@@ -113,7 +124,7 @@ def prior_weight(value: Tensor, step_hours: float) -> float:
     value : (station, time)
         NaN where missing.
     step_hours : float
-        Length of a step: hours of a day repeat each other.
+        Length of a step.
 
     Examples
     --------
@@ -122,7 +133,7 @@ def prior_weight(value: Tensor, step_hours: float) -> float:
     >>> [round(prior_weight(*case), 2) for case in cases]
     [0.0, 0.23, 0.51]
     """
-    days = max(float(torch.isfinite(value).sum()) * min(step_hours / 24, 1), 1)
+    days = max(days_of(int(torch.isfinite(value).sum()), step_hours), 1)
     of_days = PRIOR * max(1 / days - 1 / ENOUGH_DAYS, 0)
     return of_days + PRIOR_OF_STATIONS * max(1 / len(value) - 1 / ENOUGH_STATIONS, 0)
 

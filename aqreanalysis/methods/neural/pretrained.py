@@ -8,7 +8,7 @@ import xarray as xr
 
 from aqreanalysis.geography.likeness import Learned
 from aqreanalysis.methods.contract import BackgroundField
-from aqreanalysis.methods.kriging.fitting import ENOUGH_DAYS
+from aqreanalysis.methods.kriging.fitting import ENOUGH_DAYS, days_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.reanalyser import Reanalyser
 from aqreanalysis.observations import step_hours, values_of
@@ -79,7 +79,7 @@ class PretrainedReanalyser(Reanalyser):
         """
         super().fit(observations, variable, background=background)
         values = int((values_of(observations, variable) >= 0).sum())
-        days = values * min(step_hours(observations) / 24, 1)
+        days = days_of(values, step_hours(observations))
         if days >= ENOUGH_DAYS:
             logger.info(
                 "%.0f days of values of %s are enough to learn from: method='neural' does",
