@@ -14,14 +14,13 @@ them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 import numpy as np
 import xarray as xr
 
 from aqreanalysis.geography.own_altitude import own_altitude
-from aqreanalysis.geography.shipped import DATA, NAMES
+from aqreanalysis.geography.shipped import NAMES, layer
 from aqreanalysis.network import StationNetwork
 
 #: Networks from which lengths were learned: all, or all but those of a region, to be scored there.
@@ -61,7 +60,7 @@ def coordinates(
     >>> np.linalg.norm(places - places[0], axis=1).round().tolist()
     [0.0, 1.0, 3.0]
     """
-    values = np.stack([_layer(name).at(longitude, latitude) for name in NAMES], -1)
+    values = np.stack([layer(name).at(longitude, latitude) for name in NAMES], -1)
     if altitude is not None:
         values[:, 0] = np.where(np.isfinite(altitude), altitude, values[:, 0])
     standard = (_on_even_scales(values) - CENTRE) / SCALE
@@ -92,7 +91,7 @@ class Coordinates:
         """
         networks = [StationNetwork.from_dataset(each) for each in places]
         stated = [
-            own_altitude(each, _layer(NAMES[0]).at(network.longitude, network.latitude))
+            own_altitude(each, layer(NAMES[0]).at(network.longitude, network.latitude))
             for each, network in zip(places, networks, strict=True)
         ]
         altitude = np.concatenate(stated)
@@ -135,45 +134,3 @@ def _on_even_scales(values: np.ndarray) -> np.ndarray:
         ],
         -1,
     )
-
-
-class _Layer(NamedTuple):
-    """One attribute of the whole globe, as it is stored: a byte a cell."""
-
-    stored: np.ndarray  # (lat, lon) uint8
-    value: np.ndarray  # (256,) float64, of each byte
-    origin: tuple[float, float]  # latitude and longitude of its first cell
-    step: tuple[float, float]
-
-    @classmethod
-    def read(cls, name: str) -> Self:
-        """Return an attribute of the shipped file."""
-        with xr.open_dataset(DATA, mask_and_scale=False) as file:
-            stored = file[name].load()
-        value = stored.add_offset + stored.scale_factor * np.arange(256.0)
-        value[stored.attrs["_FillValue"]] = np.nan
-        axes = [stored[axis].values[:2] for axis in stored.dims]
-        origin, step = zip(*((one, other - one) for one, other in axes), strict=True)
-        return cls(stored.values, value, origin, step)
-
-    def at(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-        """Return the attribute at places (n,), bilinearly between the centres of cells."""
-        rows, columns = self.stored.shape
-        row = ((latitude - self.origin[0]) / self.step[0]).clip(0, rows - 1)
-        column = (longitude - self.origin[1]) / self.step[1]
-        first, west = np.minimum(row.astype(np.int64), rows - 2), np.floor(column)
-        beyond, east_share = row - first, column - west
-        west = west.astype(np.int64) % columns
-        east = (west + 1) % columns
-        one, next_one = (
-            self.value[self.stored[line, west]] * (1 - east_share)
-            + self.value[self.stored[line, east]] * east_share
-            for line in (first, first + 1)
-        )
-        return one * (1 - beyond) + next_one * beyond
-
-
-@cache
-def _layer(name: str) -> _Layer:
-    """Return an attribute, read once."""
-    return _Layer.read(name)

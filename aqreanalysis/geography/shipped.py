@@ -2,12 +2,12 @@
 
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from aqreanalysis.foreign.background import Background
 from aqreanalysis.geography.errors import GeographyError
 
 DATA = Path(__file__).with_name("geography.nc")
@@ -81,10 +81,13 @@ def at(longitude: ArrayLike | xr.DataArray, latitude: ArrayLike | xr.DataArray) 
             f"({int(wrong.sum())} such places)"
         )
     within = np.clip(north.values.ravel(), -_NORTHERNMOST, _NORTHERNMOST)
-    columns = Background(fields()).at(east.values.ravel(), within, np.zeros(1, "datetime64[ns]"))
     sampled = {
-        name: (east.dims, columns[:, 0, number].reshape(east.shape), fields()[name].attrs)
-        for number, name in enumerate(NAMES)
+        name: (
+            east.dims,
+            layer(name).at(east.values.ravel(), within).reshape(east.shape),
+            fields()[name].attrs,
+        )
+        for name in NAMES
     }
     degrees = {"longitude": (east.dims, east.values), "latitude": (east.dims, north.values)}
     return xr.Dataset(sampled, coords=dict(east.coords) | degrees, attrs=fields().attrs)
@@ -97,3 +100,45 @@ def _positions(degrees: ArrayLike | xr.DataArray) -> xr.DataArray:
     values = np.asarray(degrees, np.float64)
     dims = ("place",) if values.ndim == 1 else tuple(f"place_{n}" for n in range(values.ndim))
     return xr.DataArray(values, dims=dims)
+
+
+class Layer(NamedTuple):
+    """One attribute of the whole globe, as it is stored: a byte a cell."""
+
+    stored: np.ndarray  # (lat, lon) uint8
+    value: np.ndarray  # (256,) float64, of each byte
+    origin: tuple[float, float]  # latitude and longitude of its first cell
+    step: tuple[float, float]
+
+    @classmethod
+    def read(cls, name: str) -> Self:
+        """Return an attribute of the shipped file."""
+        with xr.open_dataset(DATA, mask_and_scale=False) as file:
+            stored = file[name].load()
+        value = stored.add_offset + stored.scale_factor * np.arange(256.0)
+        value[stored.attrs["_FillValue"]] = np.nan
+        axes = [stored[axis].values[:2] for axis in stored.dims]
+        origin, step = zip(*((one, other - one) for one, other in axes), strict=True)
+        return cls(stored.values, value, origin, step)
+
+    def at(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+        """Return the attribute at places (n,), bilinearly between the centres of cells."""
+        rows, columns = self.stored.shape
+        row = ((latitude - self.origin[0]) / self.step[0]).clip(0, rows - 1)
+        column = (longitude - self.origin[1]) / self.step[1]
+        first, west = np.minimum(row.astype(np.int64), rows - 2), np.floor(column)
+        beyond, east_share = row - first, column - west
+        west = west.astype(np.int64) % columns
+        east = (west + 1) % columns
+        one, next_one = (
+            self.value[self.stored[line, west]] * (1 - east_share)
+            + self.value[self.stored[line, east]] * east_share
+            for line in (first, first + 1)
+        )
+        return one * (1 - beyond) + next_one * beyond
+
+
+@cache
+def layer(name: str) -> Layer:
+    """Return an attribute, read once."""
+    return Layer.read(name)
