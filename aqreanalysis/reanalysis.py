@@ -375,7 +375,7 @@ def _product(
         field[f"{variable}_uncertainty"].attrs |= stated
     if drawn:
         patterns, series = _errors_to_draw(
-            observations, variable, lasting, drawn["draws_of"], drawn["draws_seed"]
+            asked, lasting, drawn["draws_of"], drawn["draws_seed"]
         )
         field = with_draws(
             field,
@@ -406,16 +406,19 @@ def _check_drawable(asked: _Asked) -> None:
 
 
 def _errors_to_draw(
-    observations: xr.Dataset,
-    variable: str,
-    lasting: Persistence | None,
-    draws_of: DrawsOf,
-    seed: int,
+    asked: _Asked, lasting: Persistence | None, draws_of: DrawsOf, seed: int
 ) -> tuple[KrigingPatterns, ErrorSeries]:
     """Return the patterns in space and the series in time of the errors of which draws are made."""
+    observations, variable = asked.observations, asked.variable
     if lasting is None:
         raise ValueError(NOT_DRAWABLE.format(variable))
-    patterns = KrigingPatterns.learned(observations, variable, draws_of)
+    patterns = KrigingPatterns.learned(
+        observations,
+        variable,
+        draws_of,
+        places=[] if isinstance(asked.place, Grid) else [asked.place],
+        unlike_km=tuple(asked.method.settings.get("geography_km", {}).values()),
+    )
     step, stream = step_hours(observations), list(POLLUTANTS).index(variable)
     return patterns, ErrorSeries(lasting.scores, step, PATTERNS, seed, stream)
 

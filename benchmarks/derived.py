@@ -31,6 +31,22 @@ EXTREMES = {
 }
 
 
+class Estimated(NamedTuple):
+    """A method's estimates at the hidden stations, and what it learned of its errors.
+
+    Attributes
+    ----------
+    field : Dataset
+    lasting : Persistence
+    unlike_km : tuple of float
+        How far one unit of each coordinate of a place sets it apart.
+    """
+
+    field: xr.Dataset
+    lasting: Persistence
+    unlike_km: tuple[float, ...]
+
+
 class Means(NamedTuple):
     """Means over days or months at hidden stations, (n,) each."""
 
@@ -62,8 +78,10 @@ def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
             estimates = dict(_estimates(split, unseen(PROTOCOLS[protocol])))
             for key, means in _of_split(split, estimates):
                 scored.setdefault(key, []).append(means)
-            for name, (field, learned) in estimates.items():
-                for quantity, errors, each in draws.of_split(split, field, learned.scores):
+            for name, (field, lasting, unlike_km) in estimates.items():
+                for quantity, errors, each in draws.of_split(
+                    split, field, lasting.scores, unlike_km
+                ):
                     drawn.setdefault((quantity, name, errors), []).append(each)
         rows += [
             [f"`{protocol}`, {period}", name, errors, *_row(folds)]
@@ -76,32 +94,32 @@ def table(folder: Path, protocols: Iterable[str] = DEFAULT) -> str:
     return f"{markdown(rows)}\n\n{markdown(of_draws)}"
 
 
-def _estimates(
-    split: Split, weights: Learned
-) -> Iterator[tuple[str, tuple[xr.Dataset, Persistence]]]:
-    """Yield each method's estimates at the hidden stations, and how its errors last."""
+def _estimates(split: Split, weights: Learned) -> Iterator[tuple[str, Estimated]]:
+    """Yield each method's estimates."""
     methods: dict[str, Method] = {
         "learned covariance": learned_covariance(weights),
         "kriging": OrdinaryKriging(),
     }
     for name, method in methods.items():
         fit(method, split.training, split.variable, None)
-        learned = persistence(method, split.training)
-        assert learned is not None
-        yield name, (predict(method, split.known, split.hidden).compute(), learned)
+        lasting = persistence(method, split.training)
+        assert lasting is not None
+        field = predict(method, split.known, split.hidden).compute()
+        unlike_km = tuple(method.settings.get("geography_km", {}).values())
+        yield name, Estimated(field, lasting, unlike_km)
 
 
 def _of_split(
-    split: Split, estimates: Mapping[str, tuple[xr.Dataset, Persistence]]
+    split: Split, estimates: Mapping[str, Estimated]
 ) -> Iterator[tuple[tuple[str, str, str], Means]]:
     """Yield means with their truth, by period, method and errors."""
     variable = split.variable
     hours = split.observations[variable].isel({STATION: split.fold.hidden})
     truth = hours.transpose(STATION, TIME).copy(data=split.truth).to_dataset()
     true_means = {period: aggregate(truth, period) for period in PERIODS}
-    for name, (estimate, learned) in estimates.items():
-        field = estimate.where(truth[variable].notnull())
-        for errors, correlation in {"correlated": learned.errors, **EXTREMES}.items():
+    for name, estimate in estimates.items():
+        field = estimate.field.where(truth[variable].notnull())
+        for errors, correlation in {"correlated": estimate.lasting.errors, **EXTREMES}.items():
             field[f"{variable}_uncertainty"].attrs |= correlation.attributes()
             for period, true in true_means.items():
                 yield (period, name, errors), _paired(true, aggregate(field, period), variable)

@@ -1,6 +1,6 @@
 """What draws say of daily and monthly means, maxima and counts at hidden stations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,39 +60,49 @@ class _OfStations:
 
 
 def of_split(
-    split: Split, field: xr.Dataset, learned: ErrorCorrelation
+    split: Split, field: xr.Dataset, learned: ErrorCorrelation, unlike_km: Sequence[float]
 ) -> Iterator[tuple[str, str, Drawn]]:
     """Yield quantities with the errors that they are drawn with, and their truth and draws."""
     variable, hidden = split.variable, StationNetwork.from_dataset(split.hidden)
     independent, lasting = ErrorCorrelation((0.0,), (1.0,)), ErrorCorrelation((1e9,), (1.0,))
     cases: dict[str, tuple[ErrorPatterns, ErrorCorrelation, int]] = {
         "draws": (
-            KrigingPatterns.learned(split.known, variable, "measurements"),
+            KrigingPatterns.learned(
+                split.known,
+                variable,
+                "measurements",
+                places=[split.hidden],
+                unlike_km=unlike_km,
+            ),
             learned,
             PATTERNS,
         ),
         "independent": (_OfStations(hidden, as_one=False), independent, hidden.size),
         "as one": (_OfStations(hidden, as_one=True), lasting, hidden.size),
     }
+    scored = np.flatnonzero(split.fold.scored)
+    hours = slice(int(scored[0]), int(scored[-1]) + 1)
     for errors, (patterns, correlation, count) in cases.items():
         series = ErrorSeries(correlation, step_hours(split.observations), count, seed=0)
         made = with_draws(
-            field.chunk({TIME: 1024}),
+            field.isel({TIME: hours}).chunk({TIME: 1024}),
             split.hidden,
             variable,
             DRAWS,
             patterns=patterns,
             series=series,
+            first=hours.start,
         )
         drawn = made[draws_name(variable)].transpose(DRAW, STATION, TIME).values
-        for quantity, each in _quantities(split, drawn):
+        for quantity, each in _quantities(split, drawn, hours):
             yield quantity, errors, each
 
 
-def _quantities(split: Split, drawn: np.ndarray) -> Iterator[tuple[str, Drawn]]:
-    """Yield the truth and the draws of each quantity, of draws (draw, station, time)."""
-    present = np.isfinite(split.truth) & np.isfinite(drawn[0])
-    every = np.where(present, np.concatenate([split.truth[None], drawn]), np.nan)
+def _quantities(split: Split, drawn: np.ndarray, hours: slice) -> Iterator[tuple[str, Drawn]]:
+    """Yield the truth and the draws of each quantity, of draws (draw, station, time) of hours."""
+    truth = split.truth[:, hours]
+    present = np.isfinite(truth) & np.isfinite(drawn[0])
+    every = np.where(present, np.concatenate([truth[None], drawn]), np.nan)
     names = StationNetwork.from_dataset(split.hidden).identifiers
     yield "hour", _drawn(every[:, present], names[np.nonzero(present)[0]])
     series = xr.Dataset(
@@ -103,7 +113,7 @@ def _quantities(split: Split, drawn: np.ndarray) -> Iterator[tuple[str, Drawn]]:
                 {"units": "ug m-3"},
             )
         },
-        coords={TIME: split.observations[TIME]},
+        coords={TIME: split.observations[TIME][hours]},
     )
     asked: list[tuple[Period, str, float | None]] = [
         ("day", "mean", None),
@@ -119,7 +129,8 @@ def _quantities(split: Split, drawn: np.ndarray) -> Iterator[tuple[str, Drawn]]:
         yield f"{period}, {name}", _drawn(values, np.repeat(names, layer.sizes[TIME]))
     enough = present.sum(axis=0) >= STATIONS_OF_AN_HOUR * len(present)
     means = np.nanmean(every[:, :, enough], axis=1)
-    yield "hour, mean of stations", _drawn(means, np.flatnonzero(enough) // WEEK)
+    weeks = (hours.start + np.flatnonzero(enough)) // WEEK
+    yield "hour, mean of stations", _drawn(means, weeks)
     for limit in ALL_LIMITS:
         total = (every[:, present] > limit).sum(axis=1, keepdims=True).astype(float)
         if total[0, 0] >= FEWEST_HOURS:

@@ -10,9 +10,11 @@ from test_reanalysis import fitted, observations
 import aqreanalysis as aqr
 from aqreanalysis.derived import aggregate, air_quality_index
 from aqreanalysis.fields.draws import WINDOW, ErrorSeries
+from aqreanalysis.geography.likeness import Coordinates, Unlikeness
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.kriging.error_patterns import KrigingPatterns
 from aqreanalysis.methods.kriging.variogram import MODELS, Variogram
+from aqreanalysis.methods.kriging.waves import Waves
 from aqreanalysis.network import StationNetwork, great_circle_km
 from aqreanalysis.predictive import ErrorCorrelation, RootNormal
 from aqreanalysis.product import open_product, write_netcdf, write_zarr
@@ -72,19 +74,41 @@ def test_draws_have_the_mean_and_the_spread_of_the_product(obs, kriging):
         np.testing.assert_allclose(below, probability, atol=0.1)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_waves_have_the_variogram(model):
+#: Around the Alps, where valleys and ridges are far from each other for what they are.
+UNLIKE = Unlikeness(Coordinates(np.empty(0, complex), np.empty(0)), (80.0, 40.0, 10.0, 60.0, 40.0))
+#: Of another pollutant, whose waves are shared.
+OTHER = Variogram("exponential", 1.0, 250.0, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("model", "unlike", "chosen_by"),
+    [
+        *((model, Unlikeness(), None) for model in MODELS),
+        ("exponential", UNLIKE, None),
+        ("exponential", UNLIKE, OTHER),
+        ("matern32", UNLIKE, OTHER),
+    ],
+)
+def test_waves_have_the_variogram(model, unlike, chosen_by):
     variogram = Variogram(model, 4.0, 150.0, 0.5)
     rng = np.random.default_rng(0)
-    longitude, latitude = rng.uniform(5, 15, 400), rng.uniform(45, 55, 400)
-    patterns = KrigingPatterns(StationNetwork(longitude[:60], latitude[:60]), variogram)
-    waves = patterns.waves(longitude, latitude)
-    apart = great_circle_km(longitude[:, None], latitude[:, None], longitude, latitude)
+    longitude, latitude = rng.uniform(5, 15, 300), rng.uniform(45, 55, 300)
+    stations = StationNetwork(longitude[:60], latitude[:60])
+    shared = chosen_by and Waves(chosen_by, stations.spacing_km, len(unlike.length_km))
+    patterns = KrigingPatterns(stations, variogram, unlike=unlike, shared=shared)
+    waves = patterns.of_field(longitude, latitude)
+    apart = unlike.stretched_km(StationNetwork(longitude, latitude))
     semivariance = ((waves[:, None] - waves) ** 2).sum(axis=-1) / 2 + variogram.nugget
     for low, high in ((2, 20), (20, 50), (50, 100), (100, 200), (200, 400)):
         pairs = (apart > low) & (apart < high)
-        expected = variogram(apart[pairs]).mean()
-        assert semivariance[pairs].mean() == pytest.approx(expected, rel=0.1)
+        if pairs.sum() > 20:
+            expected = variogram(apart[pairs]).mean()
+            assert semivariance[pairs].mean() == pytest.approx(expected, rel=0.1)
+
+
+def test_a_spherical_variogram_is_not_one_of_more_dimensions():
+    with pytest.raises(ValueError, match="take 'exponential' or 'matern32'"):
+        Waves(Variogram("spherical", 4.0, 150.0, 0.5), 20.0, dimensions=1)
 
 
 def test_draws_are_coherent_in_space_as_errors_of_kriging_are(product, obs):

@@ -116,6 +116,43 @@ class Coordinates:
         return normalize_token((type(self).__name__, self.position, self.altitude))
 
 
+@dataclass(frozen=True, eq=False)
+class Unlikeness:
+    """How far places are apart by their coordinates, in km; not at all without any.
+
+    Parameters
+    ----------
+    coordinates : Coordinates, optional
+    length_km : tuple of float
+        Length of one unit of each.
+
+    Examples
+    --------
+    >>> Unlikeness()(np.array([11.6, 11.0]), np.array([48.1, 47.4])).shape
+    (2, 0)
+    """
+
+    coordinates: Coordinates | None = None
+    length_km: tuple[float, ...] = ()
+
+    def __call__(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+        """Return the coordinates (n, k) of places, km."""
+        if self.coordinates is None or not self.length_km:
+            return np.zeros((np.size(longitude), 0))
+        return self.coordinates(longitude, latitude) * self.length_km
+
+    def stretched_km(self, network: StationNetwork) -> np.ndarray:
+        """Return distances between all stations in kilometres and coordinates, (n, n) km."""
+        place = self(network.longitude, network.latitude)
+        apart = np.linalg.norm(place[:, None] - place, axis=2)
+        distance: np.ndarray = np.hypot(network.distance_matrix_km(), apart)
+        return distance
+
+
+#: Places are apart by their distance alone.
+ALIKE = Unlikeness()
+
+
 def _position(longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
     """Return positions as one number each."""
     return longitude + 1j * latitude

@@ -5,15 +5,14 @@ of it, each with its noise n, by the weights w of ordinary kriging:
 
 .. math:: e(x) = Z(x) - \sum_j w_j(x) (Z(x_j) + n_j).
 
-Z is a sum of waves whose lengths and directions follow the spectrum of the variogram (spectral
-simulation: Chiles & Delfiner 2012, Geostatistics, section 7.5), in the three dimensions around the
-sphere, in which distances are chords. They are plane waves, but for a gentle bend of their crests.
-What the stations leave of each wave is a pattern of the error, and so is what they add by their
-noise. The product of the patterns of two places is the covariance of their errors. Errors of other
-methods are taken to go together as those of kriging do; at stations left out, those of the neural
-method do.
+Z is a sum of waves (`aqreanalysis.methods.kriging.waves`). What the stations leave of each is a
+pattern of the error, and so is what they add by their noise. The product of the patterns of two
+places is the covariance of their errors. Errors of other methods are taken to go together as those
+of kriging do, of distances as the method has them; at stations left out, those of the neural method
+do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -22,30 +21,21 @@ import numpy as np
 import xarray as xr
 
 from aqreanalysis.fields.draws import DrawsOf
-from aqreanalysis.methods.kriging.ordinary_field import covariance_among
+from aqreanalysis.geography.likeness import ALIKE, Coordinates, Unlikeness
 from aqreanalysis.methods.kriging.solver import weights_of_sets
-from aqreanalysis.methods.kriging.variogram import Variogram, VariogramModel, fit_variogram
+from aqreanalysis.methods.kriging.variogram import Variogram, fit_variogram
+from aqreanalysis.methods.kriging.waves import GOLDEN, SHORTEST_KM, WAVES, Waves, waves
 from aqreanalysis.methods.series import StationSeries, weight_matrix
-from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork, unit_vectors
+from aqreanalysis.network import StationNetwork
 
-#: Waves of the field and of a monitor's noise, and patterns of the noise of all stations.
-WAVES, OWN_WAVES, NOISE = 160, 64, 64
+#: Waves of a monitor's noise, and patterns of the noise of all stations.
+OWN_WAVES, NOISE = 64, 64
 #: Patterns of an error, those of a monitor's noise included.
 PATTERNS = 2 * (WAVES + OWN_WAVES) + NOISE
 #: Nearest stations whose measurements count at a place.
 NEIGHBOURS = 24
 #: Stations count that report at least this often, compared with the median station.
 REPORTING = 0.5
-#: Length over 2 pi of the shortest wave of the field, and the longest of a monitor's noise, km:
-#: places closer than this are one.
-SHORTEST_KM = 0.5
-#: Angle by which the crests of a wave bend, radians, and over how many of its lengths: a crest that
-#: is straight shows as a streak across a whole map.
-BEND, BENDS_OVER = 0.3, 4.0
-#: Multiples of the golden section fill an interval evenly, however many there are.
-GOLDEN = (np.sqrt(5) - 1) / 2
-#: Numbers of waves from which some are chosen.
-SPECTRUM = 20_001
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +47,13 @@ class KrigingPatterns:
     network : StationNetwork
         Stations that report.
     variogram : Variogram
-        Of the square roots.
+        Of the square roots, and of the distance that `unlike` stretches.
     of : {"measurements", "air"}
         Whether a new monitor's noise is part of the error.
+    unlike : Unlikeness
+        How far places are apart for what they are.
+    shared : Waves, optional
+        Of another pollutant, with whose errors these are to go together.
 
     Examples
     --------
@@ -76,19 +70,47 @@ class KrigingPatterns:
     network: StationNetwork
     variogram: Variogram
     of: DrawsOf = "measurements"
+    unlike: Unlikeness = ALIKE
+    shared: Waves | None = None
 
     @classmethod
-    def learned(cls, observations: xr.Dataset, variable: str, of: DrawsOf) -> Self:
-        """Return the patterns of observations, whatever the hours that are estimated."""
+    def learned(
+        cls,
+        observations: xr.Dataset,
+        variable: str,
+        of: DrawsOf,
+        *,
+        places: Sequence[xr.Dataset] = (),
+        unlike_km: Sequence[float] = (),
+        waves: Waves | None = None,
+    ) -> Self:
+        """Return the patterns of observations, whatever the hours that are estimated.
+
+        Parameters
+        ----------
+        observations : Dataset
+        variable : str
+        of : {"measurements", "air"}
+        places : sequence of Dataset
+            Others whose own altitudes count.
+        unlike_km : sequence of float
+            How far one unit of each coordinate sets places apart, as the method has learned; none
+            where distance alone does.
+        waves : Waves, optional
+            Of another pollutant, with whose errors these are to go together.
+        """
         series = StationSeries.from_dataset(observations, variable)
         network, learned = series.network, series.to_learn_from("sqrt")
-        variogram = fit_variogram(learned.values, learned.network.distance_matrix_km())
+        unlike = ALIKE
+        if unlike_km:
+            unlike = Unlikeness(Coordinates.of([observations, *places]), tuple(unlike_km))
+        variogram = fit_variogram(learned.values, unlike.stretched_km(learned.network))
         often = np.isfinite(series.values).sum(axis=1)
         rows = np.flatnonzero(often >= REPORTING * np.median(often))
         reporting = StationNetwork(
             network.longitude[rows], network.latitude[rows], identifiers=network.identifiers[rows]
         )
-        return cls(reporting, variogram, of)
+        return cls(reporting, variogram, of, unlike, waves)
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return unit vectors (n, pattern) float32, and what share of the spread is drawn, (n,)."""
@@ -107,6 +129,8 @@ class KrigingPatterns:
         order = np.argsort(near.index, axis=1, kind="stable")
         station = np.take_along_axis(near.index, order, axis=1)
         distance_km = np.take_along_axis(near.distance_km, order, axis=1)
+        apart_km = self._places[station] - self.unlike(longitude, latitude)[:, None]
+        distance_km = np.hypot(distance_km, np.linalg.norm(apart_km, axis=2))
         weight, _ = weights_of_sets(
             station,
             np.ones(station.shape, bool),
@@ -117,80 +141,41 @@ class KrigingPatterns:
         weights = weight_matrix(station, weight, self.network.size)
         known, noise = self._at_stations
         return np.concatenate(
-            [self.waves(longitude, latitude) - weights @ known, weights @ noise], axis=1
+            [self.of_field(longitude, latitude) - weights @ known, weights @ noise], axis=1
         )
 
-    def waves(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+    def of_field(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
         """Return the waves of the field, (n, 2 waves); their products are its covariance."""
-        number, amplitude = _spectrum(self.variogram, self.network.spacing_km)
-        return _waves(longitude, latitude, number, amplitude)
+        place = self.unlike(longitude, latitude)
+        return self.waves(longitude, latitude, self.waves.amplitude(self.variogram), place)
 
     def _of_monitor(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
         """Return waves so short that those of two places have nothing in common."""
         number = (2 + GOLDEN * np.arange(OWN_WAVES)) / SHORTEST_KM
         amplitude = np.full(OWN_WAVES, np.sqrt(self.variogram.noise / OWN_WAVES))
-        return _waves(longitude, latitude, number, amplitude)
+        return waves(longitude, latitude, number, amplitude)
+
+    @cached_property
+    def waves(self) -> Waves:
+        """The waves of which the field is a sum."""
+        dimensions = len(self.unlike.length_km)
+        return self.shared or Waves(self.variogram, self.network.spacing_km, dimensions)
 
     @cached_property
     def _among(self) -> np.ndarray:
         """The covariance among the measurements of all stations."""
-        return covariance_among(self.network, self.variogram)
+        noise = self.variogram.noise * np.eye(self.network.size)
+        among: np.ndarray = self.variogram.covariance(self.unlike.stretched_km(self.network))
+        return among + noise
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """Where the stations are in the dimensions of what they are, (n, k) km."""
+        return self.unlike(self.network.longitude, self.network.latitude)
 
     @cached_property
     def _at_stations(self) -> tuple[np.ndarray, np.ndarray]:
         """The waves at the stations, and the patterns of their noise."""
         noise = np.random.default_rng(0).standard_normal((self.network.size, NOISE))
         noise *= np.sqrt(self.variogram.noise) / np.linalg.norm(noise, axis=1, keepdims=True)
-        return self.waves(self.network.longitude, self.network.latitude), noise
-
-
-def _waves(
-    longitude: np.ndarray, latitude: np.ndarray, number: np.ndarray, amplitude: np.ndarray
-) -> np.ndarray:
-    """Return cosines and sines of waves at places, (n, 2 waves).
-
-    ``number`` is in radians per km; their directions are spread evenly over the sphere, and bend.
-    """
-    wave = np.arange(number.size)
-    # Neighbours in number are not neighbours in direction.
-    up = 1 - (2 * np.argsort(GOLDEN * wave % 1) + 1) / number.size
-    around, level = 2 * np.pi * GOLDEN * wave, np.sqrt(1 - up**2)
-    direction = np.stack([level * np.cos(around), level * np.sin(around), up])
-    side = np.cross(direction, np.roll(direction, number.size // 3, axis=1), axis=0)
-    side /= np.linalg.norm(side, axis=0)
-    places = EARTH_RADIUS_KM * unit_vectors(longitude, latitude)
-    number = number / np.sqrt(1 + BEND**2)  # what bends is shorter across
-    phase = places @ (direction * number)
-    for across, start in ((side, GOLDEN), (np.cross(direction, side, axis=0), GOLDEN**2)):
-        turn = places @ (across * number / BENDS_OVER) + 2 * np.pi * start * wave
-        phase += BEND * BENDS_OVER * np.sin(turn)
-    return np.concatenate([amplitude * np.cos(phase), amplitude * np.sin(phase)], axis=1)
-
-
-def _spectrum(variogram: Variogram, spacing_km: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of waves, radians per km, and amplitudes that make up the variogram.
-
-    Half of them are as frequent as their variance says. The others are spread over the lengths
-    from the range down to a tenth of the spacing of the stations: errors consist of these, and
-    the shortest are many, so that none shows by itself.
-    """
-    reach = variogram.range_km
-    number = np.geomspace(1e-3 / reach, max(1e3 / reach, 1 / SHORTEST_KM), SPECTRUM)
-    share = _density(variogram.model, number * reach)
-    share /= share.sum()
-    important = (number > 0.5 / reach) & (number < 60 / spacing_km)
-    chosen = share / 2
-    if important.any():
-        chosen = chosen + important / important.sum() / 2
-    edges = np.cumsum(chosen) / chosen.sum()
-    row = np.searchsorted(edges, (np.arange(WAVES) + 0.5) / WAVES)
-    weight = share[row] / chosen[row]
-    return number[row], np.sqrt(variogram.partial_sill * weight / weight.sum())
-
-
-def _density(model: VariogramModel, x: np.ndarray) -> np.ndarray:
-    """Return the variance of waves per logarithm of their number times the range, in 3-D."""
-    if model == "spherical":
-        half = x / 2
-        return x**3 * ((np.sin(half) - half * np.cos(half)) / half**3) ** 2
-    return x**3 / (1 + x**2) ** (3 if model == "matern32" else 2)
+        return self.of_field(self.network.longitude, self.network.latitude), noise
