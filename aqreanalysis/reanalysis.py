@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME, counted, pollutant
-from aqreanalysis.fields.draws import DrawsOf, ErrorSeries, check_draws, with_draws
+from aqreanalysis.conventions import STATION, TIME, counted, draws_name, pollutant
+from aqreanalysis.fields.draws import DrawsOf, check_draws, with_draws
 from aqreanalysis.fields.memory import Request, fitted_blocks, workers
 from aqreanalysis.foreign.background import Background, BackgroundField
 from aqreanalysis.foreign.files import Source
@@ -20,7 +20,8 @@ from aqreanalysis.geography import Attributes, Geography, attributes, learned_na
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.memory import memory_bytes
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
-from aqreanalysis.methods.kriging.error_patterns import PATTERNS, KrigingPatterns
+from aqreanalysis.methods.joint_errors import ERROR_CORRELATION, DrawnErrors, errors_to_draw
+from aqreanalysis.methods.kriging.error_patterns import PATTERNS
 from aqreanalysis.methods.persistence import Persistence, can_tell, persistence
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
@@ -87,7 +88,8 @@ def reanalyse(
         ``(station, time)``.
     variable : str or sequence of str, optional
         Pollutant; by default pm25 if observed, else the only one. Of several, each is estimated
-        from its own stations, on one grid, into one product; draws of one tell nothing of another.
+        from its own stations, on one grid, into one product. Draws go together as errors at
+        stations left out do; those of the first are what they are without the others.
     grid : Grid, float or tuple of float, optional
         A grid, or the size of a cell in degrees or in the units of ``crs``, or its height and
         width: ``(0.5, 0.625)``. By default a quarter of the stations' spacing.
@@ -213,11 +215,12 @@ def reanalyse(
         "metadata": metadata,
     }
     drawn = {"draws": int(draws), "draws_of": draws_of, "draws_seed": seed} if draws else {}
-    products = {}
+    products, errors = {}, list[DrawnErrors]()
     for number, one in enumerate(asked, start=1):
         if len(asked) > 1:
             logger.info("%s, pollutant %d of %d", one.variable, number, len(asked))
-        products[one.variable] = _product(one, drawn, **options)
+        products[one.variable], of_draws = _product(one, drawn, errors, **options)
+        errors += [of_draws] if of_draws else []
     return target.clipped(joined_products(products))
 
 
@@ -346,14 +349,18 @@ def _network(used: Mapping[str, xr.Dataset]) -> StationNetwork:
 def _product(
     asked: _Asked,
     drawn: dict[str, Any],
+    before: Sequence[DrawnErrors],
     *,
     chunks: Mapping[str, int],
     statistic: Statistic,
     quantiles: Sequence[float],
     creator: str | None,
     metadata: Mapping[str, Any],
-) -> xr.Dataset:
-    """Return the product of one pollutant, after fitting its method if need be."""
+) -> tuple[xr.Dataset, DrawnErrors | None]:
+    """Return the product of one pollutant, after fitting its method if need be.
+
+    And the errors of which its draws are made, which go together with those ``before``.
+    """
     estimator, observations, variable = asked.method, asked.observations, asked.variable
     background, place, hours = asked.known.background, asked.place, asked.hours
     if not asked.fitted:
@@ -368,25 +375,26 @@ def _product(
         statistic=statistic,
         quantiles=quantiles,
     )
-    lasting = None
+    lasting, errors = None, None
     if drawn or (hours.stop - hours.start) * step_hours(observations) >= MEANS_HOURS:
         lasting = persistence(estimator, observations, background)
         stated = lasting.errors.attributes() if lasting else {}
         field[f"{variable}_uncertainty"].attrs |= stated
     if drawn:
-        patterns, series = _errors_to_draw(
-            asked, lasting, drawn["draws_of"], drawn["draws_seed"]
-        )
+        errors = _errors_to_draw(asked, lasting, drawn, before)
         field = with_draws(
             field,
             place,
             variable,
             drawn["draws"],
-            patterns=patterns,
-            series=series,
+            patterns=errors.patterns,
+            series=errors.series,
             first=hours.start,
         )
-    return build_product(
+        if errors.correlation:
+            drawn = drawn | {ERROR_CORRELATION: errors.correlation}
+            field[draws_name(variable)].attrs[ERROR_CORRELATION] = errors.stated
+    product = build_product(
         field,
         variable=variable,
         grid=place if isinstance(place, Grid) else None,
@@ -397,6 +405,7 @@ def _product(
         creator=creator,
         metadata=metadata,
     )
+    return product, errors
 
 
 def _check_drawable(asked: _Asked) -> None:
@@ -406,21 +415,24 @@ def _check_drawable(asked: _Asked) -> None:
 
 
 def _errors_to_draw(
-    asked: _Asked, lasting: Persistence | None, draws_of: DrawsOf, seed: int
-) -> tuple[KrigingPatterns, ErrorSeries]:
-    """Return the patterns in space and the series in time of the errors of which draws are made."""
-    observations, variable = asked.observations, asked.variable
+    asked: _Asked,
+    lasting: Persistence | None,
+    drawn: dict[str, Any],
+    before: Sequence[DrawnErrors],
+) -> DrawnErrors:
+    """Return the errors of which draws of a pollutant are made."""
     if lasting is None:
-        raise ValueError(NOT_DRAWABLE.format(variable))
-    patterns = KrigingPatterns.learned(
-        observations,
-        variable,
-        draws_of,
+        raise ValueError(NOT_DRAWABLE.format(asked.variable))
+    return errors_to_draw(
+        asked.observations,
+        asked.variable,
+        lasting,
+        drawn["draws_of"],
+        seed=drawn["draws_seed"],
+        before=before,
         places=[] if isinstance(asked.place, Grid) else [asked.place],
         unlike_km=tuple(asked.method.settings.get("geography_km", {}).values()),
     )
-    step, stream = step_hours(observations), list(POLLUTANTS).index(variable)
-    return patterns, ErrorSeries(lasting.scores, step, PATTERNS, seed, stream)
 
 
 def _warn_of_implausible(observations: xr.Dataset, variable: str) -> None:

@@ -9,7 +9,15 @@ import xarray as xr
 
 import aqreanalysis as aqr
 from aqreanalysis.conventions import UnknownPollutantError
+from aqreanalysis.methods.joint_errors import (
+    MOST_SHARED,
+    _factors,
+    errors_to_draw,
+    score_correlation,
+)
+from aqreanalysis.methods.persistence import TIME_SCALES_H, Persistence
 from aqreanalysis.observations import ObservationError
+from aqreanalysis.predictive import ErrorCorrelation
 from aqreanalysis.verification import match_product
 
 NAMES = ["pm25", "no2"]
@@ -40,18 +48,74 @@ def test_each_pollutant_is_what_it_is_alone_on_the_same_grid(obs, both):
         ).compute()
         for layer in alone.data_vars:
             joined = layer if layer.startswith(name) else f"{name}_distance"
+            if layer == "no2_draws":  # which go together with those before
+                continue
             np.testing.assert_allclose(both[joined], alone[layer], rtol=1e-5, err_msg=joined)
         assert alone.lat.equals(both.lat)
         assert alone.lon.equals(both.lon)
     assert float((both.no2_distance - both.pm25_distance).max()) > 1  # fewer stations
 
 
-def test_draws_of_one_pollutant_tell_nothing_of_another(both):
-    errors = [
-        (both[f"{name}_draws"] - both[f"{name}_draws"].mean("draw")).values.ravel()
-        for name in NAMES
+def test_draws_of_two_pollutants_go_together_as_errors_at_stations_left_out():
+    """Errors of synthetic PM10 that are .8 those of PM2.5, and else its own."""
+    obs = aqr.synthetic_network(hours=96, seed=0).observations
+    rng = np.random.default_rng(0)
+    axes = {"station": obs.station.values, "time": obs.time.values}
+    first, own = rng.normal(size=(2, obs.sizes["station"], 96))
+    scores = [xr.DataArray(each, axes) for each in (first, 0.8 * first + 0.6 * own)]
+    lasting = [
+        Persistence(each, each, scored)
+        for each, scored in zip(
+            (
+                ErrorCorrelation(TIME_SCALES_H, (0, 0, 0.7, 0, 0.1, 0, 0, 0, 0, 0.2)),
+                ErrorCorrelation(TIME_SCALES_H, (0, 0, 0.5, 0, 0.2, 0, 0, 0, 0, 0.3)),
+            ),
+            scores,
+            strict=True,
+        )
     ]
-    assert abs(np.corrcoef(errors)[0, 1]) < 0.15
+    pm25 = errors_to_draw(obs, "pm25", lasting[0], "measurements", seed=0)
+    pm10 = errors_to_draw(obs, "pm10", lasting[1], "measurements", seed=0, before=[pm25])
+    assert pm10.correlation["pm25"] == pytest.approx(0.8, abs=0.02)
+    at = obs.longitude.values + 0.1, obs.latitude.values
+    drawn = [
+        np.stack([each.series(draw, slice(0, 96)) for draw in range(40)]) @ each.patterns(*at)[0].T
+        for each in (pm25, pm10)
+    ]
+    squares = [(each**2).mean() for each in drawn]
+    together = (drawn[0] * drawn[1]).mean() / np.sqrt(squares[0] * squares[1])
+    assert together == pytest.approx(0.8, abs=0.06)
+    part = pm10.series(3, slice(40, 90))  # the same in any blocks
+    np.testing.assert_array_equal(part, pm10.series(3, slice(0, 96))[40:90])
+    # What is drawn of PM10 lasts as it does alone.
+    lags = np.array([1.0, 3.0, 12.0, 24.0])
+    np.testing.assert_allclose(pm10.series.correlation(lags), lasting[1].scores(lags), atol=0.02)
+    of_lag = [(drawn[1][:, lag:] * drawn[1][:, :-lag]).mean() for lag in (1, 3, 12, 24)]
+    np.testing.assert_allclose(of_lag, lasting[1].scores(lags), atol=0.06)
+
+
+def test_a_product_says_how_draws_of_its_pollutants_go_together(both):
+    name, stated = both.no2_draws.attrs["error_correlation"].split()
+    assert name == "pm25"
+    assert -1 < float(stated) < 1
+    assert "error_correlation" not in both.pm25_draws.attrs
+    settings = json.loads(both.attrs["method_settings"])["no2"]
+    assert settings["error_correlation"]["pm25"] == pytest.approx(float(stated), abs=0.006)
+
+
+def test_correlations_that_do_not_fit_together_are_made_smaller():
+    factors = [(1.0,), (0.9, np.sqrt(1 - 0.81))]
+    row = np.array(_factors(factors, [0.9, -0.9]))  # of no positive definite matrix
+    assert row @ row == pytest.approx(1.0)
+    assert row[-1] ** 2 == pytest.approx(1 - MOST_SHARED)
+
+
+def test_scores_of_few_stations_do_not_prove_a_correlation():
+    axes = {"station": np.arange(3), "time": np.arange(100)}
+    lasting = np.array([[1.0], [-1.2], [0.3]]) + 0.01 * np.ones((3, 100))
+    one = xr.DataArray(lasting, axes)
+    assert score_correlation(one, one * [[0.1], [0.2], [-1.0]]) == 0.0
+    assert score_correlation(one, one.assign_coords(station=[7, 8, 9])) == 0.0
 
 
 def test_one_history_and_the_input_of_each(obs, both):

@@ -123,6 +123,44 @@ class ErrorSeries:
         return np.random.default_rng(key).standard_normal(shape, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class JointSeries:
+    """Sums of series that other sums have parts of, too, and so go together with.
+
+    Parameters
+    ----------
+    parts : tuple of ErrorSeries
+        Independent of each other.
+    factors : tuple of float
+        Of which the squares sum up to 1.
+    """
+
+    parts: tuple[ErrorSeries, ...]
+    factors: tuple[float, ...]
+
+    def __call__(self, draw: int, hours: slice) -> np.ndarray:
+        """Return the series of a draw at steps from the first hour on, (hours, count) float32."""
+        factors = np.array(self.factors, np.float32)
+        drawn: np.ndarray = np.tensordot(factors, [part(draw, hours) for part in self.parts], 1)
+        return drawn
+
+    @property
+    def seed(self) -> int:
+        """That of the parts."""
+        return self.parts[0].seed
+
+    @property
+    def correlation(self) -> ErrorCorrelation:
+        """How long the sum lasts."""
+        shares: dict[float, float] = {}
+        for factor, part in zip(self.factors, self.parts, strict=True):
+            own = part.correlation
+            for scale, share in zip(own.scales, own.shares, strict=True):
+                shares[scale] = shares.get(scale, 0.0) + factor**2 * share
+        scales = tuple(sorted(shares))
+        return ErrorCorrelation(scales, tuple(shares[scale] for scale in scales))
+
+
 def _next(state: np.ndarray, decay: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Return what follows a state of variance 1 that decays, of variance 1 as well."""
     fresh = np.sqrt(1 - decay**2)
@@ -136,7 +174,7 @@ class _Blocks:
 
     targets: Targets
     patterns: ErrorPatterns
-    series: ErrorSeries
+    series: ErrorSeries | JointSeries
     freedom: float
     draws: int
 
@@ -195,7 +233,7 @@ def with_draws(
     draws: int,
     *,
     patterns: ErrorPatterns,
-    series: ErrorSeries,
+    series: ErrorSeries | JointSeries,
     first: int = 0,
 ) -> xr.Dataset:
     """Return a field with draws of it, lazily: a dask block for each block of the field.
@@ -209,7 +247,8 @@ def with_draws(
     variable : str
     draws : int
         How many. Each is the same however many there are.
-    patterns, series : ErrorPatterns, ErrorSeries
+    patterns : ErrorPatterns
+    series : ErrorSeries or JointSeries
         Of the errors in space and in time.
     first : int
         Step of the field's first hour, counted as those of the series are.

@@ -43,10 +43,13 @@ class Persistence(NamedTuple):
         Of the normal scores of the measurements in their predictive distributions, by their
         absolute differences: most hours differ little from the next, and few much, so that by
         products series would jump too often, and their maxima be too high.
+    scored : DataArray
+        The normal scores, ``(station, time)``.
     """
 
     errors: ErrorCorrelation
     scores: ErrorCorrelation
+    scored: xr.DataArray
 
 
 def persistence(
@@ -90,7 +93,7 @@ def persistence(
     if network.colocated_groups().max() + 1 < 2 * PARTS:
         return None
     number = network.folds(PARTS, seed=0)
-    errors, scores = [], []
+    errors, scores, stations = [], [], []
     for part in range(PARTS):
         left_out = np.flatnonzero(number == part)[:STATIONS]
         hidden = observations.isel({STATION: left_out}).drop_vars(list(observations.data_vars))
@@ -102,6 +105,7 @@ def persistence(
         with np.errstate(divide="ignore", invalid="ignore"):
             errors.append((values[left_out] - estimate) / error)
         scores.append(law.scores(values[left_out]))
+        stations.append(network.identifiers[left_out])
     standardised, scored = np.concatenate(errors), np.concatenate(scores)
     unknown = ~np.isfinite(standardised)
     standardised[unknown] = scored[unknown] = np.nan
@@ -109,11 +113,14 @@ def persistence(
     lags, of_errors = _by_lag(standardised, step, _correlation)
     if lags.size < 2:
         return None
+    names = np.concatenate(stations)
+    axes = {STATION: names, TIME: observations[TIME].values}
     learned = Persistence(
-        _fitted(lags * step, of_errors),
-        _fitted(lags * step, _by_lag(scored, step, _correlation_of_differences)[1]),
+        fitted_correlation(lags * step, of_errors),
+        fitted_correlation(lags * step, _by_lag(scored, step, _correlation_of_differences)[1]),
+        xr.DataArray(scored, axes, (STATION, TIME)),
     )
-    logger.debug("errors of %s: %s", method.name, learned)
+    logger.debug("errors of %s: %s, scores %s", method.name, learned.errors, learned.scores)
     return learned
 
 
@@ -169,7 +176,7 @@ def _correlation_of_differences(errors: np.ndarray, lag: int) -> float:
     return float(1 - np.pi * difference**2 / 4)
 
 
-def _fitted(hours: np.ndarray, correlation: np.ndarray) -> ErrorCorrelation:
+def fitted_correlation(hours: np.ndarray, correlation: np.ndarray) -> ErrorCorrelation:
     """Return the sum of exponentials that is nearest to correlations, the near ones first."""
     scales = np.array([*SCALES, LASTING])
     weight = 1 / np.sqrt(hours)
