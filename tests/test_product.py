@@ -22,6 +22,7 @@ from product_cases import (
     make_product,
 )
 
+from aqreanalysis import synthetic_network
 from aqreanalysis.grid import Grid
 from aqreanalysis.observations import input_digest
 from aqreanalysis.product import (
@@ -284,6 +285,12 @@ def test_lost_provenance_is_said_in_file_and_log(caplog: pytest.LogCaptureFixtur
     restored = restore_metadata(make_product().drop_attrs(deep=False))
     assert "was lost" in restored.attrs["history"]
     assert "lost its provenance" in caplog.text
+
+
+def test_measurements_without_a_history_have_lost_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    measured = synthetic_network(hours=3, seed=0).observations.drop_attrs(deep=False)
+    assert "as they were given" in restore_metadata(measured).attrs["history"]
+    assert not caplog.text
 
 
 def test_one_hour_and_one_cell_can_be_written(tmp_path: Path) -> None:

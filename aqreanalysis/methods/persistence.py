@@ -16,8 +16,8 @@ from aqreanalysis.predictive import ErrorCorrelation, RootNormal, freedom_of
 
 logger = logging.getLogger(__name__)
 
-#: Parts of the network that are left out in turn, and stations of each, at most.
-PARTS, STATIONS = 5, 64
+#: Parts of the network that are left out in turn, and stations that tell enough.
+PARTS, STATIONS = 5, 300
 #: Steps of time that are looked at, at most, and pairs of errors without which a lag says nothing.
 STEPS, PAIRS = 8760, 200
 #: Time scales of errors, in hours, beside those that do not last and those that always do.
@@ -57,10 +57,10 @@ def persistence(
 ) -> Persistence | None:
     """Return how the errors of a fitted method, and their normal scores, are correlated over time.
 
-    A fifth of the places is left out at a time and estimated from the others. Their errors, each in
-    units of its standard error, are multiplied with those of later hours, about zero, so
-    that a lasting bias of a station counts; a sum of exponentials is fitted to the means. So it is
-    to what the differences of scores tell.
+    A fifth of the places is left out at a time and estimated from the others, until all were or
+    some three hundred. Their errors, each in units of its standard error, are multiplied with
+    those of later hours, about zero, so that a lasting bias of a station counts; a sum of
+    exponentials is fitted to the means. So it is to what the differences of scores tell.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def persistence(
         return None
     number = network.folds(PARTS, seed=0)
     errors, scores, stations = [], [], []
-    for part in range(PARTS):
+    for part in range(min(PARTS, -(-PARTS * STATIONS // number.size))):
         left_out = np.flatnonzero(number == part)[:STATIONS]
         hidden = observations.isel({STATION: left_out}).drop_vars(list(observations.data_vars))
         known = observations.isel({STATION: np.flatnonzero(number != part)})

@@ -315,10 +315,7 @@ def _ancillary(product: xr.Dataset, base: str) -> dict[str, str]:
 def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     """Return the attributes of the file; title, summary and keywords stay if stated."""
     names = [POLLUTANTS[str(n)].long_name for n in product.data_vars if n in POLLUTANTS]
-    types = {
-        product[n].attrs["coverage_content_type"] for n in product.data_vars if n in POLLUTANTS
-    }
-    measured = types == {MEASURED}
+    measured = _are_measurements(product)
     made = "measured at stations" if measured else "analysed from station measurements"
     if measured and any(f"{n}_origin" in product for n in product.data_vars):
         made += ", gaps filled"
@@ -342,10 +339,21 @@ def _global_attributes(product: xr.Dataset, layout: Layout) -> dict[str, Any]:
     return {**defaults, **stated, **fixed, **_extent(product, layout), **_coverage(product)}
 
 
+def _are_measurements(product: xr.Dataset) -> bool:
+    """Return whether its layers say that all pollutants were measured."""
+    pollutants = (product[name] for name in product.data_vars if name in POLLUTANTS)
+    return {layer.attrs["coverage_content_type"] for layer in pollutants} == {MEASURED}
+
+
 def _history(product: xr.Dataset) -> dict[str, str]:
-    """Return the history of the product, or a statement that it was lost."""
+    """Return the history of the product, or a statement that it was lost, or never stated."""
     if product.attrs.get("history"):
         return {"history": product.attrs["history"]}
+    if _are_measurements(product):
+        return {
+            "history": f"aqreanalysis {version('aqreanalysis')}: measurements as they were given, "
+            "with metadata by their names"
+        }
     _logger.warning("the product has lost its provenance: no attribute 'history' is left")
     return {
         "history": f"aqreanalysis {version('aqreanalysis')}: metadata rebuilt from names and "

@@ -75,7 +75,8 @@ def _candidates(
     """Yield numbers to be looked at: if they are usual codes, frequent, and a heap in noise."""
     numbers, counts = np.unique(series[~np.isnan(series)], return_counts=True)
     total = counts.sum()
-    is_usual = np.isin(numbers.astype(np.float32), usual)
+    as_usual = usual.searchsorted(rounded := numbers.astype(np.float32))
+    is_usual = usual[np.minimum(as_usual, usual.size - 1)] == rounded
     padded = np.pad(counts, 1)
     is_peak = counts >= np.maximum(_ANY[0], _ANY[1] * np.maximum(padded[:-2], padded[2:]))
     for at in np.flatnonzero((is_usual | is_peak) & (total - counts >= _FEWEST)).tolist():
