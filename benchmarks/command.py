@@ -142,8 +142,10 @@ def _parser() -> argparse.ArgumentParser:
     add_fuzz(commands)
     add_faults(commands)
     add_soak(commands)
-    picture = commands.add_parser("picture", help="one hour by the neural method and by kriging")
-    picture.add_argument("folder", type=Path, help="where the two PNGs are written")
+    picture = commands.add_parser(
+        "picture", help="an hour by two methods; mountains with what places are"
+    )
+    picture.add_argument("folder", type=Path, help="where the PNGs are written")
     picture.add_argument("--data", type=Path, help="folder of data, as above")
     picture.set_defaults(
         run=lambda options: print(*draw(data_folder(options.data), options.folder), sep="\n")
