@@ -41,7 +41,8 @@ def split_bands(value: Tensor, mask: Tensor, widths: Sequence[float]) -> Tensor:
     ----------
     value : (..., time)
     mask : (..., time)
-        1 where there is a value or an estimate of it, 0 where there is neither.
+        1 where there is a value or an estimate of it, 0 where there is neither; (1, time) if at
+        the same steps of all series.
     widths : sequence of float
         Standard deviations in steps, ascending.
 

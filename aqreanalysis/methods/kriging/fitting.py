@@ -309,7 +309,7 @@ def _some_of(series: Tensor, rows: np.ndarray, steps: Tensor) -> Tensor:
 def bands_of(value: Tensor, widths: tuple[float, ...]) -> Tensor:
     """Return the bands (station, time, band) of complete series, which stay as at their ends."""
     padded = torch.nn.functional.pad(value, (reach_of(widths),) * 2, mode="replicate")
-    return split_bands(padded, torch.ones_like(padded), widths)
+    return split_bands(padded, torch.ones_like(padded[:1]), widths)
 
 
 def departures(weight: Tensor, split: Tensor) -> Tensor:
