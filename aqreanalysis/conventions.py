@@ -8,6 +8,8 @@ import numpy as np
 
 STATION = "station"
 TIME = "time"
+#: Labels on stations: the kind of instrument, and what a station stands for and where.
+STATION_TYPES = ("sensor_type", "station_type", "area_type")
 #: When an outlook begins, and the hours from there; in a set of outlooks they are dimensions.
 REFERENCE, LEAD = "forecast_reference_time", "lead_time"
 #: Of fields that may all have been, each coherent in space and time.

@@ -19,6 +19,7 @@ from aqreanalysis.conventions import (
     CONCENTRATION_UNITS,
     POLLUTANTS,
     STATION,
+    STATION_TYPES,
     TIME,
     UnknownPollutantError,
     pollutant,
@@ -235,6 +236,7 @@ def faults_given_ranges(
         *_station_faults(dataset),
         *_position_faults(dataset),
         *_altitude_faults(dataset),
+        *_type_faults(dataset),
         *_time_faults(dataset),
         *_variable_faults(dataset, ranges, variable),
     ]
@@ -307,6 +309,21 @@ def _altitude_faults(dataset: xr.Dataset) -> Iterator[str]:
             f"the altitude must be in 'm'; its units are {units!r}. Convert it: of feet "
             "dataset.assign_coords(altitude=0.3048 * dataset.altitude)"
         )
+
+
+def _type_faults(dataset: xr.Dataset) -> Iterator[str]:
+    """Yield what is wrong with the types of stations, if there are any; "" is no fault."""
+    for name in STATION_TYPES:
+        if name not in dataset.variables:
+            continue
+        labels = dataset[name]
+        is_text = labels.dims == (STATION,) and all(isinstance(v, str) for v in labels.values)
+        if not is_text:
+            yield (
+                f"{name} must be text on 'station', '' where it is missing; found {labels.dtype} on "
+                f"{labels.dims}. Convert it with dataset.assign_coords({name}=...), or leave it "
+                f"out with dataset.drop_vars({name!r})"
+            )
 
 
 def _time_faults(dataset: xr.Dataset) -> Iterator[str]:

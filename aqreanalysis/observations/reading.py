@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import TIME
+from aqreanalysis.conventions import STATION_TYPES, TIME
 from aqreanalysis.observations.archive.opening import is_archive, open_archive
 from aqreanalysis.observations.checks.plausibility import sift
 from aqreanalysis.observations.journal import Journal, ObservationError
@@ -494,7 +494,7 @@ def _source(path_or_table: Any) -> tuple[list[Any], Journal]:
 def _station_frame(stations: Any, reading: Reading) -> pd.DataFrame:
     """Return the table of stations from a path or from memory."""
     if isinstance(stations, (xr.Dataset, xr.DataArray)):
-        names = ["station", "longitude", "latitude", "altitude", "name"]
+        names = ["station", "longitude", "latitude", "altitude", "name", *STATION_TYPES]
         return pd.DataFrame({n: stations[n].values for n in names if n in stations.coords})
     if not isinstance(stations, (pd.DataFrame, str, PathLike)):
         raise ObservationError(

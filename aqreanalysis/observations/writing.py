@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from aqreanalysis.atomic import atomic_file
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import POLLUTANTS, STATION, STATION_TYPES, TIME
 from aqreanalysis.observations.contract import DIMENSIONS, validate
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources.files import CSV_SUFFIXES, PARQUET_SUFFIXES, suffix_of
@@ -27,7 +27,7 @@ def long_table(dataset: xr.Dataset) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a station and hour, the missing ones too: station, time (UTC, with its zone),
-        longitude, latitude, altitude and name if known, and the variables. Units other than
+        longitude, latitude, altitude, name and types if known, and the variables. Units other than
         those of a pollutant are in brackets behind the name. Stamps that end their period
         have a further column ``time_label``.
 
@@ -43,7 +43,7 @@ def long_table(dataset: xr.Dataset) -> pd.DataFrame:
         "station": np.repeat(dataset[STATION].values.astype(str), hours),
         "time": times[np.tile(np.arange(hours), stations)],
     }
-    for name in ("longitude", "latitude", "altitude", "name"):
+    for name in ("longitude", "latitude", "altitude", "name", *STATION_TYPES):
         if name in dataset.coords:
             columns[name] = np.repeat(dataset[name].values, hours)
     if dataset[TIME].attrs.get("time_label") == "end":
@@ -125,7 +125,7 @@ def _points_writer(dataset: xr.Dataset) -> Callable[[Path], None]:
     validate(dataset)
     columns = {
         str(name): dataset[name].values
-        for name in (STATION, "name", "altitude")
+        for name in (STATION, "name", "altitude", *STATION_TYPES)
         if name in dataset.coords
     }
     for name, array in dataset.data_vars.items():

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import POLLUTANTS, STATION, STATION_TYPES, TIME
 from aqreanalysis.network import Neighbours, StationNetwork, unit_vectors
 from aqreanalysis.observations import step_hours, values_of
 from aqreanalysis.verification.errors import VerificationError
@@ -67,9 +67,9 @@ class Fold:
         return _reported(observations.isel({STATION: self.known}))
 
     def targets(self, observations: xr.Dataset) -> xr.Dataset:
-        """Return the hidden stations without any variable, with their altitude if it is stated."""
+        """Return the hidden stations without any variable, with the altitude and types they state."""
         hidden = observations.isel({STATION: self.hidden})
-        names = (STATION, "longitude", "latitude", "altitude")
+        names = (STATION, "longitude", "latitude", "altitude", *STATION_TYPES)
         return xr.Dataset(coords={n: hidden[n].variable for n in names if n in hidden.variables})
 
     def distance_km(self, observations: xr.Dataset) -> np.ndarray:

@@ -24,12 +24,18 @@ _METRES_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6371.0088 km
 
 @dataclass(frozen=True)
 class Positions:
-    """Positions (station,) in degrees on WGS84, longitude in [-180, 180); altitude in metres."""
+    """Positions (station,) in degrees on WGS84, longitude in [-180, 180); altitude in metres.
+
+    Beside them what stations are called, and of which types they are; "" where that is missing.
+    """
 
     longitude: Floats
     latitude: Floats
     altitude: Floats | None = None
     name: Names | None = None
+    sensor_type: Names | None = None
+    station_type: Names | None = None
+    area_type: Names | None = None
 
     def at(self, rows: Codes) -> "Positions":
         """Return the positions of some of the stations, or of all in another order."""

@@ -31,6 +31,9 @@ COORDINATE_ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
         )
     },
     "name": {"standard_name": "platform_name", "long_name": "station name"},
+    "sensor_type": {"long_name": "type of instrument"},
+    "station_type": {"long_name": "type of station"},
+    "area_type": {"long_name": "type of area around the station"},
 }
 
 

@@ -42,6 +42,11 @@ ROLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
                 stationlatitude latdd 纬度""",
             "altitude": """altitude alt elevation elev stationaltitude heightabovesealevel altitud
                 elevationm altitudem""",
+            "sensor_type": "sensortype instrumenttype",
+            "station_type": """stationtype airqualitystationtype stationclassification sitetype
+                environmenttype typeofstation""",
+            "area_type": """areatype airqualitystationarea areaclassification stationtypeofarea
+                typeofarea""",
             "units": """units unit unitsofmeasure unitofmeasure unitofmeasurement concunit
                 reportingunits unidad unidades unité unitédemesure unitedemesure
                 einheit eenheid""",

@@ -60,6 +60,8 @@ class Source:
         What a row that is used holds: ``"QC Code=0"``.
     file_name : str
         Pattern of the file's name; its named groups (station, parameter) are columns.
+    constants : mapping
+        From role to what all rows have, where there is no column of it.
     heading : mapping
         From role to the pattern of a line above the columns, whose group is the value.
     archive, files : str
@@ -124,6 +126,7 @@ class Source:
     good: str = ""
     valid: Sequence[str] = ()
     file_name: str = ""
+    constants: Mapping[str, str] = field(default_factory=dict)
     heading: Mapping[str, str] = field(default_factory=dict)
     archive: str = ""
     files: str = "*"

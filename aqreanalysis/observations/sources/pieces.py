@@ -399,7 +399,7 @@ def _constants(
     name: str, source: Source, block: Block, columns: Columns, reading: Reading
 ) -> dict[str, str]:
     """Return values common to all rows: of the caller, the lines above or the file's name."""
-    constants = source.in_file_name(name)
+    constants = {**source.constants, **source.in_file_name(name)}
     if source.is_plain:
         if "parameter" not in columns.roles and not columns.variables:
             variable = _variable_in(name)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from aqreanalysis.conventions import STATION_TYPES
 from aqreanalysis.observations.journal import ObservationError
 from aqreanalysis.observations.sources import files, opening, registry
 from aqreanalysis.observations.sources.columns import guess
@@ -22,6 +23,7 @@ _TEXT_ROLES = (
     "station",
     "monitor",
     "name",
+    *STATION_TYPES,
     "units",
     "parameter",
     "datum",

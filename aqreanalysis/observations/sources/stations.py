@@ -1,11 +1,12 @@
 """The stations of a table: their identifiers and positions, also from a table of their own."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from aqreanalysis.conventions import counted
+from aqreanalysis.conventions import STATION_TYPES, counted
 from aqreanalysis.observations.checks import Codes, Mask, Names
 from aqreanalysis.observations.checks.numbers import numbers
 from aqreanalysis.observations.checks.positions import (
@@ -18,6 +19,9 @@ from aqreanalysis.observations.journal import Describe, Journal, ObservationErro
 from aqreanalysis.observations.sources.columns import ROLES, guess
 from aqreanalysis.observations.sources.options import NOTHING, Reading
 from aqreanalysis.observations.variables import listed
+
+#: A station's area and type in one, as in the United Kingdom.
+_AREA_AND_STATION = re.compile(r"(?i)(rural|suburban|urban)\s+(background|traffic|industrial)")
 
 
 def identifier(value: object) -> str:
@@ -61,10 +65,10 @@ def positions_in_rows(
     describe: Describe,
     journal: Journal,
 ) -> Positions:
-    """Return the positions of stations from the rows of a table, with altitude and name if known.
+    """Return the positions of stations from the rows of a table, with what else is known of them.
 
-    ``roles`` maps longitude, latitude and, where the table has them, altitude, name and datum to
-    columns; ``station`` is the row's station as an index of ``identifiers``.
+    ``roles`` maps longitude, latitude and, where the table has them, altitude, name, types and
+    datum to columns; ``station`` is the row's station as an index of ``identifiers``.
     """
     degrees = [
         numbers(table[roles[role]], name=role, describe=describe, journal=journal)
@@ -82,7 +86,43 @@ def positions_in_rows(
         altitude = numbers(column, name="altitude", describe=describe, journal=journal)[first]
     if "name" in roles:
         name = table[roles["name"]].iloc[first].astype(str).to_numpy(dtype=str)
-    return Positions(positions.longitude, positions.latitude, altitude, name)
+    types = types_in_rows(table, roles, station, identifiers, journal=journal)
+    return Positions(positions.longitude, positions.latitude, altitude, name, **types)
+
+
+def types_in_rows(
+    table: pd.DataFrame,
+    roles: Mapping[str, str],
+    station: Codes,
+    identifiers: Names,
+    *,
+    journal: Journal,
+) -> dict[str, Names]:
+    """Return the types that stations state in the rows of a table, "" where they state none.
+
+    Of several types of a station the first counts. "Urban Background" is a background station in
+    an urban area, unless the table has a column of areas.
+    """
+    types: dict[str, Names] = {}
+    for role in (role for role in STATION_TYPES if role in roles):
+        codes, uniques = pd.factorize(table[roles[role]])
+        words = np.array([*map(identifier, uniques), ""], dtype=str)
+        first = first_rows(station, len(identifiers), where=words[codes] != "")
+        types[role] = np.where(first < 0, "", words[codes[first]])
+        other = (words[codes] != "") & (words[codes] != types[role][station])
+        if other.any():
+            several = np.unique(station[other])
+            journal.warn(
+                f"{counted(several.size, 'station')} with several values of {role}, of which the "
+                f"first counts; for example station {identifiers[several[0]]}"
+            )
+    if "station_type" in types and "area_type" not in types:
+        parts = [_AREA_AND_STATION.fullmatch(word) for word in types["station_type"].tolist()]
+        if any(parts):
+            pairs = zip(parts, types["station_type"].tolist(), strict=True)
+            types["station_type"] = np.array([m[2] if m else word for m, word in pairs], dtype=str)
+            types["area_type"] = np.array([m[1] if m else "" for m in parts], dtype=str)
+    return types
 
 
 def station_table(

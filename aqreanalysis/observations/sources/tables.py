@@ -31,6 +31,7 @@ from aqreanalysis.observations.sources.stations import (
     merged_stations,
     positions_in_rows,
     station_codes,
+    types_in_rows,
 )
 from aqreanalysis.observations.sources.values import Measurements, measured_values, no_column
 from aqreanalysis.observations.variables import listed
@@ -206,6 +207,13 @@ def _placed(
         positions, present = listed_positions(
             reading.stations, identifiers, reading=reading, journal=journal
         )
+        stated = types_in_rows(data.table, data.roles, station, identifiers, journal=journal)
+        own_types = {
+            role: words[present]
+            for role, words in stated.items()
+            if role not in positions.coordinates()
+        }
+        positions = replace(positions, **own_types)
     else:
         longitude, latitude = (
             numbers(data.table[role], name=role, describe=describe, journal=journal)

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
+from aqreanalysis.conventions import POLLUTANTS, STATION, STATION_TYPES, TIME
 from aqreanalysis.observations.checks import Names
 from aqreanalysis.observations.checks.axis import regular_axis
 from aqreanalysis.observations.checks.numbers import SENTINELS
@@ -150,8 +150,9 @@ def _renamed(
         if role in names:
             degrees = np.atleast_1d(dataset[names[role]].values).astype(np.float64)
             coordinates[role] = (STATION, np.broadcast_to(degrees, identifiers.shape).copy())
-    if "name" in dataset.variables and dataset["name"].dims == (dimension,):
-        coordinates["name"] = (STATION, _decoded(dataset["name"].values))
+    for name in ("name", *STATION_TYPES):
+        if name in dataset.variables and dataset[name].dims == (dimension,):
+            coordinates[name] = (STATION, _decoded(dataset[name].values))
     series = {
         str(name): array.transpose(dimension, time_dimension)
         for name, array in dataset.data_vars.items()

@@ -136,6 +136,8 @@ EUROPE = (
             "longitude": ("LONGITUDE",),
             "latitude": ("LATITUDE",),
             "altitude": ("ALTITUDE",),
+            "station_type": ("STATIONCLASSIFICATION",),
+            "area_type": ("AREACLASSIFICATION",),
         },
         needed=("station", "time", "parameter", "value", "longitude", "latitude"),
         signature=("station", "monitor", "time", "end", "parameter", "value"),
