@@ -7,11 +7,13 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME
+from aqreanalysis.conventions import STATION, TIME, quantile_name
 from aqreanalysis.fields.blocks import Field, predict_blocks
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import BackgroundField
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods.series import StationSeries
+from aqreanalysis.methods.station_types import TypeFactors
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import (
     ObservationError,
@@ -121,7 +123,8 @@ def predict(
     Returns
     -------
     Dataset
-        As of `predict_blocks`; NaN at hours at which no station reports.
+        As of `predict_blocks`; NaN at hours at which no station reports. A grid is as stations of
+        the usual type would measure it, stations that state another type as these would.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def predict(
     field = method.field(observations, at, hours, **_background(method, background))
     observed = np.isfinite(stored_values(observations, variable))
     stations = observed.any(axis=1)  # others do not support an estimate
-    return predict_blocks(
+    estimates = predict_blocks(
         field,
         at=at,
         network=StationNetwork.from_dataset(observations.isel({STATION: stations})),
@@ -159,6 +162,11 @@ def predict(
         quantiles=quantiles,
         freedom=freedom_of(method.settings),
     )
+    types: TypeFactors | None = getattr(method, "station_types", None)
+    if not types or isinstance(at, Grid):
+        return estimates
+    layers = [variable, f"{variable}_uncertainty", *(quantile_name(variable, q) for q in quantiles)]
+    return types.as_measured(estimates, layers, at)
 
 
 def variable_of(method: Method) -> str:
@@ -206,6 +214,17 @@ class Fitted:
     """Base class of the methods of this package; others need not inherit it."""
 
     _variable: str | None = None
+    _station_types = TypeFactors()
+
+    @property
+    def station_types(self) -> TypeFactors:
+        """By which factor stations of a type measure more than those of the usual type."""
+        return self._station_types
+
+    def _of_usual_type(self, observations: xr.Dataset, variable: str) -> StationSeries:
+        """Return the series as stations of the usual type would measure them."""
+        of_usual = self.station_types.of_usual(observations, variable)
+        return StationSeries.from_dataset(of_usual, variable)
 
     @property
     def variable(self) -> str:

@@ -12,6 +12,7 @@ from aqreanalysis.fields.blocks import Field
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.grid import Grid
 from aqreanalysis.methods.contract import Fitted, configuration
+from aqreanalysis.methods.proven_types import proven_types
 from aqreanalysis.methods.series import StationSeries, tiles, weight_matrix
 from aqreanalysis.methods.transform import (
     Transform,
@@ -115,7 +116,8 @@ class InverseDistance(Fitted):
             If fewer than two stations have values.
         """
         validate(observations, variable)
-        series = StationSeries.from_dataset(observations, variable)
+        self._station_types = proven_types(observations, variable)
+        series = self._of_usual_type(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
         series = series.to_learn_from(self.transform)
         values = series.values
@@ -149,6 +151,7 @@ class InverseDistance(Fitted):
             **configuration(self),
             "squared_error": self.squared_error_.tolist(),
             "variance": self.variance_,
+            "station_types": self.station_types.facts(),
         }
 
     def field(self, observations: xr.Dataset, at: Grid | xr.Dataset, hours: slice) -> Field:
@@ -161,7 +164,7 @@ class InverseDistance(Fitted):
         ValueError
             If fewer than two stations have values.
         """
-        series = StationSeries.from_dataset(observations, self.variable)
+        series = self._of_usual_type(observations, self.variable)
         return _InverseDistanceField(
             self._weighting(series, self.transform),
             self.squared_error_,

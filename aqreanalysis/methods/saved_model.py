@@ -52,6 +52,8 @@ class ModelFolder:
         Facts that the description must have.
     earlier : tuple of int
         Formats that are read as well.
+    optional : tuple of str
+        Facts that models which were saved earlier lack; None then.
     files : tuple of str
         Names of further files, of which the description has the sha256.
     folders : tuple of str
@@ -64,6 +66,7 @@ class ModelFolder:
     format: int
     facts: tuple[str, ...]
     earlier: tuple[int, ...] = ()
+    optional: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
 
@@ -150,7 +153,8 @@ class ModelFolder:
                     f"{path} is not the file that was saved (its sha256 differs); "
                     f"copy the folder again, or fit the {self.kind} anew"
                 )
-        return {name: description[name] for name in self.facts}
+        optional = {name: description.get(name) for name in self.optional}
+        return {name: description[name] for name in self.facts} | optional
 
     @contextmanager
     def weights_of(self, folder: Path) -> Iterator[dict[str, Tensor]]:

@@ -320,8 +320,8 @@ def _type_faults(dataset: xr.Dataset) -> Iterator[str]:
         is_text = labels.dims == (STATION,) and all(isinstance(v, str) for v in labels.values)
         if not is_text:
             yield (
-                f"{name} must be text on 'station', '' where it is missing; found {labels.dtype} on "
-                f"{labels.dims}. Convert it with dataset.assign_coords({name}=...), or leave it "
+                f"{name} must be text on 'station', '' where it is missing; found {labels.dtype} "
+                f"on {labels.dims}. Convert it with dataset.assign_coords({name}=...), or leave it "
                 f"out with dataset.drop_vars({name!r})"
             )
 

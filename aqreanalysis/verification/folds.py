@@ -67,7 +67,7 @@ class Fold:
         return _reported(observations.isel({STATION: self.known}))
 
     def targets(self, observations: xr.Dataset) -> xr.Dataset:
-        """Return the hidden stations without any variable, with the altitude and types they state."""
+        """Return the hidden stations without any variable, with what they state of themselves."""
         hidden = observations.isel({STATION: self.hidden})
         names = (STATION, "longitude", "latitude", "altitude", *STATION_TYPES)
         return xr.Dataset(coords={n: hidden[n].variable for n in names if n in hidden.variables})

@@ -24,6 +24,7 @@ from aqreanalysis.methods.kriging.calibration import (
 )
 from aqreanalysis.methods.kriging.space_time_variogram import SpaceTimeVariogram
 from aqreanalysis.methods.kriging.variogram import MODELS, Variogram, VariogramModel
+from aqreanalysis.methods.proven_types import proven_types
 from aqreanalysis.methods.series import PAIR_BYTES, StationSeries
 from aqreanalysis.methods.transform import Transform, check_suits, interpolation_faults
 from aqreanalysis.observations import validate
@@ -76,12 +77,13 @@ class Kriging(Fitted):
 
     def _series_of(self, observations: xr.Dataset, variable: str) -> StationSeries:
         """Return the series to learn from, on the scale of interpolation."""
+        validate(observations, variable)
+        self._station_types = proven_types(observations, variable)
         return self._measured(observations, variable).to_learn_from(self.transform)
 
     def _measured(self, observations: xr.Dataset, variable: str) -> StationSeries:
-        """Return the series as measured, of valid observations that suit the transform."""
-        validate(observations, variable)
-        series = StationSeries.from_dataset(observations, variable)
+        """Return the series of valid observations that suit the transform."""
+        series = self._of_usual_type(observations, variable)
         check_suits(self.transform, variable, never_negative=series.never_negative)
         return series
 
@@ -117,6 +119,7 @@ class Kriging(Fitted):
             "calibrate": self._calibrate,
             "variogram": asdict(self.variogram_),
             "spread": spread,
+            "station_types": self.station_types.facts(),
             DEGREES_OF_FREEDOM: freedom,
         }
 

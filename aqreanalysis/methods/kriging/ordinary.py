@@ -215,7 +215,7 @@ class OrdinaryKriging(Kriging):
         ValueError
             If fewer than two stations have values.
         """
-        series = StationSeries.from_dataset(observations, self.variable)
+        series = self._of_usual_type(observations, self.variable)
         settings = self.transform, self.neighbours_, self.spread_
         known = background_of(self.trend_, background)
         if self.trend_ is None or known is None:

@@ -138,7 +138,7 @@ class SpaceTimeKriging(Kriging):
         return [space_time_variogram_of(empirical, series.step_hours, model) for model in models]
 
     def _measured(self, observations: xr.Dataset, variable: str) -> StationSeries:
-        """Return the series as measured, which tell what is plausible."""
+        """Return the series, which tell what is plausible."""
         series = super()._measured(observations, variable)
         self.plausible_ = series.plausible(self.transform)
         return series
@@ -153,7 +153,7 @@ class SpaceTimeKriging(Kriging):
         ValueError
             If fewer than two stations have values.
         """
-        series = StationSeries.from_dataset(observations, self.variable)
+        series = self._of_usual_type(observations, self.variable)
         return self._field(series, self.transform, self.neighbours_, self.spread_)
 
     @property

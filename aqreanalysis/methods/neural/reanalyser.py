@@ -56,7 +56,9 @@ from aqreanalysis.methods.neural.targets import (
     stations_of_a_tile,
 )
 from aqreanalysis.methods.neural.training import fit_covariances, train
+from aqreanalysis.methods.proven_types import proven_types
 from aqreanalysis.methods.series import bounded, plausible_range
+from aqreanalysis.methods.station_types import TypeFactors
 from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
@@ -185,6 +187,11 @@ class Reanalyser(Fitted):
         return None if facts is None else Trend.from_facts(facts)
 
     @property
+    def station_types(self) -> TypeFactors:
+        """By which factor stations of a type measure more than those of the usual type."""
+        return TypeFactors.from_facts(self._fitted().facts["station_types"])
+
+    @property
     def scores(self) -> Mapping[str, Any]:
         """RMSE, MAE, CRPS and coverage at the stations hidden in training, by what made them."""
         return self._fitted().facts["scores"]
@@ -224,6 +231,7 @@ class Reanalyser(Fitted):
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
             "geography_km": self._geography_km(),
+            "station_types": self.station_types.facts(),
             "background": [] if trend is None else list(trend.names),
             "background_used": {} if trend is None else self._used(trend),
             DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
@@ -271,6 +279,8 @@ class Reanalyser(Fitted):
         validate(observations, variable)
         measured = _reporting(observations, variable)
         learned = _without_outliers(_in_order(measured), variable)
+        types = proven_types(learned, variable)
+        learned = types.of_usual(learned, variable)
         reporting = _reporting(learned, variable)
         left_out = "covariates" in self.configuration.without
         scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
@@ -328,6 +338,7 @@ class Reanalyser(Fitted):
             "heads": trained.heads,
             "trend": None if trend is None else trend.facts(),
             "scaling": scaling.facts(),
+            "station_types": types.facts(),
             "data_hash": input_digest(measured, variable),
             "scores": {"kept": trained.chosen._asdict(), "kriging": trained.kriging._asdict()},
         }
@@ -357,6 +368,7 @@ class Reanalyser(Fitted):
         state = self._fitted()
         variable, configuration = state.facts["variable"], state.model.configuration
         reporting = _in_order(_reporting(observations, variable, fewest=2))
+        reporting = self.station_types.of_usual(reporting, variable)
         self._check_step(reporting)
         trend, known = self._trend(background)
         _, begin = clock_of(reporting)

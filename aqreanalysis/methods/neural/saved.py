@@ -40,6 +40,7 @@ _FOLDER = ModelFolder(
     format=7,
     earlier=(3, 4, 5, 6),
     facts=("configuration", "standardisation", *FACTS),
+    optional=("station_types",),
     files=(NETWORK,),
 )
 

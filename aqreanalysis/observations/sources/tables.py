@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -208,7 +209,7 @@ def _placed(
             reading.stations, identifiers, reading=reading, journal=journal
         )
         stated = types_in_rows(data.table, data.roles, station, identifiers, journal=journal)
-        own_types = {
+        own_types: dict[str, Any] = {
             role: words[present]
             for role, words in stated.items()
             if role not in positions.coordinates()
