@@ -43,6 +43,7 @@ from aqreanalysis.methods.neural.field import (
 )
 from aqreanalysis.methods.neural.proof import prove
 from aqreanalysis.methods.neural.saved import (
+    INSTRUMENT,
     State,
     known_noise,
     load_state,
@@ -58,7 +59,7 @@ from aqreanalysis.methods.neural.targets import (
 from aqreanalysis.methods.neural.training import fit_covariances, train
 from aqreanalysis.methods.proven_types import proven_types
 from aqreanalysis.methods.series import bounded, plausible_range
-from aqreanalysis.methods.station_types import TypeFactors
+from aqreanalysis.methods.station_types import TypeFactors, labels_of
 from aqreanalysis.methods.trend import Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
@@ -323,6 +324,7 @@ class Reanalyser(Fitted):
             checkpoint=self.checkpoint,
             trend_covariance=trend_covariance,
             likeness=likeness,
+            instruments=_instruments(reporting),
             subject=variable,
         )
         trained.model.largest.fill_(_largest_root(standardisation, reporting, variable))
@@ -393,7 +395,9 @@ class Reanalyser(Fitted):
             seasons=state.facts["seasons"],
             trend=_trend_of(trend, known, near),
             covariates=Scaling.from_facts(state.facts["scaling"]).covariates(near),
-            log_noise=known_noise(state.network, StationNetwork.from_dataset(near)),
+            log_noise=known_noise(
+                state.network, StationNetwork.from_dataset(near), _instruments(near)
+            ),
             largest=float(state.model.largest),
             attributes=None if attributes_at is None else attributes_at(*_positions(near)),
         )
@@ -586,6 +590,13 @@ def _largest_root(
     roots = standardisation.forward(values_of(observations, variable))
     known = roots[np.isfinite(roots)]
     return max(plausible_range(known)[1], float(known.max()))
+
+
+def _instruments(observations: xr.Dataset) -> np.ndarray | None:
+    """Return the type of each station's instrument (station,), if any states one."""
+    if INSTRUMENT not in observations.variables:
+        return None
+    return labels_of(observations, INSTRUMENT)
 
 
 def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:

@@ -12,12 +12,16 @@ import xarray as xr
 
 from aqreanalysis.conventions import STATION
 from aqreanalysis.methods.covariates import Standardisation
+from aqreanalysis.methods.kriging.noise_of_types import type_means
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
 from aqreanalysis.methods.saved_model import ModelFolder
+from aqreanalysis.methods.station_types import labels_of
 from aqreanalysis.network import MOVED_KM, StationNetwork, great_circle_km
 
 NETWORK = "network.nc"
+#: The kind of label that says what measures.
+INSTRUMENT = "sensor_type"
 #: Facts of a description of a fitted model, beside its configuration and standardisation.
 FACTS = (
     "variable",
@@ -122,19 +126,27 @@ def _loaded(folder: Path) -> State:
 
 def network_record(observations: xr.Dataset, log_noise: np.ndarray) -> xr.Dataset:
     """Return identifiers, positions and noise of the stations, for the record beside weights."""
-    layers = {
+    layers: dict[str, Any] = {
         name: (STATION, observations[name].values.astype(np.float64), {"units": units})
         for name, units in (("longitude", "degrees_east"), ("latitude", "degrees_north"))
     }
     noise = {"long_name": "logarithm of the factor of the station's noise", "units": "1"}
+    if INSTRUMENT in observations.variables:
+        layers[INSTRUMENT] = (STATION, labels_of(observations, INSTRUMENT))
     return xr.Dataset(
         {**layers, "log_noise": (STATION, log_noise, noise)},
         coords={STATION: observations[STATION].values.astype(str)},
     )
 
 
-def known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
-    """Return the learned noise of stations, (n,); 0 for one that is not where it was learned."""
+def known_noise(
+    learned: xr.Dataset, network: StationNetwork, instruments: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the learned noise of stations, (n,).
+
+    One that is not where it was learned has the mean of its type of ``instruments`` (n,), and 0
+    where there is none.
+    """
     known = StationNetwork.from_dataset(learned)
     rows = {name: row for row, name in enumerate(known.identifiers)}
     row = np.array([rows.get(name, -1) for name in network.identifiers])
@@ -142,4 +154,9 @@ def known_noise(learned: xr.Dataset, network: StationNetwork) -> np.ndarray:
         known.longitude[row], known.latitude[row], network.longitude, network.latitude
     )
     same_place = (row >= 0) & (away_km <= MOVED_KM)
-    return np.where(same_place, learned["log_noise"].values[row], 0.0)
+    noise = learned["log_noise"].values
+    usual = np.zeros(network.size)
+    if instruments is not None and INSTRUMENT in learned:
+        means = type_means(noise, learned[INSTRUMENT].values.astype(str))
+        usual += [means.get(label, 0.0) if len(means) > 1 else 0.0 for label in instruments]
+    return np.where(same_place, noise[row], usual)

@@ -31,6 +31,7 @@ from aqreanalysis.methods.kriging.likeness import (
     chosen_strength,
     errors_of_stations,
 )
+from aqreanalysis.methods.kriging.noise_of_types import drawn_to_types
 from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.checkpoint import Learning, identity_of
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
@@ -117,6 +118,7 @@ def train(
     checkpoint: Path | None = None,
     trend_covariance: Tensor | None = None,
     likeness: Likeness | None = None,
+    instruments: np.ndarray | None = None,
     subject: str = "",
 ) -> Trained:
     """Return a model trained on the samples, the same for the same seed and machine.
@@ -132,7 +134,8 @@ def train(
 
     ``trend_covariance`` (attribute, attribute) is that of the errors of the coefficients of a trend
     that was taken off the samples. Of the ``likeness`` of the stations as much is used as those
-    left out ask for.
+    left out ask for. Stations of types of ``instruments`` (station,) have a noise like each other's
+    if types differ.
 
     Raises
     ------
@@ -141,6 +144,7 @@ def train(
     """
     with torch.random.fork_rng(devices=[]), single_thread():
         model, setting = _begun(samples, standardisation, configuration, schedule, seed)
+        setting = replace(setting, instruments=instruments)
         if trend_covariance is not None:
             model.bands.trend_covariance.copy_(trend_covariance)
         updates = setting.updates
@@ -154,6 +158,8 @@ def train(
                 identity = (standardisation, configuration, setting.schedule, seed)
                 file = checkpoint, identity_of(samples, *identity)
             setting = _with_covariances(model, setting, bar, likeness)
+            drawn = setting.drawn(setting.samples.log_noise)
+            setting = replace(setting, samples=replace(setting.samples, log_noise=drawn))
             setting = _calibrate_kriging(model, setting, bar)
             learner = _Learner.of(model, setting)
             if updates:
@@ -240,6 +246,8 @@ class _Setting:
         A fifth of the places hidden at a time; of a large network only some stations of them.
     validation, targets : (n,) int
         Stations that are hidden for validation, and in training; rows of the network.
+    instruments : (station,) str, optional
+        Type of each one's instrument.
     """
 
     samples: Samples
@@ -251,6 +259,7 @@ class _Setting:
     folds: list[Split]
     validation: np.ndarray
     targets: np.ndarray
+    instruments: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -287,6 +296,12 @@ class _Setting:
         """Updates of the network; none where there are too few places to prove anything."""
         enough = self.places >= FEWEST_FOR_HEADS
         return self.schedule.updates_for(self.samples.network.size) if enough else 0
+
+    def drawn(self, log_noise: Tensor, rows: np.ndarray | slice = slice(None)) -> Tensor:
+        """Return the noise of some stations, drawn towards that of their types of instruments."""
+        if self.instruments is None:
+            return log_noise
+        return torch.from_numpy(drawn_to_types(log_noise.numpy(), self.instruments[rows]))
 
     def crop(self) -> np.ndarray:
         """Return the stations nearest to a random target, ascending."""
@@ -476,7 +491,7 @@ def _without(
     ):
         bar.update()
     known = torch.zeros_like(samples.log_noise)
-    known[torch.from_numpy(rows)] = log_noise.detach()
+    known[torch.from_numpy(rows)] = setting.drawn(log_noise.detach(), rows)
     return fitted, replace(samples, log_noise=known)
 
 
