@@ -103,7 +103,8 @@ def fill(
             "the fitted model learned departures from a background; fill with one that learned "
             "without, or leave method out"
         )
-    estimated = _estimated(method.state_for(observations), observations, variable)
+    factor = method.station_types.of(observations)[:, None]
+    estimated = _estimated(method.state_for(observations), observations, variable, factor)
     filled = _filled(observations, variable, *estimated)
     origin = filled[f"{variable}_origin"]
     counts = ", ".join(
@@ -114,14 +115,14 @@ def fill(
 
 
 def _estimated(
-    state: State, observations: xr.Dataset, variable: str
+    state: State, observations: xr.Dataset, variable: str, factor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return series with gaps filled, the standard error in the gaps, and degrees of freedom.
 
-    Series and errors are (station, time), NaN where there is no estimate; the error also where a
-    value was measured.
+    By ``factor`` (station, 1) stations measure more than those of the usual type. Series and errors
+    are (station, time), NaN where there is no estimate; the error also where a value was measured.
     """
-    values = values_of(observations, variable)
+    values = values_of(observations, variable) / factor
     neighbours = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
     roots, _ = bounded(state.standardisation.forward(values), float(state.model.largest))
@@ -134,8 +135,8 @@ def _estimated(
     )
     estimated = np.isnan(values) & filled.constrained
     return (
-        np.where(estimated, distribution.median, values),
-        np.where(estimated, distribution.standard_error, np.nan),
+        factor * np.where(estimated, distribution.median, values),
+        factor * np.where(estimated, distribution.standard_error, np.nan),
         freedom,
     )
 

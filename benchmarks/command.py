@@ -15,6 +15,7 @@ from benchmarks import (
     measuring,
     quality,
     record,
+    sensors,
     silence,
     small,
     source_document,
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     silent.add_argument("--data", type=Path, help="folder of data, as above")
     silent.set_defaults(run=lambda options: print(silence.table(data_folder(options.data))))
     _add_table(commands, "small", small, help="networks of 8 stations and 72 steps")
+    _add_table(commands, "sensors", sensors, help="types of sensors: bias detected and taken off")
     _add_table(commands, "intervals", intervals, help="how often intervals hold at hidden stations")
     starting = commands.add_parser(
         "starts", help="scores and stated errors of fits from random starts (p3)"

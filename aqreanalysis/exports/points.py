@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from aqreanalysis.conventions import STATION, TIME, ZONE
+from aqreanalysis.conventions import STATION, STATION_TYPES, TIME, ZONE
 from aqreanalysis.exports.choice import (
     check_classes,
     check_room,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _METHOD, _EVENT = "estimator", "event"
 _PLACE = ("longitude", "latitude")
 #: What a station is called and where it is, in the order of columns.
-_STATION_COLUMNS = ("name", "altitude")
+_STATION_COLUMNS = ("name", "altitude", *STATION_TYPES)
 #: Columns that are no layers; fid and geom are of GeoPackage.
 _OWN_COLUMNS = (
     STATION,
