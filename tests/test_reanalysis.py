@@ -90,6 +90,13 @@ def with_heads(model, dataset):
     return model
 
 
+def test_a_large_network_is_estimated_from_more_neighbours(monkeypatch):
+    monkeypatch.setattr("aqreanalysis.methods.neural.configuration.SHARE_OF_STATIONS", 5)
+    model = Reanalyser(schedule=QUICK, progress=False).fit(observations(), "pm25")
+    assert model.settings["configuration"]["neighbours"] == 50
+    assert fitted().settings["configuration"]["neighbours"] == SMALL.neighbours
+
+
 @pytest.mark.parametrize(
     ("further", "updates"),
     [("", 0), ("temperature", 300), ("constant", 0), ("background", 300), ("noise", 0)],

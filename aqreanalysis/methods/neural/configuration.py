@@ -1,7 +1,8 @@
 """Sizes of the network, all faults of a choice reported at once, and how long it learns."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
+from typing import Self
 
 from aqreanalysis.geography.likeness import LENGTHS, Learned
 from aqreanalysis.methods.kriging.amortised import NAMES, WIDTHS
@@ -15,6 +16,8 @@ UPDATES = 300
 LARGEST_SIZE = 4096
 #: What is not a size.
 NO_SIZES = ("bands", "without", "lengths", "pretrained")
+#: Neighbours of a target; of more than 200 stations a fifth are, up to so many.
+USUAL_NEIGHBOURS, SHARE_OF_STATIONS, MOST_NEIGHBOURS = 40, 0.2, 100
 #: Parts of the network that can be left out.
 PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates", "geography")
 
@@ -26,7 +29,8 @@ class Configuration:
     Parameters
     ----------
     neighbours : int
-        Nearest stations from which a target is estimated.
+        Nearest stations from which a target is estimated. The usual 40 become a fifth of the
+        stations of a large network, 100 at most (`of_network`); any other number stays.
     bands : tuple of float
         Widths, in steps, of the Gaussians that split the series into bands for kriging.
     heads : int
@@ -60,7 +64,7 @@ class Configuration:
     margin_steps (1) must reach as far as the widest band (18)
     """
 
-    neighbours: int = 40
+    neighbours: int = USUAL_NEIGHBOURS
     bands: tuple[float, ...] = (1.5, 6.0)
     heads: int = 4
     context: int = 8
@@ -98,6 +102,21 @@ class Configuration:
             )
         if faults:
             raise ValueError("; ".join(faults))
+
+    def of_network(self, stations: int) -> Self:
+        """Return the configuration for a network of so many stations.
+
+        Of many stations that are near each other, each tells little beside its noise.
+
+        Examples
+        --------
+        >>> [Configuration().of_network(stations).neighbours for stations in (60, 250, 2000)]
+        [40, 50, 100]
+        """
+        if self.neighbours != USUAL_NEIGHBOURS:
+            return self
+        share = min(round(SHARE_OF_STATIONS * stations), MOST_NEIGHBOURS)
+        return replace(self, neighbours=max(USUAL_NEIGHBOURS, share))
 
     @property
     def reach(self) -> int:

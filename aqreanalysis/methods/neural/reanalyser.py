@@ -236,7 +236,7 @@ class Reanalyser(Fitted):
             "background": [] if trend is None else list(trend.names),
             "background_used": {} if trend is None else self._used(trend),
             DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
-            "configuration": asdict(self.configuration),
+            "configuration": asdict(self._fitted().model.configuration),
             "weights_sha256": self._fitted().digest[:16],
         }
 
@@ -283,6 +283,7 @@ class Reanalyser(Fitted):
         types = proven_types(learned, variable)
         learned = types.of_usual(learned, variable)
         reporting = _reporting(learned, variable)
+        configuration = self.configuration.of_network(reporting.sizes[STATION])
         left_out = "covariates" in self.configuration.without
         scaling = Scaling.of(reporting, variable, covariates=[] if left_out else None)
         standardisation = scaling.variable
@@ -292,7 +293,7 @@ class Reanalyser(Fitted):
             reporting,
             variable,
             standardisation=standardisation,
-            configuration=self.configuration,
+            configuration=configuration,
             seasons=clock.seasons,
             covariates=scaling.covariates(reporting),
         )
@@ -305,7 +306,7 @@ class Reanalyser(Fitted):
             model, log_noise = fit_covariances(
                 samples,
                 standardisation,
-                configuration=self.configuration,
+                configuration=configuration,
                 schedule=self.schedule,
                 seed=self.seed,
                 progress=self.progress,
@@ -317,7 +318,7 @@ class Reanalyser(Fitted):
         trained = train(
             samples,
             standardisation,
-            configuration=self.configuration,
+            configuration=configuration,
             schedule=_with_updates(self.schedule, scaling, trend),
             seed=self.seed,
             progress=self.progress,
@@ -415,8 +416,10 @@ class Reanalyser(Fitted):
 
     def cost(self, observations: xr.Dataset, variable: str, at: Grid | xr.Dataset) -> Cost:
         """Return the memory of covariates, cached targets and encoded windows."""
-        configuration = self.configuration
         network = StationNetwork.from_dataset(observations)
+        configuration = self.configuration.of_network(network.size)
+        if self._state is not None:
+            configuration = self._state.model.configuration
         measurements = network.size * observations.sizes[TIME]
         covariates = len(covariates_of(observations, variable))
         of_a_tile = stations_of_a_tile(at, network, configuration.neighbours)
