@@ -14,7 +14,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks is not installed
 
-from aqreanalysis import Reanalyser, Schedule
+from aqreanalysis import InverseDistance, Reanalyser, Schedule
 from aqreanalysis.methods import METHODS, fit
 from aqreanalysis.verification import differences
 from benchmarks import (
@@ -29,6 +29,7 @@ from benchmarks import (
     measuring,
     protocols,
     published,
+    sensors,
     small,
     sources,
     starts,
@@ -601,3 +602,13 @@ def test_means_over_districts_are_scored_beside_the_truth(monkeypatch, tmp_path)
     assert independent < holds <= as_one <= 1
     assert float(days[2]) < float(hours[2])  # a mean of hours errs less
     assert districts.draw(tmp_path).stat().st_size > 10_000
+
+
+def test_sensors_that_are_planted_are_detected_and_their_bias_is_taken_off(data_dir, monkeypatch):
+    monkeypatch.setattr(sensors, "STEPS", 480)
+    monkeypatch.setattr(sensors, "OrdinaryKriging", InverseDistance)  # which takes no time
+    _, _, row = sensors.table(data_dir, ["p3"], cuts=2).splitlines()
+    without, planted, factor, measured, typed, untyped = map(float, row.split("|")[2:-1])
+    assert (without, planted) == (0.0, 1.0)
+    assert 1.1 < factor < 1.3
+    assert measured < typed < untyped
