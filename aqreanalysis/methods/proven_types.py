@@ -42,6 +42,8 @@ MOST_STEPS, FEWEST_STEPS = 2000, 24
 #: Standard deviation of the departure of a family of types, logarithmic, and scale of the spread of
 #: its members: sensors of a low price mostly read from half as much to twice as much.
 FAMILY, MEMBERS = 0.5, 0.25
+#: Largest departure, logarithmic, and variance below which residuals are rounding.
+LARGEST, ROUNDING = 3.0, 1e-12
 #: Repetitions after which a departure of any size is right to a thousandth.
 REPETITIONS = 6
 
@@ -213,11 +215,11 @@ def _departures(kinds: list[Kind], compared: Compared, places: np.ndarray) -> li
         inverse = np.linalg.inv(contrast.T @ contrast + ridge)
         # Of types only the rest is left in the error, of places all.
         step = inverse @ contrast.T @ error
-        solved = np.concatenate([solved[:count] + step[:count], step[count:]])
+        solved = np.concatenate([(solved + step)[:count].clip(-LARGEST, LARGEST), step[count:]])
     residual = error - contrast @ step
     leverage = np.einsum("nc,cd,nd->n", contrast, inverse, contrast)
     freedom = max(len(error) - leverage.sum(), 1.0)
-    common = (residual @ residual / freedom * inverse)[:count, :count]
+    common = ((residual @ residual / freedom + ROUNDING) * inverse)[:count, :count]
     apart = inverse @ (contrast.T * (residual / np.maximum(1 - leverage, 0.01)) ** 2)
     single = (apart @ contrast @ inverse).diagonal()[:count]
     inflation = np.sqrt(np.maximum(single / common.diagonal(), 1))
