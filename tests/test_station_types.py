@@ -93,6 +93,11 @@ def test_a_type_of_few_instruments_borrows_from_the_others():
     assert 1.4 < factors["sds011"] < factors["pms5003"] < 3.0
 
 
+def test_the_air_of_towns_is_not_taken_off():
+    towns = labelled(network(factor=1.5), "urban", "rural", "area_type")
+    assert not proven_types(towns, "pm25")
+
+
 def test_labels_of_which_nothing_is_proven_change_no_bit():
     plain = network()
     expected = InverseDistance().fit(plain, "pm25").predict(plain, places()).pm25.values

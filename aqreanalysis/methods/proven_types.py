@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import stdtrit
 
-from aqreanalysis.conventions import STATION, STATION_TYPES, find_pollutant
+from aqreanalysis.conventions import STATION, find_pollutant
 from aqreanalysis.geography.likeness import Coordinates
 from aqreanalysis.methods.station_types import FEWEST, TypeFactors, labels_of, usual_label
 from aqreanalysis.network import StationNetwork
@@ -33,6 +33,9 @@ from aqreanalysis.observations import values_of
 
 logger = logging.getLogger(__name__)
 
+#: Kinds of labels that are judged: they say what measures, and what beside. The type of the area is
+#: none of these, since what urban stations measure more is the air of a town, and is in a field.
+JUDGED = ("sensor_type", "station_type")
 #: Probability with which labels that mean nothing are used, if departures are independent.
 MISTAKEN = 0.02
 #: Stations that are compared with one, and stations below which nothing is proven.
@@ -51,8 +54,8 @@ REPETITIONS = 6
 def proven_types(observations: xr.Dataset, variable: str) -> TypeFactors:
     """Return by which factors types of stations measure more than the usual one.
 
-    Kinds of labels, `aqreanalysis.conventions.STATION_TYPES`, are coordinates on ``station``;
-    capitals do not matter, and a station that states no type counts as one of the usual type.
+    Kinds of labels, `JUDGED`, are coordinates on ``station``; capitals do not matter, and a station
+    that states no type counts as one of the usual type.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ def proven_types(observations: xr.Dataset, variable: str) -> TypeFactors:
     >>> bool(proven_types(sensors.assign(pm25=obs.pm25), "pm25"))
     False
     """
-    if find_pollutant(variable) is None or not {*STATION_TYPES} & {*observations.variables}:
+    if find_pollutant(variable) is None or not {*JUDGED} & {*observations.variables}:
         return TypeFactors()
     identifiers = StationNetwork.from_dataset(observations).identifiers
     observations = observations.isel({STATION: np.argsort(identifiers, kind="stable")})
@@ -192,7 +195,7 @@ class Departures(NamedTuple):
 def _kinds(observations: xr.Dataset) -> list[Kind]:
     """Return the kinds of labels of which there is another type than the usual one."""
     kinds = []
-    for name in (name for name in STATION_TYPES if name in observations.variables):
+    for name in (name for name in JUDGED if name in observations.variables):
         labels = labels_of(observations, name)
         usual = usual_label(labels, name)
         types = sorted({*labels.tolist()} - {usual, ""})

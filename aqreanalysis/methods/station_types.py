@@ -109,8 +109,8 @@ def usual_label(labels: np.ndarray, name: str) -> str:
     'background'
     >>> usual_label(np.array(["sds011"] * 5 + [""] * 3), "sensor_type")
     ''
-    >>> usual_label(np.array(["urban"] * 5 + [""] * 8), "area_type")
-    'urban'
+    >>> usual_label(np.array(["traffic"] * 5 + [""] * 8), "station_type")
+    'traffic'
     """
     known, counts = np.unique(labels, return_counts=True)
     number = dict(zip(known.tolist(), counts.tolist(), strict=True))

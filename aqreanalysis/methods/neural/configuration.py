@@ -17,7 +17,7 @@ LARGEST_SIZE = 4096
 #: What is not a size.
 NO_SIZES = ("bands", "without", "lengths", "pretrained")
 #: Neighbours of a target; of more than 200 stations a fifth are, up to so many.
-USUAL_NEIGHBOURS, SHARE_OF_STATIONS, MOST_NEIGHBOURS = 40, 0.2, 100
+USUAL_NEIGHBOURS, SHARE_OF_STATIONS, MOST_NEIGHBOURS = 40, 0.2, 60
 #: Parts of the network that can be left out.
 PARTS = ("recurrence", "attention", "cycles", "covariance", "covariates", "geography")
 
@@ -30,7 +30,7 @@ class Configuration:
     ----------
     neighbours : int
         Nearest stations from which a target is estimated. The usual 40 become a fifth of the
-        stations of a large network, 100 at most (`of_network`); any other number stays.
+        stations of a large network, 60 at most (`of_network`); any other number stays.
     bands : tuple of float
         Widths, in steps, of the Gaussians that split the series into bands for kriging.
     heads : int
@@ -111,7 +111,7 @@ class Configuration:
         Examples
         --------
         >>> [Configuration().of_network(stations).neighbours for stations in (60, 250, 2000)]
-        [40, 50, 100]
+        [40, 50, 60]
         """
         if self.neighbours != USUAL_NEIGHBOURS:
             return self
