@@ -20,6 +20,7 @@ from aqreanalysis.geography import Attributes, Geography, attributes, learned_na
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.memory import memory_bytes
 from aqreanalysis.methods import Method, check_takes, fit, method_of, predict, variable_of
+from aqreanalysis.methods.contract import station_types_of
 from aqreanalysis.methods.joint_errors import ERROR_CORRELATION, DrawnErrors, errors_to_draw
 from aqreanalysis.methods.kriging.error_patterns import PATTERNS
 from aqreanalysis.methods.persistence import Persistence, can_tell, persistence
@@ -423,8 +424,9 @@ def _errors_to_draw(
     """Return the errors of which draws of a pollutant are made."""
     if lasting is None:
         raise ValueError(NOT_DRAWABLE.format(asked.variable))
+    types = station_types_of(asked.method)
     return errors_to_draw(
-        asked.observations,
+        types.of_usual(asked.observations, asked.variable),
         asked.variable,
         lasting,
         drawn["draws_of"],

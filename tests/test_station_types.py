@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from aqreanalysis import InverseDistance, OrdinaryKriging, Reanalyser, Schedule
+from aqreanalysis import InverseDistance, OrdinaryKriging, Reanalyser, Schedule, reanalysis
 from aqreanalysis.conventions import STATION_TYPES
 from aqreanalysis.grid import Grid
+from aqreanalysis.methods import joint_errors
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.methods.neural.saved import known_noise, network_record
 from aqreanalysis.methods.proven_types import proven_types
@@ -133,6 +134,21 @@ def test_a_field_is_of_the_usual_type_and_a_target_of_its_own(fit, caplog, tmp_p
         again = Reanalyser.load(model.save(tmp_path / "model"))
         assert again.station_types == model.station_types
         assert np.array_equal(again.predict(sensors, at).pm25.values, typed.pm25.values)
+
+
+def test_errors_of_draws_are_learned_from_what_the_usual_type_would_measure(monkeypatch):
+    sensors, learned = labelled(network(factor=1.5)), []
+
+    def errors_to_draw(observations, *positional, **named):
+        learned.append(observations)
+        return joint_errors.errors_to_draw(observations, *positional, **named)
+
+    monkeypatch.setattr(reanalysis, "errors_to_draw", errors_to_draw)
+    kriging = OrdinaryKriging(neighbours=8).fit(sensors, "pm25")
+    reanalysis.reanalyse(sensors, "pm25", at=places(), method=kriging, draws=2, progress=False)
+    usual = kriging.station_types.of_usual(sensors, "pm25")
+    xr.testing.assert_equal(learned[0].pm25, usual.pm25)
+    assert not learned[0].pm25.equals(sensors.pm25)
 
 
 def test_stations_that_were_not_learned_have_the_noise_of_their_type():

@@ -162,11 +162,17 @@ def predict(
         quantiles=quantiles,
         freedom=freedom_of(method.settings),
     )
-    types: TypeFactors | None = getattr(method, "station_types", None)
+    types = station_types_of(method)
     if not types or isinstance(at, Grid):
         return estimates
     layers = [variable, f"{variable}_uncertainty", *(quantile_name(variable, q) for q in quantiles)]
     return types.as_measured(estimates, layers, at)
+
+
+def station_types_of(method: Method) -> TypeFactors:
+    """Return what a method has learned of types of stations; of none if it knows no types."""
+    types: TypeFactors = getattr(method, "station_types", TypeFactors())
+    return types
 
 
 def variable_of(method: Method) -> str:
