@@ -15,7 +15,7 @@ from aqreanalysis.grid import Grid
 from aqreanalysis.methods import method_of
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.likeness import STRENGTHS, chosen_strength
-from aqreanalysis.methods.neural import training
+from aqreanalysis.methods.neural import covariances
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.reanalysis import fitted_models
 
@@ -192,7 +192,7 @@ def test_a_saved_model_estimates_as_it_did(network, model, tmp_path):
 def test_without_any_strength_all_is_as_without_geography(network, monkeypatch):
     known = network.isel(station=slice(0, 12), time=slice(0, 48))
     plain = fitted(known, geography=False)
-    monkeypatch.setattr(training, "chosen_strength", lambda errors: errors(2 / 3) is None or 0.0)
+    monkeypatch.setattr(covariances, "chosen_strength", lambda errors: errors(2 / 3) is None or 0.0)
     tried = fitted(known)
     assert tried._fitted().digest == plain._fitted().digest
 

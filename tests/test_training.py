@@ -12,8 +12,9 @@ import xarray as xr
 from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
+from aqreanalysis.methods.neural.covariances import FEWEST_FOR_HEADS
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
-from aqreanalysis.methods.neural.training import FEWEST_FOR_HEADS, train
+from aqreanalysis.methods.neural.training import train
 from aqreanalysis.methods.neural.validation import (
     Errors,
     Scores,
