@@ -17,7 +17,9 @@ OUTPUT ?= demo
 # Only errors are shown; `make test PIP_OPTIONS=` shows what pip does.
 PIP_OPTIONS ?= -qq
 PIP_INSTALL = -m pip install $(PIP_OPTIONS) --progress-bar off --disable-pip-version-check --no-input
-PIP = $(IN)python $(PIP_INSTALL) -c constraints.txt
+# Packages are compiled after all are there, on all processors: one by one it is half of the time.
+PIP = $(IN)python $(PIP_INSTALL) --no-compile -c constraints.txt
+COMPILE = $(IN)python -m compileall -qq --workers 0 $(VENV)/lib || true
 
 # The tensors are small: sharing one among threads costs more than it gains. Where there are
 # many cores, blocks of a product run beside each other instead.
@@ -72,6 +74,7 @@ $(STAMP)-dev: STAMPS = $(STAMP) $(STAMP)-test
 $(STAMP) $(STAMP)-test $(STAMP)-dev: pyproject.toml constraints.txt | $(IN)pip
 	@echo "Installing aqreanalysis$(EXTRA) into $(VENV); the first time takes some minutes"
 	$(PIP) -e '.$(EXTRA)'
+	@$(COMPILE)
 	@touch $@ $(STAMPS)
 
 # Wheels of these versions exist for Python 3.11 on most systems, for later ones on few.
