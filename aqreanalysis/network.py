@@ -142,6 +142,18 @@ class StationNetwork:
         identifiers = dataset["station"].values if "station" in dataset.coords else None
         return cls(dataset["longitude"].values, dataset["latitude"].values, identifiers=identifiers)
 
+    def part(self, rows: np.ndarray | slice) -> Self:
+        """Return the network of some of the stations, by row or mask.
+
+        Examples
+        --------
+        >>> line = StationNetwork([0.0, 1.0, 2.0], [0.0, 0.0, 0.0], identifiers=["a", "b", "c"])
+        >>> line.part(np.array([2, 0])).identifiers.tolist()
+        ['c', 'a']
+        """
+        identifiers = self.identifiers[rows]
+        return type(self)(self.longitude[rows], self.latitude[rows], identifiers=identifiers)
+
     def __repr__(self) -> str:
         west, east, south, north = self.extent()
         return (

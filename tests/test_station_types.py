@@ -157,6 +157,8 @@ def test_stations_that_were_not_learned_have_the_noise_of_their_type():
     noise = known_noise(learned, asked, np.array(["sds011", "reference", "other"]))
     assert noise == pytest.approx([0.51, -0.51, 0.0], abs=0.01)
     assert known_noise(learned, asked).tolist() == [0.0, 0.0, 0.0]
+    alike = network_record(labelled(network()), np.tile([1.0, -1.0], COUNT // 2))
+    assert known_noise(alike, asked, np.array(["sds011", "reference", ""])).tolist() == [0.0] * 3
 
 
 def test_hidden_stations_state_their_type():

@@ -129,7 +129,7 @@ def _weights_of(method: Any, observations: xr.Dataset, target: tuple[float, floa
         np.array(target[:1]), np.array(target[1:]), k=min(method.neighbours_, network.size)
     )
     rows, distance_km = near.index[0], near.distance_km[0]
-    among = covariance_among(network, variogram)[np.ix_(rows, rows)]
+    among = covariance_among(network.distance_matrix_km(), variogram)[np.ix_(rows, rows)]
     solved = ordinary_weights(
         among[None], variogram.covariance(distance_km)[None], np.ones((1, rows.size), bool),
         variogram.sill,

@@ -24,7 +24,6 @@ from aqreanalysis.conventions import POLLUTANTS, STATION, TIME
 from aqreanalysis.fields.draws import DrawsOf, ErrorSeries, JointSeries
 from aqreanalysis.methods.kriging.error_patterns import PATTERNS, KrigingPatterns
 from aqreanalysis.methods.persistence import LAGS, PAIRS, PARTS, Persistence, fitted_correlation
-from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import step_hours
 from aqreanalysis.predictive import ErrorCorrelation
 
@@ -179,14 +178,10 @@ def _alignment(first: KrigingPatterns, second: KrigingPatterns) -> float:
 
 def _without(patterns: KrigingPatterns, names: np.ndarray) -> KrigingPatterns:
     """Return the patterns if stations of these names did not report, or as they are if all are."""
-    network = patterns.network
-    rows = np.flatnonzero(~np.isin(network.identifiers, names))
-    if not rows.size:
+    others = ~np.isin(patterns.network.identifiers, names)
+    if not others.any():
         return patterns
-    others = StationNetwork(
-        network.longitude[rows], network.latitude[rows], identifiers=network.identifiers[rows]
-    )
-    return replace(patterns, network=others, shared=patterns.waves)
+    return replace(patterns, network=patterns.network.part(others), shared=patterns.waves)
 
 
 def _factors(

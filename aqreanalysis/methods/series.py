@@ -86,11 +86,7 @@ class StationSeries:
         rows = np.flatnonzero(reporting)
         rows = rows[np.argsort(network.identifiers[rows], kind="stable")]
         return cls(
-            StationNetwork(
-                network.longitude[rows],
-                network.latitude[rows],
-                identifiers=network.identifiers[rows],
-            ),
+            network.part(rows),
             values[rows],
             observations[TIME],
             variable,
@@ -104,11 +100,6 @@ class StationSeries:
 
     def part(self, rows: np.ndarray, hours: np.ndarray) -> Self:
         """Return the series of some stations in some hours, which keep their order."""
-        network = StationNetwork(
-            self.network.longitude[rows],
-            self.network.latitude[rows],
-            identifiers=self.network.identifiers[rows],
-        )
         covariates = self.covariates
         if covariates is not None:
             covariates = (
@@ -116,7 +107,7 @@ class StationSeries:
             )
         return replace(
             self,
-            network=network,
+            network=self.network.part(rows),
             values=self.values[np.ix_(rows, hours)],
             time=self.time[hours],
             covariates=covariates,

@@ -201,7 +201,7 @@ def _outside(network: StationNetwork, hidden: np.ndarray, buffer_km: float) -> n
     """Return the mask of stations neither hidden nor within the buffer of a hidden one."""
     if buffer_km == 0:
         return ~hidden
-    centres = StationNetwork(network.longitude[hidden], network.latitude[hidden])
+    centres = network.part(hidden)
     nearest = centres.neighbours(network.longitude, network.latitude, k=1).distance_km[:, 0]
     return ~hidden & (nearest > buffer_km)
 

@@ -22,6 +22,7 @@ import xarray as xr
 
 from aqreanalysis.fields.draws import DrawsOf
 from aqreanalysis.geography.likeness import ALIKE, Coordinates, Unlikeness
+from aqreanalysis.methods.kriging.ordinary_field import covariance_among
 from aqreanalysis.methods.kriging.solver import weights_of_sets
 from aqreanalysis.methods.kriging.variogram import Variogram, fit_variogram
 from aqreanalysis.methods.kriging.waves import GOLDEN, SHORTEST_KM, WAVES, Waves, waves
@@ -106,10 +107,7 @@ class KrigingPatterns:
             unlike = Unlikeness(Coordinates.of([observations, *places]), tuple(unlike_km))
         variogram = fit_variogram(learned.values, unlike.stretched_km(learned.network))
         often = np.isfinite(series.values).sum(axis=1)
-        rows = np.flatnonzero(often >= REPORTING * np.median(often))
-        reporting = StationNetwork(
-            network.longitude[rows], network.latitude[rows], identifiers=network.identifiers[rows]
-        )
+        reporting = network.part(often >= REPORTING * np.median(often))
         return cls(reporting, variogram, of, unlike, waves)
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -129,7 +127,8 @@ class KrigingPatterns:
         order = np.argsort(near.index, axis=1, kind="stable")
         station = np.take_along_axis(near.index, order, axis=1)
         distance_km = np.take_along_axis(near.distance_km, order, axis=1)
-        apart_km = self._places[station] - self.unlike(longitude, latitude)[:, None]
+        place = self.unlike(longitude, latitude)
+        apart_km = self._places[station] - place[:, None]
         distance_km = np.hypot(distance_km, np.linalg.norm(apart_km, axis=2))
         weight, _ = weights_of_sets(
             station,
@@ -141,12 +140,17 @@ class KrigingPatterns:
         weights = weight_matrix(station, weight, self.network.size)
         known, noise = self._at_stations
         return np.concatenate(
-            [self.of_field(longitude, latitude) - weights @ known, weights @ noise], axis=1
+            [self._of_field(longitude, latitude, place) - weights @ known, weights @ noise], axis=1
         )
 
     def of_field(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
         """Return the waves of the field, (n, 2 waves); their products are its covariance."""
-        place = self.unlike(longitude, latitude)
+        return self._of_field(longitude, latitude, self.unlike(longitude, latitude))
+
+    def _of_field(
+        self, longitude: np.ndarray, latitude: np.ndarray, place: np.ndarray
+    ) -> np.ndarray:
+        """Return the waves of the field at places of which it is known what they are, (n, k) km."""
         return self.waves(longitude, latitude, self.waves.amplitude(self.variogram), place)
 
     def _of_monitor(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
@@ -164,9 +168,7 @@ class KrigingPatterns:
     @cached_property
     def _among(self) -> np.ndarray:
         """The covariance among the measurements of all stations."""
-        noise = self.variogram.noise * np.eye(self.network.size)
-        among: np.ndarray = self.variogram.covariance(self.unlike.stretched_km(self.network))
-        return among + noise
+        return covariance_among(self.unlike.stretched_km(self.network), self.variogram)
 
     @cached_property
     def _places(self) -> np.ndarray:
@@ -178,4 +180,5 @@ class KrigingPatterns:
         """The waves at the stations, and the patterns of their noise."""
         noise = np.random.default_rng(0).standard_normal((self.network.size, NOISE))
         noise *= np.sqrt(self.variogram.noise) / np.linalg.norm(noise, axis=1, keepdims=True)
-        return self.of_field(self.network.longitude, self.network.latitude), noise
+        position = self.network.longitude, self.network.latitude
+        return self._of_field(*position, self._places), noise

@@ -14,7 +14,6 @@ SHARE = 0.5
 def drawn_to_types(log_noise: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Return the noise of stations, each half way to the mean of its type if types differ.
 
-    Whether they do says the rank test of Kruskal and Wallis (1952, J. Am. Stat. Assoc. 47, 583).
     Types of few stations, and stations without a label, stay as they are.
 
     Parameters
@@ -33,14 +32,20 @@ def drawn_to_types(log_noise: np.ndarray, label: np.ndarray) -> np.ndarray:
     True
     """
     means = type_means(log_noise, label)
-    groups = [log_noise[label == one] for one in means]
-    if len(groups) < 2 or np.ptp(np.concatenate(groups)) == 0 or kruskal(*groups)[1] > MISTAKEN:
+    if not means:
         return log_noise
     of_type = np.array([means.get(one, own) for one, own in zip(label, log_noise, strict=True)])
     return (1 - SHARE) * log_noise + SHARE * of_type
 
 
 def type_means(log_noise: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Return the mean noise of each type that has stations enough, by its label."""
+    """Return the mean noise of each type that has stations enough; of none if they do not differ.
+
+    Whether they do says the rank test of Kruskal and Wallis (1952, J. Am. Stat. Assoc. 47, 583).
+    """
     names, counts = np.unique(label[label != ""], return_counts=True)
-    return {str(name): float(log_noise[label == name].mean()) for name in names[counts >= FEWEST]}
+    of_types = {str(name): log_noise[label == name] for name in names[counts >= FEWEST]}
+    groups = list(of_types.values())
+    if len(groups) < 2 or np.ptp(np.concatenate(groups)) == 0 or kruskal(*groups)[1] > MISTAKEN:
+        return {}
+    return {name: float(own.mean()) for name, own in of_types.items()}

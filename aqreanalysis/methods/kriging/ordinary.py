@@ -257,7 +257,7 @@ class OrdinaryKriging(Kriging):
             values,
             reported,
             self.variogram_,
-            covariance_among(series.network, self.variogram_),
+            covariance_among(series.network.distance_matrix_km(), self.variogram_),
             neighbours,
             law,
             transform,

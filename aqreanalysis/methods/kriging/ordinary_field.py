@@ -108,7 +108,7 @@ class OrdinaryField(CalibratedField):
         drift = self.drift
         if drift is not None:
             drift = replace(drift, variance=drift.variance * variogram.sill / self.variogram.sill)
-        covariance = covariance_among(self.network, variogram)
+        covariance = covariance_among(self.network.distance_matrix_km(), variogram)
         return replace(self, variogram=variogram, covariance=covariance, drift=drift)
 
     @property
@@ -290,10 +290,10 @@ class OrdinaryField(CalibratedField):
         return among if drift is None else among + drift.among(row, hour[:, 0])
 
 
-def covariance_among(network: StationNetwork, variogram: Variogram) -> np.ndarray:
-    """Return the covariance among the measurements of all stations, noise included, (n, n)."""
-    noise = variogram.noise * np.eye(network.size)
-    covariance: np.ndarray = variogram.covariance(network.distance_matrix_km()) + noise
+def covariance_among(distance_km: np.ndarray, variogram: Variogram) -> np.ndarray:
+    """Return the covariance among measurements of stations so far apart, noise included, (n, n)."""
+    noise = variogram.noise * np.eye(len(distance_km))
+    covariance: np.ndarray = variogram.covariance(distance_km) + noise
     return covariance
 
 

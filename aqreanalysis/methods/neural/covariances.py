@@ -199,8 +199,7 @@ def _band_series(
 ) -> BandSeries:
     """Return the bands of the series of some stations, gaps filled from these alone."""
     samples = setting.samples
-    network, value = samples.network, samples.value[rows]
-    some = StationNetwork(network.longitude[rows], network.latitude[rows])
+    some, value = samples.network.part(rows), samples.value[rows]
     widths = model.configuration.bands
     return BandSeries.of(value, some, model.covariance, widths, samples.attributes[rows])
 

@@ -145,7 +145,7 @@ def known_noise(
     """Return the learned noise of stations, (n,).
 
     One that is not where it was learned has the mean of its type of ``instruments`` (n,), and 0
-    where there is none.
+    where there is none, or types do not differ.
     """
     known = StationNetwork.from_dataset(learned)
     rows = {name: row for row, name in enumerate(known.identifiers)}
@@ -158,5 +158,5 @@ def known_noise(
     usual = np.zeros(network.size)
     if instruments is not None and INSTRUMENT in learned:
         means = type_means(noise, learned[INSTRUMENT].values.astype(str))
-        usual += [means.get(label, 0.0) if len(means) > 1 else 0.0 for label in instruments]
+        usual += [means.get(label, 0.0) for label in instruments]
     return np.where(same_place, noise[row], usual)

@@ -81,7 +81,7 @@ def clock_shifts(values: Floats, network: StationNetwork, *, step_hours: float) 
         shifts = []
         for row in suspects:
             witnesses = right[right != row]
-            trusted = StationNetwork(network.longitude[witnesses], network.latitude[witnesses])
+            trusted = network.part(witnesses)
             near = trusted.neighbours(
                 network.longitude[[row]],
                 network.latitude[[row]],
