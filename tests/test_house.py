@@ -182,6 +182,11 @@ def test_a_reanalysis_loads_nothing_that_it_has_no_use_for():
     assert in_new_interpreter(code) == ""
 
 
+def test_a_model_that_is_loaded_does_without_what_only_learning_needs():
+    code = "import sys, aqreanalysis.methods.neural.reanalyser; print('scipy.stats' in sys.modules)"
+    assert in_new_interpreter(code) == "False"
+
+
 def test_import_is_quick():
     code = (
         "import time; begin = time.process_time(); import xarray; xarray_s = time.process_time() "

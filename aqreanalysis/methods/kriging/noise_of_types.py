@@ -1,7 +1,6 @@
 """The noise of a station, drawn towards that of its type of instrument where types differ."""
 
 import numpy as np
-from scipy.stats import kruskal
 
 from aqreanalysis.methods.station_types import FEWEST
 
@@ -43,6 +42,8 @@ def type_means(log_noise: np.ndarray, label: np.ndarray) -> dict[str, float]:
 
     Whether they do says the rank test of Kruskal and Wallis (1952, J. Am. Stat. Assoc. 47, 583).
     """
+    from scipy.stats import kruskal  # here: a saved model without types predicts without it
+
     names, counts = np.unique(label[label != ""], return_counts=True)
     of_types = {str(name): log_noise[label == name] for name in names[counts >= FEWEST]}
     groups = list(of_types.values())
