@@ -131,7 +131,9 @@ class Geometries(NamedTuple):
         self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
     ) -> "_Solved":
         """Return the weights of targets, each solved for itself."""
-        weight, variance = self.model.weights(self._neighbourhood(nearest, longitude, latitude))
+        attributes = self.attributes, self._attributes(longitude, latitude)
+        neighbourhood = self._neighbourhood(nearest, longitude, latitude, attributes)
+        weight, variance = self.model.weights(neighbourhood)
         stations, position = nearest.row.unique(return_inverse=True)
         dense = weight.new_zeros(weight.shape[2], len(stations), len(position))
         dense.scatter_(1, position.T.expand(len(dense), -1, -1), weight.permute(2, 1, 0))
@@ -213,9 +215,16 @@ class Geometries(NamedTuple):
         return _Around(rows, fading, fading.max(1) == 0, np.isfinite(fading.min(1)))
 
     def _neighbourhood(
-        self, nearest: "_Nearest", longitude: np.ndarray, latitude: np.ndarray
+        self,
+        nearest: "_Nearest",
+        longitude: np.ndarray,
+        latitude: np.ndarray,
+        attributes: tuple[Tensor, Tensor] | None = None,
     ) -> Neighbourhood:
-        """Return the neighbourhoods of targets, by rows of the network."""
+        """Return the neighbourhoods of targets, by rows of the network.
+
+        The heads do without the attributes of stations and targets.
+        """
         return neighbourhood_at(
             self.network,
             longitude,
@@ -224,7 +233,7 @@ class Geometries(NamedTuple):
             nearest.distance_km,
             nearest.fading,
             self.log_noise,
-            (self.attributes, self._attributes(longitude, latitude)),
+            attributes,
         )
 
     def _attributes(self, longitude: np.ndarray, latitude: np.ndarray) -> Tensor:
