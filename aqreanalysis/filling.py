@@ -98,13 +98,13 @@ def fill(
             f"the fitted model knows {method.variable!r}; asked for {variable!r}. "
             f"Pass variable={method.variable!r}, or fit another model."
         )
-    if method.trend is not None:
+    if method.trend is not None and method.trend.background:
         raise ValueError(
             "the fitted model learned departures from a background; fill with one that learned "
             "without, or leave method out"
         )
-    factor = method.station_types.of(observations)[:, None]
-    estimated = _estimated(method.state_for(observations), observations, variable, factor)
+    known = method.station_types.of(observations)[:, None], method.trend_of_altitude(observations)
+    estimated = _estimated(method.state_for(observations), observations, variable, *known)
     filled = _filled(observations, variable, *estimated)
     origin = filled[f"{variable}_origin"]
     counts = ", ".join(
@@ -115,23 +115,24 @@ def fill(
 
 
 def _estimated(
-    state: State, observations: xr.Dataset, variable: str, factor: np.ndarray
+    state: State, observations: xr.Dataset, variable: str, factor: np.ndarray, trend: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return series with gaps filled, the standard error in the gaps, and degrees of freedom.
 
-    By ``factor`` (station, 1) stations measure more than those of the usual type. Series and errors
-    are (station, time), NaN where there is no estimate; the error also where a value was measured.
+    By ``factor`` (station, 1) stations measure more than those of the usual type, and ``trend``
+    (station, 1) is what altitude adds to standardised values. Series and errors are
+    (station, time), NaN where there is no estimate; the error also where a value was measured.
     """
     values = values_of(observations, variable) / factor
     neighbours = NearbyStations.of(StationNetwork.from_dataset(observations))
     covariance = state.model.covariance
     roots, _ = bounded(state.standardisation.forward(values), float(state.model.largest))
-    standardised = torch.from_numpy(roots)
+    standardised = torch.from_numpy(roots - trend)
     with torch.no_grad(), single_thread():
         filled = Fillings.of(covariance, standardised, neighbours)
         spread, freedom = proven_spread(filled, covariance, standardised, neighbours)
     distribution = state.standardisation.distribution(
-        torch.from_numpy(filled.mean), torch.from_numpy(spread) ** 2, freedom
+        torch.from_numpy(filled.mean + trend), torch.from_numpy(spread) ** 2, freedom
     )
     estimated = np.isnan(values) & filled.constrained
     return (

@@ -7,6 +7,7 @@ import xarray as xr
 from test_bands import double, kriged_by_hand, random_bands, stretched
 
 import aqreanalysis as aqr
+from aqreanalysis import geography
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.proven_trend import Equations, proven_trend
 from aqreanalysis.network import StationNetwork, bearing_deg, great_circle_km
@@ -210,6 +211,121 @@ def test_noise_as_a_covariate_leaves_the_model_to_the_bit(mountains, without):
     other = known.aqnet.reanalyse(at=hidden, method=without)
     np.testing.assert_array_equal(one.pm10, other.pm10)
     np.testing.assert_array_equal(one.pm10_uncertainty, other.pm10_uncertainty)
+
+
+# --- the altitude of places
+
+
+@pytest.fixture(scope="module")
+def stating(mountains):
+    """Return known and hidden stations that state their altitude, here another than the field's."""
+    known, hidden, background = mountains
+    altitude = background.altitude.values
+    return tuple(
+        one.assign_coords(altitude=("station", values, {"units": "m"}))
+        for one, values in ((known, altitude[:50]), (hidden, altitude[50:]))
+    )
+
+
+@pytest.fixture(scope="module")
+def by_altitude(stating):
+    return stating[0].aqnet.fit("pm10", schedule=QUICK, progress=False)
+
+
+def test_the_altitude_that_stations_state_is_a_trend_without_being_asked_for(
+    mountains, stating, by_altitude, without, caplog
+):
+    known, hidden, _ = mountains
+    trend = by_altitude.trend
+    per_root = trend.coefficient[0] / trend.scale[0]
+    assert per_root * np.sqrt(known.pm10).std().item() == pytest.approx(SLOPE, rel=0.15)
+    assert by_altitude.settings["altitude_used"]["coefficient"] == trend.coefficient[0]
+    assert by_altitude.settings["background"] == []
+    assert by_altitude.settings["background_used"] == {}
+    assert not by_altitude.settings["network_used"]  # altitude alone is no reason to train it
+    assert error_at(by_altitude, *stating, None) < 0.7 * error_at(without, known, hidden, None)
+
+
+def test_an_altitude_that_proves_nothing_leaves_the_model_to_the_bit(mountains, without):
+    known, hidden, _ = mountains
+    some = np.random.default_rng(5).uniform(0, 2500, known.station.size)
+    assert without.trend.coefficient == (0.0,)
+    assert without.settings["altitude_used"] == {}
+    # Without coordinates altitude counts as a trend or not at all.
+    plain = known.aqnet.fit("pm10", schedule=QUICK, progress=False, geography=False)
+    stated = known.assign_coords(altitude=("station", some, {"units": "m"}))
+    useless = aqr.Reanalyser(schedule=QUICK, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aqreanalysis.methods.neural.covariances.chosen_strength", lambda _: 0.0)
+        useless.fit(stated, "pm10")
+    assert useless.trend.coefficient == (0.0,)
+    assert useless.settings["weights_sha256"] == plain.settings["weights_sha256"]
+    one, other = (known.aqnet.reanalyse(at=hidden, method=model).pm10 for model in (useless, plain))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_model_that_knows_the_altitude_needs_no_background_after_loading(
+    stating, by_altitude, tmp_path
+):
+    loaded = aqr.Reanalyser.load(by_altitude.save(tmp_path / "model"))
+    assert loaded.trend == by_altitude.trend
+    assert loaded.settings == by_altitude.settings
+    one, other = (
+        stating[0].aqnet.reanalyse(at=stating[1], method=model).pm10
+        for model in (by_altitude, loaded)
+    )
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="learned without a background"):
+        stating[0].aqnet.reanalyse(at=stating[1], method=loaded, geography="altitude")
+
+
+def test_an_altitude_that_is_given_counts_instead_of_that_of_places(with_altitude):
+    assert with_altitude.trend.names == ("altitude",)
+    assert with_altitude.settings["altitude_used"] == {}
+
+
+def test_a_grid_follows_the_altitude_of_the_field_in_any_chunks(stating, by_altitude):
+    whole, cut = (
+        stating[0].aqnet.reanalyse(grid=0.4, method=by_altitude, chunks=chunks).compute()
+        for chunks in (None, {"time": 7, "lat": 2, "lon": 3})
+    )
+    np.testing.assert_allclose(whole.pm10, cut.pm10, rtol=1e-5)
+    np.testing.assert_allclose(whole.pm10_uncertainty, cut.pm10_uncertainty, rtol=1e-5)
+    longitude, latitude = np.meshgrid(whole.lon, whole.lat)
+    height = geography.at(longitude.ravel(), latitude.ravel()).altitude.values
+    mean = whole.pm10.mean("time").transpose("lat", "lon").values.ravel()
+    assert np.corrcoef(height, np.sqrt(mean))[0, 1] < -0.8
+
+
+def test_no_height_counts_as_more_than_three_standard_deviations(stating, by_altitude):
+    places = xr.Dataset(
+        coords={
+            "station": ["high", "higher"],
+            "longitude": ("station", [8.0, 8.0]),
+            "latitude": ("station", [46.5, 46.5001]),
+            "altitude": ("station", [8000.0, 8848.0], {"units": "m"}),
+        }
+    )
+    trend = by_altitude.trend
+    columns = places.altitude.values[:, None, None]
+    np.testing.assert_array_equal(trend.regular(columns), np.full((2, 1, 1), 3.0))
+    centre, scale = trend.centre[0], trend.scale[0]
+    assert trend.regular(np.full((1, 1, 1), centre + 2 * scale)) == pytest.approx(2.0)
+
+
+def test_gaps_are_filled_at_the_altitude_of_their_station(stating, by_altitude):
+    known = stating[0]
+    gaps = np.zeros(known.pm10.shape, bool)
+    gaps[::5, 20:44] = True
+    filled = known.assign(pm10=known.pm10.where(~gaps)).aqnet.fill(
+        "pm10", method=by_altitude, progress=False
+    )
+    error = (np.sqrt(filled.pm10) - np.sqrt(known.pm10)).values[gaps]
+    spread = float(np.sqrt(known.pm10).std())
+    assert np.sqrt(np.mean(error**2)) < 0.4 * spread
+
+
+# --- what a model keeps
 
 
 def test_a_saved_model_knows_its_attributes(mountains, with_altitude, tmp_path):

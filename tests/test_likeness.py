@@ -189,8 +189,8 @@ def test_a_saved_model_estimates_as_it_did(network, model, tmp_path):
     assert rmse(again, known, hidden) == rmse(model, known, hidden)
 
 
-def test_without_any_strength_all_is_as_without_geography(network, monkeypatch):
-    known = network.isel(station=slice(0, 12), time=slice(0, 48))
+def test_without_any_strength_all_is_as_without_geography(monkeypatch):
+    known = alps(count=12, hours=48, by_altitude=0.0)
     plain = fitted(known, geography=False)
     monkeypatch.setattr(covariances, "chosen_strength", lambda errors: errors(2 / 3) is None or 0.0)
     tried = fitted(known)
@@ -200,9 +200,10 @@ def test_without_any_strength_all_is_as_without_geography(network, monkeypatch):
 def test_geography_false_leaves_it_out(network):
     known = network.isel(station=slice(0, 10), time=slice(0, 24))
     quick = {"configuration": SMALL, "schedule": QUICK, "progress": False}
-    for chosen, lengths in ((None, 5), (False, 0)):
+    for chosen in (None, False):
         (model,) = fitted_models(known, "pm25", geography=chosen, **quick).values()
-        assert len(model.settings["geography_km"]) == lengths
+        used = {**model.settings["geography_km"], **model.settings["altitude_used"]}
+        assert bool(used) == (chosen is None)
         made, _ = method_of("neural", geography=chosen is not False)
         assert made.configuration.without == model.configuration.without
     assert geography_of("none") is False

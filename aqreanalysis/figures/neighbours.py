@@ -143,7 +143,7 @@ def _learned_weights(
     method: Any, observations: xr.Dataset, target: tuple[float, float]
 ) -> _Weights:
     """Return the weights of each band that a Reanalyser has learned."""
-    if method.trend is not None:
+    if method.trend is not None and method.trend.background:
         raise FigureError("weights beside a background are not drawn")
     model, step_hours = learned(method)
     at = xr.Dataset(

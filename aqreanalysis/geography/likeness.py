@@ -102,12 +102,21 @@ class Coordinates:
 
     def __call__(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
         """Return the coordinates (n, 5) of places."""
+        return coordinates(longitude, latitude, self._stated(longitude, latitude))
+
+    def altitude_m(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray:
+        """Return the altitude (n,) of places, m; NaN on ice, where it is not known."""
+        stated = self._stated(longitude, latitude)
+        of_field = layer(NAMES[0]).at(longitude, latitude)
+        return of_field if stated is None else np.where(np.isfinite(stated), stated, of_field)
+
+    def _stated(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray | None:
+        """Return the altitudes (n,) that places state, NaN elsewhere; None if none does."""
         if not self.position.size:
-            return coordinates(longitude, latitude)
+            return None
         position = _position(longitude, latitude)
         row = np.searchsorted(self.position, position).clip(max=self.position.size - 1)
-        stated = np.where(self.position[row] == position, self.altitude[row], np.nan)
-        return coordinates(longitude, latitude, stated)
+        return np.where(self.position[row] == position, self.altitude[row], np.nan)
 
     def __dask_tokenize__(self) -> object:
         """Return what distinguishes these from others, the same in every process."""

@@ -1,16 +1,21 @@
-"""What a model learned of a background: a weighted sum of covariates under the stations."""
+"""What a model learned of altitude and background: a weighted sum of covariates of stations."""
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, Self
 
 import numpy as np
+import xarray as xr
 
 from aqreanalysis.conventions import counted
 from aqreanalysis.foreign.background import Background, BackgroundError, BackgroundField
+from aqreanalysis.geography.likeness import FARTHEST, Coordinates
 
 logger = logging.getLogger(__name__)
+
+#: Name of the covariate that is a coordinate of places: those of backgrounds have other names.
+ALTITUDE_OF_PLACES = "altitude of places"
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,14 @@ class Trend:
         return {name: list(values) for name, values in asdict(self).items()}
 
     def regular(self, columns: np.ndarray) -> np.ndarray:
-        """Return covariates (n, t, covariate) standardised; a missing one counts as its mean."""
+        """Return covariates (n, t, covariate) standardised; a missing one counts as its mean.
+
+        Altitudes far from those of the stations count as `FARTHEST`.
+        """
         regular = (_rooted(columns, self.rooted) - np.array(self.centre)) / np.array(self.scale)
+        if self.of_places:
+            altitude = regular[..., self.names.index(ALTITUDE_OF_PLACES)]
+            np.clip(altitude, -FARTHEST, FARTHEST, out=altitude)
         return np.nan_to_num(regular)
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
@@ -108,34 +119,98 @@ class Trend:
         chosen = [self.names.index(name) for name in self.attributes]
         return self.regular(columns)[:, 0, chosen]
 
-    def check(self, background: Background) -> None:
-        """Refuse a background of other variables than those learned."""
-        if background.names != self.names:
-            raise BackgroundError(
-                f"this model learned with the background {', '.join(self.names)}; found "
-                f"{', '.join(background.names)}. Pass the same variables in the same order."
-            )
+    @property
+    def of_places(self) -> bool:
+        """Whether the altitude of places is a covariate."""
+        return ALTITUDE_OF_PLACES in self.names
+
+    @property
+    def background(self) -> tuple[str, ...]:
+        """Names of the covariates that a background gives."""
+        return tuple(name for name in self.names if name != ALTITUDE_OF_PLACES)
+
+
+@dataclass(frozen=True, eq=False)
+class Regressors:
+    """The covariates of a trend, at any places: their altitude, and those of a background.
+
+    Attributes
+    ----------
+    places : Coordinates, optional
+        Of which the altitude is a covariate.
+    background : Background, optional
+    """
+
+    places: Coordinates | None = None
+    background: Background | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the covariates."""
+        of_places = () if self.places is None else (ALTITUDE_OF_PLACES,)
+        return of_places + (() if self.background is None else self.background.names)
+
+    @property
+    def constant(self) -> bool:
+        """Whether no covariate changes in time."""
+        return self.background is None or self.background.constant
+
+    def trend(self, columns: np.ndarray, values: np.ndarray) -> Trend:
+        """Return the `Trend` of standardised values (n, t), with nothing of the altitude yet.
+
+        ``columns`` are those of `at` at the stations.
+        """
+        trend = Trend((), (), (), (), ())
+        if self.places is not None:
+            altitude = columns[:, 0, 0]
+            known = altitude[np.isfinite(altitude)]
+            centre, scale = (known.mean(), known.std()) if known.size else (0.0, 0.0)
+            numbers = (float(centre),), (float(scale) or 1.0,), (0.0,)
+            trend = Trend((ALTITUDE_OF_PLACES,), (False,), *numbers)
+        if self.background is None:
+            return trend
+        of_background = Trend.of(self.background, columns[..., len(trend.names) :], values)
+        parts = zip(astuple(trend), astuple(of_background), strict=True)
+        return Trend(*(first + second for first, second in parts))
+
+    def at(
+        self, longitude: np.ndarray, latitude: np.ndarray, time: np.ndarray | xr.DataArray
+    ) -> np.ndarray:
+        """Return the covariates (n, t, covariate); t is 1 where all are of places."""
+        columns = []
+        if self.background is not None:
+            columns.append(self.background.at(longitude, latitude, time))
+        if self.places is not None:
+            altitude = self.places.altitude_m(longitude, latitude)
+            steps = columns[0].shape[1] if columns else 1
+            columns.insert(0, np.broadcast_to(altitude[:, None, None], (altitude.size, steps, 1)))
+        return np.concatenate(columns, -1)
 
 
 def background_of(trend: Trend | None, background: BackgroundField | None) -> Background | None:
-    """Return the background of a model that learned a trend; none of one that did not.
+    """Return the background of a model that learned a trend of one; none of one that did not.
 
     Raises
     ------
     BackgroundError
         If the model learned with a background and none is given, another one, or the reverse.
     """
-    if (trend is None) != (background is None):
+    learned = () if trend is None else trend.background
+    if bool(learned) != (background is not None):
         raise BackgroundError(
-            "this model learned without a background; leave it out, or fit again with one"
-            if trend is None
-            else f"this model learned with the background {', '.join(trend.names)}; pass "
+            f"this model learned with the background {', '.join(learned)}; pass "
             "it as background= or geography=, for the targets and the period that are asked for"
+            if learned
+            else "this model learned without a background; leave it out, or fit again with one"
         )
-    if trend is None or background is None:
+    if background is None:
         return None
     field = Background(background)
-    trend.check(field)
+    if field.names != learned:
+        raise BackgroundError(
+            f"this model learned with the background {', '.join(learned)}; found "
+            f"{', '.join(field.names)}. Pass the same variables in the same order."
+        )
     return field
 
 

@@ -125,10 +125,16 @@ def spacing_km(network: StationNetwork) -> float:
     return network.spacing_km if math.isfinite(network.spacing_km) else 1.0
 
 
-def learn_covariances(
-    model: NeuralKNN, setting: Setting, bar: tqdm, likeness: Likeness | None = None
-) -> Setting:
-    """Fit the covariances, and return the setting with the noise of each station."""
+def learn_covariances(model: NeuralKNN, setting: Setting, bar: tqdm) -> tuple[Setting, BandSeries]:
+    """Fit the covariances.
+
+    Returns
+    -------
+    setting : Setting
+        With the noise of each station.
+    series : BandSeries
+        To which the bands were fitted.
+    """
     bar.set_description("learning the covariance")
     samples, schedule = setting.samples, setting.schedule
     log_noise = torch.zeros_like(samples.log_noise, requires_grad=True)
@@ -153,11 +159,10 @@ def learn_covariances(
     amortised = _amortised(model, setting)
     for _ in _fit_bands(model.bands, series, setting, log_noise, amortised):
         bar.update()
-    setting = replace(setting, samples=replace(samples, log_noise=log_noise.detach()))
-    return setting if likeness is None else _with_likeness(model, setting, series, likeness, bar)
+    return replace(setting, samples=replace(samples, log_noise=log_noise.detach())), series
 
 
-def _with_likeness(
+def learn_likeness(
     model: NeuralKNN, setting: Setting, plain: BandSeries, likeness: Likeness, bar: tqdm
 ) -> Setting:
     """Fit the bands anew with as much of the stations' likeness as left-out stations ask for.

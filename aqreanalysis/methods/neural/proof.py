@@ -1,7 +1,8 @@
-"""What a background proves beside the learned covariance of a network."""
+"""What altitude and background prove beside the learned covariance of a network."""
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,43 +12,70 @@ from aqreanalysis.methods.kriging.fitting import BandSeries
 from aqreanalysis.methods.kriging.proven_trend import left_out_equations, proven_trend
 from aqreanalysis.methods.neural.batches import Samples
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
-from aqreanalysis.methods.trend import Trend
+from aqreanalysis.methods.trend import ALTITUDE_OF_PLACES, Trend
 
 logger = logging.getLogger(__name__)
 
 
-def prove(
-    trend: Trend,
-    columns: np.ndarray,
-    samples: Samples,
-    offset: int,
-    model: NeuralKNN,
-    log_noise: Tensor,
-) -> tuple[Trend, Tensor]:
-    """Return the trend as far as left-out stations prove it, and the covariance of its attributes.
+@dataclass(frozen=True)
+class Proven:
+    """A trend as far as it is proven, and what is left to learn.
 
-    Parameters
+    Attributes
     ----------
-    trend : Trend
-        Of the background; its coefficients are not used.
-    columns : (station, time, covariate)
-        Of the background at the stations.
-    samples : Samples
-        Without a trend.
-    offset : int
-        Column of the samples that holds the first of the columns' steps.
-    model : NeuralKNN
-        Of which the covariances are fitted to the samples.
-    log_noise : (station,) float64
-        Logarithm of the factor of each station's noise.
-
-    Returns
-    -------
     trend : Trend
         Coefficients that are not proven are 0. Attributes are the covariates that are proven and
         constant in time.
+    samples : Samples
+        Departures from the trend, with the attributes of the stations.
     covariance : (attribute, attribute) float64 Tensor
         Of the errors of the attributes' coefficients.
+    """
+
+    trend: Trend
+    samples: Samples
+    covariance: Tensor
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Asks left-out stations for a trend, once covariances are fitted to the samples without it.
+
+    Attributes
+    ----------
+    trend : Trend
+        Its coefficients are not used.
+    columns : (station, time or 1, covariate)
+        Its covariates at the stations.
+    offset : int
+        Column of the samples that holds the first of the columns' steps.
+    departures : callable
+        Makes the samples of a ``trend`` at the stations and their ``attributes``.
+    """
+
+    trend: Trend
+    columns: np.ndarray
+    offset: int
+    departures: Callable[..., Samples]
+
+    def __call__(self, model: NeuralKNN, samples: Samples) -> Proven:
+        """Return what is proven with a model of which the covariances are fitted to the samples."""
+        trend, covariance = _proven(self.trend, self.columns, samples, self.offset, model)
+        if not trend.used:
+            return Proven(trend, samples, covariance)
+        at_stations = {
+            "trend": trend(self.columns),
+            "attributes": trend.attributes_of(self.columns),
+        }
+        return Proven(trend, self.departures(**at_stations), covariance)
+
+
+def _proven(
+    trend: Trend, columns: np.ndarray, samples: Samples, offset: int, model: NeuralKNN
+) -> tuple[Trend, Tensor]:
+    """Return the trend as far as left-out stations prove it, and the covariance of its attributes.
+
+    Parameters and results are those of `Proof` and `Proven`.
     """
     regular = trend.regular(columns)
     constant = (regular == regular[:, :1]).all(axis=(0, 1))
@@ -56,7 +84,7 @@ def prove(
         left_out_equations(
             BandSeries.of(samples.value, samples.network, model.covariance, widths),
             model.bands,
-            log_noise,
+            samples.log_noise,
             [
                 torch.from_numpy(of_one[:, :1] if same else _padded(of_one, samples, offset))
                 for of_one, same in zip(np.moveaxis(regular, -1, 0), constant, strict=True)
@@ -68,7 +96,8 @@ def prove(
     used = proven.coefficient != 0
     for name, one, t in zip(trend.names, used, proven.t, strict=True):
         word = "is used" if one else "proves nothing at left-out stations and is not used"
-        logger.info("the background %r %s (t %.1f)", name, word, t)
+        what = name if name == ALTITUDE_OF_PLACES else f"background {name!r}"
+        logger.info("the %s %s (t %.1f)", what, word, t)
     attributes = np.flatnonzero(used & constant)
     return (
         replace(

@@ -19,6 +19,7 @@ from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import Background
 from aqreanalysis.geography.likeness import LENGTHS, Coordinates
+from aqreanalysis.geography.own_field import is_altitude
 from aqreanalysis.geography.shipped import NAMES
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
@@ -41,7 +42,7 @@ from aqreanalysis.methods.neural.field import (
     geometry_bytes,
     window_bytes,
 )
-from aqreanalysis.methods.neural.proof import prove
+from aqreanalysis.methods.neural.proof import Proof
 from aqreanalysis.methods.neural.saved import (
     INSTRUMENT,
     State,
@@ -56,11 +57,11 @@ from aqreanalysis.methods.neural.targets import (
     station_subset,
     stations_of_a_tile,
 )
-from aqreanalysis.methods.neural.training import fit_covariances, train
+from aqreanalysis.methods.neural.training import train
 from aqreanalysis.methods.proven_types import proven_types
 from aqreanalysis.methods.series import bounded, plausible_range
 from aqreanalysis.methods.station_types import TypeFactors, labels_of
-from aqreanalysis.methods.trend import Trend, background_of
+from aqreanalysis.methods.trend import ALTITUDE_OF_PLACES, Regressors, Trend, background_of
 from aqreanalysis.network import StationNetwork
 from aqreanalysis.observations import input_digest, step_hours, stored_values, validate, values_of
 from aqreanalysis.predictive import DEGREES_OF_FREEDOM, stated_freedom
@@ -114,7 +115,8 @@ class Reanalyser(Fitted):
         Whether training shows a progress bar.
     geography : bool
         Whether places are set apart by their altitude, relief, people around and distance to the
-        coast as well, as far as stations ask for it (`aqreanalysis.geography.likeness`).
+        coast as well, as far as stations ask for it (`aqreanalysis.geography.likeness`), and a
+        trend may follow their altitude, if stations prove it.
     checkpoint : path, optional
         File to which training is written as it goes. If it was cut off, the same `fit` goes on from
         there to the same model; the file is removed when the model is saved.
@@ -183,7 +185,7 @@ class Reanalyser(Fitted):
 
     @property
     def trend(self) -> Trend | None:
-        """What was learned of a background, if there was one."""
+        """What was learned of altitude and background, if there was any."""
         facts = self._fitted().facts["trend"]
         return None if facts is None else Trend.from_facts(facts)
 
@@ -227,14 +229,16 @@ class Reanalyser(Fitted):
         facts, trend = self._fitted().facts, self.trend
         elsewhere = "covariance learned on other networks"
         learned = elsewhere if self.configuration.pretrained else "learned covariance"
+        used = {} if trend is None else self._used(trend)
         return {
             "model": f"{learned} and network" if facts["heads"] else learned,
             "network_used": facts["heads"],
             **{key: facts[key] for key in ("seed", "stations", "period", "data_hash")},
             "geography_km": self._geography_km(),
             "station_types": self.station_types.facts(),
-            "background": [] if trend is None else list(trend.names),
-            "background_used": {} if trend is None else self._used(trend),
+            "altitude_used": used.pop(ALTITUDE_OF_PLACES, {}),
+            "background": [] if trend is None else list(trend.background),
+            "background_used": used,
             DEGREES_OF_FREEDOM: stated_freedom(self._fitted().model.freedom),
             "configuration": asdict(self._fitted().model.configuration),
             "weights_sha256": self._fitted().digest[:16],
@@ -263,11 +267,12 @@ class Reanalyser(Fitted):
             Name of the variable to learn.
         background : DataArray, Dataset or sequence of these, optional
             Fields known at stations and targets alike, such as that of a model, or elevation: see
-            `aqreanalysis.foreign.background.Background`. What left-out stations prove of them is
-            taken as a trend (`aqreanalysis.methods.kriging.proven_trend`), and the departures from
-            it are learned, by a covariance for which places also differ by what is proven and
-            constant in time. Without any proof the model is that without a background. `predict`
-            needs the same fields.
+            `aqreanalysis.foreign.background.Background`. What left-out stations prove of them, and
+            of the altitude of places where no field is of altitude, is taken as a trend
+            (`aqreanalysis.methods.kriging.proven_trend`), and the departures from it are learned,
+            by a covariance for which places also differ by what is proven and constant in time.
+            Without any proof the model is that without a background. `predict` needs the same
+            fields.
 
         Raises
         ------
@@ -297,34 +302,25 @@ class Reanalyser(Fitted):
             seasons=clock.seasons,
             covariates=scaling.covariates(reporting),
         )
-        samples, trend, trend_covariance = sampled(), None, None
-        likeness = self._likeness(reporting)
-        if background is not None:
-            columns = _at_stations(Background(background), reporting)
+        samples = sampled()
+        places = self._places([reporting])
+        regressors = _regressors(places, background)
+        proof = None
+        if regressors.names:
+            columns = regressors.at(*_positions(reporting), reporting[TIME])
             values = standardisation.forward(values_of(reporting, variable))
-            trend = Trend.of(Background(background), columns, values)
-            model, log_noise = fit_covariances(
-                samples,
-                standardisation,
-                configuration=configuration,
-                schedule=self.schedule,
-                seed=self.seed,
-                progress=self.progress,
-                subject=variable,
-            )
-            offset = begin - samples.first
-            trend, trend_covariance = prove(trend, columns, samples, offset, model, log_noise)
-            samples = sampled(trend=trend(columns), attributes=trend.attributes_of(columns))
+            trend = regressors.trend(columns, values)
+            proof = Proof(trend, columns, begin - samples.first, sampled)
         trained = train(
             samples,
             standardisation,
             configuration=configuration,
-            schedule=_with_updates(self.schedule, scaling, trend),
+            schedule=self.schedule,
             seed=self.seed,
             progress=self.progress,
             checkpoint=self.checkpoint,
-            trend_covariance=trend_covariance,
-            likeness=likeness,
+            proof=proof,
+            likeness=None if places is None else self._likeness(places, reporting),
             instruments=_instruments(reporting),
             subject=variable,
         )
@@ -339,7 +335,7 @@ class Reanalyser(Fitted):
             "seasons": clock.seasons,
             "seed": self.seed,
             "heads": trained.heads,
-            "trend": None if trend is None else trend.facts(),
+            "trend": None if trained.trend is None else trained.trend.facts(),
             "scaling": scaling.facts(),
             "station_types": types.facts(),
             "data_hash": input_digest(measured, variable),
@@ -373,7 +369,7 @@ class Reanalyser(Fitted):
         reporting = _in_order(_reporting(observations, variable, fewest=2))
         reporting = self.station_types.of_usual(reporting, variable)
         self._check_step(reporting)
-        trend, known = self._trend(background)
+        trend, known = self.trend, background_of(self.trend, background)
         _, begin = clock_of(reporting)
         reach = configuration.core_steps + configuration.margin_steps + OWN_REACH_STEPS
         needed = slice(max(hours.start - reach, 0), hours.stop + reach)
@@ -381,12 +377,15 @@ class Reanalyser(Fitted):
         network = StationNetwork.from_dataset(near)
         near = near.isel({STATION: station_subset(network, at, configuration.neighbours)})
         time = observations[TIME]
-        trend_at, of_places = None, list[AttributesAt]()
-        if state.model.bands.coordinates:
-            of_places.append(Coordinates.of([near] if isinstance(at, Grid) else [near, at]))
-        if trend is not None and known is not None and trend.used:
-            trend_at = partial(_trend_at, trend, known, time)
-            of_places.append(partial(_attributes_at, trend, known, time[:1]))
+        at_stations, trend_at, of_places = None, None, list[AttributesAt]()
+        places = self._places([near] if isinstance(at, Grid) else [near, at])
+        if places is not None and state.model.bands.coordinates:
+            of_places.append(places)
+        if trend is not None and trend.used:
+            regressors = Regressors(places if trend.of_places else None, known)
+            at_stations = trend(regressors.at(*_positions(near), near[TIME]))
+            trend_at = partial(_trend_at, trend, regressors, time)
+            of_places.append(partial(_attributes_at, trend, regressors, time[:1]))
         attributes_at = partial(_together, of_places) if of_places else None
         samples = Samples.of(
             near,
@@ -394,7 +393,7 @@ class Reanalyser(Fitted):
             standardisation=state.standardisation,
             configuration=configuration,
             seasons=state.facts["seasons"],
-            trend=_trend_of(trend, known, near),
+            trend=at_stations,
             covariates=Scaling.from_facts(state.facts["scaling"]).covariates(near),
             log_noise=known_noise(
                 state.network, StationNetwork.from_dataset(near), _instruments(near)
@@ -473,6 +472,13 @@ class Reanalyser(Fitted):
             if coefficient
         }
 
+    def trend_of_altitude(self, observations: xr.Dataset) -> np.ndarray:
+        """Return what altitude adds to standardised values, without a background, (station, 1)."""
+        trend, places = self.trend, self._places([observations])
+        if trend is None or places is None or not trend.used:
+            return np.zeros((observations.sizes[STATION], 1))
+        return trend(Regressors(places).at(*_positions(observations), observations[TIME]))
+
     def state_for(self, observations: xr.Dataset) -> State:
         """Return all that was learned, for observations of the step that was learned.
 
@@ -493,18 +499,16 @@ class Reanalyser(Fitted):
             )
         return self._state
 
-    def _likeness(self, observations: xr.Dataset) -> Likeness | None:
-        """Return what tells stations apart; nothing for a method that does without it."""
+    def _places(self, known: Sequence[xr.Dataset]) -> Coordinates | None:
+        """Return the coordinates of places; None for a method that does without them."""
         if {"geography", "covariance"} & {*self.configuration.without}:
             return None
-        coordinates = Coordinates.of([observations])(*_positions(observations))
-        lengths = torch.tensor(LENGTHS[self.configuration.lengths], dtype=torch.float64)
-        return Likeness(torch.from_numpy(coordinates), lengths)
+        return Coordinates.of(known)
 
-    def _trend(self, background: BackgroundField | None) -> tuple[Trend | None, Background | None]:
-        """Return what was learned of a background, and the one given now; both or neither."""
-        trend = self.trend
-        return trend, background_of(trend, background)
+    def _likeness(self, places: Coordinates, observations: xr.Dataset) -> Likeness:
+        """Return what tells stations apart."""
+        lengths = torch.tensor(LENGTHS[self.configuration.lengths], dtype=torch.float64)
+        return Likeness(torch.from_numpy(places(*_positions(observations))), lengths)
 
     def _check_step(self, observations: xr.Dataset) -> None:
         """Refuse observations whose step is not the learned one."""
@@ -535,15 +539,6 @@ def _reporting(
             silent[0],
         )
     return observations.isel({STATION: reports})
-
-
-def _with_updates(schedule: Schedule, scaling: Scaling, trend: Trend | None) -> Schedule:
-    """Return a schedule that says whether the network is trained, which a default leaves open."""
-    further = len(scaling.channels) > 1 or (trend is not None and any(trend.coefficient))
-    if schedule.updates is not None or further:
-        return schedule
-    logger.info("neighbours have no covariates and no background: the network is not trained")
-    return replace(schedule, updates=0)
 
 
 def _in_order(observations: xr.Dataset) -> xr.Dataset:
@@ -602,9 +597,13 @@ def _instruments(observations: xr.Dataset) -> np.ndarray | None:
     return labels_of(observations, INSTRUMENT)
 
 
-def _at_stations(field: Background, observations: xr.Dataset) -> np.ndarray:
-    """Return a background's covariates at the stations, (station, time, covariate)."""
-    return field.at(*_positions(observations), observations[TIME])
+def _regressors(places: Coordinates | None, background: BackgroundField | None) -> Regressors:
+    """Return what a trend may be of; an altitude of the background counts before that of places."""
+    known = None if background is None else Background(background)
+    of_altitude = known is not None and any(
+        is_altitude(field[name]) for field in known.data for name in known.names if name in field
+    )
+    return Regressors(None if of_altitude else places, known)
 
 
 def _positions(observations: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -613,26 +612,17 @@ def _positions(observations: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return network.longitude, network.latitude
 
 
-def _trend_of(
-    trend: Trend | None, field: Background | None, observations: xr.Dataset
-) -> np.ndarray | None:
-    """Return the trend at the stations (station, time), if there is one."""
-    if trend is None or field is None:
-        return None
-    return trend(_at_stations(field, observations))
-
-
 def _trend_at(
     trend: Trend,
-    field: Background,
+    regressors: Regressors,
     time: xr.DataArray,
     longitude: np.ndarray,
     latitude: np.ndarray,
     hours: slice,
 ) -> np.ndarray:
     """Return the trend at targets (n, hours)."""
-    times = time[:1] if field.constant else time[hours]
-    at_targets = trend(field.at(longitude, latitude, times))
+    times = time[:1] if regressors.constant else time[hours]
+    at_targets = trend(regressors.at(longitude, latitude, times))
     return np.broadcast_to(at_targets, (longitude.size, hours.stop - hours.start))
 
 
@@ -645,10 +635,10 @@ def _together(
 
 def _attributes_at(
     trend: Trend,
-    field: Background,
+    regressors: Regressors,
     time: xr.DataArray,
     longitude: np.ndarray,
     latitude: np.ndarray,
 ) -> np.ndarray:
     """Return the attributes of places (n, attribute)."""
-    return trend.attributes_of(field.at(longitude, latitude, time))
+    return trend.attributes_of(regressors.at(longitude, latitude, time))

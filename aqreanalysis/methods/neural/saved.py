@@ -41,8 +41,8 @@ _FOLDER = ModelFolder(
     kind="model",
     owner="Reanalyser",
     description="reanalyser.json",
-    format=7,
-    earlier=(3, 4, 5, 6),
+    format=8,
+    earlier=(3, 4, 5, 6, 7),
     facts=("configuration", "standardisation", *FACTS),
     optional=("station_types",),
     files=(NETWORK,),
@@ -115,7 +115,8 @@ def _loaded(folder: Path) -> State:
                 coordinate_km=weights.get("bands.coordinate_km", torch.zeros(0)).tolist(),
             )
         # Format 3 knew neither how bands are correlated, nor what all stations share, nor a largest
-        # value: none. Up to format 4 there are no attributes of places, up to 6 no coordinates.
+        # value: none. Up to format 4 there are no attributes of places, up to 6 no coordinates,
+        # up to 7 no trend of their altitude.
         model.load_state_dict({**model.state_dict(), **weights})
         model.covariance.requires_grad_(False)
         model.bands.requires_grad_(False)

@@ -3,6 +3,7 @@
 import copy
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self, cast
 
@@ -24,10 +25,12 @@ from aqreanalysis.methods.neural.covariances import (
     Setting,
     calibrate_kriging,
     learn_covariances,
+    learn_likeness,
     spacing_km,
 )
 from aqreanalysis.methods.neural.devices import best_device, moved, single_thread
 from aqreanalysis.methods.neural.neural_knn import NeuralKNN
+from aqreanalysis.methods.neural.proof import Proof, Proven
 from aqreanalysis.methods.neural.validation import (
     DEPARTURES,
     Passes,
@@ -39,6 +42,7 @@ from aqreanalysis.methods.neural.validation import (
     kriging_outputs,
     network_outputs,
 )
+from aqreanalysis.methods.trend import Trend
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +71,8 @@ class Trained:
     gain : float
         Relative gain over the covariance alone at the validation stations, less its standard
         error; 0 where that was not beaten.
+    trend : Trend, optional
+        Departures from which were learned, as far as it is proven.
     """
 
     model: NeuralKNN
@@ -75,6 +81,7 @@ class Trained:
     history: tuple[Scores, ...]
     log_noise: Tensor
     gain: float
+    trend: Trend | None = None
 
     @property
     def heads(self) -> bool:
@@ -91,7 +98,7 @@ def train(
     seed: int = 0,
     progress: bool = True,
     checkpoint: Path | None = None,
-    trend_covariance: Tensor | None = None,
+    proof: Proof | None = None,
     likeness: Likeness | None = None,
     instruments: np.ndarray | None = None,
     subject: str = "",
@@ -107,38 +114,51 @@ def train(
     goes on from it to the same model, bit for bit; that of a finished training is its end, and is
     replaced by that of the next one.
 
-    ``trend_covariance`` (attribute, attribute) is that of the errors of the coefficients of a trend
-    that was taken off the samples. Of the ``likeness`` of the stations as much is used as those
-    left out ask for. Stations of types of ``instruments`` (station,) have a noise like each other's
-    if types differ.
+    What the ``proof`` finds in the stations is taken off, and all is learned anew of the departures
+    from it. Of the ``likeness`` of the stations as much is used as those left out ask for. Stations
+    of types of ``instruments`` (station,) have a noise like each other's if types differ.
 
     Raises
     ------
     CheckpointError
         If the file there is that of another training.
     """
-    with torch.random.fork_rng(devices=[]), single_thread():
-        model, setting = _begun(samples, standardisation, configuration, schedule, seed)
-        setting = replace(setting, instruments=instruments)
-        if trend_covariance is not None:
-            model.bands.trend_covariance.copy_(trend_covariance)
-        updates = setting.updates
-        of_a_covariance = setting.schedule.covariance_updates
-        total = (2 + len(setting.folds)) * of_a_covariance + of_a_covariance // SILENT_SHARE
+    begun = partial(
+        _begun,
+        standardisation=standardisation,
+        configuration=configuration,
+        schedule=schedule,
+        seed=seed,
+        instruments=instruments,
+    )
+    with (
+        torch.random.fork_rng(devices=[]),
+        single_thread(),
+        _bar(subject, progress=progress) as bar,
+    ):
+        model, setting = begun(samples)
+        bar.total = _updates_of(setting, likeness)
+        setting, series = learn_covariances(model, setting, bar)
+        proven = None if proof is None else proof(model, setting.samples)
+        if proven is not None and proven.trend.used:
+            model, setting = begun(proven.samples)
+            model.bands.trend_covariance.copy_(proven.covariance)
+            bar.total += bar.n
+            setting, series = learn_covariances(model, setting, bar)
+        setting = _with_updates(setting, proven)
+        file = None
+        if checkpoint is not None:
+            identity = (standardisation, configuration, setting.schedule, seed)
+            file = checkpoint, identity_of(setting.samples, *identity)
         if likeness is not None:
-            total += MOST_TRIED * (of_a_covariance // LIKENESS_SHARE)
-        with _bar(total + updates, subject, progress=progress) as bar:
-            file = None
-            if checkpoint is not None:
-                identity = (standardisation, configuration, setting.schedule, seed)
-                file = checkpoint, identity_of(samples, *identity)
-            setting = learn_covariances(model, setting, bar, likeness)
-            drawn = setting.drawn(setting.samples.log_noise)
-            setting = replace(setting, samples=replace(setting.samples, log_noise=drawn))
-            setting = calibrate_kriging(model, setting, bar)
-            learner = _Learner.of(model, setting)
-            if updates:
-                learner.run(bar, file)
+            setting = learn_likeness(model, setting, series, likeness, bar)
+        drawn = setting.drawn(setting.samples.log_noise)
+        setting = replace(setting, samples=replace(setting.samples, log_noise=drawn))
+        setting = calibrate_kriging(model, setting, bar)
+        learner = _Learner.of(model, setting)
+        if setting.updates:
+            bar.total += setting.updates
+            learner.run(bar, file)
         kriging, learning = learner.kriging, learner.learning
         logger.info(
             "stations hidden for validation: RMSE %.2f, with the learned covariance alone %.2f",
@@ -152,44 +172,31 @@ def train(
             tuple(learning.history),
             setting.samples.log_noise,
             learning.best_validated.proven_gain(kriging),
+            None if proven is None else proven.trend,
         )
 
 
-def fit_covariances(
-    samples: Samples,
-    standardisation: Standardisation,
-    *,
-    configuration: Configuration,
-    schedule: Schedule | None = None,
-    seed: int = 0,
-    progress: bool = True,
-    subject: str = "",
-) -> tuple[NeuralKNN, Tensor]:
-    """Return a model of which the covariances are fitted, and the noise of the stations.
-
-    This is the first part of `train`; the noise is the logarithm (station,) of each one's factor.
-    """
-    with torch.random.fork_rng(devices=[]), single_thread():
-        model, setting = _begun(samples, standardisation, configuration, schedule, seed)
-        updates = setting.schedule.covariance_updates
-        total = 2 * updates + updates // SILENT_SHARE
-        with _bar(total, subject, progress=progress) as bar:
-            setting = learn_covariances(model, setting, bar)
-        return model, setting.samples.log_noise
-
-
-def _bar(total: int, subject: str, *, progress: bool) -> tqdm:
+def _bar(subject: str, *, progress: bool) -> tqdm:
     """Return a progress bar that begins with what is learned, such as the pollutant."""
     form = f"{subject}, {{l_bar}}{{bar}}{{r_bar}}" if subject else None
-    return tqdm(total=total, desc="training", disable=not progress, leave=False, bar_format=form)
+    return tqdm(total=1, desc="training", disable=not progress, leave=False, bar_format=form)
+
+
+def _updates_of(setting: Setting, likeness: Likeness | None) -> int:
+    """Return how many updates the covariances take."""
+    of_one = setting.schedule.covariance_updates
+    total = (2 + len(setting.folds)) * of_one + of_one // SILENT_SHARE
+    return total if likeness is None else total + MOST_TRIED * (of_one // LIKENESS_SHARE)
 
 
 def _begun(
     samples: Samples,
+    *,
     standardisation: Standardisation,
     configuration: Configuration,
     schedule: Schedule | None,
     seed: int,
+    instruments: np.ndarray | None,
 ) -> tuple[NeuralKNN, Setting]:
     """Return a model that has learned nothing yet, and the setting in which it learns."""
     torch.manual_seed(seed)
@@ -206,7 +213,24 @@ def _begun(
             samples.clock.step_hours, spacing_km(samples.network)
         )
         model.covariance.begin_at(filling)
-    return model, Setting.of(samples, standardisation, schedule, seed)
+    setting = Setting.of(samples, standardisation, schedule, seed)
+    return model, replace(setting, instruments=instruments)
+
+
+def _with_updates(setting: Setting, proven: Proven | None) -> Setting:
+    """Return a setting that says whether the network is trained, which a default leaves open.
+
+    It is where it has something that neighbours do not have: covariates, or a proven background.
+    """
+    background = proven is not None and any(
+        coefficient
+        for name, coefficient in zip(proven.trend.names, proven.trend.coefficient, strict=True)
+        if name in proven.trend.background
+    )
+    if setting.schedule.updates is not None or background or setting.samples.covariates.shape[-1]:
+        return setting
+    logger.info("neighbours have no covariates and no background: the network is not trained")
+    return replace(setting, schedule=replace(setting.schedule, updates=0))
 
 
 @dataclass(frozen=True)
