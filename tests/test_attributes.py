@@ -264,6 +264,13 @@ def test_an_altitude_that_proves_nothing_leaves_the_model_to_the_bit(mountains, 
     np.testing.assert_array_equal(one, other)
 
 
+def test_few_stations_are_not_asked_for_a_trend(stating):
+    few, *_ = (one.isel(station=slice(0, 19)) for one in stating)
+    model = few.aqnet.fit("pm10", schedule=QUICK, progress=False)
+    assert model.trend is None
+    assert model.settings["altitude_used"] == {}
+
+
 def test_a_model_that_knows_the_altitude_needs_no_background_after_loading(
     stating, by_altitude, tmp_path
 ):

@@ -70,6 +70,8 @@ logger = logging.getLogger(__name__)
 
 #: Stations of which one can be hidden and estimated from two others.
 FEWEST_STATIONS = 3
+#: Stations below which no trend with altitude is asked for: of 8 some prove one that costs 3 %.
+FEWEST_FOR_ALTITUDE = 20
 #: Share of the values, beside the largest one, that count as the next smaller one in learning.
 OUTLIERS = 1e-5
 #: Where the parts of the method are described.
@@ -304,7 +306,8 @@ class Reanalyser(Fitted):
         )
         samples = sampled()
         places = self._places([reporting])
-        regressors = _regressors(places, background)
+        many = reporting.sizes[STATION] >= FEWEST_FOR_ALTITUDE
+        regressors = _regressors(places if many else None, background)
         proof = None
         if regressors.names:
             columns = regressors.at(*_positions(reporting), reporting[TIME])
