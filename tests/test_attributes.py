@@ -73,20 +73,23 @@ def without(mountains):
 # --- the covariance
 
 
-def test_attributes_are_further_coordinates():
+@pytest.mark.parametrize("apart", [1.0, 0.0])
+def test_attributes_are_further_coordinates_but_for_those_that_are_some_already(apart):
     rng = np.random.default_rng(0)
     east, north = rng.uniform(-60, 60, (2, 6))
     contrast = rng.normal(size=(6, 2))
     covariance = BandCovariance(3, 20.0, attributes=2)
     covariance.load_state_dict({**covariance.state_dict(), **random_bands(0).state_dict()} | {
         "log_length": double([[2.0, 4.0]] * 2), "log_drift": torch.full((3, 2), -99.0).double(),
-        "trend_covariance": torch.zeros(2, 2).double(),
+        "trend_covariance": torch.zeros(2, 2).double(), "apart": double([1.0, apart]),
     })  # fmt: skip
     covariance.requires_grad_(False)
     distance, bearing = double(np.hypot(east, north))[None], double(np.arctan2(east, north))[None]
     none = torch.zeros(2, 1, 6).double()
     weights = covariance.weights(distance, bearing, *none, double(contrast)[None])
-    place = np.hstack([stretched(covariance, east, north), contrast * np.exp([2.0, 4.0])])
+    place = np.hstack(
+        [stretched(covariance, east, north), contrast * np.exp([2.0, 4.0]) * [1.0, apart]]
+    )
     for band in range(3):
         weight, _ = kriged_by_hand(covariance, place, band)
         np.testing.assert_allclose(weights.weight[0, :, band], weight, atol=1e-8)
@@ -177,7 +180,8 @@ def test_a_planted_effect_of_the_altitude_is_found(mountains, with_altitude, wit
     assert per_root * np.sqrt(known.pm10).std().item() == pytest.approx(SLOPE, rel=0.15)
     used = with_altitude.settings["background_used"]["altitude"]
     assert used["coefficient"] == with_altitude.trend.coefficient[0]
-    assert min(used["near_km"], used["far_km"], used["local_spread"]) > 0
+    assert used["local_spread"] > 0
+    assert "near_km" not in used  # the altitude is a coordinate of places
     assert error_at(with_altitude, known, hidden, background) < 0.7 * error_at(
         without, known, hidden, None
     )

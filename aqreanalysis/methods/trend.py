@@ -11,6 +11,7 @@ import xarray as xr
 from aqreanalysis.conventions import counted
 from aqreanalysis.foreign.background import Background, BackgroundError, BackgroundField
 from aqreanalysis.geography.likeness import FARTHEST, Coordinates
+from aqreanalysis.geography.own_field import is_altitude
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +150,16 @@ class Regressors:
         """Names of the covariates."""
         of_places = () if self.places is None else (ALTITUDE_OF_PLACES,)
         return of_places + (() if self.background is None else self.background.names)
+
+    @property
+    def altitudes(self) -> frozenset[str]:
+        """Names of the covariates that are the altitude."""
+        of_places = () if self.places is None else (ALTITUDE_OF_PLACES,)
+        if self.background is None:
+            return frozenset(of_places)
+        every = ((name, field) for field in self.background.data for name in self.background.names)
+        given = (name for name, field in every if name in field and is_altitude(field[name]))
+        return frozenset((*of_places, *given))
 
     @property
     def constant(self) -> bool:

@@ -135,7 +135,8 @@ class BandCovariance(nn.Module):
 
     of which only differences count, since weights sum to 1. Where a target differs from all
     stations, both make its variance grow. Attributes of which the lengths are known beforehand, the
-    same for both terms, are coordinates that come first; no mean follows them.
+    same for both terms, are coordinates that come first; no mean follows them. An attribute that is
+    a coordinate, too, is followed by the mean alone: its ``apart`` is 0.
 
     Parameters
     ----------
@@ -169,6 +170,8 @@ class BandCovariance(nn.Module):
         self.register_buffer("correlation", torch.eye(bands, dtype=torch.float64))
         length = torch.full((2, attributes), math.log(spacing_km), dtype=torch.float64)
         self.log_length = nn.Parameter(length)
+        # 0 for an attribute that only the mean follows: a coordinate sets places apart by it.
+        self.register_buffer("apart", torch.ones(attributes, dtype=torch.float64))
         drift = torch.linspace(-4.0, -2.0, bands, dtype=torch.float64)
         self.log_drift = nn.Parameter(drift[:, None].repeat(1, attributes))
         # Of the errors of a trend's coefficients, which are those of the slowest band.
@@ -180,6 +183,7 @@ class BandCovariance(nn.Module):
 
     coordinate_km: Tensor
     correlation: Tensor
+    apart: Tensor
     trend_covariance: Tensor
     log_spacing: Tensor
     usual: Tensor
@@ -403,7 +407,7 @@ class BandCovariance(nn.Module):
         apart = [distance_km, distance_km]
         if first.shape[-1]:
             square = (first[..., :, None, :] - second[..., None, :, :]) ** 2
-            length = (2 * self.log_length).exp()
+            length = (2 * self.log_length).exp() * self.apart
             apart = [(distance_km**2 + square @ each).sqrt() for each in length]
         terms = zip(apart, self.log_amplitude.unbind(1), self.log_range.unbind(1), strict=True)
         short, long = (

@@ -298,6 +298,7 @@ def _without(
         model.bands.coordinate_km.tolist(),
     )
     fitted.bands.trend_covariance.copy_(model.bands.trend_covariance)
+    fitted.bands.apart.copy_(model.bands.apart)
     log_noise = torch.zeros(len(rows), dtype=torch.float64, requires_grad=True)
     series = _band_series(fitted, setting, rows)
     amortised = _amortised(model, setting)

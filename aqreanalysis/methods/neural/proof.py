@@ -30,11 +30,14 @@ class Proven:
         Departures from the trend, with the attributes of the stations.
     covariance : (attribute, attribute) float64 Tensor
         Of the errors of the attributes' coefficients.
+    apart : (attribute,) float64 Tensor
+        1 where an attribute may set places apart, 0 where a coordinate does so.
     """
 
     trend: Trend
     samples: Samples
     covariance: Tensor
+    apart: Tensor
 
 
 @dataclass(frozen=True)
@@ -51,23 +54,27 @@ class Proof:
         Column of the samples that holds the first of the columns' steps.
     departures : callable
         Makes the samples of a ``trend`` at the stations and their ``attributes``.
+    coordinates : set of str
+        Covariates that are coordinates of places, too.
     """
 
     trend: Trend
     columns: np.ndarray
     offset: int
     departures: Callable[..., Samples]
+    coordinates: frozenset[str] = frozenset()
 
     def __call__(self, model: NeuralKNN, samples: Samples) -> Proven:
         """Return what is proven with a model of which the covariances are fitted to the samples."""
         trend, covariance = _proven(self.trend, self.columns, samples, self.offset, model)
+        apart = torch.tensor([float(name not in self.coordinates) for name in trend.attributes])
         if not trend.used:
-            return Proven(trend, samples, covariance)
+            return Proven(trend, samples, covariance, apart)
         at_stations = {
             "trend": trend(self.columns),
             "attributes": trend.attributes_of(self.columns),
         }
-        return Proven(trend, self.departures(**at_stations), covariance)
+        return Proven(trend, self.departures(**at_stations), covariance, apart)
 
 
 def _proven(

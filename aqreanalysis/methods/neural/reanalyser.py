@@ -19,7 +19,6 @@ from aqreanalysis.fields.cache import Cache
 from aqreanalysis.fields.memory import Cost
 from aqreanalysis.foreign.background import Background
 from aqreanalysis.geography.likeness import LENGTHS, Coordinates
-from aqreanalysis.geography.own_field import is_altitude
 from aqreanalysis.geography.shipped import NAMES
 from aqreanalysis.grid import Grid, size_of
 from aqreanalysis.methods.contract import BackgroundField, Fitted, NotFittedError
@@ -313,7 +312,8 @@ class Reanalyser(Fitted):
             columns = regressors.at(*_positions(reporting), reporting[TIME])
             values = standardisation.forward(values_of(reporting, variable))
             trend = regressors.trend(columns, values)
-            proof = Proof(trend, columns, begin - samples.first, sampled)
+            coordinates = frozenset() if places is None else regressors.altitudes
+            proof = Proof(trend, columns, begin - samples.first, sampled, coordinates)
         trained = train(
             samples,
             standardisation,
@@ -463,12 +463,13 @@ class Reanalyser(Fitted):
     def _used(self, trend: Trend) -> dict[str, dict[str, float]]:
         """Return how each proven covariate counts, by name, for one standard deviation of it."""
         bands = self._fitted().model.bands
-        near, far = (length.exp().tolist() for length in bands.log_length)
-        drift = bands.log_drift[-1].exp().sqrt().tolist()
-        covariance = {
-            name: {"near_km": near[number], "far_km": far[number], "local_spread": drift[number]}
-            for number, name in enumerate(trend.attributes)
-        }
+        lengths_km = bands.log_length.exp().T.tolist()
+        spread, apart = bands.log_drift[-1].exp().sqrt().tolist(), bands.apart.tolist()
+        covariance: dict[str, dict[str, float]] = {}
+        for number, name in enumerate(trend.attributes):
+            covariance[name] = {"local_spread": spread[number]}
+            if apart[number]:
+                covariance[name] |= zip(("near_km", "far_km"), lengths_km[number], strict=True)
         return {
             name: {"coefficient": coefficient, **covariance.get(name, {})}
             for name, coefficient in zip(trend.names, trend.coefficient, strict=True)
@@ -602,11 +603,8 @@ def _instruments(observations: xr.Dataset) -> np.ndarray | None:
 
 def _regressors(places: Coordinates | None, background: BackgroundField | None) -> Regressors:
     """Return what a trend may be of; an altitude of the background counts before that of places."""
-    known = None if background is None else Background(background)
-    of_altitude = known is not None and any(
-        is_altitude(field[name]) for field in known.data for name in known.names if name in field
-    )
-    return Regressors(None if of_altitude else places, known)
+    given = Regressors(None, None if background is None else Background(background))
+    return given if given.altitudes else replace(given, places=places)
 
 
 def _positions(observations: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:

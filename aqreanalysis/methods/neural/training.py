@@ -143,6 +143,7 @@ def train(
         if proven is not None and proven.trend.used:
             model, setting = begun(proven.samples)
             model.bands.trend_covariance.copy_(proven.covariance)
+            model.bands.apart.copy_(proven.apart)
             bar.total += bar.n
             setting, series = learn_covariances(model, setting, bar)
         setting = _with_updates(setting, proven)
