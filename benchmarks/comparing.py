@@ -178,7 +178,9 @@ def standings(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Standi
                 has = {*parts_of(method)[1]} | {"altitude"} & {*protocol.backgrounds}
                 same = [row for row in part if {*parts_of(row["method"])[1]} <= has]
                 for words, among in ((split, part), (f"{split} {SAME}".strip(), same)):
-                    if (scores := compared(among, method)) and (words == split or same != part):
+                    if words != split and same == part:
+                        continue
+                    if scores := compared(among, method):
                         by_protocol[key + behind, words] = Standing(method, len(stations), scores)
     return by_protocol
 

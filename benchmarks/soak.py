@@ -115,15 +115,18 @@ def by_command(folder: Path, feed: Feed, hour: int, seed: int) -> None:
     main()
 
 
-def soaked(days: int, seed: int, folder: Path) -> Iterator[str | Soak]:
-    """Yield lines about what happens, then what came of it."""
+def soaked(days: int, seed: int, folder: Path, most: int | None = None) -> Iterator[str | Soak]:
+    """Yield lines about what happens, then what came of it.
+
+    After so many hourly runs, if they are limited, the rest of the days comes at once.
+    """
     feed, rng, soak = Feed.of(days, seed), np.random.default_rng(seed), Soak()
     if ended(started(lambda: prepared(folder, feed))):
         raise RuntimeError("no model can be fitted")
     own, others = Pipe()
     child = started(lambda: worker(folder, feed, others), seconds=0)
-    typical, hours = 1.0, days * DAY
-    for hour in range(BEGIN - 1, hours):
+    typical, hours = 1.0, range(BEGIN - 1, days * DAY)
+    for hour in hours[:most]:
         chance = rng.random()
         if hour >= BEGIN and chance < KILLED:
             victim = started(lambda hour=hour: updated(folder, feed.at(hour)))
@@ -274,6 +277,7 @@ def add_soak(commands: Any) -> None:
         "soak", help="simulated days of hourly runs that are killed", description=__doc__
     )
     soak.add_argument("--days", type=int, default=30, help="simulated (default: 30)")
+    soak.add_argument("--runs", type=int, help="hourly runs at most (default: of all days)")
     soak.add_argument("--seed", type=int, default=0, help="other days (default: 0)")
     soak.add_argument("--picture", type=Path, help=f"to draw, such as {PICTURE}")
     soak.set_defaults(run=_soak)
@@ -282,7 +286,7 @@ def add_soak(commands: Any) -> None:
 def _soak(options: argparse.Namespace) -> None:
     """Print what happens, and the table; fail if the store is not what it must be."""
     with tempfile.TemporaryDirectory() as folder:
-        for said in soaked(options.days, options.seed, Path(folder)):
+        for said in soaked(options.days, options.seed, Path(folder), options.runs):
             if isinstance(said, str):
                 print(said, file=sys.stderr, flush=True)
                 continue

@@ -234,8 +234,13 @@ def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_stati
     short_year, data_dir, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setitem(PROTOCOLS, "p3", replace(PROTOCOLS["p3"], open=lambda _: short_year))
-    # A stand-in for the neural method that takes a second.
-    monkeypatch.setitem(measuring.LAWS, "neural", lambda: measuring.METHODS["idw"].make())
+    made = measuring._method
+
+    def quick(protocol, method, seed):
+        """Return a stand-in for the neural method that takes a second."""
+        return made(protocol, "idw" if method == "neural" else method, seed)
+
+    monkeypatch.setattr(measuring, "_method", quick)
     record, scores = tmp_path / "stations.csv", tmp_path / "scores.csv"
     arguments = ["hidden", "p3", "--methods", "kriging,neural", "--data", str(data_dir)]
     arguments += ["--stations", str(record), "--csv", str(scores)]
@@ -560,15 +565,20 @@ def test_a_loss_is_counted_and_ends_the_command_with_a_fault(tmp_path, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are killed in forks of this process")
-def test_a_day_of_hourly_runs_ends_in_the_store_that_is_made_at_once():
+def test_hourly_runs_end_in_the_store_that_is_made_at_once():
+    """Some hours; the benchmark itself goes on for 30 days."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks", "soak", "--days", "3", "--seed", "2"],
+        [sys.executable, "-W", "ignore", "-m", "benchmarks", "soak", "--days", "6", "--runs", "11",
+         "--seed", "38"],
         cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = dict(line.split("|")[1:3] for line in done.stdout.splitlines()[2:])
     rows = {name.strip(): value.strip() for name, value in rows.items()}
-    assert rows["hourly runs"] == "25"
+    assert rows["hourly runs"] == "11"
+    assert "command, status" in rows["outcomes"]
+    assert "killed" in rows["outcomes"]
+    assert "disk" in rows["outcomes"]
     assert float(rows["largest relative difference from the store made at once"]) <= 1e-5
     assert rows["left over beside the store"] == "0"
 

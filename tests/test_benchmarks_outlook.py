@@ -25,6 +25,11 @@ def split(data_dir):
     return Split.of(data_dir, 1)
 
 
+@pytest.fixture(scope="module")
+def way(split):
+    return Way.of(split)
+
+
 def test_every_third_station_is_hidden_and_starts_are_at_midnight_and_noon(split):
     names = set(split.visible.station.values) | set(split.hidden.station.values)
     assert (split.visible.sizes["station"], split.hidden.sizes["station"], len(names)) == (8, 4, 12)
@@ -35,8 +40,7 @@ def test_every_third_station_is_hidden_and_starts_are_at_midnight_and_noon(split
     assert split.learned_from.time.values[-1] + ZONE == VALIDATION[1]
 
 
-def test_hidden_stations_are_estimated_as_the_outlook_does_it(split):
-    way = Way.of(split)
+def test_hidden_stations_are_estimated_as_the_outlook_does_it(split, way):
     recent = split.learned_from.isel(time=slice(-24 * 60, None))
     model = Outlook("persistence", between=way.between, progress=False).fit(recent, VARIABLE)
     columns = split.columns[[150]]
@@ -111,8 +115,8 @@ def test_the_page_of_the_source_document_has_the_published_and_the_recorded_scor
         assert f"| {' | '.join([name, *cells])} |".replace("|  |", "| |") in page
 
 
-def test_fortnights_add_up_to_the_whole(split):
-    run = outlook.Run.of(split, Way.of(split), "persistence", 0)
+def test_fortnights_add_up_to_the_whole(split, way):
+    run = outlook.Run.of(split, way, "persistence", 0)
     for whole in run.rows():
         parts = [
             row
@@ -194,10 +198,11 @@ def test_the_lstm_from_the_linear_start_begins_there(series):
         assert torch.equal(ours(history).mean, start(history).mean)
 
 
-def test_both_statistics_come_of_one_fit_and_tables_are_those_of_one(split, tmp_path, monkeypatch):
+def test_both_statistics_come_of_one_fit_and_tables_are_those_of_one(
+    split, way, tmp_path, monkeypatch
+):
     quick = {"schedule": OutlookSchedule(updates=2), "covariates": ()}
     monkeypatch.setitem(outlook.METHODS, "aqnet", ("aqnet", quick))
-    way = Way.of(split)
     few = replace(split, columns=split.columns[::60])
     methods = ("persistence", "ridge", "aqnet")
     rows = [row for method in methods for row in outlook.Run.of(few, way, method, 0).rows()]

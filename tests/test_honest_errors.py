@@ -48,6 +48,12 @@ def model(observations):
     return fitted(observations)
 
 
+@pytest.fixture(scope="module")
+def learned(observations):
+    """A model whose covariance learned as long as by default."""
+    return fitted(observations, Schedule(updates=0))
+
+
 def test_the_published_error_does_not_depend_on_where_the_fit_began(
     observations, model, monkeypatch
 ):
@@ -125,10 +131,8 @@ def test_hours_of_absurd_values_count_as_the_largest_that_is_not(observations, m
 
 
 @pytest.mark.slow
-def test_the_error_grows_while_the_network_is_silent(network):
+def test_the_error_grows_while_the_network_is_silent(network, learned):
     hidden = network.hidden
-    learned = network.observations.isel(time=slice(240))
-    model = fitted(learned, Schedule(updates=0))
     shares, stated = {}, {}
     for silent in (3, 12, 24):
         inside, errors = [], []
@@ -137,7 +141,7 @@ def test_the_error_grows_while_the_network_is_silent(network):
             values = window.pm25.values.copy()
             values[:, -silent:] = np.nan
             at = xr.Dataset(coords={n: hidden[n] for n in ("longitude", "latitude")})
-            product = model.predict(
+            product = learned.predict(
                 changed(window, values),
                 at,
                 quantiles=(0.05, 0.95),
@@ -155,15 +159,14 @@ def test_the_error_grows_while_the_network_is_silent(network):
 
 
 @pytest.mark.slow
-def test_errors_of_filled_gaps_hold_what_they_say(network):
+def test_errors_of_filled_gaps_hold_what_they_say(network, learned):
     observations = network.observations.isel(time=slice(240, 480))
     values = observations.pm25.values.copy()
     gaps = np.zeros(values.shape, bool)
     gaps[:, 60:66] = gaps[:, 130:139] = gaps[:, 200:204] = True  # of the whole network
     gaps[::3, 20:44] = gaps[1::3, 90:102] = True  # of some stations
     gaps &= np.isfinite(values)
-    model = fitted(network.observations.isel(time=slice(240)), Schedule(updates=0))
-    filled = fill(changed(observations, np.where(gaps, np.nan, values)), method=model)
+    filled = fill(changed(observations, np.where(gaps, np.nan, values)), method=learned)
     distribution = RootNormal.from_median(
         filled.pm25.values[gaps].astype(float),
         filled.pm25_uncertainty.values[gaps].astype(float),

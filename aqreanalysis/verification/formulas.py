@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 import xarray as xr
 
-Formula = Callable[[xr.Dataset], xr.DataArray]
+Formula = Callable[[Mapping[str, xr.Variable]], xr.Variable]
+Array = TypeVar("Array", xr.Variable, xr.DataArray)
 
 #: A sum of squared departures below this share of the sum of squares is rounding: all are equal.
 _CONSTANT = 1e-12
@@ -33,7 +35,7 @@ class Metric:
     of_events: bool = False
 
 
-def ratio(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
+def ratio(part: Array, whole: Array) -> Array:
     """Return a ratio, NaN where the whole is not positive."""
     return part / whole.where(whole > 0)
 
@@ -48,7 +50,7 @@ def _root_mean(name: str) -> Formula:
     return lambda s: ratio(s[name], s["count"]) ** 0.5
 
 
-def _departures(sums: xr.Dataset, what: str) -> xr.DataArray:
+def _departures(sums: Mapping[str, xr.Variable], what: str) -> xr.Variable:
     """Return the sum of squared departures from the mean; NaN where all values are the same."""
     squares, total = sums[f"sum_squared_{what}"], sums[f"sum_{what}"]
     departures = squares - ratio(total**2, sums["count"])
@@ -60,18 +62,18 @@ def _standard_deviation(what: str) -> Formula:
     return lambda s: ratio(_departures(s, what).fillna(0), s["count"]) ** 0.5
 
 
-def _centred_rmse(sums: xr.Dataset) -> xr.DataArray:
+def _centred_rmse(sums: Mapping[str, xr.Variable]) -> xr.Variable:
     mean_square = ratio(sums["sum_squared_error"], sums["count"])
     return (mean_square - ratio(sums["sum_error"], sums["count"]) ** 2).clip(min=0) ** 0.5
 
 
-def _correlation(sums: xr.Dataset) -> xr.DataArray:
+def _correlation(sums: Mapping[str, xr.Variable]) -> xr.Variable:
     product_of_means = ratio(sums["sum_truth"] * sums["sum_estimate"], sums["count"])
     spreads = _departures(sums, "truth") * _departures(sums, "estimate")
     return (sums["sum_product"] - product_of_means) / spreads**0.5
 
 
-def _spread_skill(sums: xr.Dataset) -> xr.DataArray:
+def _spread_skill(sums: Mapping[str, xr.Variable]) -> xr.Variable:
     return ratio(sums["sum_variance"], sums["sum_squared_error_probabilistic"]) ** 0.5
 
 

@@ -138,20 +138,24 @@ def totals(
         return parts.assign_attrs(statistics.attrs)
     positions = [name for name in parts.coords if STATION in parts[name].dims]
     parts = parts.drop_vars(positions)
-    return parts.map(lambda a: xr.dot(a, weights, dim=STATION)).assign_attrs(statistics.attrs)
+    bare = {name: xr.dot(parts[name].variable, weights.variable, dim=STATION) for name in parts}
+    coords = {**parts.coords, **weights.drop_vars(STATION, errors="ignore").coords}
+    return xr.Dataset(bare, coords, statistics.attrs)
 
 
 def scored(sums: xr.Dataset) -> xr.Dataset:
     """Return the scores of sums."""
     units = str(sums.attrs.get("units", ""))
-    bare = sums.drop_vars(list(sums.coords))  # all have the same labels: nothing is to be aligned
-    scores = {
-        name: metric.formula(bare).assign_attrs(
-            long_name=metric.long_name, units=units if metric.dimensional else "1"
-        )
-        for name, metric in METRICS.items()
-        if "hits" in sums or not metric.of_events
-    }
+    # All have the same labels: without them nothing is aligned, which would take most of the time.
+    bare = {str(name): sums[name].variable for name in sums.data_vars}
+    scores = {}
+    for name, metric in METRICS.items():
+        if "hits" in bare or not metric.of_events:
+            scores[name] = metric.formula(bare)
+            scores[name].attrs = {
+                "long_name": metric.long_name,
+                "units": units if metric.dimensional else "1",
+            }
     return xr.Dataset(scores, sums.coords, sums.attrs)
 
 
