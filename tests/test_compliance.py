@@ -16,7 +16,8 @@ import xarray as xr
 from product_cases import checked, everything, quick_model
 
 import aqreanalysis as aqr
-from aqreanalysis.outlook import Outlook, fit_outlook
+from aqreanalysis.outlook import Outlook
+from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.product import with_metadata, write_netcdf
 
 #: CF has no name for a distance to stations.
@@ -49,8 +50,16 @@ def drawn(at: bool = False) -> xr.Dataset:
 
 
 @cache
+def quick() -> Any:
+    return quick_model(observations())
+
+
+@cache
 def persistence() -> Outlook:
-    return fit_outlook(observations(), "24h", start=FIRST, method="persistence", progress=False)
+    sizes = OutlookConfiguration(history=72, leads=24)
+    before = observations().sel(time=slice(None, "2020-11-05T23"))
+    model = Outlook("persistence", configuration=sizes, progress=False, between=quick())
+    return model.fit(before, "pm25")
 
 
 @cache
@@ -85,8 +94,7 @@ def polar() -> xr.Dataset:
 
 @cache
 def filled() -> xr.Dataset:
-    model = quick_model(observations())
-    return with_metadata(observations().aqnet.fill("pm25", method=model), everything())
+    return with_metadata(observations().aqnet.fill("pm25", method=quick()), everything())
 
 
 def zones(*, hole: bool = True, **options: Any) -> xr.Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import shapely
 import xarray as xr
-from product_cases import checked
+from product_cases import checked, quick_model
 
 from aqreanalysis import Grid, open_product, synthetic_network
 from aqreanalysis.conventions import missing_class
@@ -17,6 +17,8 @@ from aqreanalysis.foreign.grids import grid_like
 from aqreanalysis.grid import CurvilinearCells, GridOnAxes
 from aqreanalysis.maps.natural_earth import on_land
 from aqreanalysis.network import EARTH_RADIUS_KM, StationNetwork
+from aqreanalysis.outlook import Outlook
+from aqreanalysis.outlook.aqnet import OutlookConfiguration
 from aqreanalysis.product.targets import target_of
 
 BEIJING = (116.0, 117.0, 39.5, 40.5)
@@ -327,8 +329,12 @@ def test_a_pole_of_its_own_is_no_longitude_and_latitude() -> None:
 
 def test_outlooks_have_the_same_places(observations: xr.Dataset) -> None:
     longer = synthetic_network(hours=240, seed=1, stations=12).observations
+    sizes = OutlookConfiguration(history=72, leads=3)
+    model = Outlook(
+        "persistence", configuration=sizes, progress=False, between=quick_model(longer)
+    ).fit(longer, "pm25")
     ahead = longer.aqnet.outlook(
-        "3h", method="persistence", grid=50_000.0, crs="EPSG:32650", land=True, progress=False
+        "3h", method=model, grid=50_000.0, crs="EPSG:32650", land=True, progress=False
     )
     assert ahead["pm25"].dims == ("time", "y", "x")
     assert (ahead["pm25_flag"] == missing_class("int8")).any()
