@@ -155,7 +155,8 @@ SIZES = OutlookConfiguration(history=96, leads=24, width=16)
 def series():
     """Return a concentration that falls to the level by a tenth an hour, and as its examples."""
     rng = np.random.default_rng(0)
-    obs = synthetic_network(hours=1500, seed=2).observations.isel(station=slice(0, 6))
+    obs = synthetic_network(hours=1500, resolution=0.2, seed=2).observations
+    obs = obs.isel(station=slice(0, 6))
     values = np.full(obs.pm25.shape, 50.0)
     for hour in range(1, 1500):
         values[:, hour] = 50 + 0.9 * (values[:, hour - 1] - 50) + rng.normal(0, 3, 6)

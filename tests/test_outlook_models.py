@@ -136,7 +136,8 @@ def test_without_cycles_the_time_of_day_changes_nothing(observations):
 
 def test_ridge_errs_no_more_than_it_must():
     """Each hour keeps 0.9 of the last one's departure; the rest cannot be known."""
-    obs = synthetic_network(hours=1500, seed=3).observations.isel(station=slice(0, 6))
+    obs = synthetic_network(hours=1500, resolution=0.2, seed=3).observations
+    obs = obs.isel(station=slice(0, 6))
     rng, keep, noise = np.random.default_rng(0), 0.9, 2.0
     values = np.full((6, 1500), 50.0)
     for hour in range(1, 1500):
