@@ -25,6 +25,9 @@ COMPILE = $(IN)python -m compileall -qq --workers 0 $(VENV)/lib || true
 # many cores, blocks of a product run beside each other instead.
 export OMP_NUM_THREADS ?= 1
 
+# Where bytecode is not to be written, each process that a test starts compiles the package anew.
+export PYTHONDONTWRITEBYTECODE =
+
 # Test files run beside each other, on all processors but four at most.
 BESIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
