@@ -678,3 +678,14 @@ def test_covariates_reach_the_encoding_and_missing_ones_do_not():
 
     assert not torch.equal(encoded(present, present), encoded(-present, present))
     assert not torch.equal(encoded(missing, present), encoded(missing, missing))
+
+
+@pytest.mark.parametrize("targets", [1, 170, 171, 500])
+def test_decoding_part_by_part_is_decoding_at_once(targets):
+    torch.manual_seed(1)
+    model = NeuralKNN(SMALL, spacing_km=20.0).requires_grad_(False)
+    model.leave.reset_parameters()  # zero otherwise: the untrained network is kriging
+    features = torch.randn(model.decoder[0].in_features, targets, SMALL.core_steps)
+    place = torch.randn(1, targets, 1).expand(1, targets, SMALL.core_steps)
+    whole = [features[:-3], place, features[-2:]]
+    torch.testing.assert_close(model._decoded_in_parts(whole), model._decoded(whole))
