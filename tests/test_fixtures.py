@@ -60,6 +60,7 @@ def test_a_saved_model_computes_the_product_that_it_computed():
         ("model-4", 40.7337, 21.3104),
         ("model-5", 40.7337, 21.3104),
         ("model-7", 40.6932, 21.5230),
+        ("model-8", 39.5555, 22.1815),  # with a trend of altitude
     ],
 )
 def test_a_model_of_a_format_in_between_computes_what_it_computed(name, mean, error):
