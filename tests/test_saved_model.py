@@ -360,7 +360,7 @@ def test_a_description_that_is_none_is_refused(folder, text):
 def test_another_format_is_refused_with_its_version(folder, number):
     rewrite(folder, format=number, package="9.9")
 
-    with pytest.raises(SavedModelError, match=r"has format .*9\.9.*reads format 7"):
+    with pytest.raises(SavedModelError, match=r"has format .*9\.9.*reads format 8"):
         Reanalyser.load(folder)
 
 
