@@ -35,8 +35,9 @@ SMALL_SPREAD = 0.1
 LEAST_SQUARE = 1e-6
 #: Standard deviations of a unit of the decoder's correction: the size of what there is to correct.
 CORRECTION_SCALE = 0.3
-#: Values that go through the decoder at once: its layers stay in the cache of a processor.
-DECODED_TOGETHER = 2048
+#: Values that go through the decoder at once: its layers stay in the cache of a processor, and the
+#: operators are large enough for a second thread to run beside them.
+DECODED_TOGETHER = 9216
 
 
 class StationSeries(NamedTuple):
