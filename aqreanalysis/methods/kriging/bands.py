@@ -405,7 +405,7 @@ class BandCovariance(nn.Module):
             square = _square_apart(coordinate * self.coordinate_km, other * self.coordinate_km)
             distance_km = square.addcmul_(distance_km, distance_km).sqrt()
         apart = [distance_km, distance_km]
-        if first.shape[-1]:
+        if self.apart.any():
             square = (first[..., :, None, :] - second[..., None, :, :]) ** 2
             length = (2 * self.log_length).exp() * self.apart
             apart = [(distance_km**2 + square @ each).sqrt() for each in length]

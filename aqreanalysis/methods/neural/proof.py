@@ -64,9 +64,12 @@ class Proof:
     departures: Callable[..., Samples]
     coordinates: frozenset[str] = frozenset()
 
-    def __call__(self, model: NeuralKNN, samples: Samples) -> Proven:
-        """Return what is proven with a model of which the covariances are fitted to the samples."""
-        trend, covariance = _proven(self.trend, self.columns, samples, self.offset, model)
+    def __call__(self, model: NeuralKNN, samples: Samples, series: BandSeries) -> Proven:
+        """Return what is proven with a model of which the covariances are fitted to the samples.
+
+        The bands are fitted to their ``series``.
+        """
+        trend, covariance = self._proven(model, samples, series)
         apart = torch.tensor([float(name not in self.coordinates) for name in trend.attributes])
         if not trend.used:
             return Proven(trend, samples, covariance, apart)
@@ -76,44 +79,41 @@ class Proof:
         }
         return Proven(trend, self.departures(**at_stations), covariance, apart)
 
-
-def _proven(
-    trend: Trend, columns: np.ndarray, samples: Samples, offset: int, model: NeuralKNN
-) -> tuple[Trend, Tensor]:
-    """Return the trend as far as left-out stations prove it, and the covariance of its attributes.
-
-    Parameters and results are those of `Proof` and `Proven`.
-    """
-    regular = trend.regular(columns)
-    constant = (regular == regular[:, :1]).all(axis=(0, 1))
-    widths = model.configuration.bands
-    proven = proven_trend(
-        left_out_equations(
-            BandSeries.of(samples.value, samples.network, model.covariance, widths),
-            model.bands,
-            samples.log_noise,
-            [
-                torch.from_numpy(of_one[:, :1] if same else _padded(of_one, samples, offset))
-                for of_one, same in zip(np.moveaxis(regular, -1, 0), constant, strict=True)
-            ],
-            np.random.default_rng(0),
-            widths=widths,
+    def _proven(
+        self, model: NeuralKNN, samples: Samples, series: BandSeries
+    ) -> tuple[Trend, Tensor]:
+        """Return the trend as far as it is proven, and the covariance of its attributes."""
+        regular = self.trend.regular(self.columns)
+        constant = (regular == regular[:, :1]).all(axis=(0, 1))
+        proven = proven_trend(
+            left_out_equations(
+                series,
+                model.bands,
+                samples.log_noise,
+                [
+                    torch.from_numpy(
+                        of_one[:, :1] if same else _padded(of_one, samples, self.offset)
+                    )
+                    for of_one, same in zip(np.moveaxis(regular, -1, 0), constant, strict=True)
+                ],
+                np.random.default_rng(0),
+                widths=model.configuration.bands,
+            )
         )
-    )
-    used = proven.coefficient != 0
-    for name, one, t in zip(trend.names, used, proven.t, strict=True):
-        word = "is used" if one else "proves nothing at left-out stations and is not used"
-        what = name if name == ALTITUDE_OF_PLACES else f"background {name!r}"
-        logger.info("the %s %s (t %.1f)", what, word, t)
-    attributes = np.flatnonzero(used & constant)
-    return (
-        replace(
-            trend,
-            coefficient=tuple(proven.coefficient.tolist()),
-            attributes=tuple(trend.names[number] for number in attributes),
-        ),
-        torch.from_numpy(proven.covariance[np.ix_(attributes, attributes)]),
-    )
+        used = proven.coefficient != 0
+        for name, one, t in zip(self.trend.names, used, proven.t, strict=True):
+            word = "is used" if one else "proves nothing at left-out stations and is not used"
+            what = name if name == ALTITUDE_OF_PLACES else f"background {name!r}"
+            logger.info("the %s %s (t %.1f)", what, word, t)
+        attributes = np.flatnonzero(used & constant)
+        return (
+            replace(
+                self.trend,
+                coefficient=tuple(proven.coefficient.tolist()),
+                attributes=tuple(self.trend.names[number] for number in attributes),
+            ),
+            torch.from_numpy(proven.covariance[np.ix_(attributes, attributes)]),
+        )
 
 
 def _padded(covariate: np.ndarray, samples: Samples, offset: int) -> np.ndarray:

@@ -139,7 +139,7 @@ def train(
         model, setting = begun(samples)
         bar.total = _updates_of(setting, likeness)
         setting, series = learn_covariances(model, setting, bar)
-        proven = None if proof is None else proof(model, setting.samples)
+        proven = None if proof is None else proof(model, setting.samples, series)
         if proven is not None and proven.trend.used:
             model, setting = begun(proven.samples)
             model.bands.trend_covariance.copy_(proven.covariance)
