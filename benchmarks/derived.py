@@ -138,7 +138,8 @@ def _paired(truth: xr.Dataset, means: xr.Dataset, variable: str) -> Means:
     values = np.stack([layer.transpose(STATION, TIME).values.ravel() for layer in layers])
     known = np.isfinite(values).all(axis=0)
     station = np.repeat(truth[STATION].values.astype(str), truth.sizes[TIME])
-    return Means(*values[:, known].astype(np.float64), station[known])
+    true, mean, error = values[:, known].astype(np.float64)
+    return Means(true, mean, error, station[known])
 
 
 def _row(folds: list[Means]) -> list[str]:

@@ -73,7 +73,7 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def at_changes(folder: Path, then: Callable[[int], None]) -> None:
+def at_changes(folder: Path, then: Callable[[int], object]) -> None:
     """Call a function with the number of each change that Python makes in a folder, from 0 on.
 
     What libraries written in C do is not seen.

@@ -134,8 +134,17 @@ def _uci(long: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
     for name in ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3"):
         table[name] = long.pm25
-    weather = {"TEMP": 1.5, "PRES": 1013.0, "DEWP": -2.0, "RAIN": 0.0, "wd": "NW", "WSPM": 2.5}
-    return table.assign(**weather, station=long.station)
+    weather: dict[str, float | str] = {
+        "TEMP": 1.5,
+        "PRES": 1013.0,
+        "DEWP": -2.0,
+        "RAIN": 0.0,
+        "wd": "NW",
+        "WSPM": 2.5,
+    }
+    for name, value in weather.items():
+        table[name] = value
+    return table.assign(station=long.station)
 
 
 def _series(long: pd.DataFrame) -> xr.Dataset:

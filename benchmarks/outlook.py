@@ -405,10 +405,11 @@ class Spread:
         noise = torch.from_numpy(known_noise(state.network, visible))
         attributes = None
         if model.bands.coordinates:
-            attributes = tuple(
+            of_visible, of_hidden = (
                 torch.from_numpy(coordinates(each.longitude, each.latitude))
                 for each in (visible, hidden)
             )
+            attributes = of_visible, of_hidden
         place = neighbourhood_of(
             visible,
             hidden.longitude,

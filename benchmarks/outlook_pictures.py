@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.dates import ConciseDateFormatter, DayLocator
+from matplotlib.dates import ConciseDateFormatter, DayLocator, date2num
 from matplotlib.figure import Figure
 
 from aqreanalysis import Outlook
@@ -59,7 +59,7 @@ def week(split: Split, model: Outlook) -> Figure:
     )
     axes.plot(observed.time.values + ZONE, observed, color=DARK, lw=1.1, label="measured")
     axes.plot(ahead, one[VARIABLE], color=BLUE, lw=1.8, label="outlook")
-    axes.axvline(START, color=DARK, lw=0.8, ls="--")
+    axes.axvline(date2num(START), color=DARK, lw=0.8, ls="--")
     axes.annotate(
         "start", (START, 1), (4, -4), xycoords=("data", "axes fraction"), va="top",
         textcoords="offset points", fontsize=9,

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import xarray as xr
 
 import aqreanalysis as aqr
+from aqreanalysis.geography.likeness import Learned
 from aqreanalysis.methods.neural.configuration import Configuration
 from benchmarks import sources
 
@@ -54,14 +55,18 @@ def _by_method(data: Path) -> Iterator[tuple[str, plt.Figure]]:
 def _by_geography(data: Path) -> Iterator[tuple[str, plt.Figure]]:
     """Yield pairs of maps of mountains, with lengths that were learned elsewhere."""
     winter, europe = sources.usepa(data).sel(time=COLD_HOUR[:7]), sources.europe(data)
+    elsewhere: dict[str, Learned | None] = {
+        "distance alone": None,
+        "what places are": "without_us",
+    }
     hour = {
         name: _field(winter, "pm25", lengths, NORTHWEST, slice(COLD_HOUR, COLD_HOUR))
-        for name, lengths in (("distance alone", None), ("what places are", "without_us"))
+        for name, lengths in elsewhere.items()
     }
     yield "northwest", _beside(hour, winter, NORTHWEST)
     year = {
         name: _field(europe, "pm10", lengths, ALPS).aqnet.aggregate("year")
-        for name, lengths in (("distance alone", None), ("what places are", "without_europe"))
+        for name, lengths in {**elsewhere, "what places are": "without_europe"}.items()
     }
     yield "alps", _beside(year, europe.aqnet.aggregate("year"), ALPS)
 
@@ -75,7 +80,7 @@ def _beside(fields: dict[str, xr.Dataset], observations: xr.Dataset, region: Reg
 def _field(
     observations: xr.Dataset,
     variable: str,
-    lengths: str | None,
+    lengths: Learned | None,
     region: Region,
     time: slice | None = None,
 ) -> xr.Dataset:

@@ -93,6 +93,6 @@ def table(folder: Path) -> str:
     scores["score"] = [f"{r:.2f} / {m:.2f}" for r, m in scores[["rmse", "mae"]].to_numpy()]
     wide = scores.set_index(["protocol", "values", "method", "quality"])["score"].unstack()
     lines = ["| | values | method | ignore | mask |", "|---|---|---|---|---|"]
-    for names, row in wide.sort_index().iterrows():
-        lines.append(f"| {' | '.join((*names, row['ignore'], row['mask']))} |")
+    for row in wide.sort_index().reset_index().itertuples(index=False):
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -126,20 +127,24 @@ def soaked(days: int, seed: int, folder: Path, most: int | None = None) -> Itera
     own, others = Pipe()
     child = started(lambda: worker(folder, feed, others), seconds=0)
     typical, hours = 1.0, range(BEGIN - 1, days * DAY)
+
+    def work(hour: int) -> None:
+        updated(folder, feed.at(hour))
+
     for hour in hours[:most]:
         chance = rng.random()
         if hour >= BEGIN and chance < KILLED:
-            victim = started(lambda hour=hour: updated(folder, feed.at(hour)))
+            victim = started(partial(work, hour))
             time.sleep(float(rng.uniform(0, 1.3) * typical))
             os.kill(victim, signal.SIGKILL)
             soak.outcomes["killed" if ended(victim) < 0 else "killed after the end"] += 1
             soak.killed.append(hour)
         elif hour >= BEGIN and chance < KILLED + FULL:
             limit = int(rng.uniform(0, 12_000))
-            status = ended(started(lambda hour=hour: updated(folder, feed.at(hour)), limit))
+            status = ended(started(partial(work, hour), limit))
             soak.outcomes["full disk" if status else "disk enough"] += 1
         elif hour >= BEGIN and chance < KILLED + FULL + BY_FILE:
-            status = ended(started(lambda hour=hour: by_command(folder, feed, hour, seed)))
+            status = ended(started(partial(by_command, folder, feed, hour, seed)))
             soak.outcomes[f"command, status {status}"] += 1
         own.send(hour)
         run = own.recv()

@@ -110,8 +110,9 @@ def architecture() -> Figure:
     axes: Any = figure.subplots()
     for name, (left, bottom, width, height, words) in _BOXES.items():
         colour = _OPTIONAL if name in ("encoder", "heads") else _PROVEN
-        look = {"boxstyle": "round,pad=0.05", "facecolor": colour, "edgecolor": "#444444"}
-        axes.add_patch(FancyBboxPatch((left, bottom), width, height, **look))
+        box = FancyBboxPatch((left, bottom), width, height, boxstyle="round,pad=0.05")
+        box.set(facecolor=colour, edgecolor="#444444")
+        axes.add_patch(box)
         first, _, rest = words.partition("\n")
         middle = left + width / 2
         axes.text(middle, bottom + 0.82, first, ha="center", va="center", weight="bold", size=9)

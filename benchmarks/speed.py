@@ -89,7 +89,7 @@ def _drawn(method: Any, observations: xr.Dataset, grid: Grid) -> None:
         method=deepcopy(method), grid=grid, draws=DRAWS, quality="ignore"
     )
     layers = [layer.data for layer in product.data_vars.values() if layer.chunks]
-    da.store(layers, [_Nowhere()] * len(layers), lock=False)
+    da.store(layers, [_Nowhere()] * len(layers), lock=False)  # type: ignore[list-item]
 
 
 class _Nowhere:

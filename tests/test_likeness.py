@@ -18,6 +18,7 @@ from aqreanalysis.methods.kriging.likeness import STRENGTHS, chosen_strength
 from aqreanalysis.methods.neural import covariances
 from aqreanalysis.methods.neural.configuration import Configuration
 from aqreanalysis.reanalysis import fitted_models
+from tools import learn_likeness
 
 QUICK = Schedule(covariance_updates=40, updates=0, validation_windows=4)
 SMALL = Configuration(neighbours=12)
@@ -213,3 +214,10 @@ def test_geography_false_leaves_it_out(network):
 def test_lengths_are_those_of_networks_that_are_named():
     with pytest.raises(ValueError, match="lengths is one of all, without_beijing"):
         replace(Configuration(), lengths="mars")
+
+
+def test_the_script_that_learns_lengths_finds_what_sets_places_apart():
+    altitude, *others = learn_likeness.learned(alps(), "pm25", QUICK)
+    by_chance, *_ = learn_likeness.learned(alps(by_altitude=0.0), "pm25", QUICK)
+    assert altitude > max(others)
+    assert altitude > 3 * by_chance

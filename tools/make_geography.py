@@ -269,8 +269,8 @@ def _altitude(
         return rows[:, None] & columns
 
     altitude = np.where(land < 1, np.maximum(altitude, 0), altitude)  # without the sea floor
-    *region, level = CASPIAN_SEA
-    lake = within(*region) & ((steps == 255) | (altitude < level)) & (land > 0)
+    *around, level = CASPIAN_SEA
+    lake = within(*around) & ((steps == 255) | (altitude < level)) & (land > 0)
     altitude[lake] = level
     for region in GREENLAND:
         altitude[within(*region) & (coast_km > ICE_FROM_COAST_KM)] = np.nan

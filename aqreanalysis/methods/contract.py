@@ -30,18 +30,17 @@ class NotFittedError(ValueError, AttributeError):
 
 @runtime_checkable
 class Method(Protocol):
-    """What every method offers; there is nothing to inherit.
+    """What every method offers; there is nothing to inherit."""
 
-    Attributes
-    ----------
-    name : str
-        Short and stable, such as ``"kriging"``; a product's attribute ``method``.
-    takes_background : bool
-        Whether `fit` and `field` take ``background``.
-    """
+    @property
+    def name(self) -> str:
+        """Short and stable, such as ``"kriging"``; a product's attribute ``method``."""
+        ...
 
-    name: str
-    takes_background: bool
+    @property
+    def takes_background(self) -> bool:
+        """Whether `fit` and `field` take ``background``."""
+        ...
 
     @property
     def variable(self) -> str:
