@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -170,8 +171,9 @@ def fit_bands(
 
     for _ in range(updates):
         left_out = series.left_out(bands, log_noise, rng, steps=STEPS_OF_UPDATE, together=together)
-        error = left_out.error[left_out.known].sum(-1)
-        loss = error.abs().mean() + error.square().mean() + SHRINKAGE * log_noise.square().mean()
+        error = left_out.error_of_sum()
+        total = error.abs().sum() + error.square().sum()
+        loss = total / left_out.known.sum() + SHRINKAGE * log_noise.square().mean()
         if prior:
             loss = loss + prior * bands.departure()
         optimiser.zero_grad()
@@ -200,8 +202,8 @@ class LeftOut(NamedTuple):
         Stations of the network, and steps of the series.
     weight : (n, n, band) float64
     variance : (n, band) float64
-    error : (n, t, band) float64
-        Estimate less truth.
+    split : (n, t, band) float64
+        The bands of the stations.
     known : (n, t) bool
         Where there is a measurement.
     """
@@ -210,8 +212,19 @@ class LeftOut(NamedTuple):
     steps: Tensor
     weight: Tensor
     variance: Tensor
-    error: Tensor
+    split: Tensor
     known: Tensor
+
+    @property
+    def error(self) -> Tensor:
+        """Estimate less truth of each band, (n, t, band) float64."""
+        return departures(self.weight, self.split)
+
+    def error_of_sum(self) -> Tensor:
+        """Return estimate less truth of all bands together, (n, t) float64, 0 where not known."""
+        bands = self.split.permute(2, 0, 1).contiguous()  # (band, n, t)
+        estimate = self.weight.mT.flatten(1) @ bands.flatten(0, 1)
+        return (estimate - bands.sum(0)) * self.known
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +263,13 @@ class BandSeries:
         if attributes is None:
             attributes = value.new_zeros(network.size, 0)
         return cls(bands_of(value, widths), measured, reporting, network, attributes)
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distances (station, station), km, and bearings in radians."""
+        lon, lat = self.network.longitude, self.network.latitude
+        bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
+        return self.network.distance_matrix_km(), bearing
 
     def statistics(self) -> Tensor:
         """Return the `statistics` of the network; of a large one, their mean over its parts."""
@@ -291,13 +311,10 @@ class BandSeries:
         network = self.network
         rows = network.nearest_to(int(rng.integers(network.size)), count=together)
         chosen = torch.from_numpy(rng.choice(self.reporting, steps))
-        lon, lat = network.longitude[rows], network.latitude[rows]
-        bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
-        distance_km = network.distance_km(rows[:, None], rows)
-        places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
+        places = (torch.from_numpy(each[rows[:, None], rows]) for each in self._pairs)
         weight, variance = bands.leave_one_out(*places, log_noise[rows], self.attributes[rows])
         split, known = (_some_of(each, rows, chosen) for each in (self.split, self.measured))
-        return LeftOut(rows, chosen, weight, variance, departures(weight, split), known)
+        return LeftOut(rows, chosen, weight, variance, split, known)
 
 
 def _some_of(series: Tensor, rows: np.ndarray, steps: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -262,25 +263,27 @@ def calibrate_kriging(model: NeuralKNN, setting: Setting, bar: tqdm) -> Setting:
     windows = math.ceil(setting.schedule.validation_windows * min(1, CALIBRATING / size))
     fewest = min(len(split.visible) for split in setting.folds)
     unseen = size <= CALIBRATING and fewest >= FEWEST_FOR_HEADS
-    of_folds: dict[float, list[tuple[Errors, Errors]]] = {}
+    folds = []
     for split in setting.folds:
         fitted, samples = model, setting.samples
         if unseen:
             fitted, samples = _without(split, model, setting, bar)
-        passes = [
-            Passes.over(samples, fitted, [split], windows, silent=nobody)
-            for nobody in (False, True)
+        over = partial(Passes.over, samples, fitted, [split], windows)
+        folds.append((fitted, over(), over(silent=True)))
+
+    def loss(share: float) -> float:
+        errors = [Errors.of(fitted, each.with_noise(share, fitted)) for fitted, each, _ in folds]
+        return Errors.joined(errors).loss()
+
+    share = min(NOISE_SHARES, key=loss) if unseen else 1.0
+    errors = (
+        [
+            Errors.of(fitted, each.with_noise(share, fitted).with_variance_of(model))
+            for each in passes
         ]
-        for share in NOISE_SHARES if unseen else (1.0,):
-            reporting, silent = (
-                Errors.of(fitted, each.weighed(fitted, model, noise=share)) for each in passes
-            )
-            of_folds.setdefault(share, []).append((reporting, silent))
-    chosen = {
-        share: list(map(Errors.joined, zip(*each, strict=True))) for share, each in of_folds.items()
-    }
-    share = min(chosen, key=lambda share: chosen[share][0].loss())
-    fit_spread(model, *chosen[share])
+        for fitted, *passes in folds
+    )
+    fit_spread(model, *map(Errors.joined, zip(*errors, strict=True)))
     samples = replace(setting.samples, log_noise=share * setting.samples.log_noise)
     return replace(setting, samples=samples)
 

@@ -152,17 +152,27 @@ class Passes:
         return cls(batches, weights, measured, truth[measured].double(), rows)
 
     @torch.no_grad()
-    def weighed(self, fitted: NeuralKNN, model: NeuralKNN, *, noise: float) -> Self:
-        """Return the passes with the weights of one model and the kriging variance of another.
-
-        ``noise`` is the share of the logarithm of each station's noise that both use.
-        """
-        around = [
-            replace(batch.neighbourhood, log_noise=noise * batch.neighbourhood.log_noise)
+    def with_noise(self, share: float, model: NeuralKNN) -> Self:
+        """Return the passes with a share of the logarithm of each station's noise."""
+        if share == 1:
+            return self
+        batches = [
+            batch._replace(
+                neighbourhood=replace(
+                    batch.neighbourhood, log_noise=share * batch.neighbourhood.log_noise
+                )
+            )
             for batch in self.batches
         ]
+        weights = [model.weights(batch.neighbourhood) for batch in batches]
+        return replace(self, batches=batches, weights=weights)
+
+    @torch.no_grad()
+    def with_variance_of(self, model: NeuralKNN) -> Self:
+        """Return the passes with the kriging variance of another model."""
         weights = [
-            fitted.weights(near)._replace(variance=model.weights(near).variance) for near in around
+            each._replace(variance=model.weights(batch.neighbourhood).variance)
+            for batch, each in zip(self.batches, self.weights, strict=True)
         ]
         return replace(self, weights=weights)
 
