@@ -58,16 +58,17 @@ class SpaceTimeCovariance(nn.Module):
 
     def between(self, distance_km: np.ndarray, lag: np.ndarray, same_station: np.ndarray) -> Tensor:
         """Return the covariance of data of one shape, a datum with itself kept from singularity."""
-        arrays = (torch.from_numpy(array) for array in (distance_km, lag, same_station))
+        # As numbers of one kind, once: products of two kinds convert one of them each time.
+        arrays = (torch.from_numpy(array).double() for array in (distance_km, lag, same_station))
         distance, steps, same = arrays
-        return self(distance, steps, same) + JITTER * self.sill() * (same & (steps == 0))
+        return self(distance, steps, same) + JITTER * self.sill() * (same * (steps == 0))
 
     def while_silent(
         self, distance_km: np.ndarray, lag: np.ndarray, same_station: np.ndarray
     ) -> Tensor:
         """Return `between` with what all stations share."""
         amplitude, time = self.log_network
-        network = torch.exp(2 * amplitude - torch.from_numpy(lag) * torch.exp(-time))
+        network = torch.exp(2 * amplitude - torch.from_numpy(lag).double() * torch.exp(-time))
         return self.between(distance_km, lag, same_station) + network
 
     def sill(self) -> Tensor:
