@@ -74,7 +74,7 @@ def fill(
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs = aqr.synthetic_network(stations=12, hours=48, seed=0).observations
     >>> filled = fill(obs, progress=False)
     >>> int(obs.pm25.isnull().sum()) > int(filled.pm25.isnull().sum())
     True

@@ -1,4 +1,4 @@
-"""Fifty spoiled files: each is read right or refused with what to do."""
+"""Some spoiled files: each is read right or refused with what to do."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from benchmarks import fuzz
 
 def outcomes():
     """Return what came of some spoiled files."""
-    return list(fuzz.run(50, seed=7))
+    return list(fuzz.run(30, seed=7))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -29,4 +29,4 @@ def test_spoiled_files_are_read_right_or_refused_with_a_remedy():
     bad = [result for result in results if result.outcome not in ("right", "refused")]
     assert [f"{r.case.number} {r.case.what}: {r.outcome} {r.words[:300]}" for r in bad] == []
     assert {result.outcome for result in results} == {"right", "refused"}
-    assert len(results) > 40
+    assert len(results) > 24

@@ -310,7 +310,7 @@ while True:
     ) as process:
         try:
             assert process.stdout.readline() == "replacing\n"
-            for _ in range(20):
+            for _ in range(6):
                 assert Reanalyser.load(folder).variable == "pm25"
         finally:  # or a failure would wait for ever
             process.kill()

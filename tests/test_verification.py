@@ -112,11 +112,12 @@ class Spy:
 @pytest.mark.parametrize("by", ["station", "block", "leave_one_out"])
 def test_a_method_never_gets_a_value_of_a_hidden_station(observations, by):
     Spy.seen = []
+    observations = observations.isel(station=slice(0, 45, 3))
     pairs = cross_validate(
         observations, methods=[Spy()], by=by, folds=3, progress=False, quality="ignore"
     )
     folds = [number for number, call in enumerate(Spy.seen) if call[0] == "fit"]
-    assert len(folds) == (45 if by == "leave_one_out" else 3)
+    assert len(folds) == (15 if by == "leave_one_out" else 3)
     for first, stop in pairwise([*folds, len(Spy.seen)]):
         (_, learned), (_, _, at, _), *_ = Spy.seen[first:stop]
         hidden = set(at.station.values)
@@ -187,6 +188,7 @@ def test_stations_at_one_place_are_hidden_together(observations):
 
 def test_by_month_nothing_of_the_scored_months_is_learned():
     months = aqr.synthetic_network(hours=24 * 75, seed=1, start="2020-01-01").observations
+    months = months.isel(station=slice(12))
     Spy.seen = []
     pairs = cross_validate(months, methods=[Spy()], by="month", folds=3, progress=False)
     # Local time is UTC+8: the last eight hours of a month in UTC belong to the next.
