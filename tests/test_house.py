@@ -182,6 +182,11 @@ def test_a_reanalysis_loads_nothing_that_it_has_no_use_for():
     assert in_new_interpreter(code) == ""
 
 
+def test_a_report_loads_torch_for_a_method_alone_that_needs_it():
+    code = "import sys, aqreanalysis.report; print('torch' in sys.modules)"
+    assert in_new_interpreter(code) == "False"
+
+
 def test_a_model_that_is_loaded_does_without_what_only_learning_needs():
     code = "import sys, aqreanalysis.methods.neural.reanalyser; print('scipy.stats' in sys.modules)"
     assert in_new_interpreter(code) == "False"
