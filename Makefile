@@ -28,8 +28,10 @@ export OMP_NUM_THREADS ?= 1
 # Where bytecode is not to be written, each process that a test starts compiles the package anew.
 export PYTHONDONTWRITEBYTECODE =
 
-# Test files run beside each other, on all processors but four at most.
-BESIDE := --numprocesses=logical --maxprocesses=4 --dist=loadfile
+# Test files run beside each other: one more than there are processors, since some wait for other
+# processes, and four at most.
+BESIDE = --numprocesses=$(shell $(PYTHON) -c 'import os; print(min(1 + os.cpu_count(), 4))') \
+	--dist=loadfile
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

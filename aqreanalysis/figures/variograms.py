@@ -139,7 +139,7 @@ def plot_bands(method: Any, *, farthest_km: float | None = None, axes: Any = Non
     aqreanalysis.figures.sheet.FigureError: a learned covariance is in a fitted Reanalyser; found
     OrdinaryKriging
     """
-    import torch  # here: a report on methods without it takes two seconds less
+    import torch  # here: reports on methods without it start sooner
 
     model, step_hours = learned(method)
     with torch.no_grad():
