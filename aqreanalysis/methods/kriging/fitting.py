@@ -311,7 +311,8 @@ class BandSeries:
         network = self.network
         rows = network.nearest_to(int(rng.integers(network.size)), count=together)
         chosen = torch.from_numpy(rng.choice(self.reporting, steps))
-        places = (torch.from_numpy(each[rows[:, None], rows]) for each in self._pairs)
+        distance_km, bearing = (each[rows[:, None], rows] for each in self._pairs)
+        places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
         weight, variance = bands.leave_one_out(*places, log_noise[rows], self.attributes[rows])
         split, known = (_some_of(each, rows, chosen) for each in (self.split, self.measured))
         return LeftOut(rows, chosen, weight, variance, split, known)
