@@ -10,6 +10,9 @@ import torch
 import xarray as xr
 
 from aqreanalysis.methods.covariates import Standardisation
+from aqreanalysis.methods.kriging import fitting
+from aqreanalysis.methods.kriging.bands import BandCovariance
+from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
 from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.covariances import FEWEST_FOR_HEADS
@@ -462,3 +465,23 @@ def test_a_network_of_noughts_with_a_few_loud_stations_can_be_learned_from(loud)
 
         assert all(np.isfinite(result.chosen)), result.chosen
         assert learned_finite_numbers(result.model)
+
+
+def test_a_large_network_is_fitted_without_the_distances_of_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    network = StationNetwork(rng.uniform(10, 12, 30), rng.uniform(48, 50, 30))
+    covariance = SpaceTimeCovariance(20.0).requires_grad_(False)
+    value = torch.from_numpy(rng.normal(size=(30, 100)))
+
+    def left_out():
+        series = fitting.BandSeries.of(value, network, covariance, (1.5, 6.0))
+        bands, noise = BandCovariance(3, 20.0), torch.zeros(30, dtype=torch.float64)
+        return series.left_out(bands, noise, np.random.default_rng(1), steps=10, together=8)
+
+    of_pairs = left_out()
+    monkeypatch.setattr(fitting, "MOST_PAIRED", 29)
+    monkeypatch.setattr(fitting.BandSeries, "_pairs", None)
+    torch.testing.assert_close(left_out().weight, of_pairs.weight)
+    torch.testing.assert_close(
+        of_pairs.error_of_sum(), of_pairs.error.sum(-1) * of_pairs.known, rtol=1e-9, atol=1e-12
+    )

@@ -22,6 +22,8 @@ LONGEST_OUTAGE, STRETCH = 24, 144
 NETWORK_AMPLITUDE = 0.5
 #: Stations that are left out in turn in an update, and steps at which they are estimated.
 STATIONS_OF_UPDATE, STEPS_OF_UPDATE = 128, 600
+#: Stations of a network of which all distances are made once; of a larger one, those in use.
+MOST_PAIRED = 512
 #: Steps from whose errors the scale of the bands is estimated.
 STEPS_OF_SCALE = 3000
 #: Weight of the squared logarithm of a station's noise in the loss.
@@ -264,12 +266,17 @@ class BandSeries:
             attributes = value.new_zeros(network.size, 0)
         return cls(bands_of(value, widths), measured, reporting, network, attributes)
 
+    def _apart(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return distances (n, n), km, and bearings in radians, of some stations to each other."""
+        if self.network.size > MOST_PAIRED:
+            return _distances_and_bearings(self.network.part(rows))
+        distance_km, bearing = (each[rows[:, None], rows] for each in self._pairs)
+        return distance_km, bearing
+
     @cached_property
-    def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Distances (station, station), km, and bearings in radians."""
-        lon, lat = self.network.longitude, self.network.latitude
-        bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
-        return self.network.distance_matrix_km(), bearing
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        """Those of all stations."""
+        return _distances_and_bearings(self.network)
 
     def statistics(self) -> Tensor:
         """Return the `statistics` of the network; of a large one, their mean over its parts."""
@@ -311,11 +318,18 @@ class BandSeries:
         network = self.network
         rows = network.nearest_to(int(rng.integers(network.size)), count=together)
         chosen = torch.from_numpy(rng.choice(self.reporting, steps))
-        distance_km, bearing = (each[rows[:, None], rows] for each in self._pairs)
-        places = torch.from_numpy(distance_km), torch.from_numpy(bearing)
-        weight, variance = bands.leave_one_out(*places, log_noise[rows], self.attributes[rows])
+        weight, variance = bands.leave_one_out(
+            *self._apart(rows), log_noise[rows], self.attributes[rows]
+        )
         split, known = (_some_of(each, rows, chosen) for each in (self.split, self.measured))
         return LeftOut(rows, chosen, weight, variance, split, known)
+
+
+def _distances_and_bearings(network: StationNetwork) -> tuple[Tensor, Tensor]:
+    """Return distances (n, n), km, and bearings in radians, of all stations to each other."""
+    lon, lat = network.longitude, network.latitude
+    bearing = np.radians(bearing_deg(lon[:, None], lat[:, None], lon, lat))
+    return torch.from_numpy(network.distance_matrix_km()), torch.from_numpy(bearing)
 
 
 def _some_of(series: Tensor, rows: np.ndarray, steps: Tensor) -> Tensor:

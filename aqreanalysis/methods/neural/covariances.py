@@ -3,7 +3,7 @@
 import copy
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
@@ -263,29 +263,58 @@ def calibrate_kriging(model: NeuralKNN, setting: Setting, bar: tqdm) -> Setting:
     windows = math.ceil(setting.schedule.validation_windows * min(1, CALIBRATING / size))
     fewest = min(len(split.visible) for split in setting.folds)
     unseen = size <= CALIBRATING and fewest >= FEWEST_FOR_HEADS
-    folds = []
+    folds, share = _folds(model, setting, windows, bar, unseen=unseen), 1.0
+    if unseen:
+        folds = iter(known := list(folds))
+
+        def loss(share: float) -> float:
+            errors = (Errors.of(each.fitted, each.reporting(share)) for each in known)
+            return Errors.joined(list(errors)).loss()
+
+        share = min(NOISE_SHARES, key=loss)
+    errors = (
+        [
+            Errors.of(each.fitted, passes.with_variance_of(model))
+            for passes in (each.reporting(share), each.silent(share))
+        ]
+        for each in folds
+    )
+    fit_spread(model, *map(Errors.joined, zip(*errors, strict=True)))
+    samples = replace(setting.samples, log_noise=share * setting.samples.log_noise)
+    return replace(setting, samples=samples)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A fifth of the places hidden: what is fitted without them, and where it is tried.
+
+    ``passes`` are those of reporting stations; with the argument ``silent`` ``over`` makes those
+    in which nobody reports.
+    """
+
+    fitted: NeuralKNN
+    passes: Passes
+    over: Callable[..., Passes]
+
+    def reporting(self, share: float) -> Passes:
+        """Return the passes with a share of the stations' noise."""
+        return self.passes.with_noise(share, self.fitted)
+
+    def silent(self, share: float) -> Passes:
+        """Return those in which nobody reports."""
+        return self.over(silent=True).with_noise(share, self.fitted)
+
+
+def _folds(
+    model: NeuralKNN, setting: Setting, windows: int, bar: tqdm, *, unseen: bool
+) -> Iterator[_Fold]:
+    """Yield folds, with bands that have not seen what is hidden, or with those of the model."""
     for split in setting.folds:
         fitted, samples = model, setting.samples
         if unseen:
             fitted, samples = _without(split, model, setting, bar)
         over = partial(Passes.over, samples, fitted, [split], windows)
-        folds.append((fitted, over(), over(silent=True)))
-
-    def loss(share: float) -> float:
-        errors = [Errors.of(fitted, each.with_noise(share, fitted)) for fitted, each, _ in folds]
-        return Errors.joined(errors).loss()
-
-    share = min(NOISE_SHARES, key=loss) if unseen else 1.0
-    errors = (
-        [
-            Errors.of(fitted, each.with_noise(share, fitted).with_variance_of(model))
-            for each in passes
-        ]
-        for fitted, *passes in folds
-    )
-    fit_spread(model, *map(Errors.joined, zip(*errors, strict=True)))
-    samples = replace(setting.samples, log_noise=share * setting.samples.log_noise)
-    return replace(setting, samples=samples)
+        yield _Fold(fitted, over(), over)
 
 
 def _without(
