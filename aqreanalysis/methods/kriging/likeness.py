@@ -105,7 +105,7 @@ def errors_of_stations(
     """
     sums = torch.zeros(series.network.size, 3, dtype=torch.float64)
     for part in series.everywhere(bands, log_noise, rng, together=STATIONS_OF_UPDATE):
-        error = torch.where(part.known, part.error.sum(-1), 0.0)
+        error = part.error_of_sum()
         of_each = [error.abs().sum(1), error.square().sum(1), part.known.sum(1).double()]
         sums.index_add_(0, torch.from_numpy(part.rows), torch.stack(of_each, 1))
     estimated = sums[:, 2] > 0

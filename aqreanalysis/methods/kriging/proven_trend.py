@@ -150,7 +150,7 @@ def left_out_equations(
             for each in split
         ]
         contrast = torch.stack(columns, -1) * part.known[..., None]  # (n, t, covariate)
-        error = part.error.sum(-1) * part.known
+        error = part.error_of_sum()
         np.add.at(left, place[part.rows], torch.einsum("itc,itd->icd", contrast, contrast).numpy())
         np.add.at(right, place[part.rows], torch.einsum("itc,it->ic", contrast, error).numpy())
     reporting = np.einsum("ncc->n", left) > 0

@@ -3,7 +3,7 @@
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
@@ -263,15 +263,11 @@ def calibrate_kriging(model: NeuralKNN, setting: Setting, bar: tqdm) -> Setting:
     windows = math.ceil(setting.schedule.validation_windows * min(1, CALIBRATING / size))
     fewest = min(len(split.visible) for split in setting.folds)
     unseen = size <= CALIBRATING and fewest >= FEWEST_FOR_HEADS
-    folds, share = _folds(model, setting, windows, bar, unseen=unseen), 1.0
+    folds: Iterable[_Fold] = _folds(model, setting, windows, bar, unseen=unseen)
+    share = 1.0
     if unseen:
-        folds = iter(known := list(folds))
-
-        def loss(share: float) -> float:
-            errors = (Errors.of(each.fitted, each.reporting(share)) for each in known)
-            return Errors.joined(list(errors)).loss()
-
-        share = min(NOISE_SHARES, key=loss)
+        folds = list(folds)
+        share = min(NOISE_SHARES, key=partial(_loss, folds))
     errors = (
         [
             Errors.of(each.fitted, passes.with_variance_of(model))
@@ -303,6 +299,11 @@ class _Fold:
     def silent(self, share: float) -> Passes:
         """Return those in which nobody reports."""
         return self.over(silent=True).with_noise(share, self.fitted)
+
+
+def _loss(folds: Iterable[_Fold], share: float) -> float:
+    """Return the loss at reporting stations that are hidden, with a share of the noise."""
+    return Errors.joined([Errors.of(each.fitted, each.reporting(share)) for each in folds]).loss()
 
 
 def _folds(
