@@ -192,6 +192,18 @@ def test_a_model_that_is_loaded_does_without_what_only_learning_needs():
     assert in_new_interpreter(code) == "False"
 
 
+def test_covariances_are_learned_without_the_compiler_of_torch():
+    code = (
+        "import sys; from aqreanalysis import Reanalyser, Schedule; "
+        "from aqreanalysis.datasets import synthetic_network; "
+        "observations = synthetic_network(stations=8, hours=48).observations[['pm25']]; "
+        "quick = Schedule(covariance_updates=2, validation_windows=2); "
+        "Reanalyser(schedule=quick, progress=False).fit(observations, 'pm25'); "
+        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    assert in_new_interpreter(code) == "True False"
+
+
 def test_import_is_quick():
     code = (
         "import time; begin = time.process_time(); import xarray; xarray_s = time.process_time() "

@@ -13,6 +13,7 @@ from aqreanalysis.methods.covariates import Standardisation
 from aqreanalysis.methods.kriging import fitting
 from aqreanalysis.methods.kriging.bands import BandCovariance
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
+from aqreanalysis.methods.kriging.descent import Adam
 from aqreanalysis.methods.neural.batches import Example, Samples, assemble
 from aqreanalysis.methods.neural.configuration import Configuration, Schedule
 from aqreanalysis.methods.neural.covariances import FEWEST_FOR_HEADS
@@ -485,3 +486,27 @@ def test_a_large_network_is_fitted_without_the_distances_of_all(monkeypatch):
     torch.testing.assert_close(
         of_pairs.error_of_sum(), of_pairs.error.sum(-1) * of_pairs.known, rtol=1e-9, atol=1e-12
     )
+
+
+def test_steps_of_adam_are_those_of_torch_to_the_bit():
+    def parameters():
+        of = torch.Generator().manual_seed(0)
+        kinds = ((3, 4), torch.float64), ((5,), torch.float32)
+        return [
+            torch.randn(shape, dtype=kind, generator=of).requires_grad_() for shape, kind in kinds
+        ]
+
+    def loss(first, second):
+        return (first**2).sum() + first.sin().sum() + 30 * (second - 1).square().sum()
+
+    ours, theirs = parameters(), parameters()
+    descent, optimiser = Adam(ours, 0.01), torch.optim.Adam(theirs, lr=0.01)
+    for step in range(12):
+        descent.rate = optimiser.param_groups[0]["lr"] = 0.01 / (1 + step)
+        descent.step(loss(*ours), longest=1.0)
+        optimiser.zero_grad()
+        loss(*theirs).backward()
+        torch.nn.utils.clip_grad_norm_(theirs, 1.0)
+        optimiser.step()
+    assert all(map(torch.equal, ours, theirs))
+    assert not torch.equal(ours[0], parameters()[0])

@@ -13,6 +13,7 @@ from torch import Tensor
 from aqreanalysis.methods.kriging.amortised import AmortisedCovariance, statistics
 from aqreanalysis.methods.kriging.bands import BandCovariance, reach_of, split_bands
 from aqreanalysis.methods.kriging.covariance import SpaceTimeCovariance
+from aqreanalysis.methods.kriging.descent import Adam
 from aqreanalysis.methods.kriging.gaps import NearbyStations, complete, estimate_gaps
 from aqreanalysis.network import StationNetwork, bearing_deg
 
@@ -70,7 +71,7 @@ def fit_filling(
         parameters = [covariance.log_network]
         covariance.log_network.requires_grad_()
         covariance.log_network.data[0] = math.log(NETWORK_AMPLITUDE)
-    optimiser = torch.optim.Adam(parameters, lr=rate)
+    descent = Adam(parameters, rate)
     for _ in range(updates):
         rows = crop()
         stretch, gaps = _with_outages(value[rows], rng, everyone=everyone)
@@ -79,10 +80,7 @@ def fit_filling(
         nearby = NearbyStations.among(network.distance_km(rows[:, None], rows))
         mean, variance = estimate_gaps(covariance, stretch, nearby, gaps)
         if len(gaps):
-            optimiser.zero_grad()
-            crps(mean, variance.log(), truth).mean().backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
+            descent.step(crps(mean, variance.log(), truth).mean(), longest=1.0)
         yield
     covariance.requires_grad_(False)
 
@@ -168,20 +166,16 @@ def fit_bands(
     """
     if amortised is not None:
         bands.begin_at(amortised(series.statistics()))
-    optimiser = torch.optim.Adam([*bands.parameters(), log_noise], lr=rate)
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(updates, 1))
-
-    for _ in range(updates):
+    descent = Adam([*bands.parameters(), log_noise], rate)
+    for update in range(updates):
         left_out = series.left_out(bands, log_noise, rng, steps=STEPS_OF_UPDATE, together=together)
         error = left_out.error_of_sum()
         total = error.abs().sum() + error.square().sum()
         loss = total / left_out.known.sum() + SHRINKAGE * log_noise.square().mean()
         if prior:
             loss = loss + prior * bands.departure()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        falling.step()
+        descent.rate = rate * (1 + math.cos(math.pi * update / updates)) / 2
+        descent.step(loss)
         yield
     bands.requires_grad_(False)
     with torch.no_grad():

@@ -156,25 +156,41 @@ def train(
         drawn = setting.drawn(setting.samples.log_noise)
         setting = replace(setting, samples=replace(setting.samples, log_noise=drawn))
         setting = calibrate_kriging(model, setting, bar)
-        learner = _Learner.of(model, setting)
+        passes, kriging = _at_validation_stations(model, setting)
+        best, validated, history = model, kriging, [kriging.scores]
         if setting.updates:
             bar.total += setting.updates
+            learner = _Learner.of(model, setting, passes, kriging)
             learner.run(bar, file)
-        kriging, learning = learner.kriging, learner.learning
+            learning = learner.learning
+            best, validated, history = learning.best, learning.best_validated, learning.history
         logger.info(
             "stations hidden for validation: RMSE %.2f, with the learned covariance alone %.2f",
-            learning.best_validated.scores.rmse,
+            validated.scores.rmse,
             kriging.scores.rmse,
         )
         return Trained(
-            learning.best.cpu().eval(),
+            best.cpu().eval(),
             kriging.scores,
-            learning.best_validated.scores,
-            tuple(learning.history),
+            validated.scores,
+            tuple(history),
             setting.samples.log_noise,
-            learning.best_validated.proven_gain(kriging),
+            validated.proven_gain(kriging),
             None if proven is None else proven.trend,
         )
+
+
+def _at_validation_stations(model: NeuralKNN, setting: Setting) -> tuple[Passes, Validated]:
+    """Return the passes over the validation stations, and how the covariance alone does there."""
+    samples, schedule = setting.samples, setting.schedule
+    shifts = np.array_split(setting.rng.permutation(setting.validation), SHIFTS)
+    everyone = np.arange(samples.network.size)
+    splits = [Split(part, np.setdiff1d(everyone, part)) for part in shifts if part.size]
+    passes = Passes.over(samples, model, splits, schedule.validation_windows)
+    model.to(best_device())
+    outputs = passes.outputs(model, kriging_outputs)
+    # Of a copy: a network is compared with what is calibrated to the same stations.
+    return passes, calibrate(copy.deepcopy(model), 0, outputs, passes, setting.standardisation)
 
 
 def _bar(subject: str, *, progress: bool) -> tqdm:
@@ -259,18 +275,9 @@ class _Learner:
     kriging: Validated
 
     @classmethod
-    def of(cls, model: NeuralKNN, setting: Setting) -> Self:
+    def of(cls, model: NeuralKNN, setting: Setting, passes: Passes, kriging: Validated) -> Self:
         """Return learning at its beginning, where kriging is the best model."""
-        samples, schedule = setting.samples, setting.schedule
-        covariance_head = copy.deepcopy(model)
-        shifts = np.array_split(setting.rng.permutation(setting.validation), SHIFTS)
-        everyone = np.arange(samples.network.size)
-        splits = [Split(part, np.setdiff1d(everyone, part)) for part in shifts if part.size]
-        passes = Passes.over(samples, covariance_head, splits, schedule.validation_windows)
-        model.to(best_device())
-        outputs = passes.outputs(model, kriging_outputs)
-        # Of a copy: the network is compared with what is calibrated to the same stations.
-        kriging = calibrate(copy.deepcopy(model), 0, outputs, passes, setting.standardisation)
+        schedule, covariance_head = setting.schedule, copy.deepcopy(model).cpu()
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate)
         # The rise takes two updates at least: torch divides by its length less one.
