@@ -17,9 +17,8 @@ OUTPUT ?= demo
 # Only errors are shown; `make test PIP_OPTIONS=` shows what pip does.
 PIP_OPTIONS ?= -qq
 PIP_INSTALL = -m pip install $(PIP_OPTIONS) --progress-bar off --disable-pip-version-check --no-input
-# Packages are compiled after all are there, on all processors: one by one it is half of the time.
+# Of the packages' files most are never loaded: each is compiled when it is.
 PIP = $(IN)python $(PIP_INSTALL) --no-compile -c constraints.txt
-COMPILE = $(IN)python -m compileall -qq --workers 0 $(VENV)/lib || true
 
 # The tensors are small: sharing one among threads costs more than it gains. Where there are
 # many cores, blocks of a product run beside each other instead.
@@ -39,8 +38,11 @@ help:  ## This list
 demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps and scores in ./demo
 	$(IN)aqreanalysis demo --output $(OUTPUT)
 
-test: $(VENV)/.installed-test  ## All tests; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
+test: $(VENV)/.installed-test  ## All tests but those of benchmarks; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
 	$(IN)python -m pytest $(BESIDE) $(PYTEST_OPTIONS)
+
+test-benchmarks: $(VENV)/.installed-test  ## What benchmarks record and survive, in minutes
+	$(IN)python -m pytest $(BESIDE) -m benchmark $(PYTEST_OPTIONS)
 
 test-lowest: $(LOWEST)/.installed  ## The quick tests with the lowest versions of all dependencies
 	$(LOWEST)/bin/python -m pytest $(BESIDE) -m 'not slow' $(PYTEST_OPTIONS)
@@ -79,7 +81,6 @@ $(STAMP)-dev: STAMPS = $(STAMP) $(STAMP)-test
 $(STAMP) $(STAMP)-test $(STAMP)-dev: pyproject.toml constraints.txt | $(IN)pip
 	@echo "Installing aqreanalysis$(EXTRA) into $(VENV); the first time takes some minutes"
 	$(PIP) -e '.$(EXTRA)'
-	@$(COMPILE)
 	@touch $@ $(STAMPS)
 
 # Wheels of these versions exist for Python 3.11 on most systems, for later ones on few.

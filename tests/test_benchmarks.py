@@ -265,6 +265,8 @@ def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_stati
     assert str(comparisons["rmse"]) in table
 
 
+#: Of what is left out unless it is asked for.
+LONG = (pytest.mark.slow, pytest.mark.benchmark)
 #: RMSE and MAE of methods on all of P3 and on fold 2 of P8.
 PINNED = (
     ("p3", "kriging", 31.18, 17.55),
@@ -272,7 +274,7 @@ PINNED = (
     ("p8", "kriging", 8.60, 5.59),
     ("p8", "kriging+altitude", 7.89, 5.18),
     ("p8", "space_time_kriging", 8.63, 5.62),
-    pytest.param("p8", "neural_covariance", 7.67, 5.03, marks=pytest.mark.slow),
+    pytest.param("p8", "neural_covariance", 7.67, 5.03, marks=LONG),
 )
 
 
@@ -518,6 +520,7 @@ def test_a_record_with_other_columns_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are tried in forks of this process")
 def test_kills_full_disks_and_two_at_once_lose_nothing():
     """In a process of its own, since threads do not survive a fork."""
@@ -564,6 +567,7 @@ def test_a_loss_is_counted_and_ends_the_command_with_a_fault(tmp_path, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are killed in forks of this process")
 def test_hourly_runs_end_in_the_store_that_is_made_at_once():
     """Some hours; the benchmark itself goes on for 30 days."""

@@ -42,6 +42,7 @@ def test_invented_stations_miss_the_share_that_is_asked_for():
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_all_methods_and_peers_are_in_one_table(monkeypatch, capsys):
     monkeypatch.setattr(speed, "CELL", 2.5)
     monkeypatch.setattr(speed, "STATIONS", 20)
@@ -91,6 +92,8 @@ def test_a_month_is_written_and_its_memory_told(monkeypatch, tmp_path):
         assert np.isfinite(product.pm25).all()
 
 
+@pytest.mark.slow
+@pytest.mark.benchmark
 def test_years_of_files_become_an_archive_beside_a_parser(tmp_path, capsys):
     arguments = ["archive", str(tmp_path), "--years", "1", "--stations", "2", "--suffix", "parquet"]
     assert command.main(arguments) == 0

@@ -15,9 +15,9 @@ METHODS = "kriging,idw"
 
 @pytest.fixture(scope="module")
 def stations(tmp_path_factory):
-    """Return a station file of two days."""
+    """Return a station file of a day and a half."""
     path = tmp_path_factory.mktemp("stations") / "stations.csv"
-    synthetic_network(hours=48, seed=2).observations.aqnet.to_table(path)
+    synthetic_network(stations=16, hours=36, seed=2).observations.aqnet.to_table(path)
     return path
 
 
@@ -109,7 +109,7 @@ def test_requests_that_do_not_fit_end_in_one_message(stations, run, tmp_path, ar
 
 
 def test_the_accessor_writes_the_report_it_is_asked_for(tmp_path):
-    obs = synthetic_network(hours=48, seed=2).observations
+    obs = synthetic_network(stations=12, hours=24, seed=2).observations
     summed = obs.aqnet.verify(
         methods=["idw"], folds=3, progress=False, report=tmp_path / "report.html"
     )

@@ -176,6 +176,7 @@ def test_the_error_is_larger_where_stations_disagree(model):
 
 
 @pytest.mark.slow
+@pytest.mark.benchmark
 def test_gaps_of_the_benchmark_are_filled_better_than_along_time(data_dir):
     from benchmarks import sources
 
