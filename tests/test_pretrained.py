@@ -233,3 +233,10 @@ def test_any_configuration_takes_the_weights():
     made = PretrainedReanalyser(Configuration(neighbours=12), weights="without_us")
     assert (made.name, made.configuration.neighbours) == ("pretrained", 12)
     assert made.configuration.pretrained == made.configuration.lengths == "without_us"
+
+
+def test_the_progress_bar_counts_what_there_is_to_do(obs, capsys):
+    PretrainedReanalyser(progress=True).fit(obs, "pm25")
+    shown = capsys.readouterr().err
+    assert "learning the spread" in shown
+    assert "0/0" not in shown

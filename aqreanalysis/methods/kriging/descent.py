@@ -11,8 +11,8 @@ from torch.optim.adam import adam
 class Adam:
     """Steps of Adam (Kingma & Ba 2015, arXiv 1412.6980), to the bit those of `torch.optim.Adam`.
 
-    That class loads the compiler of torch with its first use, in two seconds and 70 MB. The function
-    that computes its steps does not.
+    Its first use loads the compiler of torch, in two seconds and 70 MB. That of the function which
+    computes its steps does not.
 
     Parameters
     ----------

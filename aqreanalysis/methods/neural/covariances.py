@@ -261,8 +261,7 @@ def calibrate_kriging(model: NeuralKNN, setting: Setting, bar: tqdm) -> Setting:
     bar.set_description("learning the spread")
     size = setting.samples.network.size
     windows = math.ceil(setting.schedule.validation_windows * min(1, CALIBRATING / size))
-    fewest = min(len(split.visible) for split in setting.folds)
-    unseen = size <= CALIBRATING and fewest >= FEWEST_FOR_HEADS
+    unseen = fits_folds(setting)
     folds: Iterable[_Fold] = _folds(model, setting, windows, bar, unseen=unseen)
     share = 1.0
     if unseen:
@@ -278,6 +277,12 @@ def calibrate_kriging(model: NeuralKNN, setting: Setting, bar: tqdm) -> Setting:
     fit_spread(model, *map(Errors.joined, zip(*errors, strict=True)))
     samples = replace(setting.samples, log_noise=share * setting.samples.log_noise)
     return replace(setting, samples=samples)
+
+
+def fits_folds(setting: Setting) -> bool:
+    """Return whether bands are fitted without the stations of each fold."""
+    fewest = min(len(split.visible) for split in setting.folds)
+    return setting.samples.network.size <= CALIBRATING and fewest >= FEWEST_FOR_HEADS
 
 
 @dataclass(frozen=True)
@@ -315,7 +320,9 @@ def _folds(
         if unseen:
             fitted, samples = _without(split, model, setting, bar)
         over = partial(Passes.over, samples, fitted, [split], windows)
-        yield _Fold(fitted, over(), over)
+        fold = _Fold(fitted, over(), over)
+        bar.update()
+        yield fold
 
 
 def _without(

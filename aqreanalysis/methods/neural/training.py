@@ -24,6 +24,7 @@ from aqreanalysis.methods.neural.covariances import (
     SILENT_SHARE,
     Setting,
     calibrate_kriging,
+    fits_folds,
     learn_covariances,
     learn_likeness,
     spacing_km,
@@ -137,7 +138,7 @@ def train(
         _bar(subject, progress=progress) as bar,
     ):
         model, setting = begun(samples)
-        bar.total = _updates_of(setting, likeness)
+        bar.total = _steps_of(setting, likeness)
         setting, series = learn_covariances(model, setting, bar)
         proven = None if proof is None else proof(model, setting.samples, series)
         if proven is not None and proven.trend.used:
@@ -199,10 +200,10 @@ def _bar(subject: str, *, progress: bool) -> tqdm:
     return tqdm(total=1, desc="training", disable=not progress, leave=False, bar_format=form)
 
 
-def _updates_of(setting: Setting, likeness: Likeness | None) -> int:
-    """Return how many updates the covariances take."""
-    of_one = setting.schedule.covariance_updates
-    total = (2 + len(setting.folds)) * of_one + of_one // SILENT_SHARE
+def _steps_of(setting: Setting, likeness: Likeness | None) -> int:
+    """Return how many steps the covariances take: updates, and folds that are estimated."""
+    of_one, folds = setting.schedule.covariance_updates, len(setting.folds)
+    total = (2 + folds * fits_folds(setting)) * of_one + of_one // SILENT_SHARE + folds
     return total if likeness is None else total + MOST_TRIED * (of_one // LIKENESS_SHARE)
 
 
