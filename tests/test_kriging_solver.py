@@ -80,7 +80,9 @@ def test_gradients_are_those_of_finite_differences(seed, count):
     assert torch.autograd.gradcheck(solved, tuple(arguments))
 
 
-def test_many_targets_are_solved_as_each_by_itself(monkeypatch):
+@pytest.mark.parametrize("few", [2, 1000])  # an inverse of each set, or each target by itself
+def test_many_targets_are_solved_as_each_by_itself(few, monkeypatch):
+    monkeypatch.setattr(solver, "FEW_OF_SET", few)
     rng = np.random.default_rng(3)
     covariance, _ = covariance_of_places(rng, 30, 1.0)
     station = rng.integers(0, 9, (200, 1)) * 3 + np.arange(4)  # nine sets

@@ -38,6 +38,9 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 JITTER = 1e-6
 #: Numbers in one batch of inverted matrices, 8 MB in float64.
 BATCH_NUMBERS = 1 << 20
+#: Targets of a set, in the mean, up to which each is solved by itself: an inverse takes as long as
+#: 2.6 solutions.
+FEW_OF_SET = 2
 #: Targets of one set that are solved with one copy of its inverse, and such groups at once: those
 #: of 16 data fit in the cache.
 GROUP, GROUPS_AT_ONCE = 8, 256
@@ -152,13 +155,23 @@ def weights_of_sets(
     sill: np.ndarray | float,
     covariance: Callable[[np.ndarray], np.ndarray],
 ) -> Weights[np.ndarray]:
-    """Return `ordinary_weights` of many targets, of which many have the same stations.
+    """Return `ordinary_weights` of many targets, of which some may have the same stations.
 
-    The parameters are those of `solved_sets`.
+    Where few have, each is solved by itself, which costs less than an inverse. The parameters are
+    those of `solved_sets`.
     """
+    number, first = label_rows(station.T)
     weights = Weights(np.empty(vector.shape), np.empty(len(vector)))
-    for part in solved_sets(station, valid, vector, sill, covariance):
-        weights.weight[part.target], weights.variance[part.target] = part.weights
+    if len(vector) > FEW_OF_SET * first.size:
+        for part in _solved(number, first, station, valid, vector, sill, covariance):
+            weights.weight[part.target], weights.variance[part.target] = part.weights
+        return weights
+    sill, size = np.broadcast_to(sill, len(vector)), _batch(vector)
+    for start in range(0, len(vector), size):
+        some = slice(start, start + size)
+        weights.weight[some], weights.variance[some] = ordinary_weights(
+            covariance(station[some]), vector[some], valid[some], sill[some]
+        )
     return weights
 
 
@@ -187,12 +200,24 @@ def solved_sets(
     covariance : callable
         From rows of ``station`` to the covariance among their data, (sets, m, m).
     """
+    yield from _solved(*label_rows(station.T), station, valid, vector, sill, covariance)
+
+
+def _solved(
+    number: np.ndarray,
+    first: np.ndarray,
+    station: np.ndarray,
+    valid: np.ndarray,
+    vector: np.ndarray,
+    sill: np.ndarray | float,
+    covariance: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[SolvedSets]:
+    """Yield `solved_sets` of targets with the number (n,) of their set, ``first`` of each set."""
     vector = vector if valid.all() else vector * valid
-    number, first = label_rows(station.T)
     sill = np.broadcast_to(sill, len(vector))
     target = np.argsort(number, kind="stable")
     begin = np.append(0, np.bincount(number, minlength=first.size).cumsum())
-    size = max(1, BATCH_NUMBERS // vector.shape[1] ** 2)
+    size = _batch(vector)
     for start in range(0, first.size, size):
         sets = first[start : start + size]
         matrix = covariance(station[sets])
@@ -213,6 +238,11 @@ def solved_sets(
         yield SolvedSets(
             rows, begin[start : start + sets.size + 1] - begin[start], weights, inverse, ones
         )
+
+
+def _batch(vector: np.ndarray) -> int:
+    """Return how many systems are solved at once."""
+    return max(1, BATCH_NUMBERS // vector.shape[1] ** 2)
 
 
 class LeavingOut(NamedTuple):
