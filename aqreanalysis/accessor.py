@@ -257,7 +257,7 @@ class AqnetAccessor:
         --------
         >>> import aqreanalysis as aqr
         >>> from aqreanalysis.verification import metrics
-        >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+        >>> obs = aqr.synthetic_network(stations=15, hours=24, seed=0).observations
         >>> summed = obs.aqnet.verify(methods=["kriging", "idw"], folds=3, progress=False)
         >>> scores = metrics(summed)
         >>> bool(scores.rmse.sel(estimator="kriging") < scores.rmse.sel(estimator="idw"))

@@ -99,7 +99,7 @@ QUICK = Schedule(covariance_updates=2, updates=2, check_every=2, windows=2, vali
 #: Those that learn from each network in no time; the neural method learns once.
 FITTED_EACH = ["idw", "kriging", "space_time_kriging"]
 #: A network is said by its seed: smaller ones tell no more.
-ANY = settings(deadline=None, max_examples=8, phases=[Phase.explicit, Phase.generate])
+ANY = settings(deadline=None, max_examples=6, phases=[Phase.explicit, Phase.generate])
 NETWORKS = st.builds(
     lambda layout, series, count, seed, level: scaled(
         network_of(layout, series, count=count, seed=seed), level

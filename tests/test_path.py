@@ -1,5 +1,7 @@
 """The whole path: station file in, model, product, map and scores out, where the truth is known."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +75,8 @@ def test_without_arguments_there_is_a_grid_around_the_stations(synthetic):
 def test_the_demonstration_scores_all_methods_and_writes_what_it_says(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "SCHEDULE", QUICK)
     monkeypatch.setattr(demo, "SCORED_HOURS", 12)
+    small = partial(aqr.synthetic_network, stations=24, hidden=8, hours=240, resolution=0.1)
+    monkeypatch.setattr(demo, "synthetic_network", small)
     report = demo.run(tmp_path / "demo", progress=False)
     scores = pd.read_csv(tmp_path / "demo" / "scores.csv", index_col="method")
     assert list(scores.index) == ["neural", "pretrained", "kriging", "space_time_kriging", "idw"]

@@ -60,7 +60,7 @@ def intervals(
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs = aqr.synthetic_network(stations=15, hours=24, seed=0).observations
     >>> summed = obs.aqnet.verify(methods=["idw"], folds=3, progress=False)
     >>> low, high = intervals(summed).rmse.sel(estimator="idw").values
     >>> bool(low < high)
@@ -108,7 +108,7 @@ def differences(
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs = aqr.synthetic_network(stations=15, hours=24, seed=0).observations
     >>> summed = obs.aqnet.verify(methods=["idw", "kriging"], folds=3, progress=False)
     >>> float(differences(summed).rmse.sel(estimator="kriging", bound="high"))
     0.0

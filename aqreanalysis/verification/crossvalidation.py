@@ -110,7 +110,7 @@ def cross_validate(
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs = aqr.synthetic_network(stations=15, hours=24, seed=0).observations
     >>> pairs = cross_validate(obs, methods=["idw"], by="block", folds=3, progress=False)
     >>> pairs.estimate.dims
     ('estimator', 'station', 'time')
@@ -201,7 +201,7 @@ def verify(
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs = aqr.synthetic_network(stations=15, hours=24, seed=0).observations
     >>> summed = verify(obs, methods=["idw", "kriging"], folds=3, progress=False)
     >>> summed["count"].dims
     ('resolution', 'estimator', 'station', 'stratum')

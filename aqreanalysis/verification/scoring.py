@@ -86,7 +86,7 @@ def metrics(
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs = aqr.synthetic_network(stations=15, hours=24, seed=0).observations
     >>> summed = obs.aqnet.verify(methods=["idw", "kriging"], folds=3, progress=False)
     >>> table = metrics(summed, by="distance")
     >>> table.rmse.dims, table.rmse.attrs["units"]

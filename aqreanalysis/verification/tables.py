@@ -39,7 +39,7 @@ def score_table(
     Examples
     --------
     >>> import aqreanalysis as aqr
-    >>> obs = aqr.synthetic_network(hours=48, seed=0).observations
+    >>> obs = aqr.synthetic_network(stations=15, hours=24, seed=0).observations
     >>> table = score_table(obs.aqnet.verify(methods=["idw", "kriging"], folds=3, progress=False))
     >>> bool(table.rmse_low["idw"] < table.rmse["idw"] < table.rmse_high["idw"])
     True
