@@ -35,12 +35,12 @@ BESIDE = --numprocesses=$(shell $(PYTHON) -c 'import os; print(min(1 + os.cpu_co
 	--dist=loadfile
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed  ## Synthetic network with known truth: product, maps and scores in ./demo
 	$(IN)aqreanalysis demo --output $(OUTPUT)
 
-test: $(VENV)/.installed-test  ## All tests but those of benchmarks; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
+test: $(VENV)/.installed-test  ## All tests but long benchmarks; PYTEST_OPTIONS="-m 'not slow'" leaves out the longest
 	$(IN)python -m pytest $(BESIDE) $(PYTEST_OPTIONS)
 
 test-benchmarks: $(VENV)/.installed-test  ## What benchmarks record and survive, in minutes

@@ -11,8 +11,8 @@ from torch.optim.adam import adam
 class Adam:
     """Steps of Adam (Kingma & Ba 2015, arXiv 1412.6980), to the bit those of `torch.optim.Adam`.
 
-    Its first use loads the compiler of torch, in two seconds and 70 MB. That of the function which
-    computes its steps does not.
+    The first use of that class loads the compiler of torch, in two seconds and 60 MB; the function
+    that it calls, and this class too, does without.
 
     Parameters
     ----------
