@@ -265,8 +265,6 @@ def test_stations_are_recorded_and_intervals_made_of_them_are_those_of_the_stati
     assert str(comparisons["rmse"]) in table
 
 
-#: Of what is left out unless it is asked for.
-LONG = (pytest.mark.slow, pytest.mark.benchmark)
 #: RMSE and MAE of methods on all of P3 and on fold 2 of P8.
 PINNED = (
     ("p3", "kriging", 31.18, 17.55),
@@ -274,7 +272,9 @@ PINNED = (
     ("p8", "kriging", 8.60, 5.59),
     ("p8", "kriging+altitude", 7.89, 5.18),
     ("p8", "space_time_kriging", 8.63, 5.62),
-    pytest.param("p8", "neural_covariance", 7.67, 5.03, marks=LONG),
+    pytest.param(
+        *("p8", "neural_covariance", 7.67, 5.03), marks=[pytest.mark.slow, pytest.mark.benchmark]
+    ),
 )
 
 

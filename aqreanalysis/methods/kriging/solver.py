@@ -160,10 +160,10 @@ def weights_of_sets(
     Where few have, each is solved by itself, which costs less than an inverse. The parameters are
     those of `solved_sets`.
     """
-    number, first = label_rows(station.T)
+    labels = label_rows(station.T)
     weights = Weights(np.empty(vector.shape), np.empty(len(vector)))
-    if len(vector) > FEW_OF_SET * first.size:
-        for part in _solved(number, first, station, valid, vector, sill, covariance):
+    if len(vector) > FEW_OF_SET * labels[1].size:
+        for part in solved_sets(station, valid, vector, sill, covariance, labels):
             weights.weight[part.target], weights.variance[part.target] = part.weights
         return weights
     sill, size = np.broadcast_to(sill, len(vector)), _batch(vector)
@@ -181,6 +181,7 @@ def solved_sets(
     vector: np.ndarray,
     sill: np.ndarray | float,
     covariance: Callable[[np.ndarray], np.ndarray],
+    labels: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Iterator[SolvedSets]:
     """Yield the systems of many targets, of which many have the same stations.
 
@@ -199,21 +200,11 @@ def solved_sets(
         Variance of the target.
     covariance : callable
         From rows of ``station`` to the covariance among their data, (sets, m, m).
+    labels : pair of int64 arrays, optional
+        The set (n,) of each target, and a target (sets,) of each set, where they are known.
     """
-    yield from _solved(*label_rows(station.T), station, valid, vector, sill, covariance)
-
-
-def _solved(
-    number: np.ndarray,
-    first: np.ndarray,
-    station: np.ndarray,
-    valid: np.ndarray,
-    vector: np.ndarray,
-    sill: np.ndarray | float,
-    covariance: Callable[[np.ndarray], np.ndarray],
-) -> Iterator[SolvedSets]:
-    """Yield `solved_sets` of targets with the number (n,) of their set, ``first`` of each set."""
     vector = vector if valid.all() else vector * valid
+    number, first = label_rows(station.T) if labels is None else labels
     sill = np.broadcast_to(sill, len(vector))
     target = np.argsort(number, kind="stable")
     begin = np.append(0, np.bincount(number, minlength=first.size).cumsum())
